@@ -1,0 +1,61 @@
+"""Validate and expand llem study files.
+
+    from llem_config import load_study
+    study = load_study("study.yaml")     # or ConfigError, with every fault and its line
+    for experiment in study.experiments: ...
+
+Needs pydantic and a YAML parser, nothing of the rest of llem.
+"""
+
+from llem_config._backends import PyTorchConfig, TensorRTConfig, VLLMConfig
+from llem_config._errors import ConfigError, Fault, LlemError
+from llem_config._experiment import (
+    BaselineConfig,
+    DatasetConfig,
+    DecoderConfig,
+    EnergyConfig,
+    ExperimentConfig,
+    LoRAConfig,
+    WarmupConfig,
+)
+from llem_config._hash import HASH_FORMAT, canonical, measurement_config_hash, study_design_hash
+from llem_config._load import load_experiment, load_study, override
+from llem_config._schema import study_json_schema
+from llem_config._settings import Settings, load_settings, settings_path
+from llem_config._study import ExecutionConfig, SkippedPoint, StudyConfig
+from llem_config._support import BACKENDS, DECODING_SUPPORT, PRECISION_SUPPORT
+from llem_config._yaml import parse_value
+
+__all__ = [
+    "BACKENDS",
+    "DECODING_SUPPORT",
+    "HASH_FORMAT",
+    "PRECISION_SUPPORT",
+    "BaselineConfig",
+    "ConfigError",
+    "DatasetConfig",
+    "DecoderConfig",
+    "EnergyConfig",
+    "ExecutionConfig",
+    "ExperimentConfig",
+    "Fault",
+    "LlemError",
+    "LoRAConfig",
+    "PyTorchConfig",
+    "Settings",
+    "SkippedPoint",
+    "StudyConfig",
+    "TensorRTConfig",
+    "VLLMConfig",
+    "WarmupConfig",
+    "canonical",
+    "load_experiment",
+    "load_settings",
+    "load_study",
+    "measurement_config_hash",
+    "override",
+    "parse_value",
+    "settings_path",
+    "study_design_hash",
+    "study_json_schema",
+]

@@ -1,0 +1,274 @@
+"""One experiment: what is measured. Nothing about the machine or the repeats is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from llem_config._backends import (
+    STRICT,
+    OwnDict,
+    PyTorchConfig,
+    TensorRTConfig,
+    VLLMConfig,
+    pytorch_conflicts,
+)
+from llem_config._support import (
+    BACKENDS,
+    DECODING_SUPPORT,
+    PRECISION_SUPPORT,
+    BackendName,
+    Decoding,
+    Precision,
+)
+
+INCOMPATIBLE = "llem_incompatible"
+"""Error type of a combination that no backend can run, each value being fine in itself."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "deterministic": {"temperature": 0.0},
+    "standard": {"temperature": 1.0},
+    "creative": {"temperature": 0.8, "top_p": 0.9, "repetition_penalty": 1.1},
+    "factual": {"temperature": 0.3, "top_k": 10},
+}
+"""What a decoder preset stands for; it is spelled out before hashing."""
+
+_SAMPLING_ONLY = ("top_k", "top_p", "min_p")
+
+
+def _add_preset(schema: dict[str, Any]) -> None:
+    schema["properties"]["preset"] = {"enum": list(PRESETS), "type": "string"}
+
+
+class DecoderConfig(BaseModel):
+    """How the next token is chosen; greedy by default. Input may name a `preset`."""
+
+    model_config = ConfigDict(**STRICT, json_schema_extra=_add_preset)
+
+    temperature: NonNegativeFloat = 0.0
+    """0 is greedy; 1.0 where `do_sample: true` or a sampling option stands alone."""
+    top_k: PositiveInt | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    min_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    repetition_penalty: PositiveFloat | None = None
+    do_sample: bool = False
+    """Follows from the temperature unless given."""
+    min_new_tokens: PositiveInt | None = None
+    ignore_eos: bool = True
+    """Every answer then has the same length, so that points are comparable."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, data: Any) -> Any:
+        """Replace `preset` by what it stands for and fill in what follows from what is given."""
+        if not isinstance(data, Mapping):
+            return data
+        given = dict(data)
+        preset = given.pop("preset", None)
+        if preset is not None:
+            if preset not in PRESETS:
+                names = ", ".join(PRESETS)
+                raise PydanticCustomError(
+                    "llem_preset",
+                    "expected one of {names}, found {found}",
+                    {"names": names, "found": repr(preset), "at": "preset"},
+                )
+            given = {**PRESETS[preset], **given}
+        asked = given.get("do_sample")
+        implied = any(given.get(name) is not None for name in _SAMPLING_ONLY)
+        if "temperature" not in given and (asked or (asked is None and implied)):
+            given["temperature"] = 1.0
+        temperature = given.get("temperature", 0.0)
+        if "do_sample" not in given and isinstance(temperature, int | float):
+            given["do_sample"] = temperature > 0
+        return given
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.do_sample != (self.temperature > 0):
+            asked = "true" if self.do_sample else "false"
+            raise PydanticCustomError(
+                INCOMPATIBLE,
+                "do_sample: {asked} contradicts temperature {temperature}",
+                {"asked": asked, "temperature": self.temperature, "at": "do_sample"},
+            )
+        return self
+
+
+class WarmupConfig(BaseModel):
+    """What runs before the measured window, with the same batches as inside it."""
+
+    model_config = STRICT
+
+    enabled: bool = True
+    n_warmup: PositiveInt = 5
+    """Least number of repeats."""
+    convergence_detection: bool = True
+    """Go on until the latency is stationary."""
+    cv_threshold: PositiveFloat = 0.02
+    """Coefficient of variation of the last repeats under which they are stationary."""
+    max_warmup: PositiveInt = 50
+    max_warmup_seconds: PositiveFloat = 300.0
+    thermal_floor_seconds: NonNegativeFloat = 0.0
+    """Least duration of the warm-up under load."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max_warmup < self.n_warmup:
+            raise PydanticCustomError(
+                INCOMPATIBLE,
+                "max_warmup {most} is below n_warmup {least}",
+                {"most": self.max_warmup, "least": self.n_warmup},
+            )
+        return self
+
+
+class BaselineConfig(BaseModel):
+    """The idle power that is taken off to get the adjusted energy."""
+
+    model_config = STRICT
+
+    enabled: bool = True
+    duration_seconds: PositiveFloat = 10.0
+
+
+class EnergyConfig(BaseModel):
+    """Where the energy readings come from and how long the measured window is."""
+
+    model_config = STRICT
+
+    sources: Annotated[
+        tuple[Literal["nvml", "rapl", "none"], ...], Field(strict=False, min_length=1)
+    ] = ("nvml", "rapl")
+    """Tried in order; `none` measures no energy and is taken only when named."""
+    sample_period_seconds: Annotated[float, Field(ge=0.001, le=10)] = 0.05
+    min_window_seconds: NonNegativeFloat = 10.0
+    """The workload repeats until this is reached; 0 runs it once."""
+    estimate: bool = True
+    """Adds a modelled CPU figure, in a field of its own."""
+
+
+class DatasetConfig(BaseModel):
+    """The prompts: `synthetic`, `aienergyscore`, a local file or a hub id."""
+
+    model_config = STRICT
+
+    source: Annotated[str, Field(min_length=1)] = "synthetic"
+    column: str | None = None
+    """The column that holds the prompt; found by name if not given."""
+    subset: str | None = None
+    split: str | None = None
+
+
+class LoRAConfig(BaseModel):
+    """A LoRA adapter on top of the model."""
+
+    model_config = STRICT
+
+    adapter: Annotated[str, Field(min_length=1)]
+    """Hub id or local folder."""
+    merge_weights: bool = False
+
+
+def _as_mapping(value: Any) -> Any:
+    return {"source": value} if isinstance(value, str) else value
+
+
+def _default_weights(data: dict[str, Any]) -> Literal["pretrained", "random"]:
+    return "random" if str(data.get("model", "")).startswith("builtin:") else "pretrained"
+
+
+class ExperimentConfig(BaseModel):
+    """One point of a study. Two experiments with the same hash do the same work."""
+
+    model_config = STRICT
+
+    model: Annotated[str, Field(min_length=1)]
+    """Hub id, local folder, or `builtin:NAME`."""
+    weights: Literal["pretrained", "random"] = Field(default_factory=_default_weights)
+    """`random`: the real architecture with seeded random weights; the default for builtins."""
+    backend: BackendName = "pytorch"
+    precision: Precision = "bf16"
+    dataset: Annotated[
+        DatasetConfig, BeforeValidator(_as_mapping, json_schema_input_type=str | DatasetConfig)
+    ] = DatasetConfig()
+    n: PositiveInt = 100
+    """Prompts."""
+    max_input_tokens: PositiveInt = 512
+    """Longer prompts are cut, and the cut is counted."""
+    max_output_tokens: PositiveInt = 128
+    random_seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    """Reaches Python, numpy, torch and the sampler."""
+    decoder: DecoderConfig = DecoderConfig()
+    warmup: WarmupConfig = WarmupConfig()
+    baseline: BaselineConfig = BaselineConfig()
+    energy: EnergyConfig = EnergyConfig()
+    pytorch: PyTorchConfig | None = None
+    vllm: VLLMConfig | None = None
+    tensorrt: TensorRTConfig | None = None
+    lora: LoRAConfig | None = None
+    passthrough_kwargs: Annotated[dict[str, Any] | None, OwnDict] = None
+    """Handed to the backend's loader; may not repeat a field."""
+
+    @property
+    def decoding(self) -> Decoding:
+        """Return the way of decoding, as `DECODING_SUPPORT` names it."""
+        if self.pytorch and (self.pytorch.num_beams or 1) > 1:
+            return "beam"
+        return "sampling" if self.decoder.do_sample else "greedy"
+
+    @model_validator(mode="after")
+    def _no_mistake(self) -> Self:
+        for name in BACKENDS:
+            if name != self.backend and getattr(self, name) is not None:
+                raise PydanticCustomError(
+                    "llem_section",
+                    "a section for {name}, but the backend is {backend}; remove one",
+                    {"name": name, "backend": self.backend, "at": name},
+                )
+        taken = {*type(self).model_fields, *PyTorchConfig.model_fields}
+        repeated = sorted(taken & set(self.passthrough_kwargs or ()))
+        if repeated:
+            raise PydanticCustomError(
+                "llem_passthrough",
+                "passthrough_kwargs may not repeat the field {names}; set the field itself",
+                {"names": " and ".join(repeated), "at": "passthrough_kwargs"},
+            )
+        if self.weights == "pretrained" and self.model.startswith("builtin:"):
+            raise PydanticCustomError(
+                "llem_weights",
+                "expected random, since a builtin model has no other weights, found 'pretrained'",
+                {"at": "weights"},
+            )
+        if (self.decoder.min_new_tokens or 0) > self.max_output_tokens:
+            raise PydanticCustomError(
+                INCOMPATIBLE,
+                "decoder.min_new_tokens {least} is above max_output_tokens {most}",
+                {"least": self.decoder.min_new_tokens, "most": self.max_output_tokens},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _runnable(self) -> Self:
+        reasons = []
+        if self.precision not in PRECISION_SUPPORT[self.backend]:
+            reasons.append(f"{self.backend} does not support {self.precision}")
+        if self.decoding not in DECODING_SUPPORT[self.backend]:
+            reasons.append(f"{self.backend} does not support {self.decoding}")
+        if self.pytorch is not None:
+            reasons += pytorch_conflicts(self.pytorch, self.precision)
+        if reasons:
+            raise PydanticCustomError(INCOMPATIBLE, "{why}", {"why": "; ".join(reasons)})
+        return self

@@ -1,0 +1,206 @@
+"""The points of a study: the grid and the explicit entries, each validated, each once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from llem_config._errors import Fault
+from llem_config._experiment import INCOMPATIBLE, ExperimentConfig
+from llem_config._faults import found, sentence
+from llem_config._hash import measurement_config_hash
+from llem_config._layers import Source, get, has, locate, merge
+from llem_config._read import Reader, experiment_schema, leaves
+from llem_config._study import SkippedPoint
+from llem_config._support import BACKENDS
+from llem_config._sweep import Axis, Rule, axes_for, count, grid
+from llem_config._yaml import Document, Route
+
+MAX_EXPERIMENTS = 10_000
+
+
+class Points:
+    """Builds the points of one study file and keeps what became of each."""
+
+    def __init__(self, document: Document, fixed: list[Source], top: Source, read: Reader) -> None:
+        self.document = document
+        self.fixed = fixed  # lowest layer first
+        self.top = top  # the command line's
+        self.read = read
+        self.points: dict[str, ExperimentConfig] = {}
+        self.skipped: list[SkippedPoint] = []
+        self.n_duplicates = 0
+        self.n_excluded = 0
+
+    def expand(self) -> None:
+        """Add every point of the grid, then every explicit entry."""
+        axes = self.read.axes(self.document)
+        entries = self.read.entries(self.document)
+        backends, axes = self._backends(axes)
+        self._check_axes(axes, backends)
+        most = self._most_points()
+        has_grid = "sweep" in self.document.data or "experiments" not in self.document.data
+        grids = [(backend, axes_for(axes, backend)) for backend in backends] if has_grid else []
+        n_points = sum(count(own) for _, own in grids) + len(entries)
+        if n_points > most:
+            where: Route = ("sweep",) if "sweep" in self.document.data else ("experiments",)
+            problem = f"expected at most {most} points (max_experiments), found {n_points}"
+            self.read.add(self.document, where, problem, at_key=True)
+            return
+        many = len(backends) > 1
+        if grids and not many:
+            self._check_sections(backends[0])
+        rules = self.read.rules(self.document)
+        for backend, own in grids:
+            self._grid(backend, own, rules)
+        for at, entry in entries:
+            self._entry(at, entry, many)
+
+    def _grid(self, backend: str, axes: tuple[Axis, ...], rules: list[Rule]) -> None:
+        defaults = ExperimentConfig(model="any").model_dump()
+        fixed = [_for_backend(source, backend) for source in self.fixed]
+        base = merge(merged(fixed), {"backend": backend})
+        top = _for_backend(self.top, backend)
+        for data, chosen in grid(base, axes):
+            point = merge(data, top.data)
+            if any(rule.matches(point, defaults) for rule in rules):
+                self.n_excluded += 1
+                continue
+            swept = [
+                Source(self.document, item.data, item.at, item.n_covered)
+                for item in reversed(chosen)
+            ]
+            self.add(point, [top, *swept, *reversed(fixed)])
+
+    def _entry(self, at: Route, entry: dict[str, Any], many: bool) -> None:
+        if many and "backend" not in entry and "backend" not in self.top.data:
+            problem = "name the backend of this point: the study has several"
+            self.read.add(self.document, at, problem)
+            return
+        asked = [self.top.data.get("backend"), entry.get("backend")]
+        backend = next((name for name in asked if isinstance(name, str)), None)
+        fixed = self.fixed
+        if backend is not None:
+            fixed = [_for_backend(source, backend) for source in self.fixed]
+        own = Source(self.document, entry, at)
+        point = merged([*fixed, own, self.top])
+        self.add(point, [self.top, own, *reversed(fixed)])
+
+    def add(self, data: Mapping[str, Any], sources: list[Source]) -> None:
+        """Validate one point and book it: a new point, a duplicate, skipped, or a mistake."""
+        try:
+            config = ExperimentConfig.model_validate(data)
+        except ValidationError as error:
+            errors = error.errors(include_url=False)
+            if all(item["type"] == INCOMPATIBLE for item in errors):
+                reason = "; ".join(item["msg"] for item in errors)
+                self.skipped.append(SkippedPoint(config=copy.deepcopy(dict(data)), reason=reason))
+            else:
+                self.read.faults += faults_of(error, sources, experiment_schema(), data)
+            return
+        key = measurement_config_hash(config)
+        if key in self.points:
+            self.n_duplicates += 1
+        else:
+            self.points[key] = config
+
+    def _backends(self, axes: list[Axis]) -> tuple[list[str], list[Axis]]:
+        """Return the backends of the grid and the axes without a `backend` axis."""
+        if "backend" in self.top.data:
+            value = self.top.data["backend"]
+            if any(axis.key == "backend" for axis in axes):
+                return ["pytorch"], axes  # `_check_axes` says that a swept key cannot be set
+            return self.read.backends(self.top.document, ("backend",), value) or ["pytorch"], axes
+        for axis in axes:
+            if axis.key == "backend":
+                value = self.document.data["sweep"]["backend"]
+                names = self.read.backends(self.document, ("sweep", "backend"), value)
+                return names or ["pytorch"], [other for other in axes if other is not axis]
+        for source in reversed(self.fixed):
+            if "backend" in source.data:
+                value = source.data["backend"]
+                names = self.read.backends(source.document, ("backend",), value)
+                return names or ["pytorch"], axes
+        return ["pytorch"], axes
+
+    def _check_axes(self, axes: list[Axis], backends: list[str]) -> None:
+        for axis in axes:
+            for item in axis.alternatives:
+                for name in BACKENDS:
+                    if name in item.data and name not in backends:
+                        used = " and ".join(backends)
+                        problem = f"this study does not use {name}, only {used}"
+                        self.read.add(self.document, item.at[:2], problem, at_key=True)
+        swept = [(axis, item) for axis in axes for item in axis.alternatives]
+        for route, _ in leaves(self.top.data):
+            for axis, item in swept:
+                if any(_overlap(route, other) for other, _ in leaves(item.data)):
+                    place = self.document.fault(("sweep", axis.key), "", at_key=True)
+                    problem = (
+                        f"this key is swept in {self.document.file}:{place.line}; change it there"
+                    )
+                    self.read.add(self.top.document, route, problem)
+                    break
+
+    def _check_sections(self, backend: str) -> None:
+        for source in (*self.fixed, self.top):
+            for name in BACKENDS:
+                if name != backend and source.data.get(name) is not None:
+                    problem = f"a section for {name}, but the backend is {backend}; remove one"
+                    self.read.faults.append(source.fault((name,), problem, at_key=True))
+
+    def _most_points(self) -> int:
+        value = self.top.document.data.get(
+            "max_experiments", self.document.data.get("max_experiments", MAX_EXPERIMENTS)
+        )
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            problem = f"expected a whole number >= 1, found {found(value)}"
+            self.read.add(self.document, ("max_experiments",), problem)
+            return MAX_EXPERIMENTS
+        return value
+
+
+def _for_backend(source: Source, backend: str) -> Source:
+    """Return a source without the choice of backend and without other backends' sections."""
+    foreign = {"backend", *BACKENDS} - {backend}
+    data = {key: value for key, value in source.data.items() if key not in foreign}
+    return Source(source.document, data, source.at)
+
+
+def merged(sources: Iterable[Source]) -> dict[str, Any]:
+    """Return the data of sources merged, lowest layer first."""
+    result: dict[str, Any] = {}
+    for source in sources:
+        result = merge(result, source.data)
+    return result
+
+
+def faults_of(
+    error: ValidationError,
+    sources: list[Source],
+    schema: Mapping[str, Any],
+    data: Mapping[str, Any],
+) -> list[Fault]:
+    """Return every mistake in a validation error, each at the source (highest first) that made it."""
+    faults = []
+    for item in error.errors(include_url=False):
+        if item["type"] == INCOMPATIBLE:
+            continue
+        route = item["loc"]
+        while route and not has(data, route) and item["type"] != "missing":
+            route = route[:-1]  # pydantic adds steps of its own, such as a union's branch
+        at = item.get("ctx", {}).get("at")
+        if at is not None:
+            route = (*route, at)
+        problem = sentence({**item, "input": get(data, route)}, schema, route)
+        at_key = item["type"] in ("extra_forbidden", "llem_section")
+        faults.append(locate(sources, route, problem, at_key=at_key))
+    return faults
+
+
+def _overlap(left: Route, right: Route) -> bool:
+    length = min(len(left), len(right))
+    return left[:length] == right[:length]

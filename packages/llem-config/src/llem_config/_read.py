@@ -1,0 +1,183 @@
+"""The parts of a study file, read from its plain data; every fault is collected, none raised.
+
+A part with a fault is left out, so that the rest of the file is still checked in the same pass.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from llem_config._errors import Fault
+from llem_config._experiment import ExperimentConfig
+from llem_config._faults import found, properties, unknown_part
+from llem_config._layers import has, merge, nested
+from llem_config._suggest import did_you_mean
+from llem_config._support import BACKENDS
+from llem_config._sweep import Alternative, Axis, Rule
+from llem_config._yaml import Document, Route
+
+STUDY_KEYS = ("name", "base", "sweep", "experiments", "exclude", "execution", "max_experiments")
+
+
+@cache
+def experiment_schema() -> dict[str, Any]:
+    """Return the JSON schema of an experiment: which routes exist and what they accept."""
+    return ExperimentConfig.model_json_schema()
+
+
+class Reader:
+    """Reads parts of documents and keeps the faults of all of them."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+
+    def add(self, document: Document, route: Route, problem: str, *, at_key: bool = False) -> None:
+        """Keep one fault."""
+        self.faults.append(document.fault(route, problem, at_key=at_key))
+
+    def fields(
+        self, document: Document, at: Route, data: Any, known: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """Return a mapping of experiment fields with its dotted keys nested.
+
+        Args:
+            document: where the mapping stands.
+            at: the mapping's route in it.
+            data: the mapping.
+            known: other keys that are allowed beside the fields; they are left out.
+        """
+        if not isinstance(data, Mapping):
+            self.add(document, at, f"expected a mapping of experiment fields, found {found(data)}")
+            return {}
+        result: dict[str, Any] = {}
+        for key, value in data.items():
+            if key in known:
+                continue
+            route: Route = tuple(key.split("."))
+            problem = self.problem_of(route, known)
+            if problem is None and has(result, route):
+                problem = "this key is already set above; remove one"
+            if problem is not None:
+                self.add(document, (*at, key), problem, at_key=True)
+                continue
+            result = merge(result, nested(route, value))
+        return result
+
+    def problem_of(self, route: Route, known: tuple[str, ...] = ()) -> str | None:
+        """Return why a dotted key leads nowhere, or None if it leads to a field."""
+        position = unknown_part(experiment_schema(), route)
+        if position is None:
+            return None
+        names = list(properties(experiment_schema(), route[:position]))
+        if position == 0:
+            return f"unknown key {route[0]!r}{did_you_mean(route[0], [*names, *known])}"
+        parent = ".".join(str(part) for part in route[:position])
+        if not names:
+            return f"{parent} is a single value and has no key {route[position]!r}"
+        hint = did_you_mean(route[position], names)
+        return f"{parent} has no key {route[position]!r}{hint}"
+
+    def axes(self, document: Document) -> list[Axis]:
+        """Return the axes of `sweep`, in file order."""
+        sweep = document.data.get("sweep", {})
+        if "sweep" in document.data and (not isinstance(sweep, Mapping) or not sweep):
+            self.add(document, ("sweep",), f"expected at least one axis, found {found(sweep)}")
+            return []
+        axes = [self._axis(document, key, values) for key, values in sweep.items()]
+        return [axis for axis in axes if axis is not None]
+
+    def _axis(self, document: Document, key: str, values: Any) -> Axis | None:
+        at: Route = ("sweep", key)
+        route: Route = tuple(key.split("."))
+        problem = self.problem_of(route)
+        if values is None or values == [] or values == {}:
+            self.add(document, at, f"expected at least one value, found {found(values)}")
+            return None
+        items = values if isinstance(values, list) else [values]
+        places = [(*at, i) for i in range(len(items))] if isinstance(values, list) else [at]
+        if problem is None:
+            return Axis(
+                key,
+                tuple(
+                    Alternative(nested(route, item), place, len(route))
+                    for item, place in zip(items, places, strict=True)
+                ),
+            )
+        if not self._is_group(key, items):
+            self.add(document, at, problem, at_key=True)
+            return None
+        alternatives = []
+        for item, place in zip(items, places, strict=True):
+            data = self.fields(document, place, item)
+            if "backend" in data:
+                self.add(document, (*place, "backend"), "a group may not set the backend")
+            alternatives.append(Alternative(data, place, 0))
+        return Axis(key, tuple(alternatives))
+
+    def _is_group(self, key: str, items: list[Any]) -> bool:
+        """Tell whether a key that is no field names alternatives that set several fields.
+
+        A misspelt section (`decodr: [{temperature: 0}]`) looks like a group too. It is one only
+        if what it holds are fields, or its name is unlike every section's.
+        """
+        if "." in key or not all(isinstance(item, Mapping) for item in items):
+            return False
+        first = {str(name).split(".")[0] for item in items for name in item}
+        fields = ExperimentConfig.model_fields
+        return bool(first & set(fields)) or not difflib.get_close_matches(key, fields, 1, 0.6)
+
+    def rules(self, document: Document) -> list[Rule]:
+        """Return the rules of `exclude`."""
+        entries = document.data.get("exclude", [])
+        if not isinstance(entries, list):
+            self.add(document, ("exclude",), f"expected a list of rules, found {found(entries)}")
+            return []
+        if "exclude" in document.data and "sweep" not in document.data:
+            self.add(document, ("exclude",), "exclude drops points of a sweep, but there is none")
+        rules = []
+        for position, entry in enumerate(entries):
+            at: Route = ("exclude", position)
+            if not isinstance(entry, Mapping) or not entry:
+                self.add(document, at, f"expected a mapping of fields, found {found(entry)}")
+                continue
+            rules.append(Rule(tuple(leaves(self.fields(document, at, entry)))))
+        return [rule for rule in rules if rule.conditions]
+
+    def entries(self, document: Document) -> list[tuple[Route, dict[str, Any]]]:
+        """Return the explicit points of `experiments` and where each stands."""
+        entries = document.data.get("experiments", [])
+        if "experiments" in document.data and (not isinstance(entries, list) or not entries):
+            problem = f"expected a list of experiments, found {found(entries)}"
+            self.add(document, ("experiments",), problem)
+            return []
+        places: list[Route] = [("experiments", position) for position in range(len(entries))]
+        return [
+            (at, self.fields(document, at, entry))
+            for at, entry in zip(places, entries, strict=True)
+        ]
+
+    def backends(self, document: Document, route: Route, value: Any) -> list[str]:
+        """Return the backends that `backend:` names, one or several."""
+        names = value if isinstance(value, list) else [value]
+        if not names:
+            self.add(document, route, "expected at least one backend, found an empty list")
+        for position, name in enumerate(names):
+            if name not in BACKENDS:
+                place = (*route, position) if isinstance(value, list) else route
+                problem = f"expected one of {', '.join(BACKENDS)}, found {found(name)}"
+                self.add(document, place, problem + did_you_mean(name, BACKENDS))
+        return list(dict.fromkeys(name for name in names if name in BACKENDS))
+
+
+def leaves(data: Mapping[str, Any], route: Route = ()) -> list[tuple[Route, Any]]:
+    """Return every value that is no mapping, with its route."""
+    result: list[tuple[Route, Any]] = []
+    for key, value in data.items():
+        if isinstance(value, Mapping) and value:
+            result += leaves(value, (*route, key))
+        else:
+            result.append(((*route, key), value))
+    return result

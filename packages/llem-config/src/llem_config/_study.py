@@ -1,0 +1,107 @@
+"""The resolved study: every point once, and how to run them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    computed_field,
+    model_validator,
+)
+
+from llem_config._backends import STRICT
+from llem_config._experiment import ExperimentConfig
+from llem_config._hash import design_hash_of, measurement_config_hash
+
+EXECUTION_ALIASES = {"experiment_gap_seconds": "config_gap_seconds"}
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+"""A study's name begins its folder's name, so it may not leave the results folder."""
+
+
+class ExecutionConfig(BaseModel):
+    """How often, in which order and with which pauses: how, never what. Outside both hashes."""
+
+    model_config = ConfigDict(**STRICT, populate_by_name=True)
+
+    n_cycles: PositiveInt = 1
+    """Repeats of every experiment; the command line raises its own default to 3."""
+    cycle_order: Literal["sequential", "interleaved", "shuffled"] = "sequential"
+    """`sequential`: A A B B; `interleaved`: A B A B, so that slow drift hits all alike;
+    `shuffled`: each cycle in a fresh random order."""
+    shuffle_seed: NonNegativeInt = 42
+    config_gap_seconds: NonNegativeFloat | None = Field(
+        None, validation_alias=AliasChoices("config_gap_seconds", "experiment_gap_seconds")
+    )
+    """Pause before a run; None takes the machine's setting."""
+    cycle_gap_seconds: NonNegativeFloat | None = None
+    """Pause where a new cycle begins; None takes the machine's setting."""
+    timeout_seconds: PositiveFloat = 3600.0
+    """A run that takes longer is killed and booked as failed."""
+    max_consecutive_failures: PositiveInt = 5
+    """So many failures in a row abort the study."""
+
+
+class SkippedPoint(BaseModel):
+    """A point of the grid that its backend cannot run."""
+
+    model_config = STRICT
+
+    config: dict[str, Any]
+    """As asked, before defaults."""
+    reason: str
+
+
+class StudyConfig(BaseModel):
+    """A study ready to run. Made by `load_study`, or directly from experiments in Python."""
+
+    model_config = STRICT
+
+    name: Name = "study"
+    experiments: Annotated[tuple[ExperimentConfig, ...], Field(strict=False, min_length=1)]
+    """Each point once; a repeated point is dropped and counted."""
+    execution: ExecutionConfig = ExecutionConfig()
+    skipped: Annotated[tuple[SkippedPoint, ...], Field(strict=False)] = ()
+    n_duplicates: NonNegativeInt = 0
+    n_excluded: NonNegativeInt = 0
+    source: str | None = Field(None, exclude=True, repr=False)
+    """The text of the study file, kept beside the results."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _each_point_once(cls, data: Any) -> Any:
+        experiments = data.get("experiments") if isinstance(data, Mapping) else None
+        if not isinstance(experiments, list | tuple):
+            return data
+        points: dict[str, ExperimentConfig] = {}
+        for item in experiments:
+            config = ExperimentConfig.model_validate(item)
+            points.setdefault(measurement_config_hash(config), config)
+        n_dropped = len(experiments) - len(points)
+        return {
+            **{key: value for key, value in data.items() if key != "study_design_hash"},
+            "experiments": tuple(points.values()),
+            "n_duplicates": data.get("n_duplicates", 0) + n_dropped,
+        }
+
+    @cached_property
+    def config_hashes(self) -> tuple[str, ...]:
+        """Return the `measurement_config_hash` of each experiment, in their order."""
+        return tuple(measurement_config_hash(config) for config in self.experiments)
+
+    @computed_field  # type: ignore[prop-decorator]  # the order that pydantic documents
+    @cached_property
+    def study_design_hash(self) -> str:
+        """Return the hash of the set of experiments."""
+        return design_hash_of(self.config_hashes)

@@ -1,0 +1,23 @@
+"""What each backend supports: the single source for validators, help texts and documents."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+BackendName = Literal["pytorch", "vllm", "tensorrt"]
+Precision = Literal["fp32", "fp16", "bf16"]
+Decoding = Literal["greedy", "sampling", "beam"]
+
+BACKENDS: tuple[str, ...] = get_args(BackendName)
+
+PRECISION_SUPPORT: dict[str, tuple[Precision, ...]] = {
+    "pytorch": ("fp32", "fp16", "bf16"),
+    "vllm": ("fp16", "bf16"),
+    "tensorrt": ("fp16", "bf16"),
+}
+
+DECODING_SUPPORT: dict[str, tuple[Decoding, ...]] = {
+    "pytorch": ("greedy", "sampling", "beam"),
+    "vllm": ("greedy", "sampling", "beam"),
+    "tensorrt": ("greedy", "sampling"),
+}

@@ -1,0 +1,83 @@
+"""The grid of a study: pure functions on plain data, before any model is validated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llem_config._layers import get, has, merge
+from llem_config._support import BACKENDS
+from llem_config._yaml import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One value of an axis: what it sets, as nested data."""
+
+    data: Mapping[str, Any]
+    at: Route  # where it stands in the study file
+    n_covered: int  # parts of its target that `at` stands for
+
+    def fits(self, backend: str) -> bool:
+        """Tell whether it sets no other backend's section."""
+        return not any(name in self.data for name in BACKENDS if name != backend)
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One dimension of the grid."""
+
+    key: str  # as written
+    alternatives: tuple[Alternative, ...]
+
+    def for_backend(self, backend: str) -> Axis | None:
+        """Return the part of this axis that concerns a backend, or None."""
+        kept = tuple(item for item in self.alternatives if item.fits(backend))
+        return Axis(self.key, kept) if kept else None
+
+
+def axes_for(axes: Sequence[Axis], backend: str) -> tuple[Axis, ...]:
+    """Return common axes and a backend's own, in file order."""
+    return tuple(part for axis in axes if (part := axis.for_backend(backend)))
+
+
+def count(axes: Sequence[Axis]) -> int:
+    """Return the number of points of a grid without building them."""
+    return math.prod(len(axis.alternatives) for axis in axes)
+
+
+def grid(
+    fixed: Mapping[str, Any], axes: Sequence[Axis]
+) -> Iterator[tuple[Mapping[str, Any], tuple[Alternative, ...]]]:
+    """Yield every point of the product and the alternatives it is made of.
+
+    The last axis is the fastest. Inner axes start from what the outer ones have already merged,
+    so a point costs about one merge, whatever the number of axes.
+    """
+    if not axes:
+        yield fixed, ()
+        return
+    for outer, chosen in grid(fixed, axes[:-1]):
+        for alternative in axes[-1].alternatives:
+            yield merge(outer, alternative.data), (*chosen, alternative)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One `exclude` entry: a point that matches every condition is dropped."""
+
+    conditions: tuple[tuple[Route, Any], ...]
+
+    def matches(self, point: Mapping[str, Any], defaults: Mapping[str, Any]) -> bool:
+        """Tell whether a point, completed by the model's defaults, meets every condition."""
+        return all(
+            _same(get(point if has(point, route) else defaults, route), wanted)
+            for route, wanted in self.conditions
+        )
+
+
+def _same(left: Any, right: Any) -> bool:
+    # In Python True == 1, but `n: 1` and `n: true` are not the same thing in a file.
+    return bool(left == right) and isinstance(left, bool) == isinstance(right, bool)
