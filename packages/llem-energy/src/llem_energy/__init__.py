@@ -1,1 +1,55 @@
-"""x."""
+"""Measure the energy of one LLM inference experiment.
+
+    from llem_energy import measure
+    result = measure(config)              # an ExperimentResult; energies with their bound
+
+Importing this loads neither torch nor the NVIDIA driver.
+"""
+
+from llem_energy._backend import Backend, Batch, Workload, backend_names, preload
+from llem_energy._builtin import builtin_architecture, builtin_names
+from llem_energy._datasets import read_prompts
+from llem_energy._errors import BackendError, DatasetError, GpuError, MeasurementError
+from llem_energy._measure import STAGES, measure
+from llem_energy._nvml import gpu_temperatures_c, gpu_uuids
+from llem_energy._results import (
+    RESULT_SCHEMA_VERSION,
+    DeviceWindow,
+    EnvironmentSnapshot,
+    ExperimentResult,
+    Flops,
+    GpuSnapshot,
+    Latency,
+    Span,
+    encode_result,
+    read_result,
+)
+
+__all__ = [
+    "RESULT_SCHEMA_VERSION",
+    "STAGES",
+    "Backend",
+    "BackendError",
+    "Batch",
+    "DatasetError",
+    "DeviceWindow",
+    "EnvironmentSnapshot",
+    "ExperimentResult",
+    "Flops",
+    "GpuError",
+    "GpuSnapshot",
+    "Latency",
+    "MeasurementError",
+    "Span",
+    "Workload",
+    "backend_names",
+    "builtin_architecture",
+    "builtin_names",
+    "encode_result",
+    "gpu_temperatures_c",
+    "gpu_uuids",
+    "measure",
+    "preload",
+    "read_prompts",
+    "read_result",
+]

@@ -1,0 +1,100 @@
+"""The prompts of an experiment, and a fingerprint of their content and order."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import random
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from llem_config import DatasetConfig, ExperimentConfig
+from llem_energy._backend import Prompt
+from llem_energy._errors import DatasetError
+
+SYNTHETIC = "synthetic"
+SUFFIXES = (".jsonl", ".csv", ".parquet")
+_COLUMNS = ("prompt", "text", "question", "instruction", "input")
+
+
+def load_prompts(config: ExperimentConfig, vocabulary: range) -> tuple[Prompt, ...]:
+    """Return the `n` prompts of an experiment.
+
+    Args:
+        config: the experiment.
+        vocabulary: token ids that synthetic prompts are drawn from.
+
+    Raises:
+        DatasetError: the file is missing, has no prompt column, or holds fewer than `n` prompts.
+    """
+    if config.dataset.source == SYNTHETIC:
+        return _synthetic(config, vocabulary)
+    return read_prompts(config.dataset, config.n)
+
+
+def _synthetic(config: ExperimentConfig, vocabulary: range) -> tuple[Prompt, ...]:
+    draw = random.Random(config.random_seed)
+    return tuple(
+        tuple(draw.choices(vocabulary, k=config.max_input_tokens)) for _ in range(config.n)
+    )
+
+
+def fingerprint(prompts: Sequence[Prompt]) -> str:
+    """Return SHA-256 over the content and order of the prompts."""
+    digest = hashlib.sha256()
+    for prompt in prompts:
+        digest.update(json.dumps(prompt, ensure_ascii=False).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def read_prompts(dataset: DatasetConfig, n: int) -> tuple[str, ...]:
+    """Return the first `n` prompts of a local file.
+
+    Raises:
+        DatasetError: as in `load_prompts`.
+    """
+    path = Path(dataset.source)
+    if path.suffix not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        raise DatasetError(
+            f"expected the data set 'synthetic' or a file ({known}), found {dataset.source!r}; "
+            "data sets from a hub are not read yet"
+        )
+    try:
+        rows = list(islice(_rows(path), n))
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, csv.Error) as error:
+        raise DatasetError(f"{path}: damaged: {error}") from error
+    if len(rows) < n:
+        raise DatasetError(f"{path}: expected at least n = {n} prompts, found {len(rows)}")
+    column = dataset.column or _find_column(path, rows[0])
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or not isinstance(row.get(column), str):
+            raise DatasetError(f"{path}: row {number} has no text in the column {column!r}")
+    return tuple(row[column] for row in rows)
+
+
+def _rows(path: Path) -> Iterable[Any]:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet
+
+        yield from pyarrow.parquet.read_table(path).to_pylist()
+        return
+    with path.open(encoding="utf-8", newline="") as file:
+        if path.suffix == ".csv":
+            yield from csv.DictReader(file)
+        else:
+            yield from (json.loads(line) for line in file if line.strip())
+
+
+def _find_column(path: Path, row: Any) -> str:
+    names = list(row) if isinstance(row, dict) else []
+    for name in _COLUMNS:
+        if name in names:
+            return name
+    known = ", ".join(_COLUMNS)
+    raise DatasetError(f"{path}: expected a column named {known}, found {names}; name it: `column`")

@@ -1,0 +1,21 @@
+"""What can go wrong in one measurement. Foreign errors are wrapped where they enter."""
+
+from __future__ import annotations
+
+from llem_config import LlemError
+
+
+class MeasurementError(LlemError):
+    """The measurement of one experiment cannot be made or finished."""
+
+
+class GpuError(MeasurementError):
+    """The GPU or its driver does not give what was asked of it."""
+
+
+class BackendError(MeasurementError):
+    """The inference library is missing, or cannot do what the experiment asks."""
+
+
+class DatasetError(MeasurementError):
+    """The prompts cannot be read."""

@@ -1,0 +1,266 @@
+"""NVIDIA GPUs through NVML. The only file that knows pynvml, milliwatts and millijoules.
+
+What a GPU supports is found by calling, never by its architecture. Field ids are the stable ones
+(NVML API reference, "Field Value Enums"): 83 total energy, 186 instant power, 74 and 75 time held
+back by the power limit and by temperature, in nanoseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import pynvml
+
+from llem_energy._errors import GpuError
+from llem_energy._results import GpuSnapshot
+from llem_energy._source import Sample, SourceUnavailable
+
+_ENERGY, _INSTANT_POWER, _POWER_VIOLATION, _THERMAL_VIOLATION = 83, 186, 74, 75
+_FIELDS = [_ENERGY, _INSTANT_POWER, _POWER_VIOLATION, _THERMAL_VIOLATION]
+_MILLI, _NANO = 1e-3, 1e-9
+_Value = TypeVar("_Value")
+
+THROTTLE_REASONS = {
+    0x2: "application clocks",
+    0x4: "software power cap",
+    0x8: "hardware slowdown",
+    0x10: "sync boost",
+    0x20: "software thermal",
+    0x40: "hardware thermal",
+    0x80: "power brake",
+}
+
+
+def reason_names(mask: int) -> tuple[str, ...]:
+    """Return the names of the bits of a throttle mask; idle is no throttling."""
+    return tuple(name for bit, name in THROTTLE_REASONS.items() if mask & bit)
+
+
+@contextlib.contextmanager
+def driver() -> Iterator[None]:
+    """Hold the driver's library open; it counts how often it is opened.
+
+    Raises:
+        GpuError: no driver, or it does not answer.
+    """
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        raise GpuError(f"the NVIDIA driver cannot be used: {error}") from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
+
+
+def _maybe(function: Callable[..., _Value], *arguments: Any) -> _Value | None:
+    """Return what NVML says, or None where this GPU or driver does not say it."""
+    try:
+        return function(*arguments)
+    except (pynvml.NVMLError, AttributeError, UnicodeDecodeError):
+        return None
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value * unit
+
+
+class Gpu:
+    """One GPU, found by index or UUID."""
+
+    def __init__(self, key: int | str) -> None:
+        """Find it.
+
+        Raises:
+            GpuError: there is no such GPU.
+        """
+        try:
+            if isinstance(key, int):
+                self._handle: Any = pynvml.nvmlDeviceGetHandleByIndex(key)
+            else:
+                self._handle = pynvml.nvmlDeviceGetHandleByUUID(key)
+            self.uuid: str = pynvml.nvmlDeviceGetUUID(self._handle)
+        except pynvml.NVMLError as error:
+            raise GpuError(f"GPU {key}: {error}") from error
+
+    @property
+    def mig(self) -> bool | None:
+        """Tell whether the GPU is split into MIG instances; None where it cannot be."""
+        mode = _maybe(pynvml.nvmlDeviceGetMigMode, self._handle)
+        return None if mode is None else bool(mode[0])
+
+    def power_limit_w(self) -> float | None:
+        """Return the limit in force, in watts."""
+        return _scaled(_maybe(pynvml.nvmlDeviceGetEnforcedPowerLimit, self._handle), _MILLI)
+
+    def temperature_c(self) -> float | None:
+        """Return the core's temperature in degrees Celsius."""
+        core = pynvml.NVML_TEMPERATURE_GPU
+        return _maybe(pynvml.nvmlDeviceGetTemperature, self._handle, core)
+
+    def sample(self, *, details: bool) -> Sample:
+        """Return one reading; what fails is None."""
+        before = time.perf_counter()
+        fields = _maybe(pynvml.nvmlDeviceGetFieldValues, self._handle, _FIELDS)
+        after = time.perf_counter()
+        values = [_field(item) for item in fields] if fields is not None else [None] * len(_FIELDS)
+        energy_mj, power_mw, power_ns, thermal_ns = values
+        if energy_mj is None:
+            energy_mj = _maybe(pynvml.nvmlDeviceGetTotalEnergyConsumption, self._handle)
+        extra = self._details() if details else {}
+        return Sample(
+            self.uuid,
+            (before + after) / 2,
+            after - before,
+            energy_j=_scaled(energy_mj, _MILLI),
+            power_w=_scaled(power_mw, _MILLI),
+            throttled_power_s=_scaled(power_ns, _NANO),
+            throttled_thermal_s=_scaled(thermal_ns, _NANO),
+            **extra,
+        )
+
+    def _details(self) -> dict[str, Any]:
+        handle = self._handle
+        rates = _maybe(pynvml.nvmlDeviceGetUtilizationRates, handle)
+        memory = _maybe(pynvml.nvmlDeviceGetMemoryInfo, handle)
+        sm, mem = pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM
+        return {
+            "temperature_c": self.temperature_c(),
+            "sm_clock_mhz": _maybe(pynvml.nvmlDeviceGetClockInfo, handle, sm),
+            "memory_clock_mhz": _maybe(pynvml.nvmlDeviceGetClockInfo, handle, mem),
+            "utilisation": None if rates is None else rates.gpu / 100,
+            "memory_used_bytes": None if memory is None else int(memory.used),
+            "throttle_reasons": _maybe(pynvml.nvmlDeviceGetCurrentClocksEventReasons, handle),
+        }
+
+    def snapshot(self, own_pid: int) -> GpuSnapshot:
+        """Return what the GPU is and how it is set."""
+        handle = self._handle
+        memory = _maybe(pynvml.nvmlDeviceGetMemoryInfo, handle)
+        ecc = _maybe(pynvml.nvmlDeviceGetEccMode, handle)
+        persistence = _maybe(pynvml.nvmlDeviceGetPersistenceMode, handle)
+        processes = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
+        default_mw = _maybe(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)
+        sm = pynvml.NVML_CLOCK_SM
+        return GpuSnapshot(
+            index=pynvml.nvmlDeviceGetIndex(handle),
+            uuid=self.uuid,
+            name=str(pynvml.nvmlDeviceGetName(handle)),
+            power_limit_w=self.power_limit_w(),
+            power_limit_default_w=_scaled(default_mw, _MILLI),
+            vbios=_maybe(pynvml.nvmlDeviceGetVbiosVersion, handle),
+            memory_bytes=None if memory is None else int(memory.total),
+            sm_clock_max_mhz=_maybe(pynvml.nvmlDeviceGetMaxClockInfo, handle, sm),
+            application_sm_clock_mhz=_maybe(pynvml.nvmlDeviceGetApplicationsClock, handle, sm),
+            persistence_mode=None if persistence is None else bool(persistence),
+            ecc=None if ecc is None else bool(ecc[0]),
+            mig=self.mig,
+            compute_mode=_maybe(pynvml.nvmlDeviceGetComputeMode, handle),
+            n_other_processes=(
+                None if processes is None else sum(item.pid != own_pid for item in processes)
+            ),
+            temperature_c=self.temperature_c(),
+        )
+
+
+def _field(item: Any) -> float | None:
+    """Return the value of one field; each carries a return code and a type of its own."""
+    if item.nvmlReturn != pynvml.NVML_SUCCESS:
+        return None
+    match item.valueType:
+        case pynvml.NVML_VALUE_TYPE_DOUBLE:
+            return float(item.value.dVal)
+        case pynvml.NVML_VALUE_TYPE_UNSIGNED_INT:
+            return float(item.value.uiVal)
+        case pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG:
+            return float(item.value.ulVal)
+        case pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG:
+            return float(item.value.sllVal)
+        case _:
+            return float(item.value.ullVal)
+
+
+class NvmlSource:
+    """Meters whole GPUs by their energy counter, with instant power beside it."""
+
+    name = "nvml"
+
+    def __init__(self, gpus: Sequence[int | str]) -> None:
+        """Open the GPUs.
+
+        Raises:
+            SourceUnavailable: none named, no driver, or a GPU gives neither energy nor power.
+        """
+        if not gpus:
+            raise SourceUnavailable("the experiment uses no GPU")
+        self._driver = contextlib.ExitStack()
+        try:
+            self._driver.enter_context(driver())
+            self._gpus = [Gpu(key) for key in gpus]
+            for gpu in self._gpus:
+                _check(gpu)
+        except GpuError:
+            self._driver.close()
+            raise
+        self.devices = tuple(gpu.uuid for gpu in self._gpus)
+
+    def read(self, *, details: bool = False) -> tuple[Sample, ...]:
+        """Return one sample per GPU; see `EnergySource.read`."""
+        return tuple(gpu.sample(details=details) for gpu in self._gpus)
+
+    def power_limit_w(self, uuid: str) -> float | None:
+        """Return the power limit of one metered GPU."""
+        return next(gpu.power_limit_w() for gpu in self._gpus if gpu.uuid == uuid)
+
+    def close(self) -> None:
+        """Let go of the driver."""
+        self._driver.close()
+
+
+def _check(gpu: Gpu) -> None:
+    if gpu.mig:
+        raise SourceUnavailable(
+            f"GPU {gpu.uuid} is split by MIG, and NVML has no energy of a single instance"
+        )
+    sample = gpu.sample(details=False)
+    if sample.energy_j is None and sample.power_w is None:
+        raise SourceUnavailable(f"GPU {gpu.uuid} reports neither energy nor power")
+
+
+def snapshot_gpus(own_pid: int) -> tuple[str | None, str | None, tuple[GpuSnapshot, ...]]:
+    """Return driver version, NVML version and every GPU; None and () without a driver."""
+    try:
+        with driver():
+            n_gpus = _maybe(pynvml.nvmlDeviceGetCount) or 0
+            gpus = tuple(Gpu(index).snapshot(own_pid) for index in range(n_gpus))
+            versions = (
+                _maybe(pynvml.nvmlSystemGetDriverVersion),
+                _maybe(pynvml.nvmlSystemGetNVMLVersion),
+            )
+            return (*versions, gpus)
+    except (GpuError, pynvml.NVMLError):
+        return None, None, ()
+
+
+def gpu_uuids() -> tuple[str, ...]:
+    """Return the UUID of every GPU of this machine in NVML's order; () without a driver."""
+    try:
+        with driver():
+            return tuple(Gpu(index).uuid for index in range(_maybe(pynvml.nvmlDeviceGetCount) or 0))
+    except GpuError:
+        return ()
+
+
+def gpu_temperatures_c() -> tuple[float, ...]:
+    """Return the temperature of every GPU that tells it; () without a driver."""
+    try:
+        with driver():
+            n_gpus = _maybe(pynvml.nvmlDeviceGetCount) or 0
+            values = [Gpu(index).temperature_c() for index in range(n_gpus)]
+    except GpuError:
+        return ()
+    return tuple(value for value in values if value is not None)

@@ -1,0 +1,244 @@
+"""The PyTorch backend: transformers' own `generate`, with exact token counts and step times."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import random
+import resource
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from llem_config import ExperimentConfig
+from llem_energy._backend import Batch, Memory, Prompt, Workload
+from llem_energy._errors import BackendError
+from llem_energy._flops import METHOD, answer_flops
+from llem_energy._pytorch_answer import StepClock, TokenAnswer
+from llem_energy._pytorch_model import (
+    decoder_of,
+    effective_attention,
+    load_model,
+    load_tokenizer,
+    preload_model_class,
+    section,
+)
+from llem_energy._results import Flops
+
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+
+
+class PyTorchBackend:
+    """One model on CPU or CUDA. See `Backend` for what each method promises."""
+
+    def __init__(self, config: ExperimentConfig) -> None:
+        self._config = config
+        self._own = section(config)
+        self._device = torch.device("cpu")
+        self._model: Any = None
+        self._assistant: Any = None
+        self._generation: Any = None
+        self._pad_id = 0
+
+    @classmethod
+    def preload(cls, config: ExperimentConfig) -> None:
+        """Import what loading and generating will need; touches neither GPU nor weights."""
+        importlib.import_module("transformers.generation.utils")
+        importlib.import_module("transformers.integrations.accelerate")
+        preload_model_class(config)
+
+    def open(self) -> tuple[str, ...]:
+        """Choose the device and create its context."""
+        asked = self._own.device or "auto"
+        has_gpu = asked != "cpu" and torch.cuda.is_available()
+        if asked == "cuda" and not has_gpu:
+            raise BackendError("asked for device cuda, but torch sees no GPU")
+        self.seed()
+        if not has_gpu:
+            return ()
+        # Matrix products in full fp32 where fp32 is asked for, whatever the library's default.
+        torch.set_float32_matmul_precision("highest")
+        self._device = torch.device("cuda", 0)
+        torch.zeros(1, device=self._device)  # the context draws power, so it is part of idle
+        n_gpus = torch.cuda.device_count() if self._own.device_map else 1
+        return tuple(_uuid(index) for index in range(n_gpus))
+
+    def load(self) -> None:
+        """Load model and assistant, and fix the generation arguments."""
+        self._model = load_model(self._config, self._device)
+        if self._own.assistant_model:
+            drafter = self._config.model_copy(
+                update={"model": self._own.assistant_model, "lora": None, "pytorch": None}
+            )
+            self._assistant = load_model(drafter, self._device)
+        self._generation = self._generation_config()
+        # `generate` fills what we leave open from the model's own generation_config.json, e.g. a
+        # temperature or a list of end tokens. Nothing may come in by that way.
+        self._model.generation_config = transformers.GenerationConfig()
+
+    def vocabulary(self) -> range:
+        """Return every id but the first few, where architectures keep their special tokens."""
+        return range(8, self._model.config.get_text_config().vocab_size)
+
+    def prepare(self, prompts: Sequence[Prompt]) -> Workload:
+        """Tokenise, cut, batch and pad on the left."""
+        most = self._config.max_input_tokens
+        ids = self._tokenise(prompts)
+        n_truncated = sum(len(one) > most for one in ids)
+        cut = [one[:most] for one in ids]
+        if self._own.batching == "sorted":
+            cut.sort(key=len, reverse=True)
+        size = self._own.batch_size or 1
+        groups = [cut[start : start + size] for start in range(0, len(cut), size)]
+        return Workload(tuple(self._batch(group) for group in groups), n_truncated)
+
+    def _tokenise(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        texts = [prompt for prompt in prompts if isinstance(prompt, str)]
+        if not texts:
+            return [list(prompt) for prompt in prompts if not isinstance(prompt, str)]
+        tokenizer = load_tokenizer(self._config)
+        return [list(one) for one in tokenizer(texts, truncation=False)["input_ids"]]
+
+    def _batch(self, ids: list[list[int]]) -> Batch:
+        longest = max(len(one) for one in ids)
+        # On the left: a decoder continues at the right end, where padding would be read as text.
+        padded = [[self._pad_id] * (longest - len(one)) + one for one in ids]
+        mask = [[0] * (longest - len(one)) + [1] * len(one) for one in ids]
+        inputs = {
+            "input_ids": torch.tensor(padded, device=self._device),
+            "attention_mask": torch.tensor(mask, device=self._device),
+        }
+        lengths = tuple(len(one) for one in ids)
+        return Batch(len(ids), (len(ids), longest), lengths, inputs)
+
+    def _generation_config(self) -> Any:
+        decoder, own = self._config.decoder, self._own
+        theirs = self._model.generation_config
+        ends = theirs.eos_token_id
+        end_ids = [ends] if isinstance(ends, int) else list(ends or ())
+        self._pad_id = theirs.pad_token_id if theirs.pad_token_id is not None else (*end_ids, 0)[0]
+        options: dict[str, Any] = {
+            "max_new_tokens": self._config.max_output_tokens,
+            "do_sample": decoder.do_sample,
+            "eos_token_id": None if decoder.ignore_eos else end_ids or None,
+            "pad_token_id": self._pad_id,
+            "bos_token_id": theirs.bos_token_id,
+            "min_new_tokens": decoder.min_new_tokens,
+            "repetition_penalty": decoder.repetition_penalty,
+            "num_beams": own.num_beams,
+            "early_stopping": own.early_stopping,
+            "length_penalty": own.length_penalty,
+            "no_repeat_ngram_size": own.no_repeat_ngram_size,
+            "use_cache": own.use_cache,
+            "cache_implementation": own.cache_implementation,
+            "prompt_lookup_num_tokens": own.prompt_lookup_num_tokens,
+        }
+        if decoder.do_sample:
+            # 0 and 1 are "no limit"; left open, the library would cut at its own top 50.
+            options |= {
+                "temperature": decoder.temperature,
+                "top_k": decoder.top_k or 0,
+                "top_p": decoder.top_p or 1.0,
+                "min_p": decoder.min_p,
+            }
+        given = {key: value for key, value in options.items() if value is not None}
+        return transformers.GenerationConfig(**given)
+
+    def generate(self, batch: Batch) -> TokenAnswer:
+        """Answer one batch; on a GPU the last kernels may still run."""
+        clock = StepClock(self._device, batch.n_prompts)
+        options = {} if self._assistant is None else {"assistant_model": self._assistant}
+        with torch.inference_mode():
+            ids = self._model.generate(
+                **batch.inputs,
+                generation_config=self._generation,
+                stopping_criteria=transformers.StoppingCriteriaList([clock]),
+                **options,
+            )
+        ends = self._generation.eos_token_id
+        stepwise = self._assistant is None and not self._own.prompt_lookup_num_tokens
+        return TokenAnswer(ids[:, batch.shape[1] :], ends, clock if stepwise else None)
+
+    def synchronise(self) -> None:
+        """Wait for every GPU in use."""
+        if self._device.type == "cuda":
+            for index in range(torch.cuda.device_count() if self._own.device_map else 1):
+                torch.cuda.synchronize(index)
+
+    def seed(self) -> None:
+        """Seed Python, numpy and torch, on every device."""
+        random.seed(self._config.random_seed)
+        np.random.seed(self._config.random_seed)
+        torch.manual_seed(self._config.random_seed)
+
+    def reset_peak_memory(self) -> None:
+        """Restart the allocator's peak, or on a CPU the kernel's."""
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            try:
+                _CLEAR_REFS.write_text("5")  # resets VmHWM; see proc(5)
+            except OSError:
+                return
+
+    def memory(self) -> Memory:
+        """Return the peak of the window, weights included, and the weights alone."""
+        tensors = [*self._model.parameters(), *self._model.buffers()]
+        weights = sum(one.numel() * one.element_size() for one in tensors)
+        if self._device.type == "cuda":
+            peak = int(torch.cuda.max_memory_allocated())
+            return Memory(peak, weights, "torch allocator of this process, weights included")
+        return Memory(_peak_resident_bytes(), weights, "resident set of this process, all included")
+
+    def flops(self, input_tokens: int, output_tokens: int) -> Flops | None:
+        """Count the operations of one answer from the loaded architecture."""
+        decoder = decoder_of(self._model)
+        plain = self._config.decoding != "beam" and self._own.use_cache is not False
+        if decoder is None or not plain or self._assistant or self._own.prompt_lookup_num_tokens:
+            return None
+        total = answer_flops(decoder, input_tokens, output_tokens)
+        return Flops(total=total, method=METHOD, confidence="medium")
+
+    def effective_config(self) -> dict[str, Any]:
+        """Read back device, weights, attention and generation arguments."""
+        model = self._model
+        name = torch.cuda.get_device_name(0) if self._device.type == "cuda" else "cpu"
+        return {
+            "device": str(self._device),
+            "device_name": name,
+            "architecture": type(model).__name__,
+            "n_parameters": sum(p.numel() for p in model.parameters()),
+            "dtype": str(next(p.dtype for p in model.parameters())).removeprefix("torch."),
+            "attn_implementation": effective_attention(model),
+            "compiled": hasattr(model.forward, "_torchdynamo_orig_callable"),
+            "batch_size": self._own.batch_size or 1,
+            "batching": self._own.batching or "static",
+            "generation": self._generation.to_diff_dict(),
+            "n_threads": torch.get_num_threads(),
+        }
+
+    def close(self) -> None:
+        """Drop the model and give its memory back."""
+        self._model = self._assistant = None
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _uuid(index: int) -> str:
+    uuid = str(torch.cuda.get_device_properties(index).uuid)
+    return uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
+
+
+def _peak_resident_bytes() -> int:
+    try:
+        for line in Path("/proc/self/status").read_text("utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,67 @@
+"""What `generate` gave for one batch: exact token counts and the time of each step."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+
+class StepClock:
+    """Notes when each step's token was there; never stops anything.
+
+    `generate` calls it after each step, as a stopping criterion. On a GPU the host runs ahead of the device, so an event
+    is put into the device's own queue and read after the window.
+    """
+
+    def __init__(self, device: torch.device, n_prompts: int) -> None:
+        self._on_gpu = device.type == "cuda"
+        self._never = torch.zeros(n_prompts, dtype=torch.bool, device=device)
+        self._marks: list[Any] = []
+        self._mark()
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        del scores, kwargs
+        self._mark()
+        n_rows = input_ids.shape[0]
+        return self._never if n_rows == len(self._never) else self._never[:1].expand(n_rows)
+
+    def _mark(self) -> None:
+        if self._on_gpu:
+            event = torch.cuda.Event(enable_timing=True)
+            event.record()
+            self._marks.append(event)
+        else:
+            self._marks.append(time.perf_counter())
+
+    def times_s(self) -> tuple[float, ...]:
+        """Return seconds from the clock's making to each mark; the device must have finished."""
+        first, *rest = self._marks
+        if self._on_gpu:
+            return tuple(first.elapsed_time(mark) / 1000 for mark in rest)
+        return tuple(mark - first for mark in rest)
+
+
+class TokenAnswer:
+    """The output of one batch, read only after the window; see `Answer`."""
+
+    def __init__(self, ids: Any, ends: Any, clock: StepClock | None) -> None:
+        self._ids = ids
+        self._ends = ends
+        self._clock = clock
+
+    def n_tokens(self) -> tuple[int, ...]:
+        """Return the output tokens of each prompt, its end token included."""
+        rows = self._ids.tolist()
+        if self._ends is None:
+            return tuple(len(row) for row in rows)
+        ends = {self._ends} if isinstance(self._ends, int) else set(self._ends)
+        # The end token itself is generated work; what follows it is padding.
+        return tuple(
+            next((i for i, token in enumerate(row, 1) if token in ends), len(row)) for row in rows
+        )
+
+    def token_times_s(self) -> tuple[float, ...] | None:
+        """Return when each token was there, or None where tokens come several at a time."""
+        return None if self._clock is None else self._clock.times_s()

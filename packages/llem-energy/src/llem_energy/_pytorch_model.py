@@ -1,0 +1,221 @@
+"""Loads a transformers model as an experiment asks, and refuses what came out differently."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import transformers
+
+from llem_config import ExperimentConfig, PyTorchConfig
+from llem_energy._builtin import builtin_architecture
+from llem_energy._errors import BackendError
+from llem_energy._flops import Decoder
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def section(config: ExperimentConfig) -> PyTorchConfig:
+    """Return the backend's section; an absent one leaves every default."""
+    return config.pytorch or PyTorchConfig()
+
+
+def load_architecture(config: ExperimentConfig) -> Any:
+    """Return the model's configuration: builtin, local folder or hub.
+
+    Raises:
+        BackendError: it cannot be found or is not one transformers knows.
+    """
+    builtin = builtin_architecture(config.model)
+    own = section(config)
+    try:
+        if builtin is not None:
+            return transformers.AutoConfig.for_model(**builtin)
+        return transformers.AutoConfig.from_pretrained(
+            config.model, revision=own.revision, trust_remote_code=bool(own.trust_remote_code)
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise BackendError(f"model {config.model!r} cannot be found: {_first(error)}") from error
+
+
+def load_tokenizer(config: ExperimentConfig) -> Any:
+    """Return the model's tokenizer, padding on the left as a decoder needs it.
+
+    Raises:
+        BackendError: the model has none, e.g. a builtin.
+    """
+    own = section(config)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            config.model,
+            revision=own.revision,
+            trust_remote_code=bool(own.trust_remote_code),
+            padding_side="left",
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise BackendError(
+            f"model {config.model!r} has no tokenizer, which prompts of text need: {_first(error)}"
+        ) from error
+    return tokenizer
+
+
+def load_model(config: ExperimentConfig, device: torch.device) -> Any:
+    """Return the model on its device, adapter and compilation applied.
+
+    Raises:
+        BackendError: it cannot be loaded, or came out other than asked.
+    """
+    own = section(config)
+    try:
+        with _reasons(f"model {config.model!r} cannot be loaded"):
+            model = _random(config, device) if config.weights == "random" else None
+            if model is None:
+                model = _pretrained(config, device)
+            if config.lora is not None:
+                model = _with_adapter(config, model)
+        _check(config, model, device)
+        model.eval()
+        if own.torch_compile:
+            model.forward = torch.compile(
+                model.forward,
+                mode=own.torch_compile_mode,
+                backend=own.torch_compile_backend or "inductor",
+            )
+    except torch.cuda.OutOfMemoryError as error:
+        raise BackendError(f"out of GPU memory while loading {config.model!r}: {error}") from error
+    return model
+
+
+def _random(config: ExperimentConfig, device: torch.device) -> Any:
+    own = section(config)
+    for name in ("device_map", "load_in_4bit", "load_in_8bit"):
+        if getattr(own, name):
+            raise BackendError(f"{name} needs pretrained weights, found weights: random")
+    architecture = load_architecture(config)
+    torch.manual_seed(config.random_seed)
+    with device:  # made where they are used, rather than in host memory first
+        return transformers.AutoModelForCausalLM.from_config(
+            architecture,
+            dtype=DTYPES[config.precision],
+            trust_remote_code=bool(own.trust_remote_code),
+            **_attention(own),
+            **(config.passthrough_kwargs or {}),
+        )
+
+
+def _pretrained(config: ExperimentConfig, device: torch.device) -> Any:
+    own = section(config)
+    options: dict[str, Any] = dict(config.passthrough_kwargs or {})
+    if own.max_memory is not None:
+        # YAML keys are text; accelerate names GPUs by whole numbers.
+        keys = {key: int(key) if key.isdigit() else key for key in own.max_memory}
+        options["max_memory"] = {keys[key]: value for key, value in own.max_memory.items()}
+    if own.load_in_4bit or own.load_in_8bit:
+        options["quantization_config"] = _quantisation(own)
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        config.model,
+        dtype=DTYPES[config.precision],
+        device_map=own.device_map or {"": str(device)},
+        revision=own.revision,
+        trust_remote_code=bool(own.trust_remote_code),
+        use_safetensors=True,
+        **_attention(own),
+        **options,
+    )
+
+
+def _attention(own: PyTorchConfig) -> dict[str, str]:
+    # Named only if asked for: the library's own default may differ between architectures.
+    return {"attn_implementation": own.attn_implementation} if own.attn_implementation else {}
+
+
+def _quantisation(own: PyTorchConfig) -> Any:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise BackendError("load_in_4bit and load_in_8bit need `pip install bitsandbytes`")
+    options = {
+        name: value
+        for name in ("bnb_4bit_compute_dtype", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant")
+        if (value := getattr(own, name)) is not None
+    }
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=bool(own.load_in_4bit), load_in_8bit=bool(own.load_in_8bit), **options
+    )
+
+
+def _with_adapter(config: ExperimentConfig, model: Any) -> Any:
+    assert config.lora is not None
+    try:
+        peft = importlib.import_module("peft")
+    except ImportError as error:
+        raise BackendError("lora needs `pip install peft`") from error
+    adapted = peft.PeftModel.from_pretrained(model, config.lora.adapter)
+    return adapted.merge_and_unload() if config.lora.merge_weights else adapted
+
+
+def _check(config: ExperimentConfig, model: Any, device: torch.device) -> None:
+    """Refuse a silent fallback: a figure under the wrong label is worse than none."""
+    own = section(config)
+    used = effective_attention(model)
+    if own.attn_implementation and used != own.attn_implementation:
+        raise BackendError(
+            f"asked for attn_implementation {own.attn_implementation}, the model uses {used}"
+        )
+    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    quantised = own.load_in_4bit or own.load_in_8bit
+    if not quantised and DTYPES[config.precision] not in kinds:
+        raise BackendError(f"asked for {config.precision}, the weights are {kinds}")
+    places = {p.device.type for p in model.parameters()}
+    if not own.device_map and places != {device.type}:
+        raise BackendError(f"asked for device {device.type}, the weights are on {places}")
+
+
+def effective_attention(model: Any) -> str:
+    """Return the attention implementation that the model really uses."""
+    return str(model.config._attn_implementation)  # no public name for it
+
+
+def decoder_of(model: Any) -> Decoder | None:
+    """Return what the operation count needs, or None for an architecture it does not fit.
+
+    In a mixture of experts only some weights are used per token, which this does not know.
+    """
+    shape = model.config.get_text_config()
+    if getattr(shape, "num_local_experts", None) or getattr(shape, "num_experts", None):
+        return None
+    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+    output = model.get_output_embeddings()
+    heads = getattr(shape, "num_attention_heads", None)
+    if output is None or heads is None or not linear:
+        return None
+    width = getattr(shape, "head_dim", None) or shape.hidden_size // heads
+    return Decoder(
+        n_linear_weights=sum(m.in_features * m.out_features for m in linear),
+        n_output_weights=output.weight.numel(),
+        n_layers=shape.num_hidden_layers,
+        attention_width=heads * width,
+    )
+
+
+@contextmanager
+def _reasons(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
+        raise BackendError(f"{what}: {_first(error)}") from error
+
+
+def _first(error: BaseException) -> str:
+    """Return the first paragraph of a library's message as one line."""
+    return " ".join(str(error).partition("\n\n")[0].split()) or type(error).__name__
+
+
+def preload_model_class(config: ExperimentConfig) -> None:
+    """Import the model's own module, which `from_pretrained` would otherwise do when it is due."""
+    architecture = load_architecture(config)
+    mapping = transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+    if type(architecture) in mapping:
+        mapping[type(architecture)]  # the lookup imports it

@@ -1,0 +1,92 @@
+"""CPU package and DRAM energy from the kernel's powercap interface (Intel and AMD).
+
+Source: Linux kernel documentation, "Power Capping Framework": `energy_uj` counts microjoules and
+wraps at `max_energy_range_uj`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from llem_energy._source import Sample, SourceUnavailable
+
+POWERCAP = Path(os.environ.get("LLEM_POWERCAP", "/sys/class/powercap"))
+_MICRO = 1e-6
+
+
+class _Domain:
+    """One counter, unwrapped: it must be read at least once per wrap (minutes under load)."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        self._file = folder / "energy_uj"
+        self._range_uj = int((folder / "max_energy_range_uj").read_text())
+        self._last_uj = int(self._file.read_text())
+        self._wrapped_uj = 0
+
+    def energy_j(self) -> float:
+        now_uj = int(self._file.read_text())
+        if now_uj < self._last_uj:
+            self._wrapped_uj += self._range_uj
+        self._last_uj = now_uj
+        return (self._wrapped_uj + now_uj) * _MICRO
+
+
+class RaplSource:
+    """Reads every package and, below it, DRAM; core and uncore are parts of the package."""
+
+    name = "rapl"
+
+    def __init__(self, root: Path = POWERCAP) -> None:
+        """Open every domain below `root`.
+
+        Raises:
+            SourceUnavailable: no domain, or the counters may not be read.
+        """
+        try:
+            self._domains = [_Domain(folder, name) for folder, name in _folders(root)]
+        except PermissionError as error:
+            raise SourceUnavailable(
+                f"{error.filename} may not be read by this user; "
+                f"`sudo chmod a+r {root}/intel-rapl*/energy_uj` allows it until the next boot"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise SourceUnavailable(f"the counters below {root} cannot be read: {error}") from error
+        if not self._domains:
+            raise SourceUnavailable(f"no energy counters below {root}")
+        self.devices = tuple(domain.name for domain in self._domains)
+
+    def read(self, *, details: bool = False) -> tuple[Sample, ...]:
+        """Return one sample per domain; see `EnergySource.read`."""
+        del details  # there is nothing else to read
+        samples = []
+        for domain in self._domains:
+            before = time.perf_counter()
+            try:
+                energy_j: float | None = domain.energy_j()
+            except (OSError, ValueError):
+                energy_j = None
+            after = time.perf_counter()
+            samples.append(
+                Sample(domain.name, (before + after) / 2, after - before, energy_j=energy_j)
+            )
+        return tuple(samples)
+
+    def close(self) -> None:
+        """Nothing is held open between reads."""
+
+
+def _folders(root: Path) -> list[tuple[Path, str]]:
+    """Return the folders of packages and DRAM with a name for each, every domain once."""
+    found: list[tuple[Path, str]] = []
+    for package in sorted(root.glob("intel-rapl:*")):
+        name = (package / "name").read_text().strip()
+        if package.name.count(":") != 1 or not name.startswith("package"):
+            continue  # sub-domains come below; `psys` would count the package twice
+        found.append((package, name))
+        for part in sorted(root.glob(f"{package.name}:*")):
+            if (part / "name").read_text().strip() == "dram":
+                found.append((part, f"{name}-dram"))
+    return found

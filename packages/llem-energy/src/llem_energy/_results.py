@@ -1,0 +1,231 @@
+"""The result of one measurement, as it is written to `result.json`.
+
+Units are in the names: `_s _j _w _c _bytes`, counts `n_`. A figure that was not measured is None,
+never 0, and `measurement_warnings` says why. Format 1 is the first one.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from llem_energy._errors import MeasurementError
+
+RESULT_SCHEMA_VERSION = 1
+Status = Literal["ok", "flagged", "missing"]
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A distribution of durations in seconds."""
+
+    n: int
+    mean_s: float
+    p50_s: float
+    p90_s: float
+    p99_s: float
+
+
+class Flops(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Floating-point operations of the window; for reference only, never part of an energy."""
+
+    total: float
+    method: str
+    confidence: Literal["high", "medium", "low"]
+
+
+class DeviceWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one metered device did during the window."""
+
+    device: str
+    """GPU UUID, or the name of a RAPL domain."""
+    energy_j: float | None
+    energy_bound_j: float | None
+    power_limit_w: float | None = None
+    temperature_start_c: float | None = None
+    temperature_end_c: float | None = None
+    temperature_max_c: float | None = None
+    sm_clock_mean_mhz: float | None = None
+    throttled_power_s: float | None = None
+    """Time held back by the power limit, from the driver's cumulative counter."""
+    throttled_thermal_s: float | None = None
+    throttle_reasons: tuple[str, ...] = ()
+    """Reasons seen in any sample of the window."""
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The measured window on the clock of `timeseries.parquet`, in seconds."""
+
+    start_s: float
+    end_s: float
+
+
+class GpuSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One GPU as it was before the measurement."""
+
+    index: int
+    uuid: str
+    name: str
+    power_limit_w: float | None
+    power_limit_default_w: float | None
+    vbios: str | None
+    memory_bytes: int | None
+    sm_clock_max_mhz: float | None
+    application_sm_clock_mhz: float | None
+    persistence_mode: bool | None
+    ecc: bool | None
+    mig: bool | None
+    compute_mode: int | None
+    n_other_processes: int | None
+    temperature_c: float | None
+
+
+class EnvironmentSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The machine and the software, as far as they can change a measurement."""
+
+    python: str
+    platform: str
+    cpu_model: str | None
+    n_cpus: int
+    memory_bytes: int | None
+    cpu_governor: str | None
+    load_average_1min: float | None
+    driver: str | None
+    nvml: str | None
+    gpus: tuple[GpuSnapshot, ...]
+    packages: dict[str, str]
+    """Installed version of each library that takes part."""
+    environment: dict[str, str]
+    """Variables that steer CUDA, torch and threads, where set."""
+
+
+class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything about one run of one experiment."""
+
+    schema_version: int = RESULT_SCHEMA_VERSION
+    measurement_config_hash: str
+    config: dict[str, Any]
+    """The experiment as asked, defaults included."""
+    effective_config: dict[str, Any]
+    """What the backend really used, read back from it."""
+    started_at: str
+    """UTC, ISO 8601."""
+    ended_at: str
+
+    n_prompts: int
+    """Prompts of one pass over the data set."""
+    n_repeats: int
+    """Passes inside the window."""
+    n_truncated_prompts: int
+    """Prompts of one pass that were cut to `max_input_tokens`."""
+    prompts_sha256: str
+    """Content and order of the prompts of one pass."""
+    input_tokens: int
+    """Total of the window, padding left out."""
+    output_tokens: int
+    """Total of the window: no padding, nothing after an answer's end."""
+
+    window_s: float
+    tokens_per_second: float
+    """Output tokens per second of window."""
+    time_to_first_token: Latency | None
+    """Per batch."""
+    inter_token_latency: Latency | None
+
+    energy_status: Status
+    energy_source: str | None
+    energy_method: str | None
+    """How the joules were taken from the readings."""
+    energy_total_j: float | None
+    """All metered devices, from start to end of the window."""
+    energy_bound_j: float | None
+    """The truth lies within this of `energy_total_j`, the sensor's own gain error apart."""
+    energy_counter_j: float | None
+    energy_integrated_j: float | None
+    """The integral of instant power, as a cross-check."""
+    energy_disagreement: float | None
+    """(integrated - counter) / counter."""
+    energy_per_device_j: dict[str, float | None]
+    baseline_power_w: float | None
+    """Idle, with the device's context up, before the model was loaded."""
+    energy_adjusted_j: float | None
+    """`energy_total_j` less the baseline over the window; negative if it comes out so."""
+    energy_per_output_token_j: float | None
+    energy_per_input_token_j: float | None
+    energy_per_prompt_j: float | None
+    energy_estimated_j: float | None
+    """Modelled, not measured; never part of any other figure."""
+    energy_estimate_method: str | None
+
+    peak_memory_bytes: int | None
+    weights_memory_bytes: int | None
+    memory_method: str
+    flops: Flops | None
+    devices: tuple[DeviceWindow, ...]
+
+    measurement_methodology: Literal["steady_state", "total"]
+    """`steady_state`: after a warm-up; `total`: without one."""
+    steady_state_window: Span
+    n_warmup: int
+    """Warm-up passes, left out of every figure."""
+    warmup_excluded_samples: int
+    """Samples taken before the window, left out of every figure."""
+    warmup_converged: bool | None
+    """None where convergence was not looked for."""
+    n_samples: int
+    """Samples inside the window."""
+    timeseries_file: str | None
+    """Beside the result; None where nothing was sampled."""
+
+    environment_snapshot: EnvironmentSnapshot
+    measurement_warnings: tuple[str, ...]
+    reproducibility_notes: tuple[str, ...]
+
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+_DECODER = msgspec.json.Decoder(ExperimentResult)
+
+
+def encode_result(result: ExperimentResult) -> bytes:
+    """Return a result as indented JSON.
+
+    Raises:
+        MeasurementError: a figure is NaN or infinite; JSON has neither, and neither is a result.
+    """
+    check_finite(result)
+    return msgspec.json.format(_ENCODER.encode(result), indent=2) + b"\n"
+
+
+def read_result(path: str | Path) -> ExperimentResult:
+    """Read a `result.json`, checked field by field.
+
+    Raises:
+        MeasurementError: missing, damaged, or of another format.
+    """
+    try:
+        return _DECODER.decode(Path(path).read_bytes())
+    except OSError as error:
+        raise MeasurementError(f"{path}: cannot be read: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise MeasurementError(f"{path}: not a result of this version: {error}") from error
+
+
+def check_finite(result: ExperimentResult) -> None:
+    """Raise MeasurementError if any number in a result is NaN or infinite."""
+    for route, value in _numbers(msgspec.to_builtins(result), ""):
+        if not math.isfinite(value):
+            raise MeasurementError(f"{route} is {value}, which is no measurement")
+
+
+def _numbers(data: Any, route: str) -> list[tuple[str, float]]:
+    match data:
+        case float():
+            return [(route.removeprefix("."), data)]
+        case dict():
+            return [n for key, value in data.items() for n in _numbers(value, f"{route}.{key}")]
+        case list() | tuple():
+            return [n for i, value in enumerate(data) for n in _numbers(value, f"{route}[{i}]")]
+        case _:
+            return []

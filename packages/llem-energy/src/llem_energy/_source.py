@@ -1,0 +1,96 @@
+"""Where energy readings come from: one protocol, and the choice among what this machine has.
+
+A source is cumulative: each reading carries the joules of a device since some start of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from llem_energy._errors import MeasurementError
+
+
+class Sample(msgspec.Struct, frozen=True, gc=False):
+    """One reading of one device. What the device does not tell is None."""
+
+    device: str
+    t_s: float
+    """Middle of the call on the monotonic clock of `time.perf_counter`."""
+    bracket_s: float
+    """Duration of the call; the reading was taken somewhere inside it."""
+    energy_j: float | None = None
+    power_w: float | None = None
+    """Instant power where the driver has it."""
+    throttled_power_s: float | None = None
+    throttled_thermal_s: float | None = None
+    temperature_c: float | None = None
+    sm_clock_mhz: float | None = None
+    memory_clock_mhz: float | None = None
+    utilisation: float | None = None
+    """0 to 1, as the driver averages it."""
+    memory_used_bytes: int | None = None
+    throttle_reasons: int | None = None
+    """The driver's bit mask."""
+
+
+class EnergySource(Protocol):
+    """What the sampler and the window need from a meter."""
+
+    name: str
+    devices: tuple[str, ...]
+
+    def read(self, *, details: bool = False) -> tuple[Sample, ...]:
+        """Return one sample per device, in the order of `devices`.
+
+        Args:
+            details: also temperature, clocks, utilisation and memory, which cost more calls.
+
+        A device that fails gives a sample with nothing in it; this never raises.
+        """
+
+    def close(self) -> None:
+        """Let go of the meter; safe to call twice."""
+
+
+class SourceUnavailable(MeasurementError):  # noqa: N818  # it is a state of the machine, no bug
+    """This machine does not have the source, or does not let us read it; the text says why."""
+
+
+def open_source(
+    names: Sequence[str], gpus: Sequence[int | str]
+) -> tuple[EnergySource | None, list[str]]:
+    """Return the first source of `names` that this machine can read, and why others cannot.
+
+    Args:
+        names: of `nvml`, `rapl`, `none`, in order of preference.
+        gpus: NVML indices or UUIDs of the GPUs to meter.
+    """
+    reasons: list[str] = []
+    for name in names:
+        if name == "none":
+            reasons.append("the experiment asks for no energy source")
+            break
+        try:
+            return _OPENERS[name](gpus), reasons
+        except MeasurementError as error:
+            reasons.append(f"{name}: {error}")
+    return None, reasons
+
+
+def _open_nvml(gpus: Sequence[int | str]) -> EnergySource:
+    from llem_energy._nvml import NvmlSource  # it imports this module
+
+    return NvmlSource(gpus)
+
+
+def _open_rapl(gpus: Sequence[int | str]) -> EnergySource:
+    from llem_energy._rapl import RaplSource  # it imports this module
+
+    del gpus  # it meters the processor
+    return RaplSource()
+
+
+_OPENERS = {"nvml": _open_nvml, "rapl": _open_rapl}
