@@ -8,10 +8,10 @@ Importing this loads neither torch nor the NVIDIA driver.
 
 from llem_energy._backend import Backend, Batch, Workload, backend_names, preload
 from llem_energy._builtin import builtin_architecture, builtin_names
-from llem_energy._datasets import read_prompts
 from llem_energy._errors import BackendError, DatasetError, GpuError, MeasurementError
 from llem_energy._measure import STAGES, measure
 from llem_energy._nvml import gpu_temperatures_c, gpu_uuids
+from llem_energy._reachable import missing_libraries, obstacles
 from llem_energy._results import (
     RESULT_SCHEMA_VERSION,
     DeviceWindow,
@@ -49,7 +49,8 @@ __all__ = [
     "gpu_temperatures_c",
     "gpu_uuids",
     "measure",
+    "missing_libraries",
+    "obstacles",
     "preload",
-    "read_prompts",
     "read_result",
 ]

@@ -61,7 +61,7 @@ def _maybe(function: Callable[..., _Value], *arguments: Any) -> _Value | None:
     """Return what NVML says, or None where this GPU or driver does not say it."""
     try:
         return function(*arguments)
-    except (pynvml.NVMLError, AttributeError, UnicodeDecodeError):
+    except (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError, UnicodeDecodeError):
         return None
 
 

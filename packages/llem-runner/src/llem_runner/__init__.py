@@ -1,1 +1,83 @@
-"""x."""
+"""Run llem studies: every experiment in a fresh process, everything on disk as it happens.
+
+    from llem_runner import run_study
+    result = run_study("study.yaml")
+
+The process that calls this never imports torch. Child processes are spawned, so a script that
+calls it needs the usual `if __name__ == "__main__":`.
+"""
+
+from llem_energy import ExperimentResult, read_result
+from llem_runner._control import Control
+from llem_runner._errors import PreflightError, StudyError, StudyLocked
+from llem_runner._events import (
+    Event,
+    GapEnded,
+    GapStarted,
+    RunFailed,
+    RunFinished,
+    RunStage,
+    RunStarted,
+    StudyEnded,
+    StudyStarted,
+)
+from llem_runner._manifest import ManifestEntry, ManifestWriter, StudyManifest, read_manifest
+from llem_runner._messages import Failed, Finished, Interrupted, Outcome
+from llem_runner._process import run_isolated
+from llem_runner._results import (
+    FailedRun,
+    MeasurementProtocol,
+    PointSummary,
+    Skipped,
+    Statistics,
+    StudyResult,
+    StudySummary,
+    read_study_result,
+)
+from llem_runner._resume import resume_study
+from llem_runner._schedule import PlannedRun, gap_seconds, schedule
+from llem_runner._study import StudyRunner, run_experiment, run_study
+from llem_runner._worker import Measure
+
+__all__ = [
+    "Control",
+    "Event",
+    "ExperimentResult",
+    "Failed",
+    "FailedRun",
+    "Finished",
+    "GapEnded",
+    "GapStarted",
+    "Interrupted",
+    "ManifestEntry",
+    "ManifestWriter",
+    "Measure",
+    "MeasurementProtocol",
+    "Outcome",
+    "PlannedRun",
+    "PointSummary",
+    "PreflightError",
+    "RunFailed",
+    "RunFinished",
+    "RunStage",
+    "RunStarted",
+    "Skipped",
+    "Statistics",
+    "StudyEnded",
+    "StudyError",
+    "StudyLocked",
+    "StudyManifest",
+    "StudyResult",
+    "StudyRunner",
+    "StudyStarted",
+    "StudySummary",
+    "gap_seconds",
+    "read_manifest",
+    "read_result",
+    "read_study_result",
+    "resume_study",
+    "run_experiment",
+    "run_isolated",
+    "run_study",
+    "schedule",
+]

@@ -1,0 +1,94 @@
+"""Whether an experiment could start here, told without importing its inference library."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib.metadata import PackageNotFoundError, distribution, entry_points
+from pathlib import Path
+
+from llem_config import ExperimentConfig
+from llem_energy._backend import GROUP, backend_names
+from llem_energy._builtin import PREFIX, builtin_architecture
+from llem_energy._datasets import SYNTHETIC, read_prompts
+from llem_energy._errors import MeasurementError
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def obstacles(config: ExperimentConfig) -> list[str]:
+    """Return why an experiment cannot start on this machine; empty if nothing is in its way."""
+    found = [_backend(config.backend), _model(config)]
+    if config.pytorch and config.pytorch.assistant_model:
+        found.append(_model(config.model_copy(update={"model": config.pytorch.assistant_model})))
+    if config.dataset.source != SYNTHETIC:
+        if config.model.startswith(PREFIX):
+            found.append(f"{config.model} has no tokenizer, so its data set must be synthetic")
+        try:
+            read_prompts(config.dataset, config.n)
+        except MeasurementError as error:
+            found.append(str(error))
+    return [problem for problem in found if problem]
+
+
+def missing_libraries(backend: str) -> list[str]:
+    """Return the libraries of a backend that are not installed.
+
+    A backend's package lists them under the extra that carries the backend's name.
+    """
+    missing = []
+    for point in entry_points(group=GROUP, name=backend):
+        for requirement in (point.dist.requires or ()) if point.dist else ():
+            if re.search(rf"extra\s*==\s*['\"]{re.escape(backend)}['\"]", requirement):
+                name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+                if not _installed(name):
+                    missing.append(name)
+    return missing
+
+
+def _installed(package: str) -> bool:
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _backend(name: str) -> str | None:
+    if name not in backend_names():
+        known = ", ".join(backend_names()) or "none"
+        return f"no installed package runs the backend {name}; installed: {known}"
+    missing = missing_libraries(name)
+    if missing:
+        libraries = ", ".join(missing)
+        return f"the backend {name} needs {libraries}; `pip install 'llem-energy[{name}]'`"
+    return None
+
+
+def _model(config: ExperimentConfig) -> str | None:
+    model = config.model
+    try:
+        if builtin_architecture(model) is not None:
+            return None
+    except MeasurementError as error:
+        return str(error)
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if (folder / "config.json").is_file():
+            return None
+        return f"the model folder {model} has no config.json"
+    if model.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(model):
+        return f"there is no model folder {model}"
+    if _offline() and not _cached(model):
+        return f"the model {model} is not in the local cache, and HF_HUB_OFFLINE is set"
+    return None  # only loading can tell whether the hub has it
+
+
+def _offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def _cached(model: str) -> bool:
+    home = os.environ.get("HF_HOME", "~/.cache/huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
+    return (cache / f"models--{model.replace('/', '--')}" / "snapshots").is_dir()

@@ -1,0 +1,45 @@
+"""Everything that would stop a study, looked for before anything is written; all at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from llem_config import StudyConfig
+from llem_energy import gpu_uuids, obstacles
+from llem_runner._errors import PreflightError
+
+
+def check(study: StudyConfig, results_dir: Path) -> None:
+    """Return if the study can start.
+
+    Raises:
+        PreflightError: every reason why it cannot.
+    """
+    failures: list[str] = []
+    backends = sorted({config.backend for config in study.experiments})
+    if len(backends) > 1:
+        # Their libraries cannot share a process environment, and a difference between them would
+        # be one between installations, not between choices.
+        failures.append(
+            f"a study runs on one backend, this one has {' and '.join(backends)}; "
+            "split it into one file for each"
+        )
+    for config in study.experiments:
+        failures += obstacles(config)
+        if config.pytorch and config.pytorch.device == "cuda" and not gpu_uuids():
+            failures.append("device cuda is asked for, but this machine shows no NVIDIA GPU")
+    failures += _folder(results_dir)
+    if failures:
+        raise PreflightError(list(dict.fromkeys(failures)))
+
+
+def _folder(results_dir: Path) -> list[str]:
+    existing = results_dir.absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        return [f"results cannot be written to {results_dir}: {existing} is not a folder"]
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return [f"results cannot be written to {results_dir}: no permission in {existing}"]
+    return []

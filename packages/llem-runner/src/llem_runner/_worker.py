@@ -1,0 +1,108 @@
+"""The child's side: one process, one measurement, one last message.
+
+The only place that catches `Exception`: whatever a measurement raises becomes a `Failed`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol
+
+from llem_config import ExperimentConfig, Settings
+from llem_energy import ExperimentResult, preload
+from llem_runner._messages import Failed, Finished, Message, Stage, Task, decode_task, encode
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class Measure(Protocol):
+    """What a run calls; `llem_energy.measure` or a stand-in that a child process can import."""
+
+    def __call__(
+        self,
+        config: ExperimentConfig,
+        *,
+        settings: Settings | None = None,
+        timeseries: Path | None = None,
+        on_stage: Callable[[str], None] | None = None,
+    ) -> ExperimentResult:
+        """Measure one experiment; see `llem_energy.measure`."""
+
+
+def attempt(measure: Measure, task: Task, on_stage: Callable[[str], None]) -> Finished | Failed:
+    """Measure, and return what came of it; never raises but for a request to stop."""
+    try:
+        result = measure(
+            ExperimentConfig.model_validate_json(task.config),
+            settings=Settings.model_validate_json(task.settings),
+            timeseries=Path(task.timeseries),
+            on_stage=on_stage,
+        )
+    except Exception as error:  # noqa: BLE001  # a failed run is data, whatever failed
+        trace = traceback.format_exc()
+        sys.stderr.write(trace)
+        return Failed(type(error).__name__, str(error) or type(error).__name__, trace)
+    return Finished(result)
+
+
+def worker_main(
+    connection: Connection, log: str, parent_pid: int, config: str, measure: Measure
+) -> None:
+    """Run in the child: import, wait for the task, measure, answer, leave.
+
+    Args:
+        connection: to the parent.
+        log: file that takes everything written to stdout and stderr, by native code too.
+        parent_pid: the process that this one must not outlive.
+        config: the experiment as JSON; what it needs is imported ahead of the task.
+        measure: what to call.
+    """
+    _detach(parent_pid)
+    _redirect(log)
+    # The measurement has to load this anyway; now the gap before the run still passes.
+    with contextlib.suppress(Exception):  # a failure comes again, and is reported, in the run
+        preload(ExperimentConfig.model_validate_json(config))
+    try:
+        task = decode_task(connection.recv_bytes())
+    except EOFError:
+        os._exit(0)  # not needed after all
+    outcome = attempt(measure, task, lambda name: _send(connection, Stage(name)))
+    _send(connection, outcome)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Skips the interpreter's teardown, about a second with torch loaded. The model is freed and
+    # the result is with the parent; nothing else here is worth keeping.
+    os._exit(0)
+
+
+def _send(connection: Connection, message: Message) -> None:
+    connection.send_bytes(encode(message))
+
+
+def _detach(parent_pid: int) -> None:
+    # A session of its own: Ctrl-C reaches the parent only, which decides; and everything that the
+    # run starts can be killed as one group.
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent_pid:  # it died before the line above could take effect
+            os._exit(1)
+
+
+def _redirect(log: str) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    faulthandler.enable()  # a crash in native code leaves its Python stack in the log
