@@ -1,1 +1,5 @@
-"""x."""
+"""The `llem-cli` command (and `llem`, the same program)."""
+
+from llem_cli._app import main
+
+__all__ = ["main"]

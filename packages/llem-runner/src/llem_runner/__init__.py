@@ -21,6 +21,7 @@ from llem_runner._events import (
     StudyEnded,
     StudyStarted,
 )
+from llem_runner._files import encode_json
 from llem_runner._manifest import ManifestEntry, ManifestWriter, StudyManifest, read_manifest
 from llem_runner._messages import Failed, Finished, Interrupted, Outcome
 from llem_runner._process import run_isolated
@@ -71,6 +72,7 @@ __all__ = [
     "StudyRunner",
     "StudyStarted",
     "StudySummary",
+    "encode_json",
     "gap_seconds",
     "read_manifest",
     "read_result",

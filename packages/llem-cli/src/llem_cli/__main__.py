@@ -1,0 +1,6 @@
+"""`python -m llem_cli`."""
+
+from llem_cli._app import main
+
+if __name__ == "__main__":  # a spawned worker imports this module under another name
+    main()

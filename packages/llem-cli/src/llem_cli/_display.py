@@ -1,0 +1,188 @@
+"""Everything a person sees: plans and records on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from llem_config import StudyConfig
+from llem_runner import (
+    ExperimentResult,
+    PlannedRun,
+    PointSummary,
+    Statistics,
+    StudyManifest,
+    StudyResult,
+    gap_seconds,
+)
+
+_WIDE = 250  # columns where nobody's terminal limits us: a file or a pipe
+_MOST_SKIPPED = 10
+
+
+def out() -> Console:
+    """Return a console for the record."""
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+
+
+def show_json(data: bytes) -> None:
+    """Print what a program may read."""
+    sys.stdout.write(data.decode().rstrip("\n") + "\n")
+
+
+def say(line: str) -> None:
+    """Print one line of the record."""
+    print(line)
+
+
+def note(line: str) -> None:
+    """Print one line beside the record."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as a person says it: `45 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def study_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterable[str]:
+    """Yield what a person should know before a study runs."""
+    n_points, n_cycles = len(study.experiments), study.execution.n_cycles
+    yield (
+        f"{study.name}: {n_points} points x {n_cycles} cycles = {len(runs)} runs, "
+        f"{study.execution.cycle_order} (design {study.study_design_hash})"
+    )
+    dropped = []
+    if study.n_duplicates:
+        dropped.append(f"{study.n_duplicates} duplicates dropped")
+    if study.n_excluded:
+        dropped.append(f"{study.n_excluded} points excluded")
+    if dropped:
+        yield ", ".join(dropped)
+    if study.skipped:
+        yield f"{len(study.skipped)} points skipped, which the backend cannot run:"
+        reasons = [point.reason for point in study.skipped]
+        counts = sorted({(reasons.count(reason), reason) for reason in reasons}, reverse=True)
+        for count, reason in counts[:_MOST_SKIPPED]:
+            yield f"  {count} x {reason}"
+    gaps_s = sum(gap_seconds(run, study.execution) for run in runs)
+    windows_s = sum(run.config.energy.min_window_seconds for run in runs)
+    yield (
+        f"takes at least {duration(gaps_s + windows_s)}: {duration(gaps_s)} of pauses, "
+        f"{duration(windows_s)} of measured windows, and the time to load and warm up"
+    )
+
+
+def show_plan(runs: Sequence[PlannedRun], study: StudyConfig) -> None:
+    """Print every run in execution order."""
+    table = Table("run", "cycle", "point", "config_hash", "pause before", box=None)
+    for run in runs:
+        pause = "-" if run.gap is None else duration(gap_seconds(run, study.execution))
+        table.add_row(str(run.index), str(run.cycle), run.label, run.config_hash, pause)
+    out().print(table)
+
+
+def show_study(result: StudyResult, folder: str) -> None:
+    """Print the record of a study: one row per point, then where everything is."""
+    summary = result.summary
+    table = Table(title=f"{result.study_name}: {result.status}", title_justify="left", box=None)
+    measured = any(point.energy_per_output_token_j for point in summary.points)
+    modelled = any(point.energy_estimated_j for point in summary.points)
+    columns = _columns(measured=measured, modelled=modelled)
+    for name, _ in columns:
+        table.add_column(name, justify="left" if name == "point" else "right")
+    for point in summary.points:
+        table.add_row(*(cell(point) for _, cell in columns))
+    out().print(table)
+    if not measured:
+        say("energy was not measured: this machine has no meter we can read (see result.json)")
+    if modelled:
+        say("modelled J: an estimate from CPU time, not a measurement")
+    for failure in result.failed:
+        say(f"run {failure.index} failed: {failure.error_type}: {failure.error_message}")
+    for skipped in result.skipped:
+        say(f"skipped: {skipped.reason}")
+    total = summary.total_energy_j
+    energy = "" if total is None else f", {total:.6g} J in the measured windows"
+    say(
+        f"{summary.completed} of {summary.planned} runs completed, {summary.failed} failed, "
+        f"{duration(summary.wall_time_s)}{energy}"
+    )
+    if summary.emissions_gco2 is not None:
+        say(f"emissions with this machine's carbon intensity: {summary.emissions_gco2:.4g} gCO2")
+    if summary.electricity_cost is not None:
+        say(f"electricity at this machine's price: {summary.electricity_cost:.4g}")
+    say(f"results: {folder}")
+
+
+_Cell = Callable[[PointSummary], str]
+
+
+def _columns(*, measured: bool, modelled: bool) -> list[tuple[str, _Cell]]:
+    columns: list[tuple[str, _Cell]] = [
+        ("point", lambda p: p.label),
+        ("runs", lambda p: str(p.n_completed) + (f" (-{p.n_failed})" if p.n_failed else "")),
+        ("tokens/s", lambda p: _spread(p.tokens_per_second)),
+        ("first token ms", lambda p: _spread(p.time_to_first_token_s, 1e3)),
+    ]
+    if measured:
+        columns.insert(2, ("J/output token", lambda p: _spread(p.energy_per_output_token_j)))
+    if modelled:
+        columns.append(("modelled J", lambda p: _spread(p.energy_estimated_j)))
+    return columns
+
+
+def _spread(figure: Statistics | None, scale: float = 1.0) -> str:
+    """Return mean and standard deviation over the cycles."""
+    if figure is None:
+        return "missing"
+    mean = f"{figure.mean * scale:.4g}"
+    return mean if figure.sd is None else f"{mean} ± {figure.sd * scale:.2g}"
+
+
+def show_manifest(manifest: StudyManifest, folder: str) -> None:
+    """Print the state of a study that has no record yet."""
+    table = Table("run", "cycle", "point", "status", "error", box=None)
+    for entry in manifest.entries:
+        error = f"{entry.error_type}: {entry.error_message}" if entry.error_type else ""
+        table.add_row(str(entry.index), str(entry.cycle), entry.label, entry.status, error)
+    out().print(table)
+    totals = manifest.totals
+    say(
+        f"{manifest.study_name}: {manifest.status}; {totals.completed} completed, "
+        f"{totals.failed} failed, {totals.pending} pending, {totals.interrupted} interrupted"
+    )
+    say(f"results: {folder}")
+
+
+def show_experiment(result: ExperimentResult) -> None:
+    """Print the headline figures of one measurement."""
+    table = Table(show_header=False, box=None)
+    table.add_row("tokens/s", f"{result.tokens_per_second:.4g}")
+    table.add_row("output tokens", f"{result.output_tokens} in {result.window_s:.2f} s")
+    first = result.time_to_first_token
+    table.add_row("first token", "missing" if first is None else f"{first.mean_s * 1e3:.3g} ms")
+    table.add_row("energy", _energy(result))
+    per_token = result.energy_per_output_token_j
+    table.add_row("J/output token", "missing" if per_token is None else f"{per_token:.4g}")
+    if result.energy_estimated_j is not None:
+        table.add_row("modelled J", f"{result.energy_estimated_j:.4g} (an estimate, not measured)")
+    out().print(table)
+    for warning in result.measurement_warnings:
+        note(f"warning: {warning}")
+
+
+def _energy(result: ExperimentResult) -> str:
+    if result.energy_total_j is None:
+        return "missing"
+    bound = result.energy_bound_j
+    within = "" if bound is None else f" ± {bound:.2g}"
+    return f"{result.energy_total_j:.6g}{within} J ({result.energy_source})"

@@ -1,0 +1,234 @@
+"""`llem-cli study ...`: plain functions that read, run and show."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from llem_cli._app import FAILED, INTERRUPTED, OK
+from llem_cli._display import (
+    note,
+    say,
+    show_json,
+    show_manifest,
+    show_plan,
+    show_study,
+    study_lines,
+)
+from llem_cli._options import (
+    CLI_DEFAULTS,
+    Cycles,
+    Gaps,
+    Json,
+    Order,
+    Quiet,
+    Set,
+    Timeout,
+    Verbose,
+    overrides,
+)
+from llem_cli._progress import Progress
+from llem_cli._signals import controlled
+from llem_config import StudyConfig, load_study
+from llem_runner import (
+    PlannedRun,
+    StudyResult,
+    encode_json,
+    read_manifest,
+    read_study_result,
+    resume_study,
+    run_study,
+    schedule,
+)
+
+_EXIT = {"completed": OK, "failed": FAILED, "aborted": FAILED, "interrupted": INTERRUPTED}
+
+
+def run(
+    path: Path,
+    /,
+    *,
+    cycles: Cycles = None,
+    order: Order | None = None,
+    gaps: Gaps = True,
+    output: Path | None = None,
+    timeout: Timeout = None,
+    settings: Set = (),
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Run every experiment of a study file.
+
+    Args:
+        path: the study file.
+        cycles: repeats of every experiment.
+        order: order of the runs over the cycles.
+        gaps: pause between runs.
+        output: folder that the study's own folder is made in.
+        timeout: seconds after which a run is killed.
+        settings: fields set over the file, `key=value`.
+        dry_run: show what would run, and run nothing.
+        json_: print the StudyResult.
+        quiet: show no progress.
+        verbose: show every stage, and tracebacks.
+    """
+    layer = overrides(settings, cycles=cycles, order=order, gaps=gaps, timeout=timeout)
+    study = load_study(path, defaults=CLI_DEFAULTS, overrides=layer)
+    runs = schedule(study.experiments, study.execution)
+    if dry_run:
+        _say_plan(study, runs, as_json=json_)
+        return OK
+    if not quiet:
+        for line in study_lines(study, runs):
+            note(line)
+    with controlled() as control, Progress(quiet=quiet, verbose=verbose) as progress:
+        result = run_study(study, output=output, control=control, on_event=progress)
+    return _finish(result, progress.folder, as_json=json_)
+
+
+def resume(
+    folder: Path,
+    /,
+    *,
+    json_: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Run what is left of a study's folder; completed runs are kept.
+
+    Args:
+        folder: made by `study run`.
+        json_: print the StudyResult.
+        quiet: show no progress.
+        verbose: show every stage, and tracebacks.
+    """
+    with controlled() as control, Progress(quiet=quiet, verbose=verbose) as progress:
+        result = resume_study(folder, control=control, on_event=progress)
+    return _finish(result, folder, as_json=json_)
+
+
+def validate(
+    path: Path,
+    /,
+    *,
+    cycles: Cycles = None,
+    order: Order | None = None,
+    settings: Set = (),
+    json_: Json = False,
+) -> int:
+    """Check a study file and count its points; measures nothing.
+
+    Args:
+        path: the study file.
+        cycles: repeats of every experiment.
+        order: order of the runs over the cycles.
+        settings: fields set over the file, `key=value`.
+        json_: print points, hashes and what was skipped.
+    """
+    layer = overrides(settings, cycles=cycles, order=order)
+    study = load_study(path, defaults=CLI_DEFAULTS, overrides=layer)
+    if json_:
+        show_json(_json(_described(study)))
+    else:
+        for line in study_lines(study, schedule(study.experiments, study.execution)):
+            say(line)
+    return OK
+
+
+def plan(
+    path: Path,
+    /,
+    *,
+    cycles: Cycles = None,
+    order: Order | None = None,
+    gaps: Gaps = True,
+    settings: Set = (),
+    json_: Json = False,
+) -> int:
+    """Show every run of a study in execution order; measures nothing.
+
+    Args:
+        path: the study file.
+        cycles: repeats of every experiment.
+        order: order of the runs over the cycles.
+        gaps: pause between runs.
+        settings: fields set over the file, `key=value`.
+        json_: print points and runs.
+    """
+    layer = overrides(settings, cycles=cycles, order=order, gaps=gaps)
+    study = load_study(path, defaults=CLI_DEFAULTS, overrides=layer)
+    _say_plan(study, schedule(study.experiments, study.execution), as_json=json_)
+    return OK
+
+
+def show(folder: Path, /, *, json_: Json = False) -> int:
+    """Show what a study's folder holds, also while it runs.
+
+    Args:
+        folder: made by `study run`.
+        json_: print the StudyResult, or the StudyManifest if there is no result yet.
+    """
+    manifest = read_manifest(folder)
+    if manifest.status == "running" or not (folder / "study_result.json").is_file():
+        if json_:
+            show_json(encode_json(manifest))
+        else:
+            show_manifest(manifest, str(folder))
+        return OK
+    result = read_study_result(folder)
+    if json_:
+        show_json(encode_json(result))
+    else:
+        show_study(result, str(folder))
+    return OK
+
+
+def _finish(result: StudyResult, folder: Path, *, as_json: bool) -> int:
+    if as_json:
+        show_json(encode_json(result))
+    else:
+        show_study(result, str(folder))
+    return _EXIT[result.status]
+
+
+def _say_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool) -> None:
+    if as_json:
+        described = _described(study)
+        described["runs"] = [
+            {"index": run.index, "cycle": run.cycle, "config_hash": run.config_hash} for run in runs
+        ]
+        show_json(_json(described))
+        return
+    for line in study_lines(study, runs):
+        say(line)
+    show_plan(runs, study)
+
+
+def _described(study: StudyConfig) -> dict[str, Any]:
+    n_points = len(study.experiments)
+    return {
+        "name": study.name,
+        "study_design_hash": study.study_design_hash,
+        "n_points": n_points,
+        "n_cycles": study.execution.n_cycles,
+        "n_runs": n_points * study.execution.n_cycles,
+        "n_duplicates": study.n_duplicates,
+        "n_excluded": study.n_excluded,
+        "points": [
+            {
+                "config_hash": config_hash,
+                "config": config.model_dump(mode="json", exclude_none=True),
+            }
+            for config_hash, config in zip(study.config_hashes, study.experiments, strict=True)
+        ],
+        "skipped": [{"config": point.config, "reason": point.reason} for point in study.skipped],
+    }
+
+
+def _json(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, indent=2, ensure_ascii=False).encode()
