@@ -34,8 +34,10 @@ from llem_cli._progress import Progress
 from llem_cli._signals import controlled
 from llem_config import StudyConfig, load_study
 from llem_runner import (
+    Measure,
     PlannedRun,
     StudyResult,
+    default_measure,
     encode_json,
     read_manifest,
     read_study_result,
@@ -44,6 +46,7 @@ from llem_runner import (
     schedule,
 )
 
+Measuring = Annotated[Measure | None, Parameter(parse=False)]
 _EXIT = {"completed": OK, "failed": FAILED, "aborted": FAILED, "interrupted": INTERRUPTED}
 
 
@@ -61,6 +64,7 @@ def run(
     json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
+    measure: Measuring = None,
 ) -> int:
     """Run every experiment of a study file.
 
@@ -76,6 +80,7 @@ def run(
         json_: print the StudyResult.
         quiet: show no progress.
         verbose: show every stage, and tracebacks.
+        measure: what each run calls; no flag, but a way in for other programs.
     """
     layer = overrides(settings, cycles=cycles, order=order, gaps=gaps, timeout=timeout)
     study = load_study(path, defaults=CLI_DEFAULTS, overrides=layer)
@@ -87,7 +92,13 @@ def run(
         for line in study_lines(study, runs):
             note(line)
     with controlled() as control, Progress(quiet=quiet, verbose=verbose) as progress:
-        result = run_study(study, output=output, control=control, on_event=progress)
+        result = run_study(
+            study,
+            output=output,
+            control=control,
+            on_event=progress,
+            measure=measure or default_measure,
+        )
     return _finish(result, progress.folder, as_json=json_)
 
 
@@ -98,6 +109,7 @@ def resume(
     json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
+    measure: Measuring = None,
 ) -> int:
     """Run what is left of a study's folder; completed runs are kept.
 
@@ -106,9 +118,15 @@ def resume(
         json_: print the StudyResult.
         quiet: show no progress.
         verbose: show every stage, and tracebacks.
+        measure: what each run calls; no flag, but a way in for other programs.
     """
     with controlled() as control, Progress(quiet=quiet, verbose=verbose) as progress:
-        result = resume_study(folder, control=control, on_event=progress)
+        result = resume_study(
+            folder,
+            control=control,
+            on_event=progress,
+            measure=measure or default_measure,
+        )
     return _finish(result, folder, as_json=json_)
 
 

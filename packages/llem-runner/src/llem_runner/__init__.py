@@ -8,6 +8,7 @@ calls it needs the usual `if __name__ == "__main__":`.
 """
 
 from llem_energy import ExperimentResult, read_result
+from llem_energy import measure as default_measure
 from llem_runner._control import Control
 from llem_runner._errors import PreflightError, StudyError, StudyLocked
 from llem_runner._events import (
@@ -72,6 +73,7 @@ __all__ = [
     "StudyRunner",
     "StudyStarted",
     "StudySummary",
+    "default_measure",
     "encode_json",
     "gap_seconds",
     "read_manifest",

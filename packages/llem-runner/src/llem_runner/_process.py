@@ -61,6 +61,7 @@ class Worker:
             name="llem-worker",
             daemon=False,
         )
+        self._delivered = False
         self._process.start()
         child_end.close()  # else the pipe never ends when the child dies
 
@@ -133,6 +134,7 @@ class Worker:
                 on_stage(name)
                 return None
             case Finished() | Failed():
+                self._delivered = True
                 return message
 
     def _died(self) -> Failed:
@@ -159,13 +161,11 @@ class Worker:
     def close(self) -> None:
         """See to it that the child and everything it started are gone; safe to call twice."""
         self._connection.close()
-        wait([self._process.sentinel], timeout=0 if self._ended() else _EXIT_GRACE_S / 10)
+        if self._delivered:
+            wait([self._process.sentinel], timeout=_EXIT_GRACE_S)
         # Before the child is reaped, so that its number still means its own group.
         self._kill_group()
         self._process.join()
-
-    def _ended(self) -> bool:
-        return bool(wait([self._process.sentinel], timeout=0))
 
     def _kill_group(self) -> None:
         if self._process.pid is None:

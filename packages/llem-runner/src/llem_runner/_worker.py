@@ -19,6 +19,7 @@ from typing import Protocol
 
 from llem_config import ExperimentConfig, Settings
 from llem_energy import ExperimentResult, preload
+from llem_energy import measure as default_measure
 from llem_runner._messages import Failed, Finished, Message, Stage, Task, decode_task, encode
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -68,9 +69,10 @@ def worker_main(
     """
     _detach(parent_pid)
     _redirect(log)
-    # The measurement has to load this anyway; now the gap before the run still passes.
-    with contextlib.suppress(Exception):  # a failure comes again, and is reported, in the run
-        preload(ExperimentConfig.model_validate_json(config))
+    if measure is default_measure:
+        # It has to load this anyway; now the gap before the run still passes.
+        with contextlib.suppress(Exception):  # a failure comes again, and is reported, in the run
+            preload(ExperimentConfig.model_validate_json(config))
     try:
         task = decode_task(connection.recv_bytes())
     except EOFError:

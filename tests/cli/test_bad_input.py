@@ -1,0 +1,104 @@
+"""Every mistake is one plain sentence on stderr, and nothing is left on disk (CLI-05)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cli.conftest import Run
+
+GOOD = "model: builtin:tiny-llama\nn: 2\npytorch: {device: cpu}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("model: [a\n", "study.yaml:2:1: this is not valid YAML"),
+        (GOOD + "sweeps: {n: [1]}\n", "study.yaml:4:1: sweeps: unknown key 'sweeps'"),
+        (GOOD + "random_seed: many\n", "study.yaml:4:14: random_seed: expected a whole number"),
+        (GOOD + "sweep: {precision: []}\n", "study.yaml:4:20: sweep.precision: expected at least"),
+        ("", "expected a mapping of keys, found nothing"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_sentence_with_its_place(
+    llem: Run, tmp_path: Path, text: str, sentence: str
+) -> None:
+    (tmp_path / "study.yaml").write_text(text)
+    done = llem("study", "run", "study.yaml")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert sentence in line
+    assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+def test_a_missing_file_is_one_sentence(llem: Run, tmp_path: Path) -> None:
+    done = llem("study", "run", "nowhere.yaml")
+    assert (done.returncode, done.stderr) == (2, "nowhere.yaml: no such file\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_backends_are_refused_before_anything_is_written(llem: Run, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text("model: a/b\nbackend: [pytorch, vllm]\n")
+    assert llem("study", "validate", "study.yaml").returncode == 0
+    done = llem("study", "run", "study.yaml", "--quiet")
+    assert done.returncode == 1
+    assert "one backend" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused(llem: Run, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(GOOD)
+    done = llem("study", "run", "study.yaml", "--quiet", "--output", "study.yaml/results")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "study.yaml is not a folder" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["study", "rum", "x.yaml"], "rum"),
+        (["study", "run"], "PATH"),
+        (["study", "run", "x.yaml", "--cycles", "many"], "many"),
+        (["study", "run", "x.yaml", "--order", "random"], "random"),
+        (["study", "run", "x.yaml", "--frobnicate"], "frobnicate"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_a_usage_error(
+    llem: Run, arguments: list[str], words: str
+) -> None:
+    done = llem(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["precision", "=fp32", "n=zero", "m.x=1", "n=[1"])
+def test_a_bad_set_names_the_command_line(llem: Run, tmp_path: Path, flag: str) -> None:
+    (tmp_path / "study.yaml").write_text(GOOD)
+    done = llem("study", "validate", "study.yaml", "--set", flag)
+    assert done.returncode == 2
+    assert "<command line>" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_set_on_a_swept_key_is_an_error_that_says_so(llem: Run, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(GOOD + "sweep: {precision: [fp32, bf16]}\n")
+    done = llem("study", "validate", "study.yaml", "--set", "precision=fp16")
+    assert done.returncode == 2
+    assert "precision: this key is swept in study.yaml:4" in done.stderr
+
+
+def test_a_traceback_is_shown_only_on_request(llem: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert "Traceback" not in llem("study", "show", "folder").stderr
+    (tmp_path / "study.yaml").write_text(GOOD)
+    quiet = llem("study", "resume", "folder")
+    verbose = llem("study", "resume", "folder", "--verbose")
+    assert (quiet.returncode, verbose.returncode) == (1, 1)
+    assert "Traceback" not in quiet.stderr
+    assert "Traceback" in verbose.stderr

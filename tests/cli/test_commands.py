@@ -1,0 +1,224 @@
+"""What each command prints, and the exit codes (CLI-05, LA-02, CFG-18..26)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cli.conftest import Run
+from fakes import measures
+
+from llem_cli import _study
+from llem_runner import read_manifest
+
+STUDY = """\
+model: builtin:tiny-llama
+n: 2
+pytorch: {device: cpu}
+sweep:
+  precision: [fp32, bf16]
+  pytorch.load_in_4bit: [false, true]
+exclude: [{precision: bf16, pytorch.load_in_4bit: false}]
+experiments: [{precision: fp32, pytorch.load_in_4bit: false}]
+execution: {config_gap_seconds: 0, cycle_gap_seconds: 0}
+"""
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    file = tmp_path / "study.yaml"
+    file.write_text(STUDY)
+    return file
+
+
+def only_folder(results: Path) -> Path:
+    (folder,) = results.iterdir()
+    return folder
+
+
+def test_validate_prints_one_object_with_every_point(llem: Run, study_file: Path) -> None:
+    done = llem("study", "validate", study_file, "--json")
+    described = json.loads(done.stdout)
+    assert set(described) == {
+        *("name", "study_design_hash", "n_points", "n_cycles", "n_runs", "n_duplicates"),
+        *("n_excluded", "points", "skipped"),
+    }
+    assert described["name"] == "study"
+    assert (described["n_points"], described["n_cycles"], described["n_runs"]) == (1, 3, 3)
+    assert (described["n_duplicates"], described["n_excluded"]) == (1, 1)
+    assert [point["config"]["precision"] for point in described["points"]] == ["fp32"]
+    assert len(described["skipped"]) == 2
+    assert "4bit" in json.dumps(described["skipped"]) or "GPU" in json.dumps(described["skipped"])
+
+
+def test_validate_counts_what_is_dropped_and_why(llem: Run, study_file: Path) -> None:
+    done = llem("study", "validate", study_file)
+    assert "1 points x 3 cycles = 3 runs" in done.stdout
+    assert "1 duplicates dropped, 1 points excluded" in done.stdout
+    assert "2 points skipped" in done.stdout
+    assert "bitsandbytes quantisation needs a GPU" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "expected"),
+    [
+        ("", [], 3),
+        ("execution: {n_cycles: 2}\n", [], 2),
+        ("execution: {n_cycles: 2}\n", ["--cycles", "5"], 5),
+        ("", ["--set", "execution.n_cycles=4"], 4),
+    ],
+)
+def test_cycles_are_3_unless_file_or_flag_says_otherwise(
+    llem: Run, tmp_path: Path, text: str, flags: list[str], expected: int
+) -> None:
+    (tmp_path / "s.yaml").write_text("model: a/b\n" + text)
+    done = llem("study", "validate", "s.yaml", "--json", *flags)
+    assert json.loads(done.stdout)["n_cycles"] == expected
+
+
+def test_plan_lists_the_runs_in_execution_order(llem: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("model: a/b\nsweep: {n: [1, 2]}\n")
+    done = llem("study", "plan", "s.yaml", "--json", "--cycles", "2", "--order", "interleaved")
+    plan = json.loads(done.stdout)
+    hashes = [point["config_hash"] for point in plan["points"]]
+    assert [(run["index"], run["cycle"], run["config_hash"]) for run in plan["runs"]] == [
+        (1, 1, hashes[0]),
+        (2, 1, hashes[1]),
+        (3, 2, hashes[0]),
+        (4, 2, hashes[1]),
+    ]
+    table = llem("study", "plan", "s.yaml", "--cycles", "2", "--order", "interleaved").stdout
+    assert [line.split()[:3] for line in table.splitlines()[-4:]] == [
+        ["1", "1", "n=1"],
+        ["2", "1", "n=2"],
+        ["3", "2", "n=1"],
+        ["4", "2", "n=2"],
+    ]
+
+
+def test_dry_run_shows_the_plan_and_runs_nothing(llem: Run, study_file: Path) -> None:
+    done = llem("study", "run", study_file, "--dry-run")
+    assert done.returncode == 0
+    assert "3 runs" in done.stdout
+    assert [path.name for path in study_file.parent.iterdir()] == ["study.yaml"]
+
+
+def test_set_reaches_the_experiment(llem: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("model: a/b\npytorch: {device: cpu}\n")
+    done = llem(
+        *("study", "validate", "s.yaml", "--json"),
+        *("--set", "pytorch.batch_size=8", "--set", "decoder.temperature=0.5"),
+    )
+    (point,) = json.loads(done.stdout)["points"]
+    assert point["config"]["pytorch"] == {"batch_size": 8, "device": "cpu"}
+    assert point["config"]["decoder"]["temperature"] == 0.5
+
+
+def test_run_shows_a_record_and_exits_0(
+    tmp_path: Path, study_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = _study.run(study_file, output=tmp_path / "out", measure=measures.quick)
+    printed = capfd.readouterr()
+    assert code == 0
+    assert "3 of 3 runs completed, 0 failed" in printed.out
+    assert "2 ± 0" in printed.out
+    assert "1 points x 3 cycles = 3 runs" in printed.err
+    assert "results go to" in printed.err
+    assert "\x1b" not in printed.out + printed.err  # no terminal, no control codes
+
+
+def test_run_json_prints_the_study_result_alone(
+    tmp_path: Path, study_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _study.run(study_file, output=tmp_path / "out", measure=measures.quick, json_=True, quiet=True)
+    printed = capfd.readouterr()
+    on_disk = (only_folder(tmp_path / "out") / "study_result.json").read_text()
+    assert json.loads(printed.out) == json.loads(on_disk)
+    assert printed.err == ""
+
+
+def test_a_failed_run_exits_1_and_resume_exits_0(
+    tmp_path: Path, study_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert _study.run(study_file, output=tmp_path / "out", measure=measures.raises) == 1
+    printed = capfd.readouterr()
+    assert "the model does not fit" in printed.out
+    folder = only_folder(tmp_path / "out")
+    assert _study.resume(folder, measure=measures.quick) == 0
+    assert [entry.attempts for entry in read_manifest(folder).entries] == [2, 2, 2]
+
+
+def test_show_prints_a_finished_study_and_its_json(
+    llem: Run, tmp_path: Path, study_file: Path
+) -> None:
+    _study.run(study_file, output=tmp_path / "out", measure=measures.quick, quiet=True)
+    folder = only_folder(tmp_path / "out")
+    assert "3 of 3 runs completed" in llem("study", "show", folder).stdout
+    result = json.loads(llem("study", "show", folder, "--json").stdout)
+    assert result["summary"]["completed"] == 3
+    (folder / "study_result.json").unlink()
+    assert "3 completed" in llem("study", "show", folder).stdout
+
+
+def test_timeout_and_gaps_flags_reach_the_runs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s.yaml").write_text("model: builtin:tiny-llama\nn: 2\npytorch: {device: cpu}\n")
+    start = time.monotonic()
+    code = _study.run(
+        tmp_path / "s.yaml",
+        output=tmp_path / "out",
+        cycles=2,
+        timeout=1.5,
+        gaps=False,  # else the machine's default pause of a minute
+        measure=measures.hangs,
+    )
+    assert code == 1
+    assert time.monotonic() - start < 30
+    assert "Timeout: no result within 1.5 s" in capfd.readouterr().out
+
+
+def test_schema_is_json_that_names_every_field(llem: Run) -> None:
+    schema = json.loads(llem("schema").stdout)
+    assert {"model", "sweep", "execution", "pytorch.batch_size"} <= set(schema["properties"])
+
+
+def test_config_shows_settings_and_where_they_come_from(llem: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("execution: {config_gap_seconds: 12}\n")
+    done = llem("config", "--json", LLEM_CONFIG=str(tmp_path / "mine.yaml"))
+    assert json.loads(done.stdout)["execution"]["config_gap_seconds"] == 12
+    assert "mine.yaml" in llem("config", LLEM_CONFIG=str(tmp_path / "mine.yaml")).stdout
+
+
+def test_version_is_the_packages_own(llem: Run) -> None:
+    from importlib.metadata import version
+
+    assert llem("--version").stdout.strip() == version("llem-cli")
+
+
+def test_help_loads_neither_torch_nor_the_driver_nor_the_runner() -> None:
+    code = (
+        "import sys, llem_cli._app as app\n"
+        "app.run(['--help'])\n"
+        "app.run(['study', '--help'])\n"
+        "heavy = {'torch', 'transformers', 'pynvml', 'pydantic', 'llem_runner', 'pyarrow'}\n"
+        "sys.exit(sorted(heavy & set(sys.modules)) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_takes_less_than_0_35_of_importing_torch() -> None:
+    def median_s(*command: str) -> float:
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *command], capture_output=True, check=True)
+            times.append(time.perf_counter() - start)
+        return sorted(times)[1]
+
+    assert median_s("-m", "llem_cli", "--help") < 0.35 * median_s("-c", "import torch")

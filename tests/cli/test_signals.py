@@ -1,0 +1,111 @@
+"""Ctrl-C at a terminal, and the countdown that Enter skips (CLI-11, STU-06)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from llem_runner import read_manifest
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from fakes import measures
+from llem_cli import _app, _study
+if __name__ == "__main__":
+    sys.exit(_study.run(Path(sys.argv[1]), output=Path(sys.argv[2]),
+                        measure=getattr(measures, sys.argv[3])))
+"""
+STUDY = """\
+model: builtin:tiny-llama
+n: 2
+pytorch: {{device: cpu}}
+execution: {{n_cycles: 2, config_gap_seconds: {gap}, cycle_gap_seconds: {gap}}}
+"""
+
+
+def start(
+    tmp_path: Path, measure: str, gap: float, terminal: int | None = None
+) -> subprocess.Popen[bytes]:
+    (tmp_path / "study.yaml").write_text(STUDY.format(gap=gap))
+    (tmp_path / "script.py").write_text(SCRIPT)
+    own = subprocess.PIPE if terminal is None else terminal
+    return subprocess.Popen(
+        [sys.executable, "script.py", "study.yaml", "out", measure],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "TERM": "xterm"},
+        stdin=subprocess.DEVNULL if terminal is None else terminal,
+        stdout=own,
+        stderr=own,
+        start_new_session=True,
+        # The terminal of its session, as a person has it: only its foreground may read.
+        preexec_fn=None if terminal is None else lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+
+
+def wait_for_status(tmp_path: Path, status: str) -> Path:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for manifest in (tmp_path / "out").glob("*/manifest.json"):
+            if any(e.status == status for e in read_manifest(manifest.parent).entries):
+                return manifest.parent
+        time.sleep(0.05)
+    raise AssertionError(f"no run became {status}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_interrupt_with_exit_code_130(tmp_path: Path, number: int) -> None:
+    process = start(tmp_path, "hangs", 0)
+    folder = wait_for_status(tmp_path, "running")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert f"study resume {folder.relative_to(tmp_path)}".encode() in errors
+    assert b"Traceback" not in errors
+    manifest = read_manifest(folder)
+    assert manifest.status == "interrupted"
+    assert [entry.status for entry in manifest.entries] == ["interrupted", "pending"]
+
+
+def test_ctrl_c_during_a_gap_ends_it_at_once(tmp_path: Path) -> None:
+    process = start(tmp_path, "quick", 300)
+    folder = wait_for_status(tmp_path, "completed")
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert [e.status for e in read_manifest(folder).entries] == ["completed", "pending"]
+
+
+def test_a_terminal_shows_a_countdown_and_enter_skips_the_gap(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    process = start(tmp_path, "quick", 300, terminal=slave)
+    os.close(slave)
+    seen = b""
+    deadline = time.monotonic() + 60
+    skipped = False
+    while process.poll() is None and time.monotonic() < deadline:
+        if select.select([master], [], [], 0.2)[0]:
+            try:
+                seen += os.read(master, 65536)
+            except OSError:
+                break
+        if b"s left" in seen and not skipped:
+            os.write(master, b"\n")
+            skipped = True
+    os.close(master)
+    process.wait(timeout=10)
+    assert skipped
+    assert process.returncode == 0
+    assert b"Enter skips it" in seen
+    assert b"\x1b[" in seen  # a terminal gets a live line

@@ -1,0 +1,143 @@
+"""Stand-ins for `llem_energy.measure` that real child processes run: quick, or broken in one way.
+
+What a stand-in does to a given run is steered by fields of its experiment, since a child process
+shares nothing else with the test.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fakes.results import make_result
+
+from llem_config import ExperimentConfig, Settings
+from llem_energy import BackendError, ExperimentResult
+
+OnStage = Callable[[str], None] | None
+BAD_N = 13
+"""`fails_at_bad_n` fails for experiments with this `n`."""
+
+
+def quick(
+    config: ExperimentConfig,
+    *,
+    settings: Settings | None = None,
+    timeseries: Path | None = None,
+    on_stage: OnStage = None,
+) -> ExperimentResult:
+    """Succeed at once; says which process it was and what that looks like from inside."""
+    if on_stage is not None:
+        on_stage("window")
+    process = multiprocessing.current_process()
+    return make_result(
+        config,
+        effective_config={
+            "pid": os.getpid(),
+            "parent_pid": os.getppid(),
+            "group": os.getpgid(0),
+            "daemon": process.daemon,
+            "start_method": multiprocessing.get_start_method(allow_none=True) or "spawn",
+            "torch_loaded": "torch" in sys.modules,
+            "timeseries": str(timeseries),
+            "results_dir": str(settings.output.results_dir) if settings else None,
+            "monotonic_s": time.monotonic(),
+        },
+    )
+
+
+def big(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Return a result of about 10 MB."""
+    return make_result(config, reproducibility_notes=tuple("x" * 1000 for _ in range(10_000)))
+
+
+def hangs(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Never return."""
+    time.sleep(600)
+    return make_result(config)
+
+
+def ignores_sigterm(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Never return, and refuse to be asked."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(config.model).with_suffix(".ready").write_text(str(os.getpid()))
+    time.sleep(600)
+    return make_result(config)
+
+
+def killed(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Die by a signal, as by the kernel's out-of-memory killer."""
+    print("about to die", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return make_result(config)
+
+
+def exits(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Leave with exit code 0 and no result."""
+    os._exit(0)
+
+
+def raises(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Fail with an error of our own."""
+    raise BackendError("the model does not fit")
+
+
+def fails_at_bad_n(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Fail for one experiment and succeed for the others."""
+    if config.n == BAD_N:
+        raise BackendError("this one does not work")
+    return quick(config, **rest)
+
+
+def has_grandchild(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Start a process that would outlive us, then hang."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Path(config.model).with_suffix(".grandchild").write_text(str(child.pid))
+    time.sleep(600)
+    return make_result(config)
+
+
+def noisy(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Write to stdout and stderr, from Python and past it."""
+    print("from python")
+    os.write(1, b"from native stdout\n")
+    os.write(2, b"from native stderr\n")
+    return make_result(config)
+
+
+def removes_the_study(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Take the study's folder away while it runs."""
+    timeseries: Path = rest["timeseries"]
+    shutil.rmtree(timeseries.parent.parent)
+    return make_result(config)
+
+
+def takes_a_second(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Take a little while."""
+    time.sleep(1)
+    return quick(config, **rest)
+
+
+def waits_for_file(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Say that it began, then wait until the test allows it to end."""
+    base = Path(config.model)
+    base.with_suffix(".ready").write_text(str(os.getpid()))
+    while not base.with_suffix(".go").exists():
+        time.sleep(0.02)
+    return quick(config, **rest)
+
+
+def interrupts_its_parent(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Press Ctrl-C in the parent, then hang."""
+    threading.Timer(0.2, lambda: os.kill(os.getppid(), signal.SIGINT)).start()
+    time.sleep(600)
+    return quick(config, **rest)

@@ -1,0 +1,43 @@
+"""Small studies for the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from llem_config import ExecutionConfig, ExperimentConfig, StudyConfig
+
+TINY: dict[str, Any] = {
+    "model": "builtin:tiny-llama",
+    "precision": "fp32",
+    "n": 4,
+    "max_input_tokens": 8,
+    "max_output_tokens": 4,
+    "pytorch": {"device": "cpu"},
+    "warmup": {"n_warmup": 1, "convergence_detection": False},
+    "energy": {"min_window_seconds": 0},
+}
+"""The quickest real experiment."""
+
+
+def experiment(**fields: Any) -> ExperimentConfig:
+    return ExperimentConfig.model_validate({**TINY, **fields})
+
+
+def study(ns: Sequence[int] = (1, 2), **execution: Any) -> StudyConfig:
+    """Return a study of one point per `n`, without pauses."""
+    without_gaps = {"config_gap_seconds": 0.0, "cycle_gap_seconds": 0.0}
+    return StudyConfig(
+        name="test",
+        experiments=tuple(experiment(n=n) for n in ns),
+        execution=ExecutionConfig.model_validate({**without_gaps, **execution}),
+    )
+
+
+def model_folder(folder: Path) -> str:
+    """Return a folder that passes for a model's, for stand-ins that leave files beside it."""
+    model = folder / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    return str(model)

@@ -1,0 +1,114 @@
+"""What stops a study before anything is written (CM-10), and locks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fakes import fake_nvml, measures
+from fakes.studies import TINY, experiment, study
+
+from llem_config import ExperimentConfig, StudyConfig
+from llem_runner import PreflightError, run_study
+
+
+def failures(tmp_path: Path, *configs: ExperimentConfig) -> tuple[str, ...]:
+    with pytest.raises(PreflightError) as caught:
+        run_study(
+            StudyConfig(experiments=configs), output=tmp_path / "results", measure=measures.quick
+        )
+    assert not (tmp_path / "results").exists()
+    return caught.value.failures
+
+
+def test_more_than_one_backend_is_a_hard_error(tmp_path: Path) -> None:
+    vllm = ExperimentConfig(model="a/b", backend="vllm")
+    found = failures(tmp_path, experiment(), vllm)
+    assert any("one backend" in line and "pytorch and vllm" in line for line in found)
+
+
+def test_a_backend_that_nothing_runs_is_an_error(tmp_path: Path) -> None:
+    (line,) = failures(tmp_path, ExperimentConfig(model="a/b", backend="vllm"))
+    assert "vllm" in line
+    assert "pytorch" in line
+
+
+def test_every_failure_is_reported_at_once(tmp_path: Path) -> None:
+    found = failures(
+        tmp_path,
+        experiment(model="builtin:nothing"),
+        experiment(model=str(tmp_path / "nowhere")),
+        experiment(dataset=str(tmp_path / "missing.jsonl")),
+    )
+    text = "\n".join(found)
+    assert "builtin" in text
+    assert "nowhere" in text
+    assert "missing.jsonl" in text
+
+
+def test_a_model_that_is_not_cached_is_an_error_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    (line,) = failures(tmp_path, experiment(model="some/model"))
+    assert "HF_HUB_OFFLINE" in line
+
+
+def test_a_gpu_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    (line,) = failures(tmp_path, experiment(pytorch={"device": "cuda"}))
+    assert "no NVIDIA GPU" in line
+
+
+_HOLDER = """
+import sys
+from pathlib import Path
+from fakes import measures
+from fakes.studies import study, experiment
+from llem_config import StudyConfig
+from llem_runner import StudyLocked, run_study
+made = StudyConfig(experiments=(experiment(pytorch={"device": "auto"}),))
+output = sys.argv[1]
+def nested(config, **rest):
+    # A second study on the same GPU while this one is measured, in the way a second user would.
+    import subprocess
+    code = subprocess.run([sys.executable, __file__, output + "/second", "inner"]).returncode
+    assert code == 7, code
+    return measures.quick(config, **rest)
+try:
+    run_study(made, output=output, measure=measures.quick if sys.argv[2:] else nested)
+except StudyLocked as error:
+    assert "GPU-" in str(error), error
+    sys.exit(7)
+"""
+
+
+def test_two_studies_do_not_share_a_gpu(tmp_path: Path) -> None:
+    try:
+        library = fake_nvml.build(tmp_path)
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    trace = tmp_path / "trace"
+    fake_nvml.write_trace(trace, [fake_nvml.FakeGpu(uuid=f"GPU-test-{os.getpid()}")])
+    script = tmp_path / "holder.py"
+    script.write_text(_HOLDER)
+    env = {
+        **os.environ,
+        **fake_nvml.environment(library, trace),
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
+    done = subprocess.run([sys.executable, script, tmp_path / "results"], env=env, check=False)
+    assert done.returncode == 0
+    (folder,) = (tmp_path / "results").glob("study_*")
+    assert (folder / "study_result.json").is_file()
+    assert not (tmp_path / "results" / "second").exists()
+
+
+def test_studies_on_the_processor_alone_hold_no_gpu() -> None:
+    from llem_runner._locks import gpus_of
+
+    assert gpus_of(study().experiments) == ()
+    assert TINY["pytorch"] == {"device": "cpu"}

@@ -1,0 +1,184 @@
+"""One run in a real spawned process, and every way it can end (STU-01, STU-02, STU-03, STU-04)."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fakes import measures
+from fakes.studies import experiment, model_folder
+
+from llem_energy import ExperimentResult
+from llem_runner import Control, Failed, Finished, Interrupted, Outcome, run_isolated
+
+
+def finished(outcome: Outcome) -> ExperimentResult:
+    assert isinstance(outcome, Finished), outcome
+    return outcome.result
+
+
+def failed(outcome: Outcome) -> Failed:
+    assert isinstance(outcome, Failed), outcome
+    return outcome
+
+
+def gone(pid: int) -> bool:
+    """Tell whether a process is dead, or a zombie that nothing has collected yet."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return status.rpartition(")")[2].split()[0] == "Z"
+
+
+def wait_until_gone(pid: int, seconds: float = 5) -> bool:
+    deadline = time.monotonic() + seconds
+    while not gone(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return gone(pid)
+
+
+def test_a_run_has_a_fresh_spawned_process_of_its_own_group(tmp_path: Path) -> None:
+    seen = []
+    for _ in range(2):
+        outcome = run_isolated(
+            experiment(), measure=measures.quick, timeout_s=60, log=tmp_path / "log"
+        )
+        seen.append(finished(outcome).effective_config)
+    assert seen[0]["pid"] != seen[1]["pid"] != os.getpid()
+    for inside in seen:
+        assert inside["parent_pid"] == os.getpid()
+        assert inside["start_method"] == "spawn"
+        assert inside["daemon"] is False
+        assert inside["group"] == inside["pid"]
+
+
+def test_stages_arrive_while_the_run_goes_on(tmp_path: Path) -> None:
+    stages: list[str] = []
+    run_isolated(
+        experiment(),
+        measure=measures.quick,
+        timeout_s=60,
+        log=tmp_path / "log",
+        on_stage=stages.append,
+    )
+    assert stages == ["window"]
+
+
+def test_result_of_ten_megabytes_arrives(tmp_path: Path) -> None:
+    outcome = run_isolated(experiment(), measure=measures.big, timeout_s=60, log=tmp_path / "log")
+    assert len(finished(outcome).reproducibility_notes) == 10_000
+
+
+def test_hung_run_is_killed_at_its_deadline(tmp_path: Path) -> None:
+    start = time.monotonic()
+    outcome = run_isolated(experiment(), measure=measures.hangs, timeout_s=2, log=tmp_path / "log")
+    assert failed(outcome).error_type == "Timeout"
+    assert "2 s" in failed(outcome).message
+    assert time.monotonic() - start < 10
+    assert multiprocessing.active_children() == []
+
+
+def test_run_that_ignores_sigterm_is_killed_at_its_deadline(tmp_path: Path) -> None:
+    model = model_folder(tmp_path)
+    outcome = run_isolated(
+        experiment(model=model), measure=measures.ignores_sigterm, timeout_s=3, log=tmp_path / "log"
+    )
+    assert failed(outcome).error_type == "Timeout"
+    assert wait_until_gone(int(Path(model).with_suffix(".ready").read_text()))
+
+
+def test_what_a_run_started_is_killed_with_it(tmp_path: Path) -> None:
+    model = model_folder(tmp_path)
+    run_isolated(
+        experiment(model=model), measure=measures.has_grandchild, timeout_s=3, log=tmp_path / "log"
+    )
+    assert wait_until_gone(int(Path(model).with_suffix(".grandchild").read_text()))
+
+
+def test_run_killed_by_a_signal_says_which_and_its_last_words(tmp_path: Path) -> None:
+    failure = failed(
+        run_isolated(experiment(), measure=measures.killed, timeout_s=60, log=tmp_path / "log")
+    )
+    assert failure.error_type == "ProcessDied"
+    assert "SIGKILL" in failure.message
+    assert "about to die" in failure.message
+
+
+def test_run_that_leaves_without_a_result_is_failed(tmp_path: Path) -> None:
+    failure = failed(
+        run_isolated(experiment(), measure=measures.exits, timeout_s=60, log=tmp_path / "log")
+    )
+    assert failure.error_type == "ProcessDied"
+    assert "exit code 0" in failure.message
+
+
+def test_error_in_a_run_crosses_as_data_and_stands_in_the_log(tmp_path: Path) -> None:
+    failure = failed(
+        run_isolated(experiment(), measure=measures.raises, timeout_s=60, log=tmp_path / "log")
+    )
+    assert failure.error_type == "BackendError"
+    assert failure.message == "the model does not fit"
+    assert "measures.py" in failure.traceback
+    assert "the model does not fit" in (tmp_path / "log").read_text()
+
+
+def test_everything_a_run_prints_is_in_its_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_isolated(experiment(), measure=measures.noisy, timeout_s=60, log=tmp_path / "log")
+    log = (tmp_path / "log").read_text()
+    for words in ("from python", "from native stdout", "from native stderr"):
+        assert words in log
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_stop_ends_the_run_soon(tmp_path: Path) -> None:
+    control = Control()
+    control.request_stop()
+    start = time.monotonic()
+    outcome = run_isolated(
+        experiment(), measure=measures.hangs, timeout_s=60, log=tmp_path / "log", control=control
+    )
+    assert isinstance(outcome, Interrupted)
+    assert time.monotonic() - start < 5
+    control.close()
+
+
+def test_the_parent_uses_no_processor_time_while_a_run_goes_on(tmp_path: Path) -> None:
+    before = time.process_time()
+    run_isolated(experiment(), measure=measures.hangs, timeout_s=3, log=tmp_path / "log")
+    # A parent that spins in a loop uses 3 s here; starting and reading a process take some.
+    assert time.process_time() - before < 0.5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's own")
+def test_a_worker_dies_with_its_parent(tmp_path: Path) -> None:
+    model = model_folder(tmp_path)
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from fakes import measures\n"
+        "from fakes.studies import experiment\n"
+        "from llem_runner import run_isolated\n"
+        "if __name__ == '__main__':\n"
+        f"    run_isolated(experiment(model={model!r}), measure=measures.ignores_sigterm,\n"
+        f"                 timeout_s=300, log=Path({str(tmp_path / 'log')!r}))\n"
+    )
+    tests = Path(__file__).parents[1]
+    parent = subprocess.Popen(
+        [sys.executable, script], env={**os.environ, "PYTHONPATH": str(tests)}
+    )
+    ready = Path(model).with_suffix(".ready")
+    deadline = time.monotonic() + 30
+    while not (ready.exists() and ready.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    assert wait_until_gone(int(ready.read_text()))

@@ -1,0 +1,169 @@
+"""Stopping: Ctrl-C, a stop from a thread, and skipping a gap (STU-06, CLI-11)."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from fakes import measures
+from fakes.studies import experiment, model_folder, study
+
+from llem_config import ExecutionConfig, StudyConfig
+from llem_runner import (
+    Control,
+    Event,
+    GapEnded,
+    GapStarted,
+    RunStarted,
+    StudyEnded,
+    read_manifest,
+    read_study_result,
+    run_study,
+)
+
+
+def only_folder(results: Path) -> Path:
+    (folder,) = results.iterdir()
+    return folder
+
+
+def test_a_stop_books_the_run_as_interrupted_and_keeps_what_was_done(tmp_path: Path) -> None:
+    control = Control()
+    events: list[Event] = []
+
+    def on_event(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, RunStarted) and event.index == 2:
+            threading.Timer(0.3, control.request_stop).start()
+
+    result = run_study(
+        study((1, 2, 3)),
+        output=tmp_path,
+        measure=measures.takes_a_second,
+        control=control,
+        on_event=on_event,
+    )
+    control.close()
+    manifest = read_manifest(only_folder(tmp_path))
+    assert [e.status for e in manifest.entries] == ["completed", "interrupted", "pending"]
+    assert manifest.status == result.status == "interrupted"
+    assert manifest.totals.failed == 0
+    assert isinstance(events[-1], StudyEnded)
+    assert read_study_result(only_folder(tmp_path)) == result
+    assert multiprocessing.active_children() == []
+
+
+def test_a_second_stop_kills_at_once(tmp_path: Path) -> None:
+    control = Control()
+    model = model_folder(tmp_path)
+    made = StudyConfig(
+        experiments=(experiment(model=model, n=1), experiment(model=model, n=2)),
+        execution=ExecutionConfig(config_gap_seconds=0, cycle_gap_seconds=0),
+    )
+    asked: list[float] = []
+
+    def stop_twice() -> None:
+        while not Path(model).with_suffix(".ready").exists():
+            time.sleep(0.02)
+        asked.append(time.monotonic())
+        control.request_stop()
+        time.sleep(0.2)
+        control.request_stop()
+
+    thread = threading.Thread(target=stop_twice)
+    thread.start()
+    run_study(made, output=tmp_path / "results", measure=measures.ignores_sigterm, control=control)
+    took = time.monotonic() - asked[0]
+    thread.join()
+    control.close()
+    assert took < 1.5  # the polite way takes 2 s with a run that will not listen
+
+
+def test_ctrl_c_without_handlers_leaves_a_closed_manifest_and_no_process(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study((1, 2)), output=tmp_path, measure=measures.interrupts_its_parent)
+    manifest = read_manifest(only_folder(tmp_path))
+    assert [entry.status for entry in manifest.entries] == ["interrupted", "pending"]
+    assert manifest.status == "interrupted"
+    assert multiprocessing.active_children() == []
+
+
+def test_a_study_runs_in_a_thread(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def run() -> None:
+        done.append(run_study(study((1, 2)), output=tmp_path, measure=measures.quick).status)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert done == ["completed"]
+
+
+def test_a_stop_ends_a_gap_at_once_and_leaves_no_folder_for_the_run(tmp_path: Path) -> None:
+    control = Control()
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, GapStarted):
+            threading.Timer(0.2, control.request_stop).start()
+
+    start = time.monotonic()
+    run_study(
+        study((1, 2), config_gap_seconds=300),
+        output=tmp_path,
+        measure=measures.quick,
+        control=control,
+        on_event=on_event,
+    )
+    control.close()
+    assert time.monotonic() - start < 30
+    folder = only_folder(tmp_path)
+    assert [e.status for e in read_manifest(folder).entries] == ["completed", "pending"]
+    assert [path.name[:4] for path in sorted(folder.glob("0*"))] == ["0001"]
+
+
+def test_a_line_on_the_terminal_skips_a_gap(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    control = Control(skip_fd=read_end)
+    events: list[Event] = []
+
+    def on_event(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, GapStarted):
+            threading.Timer(0.2, os.write, (write_end, b"\n")).start()
+
+    start = time.monotonic()
+    result = run_study(
+        study((1, 2), config_gap_seconds=300),
+        output=tmp_path,
+        measure=measures.quick,
+        control=control,
+        on_event=on_event,
+    )
+    control.close()
+    os.close(read_end)
+    os.close(write_end)
+    assert time.monotonic() - start < 30
+    assert GapEnded(skipped=True) in events
+    assert result.status == "completed"
+
+
+def test_nobody_at_the_terminal_leaves_a_gap_its_length(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(write_end)  # end of file: readable for ever, but no line
+    control = Control(skip_fd=read_end)
+    events: list[Event] = []
+    run_study(
+        study((1, 2), config_gap_seconds=1.5),
+        output=tmp_path,
+        measure=measures.quick,
+        control=control,
+        on_event=events.append,
+    )
+    control.close()
+    os.close(read_end)
+    assert GapEnded(skipped=False) in events
