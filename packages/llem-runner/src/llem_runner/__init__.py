@@ -37,8 +37,9 @@ from llem_runner._results import (
     read_study_result,
 )
 from llem_runner._resume import resume_study
+from llem_runner._runner import StudyRunner
 from llem_runner._schedule import PlannedRun, gap_seconds, schedule
-from llem_runner._study import StudyRunner, run_experiment, run_study
+from llem_runner._study import run_experiment, run_study
 from llem_runner._worker import Measure
 
 __all__ = [

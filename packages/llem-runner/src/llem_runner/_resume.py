@@ -16,8 +16,9 @@ from llem_runner._locks import hold, hold_gpus
 from llem_runner._manifest import ManifestEntry, ManifestWriter, read_manifest
 from llem_runner._preflight import check
 from llem_runner._results import StudyResult
+from llem_runner._runner import OnEvent
 from llem_runner._schedule import schedule
-from llem_runner._study import OnEvent, _run
+from llem_runner._study import _run
 from llem_runner._worker import Measure
 
 

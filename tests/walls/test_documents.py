@@ -1,0 +1,97 @@
+"""What the documents show is true: each command, file and snippet is run or read here."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llem_config import load_study
+from llem_energy import DeviceWindow, EnvironmentSnapshot, ExperimentResult, GpuSnapshot
+from llem_runner import (
+    FailedRun,
+    ManifestEntry,
+    MeasurementProtocol,
+    PointSummary,
+    StudyManifest,
+    StudyResult,
+    StudySummary,
+)
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+DOCUMENTS = sorted(
+    [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "packages").glob("*/*.md")]
+)
+CHECK = ["ruff format --check", "ruff check", "mypy", "lint-imports", "pytest"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_readme_has_two_commands_and_ci_runs_the_second_as_it_stands() -> None:
+    quickstart, tests, check = blocks("sh")
+    assert quickstart.strip().endswith("llem-cli study run examples/quickstart.yaml")
+    assert tests.strip().endswith("uv run pytest")
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    assert tests.strip() in script.splitlines()
+    assert [line.removeprefix("uv run ") for line in check.split("\n") if line] == CHECK
+    for command in CHECK:
+        assert f"uv run {command}" in script
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_inside_the_repository_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", document.read_text("utf-8")):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target
+
+
+def test_the_study_file_of_the_readme_is_valid(tmp_path: Path) -> None:
+    (text,) = blocks("yaml")
+    (tmp_path / "study.yaml").write_text(text)
+    study = load_study(tmp_path / "study.yaml")
+    assert len(study.experiments) == 7
+    assert study.n_excluded == 2
+
+
+@pytest.mark.parametrize("snippet", blocks("python"), ids=["llem-config", "llem-runner"])
+def test_the_snippets_of_the_readme_run(tmp_path: Path, snippet: str) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "snippet.py").write_text(snippet)
+    done = subprocess.run(
+        [sys.executable, "snippet.py"],
+        cwd=tmp_path,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda p: p.name)
+def test_each_example_is_valid_and_linked_from_the_readme(file: Path) -> None:
+    assert load_study(file).experiments
+    assert f"examples/{file.name}" in README
+
+
+@pytest.mark.parametrize(
+    "struct",
+    [
+        *(ExperimentResult, DeviceWindow, EnvironmentSnapshot, GpuSnapshot),
+        *(StudyManifest, ManifestEntry, StudyResult, StudySummary, PointSummary),
+        *(MeasurementProtocol, FailedRun),
+    ],
+    ids=lambda struct: struct.__name__,
+)
+def test_every_field_of_every_file_is_documented(struct: type) -> None:
+    text = (ROOT / "docs" / "files.md").read_text("utf-8")
+    fields: tuple[str, ...] = struct.__struct_fields__  # type: ignore[attr-defined]  # a msgspec struct
+    assert [name for name in fields if f"`{name}`" not in text] == []
