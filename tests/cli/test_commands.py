@@ -57,8 +57,8 @@ def test_validate_prints_one_object_with_every_point(llem: Run, study_file: Path
 
 def test_validate_counts_what_is_dropped_and_why(llem: Run, study_file: Path) -> None:
     done = llem("study", "validate", study_file)
-    assert "1 points x 3 cycles = 3 runs" in done.stdout
-    assert "1 duplicates dropped, 1 points excluded" in done.stdout
+    assert "1 point x 3 cycles = 3 runs" in done.stdout
+    assert "1 duplicate dropped, 1 point excluded" in done.stdout
     assert "2 points skipped" in done.stdout
     assert "bitsandbytes quantisation needs a GPU" in done.stdout
 
@@ -126,7 +126,7 @@ def test_run_shows_a_record_and_exits_0(
     assert code == 0
     assert "3 of 3 runs completed, 0 failed" in printed.out
     assert "2 ± 0" in printed.out
-    assert "1 points x 3 cycles = 3 runs" in printed.err
+    assert "1 point x 3 cycles = 3 runs" in printed.err
     assert "results go to" in printed.err
     assert "\x1b" not in printed.out + printed.err  # no terminal, no control codes
 

@@ -53,26 +53,32 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def count(number: int, noun: str) -> str:
+    """Return a count with its noun: `1 run`, `2 runs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def study_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterable[str]:
     """Yield what a person should know before a study runs."""
     n_points, n_cycles = len(study.experiments), study.execution.n_cycles
     yield (
-        f"{study.name}: {n_points} points x {n_cycles} cycles = {len(runs)} runs, "
+        f"{study.name}: {count(n_points, 'point')} x {count(n_cycles, 'cycle')} = "
+        f"{count(len(runs), 'run')}, "
         f"{study.execution.cycle_order} (design {study.study_design_hash})"
     )
     dropped = []
     if study.n_duplicates:
-        dropped.append(f"{study.n_duplicates} duplicates dropped")
+        dropped.append(f"{count(study.n_duplicates, 'duplicate')} dropped")
     if study.n_excluded:
-        dropped.append(f"{study.n_excluded} points excluded")
+        dropped.append(f"{count(study.n_excluded, 'point')} excluded")
     if dropped:
         yield ", ".join(dropped)
     if study.skipped:
-        yield f"{len(study.skipped)} points skipped, which the backend cannot run:"
+        yield f"{count(len(study.skipped), 'point')} skipped, which the backend cannot run:"
         reasons = [point.reason for point in study.skipped]
-        counts = sorted({(reasons.count(reason), reason) for reason in reasons}, reverse=True)
-        for count, reason in counts[:_MOST_SKIPPED]:
-            yield f"  {count} x {reason}"
+        often = sorted({(reasons.count(reason), reason) for reason in reasons}, reverse=True)
+        for n_points, reason in often[:_MOST_SKIPPED]:
+            yield f"  {n_points} x {reason}"
     gaps_s = sum(gap_seconds(run, study.execution) for run in runs)
     windows_s = sum(run.config.energy.min_window_seconds for run in runs)
     yield (
@@ -113,7 +119,7 @@ def show_study(result: StudyResult, folder: str) -> None:
     total = summary.total_energy_j
     energy = "" if total is None else f", {total:.6g} J in the measured windows"
     say(
-        f"{summary.completed} of {summary.planned} runs completed, {summary.failed} failed, "
+        f"{summary.completed} of {count(summary.planned, 'run')} completed, {summary.failed} failed, "
         f"{duration(summary.wall_time_s)}{energy}"
     )
     if summary.emissions_gco2 is not None:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from llem_cli._display import duration
+from llem_cli._display import count, duration
 from llem_runner import (
     Event,
     GapEnded,
@@ -95,7 +95,7 @@ class Progress:
         self._n_runs, self._gap_s = event.n_runs, event.gap_s
         kept = event.n_planned - event.n_runs
         done = f", {kept} are done" if kept else ""
-        self._line(f"{event.n_runs} runs{done}; results go to {event.folder}")
+        self._line(f"{count(event.n_runs, 'run')}{done}; results go to {event.folder}")
 
     def _gap_ended(self, skipped: bool) -> None:
         self._stop_countdown()

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from llem_config import StudyConfig
+from llem_config import ExperimentConfig, StudyConfig
 from llem_energy import gpu_uuids, obstacles
 from llem_runner._errors import PreflightError
 
 
-def check(study: StudyConfig, results_dir: Path) -> None:
+def check(study: StudyConfig, results_dir: Path | None) -> None:
     """Return if the study can start.
+
+    Args:
+        study: what is to run.
+        results_dir: where its folder would be made; None if nothing is to be written.
 
     Raises:
         PreflightError: every reason why it cannot.
@@ -25,13 +30,25 @@ def check(study: StudyConfig, results_dir: Path) -> None:
             f"a study runs on one backend, this one has {' and '.join(backends)}; "
             "split it into one file for each"
         )
-    for config in study.experiments:
+    for config in _unlike(study.experiments):
         failures += obstacles(config)
-        if config.pytorch and config.pytorch.device == "cuda" and not gpu_uuids():
-            failures.append("device cuda is asked for, but this machine shows no NVIDIA GPU")
-    failures += _folder(results_dir)
+    needs_gpu = any(c.pytorch and c.pytorch.device == "cuda" for c in study.experiments)
+    if needs_gpu and not gpu_uuids():
+        failures.append("device cuda is asked for, but this machine shows no NVIDIA GPU")
+    if results_dir is not None:
+        failures += _folder(results_dir)
     if failures:
         raise PreflightError(list(dict.fromkeys(failures)))
+
+
+def _unlike(experiments: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
+    """Return one experiment for each set of models and prompts, which is all that is looked at."""
+    found: dict[tuple[object, ...], ExperimentConfig] = {}
+    for config in experiments:
+        assistant = config.pytorch.assistant_model if config.pytorch else None
+        dataset = config.dataset.model_dump_json()
+        found.setdefault((config.backend, config.model, assistant, dataset, config.n), config)
+    return list(found.values())
 
 
 def _folder(results_dir: Path) -> list[str]:

@@ -120,6 +120,8 @@ class StudyRunner:
         )
 
     def _measure_one(self, run: PlannedRun, worker: Worker | None) -> Outcome:
+        for name in (RESULT, TIMESERIES):  # of an earlier attempt; the log goes on
+            (self._layout.run_folder(run) / name).unlink(missing_ok=True)
         self._manifest.mark_running(run)
         self._on_event(RunStarted(run.index, run.cycle, run.label))
         start_s = time.perf_counter()

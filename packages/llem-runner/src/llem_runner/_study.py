@@ -99,21 +99,28 @@ def run_experiment(
     experiment = config if isinstance(config, ExperimentConfig) else load_experiment(config)
     own = settings or load_settings()
     folder = None if output is None else Path(output)
-    check(StudyConfig(experiments=(experiment,)), folder or Path())
-    if folder is None:
-        return measure(experiment, settings=own, on_stage=on_stage)
+    check(StudyConfig(experiments=(experiment,)), folder)
+    if folder is not None:
+        _prepare(folder)
+    with hold_gpus([experiment]):
+        result = measure(
+            experiment,
+            settings=own,
+            timeseries=folder / TIMESERIES if folder is not None else None,
+            on_stage=on_stage,
+        )
+    if folder is not None:
+        write_atomically(folder / RESULT, encode_result(result))
+    return result
+
+
+def _prepare(folder: Path) -> None:
     if (folder / RESULT).exists():
         raise StudyError(f"{folder / RESULT} exists already; name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StudyError(f"{folder} cannot be created: {error.strerror}") from error
-    with hold_gpus([experiment]):
-        result = measure(
-            experiment, settings=own, timeseries=folder / TIMESERIES, on_stage=on_stage
-        )
-    write_atomically(folder / RESULT, encode_result(result))
-    return result
 
 
 def with_gaps(study: StudyConfig, settings: Settings) -> StudyConfig:
