@@ -129,7 +129,8 @@ def find_backend(config: ExperimentConfig) -> Backend:
 def preload(config: ExperimentConfig) -> None:
     """Import everything the experiment will need, without touching GPU or model.
 
-    A worker calls this while the gap before its run still passes. Failures are left to the run.
+    A worker calls this while the gap before its run still passes. It may ignore whatever this
+    raises: the run will meet the same again.
     """
     for point in entry_points(group=GROUP, name=config.backend):
         factory = point.load()

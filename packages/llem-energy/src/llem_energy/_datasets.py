@@ -56,7 +56,7 @@ def read_prompts(dataset: DatasetConfig, n: int) -> tuple[str, ...]:
     Raises:
         DatasetError: as in `load_prompts`.
     """
-    path = Path(dataset.source)
+    path = Path(dataset.source).expanduser()
     if path.suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)
         raise DatasetError(
@@ -66,7 +66,7 @@ def read_prompts(dataset: DatasetConfig, n: int) -> tuple[str, ...]:
     try:
         rows = list(islice(_rows(path), n))
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, csv.Error) as error:
         raise DatasetError(f"{path}: damaged: {error}") from error
     if len(rows) < n:
@@ -82,7 +82,8 @@ def _rows(path: Path) -> Iterable[Any]:
     if path.suffix == ".parquet":
         import pyarrow.parquet
 
-        yield from pyarrow.parquet.read_table(path).to_pylist()
+        with path.open("rb") as content:  # opened here, the error of a missing file says so
+            yield from pyarrow.parquet.read_table(content).to_pylist()
         return
     with path.open(encoding="utf-8", newline="") as file:
         if path.suffix == ".csv":

@@ -27,7 +27,7 @@ def snapshot_environment() -> EnvironmentSnapshot:
     driver, nvml, gpus = snapshot_gpus(os.getpid())
     return EnvironmentSnapshot(
         python=platform.python_version(),
-        platform=platform.platform(),
+        platform=_platform(),
         cpu_model=_cpu_model(),
         n_cpus=len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
@@ -41,6 +41,13 @@ def snapshot_environment() -> EnvironmentSnapshot:
         packages={name: found for name in _PACKAGES if (found := _version(name))},
         environment={name: os.environ[name] for name in _VARIABLES if name in os.environ},
     )
+
+
+def _platform() -> str:
+    # `platform.platform` starts `uname -p` in a shell, which is neither free nor said anywhere.
+    libc = "".join(platform.libc_ver())
+    parts = [platform.system(), platform.release(), platform.machine(), libc]
+    return "-".join(part for part in parts if part)
 
 
 def _text(path: str) -> str | None:
@@ -61,7 +68,7 @@ def _cpu_model() -> str | None:
     for line in (_text("/proc/cpuinfo") or "").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
-    return platform.processor() or None
+    return platform.machine() or None
 
 
 def _memory_bytes() -> int | None:

@@ -23,7 +23,7 @@ from llem_energy._environment import snapshot_environment
 from llem_energy._evidence import Evidence, WarmUp, Window
 from llem_energy._results import ExperimentResult
 from llem_energy._sampler import Sampler
-from llem_energy._source import EnergySource, open_source
+from llem_energy._source import EnergySource, Sample, open_source
 from llem_energy._timeseries import write_timeseries
 
 STAGES = ("open", "baseline", "load", "tokenise", "warm-up", "window", "result")
@@ -181,21 +181,28 @@ def _window(
 ) -> Window:
     """Answer the whole data set until the least duration is reached."""
     answers: list[tuple[Batch, Answer]] = []
+    edges: list[Sample] = []
+
+    def stamp() -> float:
+        # A reading on either side: the closer they are, the tighter is the bound of the energy.
+        edges.extend(source.read() if source is not None else ())
+        now_s = time.perf_counter()
+        edges.extend(source.read() if source is not None else ())
+        return now_s
+
     n_repeats = 0
     backend.synchronise()
-    edges = source.read() if source is not None else ()
     cpu_start_s = time.process_time()
-    start_s = time.perf_counter()
+    start_s = stamp()
     while True:
         answers.extend((batch, backend.generate(batch)) for batch in workload.batches)
         n_repeats += 1
         backend.synchronise()
-        end_s = time.perf_counter()
-        if end_s - start_s >= config.energy.min_window_seconds:
+        if time.perf_counter() - start_s >= config.energy.min_window_seconds:
             break
+    end_s = stamp()
     cpu_time_s = time.process_time() - cpu_start_s
-    if source is not None:
-        sampler.samples.extend((*edges, *source.read()))
+    sampler.samples.extend(edges)
     return Window(start_s, end_s, cpu_time_s, n_repeats, tuple(answers))
 
 

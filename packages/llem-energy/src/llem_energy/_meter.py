@@ -5,17 +5,20 @@ A total is the sum over every metered device or it is None: never a part of one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import statistics
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import msgspec
 
-from llem_energy._integrate import Estimate, Point, counter_energy, integrated_energy
+from llem_energy._integrate import Estimate, Point, Reading, counter_energy, integrated_energy
 from llem_energy._nvml import NvmlSource, reason_names
 from llem_energy._results import DeviceWindow
 from llem_energy._source import EnergySource, Sample
 
 _DISAGREEMENT_LIMIT = 0.05  # of counter and integral, where a window is long enough to compare
 _COMPARABLE_S = 10.0
+_LONGEST_GAP_S = 1.0  # without a power reading
 _BOUND_LIMIT = 0.05  # of the total; a looser bound is worth a warning
 
 COUNTER = "energy counter, linear between its updates"
@@ -56,24 +59,28 @@ def energy_figures(
         return EnergyFigures()
     warnings: list[str] = []
     of_device = {d: [s for s in samples if s.device == d] for d in source.devices}
-    counters = {d: counter_energy(_points(s, _energy), *window) for d, s in of_device.items()}
-    integrals = {d: integrated_energy(_points(s, _power), *window) for d, s in of_device.items()}
+    counters = {d: _counter(s, window) for d, s in of_device.items()}
+    integrals = {d: _integral(s, window) for d, s in of_device.items()}
     counter_j = _sum(None if c is None else c.energy_j for c in counters.values())
     integrated_j = _sum(integrals.values())
+    devices = tuple(
+        _device(source, device, of_device[device], counters[device], integrals[device], window)
+        for device in source.devices
+    )
+    total_j = _sum(device.energy_j for device in devices)
+    bound_j = _sum(device.energy_bound_j for device in devices)
     silent = [device for device, counter in counters.items() if counter is None]
-    total_j = integrated_j if counter_j is None else counter_j
-    method = INTEGRAL if counter_j is None else COUNTER
-    bound_j = _sum(None if c is None else c.bound_j for c in counters.values())
-    if counter_j is None:
-        what = "stands still, fell or is missing"
-        names = ", ".join(silent)
+    if silent:
         fallback = (
-            "energy is missing" if total_j is None else "the integral of instant power stands in"
+            "the energy is missing"
+            if total_j is None
+            else "the integral of instant power stands in, without a hard bound"
         )
-        warnings.append(f"the energy counter of {names} {what} in the window; {fallback}")
-    if total_j is not None and bound_j is None:
-        warnings.append("the energy has no hard bound: no counter update was seen after the window")
-    elif total_j and bound_j and bound_j > _BOUND_LIMIT * total_j:
+        warnings.append(
+            f"the energy counter of {', '.join(silent)} stands still, fell or is missing in the "
+            f"window; {fallback}"
+        )
+    if total_j and bound_j and bound_j > _BOUND_LIMIT * total_j:
         warnings.append(
             f"the window is short for this meter: the bound is {bound_j / total_j:.0%} of the "
             "energy; raise energy.min_window_seconds"
@@ -89,10 +96,6 @@ def energy_figures(
         adjusted_j = total_j - idle_w * duration_s
         if adjusted_j < 0:
             warnings.append("energy_adjusted_j is negative: the window drew less than the baseline")
-    devices = tuple(
-        _device(source, device, of_device[device], counters[device], integrals[device], window)
-        for device in source.devices
-    )
     thermal = [d.device for d in devices if (d.throttled_thermal_s or 0) > 0]
     if thermal:
         warnings.append(f"held back by temperature during the window: {', '.join(thermal)}")
@@ -104,22 +107,37 @@ def energy_figures(
         disagreement=disagreement,
         baseline_power_w=idle_w,
         adjusted_j=adjusted_j,
-        method=None if total_j is None else method,
+        method=None if total_j is None else _method(silent, source.devices),
         devices=devices,
         warnings=tuple(warnings),
     )
 
 
-def _energy(sample: Sample) -> float | None:
-    return sample.energy_j
+def _method(silent: Sequence[str], devices: Sequence[str]) -> str:
+    if not silent:
+        return COUNTER
+    if len(silent) == len(devices):
+        return INTEGRAL
+    return f"{COUNTER}; for {', '.join(silent)}: {INTEGRAL}"
 
 
-def _power(sample: Sample) -> float | None:
-    return sample.power_w
+def _counter(samples: Sequence[Sample], span: tuple[float, float]) -> Estimate | None:
+    """Return the counter's energy of one device."""
+    readings = [
+        Reading(s.t_s - s.bracket_s / 2, s.t_s + s.bracket_s / 2, s.energy_j)
+        for s in samples
+        if s.energy_j is not None
+    ]
+    return counter_energy(readings, *span)
 
 
-def _points(samples: Sequence[Sample], value: Callable[[Sample], float | None]) -> list[Point]:
-    return [(s.t_s, found) for s in samples if (found := value(s)) is not None]
+def _integral(samples: Sequence[Sample], span: tuple[float, float]) -> float | None:
+    """Return the integral of one device's power, or None where too much of it is not known."""
+    readings: list[Point] = [(s.t_s, s.power_w) for s in samples if s.power_w is not None]
+    spacings = [later.t_s - earlier.t_s for earlier, later in pairwise(samples)]
+    # A few lost ticks are bridged; a device that was gone for longer may have drawn anything.
+    longest_gap_s = max(_LONGEST_GAP_S, 10 * statistics.median(spacings)) if spacings else 0.0
+    return integrated_energy(readings, *span, longest_gap_s=longest_gap_s)
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
@@ -148,9 +166,8 @@ def _idle_power(
     duration_s = baseline[1] - baseline[0]
     energies: list[float | None] = []
     for samples in of_device.values():
-        counter = counter_energy(_points(samples, _energy), *baseline)
-        integral = integrated_energy(_points(samples, _power), *baseline)
-        energies.append(integral if counter is None else counter.energy_j)
+        counter = _counter(samples, baseline)
+        energies.append(_integral(samples, baseline) if counter is None else counter.energy_j)
     total = _sum(energies)
     return None if total is None else total / duration_s
 

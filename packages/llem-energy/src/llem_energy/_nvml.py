@@ -8,13 +8,14 @@ back by the power limit and by temperature, in nanoseconds.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import pynvml
 
-from llem_energy._errors import GpuError
+from llem_energy._errors import GpuError, MeasurementError
 from llem_energy._results import GpuSnapshot
 from llem_energy._source import Sample, SourceUnavailable
 
@@ -84,6 +85,8 @@ class Gpu:
             else:
                 self._handle = pynvml.nvmlDeviceGetHandleByUUID(key)
             self.uuid: str = pynvml.nvmlDeviceGetUUID(self._handle)
+            self.index: int = pynvml.nvmlDeviceGetIndex(self._handle)
+            self.name = str(pynvml.nvmlDeviceGetName(self._handle))
         except pynvml.NVMLError as error:
             raise GpuError(f"GPU {key}: {error}") from error
 
@@ -134,8 +137,14 @@ class Gpu:
             "memory_clock_mhz": _maybe(pynvml.nvmlDeviceGetClockInfo, handle, mem),
             "utilisation": None if rates is None else rates.gpu / 100,
             "memory_used_bytes": None if memory is None else int(memory.used),
-            "throttle_reasons": _maybe(pynvml.nvmlDeviceGetCurrentClocksEventReasons, handle),
+            "throttle_reasons": self._throttle_reasons(),
         }
+
+    def _throttle_reasons(self) -> int | None:
+        found = _maybe(pynvml.nvmlDeviceGetCurrentClocksEventReasons, self._handle)
+        if found is None:  # its name before driver 535
+            found = _maybe(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, self._handle)
+        return found
 
     def snapshot(self, own_pid: int) -> GpuSnapshot:
         """Return what the GPU is and how it is set."""
@@ -147,9 +156,9 @@ class Gpu:
         default_mw = _maybe(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)
         sm = pynvml.NVML_CLOCK_SM
         return GpuSnapshot(
-            index=pynvml.nvmlDeviceGetIndex(handle),
+            index=self.index,
             uuid=self.uuid,
-            name=str(pynvml.nvmlDeviceGetName(handle)),
+            name=self.name,
             power_limit_w=self.power_limit_w(),
             power_limit_default_w=_scaled(default_mw, _MILLI),
             vbios=_maybe(pynvml.nvmlDeviceGetVbiosVersion, handle),
@@ -197,20 +206,24 @@ class NvmlSource:
         """
         if not gpus:
             raise SourceUnavailable("the experiment uses no GPU")
+        self._lock = threading.Lock()
         self._driver = contextlib.ExitStack()
         try:
             self._driver.enter_context(driver())
             self._gpus = [Gpu(key) for key in gpus]
             for gpu in self._gpus:
                 _check(gpu)
-        except GpuError:
+        except MeasurementError:
             self._driver.close()
             raise
         self.devices = tuple(gpu.uuid for gpu in self._gpus)
 
     def read(self, *, details: bool = False) -> tuple[Sample, ...]:
         """Return one sample per GPU; see `EnergySource.read`."""
-        return tuple(gpu.sample(details=details) for gpu in self._gpus)
+        # One reader at a time: were two calls to overlap, an older value could carry the later
+        # time, which looks as if the counter fell.
+        with self._lock:
+            return tuple(gpu.sample(details=details) for gpu in self._gpus)
 
     def power_limit_w(self, uuid: str) -> float | None:
         """Return the power limit of one metered GPU."""
@@ -231,26 +244,32 @@ def _check(gpu: Gpu) -> None:
         raise SourceUnavailable(f"GPU {gpu.uuid} reports neither energy nor power")
 
 
+def _answering() -> Iterator[Gpu]:
+    """Give every GPU of this machine that answers, in NVML's order; one may be lost."""
+    for index in range(_maybe(pynvml.nvmlDeviceGetCount) or 0):
+        with contextlib.suppress(GpuError):
+            yield Gpu(index)
+
+
 def snapshot_gpus(own_pid: int) -> tuple[str | None, str | None, tuple[GpuSnapshot, ...]]:
-    """Return driver version, NVML version and every GPU; None and () without a driver."""
+    """Return driver version, NVML version and every GPU that answers; None, None, () if no driver."""
     try:
         with driver():
-            n_gpus = _maybe(pynvml.nvmlDeviceGetCount) or 0
-            gpus = tuple(Gpu(index).snapshot(own_pid) for index in range(n_gpus))
+            gpus = tuple(gpu.snapshot(own_pid) for gpu in _answering())
             versions = (
                 _maybe(pynvml.nvmlSystemGetDriverVersion),
                 _maybe(pynvml.nvmlSystemGetNVMLVersion),
             )
             return (*versions, gpus)
-    except (GpuError, pynvml.NVMLError):
+    except GpuError:
         return None, None, ()
 
 
 def gpu_uuids() -> tuple[str, ...]:
-    """Return the UUID of every GPU of this machine in NVML's order; () without a driver."""
+    """Return the UUID of every GPU that answers, in NVML's order; () without a driver."""
     try:
         with driver():
-            return tuple(Gpu(index).uuid for index in range(_maybe(pynvml.nvmlDeviceGetCount) or 0))
+            return tuple(gpu.uuid for gpu in _answering())
     except GpuError:
         return ()
 
@@ -259,8 +278,7 @@ def gpu_temperatures_c() -> tuple[float, ...]:
     """Return the temperature of every GPU that tells it; () without a driver."""
     try:
         with driver():
-            n_gpus = _maybe(pynvml.nvmlDeviceGetCount) or 0
-            values = [Gpu(index).temperature_c() for index in range(n_gpus)]
+            values = [gpu.temperature_c() for gpu in _answering()]
     except GpuError:
         return ()
     return tuple(value for value in values if value is not None)

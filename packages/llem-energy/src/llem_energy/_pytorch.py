@@ -22,6 +22,7 @@ from llem_energy._pytorch_answer import StepClock, TokenAnswer
 from llem_energy._pytorch_model import (
     decoder_of,
     effective_attention,
+    foreign_errors,
     load_model,
     load_tokenizer,
     preload_model_class,
@@ -64,8 +65,7 @@ class PyTorchBackend:
         torch.set_float32_matmul_precision("highest")
         self._device = torch.device("cuda", 0)
         torch.zeros(1, device=self._device)  # the context draws power, so it is part of idle
-        n_gpus = torch.cuda.device_count() if self._own.device_map else 1
-        return tuple(_uuid(index) for index in range(n_gpus))
+        return tuple(_uuid(index) for index in self._gpus())
 
     def load(self) -> None:
         """Load model and assistant, and fix the generation arguments."""
@@ -88,6 +88,9 @@ class PyTorchBackend:
         """Tokenise, cut, batch and pad on the left."""
         most = self._config.max_input_tokens
         ids = self._tokenise(prompts)
+        empty = [number for number, one in enumerate(ids, 1) if not one]
+        if empty:
+            raise BackendError(f"prompt {empty[0]} has no tokens, so there is nothing to answer")
         n_truncated = sum(len(one) > most for one in ids)
         cut = [one[:most] for one in ids]
         if self._own.batching == "sorted":
@@ -152,7 +155,7 @@ class PyTorchBackend:
         """Answer one batch; on a GPU the last kernels may still run."""
         clock = StepClock(self._device, batch.n_prompts)
         options = {} if self._assistant is None else {"assistant_model": self._assistant}
-        with torch.inference_mode():
+        with foreign_errors("generation failed"), torch.inference_mode():
             ids = self._model.generate(
                 **batch.inputs,
                 generation_config=self._generation,
@@ -166,8 +169,11 @@ class PyTorchBackend:
     def synchronise(self) -> None:
         """Wait for every GPU in use."""
         if self._device.type == "cuda":
-            for index in range(torch.cuda.device_count() if self._own.device_map else 1):
+            for index in self._gpus():
                 torch.cuda.synchronize(index)
+
+    def _gpus(self) -> range:
+        return range(torch.cuda.device_count() if self._own.device_map else 1)
 
     def seed(self) -> None:
         """Seed Python, numpy and torch, on every device."""
@@ -178,7 +184,8 @@ class PyTorchBackend:
     def reset_peak_memory(self) -> None:
         """Restart the allocator's peak, or on a CPU the kernel's."""
         if self._device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
+            for index in self._gpus():
+                torch.cuda.reset_peak_memory_stats(index)
         else:
             try:
                 _CLEAR_REFS.write_text("5")  # resets VmHWM; see proc(5)
@@ -190,7 +197,7 @@ class PyTorchBackend:
         tensors = [*self._model.parameters(), *self._model.buffers()]
         weights = sum(one.numel() * one.element_size() for one in tensors)
         if self._device.type == "cuda":
-            peak = int(torch.cuda.max_memory_allocated())
+            peak = sum(int(torch.cuda.max_memory_allocated(index)) for index in self._gpus())
             return Memory(peak, weights, "torch allocator of this process, weights included")
         return Memory(_peak_resident_bytes(), weights, "resident set of this process, all included")
 

@@ -11,8 +11,8 @@ import torch
 class StepClock:
     """Notes when each step's token was there; never stops anything.
 
-    `generate` calls it after each step, as a stopping criterion. On a GPU the host runs ahead of the device, so an event
-    is put into the device's own queue and read after the window.
+    `generate` calls it after each step, as a stopping criterion. On a GPU the host runs ahead of
+    the device, so an event is put into the device's own queue and read after the window.
     """
 
     def __init__(self, device: torch.device, n_prompts: int) -> None:

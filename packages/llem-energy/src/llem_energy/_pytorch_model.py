@@ -6,10 +6,12 @@ import importlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
 from llem_config import ExperimentConfig, PyTorchConfig
 from llem_energy._builtin import builtin_architecture
@@ -24,6 +26,11 @@ def section(config: ExperimentConfig) -> PyTorchConfig:
     return config.pytorch or PyTorchConfig()
 
 
+def _place(config: ExperimentConfig) -> str:
+    """Return a hub id as it is and a folder of the person's own in full."""
+    return str(Path(config.model).expanduser()) if config.model.startswith("~") else config.model
+
+
 def load_architecture(config: ExperimentConfig) -> Any:
     """Return the model's configuration: builtin, local folder or hub.
 
@@ -36,7 +43,7 @@ def load_architecture(config: ExperimentConfig) -> Any:
         if builtin is not None:
             return transformers.AutoConfig.for_model(**builtin)
         return transformers.AutoConfig.from_pretrained(
-            config.model, revision=own.revision, trust_remote_code=bool(own.trust_remote_code)
+            _place(config), revision=own.revision, trust_remote_code=bool(own.trust_remote_code)
         )
     except (OSError, ValueError, KeyError) as error:
         raise BackendError(f"model {config.model!r} cannot be found: {_first(error)}") from error
@@ -51,7 +58,7 @@ def load_tokenizer(config: ExperimentConfig) -> Any:
     own = section(config)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            config.model,
+            _place(config),
             revision=own.revision,
             trust_remote_code=bool(own.trust_remote_code),
             padding_side="left",
@@ -70,13 +77,13 @@ def load_model(config: ExperimentConfig, device: torch.device) -> Any:
         BackendError: it cannot be loaded, or came out other than asked.
     """
     own = section(config)
-    try:
-        with _reasons(f"model {config.model!r} cannot be loaded"):
-            model = _random(config, device) if config.weights == "random" else None
-            if model is None:
-                model = _pretrained(config, device)
-            if config.lora is not None:
-                model = _with_adapter(config, model)
+    with foreign_errors(f"model {config.model!r} cannot be loaded"):
+        if config.weights == "random":
+            model = _random(config, device)
+        else:
+            model = _pretrained(config, device)
+        if config.lora is not None:
+            model = _with_adapter(config, model)
         _check(config, model, device)
         model.eval()
         if own.torch_compile:
@@ -85,8 +92,6 @@ def load_model(config: ExperimentConfig, device: torch.device) -> Any:
                 mode=own.torch_compile_mode,
                 backend=own.torch_compile_backend or "inductor",
             )
-    except torch.cuda.OutOfMemoryError as error:
-        raise BackendError(f"out of GPU memory while loading {config.model!r}: {error}") from error
     return model
 
 
@@ -117,7 +122,7 @@ def _pretrained(config: ExperimentConfig, device: torch.device) -> Any:
     if own.load_in_4bit or own.load_in_8bit:
         options["quantization_config"] = _quantisation(own)
     return transformers.AutoModelForCausalLM.from_pretrained(
-        config.model,
+        _place(config),
         dtype=DTYPES[config.precision],
         device_map=own.device_map or {"": str(device)},
         revision=own.revision,
@@ -201,10 +206,14 @@ def decoder_of(model: Any) -> Decoder | None:
 
 
 @contextmanager
-def _reasons(what: str) -> Iterator[None]:
+def foreign_errors(what: str) -> Iterator[None]:
+    """Turn what torch and its libraries raise, memory running out included, into BackendError."""
     try:
         yield
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
+    except (
+        OSError, ValueError, ImportError, LookupError, TypeError, AttributeError, RuntimeError,
+        SafetensorError,
+    ) as error:  # fmt: skip
         raise BackendError(f"{what}: {_first(error)}") from error
 
 

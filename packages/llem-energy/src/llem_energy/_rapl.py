@@ -7,6 +7,7 @@ wraps at `max_energy_range_uj`.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -56,26 +57,28 @@ class RaplSource:
             raise SourceUnavailable(f"the counters below {root} cannot be read: {error}") from error
         if not self._domains:
             raise SourceUnavailable(f"no energy counters below {root}")
+        self._lock = threading.Lock()
         self.devices = tuple(domain.name for domain in self._domains)
 
     def read(self, *, details: bool = False) -> tuple[Sample, ...]:
         """Return one sample per domain; see `EnergySource.read`."""
         del details  # there is nothing else to read
-        samples = []
-        for domain in self._domains:
-            before = time.perf_counter()
-            try:
-                energy_j: float | None = domain.energy_j()
-            except (OSError, ValueError):
-                energy_j = None
-            after = time.perf_counter()
-            samples.append(
-                Sample(domain.name, (before + after) / 2, after - before, energy_j=energy_j)
-            )
-        return tuple(samples)
+        # One reader at a time: were two to overlap, the older value would look like a wrap.
+        with self._lock:
+            return tuple(_sample(domain) for domain in self._domains)
 
     def close(self) -> None:
         """Nothing is held open between reads."""
+
+
+def _sample(domain: _Domain) -> Sample:
+    before = time.perf_counter()
+    try:
+        energy_j: float | None = domain.energy_j()
+    except (OSError, ValueError):
+        energy_j = None
+    after = time.perf_counter()
+    return Sample(domain.name, (before + after) / 2, after - before, energy_j=energy_j)
 
 
 def _folders(root: Path) -> list[tuple[Path, str]]:

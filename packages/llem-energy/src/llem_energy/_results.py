@@ -184,8 +184,15 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     reproducibility_notes: tuple[str, ...]
 
 
+class _Format(msgspec.Struct):
+    """The one field that every format has."""
+
+    schema_version: int
+
+
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _DECODER = msgspec.json.Decoder(ExperimentResult)
+_FORMAT_DECODER = msgspec.json.Decoder(_Format)
 
 
 def encode_result(result: ExperimentResult) -> bytes:
@@ -205,11 +212,17 @@ def read_result(path: str | Path) -> ExperimentResult:
         MeasurementError: missing, damaged, or of another format.
     """
     try:
-        return _DECODER.decode(Path(path).read_bytes())
+        data = Path(path).read_bytes()
+        found = _FORMAT_DECODER.decode(data).schema_version
+        if found == RESULT_SCHEMA_VERSION:
+            return _DECODER.decode(data)
     except OSError as error:
         raise MeasurementError(f"{path}: cannot be read: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MeasurementError(f"{path}: not a result of this version: {error}") from error
+    raise MeasurementError(
+        f"{path}: expected a result of format {RESULT_SCHEMA_VERSION}, found format {found}"
+    )
 
 
 def check_finite(result: ExperimentResult) -> None:

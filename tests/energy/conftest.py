@@ -1,0 +1,110 @@
+"""What is built once for all tests of this folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from fakes import fake_nvml
+
+# The models are so small that a second thread only waits; on a busy machine it waits long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the fake driver library."""
+    try:
+        return fake_nvml.build(tmp_path_factory.mktemp("fake-nvml"))
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+WORDS = [f"w{i}" for i in range(40)]
+
+
+class TextModel(NamedTuple):
+    """A small random model with a tokenizer in a folder, and prompts of different length."""
+
+    folder: Path
+    prompts: Path
+    texts: tuple[str, ...]
+    end_id: int
+
+
+@pytest.fixture(scope="session")
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> TextModel:
+    import tokenizers
+    import torch
+    import transformers
+
+    folder = tmp_path_factory.mktemp("text-model")
+    special = ["<pad>", "<s>", "</s>", "<unk>"]
+    vocabulary = {word: i for i, word in enumerate([*special, *WORDS])}
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    # Its own padding side is the wrong one for a decoder, as it is for many published models.
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="<pad>", unk_token="<unk>", padding_side="right"
+    ).save_pretrained(folder)
+    texts = tuple(" ".join(WORDS[i : i + 2 + 3 * (i % 4)]) for i in range(7))
+
+    torch.manual_seed(3)
+    model = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
+            vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
+            bos_token_id=1, eos_token_id=2, pad_token_id=0, initializer_range=0.5,
+        )
+    ).eval()  # fmt: skip
+    # The end token is one that some answers really reach, at different places.
+    ids = [torch.tensor([words.encode(text).ids]) for text in texts]
+    reached = [greedy(model, one, 12) for one in ids]
+    where = {
+        token: tuple(a.index(token) if token in a else 12 for a in reached) for token in range(44)
+    }
+    end_id = max(where, key=lambda token: len(set(where[token])))
+    assert len(set(where[end_id])) >= 3, where
+    model.config.eos_token_id = end_id
+    # All of this must stay outside: an experiment says what it wants.
+    model.generation_config = transformers.GenerationConfig(
+        bos_token_id=1, eos_token_id=[end_id], pad_token_id=0, do_sample=True, temperature=0.31,
+        top_k=7, top_p=0.5, repetition_penalty=1.9, no_repeat_ngram_size=2,
+    )  # fmt: skip
+    model.save_pretrained(folder)
+    prompts = folder / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
+    return TextModel(folder, prompts, texts, end_id)
+
+
+def greedy(model: Any, ids: Any, n_new: int, end_id: int | None = None) -> list[int]:
+    """Return what a model answers to one prompt alone, step by step and without a cache."""
+    import torch
+
+    answer: list[int] = []
+    with torch.inference_mode():
+        while len(answer) < n_new and (not answer or answer[-1] != end_id):
+            token = model(input_ids=ids, use_cache=False).logits[0, -1].argmax().reshape(1, 1)
+            answer.append(int(token))
+            ids = torch.cat([ids, token], dim=1)
+    return answer
+
+
+@pytest.fixture(scope="session")
+def alone(text_model: TextModel) -> Callable[[int, int | None], list[list[int]]]:
+    """Return a slow reference: each text answered alone in `n` tokens or up to the end token."""
+    import torch
+    import transformers
+
+    model = transformers.LlamaForCausalLM.from_pretrained(text_model.folder, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(text_model.folder)
+
+    def answer(n_new: int, end_id: int | None) -> list[list[int]]:
+        ids = [torch.tensor([tokenizer(text)["input_ids"]]) for text in text_model.texts]
+        return [greedy(model.eval(), one, n_new, end_id) for one in ids]
+
+    return answer

@@ -1,0 +1,115 @@
+"""Prompts from files, and what is said of a bad one (CM-19, CFG-08)."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from energy.parts import experiment
+
+from llem_config import DatasetConfig
+from llem_energy import DatasetError
+from llem_energy._datasets import fingerprint, load_prompts, read_prompts
+
+TEXTS = ["first, with a comma", 'second "quoted"', "third\nover two lines", "vierte: Überraschung"]
+
+
+def write(path: Path, column: str, texts: list[str]) -> DatasetConfig:
+    rows = [{"id": str(i), column: text} for i, text in enumerate(texts)]
+    match path.suffix:
+        case ".jsonl":
+            path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n", "utf-8")
+        case ".csv":
+            with path.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, ["id", column])
+                writer.writeheader()
+                writer.writerows(rows)
+        case _:
+            pq.write_table(pa.Table.from_pylist(rows), path)
+    return DatasetConfig(source=str(path))
+
+
+formats = pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+
+
+@formats
+@pytest.mark.parametrize("column", ["prompt", "text", "question"])
+def test_the_prompt_column_is_found_by_its_name(tmp_path: Path, suffix: str, column: str) -> None:
+    dataset = write(tmp_path / f"prompts{suffix}", column, TEXTS)
+    assert read_prompts(dataset, 4) == tuple(TEXTS)
+    assert read_prompts(dataset, 2) == tuple(TEXTS[:2])
+
+
+@formats
+def test_a_named_column_is_used(tmp_path: Path, suffix: str) -> None:
+    dataset = write(tmp_path / f"prompts{suffix}", "my own", TEXTS)
+    named = dataset.model_copy(update={"column": "my own"})
+    assert read_prompts(named, 4) == tuple(TEXTS)
+    with pytest.raises(DatasetError, match=r"found \['id', 'my own'\]; name it"):
+        read_prompts(dataset, 4)
+    with pytest.raises(DatasetError, match="row 1 has no text in the column 'other'"):
+        read_prompts(dataset.model_copy(update={"column": "other"}), 4)
+
+
+@formats
+def test_too_few_rows_are_an_error_with_both_numbers(tmp_path: Path, suffix: str) -> None:
+    dataset = write(tmp_path / f"prompts{suffix}", "prompt", TEXTS)
+    with pytest.raises(DatasetError, match="at least n = 5 prompts, found 4"):
+        read_prompts(dataset, 5)
+
+
+@formats
+def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"absent{suffix}"
+    with pytest.raises(DatasetError, match=rf"absent\{suffix}: cannot be read: .*o such file"):
+        read_prompts(DatasetConfig(source=str(path)), 1)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        (".jsonl", b'{"prompt": "unfinished'),
+        (".jsonl", b'{"prompt": "\xff"}\n'),
+        (".csv", b"prompt\n\xff\n"),
+        (".parquet", b"PAR1 this is no parquet file PAR1"),
+    ],
+)
+def test_a_damaged_file_is_an_error_that_names_it(
+    tmp_path: Path, suffix: str, content: bytes
+) -> None:
+    path = tmp_path / f"damaged{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=rf"damaged\{suffix}: damaged"):
+        read_prompts(DatasetConfig(source=str(path)), 1)
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", '{"prompt": 3}', '{"prompt": null}', "{}"])
+def test_a_row_without_text_is_named_by_its_number(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(f'{{"prompt": "fine"}}\n{line}\n')
+    with pytest.raises(DatasetError, match="row 2 has no text in the column 'prompt'"):
+        read_prompts(DatasetConfig(source=str(path)), 2)
+
+
+def test_a_source_that_is_no_file_says_what_can_be_read() -> None:
+    with pytest.raises(DatasetError, match=r"synthetic.*\.jsonl, \.csv, \.parquet"):
+        read_prompts(DatasetConfig(source="someone/dataset"), 1)
+
+
+def test_synthetic_prompts_have_the_exact_length_and_follow_the_seed() -> None:
+    config = experiment(n=5, max_input_tokens=17)
+    prompts = load_prompts(config, range(8, 100))
+    assert [len(prompt) for prompt in prompts] == [17] * 5
+    assert all(token in range(8, 100) for prompt in prompts for token in prompt)
+    assert load_prompts(config, range(8, 100)) == prompts
+    other = load_prompts(config.model_copy(update={"random_seed": 7}), range(8, 100))
+    assert fingerprint(other) != fingerprint(prompts)
+
+
+def test_the_fingerprint_tells_content_and_order() -> None:
+    assert fingerprint(["a", "b"]) == fingerprint(["a", "b"])
+    assert len({fingerprint(p) for p in (["a", "b"], ["b", "a"], ["ab"], ["a"])}) == 4

@@ -1,0 +1,161 @@
+"""Whole measurements: a CPU model beside a scripted GPU (RES-06, RES-16, CM-11 to CM-34)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from energy.parts import experiment, with_gpus
+from energy.test_rapl import domain
+from fakes.fake_nvml import FakeGpu, Throttle, true_energy_j
+
+from llem_energy import STAGES
+
+pytestmark = pytest.mark.slow  # a process of its own that imports torch
+
+PROGRAM = """
+import os, sys, threading, time
+from pathlib import Path
+import msgspec
+from llem_config import ExperimentConfig, Settings
+from llem_energy import measure
+stages = []
+result = measure(
+    ExperimentConfig.model_validate_json(sys.argv[1]),
+    settings=Settings.model_validate({"devices": {"gpus": [1]}}),
+    timeseries=Path(sys.argv[2]),
+    on_stage=stages.append,
+)
+# The processor's counter rises by 50 W, in the file that the kernel would fill.
+counter = Path(os.environ["LLEM_POWERCAP"]) / "intel-rapl:0" / "energy_uj"
+def burn():
+    start = time.perf_counter()
+    while True:
+        counter.with_suffix(".new").write_text(str(int(50e6 * (time.perf_counter() - start))))
+        counter.with_suffix(".new").replace(counter)
+        time.sleep(0.002)
+threading.Thread(target=burn, daemon=True).start()
+processor = measure(ExperimentConfig.model_validate_json(sys.argv[3]))
+epoch = float(os.environ["LLEM_FAKE_NVML_EPOCH"])
+answer = {"result": result, "epoch": epoch, "stages": stages, "processor": processor}
+print(msgspec.json.encode(answer).decode())
+"""
+OTHER = FakeGpu(uuid="GPU-other", points=((0.0, 50.0),))
+GPU = FakeGpu(
+    uuid="GPU-metered",
+    points=((0.0, 200.0), (0.3, 500.0)),
+    repeat_s=0.6,
+    counter_phase_s=0.04,
+    throttles=(Throttle(0.0, 1e6, 0x4),),
+)
+
+
+@pytest.fixture(scope="module")
+def run(library: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("measured")
+    config = experiment(
+        n=5,
+        baseline={"enabled": True, "duration_seconds": 1.2},
+        energy={"min_window_seconds": 2.5},
+    )
+    path = folder / "timeseries.parquet"
+    asked = [config, experiment(energy={"sources": ["rapl"], "min_window_seconds": 1.0})]
+    domain(folder, "intel-rapl:0", "package-0", 0)
+    first, second = (one.model_dump_json() for one in asked)
+    answer = with_gpus(
+        PROGRAM, library, [OTHER, GPU], folder, first, str(path), second,
+        env={"LLEM_POWERCAP": str(folder)},
+    )  # fmt: skip
+    found: dict[str, Any] = answer | {"table": pq.read_table(path)}
+    return found
+
+
+def test_the_total_lies_within_its_own_bound_of_the_truth(run: dict[str, Any]) -> None:
+    result = run["result"]
+    span = result["steady_state_window"]
+    truth = true_energy_j(GPU, span["start_s"] - run["epoch"], span["end_s"] - run["epoch"])
+    assert result["energy_source"] == "nvml"
+    assert abs(result["energy_total_j"] - truth) <= result["energy_bound_j"] + 0.002
+    assert result["energy_bound_j"] < 0.1 * truth
+    assert result["window_s"] == pytest.approx(span["end_s"] - span["start_s"])
+    assert result["window_s"] >= 2.5
+
+
+def test_counter_and_integral_are_both_there_and_agree(run: dict[str, Any]) -> None:
+    result = run["result"]
+    assert result["energy_total_j"] == result["energy_counter_j"]
+    assert abs(result["energy_disagreement"]) < 0.1
+    difference = result["energy_integrated_j"] - result["energy_counter_j"]
+    assert result["energy_disagreement"] == pytest.approx(difference / result["energy_counter_j"])
+
+
+def test_the_baseline_is_taken_off(run: dict[str, Any]) -> None:
+    result = run["result"]
+    assert result["baseline_power_w"] == pytest.approx(350, rel=0.15)
+    expected = result["energy_total_j"] - result["baseline_power_w"] * result["window_s"]
+    assert result["energy_adjusted_j"] == pytest.approx(expected)
+
+
+def test_every_ratio_has_the_total_above_it(run: dict[str, Any]) -> None:
+    result = run["result"]
+    total = result["energy_total_j"]
+    assert result["energy_per_device_j"] == {GPU.uuid: total}
+    assert result["energy_per_output_token_j"] == pytest.approx(total / result["output_tokens"])
+    assert result["energy_per_input_token_j"] == pytest.approx(total / result["input_tokens"])
+    per_prompt = total / (result["n_prompts"] * result["n_repeats"])
+    assert result["energy_per_prompt_j"] == pytest.approx(per_prompt)
+
+
+def test_the_device_is_described_over_the_window(run: dict[str, Any]) -> None:
+    (device,) = run["result"]["devices"]
+    window_s = run["result"]["window_s"]
+    assert device["throttled_power_s"] == pytest.approx(window_s, abs=0.1)
+    assert device["throttle_reasons"] == ["software power cap"]
+    assert device["temperature_max_c"] == 45
+    gpus = run["result"]["environment_snapshot"]["gpus"]
+    assert [gpu["uuid"] for gpu in gpus] == [OTHER.uuid, GPU.uuid]
+    assert gpus[1]["power_limit_w"] == gpus[1]["power_limit_default_w"] == 700
+
+
+def test_the_time_series_has_every_sample_with_its_phase(run: dict[str, Any]) -> None:
+    table, result = run["table"], run["result"]
+    columns = {
+        "t_s", "bracket_s", "device", "energy_j", "power_w", "throttled_power_s",
+        "throttled_thermal_s", "temperature_c", "sm_clock_mhz", "memory_clock_mhz", "utilisation",
+        "memory_used_bytes", "throttle_reasons", "phase",
+    }  # fmt: skip
+    assert columns == set(table.column_names)
+    times = table["t_s"].to_pylist()
+    assert times == sorted(times)
+    phases = table["phase"].to_pylist()
+    seen = list(dict.fromkeys(phase for phase in phases if phase))
+    assert seen == [stage for stage in STAGES if stage in seen]  # some are over before a sample
+    assert {"baseline", "load", "window", "result"} <= set(seen)
+    span = result["steady_state_window"]
+    inside = [
+        p for t, p in zip(times, phases, strict=True) if span["start_s"] <= t <= span["end_s"]
+    ]
+    assert set(inside) == {"window"}
+    assert len(inside) == result["n_samples"] >= 40
+    before = sum(t < span["start_s"] for t in times)
+    assert result["warmup_excluded_samples"] == before
+    assert set(table["device"].to_pylist()) == {GPU.uuid}
+    assert b"wall_offset_s" in table.schema.metadata
+    assert result["timeseries_file"] == "timeseries.parquet"
+
+
+def test_stages_come_in_order(run: dict[str, Any]) -> None:
+    assert tuple(run["stages"]) == STAGES
+
+
+def test_processor_energy_comes_from_the_kernels_counter(run: dict[str, Any]) -> None:
+    result = run["processor"]
+    truth = 50 * result["window_s"]
+    assert result["energy_source"] == "rapl"
+    assert result["energy_total_j"] == pytest.approx(truth, rel=0.1)
+    assert abs(result["energy_total_j"] - truth) <= result["energy_bound_j"] + 0.2
+    assert result["energy_per_device_j"] == {"package-0": result["energy_total_j"]}
+    assert result["energy_integrated_j"] is None
+    assert result["energy_per_output_token_j"] is not None

@@ -1,0 +1,80 @@
+"""What stands in an experiment's way, told without its inference library (CM-10, CFG-08)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from energy.parts import experiment, run_python
+
+from llem_config import ExperimentConfig
+from llem_energy import measure, missing_libraries, obstacles
+
+
+def of_folder(folder: str, **changes: Any) -> ExperimentConfig:
+    return experiment(model=folder, weights="pretrained", **changes)
+
+
+def test_nothing_stands_in_the_way_of_a_builtin_model() -> None:
+    assert obstacles(experiment()) == []
+    assert missing_libraries("pytorch") == []
+
+
+def test_every_obstacle_is_told_at_once(tmp_path: Path) -> None:
+    config = of_folder(str(tmp_path / "absent"), dataset=str(tmp_path / "absent.jsonl"))
+    model, dataset = obstacles(config)
+    assert "there is no model folder" in model
+    assert "absent.jsonl: cannot be read" in dataset
+
+
+def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
+    (problem,) = obstacles(of_folder(str(tmp_path)))
+    assert "has no config.json" in problem
+
+
+def test_an_unknown_builtin_and_an_unknown_backend_are_told() -> None:
+    (problem,) = obstacles(experiment(model="builtin:huge"))
+    assert "llama-1b, tiny-llama" in problem
+    other = {"model": "builtin:tiny-llama", "backend": "vllm"}
+    (problem,) = obstacles(ExperimentConfig.model_validate(other))
+    assert "vllm; installed: pytorch" in problem
+
+
+def test_text_for_a_builtin_model_is_told(tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"prompt": "one"}\n' * 3)
+    (problem,) = obstacles(experiment(dataset=str(prompts)))
+    assert "no tokenizer" in problem
+
+
+def test_a_model_that_is_not_cached_is_told_when_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    (problem,) = obstacles(of_folder("someone/model"))
+    assert "not in the local cache" in problem
+    (tmp_path / "hub" / "models--someone--model" / "snapshots").mkdir(parents=True)
+    assert obstacles(of_folder("someone/model")) == []
+
+
+def test_a_path_below_the_home_folder_is_found_when_looking_and_when_loading(
+    text_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(text_model.folder.parent))
+    folder = f"~/{text_model.folder.name}"
+    config = of_folder(folder, dataset=f"{folder}/prompts.jsonl", max_input_tokens=64)
+    assert obstacles(config) == []
+    assert measure(config).output_tokens == 3 * 4
+
+
+def test_looking_loads_no_inference_library() -> None:
+    program = (
+        "import sys\n"
+        "from llem_config import ExperimentConfig\n"
+        "from llem_energy import obstacles\n"
+        "obstacles(ExperimentConfig(model='builtin:tiny-llama'))\n"
+        "print('torch' in sys.modules)"
+    )
+    assert run_python(program).strip() == "False"

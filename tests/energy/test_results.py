@@ -1,0 +1,122 @@
+"""Results as stored: strict to read, no NaN, and format 1 loads for ever (RES-06, RES-16, CM-16)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from energy.parts import experiment
+from fakes.results import make_result
+
+from llem_energy import (
+    RESULT_SCHEMA_VERSION,
+    DeviceWindow,
+    ExperimentResult,
+    Flops,
+    GpuSnapshot,
+    MeasurementError,
+    encode_result,
+    read_result,
+)
+
+GOLDEN = Path(__file__).parent / "data" / "result_v1.json"
+
+
+def full() -> ExperimentResult:
+    """Return a result with something in every field."""
+    gpu = GpuSnapshot(
+        index=0, uuid="GPU-1", name="Fake", power_limit_w=700.0, power_limit_default_w=700.0,
+        vbios="1.0", memory_bytes=1, sm_clock_max_mhz=1980.0, application_sm_clock_mhz=1980.0,
+        persistence_mode=True, ecc=True, mig=False, compute_mode=0, n_other_processes=0,
+        temperature_c=45.0,
+    )  # fmt: skip
+    result = make_result(
+        experiment(),
+        flops=Flops(total=1e9, method="counted", confidence="medium"),
+        devices=(DeviceWindow(device="GPU-1", energy_j=100.0, energy_bound_j=1.0),),
+        measurement_warnings=("a warning, with ümlaut",),
+        timeseries_file="timeseries.parquet",
+    )
+    environment = msgspec.structs.replace(result.environment_snapshot, gpus=(gpu,))
+    return msgspec.structs.replace(result, environment_snapshot=environment)
+
+
+def test_a_stored_result_comes_back_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(encode_result(full()))
+    assert read_result(path) == full()
+    assert json.loads(path.read_bytes())["schema_version"] == RESULT_SCHEMA_VERSION
+
+
+def test_results_of_format_1_still_load() -> None:
+    result = read_result(GOLDEN)
+    assert result.schema_version == 1
+    assert result.energy_total_j == 100
+    assert result.environment_snapshot.gpus[0].uuid == "GPU-1"
+    assert result.devices[0].energy_bound_j == 1
+    assert encode_result(result) == GOLDEN.read_bytes()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_figure_that_is_no_number_is_refused_by_name(value: float) -> None:
+    with pytest.raises(MeasurementError, match=r"^energy_total_j is "):
+        encode_result(make_result(experiment(), energy_total_j=value))
+    device = DeviceWindow(device="GPU-1", energy_j=value, energy_bound_j=None)
+    with pytest.raises(MeasurementError, match=r"^devices\[0\]\.energy_j is "):
+        encode_result(make_result(experiment(), devices=(device,)))
+
+
+def changed(tmp_path: Path, change: dict[str, Any]) -> Path:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(json.loads(GOLDEN.read_bytes()) | change))
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"energy_totals_j": 1.0},
+        {"energy_total_j": "1.0"},
+        {"energy_status": "fine"},
+        {"steady_state_window": {"start_s": 0.0, "end_s": 1.0, "middle_s": 0.5}},
+        {"schema_version": 2},
+        {"schema_version": None},
+    ],
+    ids=["unknown field", "wrong type", "wrong word", "unknown inner", "newer", "no format"],
+)
+def test_a_result_that_is_not_of_this_format_is_refused(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    with pytest.raises(MeasurementError, match=r"result\.json: "):
+        read_result(changed(tmp_path, change))
+
+
+def test_a_newer_result_is_refused_with_both_formats(tmp_path: Path) -> None:
+    newer = changed(tmp_path, {"schema_version": 2, "a_later_field": 1})
+    with pytest.raises(MeasurementError, match="expected a result of format 1, found format 2"):
+        read_result(newer)
+
+
+def test_a_missing_field_is_refused(tmp_path: Path) -> None:
+    data = json.loads(GOLDEN.read_bytes())
+    del data["output_tokens"]
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(MeasurementError, match="output_tokens"):
+        read_result(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b'{"schema_version": 1}'])
+def test_a_damaged_result_is_an_error_of_ours(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(content)
+    with pytest.raises(MeasurementError):
+        read_result(path)
+
+
+def test_a_missing_result_is_an_error_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(MeasurementError, match="cannot be read: No such file"):
+        read_result(tmp_path / "absent.json")
