@@ -81,6 +81,11 @@ def killed(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     return make_result(config)
 
 
+def gives_nan(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Return a figure that is no number."""
+    return make_result(config, tokens_per_second=float("nan"))
+
+
 def exits(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Leave with exit code 0 and no result."""
     os._exit(0)

@@ -119,6 +119,14 @@ def test_run_that_leaves_without_a_result_is_failed(tmp_path: Path) -> None:
     assert "exit code 0" in failure.message
 
 
+def test_a_figure_that_is_no_number_fails_its_run_and_not_the_study(tmp_path: Path) -> None:
+    failure = failed(
+        run_isolated(experiment(), measure=measures.gives_nan, timeout_s=60, log=tmp_path / "log")
+    )
+    assert failure.error_type == "MeasurementError"
+    assert "tokens_per_second is nan" in failure.message
+
+
 def test_error_in_a_run_crosses_as_data_and_stands_in_the_log(tmp_path: Path) -> None:
     failure = failed(
         run_isolated(experiment(), measure=measures.raises, timeout_s=60, log=tmp_path / "log")

@@ -21,6 +21,7 @@ from llem_energy._results import (
     GpuSnapshot,
     Latency,
     Span,
+    check_finite,
     encode_result,
     read_result,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "backend_names",
     "builtin_architecture",
     "builtin_names",
+    "check_finite",
     "encode_result",
     "gpu_temperatures_c",
     "gpu_uuids",

@@ -12,7 +12,7 @@ from itertools import pairwise
 import msgspec
 
 from llem_energy._integrate import Estimate, Point, Reading, counter_energy, integrated_energy
-from llem_energy._nvml import NvmlSource, reason_names
+from llem_energy._nvml import reason_names
 from llem_energy._results import DeviceWindow
 from llem_energy._source import EnergySource, Sample
 
@@ -186,12 +186,11 @@ def _device(
     mask = 0
     for sample in inside:
         mask |= sample.throttle_reasons or 0
-    limit = source.power_limit_w(device) if isinstance(source, NvmlSource) else None
     return DeviceWindow(
         device=device,
         energy_j=integral if counter is None else counter.energy_j,
         energy_bound_j=None if counter is None else counter.bound_j,
-        power_limit_w=limit,
+        power_limit_w=source.power_limit_w(device),
         temperature_start_c=temperatures[0] if temperatures else None,
         temperature_end_c=temperatures[-1] if temperatures else None,
         temperature_max_c=max(temperatures, default=None),

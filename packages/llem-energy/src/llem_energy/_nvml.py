@@ -225,9 +225,9 @@ class NvmlSource:
         with self._lock:
             return tuple(gpu.sample(details=details) for gpu in self._gpus)
 
-    def power_limit_w(self, uuid: str) -> float | None:
+    def power_limit_w(self, device: str) -> float | None:
         """Return the power limit of one metered GPU."""
-        return next(gpu.power_limit_w() for gpu in self._gpus if gpu.uuid == uuid)
+        return next(gpu.power_limit_w() for gpu in self._gpus if gpu.uuid == device)
 
     def close(self) -> None:
         """Let go of the driver."""

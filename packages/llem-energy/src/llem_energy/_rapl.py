@@ -67,6 +67,11 @@ class RaplSource:
         with self._lock:
             return tuple(_sample(domain) for domain in self._domains)
 
+    def power_limit_w(self, device: str) -> float | None:
+        """Return None: the kernel's limits here are not those of a whole board."""
+        del device
+        return None
+
     def close(self) -> None:
         """Nothing is held open between reads."""
 

@@ -51,6 +51,9 @@ class EnergySource(Protocol):
         A device that fails gives a sample with nothing in it; this never raises.
         """
 
+    def power_limit_w(self, device: str) -> float | None:
+        """Return the power limit of a device in watts, or None if it has none to tell."""
+
     def close(self) -> None:
         """Let go of the meter; safe to call twice."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from llem_config import ExperimentConfig, Settings
-from llem_energy import ExperimentResult, preload
+from llem_energy import ExperimentResult, check_finite, preload
 from llem_energy import measure as default_measure
 from llem_runner._messages import Failed, Finished, Message, Stage, Task, decode_task, encode
 
@@ -48,6 +48,7 @@ def attempt(measure: Measure, task: Task, on_stage: Callable[[str], None]) -> Fi
             timeseries=Path(task.timeseries),
             on_stage=on_stage,
         )
+        check_finite(result)  # here, where it fails this run and not the study
     except Exception as error:  # noqa: BLE001  # a failed run is data, whatever failed
         trace = traceback.format_exc()
         sys.stderr.write(trace)
