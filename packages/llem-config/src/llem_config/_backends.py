@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import copy
+import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+from pydantic_core import PydanticCustomError
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 """Strict: `"8"` is no number, `1` is no boolean. A wrong type is a mistake, not a wish."""
@@ -13,7 +15,31 @@ STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=Fals
 Fraction = Annotated[float, Field(ge=0.1, le=1.0)]
 Size = Annotated[str, Field(pattern=r"^[0-9]+ ?([KMGT]i?)?B$")]
 
-OwnDict = BeforeValidator(copy.deepcopy)
+
+def _own_plain(value: Any) -> Any:
+    """Return a copy as a file would hold it: text keys (`{0: 20GiB}` in Python), finite numbers.
+
+    What JSON cannot hold would change on its way to the worker process, or break the hash.
+    """
+    match value:
+        case Mapping():
+            return {str(key): _own_plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_own_plain(item) for item in value]
+        case float() if not math.isfinite(value):
+            found = str(value)
+        case None | bool() | int() | float() | str():
+            return value
+        case _:
+            found = type(value).__name__
+    raise PydanticCustomError(
+        "llem_plain",
+        "expected text, finite numbers, true, false, lists and mappings, found {found}",
+        {"found": found},
+    )
+
+
+OwnDict = BeforeValidator(_own_plain)
 """Free-form values pass through validation as they are; a copy keeps points from sharing them."""
 
 

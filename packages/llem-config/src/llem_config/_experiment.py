@@ -13,6 +13,8 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -25,6 +27,7 @@ from llem_config._backends import (
     VLLMConfig,
     pytorch_conflicts,
 )
+from llem_config._faults import found
 from llem_config._support import (
     BACKENDS,
     DECODING_SUPPORT,
@@ -78,12 +81,12 @@ class DecoderConfig(BaseModel):
         given = dict(data)
         preset = given.pop("preset", None)
         if preset is not None:
-            if preset not in PRESETS:
+            if not isinstance(preset, str) or preset not in PRESETS:
                 names = ", ".join(PRESETS)
                 raise PydanticCustomError(
                     "llem_preset",
                     "expected one of {names}, found {found}",
-                    {"names": names, "found": repr(preset), "at": "preset"},
+                    {"names": names, "found": found(preset), "at": "preset"},
                 )
             given = {**PRESETS[preset], **given}
         asked = given.get("do_sample")
@@ -182,6 +185,13 @@ class LoRAConfig(BaseModel):
     merge_weights: bool = False
 
 
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "pytorch": PyTorchConfig,
+    "vllm": VLLMConfig,
+    "tensorrt": TensorRTConfig,
+}
+
+
 def _as_mapping(value: Any) -> Any:
     return {"source": value} if isinstance(value, str) else value
 
@@ -229,6 +239,33 @@ class ExperimentConfig(BaseModel):
             return "beam"
         return "sampling" if self.decoder.do_sample else "greedy"
 
+    # Checks of one field, not of the whole model, so that they are reported beside other mistakes.
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_exist(cls, weights: str, info: ValidationInfo) -> str:
+        if weights == "pretrained" and str(info.data.get("model", "")).startswith("builtin:"):
+            raise PydanticCustomError(
+                "llem_weights",
+                "expected random, since a builtin model has no other weights, found 'pretrained'",
+            )
+        return weights
+
+    @field_validator("passthrough_kwargs")
+    @classmethod
+    def _passed_once(
+        cls, kwargs: dict[str, Any] | None, info: ValidationInfo
+    ) -> dict[str, Any] | None:
+        section = _SECTIONS.get(info.data.get("backend", ""), PyTorchConfig)
+        repeated = sorted({*cls.model_fields, *section.model_fields} & set(kwargs or ()))
+        if repeated:
+            raise PydanticCustomError(
+                "llem_passthrough",
+                "passthrough_kwargs may not repeat the field {names}; set the field itself",
+                {"names": " and ".join(repeated)},
+            )
+        return kwargs
+
     @model_validator(mode="after")
     def _no_mistake(self) -> Self:
         for name in BACKENDS:
@@ -238,20 +275,6 @@ class ExperimentConfig(BaseModel):
                     "a section for {name}, but the backend is {backend}; remove one",
                     {"name": name, "backend": self.backend, "at": name},
                 )
-        taken = {*type(self).model_fields, *PyTorchConfig.model_fields}
-        repeated = sorted(taken & set(self.passthrough_kwargs or ()))
-        if repeated:
-            raise PydanticCustomError(
-                "llem_passthrough",
-                "passthrough_kwargs may not repeat the field {names}; set the field itself",
-                {"names": " and ".join(repeated), "at": "passthrough_kwargs"},
-            )
-        if self.weights == "pretrained" and self.model.startswith("builtin:"):
-            raise PydanticCustomError(
-                "llem_weights",
-                "expected random, since a builtin model has no other weights, found 'pretrained'",
-                {"at": "weights"},
-            )
         if (self.decoder.min_new_tokens or 0) > self.max_output_tokens:
             raise PydanticCustomError(
                 INCOMPATIBLE,

@@ -54,7 +54,7 @@ def found(value: object) -> str:
         case bool():
             return str(value).lower()
         case Mapping():
-            return "a mapping"
+            return "a mapping" if value else "an empty mapping"
         case str():
             text = repr(value)
         case Sequence():
@@ -137,7 +137,7 @@ def _describe(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "integer" and "exclusiveMinimum" in schema:
         schema = {**schema, "minimum": schema["exclusiveMinimum"] + 1}
         del schema["exclusiveMinimum"]  # "a whole number >= 1" reads better than "> 0"
-    bounds = [f"{sign} {schema[key]:g}" for key, sign in _BOUNDS.items() if key in schema]
+    bounds = [f"{sign} {schema[key]:.15g}" for key, sign in _BOUNDS.items() if key in schema]
     if schema.get("type") == "array" and isinstance(schema.get("items"), Mapping):
         inner = _describe(schema["items"])
         name = f"a list, each {inner}" if inner else name

@@ -6,7 +6,7 @@ Everything here is copy-on-write: no function changes what it is given.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llem_config._errors import Fault
@@ -65,13 +65,20 @@ class Source:
     at: Route = ()
     n_covered: int = 0
     """Leading parts of a point's route that `at` stands for (an axis stands for its target)."""
+    written: Mapping[str | int, str] = field(default_factory=dict)
+    """Fields that stand in the document under another name, and that name."""
 
     def fault(self, route: Route, problem: str, *, at_key: bool) -> Fault:
         """Return a fault at the place where this source sets `route`."""
-        return self.document.fault((*self.at, *route[self.n_covered :]), problem, at_key=at_key)
+        below = route[self.n_covered :]
+        if below:
+            below = (self.written.get(below[0], below[0]), *below[1:])
+        return self.document.fault((*self.at, *below), problem, at_key=at_key)
 
 
-def locate(sources: Sequence[Source], route: Route, problem: str, *, at_key: bool = False) -> Fault:
+def locate(
+    sources: Sequence[Source], route: Route, problem: str, home: Source, *, at_key: bool = False
+) -> Fault:
     """Return a fault at the source that set `route`.
 
     Args:
@@ -79,13 +86,17 @@ def locate(sources: Sequence[Source], route: Route, problem: str, *, at_key: boo
             is the one a person must edit.
         route: below the experiment, e.g. `("pytorch", "batch_size")`.
         problem: the sentence.
+        home: where a person would add what no source sets.
         at_key: point at the key rather than at its value.
     """
     for depth in range(len(route), 0, -1):
         for source in sources:
             if has(source.data, route[:depth]):
-                return source.fault(route[:depth], problem, at_key=at_key)
-    lowest = sources[-1]
-    fault = lowest.document.fault(lowest.at, problem)
-    key = ".".join(part for part in (fault.key, *map(str, route)) if part)
-    return Fault(fault.file, fault.line, fault.column, key, problem)
+                fault = source.fault(route[:depth], problem, at_key=at_key)
+                return _below(fault, route[depth:])
+    return _below(home.document.fault(home.at, problem), route)
+
+
+def _below(fault: Fault, rest: Route) -> Fault:
+    """Return a fault at the same place whose key goes on to what is missing there."""
+    return replace(fault, key=".".join(part for part in (fault.key, *map(str, rest)) if part))

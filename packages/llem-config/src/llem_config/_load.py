@@ -70,9 +70,10 @@ class _Loader:
         self.document = read_document(path)
         self.read = Reader()
         self.overrides = Document(COMMAND_LINE, overrides)
+        self.defaults = Document("<defaults>", defaults)
         self.base = self._base()
         # Lowest first; each with the experiment fields it sets.
-        documents = [Document("<defaults>", defaults), *self.base, self.document]
+        documents = [self.defaults, *self.base, self.document]
         self.fixed = [
             Source(document, self.read.fields(document, (), document.data, STUDY_KEYS))
             for document in documents
@@ -83,6 +84,8 @@ class _Loader:
         self.points = Points(self.document, self.fixed, self.top, self.read)
 
     def study(self) -> StudyConfig:
+        self._check_layer(self.defaults, ("execution",))
+        self._check_layer(self.overrides, ("execution", "name", "max_experiments"))
         execution = self._execution()
         name = self._name()
         made = self.points
@@ -108,14 +111,22 @@ class _Loader:
             if key in STUDY_KEYS and key not in ("base", "name"):
                 problem = "this key belongs to a study; run the file with `study run`"
                 self.read.add(self.document, (key,), problem, at_key=True)
+        for layer in (self.defaults, self.overrides):
+            self._check_layer(layer, ())
         sources = [self.top, *reversed(self.fixed)]
-        self.points.add(merged(reversed(sources)), sources)
+        self.points.add(merged(reversed(sources)), sources, self.points.home)
         self._raise_faults()
         for point in self.points.skipped:
             raise ConfigError([Fault(self.path, 0, 0, "", point.reason)])
         return next(iter(self.points.points.values()))
 
     # Parts around the points
+
+    def _check_layer(self, layer: Document, allowed: tuple[str, ...]) -> None:
+        for key in layer.data:
+            if key in STUDY_KEYS and key not in allowed:
+                problem = "this key can only be set in a study file"
+                self.read.add(layer, (key,), problem)
 
     def _base(self) -> list[Document]:
         if "base" not in self.document.data:
@@ -125,14 +136,18 @@ class _Loader:
             problem = f"expected the path of an experiment file, found {found(named)}"
             self.read.add(self.document, ("base",), problem)
             return []
-        path = self.path.parent / named
+        path = self.path.parent / Path(named).expanduser()
         if not path.is_file():
             self.read.add(self.document, ("base",), f"no such file: {path}")
             return []
         base = read_document(path)
         for key in STUDY_KEYS:
             if key in base.data:
-                problem = "a base file holds experiment fields only; move this to the study file"
+                problem = (
+                    "a base file has no base of its own; one level only"
+                    if key == "base"
+                    else "a base file holds experiment fields only; move this to the study file"
+                )
                 self.read.add(base, (key,), problem, at_key=True)
         return [base]
 
@@ -142,9 +157,10 @@ class _Loader:
             "config_gap_seconds": gaps.config_gap_seconds,
             "cycle_gap_seconds": gaps.cycle_gap_seconds,
         }
-        defaults = Document("<defaults>", self.fixed[0].document.data)
         local = Document("<settings>", {"execution": machine})
-        sources = [self._execution_of(d) for d in (defaults, local, self.document, self.overrides)]
+        sources = [
+            self._execution_of(d) for d in (self.defaults, local, self.document, self.overrides)
+        ]
         sources.reverse()
         return self._validated(ExecutionConfig, sources) or ExecutionConfig()
 
@@ -154,13 +170,15 @@ class _Loader:
             self.read.add(document, ("execution",), f"expected a mapping, found {found(data)}")
             data = {}
         renamed: dict[str, Any] = {}
+        written: dict[str | int, str] = {}
         for key, value in data.items():
             field = EXECUTION_ALIASES.get(key, key)
             if field in renamed:
                 problem = f"{key} is another name of {field}; set one of them"
                 self.read.add(document, ("execution", key), problem, at_key=True)
             renamed[field] = value
-        return Source(document, renamed, ("execution",))
+            written[field] = key
+        return Source(document, renamed, ("execution",), written=written)
 
     def _name(self) -> str:
         for document in (self.overrides, self.document):
@@ -184,7 +202,7 @@ class _Loader:
             return model.model_validate(data)
         except ValidationError as error:
             schema = model.model_json_schema(by_alias=False)
-            self.read.faults += faults_of(error, sources, schema, data)
+            self.read.faults += faults_of(error, sources, schema, data, sources[-1])
             return None
 
     def _raise_faults(self) -> None:

@@ -13,7 +13,7 @@ from llem_config._experiment import INCOMPATIBLE, ExperimentConfig
 from llem_config._faults import found, sentence
 from llem_config._hash import measurement_config_hash
 from llem_config._layers import Source, get, has, locate, merge
-from llem_config._read import Reader, experiment_schema, leaves
+from llem_config._read import Reader, experiment_schema, leaves, overlap
 from llem_config._study import SkippedPoint
 from llem_config._support import BACKENDS
 from llem_config._sweep import Axis, Rule, axes_for, count, grid
@@ -34,15 +34,24 @@ class Points:
         self.skipped: list[SkippedPoint] = []
         self.n_duplicates = 0
         self.n_excluded = 0
+        self.home = Source(document, {})  # what no layer sets is missing from the file as a whole
 
     def expand(self) -> None:
         """Add every point of the grid, then every explicit entry."""
         axes = self.read.axes(self.document)
         entries = self.read.entries(self.document)
-        backends, axes = self._backends(axes)
-        self._check_axes(axes, backends)
-        most = self._most_points()
+        named, axes = self._backends(axes)
+        backends = named or ["pytorch"]
         has_grid = "sweep" in self.document.data or "experiments" not in self.document.data
+        used = [*(backends if has_grid else ()), *self._entry_backends(entries, backends)]
+        used = list(dict.fromkeys(used))
+        rules = self.read.rules(self.document)
+        if named:  # else a backend is misspelt, and every section would look foreign
+            self._check_axes(axes, backends)
+            self._check_sections(used)
+            self._check_rules(rules, used)
+        self._check_overrides(axes)
+        most = self._most_points()
         grids = [(backend, axes_for(axes, backend)) for backend in backends] if has_grid else []
         n_points = sum(count(own) for _, own in grids) + len(entries)
         if n_points > most:
@@ -50,46 +59,46 @@ class Points:
             problem = f"expected at most {most} points (max_experiments), found {n_points}"
             self.read.add(self.document, where, problem, at_key=True)
             return
-        many = len(backends) > 1
-        if grids and not many:
-            self._check_sections(backends[0])
-        rules = self.read.rules(self.document)
         for backend, own in grids:
             self._grid(backend, own, rules)
         for at, entry in entries:
-            self._entry(at, entry, many)
+            self._entry(at, entry, backends)
 
     def _grid(self, backend: str, axes: tuple[Axis, ...], rules: list[Rule]) -> None:
-        defaults = ExperimentConfig(model="any").model_dump()
         fixed = [_for_backend(source, backend) for source in self.fixed]
         base = merge(merged(fixed), {"backend": backend})
         top = _for_backend(self.top, backend)
         for data, chosen in grid(base, axes):
             point = merge(data, top.data)
-            if any(rule.matches(point, defaults) for rule in rules):
+            if any(rule.matches(point, _completed) for rule in rules):
                 self.n_excluded += 1
                 continue
             swept = [
                 Source(self.document, item.data, item.at, item.n_covered)
                 for item in reversed(chosen)
             ]
-            self.add(point, [top, *swept, *reversed(fixed)])
+            self.add(point, [top, *swept, *reversed(fixed)], self.home)
 
-    def _entry(self, at: Route, entry: dict[str, Any], many: bool) -> None:
-        if many and "backend" not in entry and "backend" not in self.top.data:
+    def _entry(self, at: Route, entry: dict[str, Any], backends: list[str]) -> None:
+        if len(backends) > 1 and "backend" not in entry:
             problem = "name the backend of this point: the study has several"
             self.read.add(self.document, at, problem)
             return
-        asked = [self.top.data.get("backend"), entry.get("backend")]
-        backend = next((name for name in asked if isinstance(name, str)), None)
-        fixed = self.fixed
-        if backend is not None:
-            fixed = [_for_backend(source, backend) for source in self.fixed]
+        backend = self.top.data.get("backend", entry.get("backend", backends[0]))
+        fixed = [_for_backend(source, backend) for source in self.fixed]
         own = Source(self.document, entry, at)
-        point = merged([*fixed, own, self.top])
-        self.add(point, [self.top, own, *reversed(fixed)])
+        point = merge({"backend": backend}, merged([*fixed, own, self.top]))
+        self.add(point, [self.top, own, *reversed(fixed)], own)
 
-    def add(self, data: Mapping[str, Any], sources: list[Source]) -> None:
+    def _entry_backends(
+        self, entries: list[tuple[Route, dict[str, Any]]], backends: list[str]
+    ) -> list[str]:
+        if "backend" in self.top.data:
+            return backends if entries else []
+        named = [entry.get("backend", backends[0]) for _, entry in entries]
+        return [name for name in named if name in BACKENDS]
+
+    def add(self, data: Mapping[str, Any], sources: list[Source], home: Source) -> None:
         """Validate one point and book it: a new point, a duplicate, skipped, or a mistake."""
         try:
             config = ExperimentConfig.model_validate(data)
@@ -99,7 +108,7 @@ class Points:
                 reason = "; ".join(item["msg"] for item in errors)
                 self.skipped.append(SkippedPoint(config=copy.deepcopy(dict(data)), reason=reason))
             else:
-                self.read.faults += faults_of(error, sources, experiment_schema(), data)
+                self.read.faults += faults_of(error, sources, experiment_schema(), data, home)
             return
         key = measurement_config_hash(config)
         if key in self.points:
@@ -108,22 +117,24 @@ class Points:
             self.points[key] = config
 
     def _backends(self, axes: list[Axis]) -> tuple[list[str], list[Axis]]:
-        """Return the backends of the grid and the axes without a `backend` axis."""
+        """Return the backends of the grid and the axes without a `backend` axis.
+
+        No backend at all means that the one that is named is a mistake.
+        """
         if "backend" in self.top.data:
             value = self.top.data["backend"]
             if any(axis.key == "backend" for axis in axes):
-                return ["pytorch"], axes  # `_check_axes` says that a swept key cannot be set
-            return self.read.backends(self.top.document, ("backend",), value) or ["pytorch"], axes
+                return [], axes  # `_check_overrides` says that a swept key cannot be set
+            return self.read.backends(self.top.document, ("backend",), value), axes
         for axis in axes:
             if axis.key == "backend":
                 value = self.document.data["sweep"]["backend"]
                 names = self.read.backends(self.document, ("sweep", "backend"), value)
-                return names or ["pytorch"], [other for other in axes if other is not axis]
+                return names, [other for other in axes if other is not axis]
         for source in reversed(self.fixed):
             if "backend" in source.data:
                 value = source.data["backend"]
-                names = self.read.backends(source.document, ("backend",), value)
-                return names or ["pytorch"], axes
+                return self.read.backends(source.document, ("backend",), value), axes
         return ["pytorch"], axes
 
     def _check_axes(self, axes: list[Axis], backends: list[str]) -> None:
@@ -133,11 +144,14 @@ class Points:
                     if name in item.data and name not in backends:
                         used = " and ".join(backends)
                         problem = f"this study does not use {name}, only {used}"
-                        self.read.add(self.document, item.at[:2], problem, at_key=True)
+                        place = item.at[:2] if item.n_covered else (*item.at, name)
+                        self.read.add(self.document, place, problem, at_key=True)
+
+    def _check_overrides(self, axes: list[Axis]) -> None:
         swept = [(axis, item) for axis in axes for item in axis.alternatives]
         for route, _ in leaves(self.top.data):
             for axis, item in swept:
-                if any(_overlap(route, other) for other, _ in leaves(item.data)):
+                if any(overlap(route, other) for other, _ in leaves(item.data)):
                     place = self.document.fault(("sweep", axis.key), "", at_key=True)
                     problem = (
                         f"this key is swept in {self.document.file}:{place.line}; change it there"
@@ -145,12 +159,29 @@ class Points:
                     self.read.add(self.top.document, route, problem)
                     break
 
-    def _check_sections(self, backend: str) -> None:
+    def _check_sections(self, used: list[str]) -> None:
+        names = " and ".join(used)
         for source in (*self.fixed, self.top):
             for name in BACKENDS:
-                if name != backend and source.data.get(name) is not None:
-                    problem = f"a section for {name}, but the backend is {backend}; remove one"
+                if name not in used and source.data.get(name) is not None:
+                    problem = f"a section for {name}, but the backend is {names}; remove one"
                     self.read.faults.append(source.fault((name,), problem, at_key=True))
+
+    def _check_rules(self, rules: list[Rule], used: list[str]) -> None:
+        """Add a fault for each condition that no point could ever meet."""
+        for rule in rules:
+            sections = [name for name in BACKENDS if name in rule.data]
+            for name in sections:
+                if name not in used:
+                    problem = f"this study does not use {name}, only {' and '.join(used)}"
+                    self.read.add(self.document, (*rule.at, name), problem, at_key=True)
+            data = {"model": "any", "backend": (*sections, "pytorch")[0], **rule.data}
+            source = Source(self.document, rule.data, rule.at)
+            try:
+                ExperimentConfig.model_validate(data)
+            except ValidationError as error:
+                faults = faults_of(error, [source], experiment_schema(), data, source, partial=True)
+                self.read.faults += faults
 
     def _most_points(self) -> int:
         value = self.top.document.data.get(
@@ -158,14 +189,24 @@ class Points:
         )
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             problem = f"expected a whole number >= 1, found {found(value)}"
-            self.read.add(self.document, ("max_experiments",), problem)
+            given = "max_experiments" in self.top.document.data
+            document = self.top.document if given else self.document
+            self.read.add(document, ("max_experiments",), problem)
             return MAX_EXPERIMENTS
         return value
 
 
-def _for_backend(source: Source, backend: str) -> Source:
+def _completed(point: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a point with every default and preset spelled out, as far as it can be."""
+    try:
+        return ExperimentConfig.model_validate(point).model_dump(mode="json")
+    except ValidationError:
+        return ExperimentConfig(model="any").model_dump(mode="json")
+
+
+def _for_backend(source: Source, backend: Any) -> Source:
     """Return a source without the choice of backend and without other backends' sections."""
-    foreign = {"backend", *BACKENDS} - {backend}
+    foreign = ["backend", *(name for name in BACKENDS if name != backend)]
     data = {key: value for key, value in source.data.items() if key not in foreign}
     return Source(source.document, data, source.at)
 
@@ -183,11 +224,26 @@ def faults_of(
     sources: list[Source],
     schema: Mapping[str, Any],
     data: Mapping[str, Any],
+    home: Source,
+    *,
+    partial: bool = False,
 ) -> list[Fault]:
-    """Return every mistake in a validation error, each at the source (highest first) that made it."""
+    """Return every mistake in a validation error, each at the source that made it.
+
+    Args:
+        error: what validation found.
+        sources: the layers of the data, highest first.
+        schema: the model's, which says what was expected.
+        data: what was validated.
+        home: where a missing field would be added.
+        partial: the data need not be complete or fit together.
+    """
+    # The default of `weights` follows from the model: where that is wrong, it is no second mistake.
+    passed = [INCOMPATIBLE, "default_factory_not_called"]
+    passed += ["missing", "llem_section"] if partial else []
     faults = []
     for item in error.errors(include_url=False):
-        if item["type"] == INCOMPATIBLE:
+        if item["type"] in passed:
             continue
         route = item["loc"]
         while route and not has(data, route) and item["type"] != "missing":
@@ -197,10 +253,5 @@ def faults_of(
             route = (*route, at)
         problem = sentence({**item, "input": get(data, route)}, schema, route)
         at_key = item["type"] in ("extra_forbidden", "llem_section")
-        faults.append(locate(sources, route, problem, at_key=at_key))
+        faults.append(locate(sources, route, problem, home, at_key=at_key))
     return faults
-
-
-def _overlap(left: Route, right: Route) -> bool:
-    length = min(len(left), len(right))
-    return left[:length] == right[:length]

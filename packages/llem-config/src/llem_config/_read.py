@@ -13,7 +13,7 @@ from typing import Any
 from llem_config._errors import Fault
 from llem_config._experiment import ExperimentConfig
 from llem_config._faults import found, properties, unknown_part
-from llem_config._layers import has, merge, nested
+from llem_config._layers import get, has, merge, nested
 from llem_config._suggest import did_you_mean
 from llem_config._support import BACKENDS
 from llem_config._sweep import Alternative, Axis, Rule
@@ -58,12 +58,16 @@ class Reader:
                 continue
             route: Route = tuple(key.split("."))
             problem = self.problem_of(route, known)
-            if problem is None and has(result, route):
-                problem = "this key is already set above; remove one"
             if problem is not None:
                 self.add(document, (*at, key), problem, at_key=True)
                 continue
-            result = merge(result, nested(route, value))
+            new = nested(route, value)
+            taken = [leaf for leaf, item in leaves(new) if _is_taken(result, leaf, item)]
+            for leaf in taken:
+                place = (*at, key, *leaf[len(route) :])
+                self.add(document, place, "this key is already set above; remove one", at_key=True)
+            if not taken:
+                result = merge(result, new)
         return result
 
     def problem_of(self, route: Route, known: tuple[str, ...] = ()) -> str | None:
@@ -86,8 +90,14 @@ class Reader:
         if "sweep" in document.data and (not isinstance(sweep, Mapping) or not sweep):
             self.add(document, ("sweep",), f"expected at least one axis, found {found(sweep)}")
             return []
-        axes = [self._axis(document, key, values) for key, values in sweep.items()]
-        return [axis for axis in axes if axis is not None]
+        read = [self._axis(document, key, values) for key, values in sweep.items()]
+        axes = [axis for axis in read if axis is not None]
+        for position, axis in enumerate(axes):
+            for earlier in axes[:position]:
+                if _clash(earlier, axis):
+                    problem = f"the axis {earlier.key} sets this field too; remove one"
+                    self.add(document, ("sweep", axis.key), problem, at_key=True)
+        return axes
 
     def _axis(self, document: Document, key: str, values: Any) -> Axis | None:
         at: Route = ("sweep", key)
@@ -143,7 +153,10 @@ class Reader:
             if not isinstance(entry, Mapping) or not entry:
                 self.add(document, at, f"expected a mapping of fields, found {found(entry)}")
                 continue
-            rules.append(Rule(tuple(leaves(self.fields(document, at, entry)))))
+            data = self.fields(document, at, entry)
+            if isinstance(data.get("dataset"), str):
+                data["dataset"] = {"source": data["dataset"]}  # as a completed point has it
+            rules.append(Rule(data, at, tuple(leaves(data))))
         return [rule for rule in rules if rule.conditions]
 
     def entries(self, document: Document) -> list[tuple[Route, dict[str, Any]]]:
@@ -170,6 +183,34 @@ class Reader:
                 problem = f"expected one of {', '.join(BACKENDS)}, found {found(name)}"
                 self.add(document, place, problem + did_you_mean(name, BACKENDS))
         return list(dict.fromkeys(name for name in names if name in BACKENDS))
+
+
+def overlap(left: Route, right: Route) -> bool:
+    """Tell whether two routes are the same or one leads through the other."""
+    length = min(len(left), len(right))
+    return left[:length] == right[:length]
+
+
+def _clash(one: Axis, other: Axis) -> bool:
+    """Tell whether two axes set one field. A group may: it pins what another axis varies."""
+    if not (one.alternatives[0].n_covered and other.alternatives[0].n_covered):
+        return False
+    left, right = (
+        {route for item in axis.alternatives for route, _ in leaves(item.data)}
+        for axis in (one, other)
+    )
+    return any(overlap(a, b) for a in left for b in right)
+
+
+def _is_taken(data: Mapping[str, Any], route: Route, value: Any) -> bool:
+    """Tell whether setting `route` would overwrite something of `data`."""
+    for depth in range(1, len(route)):
+        if not has(data, route[:depth]):
+            return False
+        above = get(data, route[:depth])
+        if not isinstance(above, Mapping):
+            return above is not None  # `pytorch:` with nothing below it sets nothing
+    return has(data, route) and not (value == {} and isinstance(get(data, route), Mapping))
 
 
 def leaves(data: Mapping[str, Any], route: Route = ()) -> list[tuple[Route, Any]]:

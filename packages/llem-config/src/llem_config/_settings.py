@@ -7,11 +7,13 @@ every setting can be overridden by an environment variable, e.g.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -34,7 +36,7 @@ class OutputSettings(BaseModel):
 
     model_config = _SECTION
 
-    results_dir: Path = Path("results")
+    results_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Path("results")
 
 
 class ExecutionSettings(BaseModel):
@@ -82,7 +84,7 @@ def settings_path() -> Path:
     """Return the file that `load_settings` reads, whether it exists or not."""
     named = os.environ.get(ENV_FILE)
     if named:
-        return Path(named)
+        return Path(named).expanduser()
     import platformdirs  # only `load_settings` needs it; validating a study file does not
 
     return platformdirs.user_config_path("llem") / "config.yaml"
@@ -95,7 +97,7 @@ def load_settings() -> Settings:
         ConfigError: a file that `LLEM_CONFIG` names is missing, or a value is wrong.
     """
     path = settings_path()
-    document = read_document(path) if path.exists() or ENV_FILE in os.environ else None
+    document = read_document(path) if path.exists() or os.environ.get(ENV_FILE) else None
     try:
         return _resolve(document)
     except ValidationError as error:
@@ -108,6 +110,7 @@ def _resolve(document: Document | None) -> Settings:
         BaseSettings,
         PydanticBaseSettingsSource,
         SettingsConfigDict,
+        SettingsError,
     )
 
     class _Sources(BaseSettings, Settings):
@@ -128,7 +131,23 @@ def _resolve(document: Document | None) -> Settings:
             return env_settings, init_settings
 
     data = dict(document.data) if document else {}
-    return Settings.model_validate(_Sources(**data).model_dump())
+    try:
+        return Settings.model_validate(_Sources(**data).model_dump())
+    except SettingsError as error:
+        raise ConfigError(_broken_variables()) from error
+
+
+def _broken_variables() -> list[Fault]:
+    """Return a fault for each variable that has to be JSON, a list or a whole section, but is not."""
+    names = [f"{ENV_PREFIX}{section}".upper() for section in Settings.model_fields]
+    faults = []
+    for name in (*names, f"{ENV_PREFIX}DEVICES__GPUS"):
+        try:
+            json.loads(os.environ.get(name, "null"))
+        except ValueError:
+            problem = f"expected JSON, such as [0, 1], found {os.environ[name]!r}"
+            faults.append(Fault("<environment>", 0, 0, name, problem))
+    return faults
 
 
 def _fault(error: Any, document: Document | None) -> Fault:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -78,22 +79,35 @@ class StudyConfig(BaseModel):
     source: str | None = Field(None, exclude=True, repr=False)
     """The text of the study file, kept beside the results."""
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _each_point_once(cls, data: Any) -> Any:
+    def _each_point_once(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         experiments = data.get("experiments") if isinstance(data, Mapping) else None
         if not isinstance(experiments, list | tuple):
-            return data
+            return handler(data)
         points: dict[str, ExperimentConfig] = {}
         for item in experiments:
-            config = ExperimentConfig.model_validate(item)
+            given = isinstance(item, ExperimentConfig)
+            config = item if given else ExperimentConfig.model_validate(item)
             points.setdefault(measurement_config_hash(config), config)
         n_dropped = len(experiments) - len(points)
-        return {
-            **{key: value for key, value in data.items() if key != "study_design_hash"},
-            "experiments": tuple(points.values()),
-            "n_duplicates": data.get("n_duplicates", 0) + n_dropped,
-        }
+        study = handler(
+            {
+                **{key: value for key, value in data.items() if key != "study_design_hash"},
+                "experiments": tuple(points.values()),
+                "n_duplicates": data.get("n_duplicates", 0) + n_dropped,
+            }
+        )
+        study.__dict__["config_hashes"] = tuple(points)  # hashing is half the cost of a point
+        return study
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy; one with other experiments gets hashes of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        if update and "experiments" in update:
+            for name in ("config_hashes", "study_design_hash"):
+                copied.__dict__.pop(name, None)
+        return copied
 
     @cached_property
     def config_hashes(self) -> tuple[str, ...]:

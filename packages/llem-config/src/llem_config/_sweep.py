@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,15 @@ class Alternative:
     at: Route  # where it stands in the study file
     n_covered: int  # parts of its target that `at` stands for
 
-    def fits(self, backend: str) -> bool:
-        """Tell whether it sets no other backend's section."""
-        return not any(name in self.data for name in BACKENDS if name != backend)
+    def for_backend(self, backend: str) -> Alternative | None:
+        """Return it without other backends' sections; None if it is another backend's alone."""
+        foreign = [name for name in BACKENDS if name in self.data and name != backend]
+        if not foreign:
+            return self
+        if backend not in self.data:
+            return None
+        data = {key: value for key, value in self.data.items() if key not in foreign}
+        return Alternative(data, self.at, self.n_covered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,8 @@ class Axis:
 
     def for_backend(self, backend: str) -> Axis | None:
         """Return the part of this axis that concerns a backend, or None."""
-        kept = tuple(item for item in self.alternatives if item.fits(backend))
+        parts = (item.for_backend(backend) for item in self.alternatives)
+        kept = tuple(part for part in parts if part is not None)
         return Axis(self.key, kept) if kept else None
 
 
@@ -68,14 +75,23 @@ def grid(
 class Rule:
     """One `exclude` entry: a point that matches every condition is dropped."""
 
+    data: Mapping[str, Any]
+    at: Route  # where it stands in the study file
     conditions: tuple[tuple[Route, Any], ...]
 
-    def matches(self, point: Mapping[str, Any], defaults: Mapping[str, Any]) -> bool:
-        """Tell whether a point, completed by the model's defaults, meets every condition."""
-        return all(
-            _same(get(point if has(point, route) else defaults, route), wanted)
-            for route, wanted in self.conditions
-        )
+    def matches(
+        self, point: Mapping[str, Any], complete: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    ) -> bool:
+        """Tell whether a point meets every condition, `complete` adding what it leaves unset."""
+        completed: Mapping[str, Any] | None = None
+        for route, wanted in self.conditions:
+            value = get(point, route)
+            if not has(point, route):
+                completed = completed or complete(point)
+                value = get(completed, route)
+            if not _same(value, wanted):
+                return False
+        return True
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -115,6 +115,7 @@ def parse_value(text: str) -> Any:
 
 def _compose(text: str, file: Path | str) -> Any:
     try:
+        _check_depth(text, file)
         return yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -122,12 +123,25 @@ def _compose(text: str, file: Path | str) -> Any:
         reason = " ".join(part for part in (error.context, error.problem) if part)
         problem = f"this is not valid YAML: {reason}"
         raise ConfigError([Fault(file, line, column, "", problem)]) from error
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError([Fault(file, 0, 0, "", f"this is not valid YAML: {reason}")]) from error
-    except RecursionError as error:
-        problem = f"expected at most {MAX_DEPTH} nested levels, found far more"
-        raise ConfigError([Fault(file, 0, 0, "", problem)]) from error
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+        problem = f"this is not valid YAML: found the control character U+{error.character:04X}"
+        raise ConfigError([Fault(file, line, column, "", problem)]) from error
+
+
+def _check_depth(text: str, file: Path | str) -> None:
+    # Composing recurses in C: a file of `[[[[...` would end the process without a word.
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            place = _start(event)
+            problem = f"expected at most {MAX_DEPTH} nested levels"
+            raise ConfigError([Fault(file, place.line, place.column, "", problem)])
 
 
 class _Builder:
@@ -141,7 +155,8 @@ class _Builder:
 
     def build(self, node: Any, route: Route, depth: int) -> Any:
         if depth > MAX_DEPTH:
-            return self._fault(node, route, f"expected at most {MAX_DEPTH} nested levels")
+            # Only an alias inside its own anchor gets here; its whole route would fill a screen.
+            return self._fault(node, route[:1], "this alias contains itself")
         if id(node) in self._seen:
             self._n_aliased += 1
             if self._n_aliased > MAX_ALIASED_NODES:
@@ -166,7 +181,10 @@ class _Builder:
             if key is None:
                 continue
             if key == _MERGE and not key_node.style:
-                for source in _merge_sources(value_node):
+                sources = _merge_sources(value_node)
+                if not sources:
+                    self._fault(value_node, (*route, key), "expected a mapping to merge in")
+                for source in sources:
                     # Earlier sources win over later ones, and own keys over all of them.
                     merged = {**self.build(source, route, depth + 1), **merged}
                 continue
@@ -236,7 +254,8 @@ def _reach(node: Any, route: Route, done: int, at_key: bool) -> Iterator[tuple[i
             yield done + 1, _start(child)
             yield from _reach(child, route, done + 1, at_key)
     elif isinstance(node, yaml.MappingNode):
-        for key_node, child in node.value:
+        # A key that is the part itself comes before one that only begins with it: `a`, then `a.b`.
+        for key_node, child in sorted(node.value, key=lambda pair: bool(pair[0].value != rest[0])):
             length = _matches(str(key_node.value), rest)
             if length:
                 yield done + length, _start(key_node if at_key else child)
@@ -247,8 +266,12 @@ def _reach(node: Any, route: Route, done: int, at_key: bool) -> Iterator[tuple[i
 
 
 def _matches(key: str, rest: Route) -> int:
-    """Return how many parts of the route a written key covers: `a.b` covers two, or none."""
+    """Return how many parts of the route a written key covers: `a.b` covers two, or none.
+
+    A route may end inside a written key: `a` is set by `a.b`.
+    """
     if rest[0] == key:
         return 1
-    parts = key.split(".")
-    return len(parts) if tuple(parts) == rest[: len(parts)] else 0
+    parts = tuple(key.split("."))
+    length = min(len(parts), len(rest))
+    return length if parts[:length] == rest[:length] else 0

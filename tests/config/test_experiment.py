@@ -1,0 +1,248 @@
+"""The fields of an experiment, their defaults, limits and the combinations that cannot run.
+
+Covers CFG-01 to CFG-10, and the seed of pitfall 29: greedy and equal lengths unless asked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from llem_config import (
+    BACKENDS,
+    DECODING_SUPPORT,
+    PRECISION_SUPPORT,
+    DecoderConfig,
+    ExperimentConfig,
+)
+
+
+def experiment(**fields: Any) -> ExperimentConfig:
+    return ExperimentConfig.model_validate({"model": "m", **fields})
+
+
+def reason(**fields: Any) -> str:
+    with pytest.raises(ValidationError) as caught:
+        experiment(**fields)
+    (error,) = caught.value.errors()
+    assert error["type"] == "llem_incompatible"
+    return error["msg"]
+
+
+def test_only_the_model_is_required_and_the_defaults_are_those_of_the_specification() -> None:
+    assert experiment().model_dump(exclude_none=True) == {
+        "model": "m",
+        "weights": "pretrained",
+        "backend": "pytorch",
+        "precision": "bf16",
+        "dataset": {"source": "synthetic"},
+        "n": 100,
+        "max_input_tokens": 512,
+        "max_output_tokens": 128,
+        "random_seed": 42,
+        "decoder": {"temperature": 0.0, "do_sample": False, "ignore_eos": True},
+        "warmup": {
+            "enabled": True,
+            "n_warmup": 5,
+            "convergence_detection": True,
+            "cv_threshold": 0.02,
+            "max_warmup": 50,
+            "max_warmup_seconds": 300.0,
+            "thermal_floor_seconds": 0.0,
+        },
+        "baseline": {"enabled": True, "duration_seconds": 10.0},
+        "energy": {
+            "sources": ("nvml", "rapl"),
+            "sample_period_seconds": 0.05,
+            "min_window_seconds": 10.0,
+            "estimate": True,
+        },
+    }
+
+
+def test_builtin_models_have_random_weights_by_default() -> None:
+    assert experiment(model="builtin:tiny-llama").weights == "random"
+    assert experiment(weights="random").weights == "random"
+
+
+def test_a_name_of_a_dataset_stands_for_its_source() -> None:
+    assert experiment(dataset="a.csv").dataset == experiment(dataset={"source": "a.csv"}).dataset
+
+
+def test_every_backend_field_is_unset_by_default() -> None:
+    for name in BACKENDS:
+        section = getattr(experiment(backend=name, precision="bf16", **{name: {}}), name)
+        assert set(section.model_dump().values()) == {None}
+
+
+def test_an_experiment_is_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        experiment().n = 3
+
+
+WRONG: list[dict[str, Any]] = [
+    {"model": ""},
+    {"unknown": 1},
+    {"weights": "none"},
+    {"backend": "cuda"},
+    {"precision": "int8"},
+    {"dataset": {"source": ""}},
+    {"n": 0},
+    {"max_input_tokens": 0},
+    {"max_output_tokens": 0},
+    {"random_seed": -1},
+    {"random_seed": 2**32},
+    {"decoder": {"temperature": -0.1}},
+    {"decoder": {"top_k": 0}},
+    {"decoder": {"top_p": 1.1}},
+    {"decoder": {"top_p": 0}},
+    {"decoder": {"min_p": 1.1}},
+    {"decoder": {"repetition_penalty": 0}},
+    {"decoder": {"min_new_tokens": 0}},
+    {"decoder": {"preset": "wild"}},
+    {"decoder": {"ignore_eos": "yes"}},
+    {"warmup": {"n_warmup": 0}},
+    {"warmup": {"cv_threshold": 0}},
+    {"warmup": {"max_warmup_seconds": 0}},
+    {"warmup": {"thermal_floor_seconds": -1}},
+    {"baseline": {"duration_seconds": 0}},
+    {"energy": {"sources": []}},
+    {"energy": {"sources": ["zeus"]}},
+    {"energy": {"sample_period_seconds": 0.0001}},
+    {"energy": {"min_window_seconds": -1}},
+    {"pytorch": {"batch_size": 0}},
+    {"pytorch": {"batching": "dynamic"}},
+    {"pytorch": {"device": "mps"}},
+    {"pytorch": {"attn_implementation": "flash"}},
+    {"pytorch": {"torch_compile": 1}},
+    {"pytorch": {"num_beams": 0}},
+    {"pytorch": {"max_memory": {"0": "lots"}}},
+    {"pytorch": {"trust_remote_code": "true"}},
+    {"backend": "vllm", "vllm": {"gpu_memory_utilization": 0.05}},
+    {"backend": "vllm", "vllm": {"quantization": "int8_sq"}},
+    {"backend": "tensorrt", "tensorrt": {"quantization": "awq"}},
+    {"lora": {}},
+    {"vllm": {}},
+    {"passthrough_kwargs": {"n": 1}},
+    {"passthrough_kwargs": {"batch_size": 1}},
+    {"backend": "vllm", "passthrough_kwargs": {"block_size": 1}},
+    {"passthrough_kwargs": {"x": float("nan")}},
+    {"passthrough_kwargs": {"x": {1, 2}}},
+    {"model": "builtin:tiny-llama", "weights": "pretrained"},
+]
+
+
+@pytest.mark.parametrize("fields", WRONG, ids=str)
+def test_a_value_that_no_experiment_could_have_is_a_mistake(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        experiment(**fields)
+    assert all(error["type"] != "llem_incompatible" for error in caught.value.errors())
+
+
+def test_free_form_keys_are_text_as_a_file_would_have_them() -> None:
+    config = experiment(
+        pytorch={"device_map": "auto", "max_memory": {0: "1GiB", "cpu": "2GB"}},
+        passthrough_kwargs={"a": {0: (1, 2)}},
+    )
+    assert config.pytorch is not None
+    assert config.pytorch.max_memory == {"0": "1GiB", "cpu": "2GB"}
+    assert config.passthrough_kwargs == {"a": {"0": [1, 2]}}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_the_precisions_of_a_backend_are_those_of_the_table(backend: str, precision: str) -> None:
+    if precision in PRECISION_SUPPORT[backend]:
+        assert experiment(backend=backend, precision=precision).precision == precision
+    else:
+        why = f"{backend} does not support {precision}"
+        assert reason(backend=backend, precision=precision) == why
+
+
+def test_the_support_tables_are_those_of_the_specification() -> None:
+    assert PRECISION_SUPPORT == {
+        "pytorch": ("fp32", "fp16", "bf16"),
+        "vllm": ("fp16", "bf16"),
+        "tensorrt": ("fp16", "bf16"),
+    }
+    assert DECODING_SUPPORT == {
+        "pytorch": ("greedy", "sampling", "beam"),
+        "vllm": ("greedy", "sampling", "beam"),
+        "tensorrt": ("greedy", "sampling"),
+    }
+
+
+def test_the_way_of_decoding_follows_from_decoder_and_beams() -> None:
+    assert experiment().decoding == "greedy"
+    assert experiment(decoder={"top_k": 3}).decoding == "sampling"
+    assert experiment(pytorch={"num_beams": 1}).decoding == "greedy"
+    assert experiment(pytorch={"num_beams": 2}).decoding == "beam"
+
+
+@pytest.mark.parametrize(
+    ("given", "temperature", "do_sample"),
+    [
+        ({}, 0.0, False),
+        ({"temperature": 0.5}, 0.5, True),
+        ({"do_sample": True}, 1.0, True),
+        ({"do_sample": False}, 0.0, False),
+        ({"top_p": 0.9}, 1.0, True),
+        ({"do_sample": False, "top_k": 5}, 0.0, False),
+        ({"preset": "deterministic"}, 0.0, False),
+        ({"preset": "standard"}, 1.0, True),
+        ({"preset": "creative"}, 0.8, True),
+        ({"preset": "creative", "temperature": 0.2}, 0.2, True),
+        ({"preset": None}, 0.0, False),
+    ],
+)
+def test_what_a_decoder_leaves_out_follows_from_what_it_says(
+    given: dict[str, Any], temperature: float, do_sample: bool
+) -> None:
+    decoder = DecoderConfig.model_validate(given)
+    assert (decoder.temperature, decoder.do_sample) == (temperature, do_sample)
+
+
+CANNOT_RUN: list[tuple[dict[str, Any], str]] = [
+    ({"attn_implementation": "flash_attention_2", "device": "cpu"}, "needs a GPU"),
+    ({"load_in_4bit": True, "load_in_8bit": True}, "exclude each other"),
+    ({"load_in_8bit": True, "device": "cpu"}, "needs a GPU"),
+    ({"bnb_4bit_quant_type": "nf4"}, "no effect without load_in_4bit"),
+    ({"torch_compile_mode": "default"}, "no effect without torch_compile"),
+    ({"cache_implementation": "static", "use_cache": False}, "contradicts use_cache"),
+    ({"length_penalty": 0.5}, "no effect without num_beams > 1"),
+    ({"prompt_lookup_num_tokens": 3, "assistant_model": "a"}, "exclude each other"),
+    ({"prompt_lookup_num_tokens": 3, "num_beams": 2}, "does not work with num_beams"),
+    ({"prompt_lookup_num_tokens": 3, "cache_implementation": "static"}, "static cache"),
+    ({"prompt_lookup_num_tokens": 3, "use_cache": False}, "needs the cache"),
+    ({"prompt_lookup_num_tokens": 3, "batch_size": 2}, "needs batch_size 1"),
+    ({"max_memory": {"0": "1GB"}}, "no effect without device_map"),
+    ({"device_map": "auto", "device": "cpu"}, "contradicts device cpu"),
+]
+
+
+@pytest.mark.parametrize(("section", "why"), CANNOT_RUN, ids=str)
+def test_a_combination_that_pytorch_cannot_run_is_incompatible(
+    section: dict[str, Any], why: str
+) -> None:
+    assert why in reason(pytorch=section)
+
+
+@pytest.mark.parametrize(("section", "why"), CANNOT_RUN, ids=str)
+def test_each_half_of_an_incompatible_pair_is_no_mistake(section: dict[str, Any], why: str) -> None:
+    for name, value in section.items():
+        try:
+            experiment(pytorch={name: value})
+        except ValidationError as error:
+            assert {item["type"] for item in error.errors()} == {"llem_incompatible"}
+
+
+def test_other_combinations_that_cannot_run_are_incompatible() -> None:
+    flash = {"attn_implementation": "flash_attention_2"}
+    assert "not fp32" in reason(precision="fp32", pytorch=flash)
+    assert "contradicts temperature 0.5" in reason(decoder={"temperature": 0.5, "do_sample": False})
+    assert "is above max_output_tokens 8" in reason(
+        max_output_tokens=8, decoder={"min_new_tokens": 9}
+    )
+    assert reason(warmup={"n_warmup": 60}) == "max_warmup 50 is below n_warmup 60"

@@ -1,0 +1,263 @@
+"""Broken study files and the exact sentence about each: `file:line:column: key: problem`.
+
+Covers the errors of CFG-11 to CFG-14 and CFG-20, and pitfalls 3, 4 and 7 of sweeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from llem_config import ConfigError, Fault, LlemError, load_study
+
+Faults = Callable[..., list[str]]
+MODEL = "model: builtin:tiny-llama\n"
+NAME = (
+    "expected at most 100 letters, digits, dots, dashes and underscores, "
+    "the first a letter or digit, found "
+)
+BACKENDS = "expected one of pytorch, vllm, tensorrt, found "
+NOT_YAML = "this is not valid YAML: "
+
+# Each file begins with MODEL, so that what is broken starts in line 2.
+ONE_FAULT = [
+    # values
+    ("n: eight", "2:4: n: expected a whole number >= 1, found 'eight'"),
+    ("n: 0", "2:4: n: expected a whole number >= 1, found 0"),
+    ("n: true", "2:4: n: expected a whole number >= 1, found true"),
+    ("n: 3.0", "2:4: n: expected a whole number >= 1, found 3.0"),
+    ("n:", "2:3: n: expected a whole number >= 1, found nothing"),
+    ("n: '3'", "2:4: n: expected a whole number >= 1, found '3'"),
+    (
+        "random_seed: 4294967296",
+        "2:14: random_seed: expected a whole number >= 0 and < 4294967296, found 4294967296",
+    ),
+    ("decoder: {temperature: .nan}", "2:24: decoder.temperature: expected a number >= 0, found nan"),
+    ("baseline: {duration_seconds: .inf}", "2:30: baseline.duration_seconds: "
+     "expected a number > 0, found inf"),
+    ("passthrough_kwargs: {a: [.inf]}", "2:21: passthrough_kwargs: expected text, finite numbers, "
+     "true, false, lists and mappings, found inf"),
+    ("decoder: 3", "2:10: decoder: expected a mapping, found 3"),
+    ("dataset: 7", "2:10: dataset: expected text or a mapping, found 7"),
+    ("energy: {sources: nvml}", "2:19: energy.sources: "
+     "expected a list, each one of nvml, rapl, none, found 'nvml'"),
+    ("energy: {sources: []}", "2:19: energy.sources: "
+     "expected a list, each one of nvml, rapl, none, found an empty list"),
+    ("precision: fp8", "2:12: precision: expected one of fp32, fp16, bf16, found 'fp8'"),
+    ("energy: {sources: [nvml, rappl]}", "2:26: energy.sources[1]: "
+     "expected one of nvml, rapl, none, found 'rappl'; did you mean 'rapl'?"),
+    ("decoder: {preset: [hot]}", "2:19: decoder.preset: "
+     "expected one of deterministic, standard, creative, factual, found a list"),
+    ("weights: pretrained", "2:10: weights: "
+     "expected random, since a builtin model has no other weights, found 'pretrained'"),
+    ("lora: {merge_weights: true}", "2:7: lora.adapter: required, but missing"),
+    ("passthrough_kwargs: {batch_size: 3}", "2:21: passthrough_kwargs: "
+     "passthrough_kwargs may not repeat the field batch_size; set the field itself"),
+    # keys
+    ("percision: fp32", "2:1: percision: unknown key 'percision'; did you mean 'precision'?"),
+    ("sweeps: {n: [1]}", "2:1: sweeps: unknown key 'sweeps'; did you mean 'sweep'?"),
+    ("decoder:\n  temprature: 1", "3:3: decoder.temprature: unknown key 'temprature'; "
+     "did you mean 'temperature'?"),
+    ("pytorch.batchsize: 1", "2:1: pytorch.batchsize: pytorch has no key 'batchsize'; "
+     "did you mean 'batch_size'?"),
+    ("n.x: 1", "2:1: n.x: n is a single value and has no key 'x'"),
+    ("n: 1\nn: 2", "3:1: n: this key is already set above; remove one"),
+    ("pytorch: {batch_size: 1}\npytorch.batch_size: 2",
+     "3:1: pytorch.batch_size: this key is already set above; remove one"),
+    ("pytorch.batch_size: 2\npytorch: {batch_size: 1}",
+     "3:11: pytorch.batch_size: this key is already set above; remove one"),
+    ("true: 3", "2:1: expected a text key, found 'true'; quote it"),
+    ("? [a]\n: 3", "2:3: expected a key, found a list or mapping"),
+    ("<<: 3", "2:5: <<: expected a mapping to merge in"),
+    # sweep
+    ("sweep:", "2:7: sweep: expected at least one axis, found nothing"),
+    ("sweep: {}", "2:8: sweep: expected at least one axis, found an empty mapping"),
+    ("sweep: {n: []}", "2:12: sweep.n: expected at least one value, found an empty list"),
+    ("sweep:\n  n:", "3:5: sweep.n: expected at least one value, found nothing"),
+    ("sweep: {n: [1, null]}", "2:16: sweep.n[1]: expected a whole number >= 1, found nothing"),
+    ("sweep: {precison: [fp32]}",
+     "2:9: sweep.precison: unknown key 'precison'; did you mean 'precision'?"),
+    ("sweep: {pytorh.batch_size: [1]}",
+     "2:9: sweep.pytorh.batch_size: unknown key 'pytorh'; did you mean 'pytorch'?"),
+    ("sweep: {decodr: [{temperature: 1}]}",
+     "2:9: sweep.decodr: unknown key 'decodr'; did you mean 'decoder'?"),
+    ("sweep: {vllm.block_size: [1]}",
+     "2:9: sweep.vllm.block_size: this study does not use vllm, only pytorch"),
+    ("sweep: {kind: [{n: 1}, {vllm.block_size: 1}]}",
+     "2:25: sweep.kind[1].vllm: this study does not use vllm, only pytorch"),
+    ("sweep: {kind: [{n: 1}, 3]}", "2:9: sweep.kind: unknown key 'kind'"),
+    ("sweep: {kind: [{backend: vllm}]}",
+     "2:26: sweep.kind[0].backend: a group may not set the backend"),
+    ("sweep:\n  kind:\n    - n: 1\n    - decoder:\n        top_k: many",
+     "6:16: sweep.kind[1].decoder.top_k: expected a whole number >= 1, found 'many'"),
+    ("sweep:\n  decoder: [{top_k: 1}]\n  decoder.top_k: [2]",
+     "4:3: sweep.decoder.top_k: the axis decoder sets this field too; remove one"),
+    # backends
+    ("backend: pytroch", f"2:10: backend: {BACKENDS}'pytroch'; did you mean 'pytorch'?"),
+    ("backend: [vllm, trt]", f"2:17: backend[1]: {BACKENDS}'trt'"),
+    ("backend: []", "2:10: backend: expected at least one backend, found an empty list"),
+    ("vllm: {block_size: 8}",
+     "2:1: vllm: a section for vllm, but the backend is pytorch; remove one"),
+    ("vllm.block_size: 8", "2:1: vllm: a section for vllm, but the backend is pytorch; remove one"),
+    ("backend: [pytorch, vllm]\ntensorrt.tp_size: 2",
+     "3:1: tensorrt: a section for tensorrt, but the backend is pytorch and vllm; remove one"),
+    # experiments, exclude, execution, name
+    ("experiments:", "2:13: experiments: expected a list of experiments, found nothing"),
+    ("experiments: []", "2:14: experiments: expected a list of experiments, found an empty list"),
+    ("experiments: [{n: 1}, null]",
+     "2:23: experiments[1]: expected a mapping of experiment fields, found nothing"),
+    ("experiments: [{vllm.block_size: 1}]", "2:16: experiments[0].vllm: "
+     "a section for vllm, but the backend is pytorch; remove one"),
+    ("backend: [pytorch, vllm]\nexperiments: [{n: 1}]",
+     "3:15: experiments[0]: name the backend of this point: the study has several"),
+    ("exclude: [{n: 1}]", "2:10: exclude: exclude drops points of a sweep, but there is none"),
+    ("sweep: {n: [1]}\nexclude: [{}]",
+     "3:11: exclude[0]: expected a mapping of fields, found an empty mapping"),
+    ("sweep: {n: [1]}\nexclude: [{precision: fp8}]", "3:23: exclude[0].precision: "
+     "expected one of fp32, fp16, bf16, found 'fp8'"),
+    ("sweep: {n: [1]}\nexclude: [{vllm.block_size: 8}]",
+     "3:12: exclude[0].vllm: this study does not use vllm, only pytorch"),
+    ("execution:", "2:11: execution: expected a mapping, found nothing"),
+    ("execution: {ncycles: 3}",
+     "2:13: execution.ncycles: unknown key 'ncycles'; did you mean 'n_cycles'?"),
+    ("execution: {cycle_order: random}", "2:26: execution.cycle_order: "
+     "expected one of sequential, interleaved, shuffled, found 'random'"),
+    ("execution: {experiment_gap_seconds: -1}",
+     "2:37: execution.experiment_gap_seconds: expected a number >= 0, found -1"),
+    ("execution: {config_gap_seconds: 1, experiment_gap_seconds: 2}",
+     "2:36: execution.experiment_gap_seconds: "
+     "experiment_gap_seconds is another name of config_gap_seconds; set one of them"),
+    ("max_experiments: many", "2:18: max_experiments: expected a whole number >= 1, found 'many'"),
+    ("name: ../../etc", f"2:7: name: {NAME}'../../etc'"),
+    ("name: 7", f"2:7: name: {NAME}7"),
+    # base
+    ("base: nowhere.yaml", "2:7: base: no such file: nowhere.yaml"),
+    ("base: [a]", "2:7: base: expected the path of an experiment file, found a list"),
+    # text
+    ("n: [1", f"3:1: {NOT_YAML}while parsing a flow sequence did not find expected ',' or ']'"),
+    ("decoder:\n\ttop_k: 1", f"3:1: {NOT_YAML}while scanning for the next token "
+     "found character that cannot start any token"),
+    ("n: \x01", f"2:4: {NOT_YAML}found the control character U+0001"),
+    ("---\nn: 1",
+     f"2:1: {NOT_YAML}expected a single document in the stream but found another document"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "fault"), ONE_FAULT)
+def test_a_mistake_is_named_with_its_place_and_alone(faults: Faults, text: str, fault: str) -> None:
+    assert faults(f"{MODEL}{text}\n") == [f"study.yaml:{fault}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "1:1: expected a mapping of keys, found nothing"),
+        ("- a\n", "1:1: expected a mapping of keys at the top level, found something else"),
+        ("n: 1\n", "1:1: model: required, but missing"),
+        ("n: 1\nsweep: {n: [1, 2]}\n", "1:1: model: required, but missing"),
+        ("experiments:\n  - {model: m}\n  - {n: 1}\n",
+         "3:5: experiments[1].model: required, but missing"),
+        ("model: 7\n", "1:8: model: expected text, found 7"),
+        ("model: ~\n", "1:8: model: expected text, found nothing"),
+        (b"model: a\nn: \xff\n", "2:1: expected UTF-8 text, found the byte 0xff"),
+    ],
+)  # fmt: skip
+def test_a_file_without_a_usable_beginning_is_named(
+    faults: Faults, text: str | bytes, fault: str
+) -> None:
+    assert faults(text) == [f"study.yaml:{fault}"]
+
+
+def test_a_missing_file_and_a_folder_are_faults(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as missing:
+        load_study(tmp_path / "no.yaml")
+    assert str(missing.value) == f"{tmp_path}/no.yaml: no such file"
+    with pytest.raises(ConfigError) as folder:
+        load_study(tmp_path)
+    assert str(folder.value) == f"{tmp_path}: cannot be read: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("base", "fault"),
+    [
+        ("n: x\n", "base.yaml:1:4: n: expected a whole number >= 1, found 'x'"),
+        ("pytorch.batchsize: 1\n",
+         "base.yaml:1:1: pytorch.batchsize: pytorch has no key 'batchsize'; "
+         "did you mean 'batch_size'?"),
+        ("n: 1\nbase: more.yaml\n",
+         "base.yaml:2:1: base: a base file has no base of its own; one level only"),
+        ("sweep: {n: [1]}\n", "base.yaml:1:1: sweep: "
+         "a base file holds experiment fields only; move this to the study file"),
+        ("vllm.block_size: 1\n", "base.yaml:1:1: vllm: "
+         "a section for vllm, but the backend is pytorch; remove one"),
+        ("n: [1\n", "base.yaml:2:1: this is not valid YAML: "
+         "while parsing a flow sequence did not find expected ',' or ']'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_base_names_the_base_file(faults: Faults, base: str, fault: str) -> None:
+    assert faults(MODEL + "base: base.yaml\n", files={"base.yaml": base}) == [fault]
+
+
+def test_all_mistakes_are_reported_at_once_in_file_order(faults: Faults) -> None:
+    text = """model: builtin:tiny-llama
+base: base.yaml
+name: a/b
+weights: pretrained
+n: 0
+passthrough_kwargs: {precision: fp32}
+foo: 1
+sweep:
+  pytorch.batch_size: [1, eight, 0]
+  vllm.block_size: [8]
+  precision: [bf16, fp64]
+experiments:
+  - {random_seed: x}
+  - {bar: 1}
+exclude:
+  - {n: many}
+execution: {n_cycles: 0, cycle_order: odd}
+"""
+    found = faults(text, files={"base.yaml": "lora: {}\n"}, overrides={"baz": 1})
+    assert [":".join(fault.split(":")[:2]) for fault in found[:-1]] == [
+        "base.yaml:1",
+        "study.yaml:3",
+        "study.yaml:4",
+        "study.yaml:5",
+        "study.yaml:6",
+        "study.yaml:7",
+        "study.yaml:9",
+        "study.yaml:9",
+        "study.yaml:10",
+        "study.yaml:11",
+        "study.yaml:13",
+        "study.yaml:14",
+        "study.yaml:16",
+        "study.yaml:17",
+        "study.yaml:17",
+    ]
+    assert found[-1] == "<command line>: baz: unknown key 'baz'"
+
+
+def test_one_mistake_of_many_points_is_one_fault(faults: Faults) -> None:
+    text = MODEL + "decoder: {top_k: 0}\nsweep: {n: [1, 2, 3], random_seed: [1, 2, 3]}\n"
+    assert len(faults(text)) == 1
+
+
+def test_an_override_with_a_mistake_names_the_command_line(faults: Faults) -> None:
+    found = faults(MODEL, overrides={"n": "x", "execution": {"n_cycles": 0}})
+    assert sorted(found) == [
+        "<command line>: execution.n_cycles: expected a whole number >= 1, found 0",
+        "<command line>: n: expected a whole number >= 1, found 'x'",
+    ]
+
+
+def test_a_config_error_carries_its_faults_as_data(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(MODEL + "n: x\n")
+    with pytest.raises(LlemError) as caught:
+        load_study(path)
+    assert isinstance(caught.value, ConfigError)
+    problem = "expected a whole number >= 1, found 'x'"
+    assert caught.value.faults == (Fault(path, 2, 4, "n", problem),)

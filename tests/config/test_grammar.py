@@ -1,0 +1,280 @@
+"""The rules of a study file: modes, axes, groups, backends, order, duplicates, exclusion.
+
+Covers CFG-11, CFG-12, CFG-13, CFG-14, and pitfalls 1, 3, 4, 6 of sweeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import pytest
+
+from llem_config import StudyConfig
+
+Load = Callable[..., StudyConfig]
+Faults = Callable[..., list[str]]
+MODEL = "model: builtin:tiny-llama\n"
+
+
+def batch_sizes(study: StudyConfig) -> list[int | None]:
+    return [item.pytorch.batch_size if item.pytorch else None for item in study.experiments]
+
+
+def ns(study: StudyConfig) -> list[int]:
+    return [item.n for item in study.experiments]
+
+
+def test_the_example_of_the_specification_is_understood_as_a_whole(load: Load) -> None:
+    study = load(
+        """
+name: batch-and-precision
+base: experiment.yaml
+model: builtin:tiny-llama
+n: 64
+sweep:
+  precision: [fp32, bf16]
+  decoder.temperature: [0.0, 0.7]
+  pytorch.batch_size: [1, 8]
+  attention:
+    - {pytorch.attn_implementation: eager}
+    - {pytorch.attn_implementation: sdpa, pytorch.torch_compile: true}
+experiments:
+  - {model: builtin:tiny-llama, pytorch.batch_size: 32}
+exclude:
+  - {precision: fp32, pytorch.batch_size: 8}
+execution:
+  n_cycles: 5
+  cycle_order: interleaved
+  config_gap_seconds: 30
+  cycle_gap_seconds: 120
+""",
+        files={"experiment.yaml": "model: other\nmax_output_tokens: 16\n"},
+    )
+    assert (study.name, len(study.experiments), study.n_excluded) == ("batch-and-precision", 13, 4)
+    assert {item.max_output_tokens for item in study.experiments} == {16}
+    assert {item.model for item in study.experiments} == {"builtin:tiny-llama"}
+    assert batch_sizes(study)[-1] == 32
+    assert study.execution.n_cycles == 5
+    assert study.execution.cycle_gap_seconds == 120
+
+
+def test_a_file_with_neither_sweep_nor_experiments_is_one_point(load: Load) -> None:
+    assert ns(load(MODEL + "n: 3\n")) == [3]
+
+
+def test_a_grid_is_the_product_of_its_axes(load: Load) -> None:
+    study = load(MODEL + "sweep: {n: [1, 2], pytorch.batch_size: [1, 8, 32]}\n")
+    assert list(zip(ns(study), batch_sizes(study), strict=True)) == list(
+        product([1, 2], [1, 8, 32])
+    )
+
+
+@pytest.mark.parametrize(
+    "extra", ["", "n: 7\n", "pytorch: {batch_size: 4}\n", "backend: pytorch\n"]
+)
+def test_experiments_without_sweep_add_no_phantom_point(load: Load, extra: str) -> None:
+    study = load(MODEL + extra + "experiments: [{random_seed: 1}, {random_seed: 2}]\n")
+    assert [item.random_seed for item in study.experiments] == [1, 2]
+
+
+def test_explicit_entries_come_after_the_grid_in_file_order(load: Load) -> None:
+    study = load(MODEL + "experiments: [{n: 9}, {n: 5}]\nsweep: {n: [2, 1]}\n")
+    assert ns(study) == [2, 1, 9, 5]
+
+
+def test_backends_are_outermost_and_the_last_axis_is_the_fastest(load: Load) -> None:
+    study = load(MODEL + "sweep: {random_seed: [1, 2], n: [1, 2]}\nbackend: [vllm, pytorch]\n")
+    found = [(item.backend, item.random_seed, item.n) for item in study.experiments]
+    assert found == list(product(["vllm", "pytorch"], [1, 2], [1, 2]))
+
+
+def test_a_dotted_key_nests_to_any_depth(load: Load) -> None:
+    study = load(MODEL + "passthrough_kwargs.a.b.c: 1\nsweep: {passthrough_kwargs.a.b.d: [2]}\n")
+    assert study.experiments[0].passthrough_kwargs == {"a": {"b": {"c": 1, "d": 2}}}
+
+
+def test_decoder_is_a_field_and_not_taken_for_a_backend(load: Load) -> None:
+    study = load(MODEL + "backend: [pytorch, vllm]\nsweep: {decoder.temperature: [0, 0.5]}\n")
+    assert [item.decoder.temperature for item in study.experiments] == [0.0, 0.5] * 2
+
+
+def test_each_backend_gets_common_axes_times_its_own(load: Load) -> None:
+    study = load(
+        MODEL
+        + "backend: [pytorch, vllm]\n"
+        + "pytorch: {batching: sorted}\nvllm: {max_num_seqs: 4}\n"
+        + "sweep: {n: [1, 2], pytorch.batch_size: [1, 2, 4], vllm.block_size: [8, 16]}\n"
+    )
+    own = [item for item in study.experiments if item.backend == "pytorch"]
+    assert (len(own), len(study.experiments)) == (6, 10)
+    assert all(item.pytorch and item.pytorch.batching == "sorted" for item in own)
+    rest = [item for item in study.experiments if item.backend == "vllm"]
+    assert all(item.vllm and item.vllm.max_num_seqs == 4 and not item.pytorch for item in rest)
+
+
+def test_an_axis_over_backends_is_the_same_as_a_list_of_them(load: Load) -> None:
+    listed = load(MODEL + "backend: [pytorch, vllm]\nsweep: {n: [1, 2]}\n")
+    swept = load(MODEL + "sweep: {n: [1, 2], backend: [pytorch, vllm]}\n")
+    assert swept.experiments == listed.experiments
+
+
+def test_a_group_belongs_to_the_backends_whose_sections_it_sets(load: Load) -> None:
+    study = load(
+        MODEL
+        + """
+backend: [pytorch, vllm]
+sweep:
+  kind:
+    - {pytorch.batch_size: 4, n: 5}
+    - {vllm.block_size: 8}
+    - {pytorch.batch_size: 2, vllm.block_size: 16}
+    - {n: 6}
+"""
+    )
+    found = [
+        (item.n, item.pytorch and item.pytorch.batch_size, item.vllm and item.vllm.block_size)
+        for item in study.experiments
+    ]
+    assert found == [
+        (5, 4, None),
+        (100, 2, None),
+        (6, None, None),
+        (100, None, 8),
+        (100, None, 16),
+        (6, None, None),
+    ]
+
+
+def test_a_group_may_pin_what_another_axis_varies(load: Load) -> None:
+    study = load(
+        MODEL
+        + "sweep:\n  pytorch.batch_size: [1, 8]\n"
+        + "  draft: [{}, {pytorch.batch_size: 1, pytorch.prompt_lookup_num_tokens: 4}]\n"
+    )
+    assert (batch_sizes(study), study.n_duplicates) == ([1, 1, 8], 1)
+
+
+def test_a_field_whose_values_are_mappings_is_no_group(load: Load) -> None:
+    study = load(MODEL + "sweep: {decoder: [{temperature: 0.5}, {preset: factual}]}\n")
+    assert [item.decoder.temperature for item in study.experiments] == [0.5, 0.3]
+
+
+def test_a_scalar_axis_is_one_value(load: Load) -> None:
+    assert ns(load(MODEL + "sweep: {n: 3, random_seed: [1, 2]}\n")) == [3, 3]
+
+
+def test_a_list_of_lists_sweeps_a_field_that_is_a_list(load: Load) -> None:
+    study = load(MODEL + "sweep: {energy.sources: [[nvml], [rapl, none]]}\n")
+    assert [item.energy.sources for item in study.experiments] == [("nvml",), ("rapl", "none")]
+
+
+def test_an_explicit_entry_may_be_of_another_backend_with_its_own_section(load: Load) -> None:
+    study = load(
+        MODEL
+        + "pytorch.batch_size: 2\nvllm.block_size: 8\nsweep: {n: [1]}\n"
+        + "experiments:\n  - {backend: vllm, vllm.max_num_seqs: 4}\n  - {pytorch.batching: sorted}\n"
+    )
+    assert [item.backend for item in study.experiments] == ["pytorch", "vllm", "pytorch"]
+    assert study.experiments[1].model_dump(exclude_none=True)["vllm"] == {
+        "max_num_seqs": 4,
+        "block_size": 8,
+    }
+    assert batch_sizes(study) == [2, None, 2]
+
+
+def test_duplicate_points_are_dropped_and_counted(load: Load) -> None:
+    study = load(MODEL + "sweep: {n: [1, 2, 1]}\nexperiments: [{n: 2}, {n: 3}, {n: 3}]\n")
+    assert (ns(study), study.n_duplicates) == ([1, 2, 3], 3)
+
+
+def test_points_are_never_multiplied_by_cycles(load: Load) -> None:
+    study = load(MODEL + "sweep: {n: [1, 2]}\nexecution: {n_cycles: 3}\n")
+    assert (len(study.experiments), study.execution.n_cycles) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "{n: 1}",
+        "{n: 1, precision: bf16}",  # a default
+        "{n: 1, weights: random}",  # a default that follows from the model
+        "{n: 1, dataset: synthetic}",
+        "{n: 1, dataset: {source: synthetic}}",
+        "{n: 1, energy.sources: [nvml, rapl]}",
+        "{n: 1, decoder.temperature: 0.3}",  # what the preset stands for
+        "{n: 1, decoder: {preset: factual, do_sample: true}}",
+        "{n: 1, backend: pytorch, pytorch.batch_size: null}",
+    ],
+)
+def test_exclude_drops_and_counts_points_that_match_every_key(load: Load, rule: str) -> None:
+    study = load(MODEL + f"decoder.preset: factual\nsweep: {{n: [1, 2]}}\nexclude: [{rule}]\n")
+    assert (ns(study), study.n_excluded) == ([2], 1)
+
+
+@pytest.mark.parametrize(
+    "rule", ["{n: 1, precision: fp16}", "{n: 3}", "{n: 1, decoder.do_sample: false}"]
+)
+def test_exclude_keeps_points_that_match_only_some_keys(load: Load, rule: str) -> None:
+    study = load(MODEL + f"decoder.temperature: 1\nsweep: {{n: [1, 2]}}\nexclude: [{rule}]\n")
+    assert (ns(study), study.n_excluded) == ([1, 2], 0)
+
+
+def test_exclude_leaves_explicit_entries_alone(load: Load) -> None:
+    study = load(MODEL + "sweep: {n: [1, 2]}\nexperiments: [{n: 1}]\nexclude: [{n: 1}]\n")
+    assert ns(study) == [2, 1]
+
+
+def test_a_number_and_a_truth_value_are_not_the_same_condition(faults: Faults) -> None:
+    text = MODEL + "sweep: {n: [1, 2]}\nexclude: [{n: true}]\n"
+    assert faults(text) == [
+        "study.yaml:3:15: exclude[0].n: expected a whole number >= 1, found true"
+    ]
+
+
+def test_an_incompatible_point_is_skipped_with_its_reason(load: Load) -> None:
+    study = load(
+        MODEL
+        + "sweep: {precision: [fp32, bf16], pytorch.attn_implementation: [sdpa, flash_attention_2]}\n"
+    )
+    assert len(study.experiments) == 3
+    (skipped,) = study.skipped
+    assert skipped.reason == "flash attention needs fp16 or bf16, not fp32"
+    assert skipped.config["precision"] == "fp32"
+    assert skipped.config["pytorch"] == {"attn_implementation": "flash_attention_2"}
+
+
+def test_a_mistake_is_never_booked_as_incompatible(faults: Faults) -> None:
+    text = MODEL + "sweep: {pytorch.load_in_4bit: [true], pytorch.load_in_8bit: [true, 8]}\n"
+    assert faults(text) == [
+        "study.yaml:2:68: sweep.pytorch.load_in_8bit[1]: expected true or false, found 8"
+    ]
+
+
+def test_every_point_incompatible_is_an_error_with_the_reasons(faults: Faults) -> None:
+    text = MODEL + "backend: vllm\nprecision: fp32\nsweep: {n: [1, 2]}\n"
+    assert faults(text) == [
+        "study.yaml: no point of this study can run: vllm does not support fp32"
+    ]
+
+
+def test_every_point_excluded_is_an_error(faults: Faults) -> None:
+    text = MODEL + "sweep: {n: [1, 2]}\nexclude: [{precision: bf16}]\n"
+    assert faults(text) == ["study.yaml: no point of this study can run: exclude drops every point"]
+
+
+def test_too_many_points_are_counted_without_being_built(faults: Faults) -> None:
+    values = ", ".join(map(str, range(1, 101)))
+    axes = "".join(f"  {key}: [{values}]\n" for key in ("n", "random_seed", "max_output_tokens"))
+    more = "".join(f"  decoder.{key}: [{values}]\n" for key in ("top_k", "min_new_tokens"))
+    assert faults(MODEL + "sweep:\n" + axes + more) == [
+        "study.yaml:2:1: sweep: expected at most 10000 points (max_experiments), found 10000000000"
+    ]
+
+
+def test_max_experiments_moves_the_limit(load: Load, faults: Faults) -> None:
+    text = MODEL + "sweep: {n: [1, 2]}\nexperiments: [{n: 3}]\nmax_experiments: "
+    assert len(load(text + "3\n").experiments) == 3
+    assert faults(text + "2\n") == [
+        "study.yaml:2:1: sweep: expected at most 2 points (max_experiments), found 3"
+    ]

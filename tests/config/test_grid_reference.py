@@ -1,0 +1,92 @@
+"""The grid against a slow and obvious expansion of the same axes.
+
+Covers CFG-12, CFG-13 and CFG-14 for axes that nobody thought of.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llem_config import ExperimentConfig, StudyConfig, load_study
+
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "n": st.integers(1, 9),
+    "random_seed": st.integers(0, 9),
+    "max_output_tokens": st.integers(1, 9),
+    "decoder.repetition_penalty": st.sampled_from([1.0, 1.1, 1.2]),
+    "decoder.ignore_eos": st.booleans(),
+    "pytorch.batch_size": st.integers(1, 9),
+    "pytorch.batching": st.sampled_from(["static", "sorted"]),
+    "vllm.block_size": st.integers(1, 9),
+    "vllm.max_num_seqs": st.integers(1, 9),
+}
+
+
+@st.composite
+def sweeps(draw: st.DrawFn) -> tuple[list[str], dict[str, list[Any]]]:
+    backends = draw(st.permutations(["pytorch", "vllm"]))[: draw(st.integers(1, 2))]
+    keys = [key for key in VALUES if key.split(".")[0] not in {"pytorch", "vllm"} - {*backends}]
+    chosen = draw(st.lists(st.sampled_from(keys), unique=True, min_size=1, max_size=4))
+    axes = {key: draw(st.lists(VALUES[key], unique=True, min_size=1, max_size=3)) for key in chosen}
+    return backends, axes
+
+
+def reference(backends: list[str], axes: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """Count in a mixed base; every digit is the position of one axis's value."""
+    points = []
+    for backend in backends:
+        foreign = {"pytorch", "vllm"} - {backend}
+        own = {key: values for key, values in axes.items() if key.split(".")[0] not in foreign}
+        total = 1
+        for values in own.values():
+            total *= len(values)
+        for number in range(total):
+            point: dict[str, Any] = {"model": "m", "backend": backend}
+            rest = number
+            for key in reversed(own):
+                rest, digit = divmod(rest, len(own[key]))
+                section, _, field = key.rpartition(".")
+                (point.setdefault(section, {}) if section else point)[field] = own[key][digit]
+            points.append(point)
+    return points
+
+
+def load(data: dict[str, Any]) -> StudyConfig:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "study.yaml"
+        path.write_text(json.dumps(data))  # JSON is YAML
+        return load_study(path)
+
+
+@settings(deadline=None)
+@given(sweeps())
+def test_the_grid_equals_the_obvious_expansion_in_the_same_order(
+    sweep: tuple[list[str], dict[str, list[Any]]],
+) -> None:
+    backends, axes = sweep
+    study = load({"model": "m", "backend": backends, "sweep": axes})
+    wanted = [ExperimentConfig.model_validate(point) for point in reference(backends, axes)]
+    assert list(study.experiments) == wanted
+    assert (study.n_duplicates, study.n_excluded) == (0, 0)
+
+
+@settings(deadline=None)
+@given(sweeps(), st.integers(1, 9))
+def test_exclude_drops_exactly_the_points_that_the_obvious_expansion_would(
+    sweep: tuple[list[str], dict[str, list[Any]]], seed: int
+) -> None:
+    backends, axes = sweep
+    axes = {**axes, "random_seed": sorted({*axes.get("random_seed", []), seed, 0})}
+    study = load(
+        {"model": "m", "backend": backends, "sweep": axes, "exclude": [{"random_seed": seed}]}
+    )
+    points = reference(backends, axes)
+    wanted = [point for point in points if point["random_seed"] != seed]
+    assert list(study.experiments) == [ExperimentConfig.model_validate(item) for item in wanted]
+    assert study.n_excluded == len(points) - len(wanted)

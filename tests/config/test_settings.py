@@ -1,0 +1,184 @@
+"""Machine-local settings: file, environment, and where they reach a study.
+
+Covers CFG-21 to CFG-25 and STU-06 as far as they are read here, and pitfall 10. What the
+runner does with each setting is seen in the runner's own tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llem_config import ConfigError, Settings, StudyConfig, load_settings, settings_path
+
+Load = Callable[..., StudyConfig]
+MODEL = "model: builtin:tiny-llama\n"
+
+EVERY = [
+    ("output.results_dir", "/data/results", Path("/data/results")),
+    ("execution.config_gap_seconds", "1.5", 1.5),
+    ("execution.cycle_gap_seconds", "2.5", 2.5),
+    ("execution.gap_until_temperature_c", "45", 45.0),
+    ("measurement.carbon_intensity_gco2_kwh", "360", 360.0),
+    ("measurement.datacenter_pue", "1.2", 1.2),
+    ("measurement.electricity_price_kwh", "0.3", 0.3),
+    ("devices.gpus", '[1, "GPU-0a"]', (1, "GPU-0a")),
+]
+
+
+def write(text: str) -> Path:
+    path = settings_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def value_of(settings: Settings, key: str) -> Any:
+    section, name = key.split(".")
+    return getattr(getattr(settings, section), name)
+
+
+def test_without_a_file_every_setting_has_its_default() -> None:
+    assert load_settings().model_dump() == {
+        "output": {"results_dir": Path("results")},
+        "execution": {
+            "config_gap_seconds": 60.0,
+            "cycle_gap_seconds": 300.0,
+            "gap_until_temperature_c": None,
+        },
+        "measurement": {
+            "carbon_intensity_gco2_kwh": None,
+            "datacenter_pue": 1.0,
+            "electricity_price_kwh": None,
+        },
+        "devices": {"gpus": ()},
+    }
+
+
+def test_this_list_of_settings_is_complete() -> None:
+    names = {f"{s}.{name}" for s, fields in Settings().model_dump().items() for name in fields}
+    assert {key for key, _, _ in EVERY} == names
+
+
+@pytest.mark.parametrize(("key", "text", "value"), EVERY)
+def test_each_setting_is_changed_by_the_file(key: str, text: str, value: Any) -> None:
+    assert value_of(load_settings(), key) != value
+    section, name = key.split(".")
+    write(f"{section}:\n  {name}: {text}\n")
+    assert value_of(load_settings(), key) == value
+
+
+@pytest.mark.parametrize(("key", "text", "value"), EVERY)
+def test_each_setting_is_changed_by_its_variable(
+    key: str, text: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLEM_" + key.replace(".", "__").upper(), text)
+    assert value_of(load_settings(), key) == value
+
+
+def test_the_environment_wins_over_the_file_one_setting_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write("execution: {config_gap_seconds: 1, cycle_gap_seconds: 2}\n")
+    monkeypatch.setenv("LLEM_EXECUTION__CYCLE_GAP_SECONDS", "9")
+    found = load_settings().execution
+    assert (found.config_gap_seconds, found.cycle_gap_seconds) == (1, 9)
+
+
+def test_the_file_is_in_the_users_config_folder(tmp_path: Path) -> None:
+    assert settings_path() == tmp_path / "xdg" / "llem" / "config.yaml"
+
+
+def test_llem_config_names_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("execution: {config_gap_seconds: 1}\n")
+    path = tmp_path / "mine.yaml"
+    path.write_text("execution: {config_gap_seconds: 2}\n")
+    monkeypatch.setenv("LLEM_CONFIG", str(path))
+    assert (settings_path(), load_settings().execution.config_gap_seconds) == (path, 2)
+
+
+def test_a_file_that_llem_config_names_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLEM_CONFIG", "/no/where.yaml")
+    with pytest.raises(ConfigError, match=r"/no/where\.yaml: no such file"):
+        load_settings()
+
+
+def test_an_empty_llem_config_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLEM_CONFIG", "")
+    assert load_settings() == Settings()
+
+
+def test_a_tilde_is_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write("output: {results_dir: ~/results}\n")
+    assert load_settings().output.results_dir == tmp_path / "results"
+    (tmp_path / "mine.yaml").write_text("execution: {config_gap_seconds: 2}\n")
+    monkeypatch.setenv("LLEM_CONFIG", "~/mine.yaml")
+    assert load_settings().execution.config_gap_seconds == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("execution: {config_gap: 5}\n", "1:25: execution.config_gap: unknown key 'config_gap'; "
+         "did you mean 'config_gap_seconds'?"),
+        ("outputs: {}\n", "1:10: outputs: unknown key 'outputs'; did you mean 'output'?"),
+        ("execution: {cycle_gap_seconds: -1}\n",
+         "1:32: execution.cycle_gap_seconds: expected a number >= 0, found -1"),
+        ("measurement: {datacenter_pue: 0.5}\n",
+         "1:31: measurement.datacenter_pue: expected a number >= 1, found 0.5"),
+        ("devices: {gpus: 0}\n", "1:17: devices.gpus: expected a list, found 0"),
+        ("execution: 5\n", "1:12: execution: expected a mapping, found 5"),
+        ("execution: {}\nexecution: {}\n",
+         "2:1: execution: this key is already set above; remove one"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_file_is_named_with_its_place(text: str, fault: str) -> None:
+    path = write(text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert str(caught.value) == f"{path}:{fault}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("LLEM_EXECUTION__CONFIG_GAP_SECONDS", "soon", "expected a number >= 0, found 'soon'"),
+        ("LLEM_MEASUREMENT__DATACENTER_PUE", "nan", "expected a number >= 1, found 'nan'"),
+        ("LLEM_EXECUTION__GAP", "1", "unknown key 'gap'"),
+        ("LLEM_DEVICES__GPUS", "0,1", "expected JSON, such as [0, 1], found '0,1'"),
+        ("LLEM_EXECUTION", "{", "expected JSON, such as [0, 1], found '{'"),
+    ],
+)
+def test_a_mistake_in_the_environment_names_the_variable(
+    name: str, value: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert str(caught.value) == f"<environment>: {name}: {problem}"
+
+
+@pytest.mark.parametrize("gap", ["config_gap_seconds", "cycle_gap_seconds"])
+def test_a_gap_reaches_the_study_over_defaults_and_under_the_file(
+    load: Load, gap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defaults = {"execution": {gap: 1.0}}
+    write(f"execution: {{{gap}: 2}}\n")
+    assert getattr(load(MODEL, defaults=defaults).execution, gap) == 2
+    monkeypatch.setenv(f"LLEM_EXECUTION__{gap.upper()}", "3")
+    assert getattr(load(MODEL, defaults=defaults).execution, gap) == 3
+    own = MODEL + f"execution: {{{gap}: 4}}\n"
+    assert getattr(load(own, defaults=defaults).execution, gap) == 4
+    flag = {"execution": {gap: 0.0}}
+    assert getattr(load(own, defaults=defaults, overrides=flag).execution, gap) == 0
+
+
+def test_settings_change_no_hash(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load(MODEL).study_design_hash
+    for key, text, _ in EVERY:
+        monkeypatch.setenv("LLEM_" + key.replace(".", "__").upper(), text)
+    assert load(MODEL).study_design_hash == before
