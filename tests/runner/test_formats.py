@@ -1,0 +1,33 @@
+"""Files that an earlier version wrote must still load; one stored example of each format."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from llem_config import StudyConfig
+from llem_runner import read_manifest, read_study_result
+
+DATA = Path(__file__).parent / "data"
+
+
+def test_format_1_of_the_manifest_loads(tmp_path: Path) -> None:
+    shutil.copy(DATA / "manifest_v1.json", tmp_path / "manifest.json")
+    manifest = read_manifest(tmp_path)
+    assert manifest.status == "failed"
+    assert [entry.status for entry in manifest.entries] == ["completed", "failed"] * 2
+    assert manifest.entries[1].error_type == "BackendError"
+
+
+def test_format_1_of_the_study_result_loads(tmp_path: Path) -> None:
+    shutil.copy(DATA / "study_result_v1.json", tmp_path / "study_result.json")
+    result = read_study_result(tmp_path)
+    assert result.summary.points[0].energy_total_j is not None
+    assert result.summary.points[0].energy_total_j.mean == 100.0
+    assert len(result.failed) == 2
+
+
+def test_format_1_of_the_resolved_study_loads_and_keeps_its_hash() -> None:
+    text = (DATA / "study_resolved_v1.json").read_text()
+    study = StudyConfig.model_validate_json(text)
+    assert f'"study_design_hash": "{study.study_design_hash}"' in text
