@@ -161,7 +161,9 @@ def test_show_prints_a_finished_study_and_its_json(
     result = json.loads(llem("study", "show", folder, "--json").stdout)
     assert result["summary"]["completed"] == 3
     (folder / "study_result.json").unlink()
-    assert "3 completed" in llem("study", "show", folder).stdout
+    unfinished = llem("study", "show", folder).stdout
+    assert "3 completed" in unfinished
+    assert f"no process is at it; `llem-cli study resume {folder}` goes on" in unfinished
 
 
 def test_timeout_and_gaps_flags_reach_the_runs(
@@ -222,3 +224,9 @@ def test_help_takes_less_than_0_35_of_importing_torch() -> None:
         return sorted(times)[1]
 
     assert median_s("-m", "llem_cli", "--help") < 0.35 * median_s("-c", "import torch")
+
+
+def test_a_closed_stdout_is_no_error(tmp_path: Path, study_file: Path) -> None:
+    command = f'"{sys.executable}" -m llem_cli study validate "{study_file}" >&-'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

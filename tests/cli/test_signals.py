@@ -109,3 +109,15 @@ def test_a_terminal_shows_a_countdown_and_enter_skips_the_gap(tmp_path: Path) ->
     assert process.returncode == 0
     assert b"Enter skips it" in seen
     assert b"\x1b[" in seen  # a terminal gets a live line
+
+
+def test_a_study_outlives_whoever_watched_it(tmp_path: Path) -> None:
+    process = start(tmp_path, "takes_a_second", 0)
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.stderr.close()  # `2>&1 | head -1`, or a lost connection
+    assert process.stdout is not None
+    process.stdout.close()
+    process.wait(timeout=60)
+    (folder,) = (tmp_path / "out").iterdir()
+    assert read_manifest(folder).status == "completed"

@@ -282,3 +282,9 @@ def test_without_a_driver_the_source_is_unavailable_and_says_why(tmp_path: Path)
     out = run_python(ASK, '["nvml"]', "[0]", env={"LD_LIBRARY_PATH": str(tmp_path)})
     assert '"devices": null' in out
     assert "nvml: the NVIDIA driver cannot be used" in out
+
+
+def test_a_gpu_that_is_named_twice_is_metered_once(library: Path, tmp_path: Path) -> None:
+    asked = f'[0, 0, "{FIRST}"]'
+    answer = with_gpus(ASK, library, [FakeGpu(uuid=FIRST)], tmp_path, '["nvml"]', asked)
+    assert answer["devices"] == [FIRST]

@@ -146,3 +146,45 @@ def interrupts_its_parent(config: ExperimentConfig, **rest: Any) -> ExperimentRe
     threading.Timer(0.2, lambda: os.kill(os.getppid(), signal.SIGINT)).start()
     time.sleep(600)
     return quick(config, **rest)
+
+
+def forks_and_dies(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Die with a forked process left behind, which still holds everything that we had open."""
+    if os.fork() == 0:
+        time.sleep(60)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return make_result(config)
+
+
+def dies_by_a_nameless_signal(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Die by a real-time signal."""
+    os.kill(os.getpid(), signal.SIGRTMIN + 6)
+    return make_result(config)
+
+
+def gives_too_large_a_number(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Return what no message can carry."""
+    return make_result(config, effective_config={"x": 10**30})
+
+
+def raises_half_a_character(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Fail with a text that UTF-8 cannot carry, such as a file name in another encoding."""
+    raise BackendError("no such file: caf\udce9")
+
+
+def succeeds_once(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Say something and fail the first time, die in silence the second."""
+    mark = Path(config.model).with_suffix(".first")
+    if not mark.exists():
+        mark.touch()
+        raise BackendError("words of the first attempt")
+    os._exit(0)
+
+
+def has_grandchild_and_is_patient(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Start a process in a session of ours, say which, and hang."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Path(config.model).with_suffix(".ready").write_text(str(child.pid))
+    time.sleep(600)
+    return make_result(config)

@@ -166,8 +166,85 @@ def test_the_parent_uses_no_processor_time_while_a_run_goes_on(tmp_path: Path) -
     assert time.process_time() - before < 0.5
 
 
+def test_a_dead_run_is_noticed_though_something_it_forked_lives_on(tmp_path: Path) -> None:
+    start = time.monotonic()
+    failure = failed(
+        run_isolated(
+            experiment(), measure=measures.forks_and_dies, timeout_s=60, log=tmp_path / "log"
+        )
+    )
+    assert failure.error_type == "ProcessDied"
+    assert time.monotonic() - start < 20
+
+
+def test_a_signal_without_a_name_is_still_a_failed_run(tmp_path: Path) -> None:
+    failure = failed(
+        run_isolated(
+            experiment(),
+            measure=measures.dies_by_a_nameless_signal,
+            timeout_s=60,
+            log=tmp_path / "log",
+        )
+    )
+    assert f"signal {signal.SIGRTMIN + 6}" in failure.message
+
+
+def test_a_result_that_no_message_can_carry_is_a_failed_run(tmp_path: Path) -> None:
+    failure = failed(
+        run_isolated(
+            experiment(),
+            measure=measures.gives_too_large_a_number,
+            timeout_s=60,
+            log=tmp_path / "log",
+        )
+    )
+    assert failure.error_type == "OverflowError"
+
+
+def test_an_error_text_that_is_no_utf_8_keeps_its_type(tmp_path: Path) -> None:
+    failure = failed(
+        run_isolated(
+            experiment(),
+            measure=measures.raises_half_a_character,
+            timeout_s=60,
+            log=tmp_path / "log",
+        )
+    )
+    assert failure.error_type == "BackendError"
+    assert "caf" in failure.message
+
+
+def test_last_words_are_those_of_this_attempt(tmp_path: Path) -> None:
+    config = experiment(model=model_folder(tmp_path))
+    for _ in range(2):
+        outcome = run_isolated(
+            config, measure=measures.succeeds_once, timeout_s=60, log=tmp_path / "log"
+        )
+    assert "words of the first attempt" in (tmp_path / "log").read_text()
+    assert "last words" not in failed(outcome).message
+
+
+def test_a_timeout_of_years_is_no_error(tmp_path: Path) -> None:
+    outcome = run_isolated(
+        experiment(), measure=measures.quick, timeout_s=1e8, log=tmp_path / "log"
+    )
+    finished(outcome)
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    def n_open() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    run_isolated(experiment(), measure=measures.quick, timeout_s=60, log=tmp_path / "log")
+    before = n_open()
+    for measure in (measures.quick, measures.killed, measures.raises):
+        run_isolated(experiment(), measure=measure, timeout_s=60, log=tmp_path / "log")
+    assert n_open() == before
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's own")
-def test_a_worker_dies_with_its_parent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("measure", ["ignores_sigterm", "has_grandchild_and_is_patient"])
+def test_a_worker_and_what_it_started_die_with_the_parent(tmp_path: Path, measure: str) -> None:
     model = model_folder(tmp_path)
     script = tmp_path / "parent.py"
     script.write_text(
@@ -176,7 +253,7 @@ def test_a_worker_dies_with_its_parent(tmp_path: Path) -> None:
         "from fakes.studies import experiment\n"
         "from llem_runner import run_isolated\n"
         "if __name__ == '__main__':\n"
-        f"    run_isolated(experiment(model={model!r}), measure=measures.ignores_sigterm,\n"
+        f"    run_isolated(experiment(model={model!r}), measure=measures.{measure},\n"
         f"                 timeout_s=300, log=Path({str(tmp_path / 'log')!r}))\n"
     )
     tests = Path(__file__).parents[1]

@@ -17,6 +17,8 @@ from fakes.studies import experiment, model_folder, study
 
 from llem_config import ExecutionConfig, StudyConfig
 from llem_runner import (
+    Event,
+    RunStarted,
     StudyError,
     StudyLocked,
     read_manifest,
@@ -70,6 +72,36 @@ def test_a_result_that_does_not_check_out_runs_again(half_done: Path, damage: st
             result_file.write_text(json.dumps({**data, "measurement_config_hash": "f" * 16}))
     resume_study(half_done, measure=measures.quick)
     assert [entry.attempts for entry in read_manifest(half_done).entries] == [2, 2, 1, 2]
+
+
+def test_a_result_that_did_not_check_out_is_kept_beside_the_new_one(half_done: Path) -> None:
+    result_file = half_done / read_study_result(half_done).result_files[0]
+    result_file.write_text("{}")
+    resume_study(half_done, measure=measures.quick)
+    assert result_file.with_name("result.json.old").read_text() == "{}"
+
+
+def test_a_good_result_that_was_not_booked_any_more_is_kept(half_done: Path) -> None:
+    data = json.loads((half_done / "manifest.json").read_text())
+    entry = data["entries"][0]
+    entry |= {"status": "running", "result_file": None, "ended_at": None}
+    (half_done / "manifest.json").write_text(json.dumps(data))
+    resume_study(half_done, measure=measures.quick)
+    entries = read_manifest(half_done).entries
+    assert [entry.attempts for entry in entries] == [1, 2, 1, 2]
+    assert [entry.status for entry in entries] == ["completed"] * 4
+
+
+def test_an_unfinished_resume_leaves_no_record_of_before(half_done: Path) -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        resume_study(half_done, measure=measures.quick, on_event=stop)
+    result = read_study_result(half_done)
+    assert result.status == "interrupted"
+    assert len(result.result_files) == result.summary.completed == 2
 
 
 def test_a_folder_that_was_moved_goes_on(half_done: Path, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_gaps_have_the_length_that_execution_says() -> None:
         n_cycles=2, cycle_order="interleaved", config_gap_seconds=3, cycle_gap_seconds=7
     )
     runs = schedule(made.experiments, execution)
-    assert [gap_seconds(run, execution) for run in runs] == [0, 3, 7, 3]
+    assert [gap_seconds(run.gap, execution) for run in runs] == [0, 3, 7, 3]
 
 
 @pytest.mark.parametrize("n_cycles", [1, 3])

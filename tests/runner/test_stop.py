@@ -167,3 +167,114 @@ def test_nobody_at_the_terminal_leaves_a_gap_its_length(tmp_path: Path) -> None:
     control.close()
     os.close(read_end)
     assert GapEnded(skipped=False) in events
+
+
+def test_a_stop_from_another_thread_raises_nothing_there(tmp_path: Path) -> None:
+    control = Control()
+    statuses: list[str] = []
+
+    def run() -> None:
+        made = study((1,))
+        result = run_study(made, output=tmp_path, measure=measures.takes_a_second, control=control)
+        statuses.append(result.status)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    time.sleep(0.5)
+    control.request_stop()  # the measurement is in that thread: no KeyboardInterrupt in this one
+    thread.join()
+    control.close()
+    assert statuses == ["completed"]
+
+
+def test_a_stop_in_the_moment_before_a_measurement_here_is_not_lost(tmp_path: Path) -> None:
+    control = Control()
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            control.request_stop()
+
+    result = run_study(
+        study((1,)), output=tmp_path, measure=measures.quick, control=control, on_event=on_event
+    )
+    control.close()
+    assert result.status == "interrupted"
+    (entry,) = read_manifest(only_folder(tmp_path)).entries
+    assert entry.status == "interrupted"
+
+
+@pytest.mark.parametrize("kind", [RunStarted, GapStarted])
+@pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt()])
+def test_an_error_in_a_callback_leaves_no_run_running(
+    tmp_path: Path, kind: type, error: BaseException
+) -> None:
+    def on_event(event: Event) -> None:
+        if isinstance(event, kind):
+            raise error
+
+    with pytest.raises(type(error)):
+        run_study(
+            study((1, 2), config_gap_seconds=5),
+            output=tmp_path,
+            measure=measures.quick,
+            on_event=on_event,
+        )
+    manifest = read_manifest(only_folder(tmp_path))
+    asked = isinstance(error, KeyboardInterrupt)
+    assert manifest.status == ("interrupted" if asked else "aborted")
+    assert manifest.totals.running == 0
+    assert read_study_result(only_folder(tmp_path)).status == manifest.status
+
+
+def test_two_stops_before_anybody_waits_kill_at_once(tmp_path: Path) -> None:
+    control = Control()
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            control.request_stop()
+            control.request_stop()
+
+    start = time.monotonic()
+    run_study(
+        study((1, 2)),
+        output=tmp_path,
+        measure=measures.ignores_sigterm,
+        control=control,
+        on_event=on_event,
+    )
+    control.close()
+    assert time.monotonic() - start < 1.9  # the polite way alone takes 2 s
+
+
+def test_a_line_typed_before_a_gap_does_not_skip_it(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"\n\n")
+    control = Control(skip_fd=read_end)
+    events: list[Event] = []
+    run_study(
+        study((1, 2), config_gap_seconds=1.5),
+        output=tmp_path,
+        measure=measures.quick,
+        control=control,
+        on_event=events.append,
+    )
+    control.close()
+    os.close(read_end)
+    os.close(write_end)
+    assert GapEnded(skipped=False) in events
+
+
+def test_an_end_of_file_on_the_terminal_does_not_spin(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(write_end)
+    control = Control(skip_fd=read_end)
+    before = time.process_time()
+    run_study(
+        study((1, 2), config_gap_seconds=3),
+        output=tmp_path,
+        measure=measures.quick,
+        control=control,
+    )
+    control.close()
+    os.close(read_end)
+    assert time.process_time() - before < 1.0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,9 +13,10 @@ import pytest
 from fakes import measures
 from fakes.studies import experiment, study
 
-from llem_config import Settings, StudyConfig
+from llem_config import ExperimentConfig, Settings, StudyConfig
 from llem_runner import (
     Event,
+    ExperimentResult,
     GapEnded,
     GapStarted,
     RunFailed,
@@ -96,6 +99,49 @@ def test_two_points_are_measured_in_two_processes(tmp_path: Path) -> None:
     result = run_study(study((1, 2)), output=tmp_path, measure=measures.quick)
     one, two = pids(only_folder(tmp_path), result)
     assert len({one, two, os.getpid()}) == 3
+
+
+def test_a_timeout_that_is_asked_for_holds_for_a_single_run_too(tmp_path: Path) -> None:
+    result = run_study(study((1,), timeout_seconds=2), output=tmp_path, measure=measures.hangs)
+    (failure,) = result.failed
+    assert failure.error_type == "Timeout"
+    assert result.measurement_protocol.timeout_seconds == 2
+
+
+def test_without_a_timeout_of_its_own_a_single_run_claims_none(tmp_path: Path) -> None:
+    result = run_study(study((1,)), output=tmp_path, measure=measures.quick)
+    assert result.measurement_protocol.timeout_seconds is None
+
+
+def test_a_script_without_the_main_guard_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from fakes import measures\n"
+        "from fakes.studies import study\n"
+        "from llem_runner import StudyError, run_study\n"
+        f"run_study(study((1, 2)), output={str(tmp_path / 'results')!r}, measure=measures.quick)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert 'if __name__ == "__main__":' in done.stderr.splitlines()[-1]
+    manifest = read_manifest(only_folder(tmp_path / "results"))
+    assert manifest.status == "aborted"
+    assert manifest.totals.completed == 0
+
+
+def test_a_measure_that_no_process_can_import_is_refused(tmp_path: Path) -> None:
+    def local(config: ExperimentConfig, **rest: object) -> ExperimentResult:
+        raise AssertionError
+
+    with pytest.raises(StudyError, match="top of a module"):
+        run_study(study(), output=tmp_path / "out", measure=local)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_failing_point_in_the_middle_is_data_and_the_study_goes_on(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ loads the runner: a second saved for whoever only wants to look something up.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from cyclopts import App, CycloptsError
 
@@ -48,6 +50,11 @@ app.command(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit with its code: 0 done, 1 failed, 2 usage, 130 interrupted."""
+    # Closed by whoever started us (`>&-`): then there is nobody to write to, which is no error.
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     sys.exit(run(arguments))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -20,7 +20,7 @@ from llem_runner import (
 )
 
 _WIDE = 250  # columns where nobody's terminal limits us: a file or a pipe
-_MOST_SKIPPED = 10
+_MOST_LINES = 10
 
 
 def out() -> Console:
@@ -77,9 +77,9 @@ def study_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterable[str]
         yield f"{count(len(study.skipped), 'point')} skipped, which the backend cannot run:"
         reasons = [point.reason for point in study.skipped]
         often = sorted({(reasons.count(reason), reason) for reason in reasons}, reverse=True)
-        for n_points, reason in often[:_MOST_SKIPPED]:
+        for n_points, reason in often[:_MOST_LINES]:
             yield f"  {n_points} x {reason}"
-    gaps_s = sum(gap_seconds(run, study.execution) for run in runs)
+    gaps_s = sum(gap_seconds(run.gap, study.execution) for run in runs)
     windows_s = sum(run.config.energy.min_window_seconds for run in runs)
     yield (
         f"takes at least {duration(gaps_s + windows_s)}: {duration(gaps_s)} of pauses, "
@@ -91,7 +91,7 @@ def show_plan(runs: Sequence[PlannedRun], study: StudyConfig) -> None:
     """Print every run in execution order."""
     table = Table("run", "cycle", "point", "config_hash", "pause before", box=None)
     for run in runs:
-        pause = "-" if run.gap is None else duration(gap_seconds(run, study.execution))
+        pause = "-" if run.gap is None else duration(gap_seconds(run.gap, study.execution))
         table.add_row(str(run.index), str(run.cycle), run.label, run.config_hash, pause)
     out().print(table)
 
@@ -108,25 +108,43 @@ def show_study(result: StudyResult, folder: str) -> None:
     for point in summary.points:
         table.add_row(*(cell(point) for _, cell in columns))
     out().print(table)
-    if not measured:
-        say("energy was not measured: this machine has no meter we can read (see result.json)")
+    for line in _notes(result, modelled=modelled):
+        say(line)
+    for line in _totals(result):
+        say(line)
+    say(f"results: {folder}")
+
+
+def _notes(result: StudyResult, *, modelled: bool) -> Iterator[str]:
+    """Yield what a reader of the table has to know."""
+    summary = result.summary
+    if any(point.n_completed > 1 for point in summary.points):
+        yield "±: standard deviation over the runs of a point"
     if modelled:
-        say("modelled J: an estimate from CPU time, not a measurement")
+        yield "modelled J: an estimate from CPU time, not a measurement"
+    often = sorted(summary.warnings.items(), key=lambda item: -item[1])
+    for warning, n_runs in often[:_MOST_LINES]:
+        yield f"warning ({count(n_runs, 'run')}): {warning}"
+    if len(often) > _MOST_LINES:
+        yield f"and {count(len(often) - _MOST_LINES, 'other warning')}, in the files of the runs"
     for failure in result.failed:
-        say(f"run {failure.index} failed: {failure.error_type}: {failure.error_message}")
+        yield f"run {failure.index} failed: {failure.error_type}: {failure.error_message}"
     for skipped in result.skipped:
-        say(f"skipped: {skipped.reason}")
+        yield f"skipped: {skipped.reason}"
+
+
+def _totals(result: StudyResult) -> Iterator[str]:
+    summary = result.summary
     total = summary.total_energy_j
     energy = "" if total is None else f", {total:.6g} J in the measured windows"
-    say(
-        f"{summary.completed} of {count(summary.planned, 'run')} completed, {summary.failed} failed, "
-        f"{duration(summary.wall_time_s)}{energy}"
+    yield (
+        f"{summary.completed} of {count(summary.planned, 'run')} completed, {summary.failed} "
+        f"failed, {duration(summary.wall_time_s)}{energy}"
     )
     if summary.emissions_gco2 is not None:
-        say(f"emissions with this machine's carbon intensity: {summary.emissions_gco2:.4g} gCO2")
+        yield f"emissions with this machine's carbon intensity: {summary.emissions_gco2:.4g} gCO2"
     if summary.electricity_cost is not None:
-        say(f"electricity at this machine's price: {summary.electricity_cost:.4g}")
-    say(f"results: {folder}")
+        yield f"electricity at this machine's price: {summary.electricity_cost:.4g}"
 
 
 _Cell = Callable[[PointSummary], str]
@@ -140,7 +158,10 @@ def _columns(*, measured: bool, modelled: bool) -> list[tuple[str, _Cell]]:
         ("first token ms", lambda p: _spread(p.time_to_first_token_s, 1e3)),
     ]
     if measured:
-        columns.insert(2, ("J/output token", lambda p: _spread(p.energy_per_output_token_j)))
+        columns[2:2] = [
+            ("J/output token", lambda p: _spread(p.energy_per_output_token_j)),
+            ("error bound", lambda p: _share(p.energy_bound_share)),
+        ]
     if modelled:
         columns.append(("modelled J", lambda p: _spread(p.energy_estimated_j)))
     return columns
@@ -150,12 +171,28 @@ def _spread(figure: Statistics | None, scale: float = 1.0) -> str:
     """Return mean and standard deviation over the cycles."""
     if figure is None:
         return "missing"
-    mean = f"{figure.mean * scale:.4g}"
-    return mean if figure.sd is None else f"{mean} ± {figure.sd * scale:.2g}"
+    mean = _plain(figure.mean * scale, 4)
+    return mean if figure.sd is None else f"{mean} ± {_plain(figure.sd * scale, 2)}"
 
 
-def show_manifest(manifest: StudyManifest, folder: str) -> None:
-    """Print the state of a study that has no record yet."""
+def _plain(value: float, digits: int) -> str:
+    """Return a number to so many digits, without an exponent where a person needs none."""
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in text and abs(value) < 1e7 else text
+
+
+def _share(share: float | None) -> str:
+    return "none" if share is None else f"{share:.2%}"
+
+
+def show_manifest(manifest: StudyManifest, folder: str, *, running: bool) -> None:
+    """Print the state of a study that has no record yet.
+
+    Args:
+        manifest: its state.
+        folder: where it is.
+        running: a process is at it; else one was killed.
+    """
     table = Table("run", "cycle", "point", "status", "error", box=None)
     for entry in manifest.entries:
         error = f"{entry.error_type}: {entry.error_message}" if entry.error_type else ""
@@ -164,8 +201,11 @@ def show_manifest(manifest: StudyManifest, folder: str) -> None:
     totals = manifest.totals
     say(
         f"{manifest.study_name}: {manifest.status}; {totals.completed} completed, "
-        f"{totals.failed} failed, {totals.pending} pending, {totals.interrupted} interrupted"
+        f"{totals.failed} failed, {totals.pending} pending, {totals.running} running, "
+        f"{totals.interrupted} interrupted"
     )
+    if not running:
+        say(f"no process is at it; `llem-cli study resume {folder}` goes on")
     say(f"results: {folder}")
 
 

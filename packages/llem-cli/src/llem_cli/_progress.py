@@ -6,6 +6,7 @@ gap has a thread, for its countdown.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -49,7 +50,7 @@ class Progress:
         self._n_runs = self._n_done = 0
         self._run_s: list[float] = []
         self._gap_s = 0.0
-        self._now = ""
+        self._now = "", ""
         self.folder = Path()
         """Where the study writes; known once it has started."""
 
@@ -64,12 +65,20 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop_countdown()
-        if self._live is not None:
-            self._live.stop()
+        with contextlib.suppress(OSError, SystemExit):
+            self._stop_countdown()
+            if self._live is not None:
+                self._live.stop()
 
     def __call__(self, event: Event) -> None:
-        """Show one event."""
+        """Show one event; a display that is gone, e.g. a closed pipe, does not end the study."""
+        try:
+            self._show(event)
+        except (OSError, SystemExit):  # rich leaves the program when its pipe breaks
+            self._stop_countdown()
+            self._quiet, self._live = True, None
+
+    def _show(self, event: Event) -> None:
         match event:
             case StudyStarted():
                 self._started(event)
@@ -78,8 +87,8 @@ class Progress:
             case GapEnded(skipped):
                 self._gap_ended(skipped)
             case RunStarted(index, cycle, label):
-                self._now = f"run {index} (cycle {cycle}): {label}"
-                self._line(self._now, live="start")
+                self._now = f"run {index} (cycle {cycle})", label
+                self._line(": ".join(self._now), live="start")
             case RunStage(index, stage):
                 self._stage(index, stage)
             case RunFinished():
@@ -94,7 +103,7 @@ class Progress:
         self.folder = event.folder
         self._n_runs, self._gap_s = event.n_runs, event.gap_s
         kept = event.n_planned - event.n_runs
-        done = f", {kept} are done" if kept else ""
+        done = f", {kept} done before" if kept else ""
         self._line(f"{count(event.n_runs, 'run')}{done}; results go to {event.folder}")
 
     def _gap_ended(self, skipped: bool) -> None:
@@ -105,7 +114,8 @@ class Progress:
     def _stage(self, index: int, stage: str) -> None:
         if self._verbose:
             self._line(f"run {index}: {stage}")
-        self._redraw(f"{self._now}: {stage}")
+        run, label = self._now
+        self._redraw(f"{run}, {stage}: {label}")
 
     def _ended(self, event: StudyEnded) -> None:
         if event.status == "interrupted":

@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from llem_cli._app import OK
 from llem_cli._display import say, show_json
 from llem_cli._options import Json
-from llem_config import load_settings, settings_path, study_json_schema
+from llem_config import ConfigError, Fault, load_settings, settings_path, study_json_schema
+
+Install = Annotated[bool, Parameter(negative=())]
+SCHEMA_FILE = Path("llem-study.schema.json")
 
 
-def schema() -> int:
-    """Print the JSON schema of a study file, for editors."""
-    show_json(json.dumps(study_json_schema(), indent=2).encode())
+def schema(*, install: Install = False, output: Path | None = None) -> int:
+    """Print the JSON schema of a study file, for editors.
+
+    Args:
+        install: write it to a file, and print the line that makes an editor use it.
+        output: that file; llem-study.schema.json in the current folder if not given.
+    """
+    text = json.dumps(study_json_schema(), indent=2)
+    if not install and output is None:
+        show_json(text.encode())
+        return OK
+    path = output or SCHEMA_FILE
+    try:
+        path.write_text(text + "\n")
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror}"
+        raise ConfigError([Fault(path, 0, 0, "", problem)]) from error
+    # To be put at the top of a study file; a relative path counts from there.
+    say(f"# yaml-language-server: $schema={path.as_posix()}")
     return OK
 
 

@@ -39,6 +39,7 @@ from llem_runner import (
     StudyResult,
     default_measure,
     encode_json,
+    is_running,
     read_manifest,
     read_study_result,
     resume_study,
@@ -138,6 +139,7 @@ def validate(
     order: Order | None = None,
     settings: Set = (),
     json_: Json = False,
+    verbose: Verbose = False,
 ) -> int:
     """Check a study file and count its points; measures nothing.
 
@@ -147,7 +149,9 @@ def validate(
         order: order of the runs over the cycles.
         settings: fields set over the file, `key=value`.
         json_: print points, hashes and what was skipped.
+        verbose: show tracebacks.
     """
+    del verbose  # read where errors are explained
     layer = overrides(settings, cycles=cycles, order=order)
     study = load_study(path, defaults=CLI_DEFAULTS, overrides=layer)
     if json_:
@@ -167,6 +171,7 @@ def plan(
     gaps: Gaps = True,
     settings: Set = (),
     json_: Json = False,
+    verbose: Verbose = False,
 ) -> int:
     """Show every run of a study in execution order; measures nothing.
 
@@ -177,26 +182,30 @@ def plan(
         gaps: pause between runs.
         settings: fields set over the file, `key=value`.
         json_: print points and runs.
+        verbose: show tracebacks.
     """
+    del verbose  # read where errors are explained
     layer = overrides(settings, cycles=cycles, order=order, gaps=gaps)
     study = load_study(path, defaults=CLI_DEFAULTS, overrides=layer)
     _say_plan(study, schedule(study.experiments, study.execution), as_json=json_)
     return OK
 
 
-def show(folder: Path, /, *, json_: Json = False) -> int:
+def show(folder: Path, /, *, json_: Json = False, verbose: Verbose = False) -> int:
     """Show what a study's folder holds, also while it runs.
 
     Args:
         folder: made by `study run`.
         json_: print the StudyResult, or the StudyManifest if there is no result yet.
+        verbose: show tracebacks.
     """
+    del verbose  # read where errors are explained
     manifest = read_manifest(folder)
     if manifest.status == "running" or not (folder / "study_result.json").is_file():
         if json_:
             show_json(encode_json(manifest))
         else:
-            show_manifest(manifest, str(folder))
+            show_manifest(manifest, str(folder), running=is_running(folder))
         return OK
     result = read_study_result(folder)
     if json_:

@@ -210,7 +210,9 @@ class NvmlSource:
         self._driver = contextlib.ExitStack()
         try:
             self._driver.enter_context(driver())
-            self._gpus = [Gpu(key) for key in gpus]
+            found = [Gpu(key) for key in gpus]
+            # One GPU under two names, or twice under one, is still one meter.
+            self._gpus = list({gpu.uuid: gpu for gpu in found}.values())
             for gpu in self._gpus:
                 _check(gpu)
         except MeasurementError:

@@ -23,6 +23,7 @@ from llem_runner._events import (
     StudyStarted,
 )
 from llem_runner._files import encode_json
+from llem_runner._locks import is_running
 from llem_runner._manifest import ManifestEntry, ManifestWriter, StudyManifest, read_manifest
 from llem_runner._messages import Failed, Finished, Interrupted, Outcome
 from llem_runner._process import run_isolated
@@ -77,6 +78,7 @@ __all__ = [
     "default_measure",
     "encode_json",
     "gap_seconds",
+    "is_running",
     "read_manifest",
     "read_result",
     "read_study_result",

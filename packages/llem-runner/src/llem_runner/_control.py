@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import threading
+from collections.abc import Iterator
 
 
 class Control:
@@ -26,15 +28,28 @@ class Control:
         self.skip_fd = skip_fd
         self.n_requests = 0
         """How often a stop was asked for: 1 asks politely, 2 kills."""
-        self.measuring_here = False
-        """A measurement runs in this very thread and can be stopped by an exception only."""
+        self._measuring_thread: int | None = None
+
+    @contextlib.contextmanager
+    def measuring_here(self) -> Iterator[None]:
+        """Say that this very thread measures, so that only an exception can stop it.
+
+        A stop that another thread asks for then takes effect after the measurement.
+        """
+        self._measuring_thread = threading.get_ident()
+        try:
+            if self.stop_requested:  # in the moment before we said so
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._measuring_thread = None
 
     def request_stop(self) -> None:
         """Ask the study to stop; safe in a signal handler and from any thread."""
         self.n_requests += 1
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # full, which says the same; or closed already
             os.write(self._write_fd, b"!")
-        if self.measuring_here and threading.current_thread() is threading.main_thread():
+        if self._measuring_thread == threading.get_ident():
             raise KeyboardInterrupt
 
     @property
@@ -50,6 +65,26 @@ class Control:
         """Wait for further requests only."""
         with contextlib.suppress(BlockingIOError):
             os.read(self._read_fd, 1024)
+
+    def forget_lines(self) -> None:
+        """Drop lines that were typed earlier: they were not meant for the gap that begins now."""
+        descriptor = self.skip_fd
+        while descriptor is not None and self._may_read():
+            if not select.select([descriptor], [], [], 0)[0] or not self.read_line():
+                return
+
+    def read_line(self) -> bool:
+        """Tell whether a line was typed; false at the end of the file."""
+        return self.skip_fd is not None and self._may_read() and bool(os.read(self.skip_fd, 4096))
+
+    def _may_read(self) -> bool:
+        if self.skip_fd is None:
+            return False
+        try:
+            # A job sent to the background must not read: the kernel would halt it.
+            return not os.isatty(self.skip_fd) or os.tcgetpgrp(self.skip_fd) == os.getpgrp()
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Give the descriptors back; safe to call twice."""

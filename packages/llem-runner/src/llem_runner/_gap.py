@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
@@ -14,6 +13,7 @@ from llem_runner._events import Event, GapEnded, GapStarted
 from llem_runner._schedule import GapKind
 
 COOLING_AT_MOST_S = 600.0
+LONGEST_WAIT_S = 86_400.0  # the kernel's timeouts end at 24 days
 _LOOK_EVERY_S = 1.0
 
 
@@ -40,6 +40,7 @@ def wait_gap(
     left_s = since_s + seconds - time.perf_counter()
     if left_s <= 0 and until_temperature_c is None:
         return
+    control.forget_lines()
     on_event(GapStarted(kind, max(0.0, left_s), until_temperature_c))
     skipped = _sleep(left_s, control)
     if until_temperature_c is not None:
@@ -58,11 +59,11 @@ def _sleep(seconds: float, control: Control) -> bool:
     if control.skip_fd is not None:
         watched.append(control.skip_fd)
     while (left_s := deadline_s - time.perf_counter()) > 0:
-        ready = wait(watched, timeout=left_s)
+        ready = wait(watched, timeout=min(left_s, LONGEST_WAIT_S))
         if control.fileno() in ready or control.stop_requested:
             return False
         if control.skip_fd in ready:
-            if os.read(control.skip_fd or 0, 4096):
+            if control.read_line():
                 return True
             watched.remove(control.skip_fd)  # end of file: nobody there to skip anything
     return False

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +14,11 @@ import filelock
 
 from llem_config import ExperimentConfig
 from llem_energy import gpu_uuids
-from llem_runner._errors import StudyLocked
+from llem_runner._errors import StudyError, StudyLocked
+from llem_runner._layout import Layout
+
+# Not the folder that TMPDIR names: a cluster gives each job its own, and the lock would be none.
+_FOLDER = Path("/tmp")
 
 
 @contextlib.contextmanager
@@ -25,15 +28,30 @@ def hold(path: Path, what: str) -> Iterator[None]:
     Raises:
         StudyLocked: another process holds it.
     """
-    lock = filelock.FileLock(path, timeout=0, mode=0o666)
+    # Never a plain file as a lock, which would outlast a killed process.
+    lock = filelock.FileLock(path, timeout=0, mode=0o666, fallback_to_soft=False)
     try:
         lock.acquire()
     except filelock.Timeout as error:
         raise StudyLocked(f"{what} is in use by another study (lock file {path})") from error
+    except OSError as error:
+        raise StudyError(f"{what} cannot be locked: {path}: {error.strerror}") from error
     try:
         yield
     finally:
         lock.release()
+
+
+def is_running(folder: str | Path) -> bool:
+    """Tell whether a process is running the study of this folder now.
+
+    A manifest that says `running` without one was left by a process that was killed.
+    """
+    try:
+        with hold(Layout(Path(folder)).lock, str(folder)):
+            return False
+    except StudyLocked:
+        return True
 
 
 @contextlib.contextmanager
@@ -45,7 +63,7 @@ def hold_gpus(experiments: Sequence[ExperimentConfig]) -> Iterator[None]:
     """
     with contextlib.ExitStack() as locks:
         for uuid in gpus_of(experiments):
-            path = Path(tempfile.gettempdir()) / f"llem-{uuid}.lock"
+            path = _FOLDER / f"llem-{uuid}.lock"
             locks.enter_context(hold(path, f"GPU {uuid}"))
         yield
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -111,10 +111,15 @@ class ManifestWriter:
         """Return the entry of a run."""
         return self._entries[run.index]
 
-    def reopen(self, keep: set[int]) -> None:
-        """Begin again: every run but those in `keep` (indices) is pending."""
+    def reopen(self, kept: Mapping[int, Path]) -> None:
+        """Begin again: runs with a good result (by index) are completed, all others pending."""
         for index, entry in self._entries.items():
-            if index not in keep:
+            if index in kept:
+                result_file = self._layout.relative(kept[index])
+                self._entries[index] = msgspec.structs.replace(
+                    entry, status="completed", result_file=result_file
+                )
+            else:
                 self._entries[index] = ManifestEntry(
                     index=index,
                     cycle=entry.cycle,
@@ -158,7 +163,12 @@ class ManifestWriter:
         self._end(run, status="interrupted")
 
     def finish(self, status: StudyStatus) -> None:
-        """Book the end of the study."""
+        """Book the end of the study; a run that is still open, by an error of ours, with it."""
+        for index, entry in self._entries.items():
+            if entry.status == "running":
+                self._entries[index] = msgspec.structs.replace(
+                    entry, status="interrupted", ended_at=_now()
+                )
         self._manifest = msgspec.structs.replace(self._manifest, status=status, ended_at=_now())
         self._write()
 

@@ -22,6 +22,10 @@ class Task(msgspec.Struct, frozen=True, tag="task"):
     """Path of the file for the samples."""
 
 
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The process has started and imported what it needs; always the first message."""
+
+
 class Stage(msgspec.Struct, frozen=True, tag="stage"):
     """The measurement has reached one of `llem_energy.STAGES`."""
 
@@ -47,7 +51,7 @@ class Interrupted(msgspec.Struct, frozen=True):
     """The run was stopped on request; made by the parent, never sent."""
 
 
-Message = Stage | Finished | Failed
+Message = Ready | Stage | Finished | Failed
 Outcome = Finished | Failed | Interrupted
 
 _ENCODER = msgspec.msgpack.Encoder()

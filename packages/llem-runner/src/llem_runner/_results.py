@@ -32,6 +32,8 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     n_failed: int
     energy_per_output_token_j: Statistics | None
     energy_total_j: Statistics | None
+    energy_bound_share: float | None
+    """Largest error bound of any run, as a share of its energy."""
     energy_estimated_j: Statistics | None
     """Modelled, not measured."""
     tokens_per_second: Statistics | None
@@ -55,6 +57,8 @@ class StudySummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     electricity_cost: float | None
     """In the currency of this machine's price per kWh; None where it is not set."""
     points: tuple[PointSummary, ...]
+    warnings: dict[str, int]
+    """Every warning of a measurement, and how many runs have it."""
 
 
 class MeasurementProtocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,7 +70,8 @@ class MeasurementProtocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     config_gap_seconds: float
     cycle_gap_seconds: float
     gap_until_temperature_c: float | None
-    timeout_seconds: float
+    timeout_seconds: float | None
+    """None where the run was measured in the calling process, which nothing can kill."""
     energy_sources: tuple[str, ...]
     """Sources that the completed runs really used; empty where nothing was metered."""
 

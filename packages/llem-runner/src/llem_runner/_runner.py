@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Sequence
 
-from llem_config import Settings, StudyConfig
+from llem_config import LlemError, Settings, StudyConfig
 from llem_energy import encode_result
 from llem_runner._control import Control
 from llem_runner._errors import StudyError
@@ -26,7 +27,7 @@ from llem_runner._manifest import ManifestWriter, StudyStatus
 from llem_runner._messages import Failed, Finished, Interrupted, Outcome, Task
 from llem_runner._process import Worker
 from llem_runner._results import StudyResult
-from llem_runner._schedule import PlannedRun, gap_seconds
+from llem_runner._schedule import GapKind, PlannedRun, gap_between, gap_seconds
 from llem_runner._summary import summarise
 from llem_runner._worker import Measure, attempt
 
@@ -57,34 +58,57 @@ class StudyRunner:
         self._last_end_s = time.perf_counter()
 
     def run(self, runs: Sequence[PlannedRun], *, isolated: bool = True) -> StudyResult:
-        """Execute `runs` and return the study's record, which is then also on disk."""
-        execution = self._study.execution
-        self._on_event(
-            StudyStarted(
-                self._layout.folder,
-                len(runs),
-                len(self._manifest.manifest.entries),
-                sum(gap_seconds(run, execution) for run in runs[1:]),
-            )
-        )
-        status: StudyStatus = "interrupted"
+        """Execute `runs` and return the study's record, which is then also on disk.
+
+        Args:
+            runs: what is to be done, in this order.
+            isolated: each in a process of its own; else in this thread, where no timeout can end
+                a run.
+        """
         try:
+            self._on_event(self._started(runs))
             status = self._execute(runs, isolated)
+        except BaseException as error:
+            asked = isinstance(error, KeyboardInterrupt)
+            with contextlib.suppress(LlemError):  # as far as a full disk lets us
+                self._finish("interrupted" if asked else "aborted", isolated)
+            raise
+        return self._finish(status, isolated)
+
+    def _finish(self, status: StudyStatus, isolated: bool) -> StudyResult:
+        try:
+            self._manifest.finish(status)
+            result = summarise(
+                self._study,
+                self._layout,
+                self._manifest.manifest,
+                self._settings,
+                isolated=isolated,
+            )
+            write_atomically(self._layout.study_result, encode_json(result))
+            return result
         finally:
-            # Also on KeyboardInterrupt, and on a full disk as far as that lets us.
-            with contextlib.suppress(StudyError):
-                self._manifest.finish(status)
             self._on_event(StudyEnded(self._layout.folder, status))
-        result = summarise(self._study, self._layout, self._manifest.manifest, self._settings)
-        write_atomically(self._layout.study_result, encode_json(result))
-        return result
+
+    def _started(self, runs: Sequence[PlannedRun]) -> StudyStarted:
+        execution = self._study.execution
+        cycles = [None, *(run.cycle for run in runs)]
+        gaps = [gap_between(a, run.cycle, execution) for a, run in zip(cycles, runs, strict=False)]
+        return StudyStarted(
+            self._layout.folder,
+            len(runs),
+            len(self._manifest.manifest.entries),
+            sum(gap_seconds(gap, execution) for gap in gaps),
+        )
 
     def _execute(self, runs: Sequence[PlannedRun], isolated: bool) -> StudyStatus:
         n_in_a_row = 0
-        for position, run in enumerate(runs):
-            worker = self._start(run) if isolated else None
+        before: int | None = None
+        for run in runs:
+            self._make_folder(run)
+            worker = self._worker(run) if isolated else None
             try:
-                self._wait_gap(run, first=position == 0)
+                self._wait_gap(gap_between(before, run.cycle, self._study.execution))
                 if self._control.stop_requested:
                     return "interrupted"
                 outcome = self._measure_one(run, worker)
@@ -94,25 +118,32 @@ class StudyRunner:
                 self._tidy(run)
             if isinstance(outcome, Interrupted):
                 return "interrupted"
+            before = run.cycle
             n_in_a_row = n_in_a_row + 1 if isinstance(outcome, Failed) else 0
             if n_in_a_row >= self._study.execution.max_consecutive_failures:
                 return "aborted"
         return "failed" if self._manifest.manifest.totals.failed else "completed"
 
-    def _start(self, run: PlannedRun) -> Worker:
+    def _make_folder(self, run: PlannedRun) -> None:
         folder = self._layout.run_folder(run)
         try:
             folder.mkdir(exist_ok=True)
+            for name in (RESULT, TIMESERIES):  # of an earlier attempt; the log simply goes on
+                if (folder / name).exists():
+                    (folder / name).replace(folder / f"{name}.old")
         except OSError as error:
-            raise StudyError(f"{folder} cannot be created: {error.strerror}") from error
-        return Worker(run.config, measure=self._measure, log=folder / LOG)
+            raise StudyError(f"{folder} cannot be written: {error.strerror}") from error
 
-    def _wait_gap(self, run: PlannedRun, *, first: bool) -> None:
-        if first or run.gap is None:
+    def _worker(self, run: PlannedRun) -> Worker:
+        log = self._layout.run_folder(run) / LOG
+        return Worker(run.config, measure=self._measure, log=log)
+
+    def _wait_gap(self, kind: GapKind | None) -> None:
+        if kind is None:
             return
         wait_gap(
-            run.gap,
-            gap_seconds(run, self._study.execution),
+            kind,
+            gap_seconds(kind, self._study.execution),
             since_s=self._last_end_s,
             until_temperature_c=self._settings.execution.gap_until_temperature_c,
             control=self._control,
@@ -120,19 +151,18 @@ class StudyRunner:
         )
 
     def _measure_one(self, run: PlannedRun, worker: Worker | None) -> Outcome:
-        for name in (RESULT, TIMESERIES):  # of an earlier attempt; the log goes on
-            (self._layout.run_folder(run) / name).unlink(missing_ok=True)
         self._manifest.mark_running(run)
-        self._on_event(RunStarted(run.index, run.cycle, run.label))
         start_s = time.perf_counter()
         try:
+            self._on_event(RunStarted(run.index, run.cycle, run.label))
             outcome = self._in_child(run, worker) if worker else self._here(run)
         except KeyboardInterrupt:
             self._manifest.mark_interrupted(run)
             if self._control.stop_requested:
                 return Interrupted()  # asked for through the control, so not raised again
             raise
-        self._last_end_s = time.perf_counter()
+        ended_s = worker.ended_s if worker else None
+        self._last_end_s = ended_s or time.perf_counter()
         self._book(run, outcome, self._last_end_s - start_s)
         return outcome
 
@@ -147,23 +177,25 @@ class StudyRunner:
 
     def _here(self, run: PlannedRun) -> Outcome:
         folder = self._layout.run_folder(run)
-        folder.mkdir(exist_ok=True)
         task = Task(
             run.config.model_dump_json(),
             self._settings.model_dump_json(),
             str(folder / TIMESERIES),
         )
-        with (folder / LOG).open("a", encoding="utf-8") as log:
-            self._control.measuring_here = True
-            try:
-                with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-                    return attempt(
-                        self._measure,
-                        task,
-                        lambda name: self._on_event(RunStage(run.index, name)),
-                    )
-            finally:
-                self._control.measuring_here = False
+        out, err = sys.stdout, sys.stderr
+
+        def on_stage(name: str) -> None:
+            # The caller's callback prints where the caller prints, not into the run's log.
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                self._on_event(RunStage(run.index, name))
+
+        with (
+            (folder / LOG).open("a", encoding="utf-8") as log,
+            self._control.measuring_here(),
+            contextlib.redirect_stdout(log),
+            contextlib.redirect_stderr(log),
+        ):
+            return attempt(self._measure, task, on_stage)
 
     def _book(self, run: PlannedRun, outcome: Outcome, seconds: float) -> None:
         folder = self._layout.run_folder(run)

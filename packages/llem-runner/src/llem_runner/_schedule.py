@@ -46,8 +46,8 @@ def schedule(
         turns = [(cycle, point) for cycle in cycles for point in _ordered(points, cycle, execution)]
     runs = []
     for index, (cycle, (config, label, config_hash)) in enumerate(turns, 1):
-        new_cycle = execution.cycle_order != "sequential" and cycle != turns[index - 2][0]
-        gap: GapKind | None = None if index == 1 else "cycle" if new_cycle else "config"
+        before = turns[index - 2][0] if index > 1 else None
+        gap = gap_between(before, cycle, execution)
         runs.append(PlannedRun(index, cycle, config, config_hash, label, gap))
     return tuple(runs)
 
@@ -62,9 +62,16 @@ def _ordered(points: list[_Point], cycle: int, execution: ExecutionConfig) -> li
     return random.Random(f"{execution.shuffle_seed}/{cycle}").sample(points, len(points))
 
 
-def gap_seconds(run: PlannedRun, execution: ExecutionConfig) -> float:
-    """Return the length of the pause before a run, in seconds."""
-    match run.gap:
+def gap_between(before: int | None, cycle: int, execution: ExecutionConfig) -> GapKind | None:
+    """Return the pause between a run of cycle `before` (None: no run) and one of `cycle`."""
+    if before is None:
+        return None
+    return "cycle" if execution.cycle_order != "sequential" and before != cycle else "config"
+
+
+def gap_seconds(gap: GapKind | None, execution: ExecutionConfig) -> float:
+    """Return the length of a pause in seconds."""
+    match gap:
         case "config":
             return execution.config_gap_seconds or 0.0
         case "cycle":

@@ -5,7 +5,9 @@ load -> pre-flight -> schedule -> locks -> folder -> manifest -> runs (_runner) 
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Sequence
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 from llem_config import (
@@ -60,17 +62,43 @@ def run_study(
         StudyError: results cannot be written; what was written before stays readable.
         KeyboardInterrupt: after the running process is gone and the manifest is closed.
     """
+    check_caller(measure)
     study = config if isinstance(config, StudyConfig) else load_study(config)
     own = settings or load_settings()
     study = with_gaps(study, own)
     results_dir = Path(output) if output is not None else own.output.results_dir
     check(study, results_dir)
+    if control is not None and control.stop_requested:
+        raise KeyboardInterrupt
     runs = schedule(study.experiments, study.execution)
     with hold_gpus(study.experiments):
         layout = create_folder(results_dir, study)
         with hold(layout.lock, str(layout.folder)):
             manifest = ManifestWriter.create(layout, study.name, study.study_design_hash, runs)
             return _run(study, layout, manifest, runs, own, on_event, control, measure)
+
+
+def check_caller(measure: Measure) -> None:
+    """Return if processes can be spawned from here.
+
+    Raises:
+        StudyError: this is a spawned process that runs the caller's script a second time, or it
+            could not find `measure`.
+    """
+    # Private, but the only sign of it: multiprocessing's own check comes too late for us, after
+    # the folder is made and with a page of traceback.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise StudyError(
+            'a script that runs a study must do so below `if __name__ == "__main__":`, '
+            "since every run is a new process that reads the script again"
+        )
+    try:
+        ForkingPickler.dumps(measure)
+    except Exception as error:  # pickle raises whatever it likes
+        raise StudyError(
+            f"`measure` must be a function at the top of a module, which a new process can "
+            f"import: {error}"
+        ) from error
 
 
 def run_experiment(
@@ -96,6 +124,7 @@ def run_experiment(
         MeasurementError: it was tried and failed.
         StudyError: `output` holds a result already, or cannot be written.
     """
+    check_caller(measure)
     experiment = config if isinstance(config, ExperimentConfig) else load_experiment(config)
     own = settings or load_settings()
     folder = None if output is None else Path(output)
@@ -148,8 +177,10 @@ def _run(
     """Execute runs and write the study's record.
 
     One point and one cycle is measured in this process: there is nothing to isolate it from.
+    Unless a timeout is asked for, which only another process can enforce.
     """
     alone = len(manifest.manifest.entries) == 1
+    alone = alone and "timeout_seconds" not in study.execution.model_fields_set
     own = control or Control()
     runner = StudyRunner(
         study,

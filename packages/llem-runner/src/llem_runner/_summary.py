@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
@@ -25,7 +26,12 @@ Figure = Callable[[ExperimentResult], float | None]
 
 
 def summarise(
-    study: StudyConfig, layout: Layout, manifest: StudyManifest, settings: Settings
+    study: StudyConfig,
+    layout: Layout,
+    manifest: StudyManifest,
+    settings: Settings,
+    *,
+    isolated: bool,
 ) -> StudyResult:
     """Return the record of a study from its manifest and the results it names."""
     results = {
@@ -46,7 +52,7 @@ def summarise(
         study_name=study.name,
         study_design_hash=study.study_design_hash,
         status=manifest.status,
-        measurement_protocol=_protocol(study.execution, settings, results.values()),
+        measurement_protocol=_protocol(study.execution, settings, results.values(), isolated),
         result_files=tuple(e.result_file for e in entries if e.index in results and e.result_file),
         summary=StudySummary(
             planned=len(entries),
@@ -58,6 +64,7 @@ def summarise(
             emissions_gco2=_times(grid_kwh, local.carbon_intensity_gco2_kwh),
             electricity_cost=_times(grid_kwh, local.electricity_price_kwh),
             points=tuple(_point(group, results) for group in by_point.values()),
+            warnings=dict(Counter(w for r in results.values() for w in r.measurement_warnings)),
         ),
         skipped=tuple(Skipped(config=p.config, reason=p.reason) for p in study.skipped),
         failed=tuple(
@@ -78,7 +85,10 @@ def summarise(
 
 
 def _protocol(
-    execution: ExecutionConfig, settings: Settings, results: Iterable[ExperimentResult]
+    execution: ExecutionConfig,
+    settings: Settings,
+    results: Iterable[ExperimentResult],
+    isolated: bool,
 ) -> MeasurementProtocol:
     return MeasurementProtocol(
         n_cycles=execution.n_cycles,
@@ -87,7 +97,7 @@ def _protocol(
         config_gap_seconds=execution.config_gap_seconds or 0.0,
         cycle_gap_seconds=execution.cycle_gap_seconds or 0.0,
         gap_until_temperature_c=settings.execution.gap_until_temperature_c,
-        timeout_seconds=execution.timeout_seconds,
+        timeout_seconds=execution.timeout_seconds if isolated else None,
         energy_sources=tuple(sorted({r.energy_source for r in results if r.energy_source})),
     )
 
@@ -105,6 +115,14 @@ def _point(entries: Sequence[ManifestEntry], results: dict[int, ExperimentResult
         n_failed=sum(entry.status == "failed" for entry in entries),
         energy_per_output_token_j=over_cycles(lambda r: r.energy_per_output_token_j),
         energy_total_j=over_cycles(lambda r: r.energy_total_j),
+        energy_bound_share=max(
+            (
+                result.energy_bound_j / result.energy_total_j
+                for result in own
+                if result.energy_total_j and result.energy_bound_j is not None
+            ),
+            default=None,
+        ),
         energy_estimated_j=over_cycles(lambda r: r.energy_estimated_j),
         tokens_per_second=over_cycles(lambda r: r.tokens_per_second),
         time_to_first_token_s=over_cycles(

@@ -20,7 +20,16 @@ from typing import Protocol
 from llem_config import ExperimentConfig, Settings
 from llem_energy import ExperimentResult, check_finite, preload
 from llem_energy import measure as default_measure
-from llem_runner._messages import Failed, Finished, Message, Stage, Task, decode_task, encode
+from llem_runner._messages import (
+    Failed,
+    Finished,
+    Message,
+    Ready,
+    Stage,
+    Task,
+    decode_task,
+    encode,
+)
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -48,35 +57,51 @@ def attempt(measure: Measure, task: Task, on_stage: Callable[[str], None]) -> Fi
             timeseries=Path(task.timeseries),
             on_stage=on_stage,
         )
-        check_finite(result)  # here, where it fails this run and not the study
+        # Both here, where a result that is none fails its run and not the study.
+        check_finite(result)
+        encode(Finished(result))
     except Exception as error:  # noqa: BLE001  # a failed run is data, whatever failed
-        trace = traceback.format_exc()
+        trace = _sendable(traceback.format_exc())
         sys.stderr.write(trace)
-        return Failed(type(error).__name__, str(error) or type(error).__name__, trace)
+        kind = type(error).__name__
+        return Failed(kind, _sendable(str(error)) or kind, trace)
     return Finished(result)
 
 
+def _sendable(text: str) -> str:
+    """Return a text without what UTF-8 cannot carry, such as half of a file name's bytes."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def worker_main(
-    connection: Connection, log: str, parent_pid: int, config: str, measure: Measure
+    connection: Connection,
+    lifeline: Connection,
+    log: str,
+    parent_pid: int,
+    config: str,
+    measure: Measure,
 ) -> None:
     """Run in the child: import, wait for the task, measure, answer, leave.
 
     Args:
         connection: to the parent.
+        lifeline: ends when the parent does; nothing is ever sent on it.
         log: file that takes everything written to stdout and stderr, by native code too.
         parent_pid: the process that this one must not outlive.
         config: the experiment as JSON; what it needs is imported ahead of the task.
         measure: what to call.
     """
-    _detach(parent_pid)
     _redirect(log)
+    _detach(parent_pid)
+    _guard(lifeline, connection)
     if measure is default_measure:
         # It has to load this anyway; now the gap before the run still passes.
         with contextlib.suppress(Exception):  # a failure comes again, and is reported, in the run
             preload(ExperimentConfig.model_validate_json(config))
     try:
+        _send(connection, Ready())
         task = decode_task(connection.recv_bytes())
-    except EOFError:
+    except (EOFError, OSError):
         os._exit(0)  # not needed after all
     outcome = attempt(measure, task, lambda name: _send(connection, Stage(name)))
     _send(connection, outcome)
@@ -101,6 +126,22 @@ def _detach(parent_pid: int) -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent_pid:  # it died before the line above could take effect
             os._exit(1)
+
+
+def _guard(lifeline: Connection, connection: Connection) -> None:
+    """Start a process that ends this whole group once the parent is gone.
+
+    The signal above ends this process alone; what the run itself has started, such as compilers
+    or data loaders, would stay and could keep the GPU busy. The guard only sleeps. It is one of
+    the group, so the parent's own clean-up ends it too.
+    """
+    if sys.platform != "linux" or os.fork() != 0:
+        lifeline.close()
+        return
+    connection.close()
+    with contextlib.suppress(EOFError, OSError):
+        lifeline.recv_bytes()
+    os.killpg(0, signal.SIGKILL)
 
 
 def _redirect(log: str) -> None:
