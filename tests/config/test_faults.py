@@ -161,7 +161,7 @@ def test_a_mistake_is_named_with_its_place_and_alone(faults: Faults, text: str, 
          "3:5: experiments[1].model: required, but missing"),
         ("model: 7\n", "1:8: model: expected text, found 7"),
         ("model: ~\n", "1:8: model: expected text, found nothing"),
-        (b"model: a\nn: \xff\n", "2:1: expected UTF-8 text, found the byte 0xff"),
+        (b"model: a\nn: \xff\n", "2:4: expected UTF-8 text, found the byte 0xff"),
     ],
 )  # fmt: skip
 def test_a_file_without_a_usable_beginning_is_named(
@@ -261,3 +261,78 @@ def test_a_config_error_carries_its_faults_as_data(tmp_path: Path) -> None:
     assert isinstance(caught.value, ConfigError)
     problem = "expected a whole number >= 1, found 'x'"
     assert caught.value.faults == (Fault(path, 2, 4, "n", problem),)
+
+
+def pretty(path: Path, content: str) -> list[str]:
+    path.write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        load_study(path)
+    return caught.value.pretty().replace(f"{path.parent}/", "").splitlines()
+
+
+def test_the_pretty_form_quotes_the_line_with_a_caret_under_the_column(tmp_path: Path) -> None:
+    text = MODEL + "sweep:\n  pytorch.batch_size: [1, eight]\n"
+    assert pretty(tmp_path / "study.yaml", text) == [
+        "study.yaml:3:27: sweep.pytorch.batch_size[1]: expected a whole number >= 1, found 'eight'",
+        "  3 |   pytorch.batch_size: [1, eight]",
+        "    |                           ^",
+    ]
+
+
+def test_the_caret_counts_wide_characters_and_cuts_long_lines(tmp_path: Path) -> None:
+    wide = pretty(tmp_path / "study.yaml", MODEL + 'sweep: {n: ["日本", x]}\n')
+    assert wide[4:] == ['  2 | sweep: {n: ["日本", x]}', "    |                     ^"]
+    values = ", ".join("1" for _ in range(500))
+    _, line, caret = pretty(tmp_path / "study.yaml", MODEL + f"sweep: {{n: [{values}, x, 1]}}\n")
+    assert len(line) < 120
+    assert line[caret.index("^")] == "x"
+
+
+def test_the_pretty_form_sends_no_control_character_to_the_terminal(tmp_path: Path) -> None:
+    lines = pretty(tmp_path / "study.yaml", MODEL + "n: \x1b[31mred\n")
+    assert lines[1] == "  2 | n: \ufffd[31mred"
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_fault_whose_file_is_gone_or_has_no_lines_stays_plain(tmp_path: Path) -> None:
+    gone = Fault(tmp_path / "gone.yaml", 2, 4, "n", "wrong")
+    flag = Fault("<command line>", 0, 0, "n", "wrong")
+    assert [gone.quoted(), flag.quoted()] == [str(gone), str(flag)]
+    (tmp_path / "gone.yaml").write_text("x")  # shorter than it was
+    assert gone.quoted() == str(gone)
+    assert ConfigError([gone, flag]).pretty() == f"{gone}\n{flag}"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("# é日\n" + MODEL + "n: é\x01\n", "3:5"),
+        ("# é\r" + MODEL + "n: \x01\n", "3:4"),
+        ("# \u2028" + MODEL + "n: x\n", "3:4"),
+        ("# é\n" * 3000 + "n: é\x01\n", "3001:5"),
+    ],
+)
+def test_places_count_characters_and_every_line_break_of_yaml(
+    faults: Faults, text: str, place: str
+) -> None:
+    (fault,) = faults(text)
+    assert fault.startswith(f"study.yaml:{place}: ")
+
+
+def test_a_wrong_value_that_a_higher_layer_replaces_is_still_a_mistake(faults: Faults) -> None:
+    text = MODEL + "base: base.yaml\nn: many\nsweep: {n: [1, 2], precision: [fp16, bf16]}\n"
+    assert faults(text, files={"base.yaml": "precision: fp8\n"}) == [
+        "base.yaml:1:12: precision: expected one of fp32, fp16, bf16, found 'fp8'",
+        "study.yaml:3:4: n: expected a whole number >= 1, found 'many'",
+    ]
+
+
+@pytest.mark.parametrize("base", ["x" * 5000, "~nobody-here/x", '"a\\0b"'])
+def test_a_path_of_base_that_no_file_can_have_is_no_such_file(faults: Faults, base: str) -> None:
+    (fault,) = faults(MODEL + f"base: {base}\n")
+    assert fault.startswith("study.yaml:2:7: base: no such file: ")
+
+
+def test_a_path_that_no_file_can_have_is_a_fault() -> None:
+    with pytest.raises(ConfigError, match="cannot be read: embedded null byte"):
+        load_study("a\0b")

@@ -5,6 +5,7 @@ Covers CFG-11, CFG-12, CFG-13, CFG-14, and pitfalls 1, 3, 4, 6 of sweeps.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from itertools import product
 
@@ -278,3 +279,74 @@ def test_max_experiments_moves_the_limit(load: Load, faults: Faults) -> None:
     assert faults(text + "2\n") == [
         "study.yaml:2:1: sweep: expected at most 2 points (max_experiments), found 3"
     ]
+
+
+def test_sweeps_are_resolved_on_plain_data_before_any_validation(load: Load) -> None:
+    text = MODEL + "decoder: {top_k: 3}\nsweep: {decoder.preset: [factual, creative]}\n"
+    # The preset loses to the explicit key below it: merged as data, then spelled out once.
+    assert [item.decoder.top_k for item in load(text).experiments] == [3, 3]
+    incomplete = "sweep: {model: [a, b], lora.adapter: [x, y]}\nlora: {merge_weights: true}\n"
+    found = [(item.model, item.lora and item.lora.adapter) for item in load(incomplete).experiments]
+    assert found == [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")]
+
+
+def test_grid_and_explicit_list_together_are_both_modes_at_once(load: Load) -> None:
+    assert ns(load(MODEL + "sweep: {n: [1, 2]}\nexperiments: [{n: 3}]\n")) == [1, 2, 3]
+
+
+def test_a_key_whose_values_are_all_mappings_and_that_is_no_field_is_a_group(load: Load) -> None:
+    study = load(MODEL + "sweep: {pair: [{n: 1, random_seed: 1}, {n: 2, decoder.top_k: 2}]}\n")
+    found = [(item.n, item.random_seed, item.decoder.top_k) for item in study.experiments]
+    assert found == [(1, 1, None), (2, 42, 2)]
+
+
+@pytest.mark.parametrize(
+    "key", ["vllm.block_size: [8]", "kind: [{vllm.block_size: 8}]", "vllm: [{block_size: 8}]"]
+)
+def test_a_scoped_key_of_a_backend_that_the_study_does_not_use_is_an_error(
+    faults: Faults, key: str
+) -> None:
+    (fault,) = faults(MODEL + f"sweep:\n  n: [1]\n  {key}\n")
+    assert fault.startswith("study.yaml:4:")
+    assert fault.endswith("this study does not use vllm, only pytorch")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("sweep:\n  n: []", "sweep.n: "),
+        ("sweep:\n  n:", "sweep.n: "),
+        ("sweep:\n  n: [null]", "sweep.n[0]: "),
+        ("n: 1\nn: 2", "n: "),
+        ("sweep: {n: [1]}\nsweeep: 1", "sweeep: "),
+        ("sweep: {n: [1],\n  m: [1]}", "sweep.m: "),
+    ],
+)
+def test_an_empty_axis_null_a_duplicate_and_an_unknown_key_name_key_and_line(
+    faults: Faults, text: str, key: str
+) -> None:
+    (fault,) = faults(MODEL + text + "\n")
+    place, _, rest = fault.partition(": ")
+    assert place.startswith("study.yaml:3:")
+    assert rest.startswith(key)
+
+
+def test_a_product_of_a_million_million_points_is_counted_at_once(faults: Faults) -> None:
+    values = list(range(1, 11))
+    keys = ("n", "random_seed", "max_input_tokens", "max_output_tokens", "warmup.n_warmup",
+            "warmup.max_warmup", "pytorch.batch_size", "pytorch.num_beams", "decoder.top_k",
+            "pytorch.no_repeat_ngram_size", "pytorch.prompt_lookup_num_tokens",
+            "decoder.min_new_tokens")  # fmt: skip
+    start = time.process_time()
+    (fault,) = faults(MODEL + "sweep:\n" + "".join(f"  {key}: {values}\n" for key in keys))
+    assert time.process_time() - start < 1
+    assert fault.endswith("found 1000000000000")
+
+
+def test_excluded_points_may_be_incompatible_or_unfinished(load: Load) -> None:
+    study = load(
+        MODEL
+        + "sweep: {precision: [fp32, bf16], pytorch.attn_implementation: [sdpa, flash_attention_2]}\n"
+        + "exclude: [{precision: fp32, decoder.do_sample: false, energy.sources: [nvml, rapl]}]\n"
+    )
+    assert (len(study.experiments), study.n_excluded, study.skipped) == (2, 2, ())

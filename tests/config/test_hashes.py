@@ -5,8 +5,12 @@ Covers CFG-15 and CFG-16, and pitfall 8 of hashing.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -18,6 +22,7 @@ from llem_config import (
     ExperimentConfig,
     StudyConfig,
     canonical,
+    load_study,
     measurement_config_hash,
     study_design_hash,
 )
@@ -223,3 +228,48 @@ def test_a_swept_value_and_a_fixed_one_make_the_same_experiment(load: Load) -> N
     fixed = load(MODEL + "n: 3\ndecoder: {preset: creative}\n")
     listed = load(MODEL + "experiments: [{n: 3, decoder.preset: creative}]\n")
     assert len({swept.study_design_hash, fixed.study_design_hash, listed.study_design_hash}) == 1
+
+
+def first_hash(config: ExperimentConfig) -> str:
+    """Return the hash as the first version computed it: slow, obvious, and the reference."""
+
+    def without_empty(data: dict[str, Any]) -> dict[str, Any]:
+        cleaned = {
+            str(key): without_empty(value) if isinstance(value, dict) else value
+            for key, value in data.items()
+        }
+        return {key: value for key, value in cleaned.items() if value != {}}
+
+    data = config.model_dump(mode="json", exclude_none=True)
+    if not config.decoder.do_sample:
+        for name in ("top_k", "top_p", "min_p"):
+            data["decoder"].pop(name, None)
+    text = json.dumps(
+        {"hash_format": HASH_FORMAT, "experiment": without_empty(data)},
+        sort_keys=True, separators=(",", ":"), ensure_ascii=False,
+    )  # fmt: skip
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@settings(deadline=None)
+@given(st.lists(FIELDS, min_size=1, max_size=4))
+def test_every_way_to_hash_gives_the_hash_of_the_first_version(
+    points: list[dict[str, Any]],
+) -> None:
+    configs = [ExperimentConfig.model_validate({"model": "m", **fields}) for fields in points]
+    first = [first_hash(config) for config in configs]
+    assert [measurement_config_hash(config) for config in configs] == first
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "study.yaml"
+        path.write_text(json.dumps({"model": "m", "experiments": points}))  # JSON is YAML
+        assert load_study(path).config_hashes == tuple(dict.fromkeys(first))
+
+
+def test_values_that_python_calls_equal_are_told_apart(load: Load, faults: Any) -> None:
+    beams = "num_beams: 2, length_penalty"
+    text = "".join(f"  - pytorch: {{{beams}: {value}}}\n" for value in ("0.0", "-0.0", "1", "1.0"))
+    study = load(MODEL + "experiments:\n" + text)
+    assert (len(study.experiments), study.n_duplicates) == (3, 1)
+    assert study.config_hashes == tuple(map(first_hash, study.experiments))
+    (fault,) = faults(MODEL + "sweep: {pytorch.use_cache: [true, 1]}\n")
+    assert fault.endswith("expected true or false, found 1")

@@ -14,9 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 import llem_config
-from llem_config import ConfigError, StudyConfig, load_experiment, load_study, study_json_schema
+from llem_cli._reference import schema as schema_command
+from llem_config import (
+    ConfigError,
+    StudyConfig,
+    load_experiment,
+    load_study,
+    parse_value,
+    study_json_schema,
+)
 
 Load = Callable[..., StudyConfig]
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
@@ -94,6 +103,160 @@ def test_a_misspelt_key_in_an_example_is_found(path: Path, tmp_path: Path) -> No
     copy.write_text(path.read_text() + "\nmax_input_token: 3\n")
     with pytest.raises(ConfigError, match="did you mean 'max_input_tokens'"):
         load_study(copy)
+
+
+VALIDATOR = Draft202012Validator(study_json_schema())
+
+
+def schema_accepts(text: str) -> bool:
+    lines = "".join(f"  {line}" for line in text.splitlines(keepends=True))
+    return VALIDATOR.is_valid(parse_value(f"\n{lines}"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_the_schema_accepts_every_example(path: Path) -> None:
+    assert schema_accepts(path.read_text())
+
+
+def test_the_schema_itself_is_valid() -> None:
+    Draft202012Validator.check_schema(study_json_schema())
+
+
+VALID = [
+    "n: 3",
+    "pytorch:",
+    "dataset: synthetic",
+    "dataset: {source: a/b, split: test}",
+    "decoder: {preset: creative, temperature: 0.2}",
+    "decoder.preset: factual",
+    "backend: [pytorch, vllm]\nsweep: {vllm.block_size: [8, 16]}",
+    "sweep: {backend: [pytorch, vllm]}",
+    "sweep: {n: 3}",
+    "sweep: {decoder: [{top_k: 3}, {preset: factual}]}",
+    "sweep: {kind: [{pytorch.batch_size: 1}, {}]}",
+    "sweep: {kind: {n: 3, precision: fp16}}",
+    "sweep: {energy.sources: [[nvml], [none]]}",
+    "sweep: {passthrough_kwargs.a.b: [1, x]}",
+    "passthrough_kwargs.a.b.c: 1",
+    "pytorch: {device_map: auto}\npytorch.max_memory.0: 20GiB",
+    "pytorch: {device_map: auto, max_memory: {0: 20GiB, cpu: 1 GB}}",
+    "experiments: [{}, {n: 3, decoder.top_k: 2}]",
+    "sweep: {n: [1, 2]}\nexclude: [{n: 1, precision: bf16}]",
+    "sweep: {n: [1]}\nexclude: []",
+    "execution: {experiment_gap_seconds: 3, cycle_order: shuffled}",
+    "max_experiments: 20\nname: a-b.c",
+    "random_seed: 0\npytorch.early_stopping: never\npytorch.num_beams: 2",
+]
+
+
+@pytest.mark.parametrize("text", VALID)
+def test_the_schema_accepts_what_load_study_accepts(load: Load, text: str) -> None:
+    text = f"model: m\n{text}\n"
+    assert load(text).experiments
+    assert schema_accepts(text)
+
+
+BROKEN = [
+    "n: eight",
+    "n: 0",
+    "n: true",
+    "n:",
+    "n: '3'",
+    "random_seed: 4294967296",
+    "decoder: 3",
+    "decoder: {temprature: 1}",
+    "decoder: {preset: hot}",
+    "decoder.top_p: 1.5",
+    "dataset: 7",
+    "energy: {sources: nvml}",
+    "energy: {sources: []}",
+    "energy: {sources: [nvml, rappl]}",
+    "precision: fp8",
+    "percision: fp32",
+    "sweeps: {n: [1]}",
+    "pytorch.batchsize: 1",
+    "n.x: 1",
+    "lora: {merge_weights: true}",
+    "pytorch: {max_memory: {0: much}}",
+    "pytorch.max_memory.0: much",
+    "sweep:",
+    "sweep: {}",
+    "sweep: {n: []}",
+    "sweep: {n: [1, null]}",
+    "sweep: {precison: [fp32]}",
+    "sweep: {energy.sources: [nvml]}",
+    "sweep: {kind: [{n: 1}, 3]}",
+    "sweep: {kind: [{backend: vllm}]}",
+    "sweep: {kind: [{decoder.top_k: many}]}",
+    "backend: pytroch",
+    "backend: [vllm, trt]",
+    "backend: []",
+    "experiments:",
+    "experiments: []",
+    "experiments: [{n: 1}, null]",
+    "exclude: [{n: 1}]",
+    "sweep: {n: [1]}\nexclude: [{}]",
+    "sweep: {n: [1]}\nexclude: [{precision: fp8}]",
+    "execution:",
+    "execution: {ncycles: 3}",
+    "execution: {cycle_order: random}",
+    "execution: {n_cycles: 0}",
+    "execution: {config_gap_seconds: 1, experiment_gap_seconds: 2}",
+    "max_experiments: many",
+    "name: ../../etc",
+    "base: [a]",
+]
+
+# (text, why a JSON schema cannot know)
+ONLY_WE_KNOW = [
+    ("n: 3.0", "to JSON, 3.0 is a whole number"),
+    ("decoder: {temperature: .nan}", "JSON has no such number"),
+    ("baseline: {duration_seconds: .inf}", "JSON has no such number"),
+    ("model: builtin:tiny-llama\nweights: pretrained", "follows from another field's text"),
+    ("passthrough_kwargs: {batch_size: 3}", "follows from the backend's fields"),
+    ("pytorch: {batch_size: 1}\npytorch.batch_size: 2", "one field under two keys"),
+    ("sweep: {decoder: [{top_k: 1}], decoder.top_k: [2]}", "one field under two axes"),
+    ("vllm: {block_size: 8}", "the backend may stand in `base`"),
+    ("sweep: {vllm.block_size: [1]}", "the backend may stand in `base`"),
+    ("backend: [pytorch, vllm]\nexperiments: [{n: 1}]", "follows from another key"),
+    ("decoder: {min_new_tokens: 500}", "compares two fields"),
+    ("precision: fp32\nbackend: vllm", "no point can run, each value being fine in itself"),
+    ("base: nowhere.yaml", "looks at the disk"),
+    ("sweep: {n: [1, 2]}\nmax_experiments: 1", "counts a product"),
+]
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_the_schema_refuses_what_load_study_refuses(load: Load, text: str) -> None:
+    text = f"model: m\n{text}\n"
+    with pytest.raises(ConfigError):
+        load(text)
+    assert not schema_accepts(text)
+
+
+@pytest.mark.parametrize(("text", "why"), ONLY_WE_KNOW)
+def test_what_the_schema_cannot_know_is_listed_with_the_reason(
+    load: Load, text: str, why: str
+) -> None:
+    text = text if text.startswith("model") else f"model: m\n{text}"
+    with pytest.raises(ConfigError):
+        load(text)
+    assert schema_accepts(text)
+    assert why
+
+
+def test_schema_install_writes_the_schema_and_prints_the_modeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert schema_command(install=True) == 0
+    assert json.loads((tmp_path / "llem-study.schema.json").read_text()) == study_json_schema()
+    line = capsys.readouterr().out
+    assert line == "# yaml-language-server: $schema=llem-study.schema.json\n"
+    assert schema_command(output=tmp_path / "x.json") == 0
+    assert (tmp_path / "x.json").is_file()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        schema_command(output=tmp_path / "no" / "x.json")
 
 
 def loaded_by(program: str) -> set[str]:

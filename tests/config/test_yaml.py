@@ -5,6 +5,7 @@ Covers the reading of files of CFG-11 and CFG-12: safe, exact, bounded.
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from llem_config import StudyConfig, parse_value
+from llem_config import ConfigError, StudyConfig, parse_value
 
 Load = Callable[..., StudyConfig]
 Faults = Callable[..., list[str]]
@@ -32,6 +34,11 @@ MODEL = "model: builtin:tiny-llama\n"
         ("017", 17),
         ("1_000", "1_000"),
         ("12:30", "12:30"),
+        ("190:20:30", "190:20:30"),
+        ("-1:30.5", "-1:30.5"),
+        ("+.INF", float("inf")),
+        ("=", "="),
+        ("<<", "<<"),
         ("2020-01-01", "2020-01-01"),
         ("YES", "YES"),
         ("on", "on"),
@@ -135,3 +142,54 @@ def test_tags_never_make_objects(faults: Faults) -> None:
         "study.yaml:2:4: n: expected plain YAML, found the tag "
         "tag:yaml.org,2002:python/object/apply:os.system"
     )
+
+
+@pytest.mark.parametrize("filling", ["x", "- a\n", "#\n", "[{a: 1}, "], ids=repr)
+def test_a_file_of_fifty_megabytes_is_refused_at_once_without_gigabytes(
+    tmp_path: Path, filling: str
+) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(MODEL + filling * (50_000_000 // len(filling)))
+    program = (
+        "import resource, sys, time\nfrom llem_config import ConfigError, load_study\n"
+        "start = time.process_time()\n"
+        "try: load_study(sys.argv[1])\nexcept ConfigError as error: print(error)\n"
+        "print(time.process_time() - start)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"  # kilobytes on Linux
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+    )
+    problem, seconds, gigabytes = done.stdout.splitlines()
+    assert problem == f"{path}: expected at most 8 MB; sweeps need no long lists"
+    assert float(seconds) < 1
+    assert float(gigabytes) < 0.5
+
+
+def test_a_flag_that_is_not_utf_8_is_a_fault() -> None:
+    with pytest.raises(ConfigError, match="bytes that are not UTF-8"):
+        parse_value("a\udcff")
+
+
+def test_nothing_of_the_parsed_text_is_kept_after_loading(load: Load) -> None:
+    study = load(MODEL + "sweep: {n: [1, 2]}\nexperiments: [{n: 3}]\nexclude: [{n: 1}]\n")
+    gc.collect()
+    assert len(study.experiments) == 2
+    assert not [item for item in gc.get_objects() if isinstance(item, yaml.Node)]
+
+
+def test_the_garbage_collector_is_left_as_it_was(load: Load, faults: Faults) -> None:
+    load(MODEL)
+    faults(MODEL + "n: x\n")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        load(MODEL)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_a_file_of_too_many_values_is_refused_before_it_takes_gigabytes(faults: Faults) -> None:
+    (fault,) = faults(MODEL + "x:\n" + "- a\n" * 1_900_000)
+    assert fault.endswith("expected at most 1500000 values; sweeps need no long lists")

@@ -82,8 +82,8 @@ def _explain(error: Exception, *, verbose: bool) -> tuple[str, int]:
     from llem_config import ConfigError, LlemError  # loaded already by whatever raised it
 
     if isinstance(error, ConfigError):
-        # As they are: editors make a link of `file:line:column`.
-        return str(error), USAGE
+        # With the line quoted where a person looks; else as editors make a link of it.
+        return error.pretty() if sys.stderr.isatty() else str(error), USAGE
     if isinstance(error, LlemError):
         return "\n".join(f"error: {line}" for line in str(error).splitlines()), FAILED
     hint = "" if verbose else "; run it again with --verbose for the traceback"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -39,8 +40,9 @@ def say(line: str) -> None:
 
 
 def note(line: str) -> None:
-    """Print one line beside the record."""
-    print(line, file=sys.stderr, flush=True)
+    """Print one line beside the record; nobody there to read it is no reason to stop."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -16,16 +16,16 @@ Fraction = Annotated[float, Field(ge=0.1, le=1.0)]
 Size = Annotated[str, Field(pattern=r"^[0-9]+ ?([KMGT]i?)?B$")]
 
 
-def _own_plain(value: Any) -> Any:
+def own_plain(value: Any) -> Any:
     """Return a copy as a file would hold it: text keys (`{0: 20GiB}` in Python), finite numbers.
 
     What JSON cannot hold would change on its way to the worker process, or break the hash.
     """
     match value:
         case Mapping():
-            return {str(key): _own_plain(item) for key, item in value.items()}
+            return {str(key): own_plain(item) for key, item in value.items()}
         case list() | tuple():
-            return [_own_plain(item) for item in value]
+            return [own_plain(item) for item in value]
         case float() if not math.isfinite(value):
             found = str(value)
         case None | bool() | int() | float() | str():
@@ -39,7 +39,7 @@ def _own_plain(value: Any) -> Any:
     )
 
 
-OwnDict = BeforeValidator(_own_plain)
+OwnDict = BeforeValidator(own_plain)
 """Free-form values pass through validation as they are; a copy keeps points from sharing them."""
 
 

@@ -8,9 +8,16 @@ LlemError
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+"""Where YAML ends a line; places count by it."""
+
+_WIDTH = 96  # of a quoted line, in characters
 
 
 class LlemError(Exception):
@@ -32,6 +39,29 @@ class Fault:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else f"{self.file}"
         return ": ".join(part for part in (place, self.key, self.problem) if part)
 
+    def quoted(self) -> str:
+        """Return the plain form, then the line of the file and a caret under the column.
+
+        The file is read again; where that is impossible, the plain form stands alone.
+        """
+        if not self.line or isinstance(self.file, str):
+            return str(self)
+        try:
+            text = self.file.read_bytes().decode("utf-8-sig", "replace")
+        except OSError:
+            return str(self)
+        lines = LINE_BREAK.split(text)
+        if self.line > len(lines):
+            return str(self)
+        line = lines[self.line - 1]
+        first = max(0, self.column - 1 - _WIDTH // 2) if len(line) > _WIDTH else 0
+        shown = "".join(_printable(char) for char in line[first : first + _WIDTH])
+        before = shown[: max(0, self.column - 1 - first)]
+        margin, head = f"{self.line} | ", "... " if first else ""
+        indent = " " * (len(head) + sum(map(_columns, before)))
+        tail = " ..." if len(line) > first + _WIDTH else ""
+        return f"{self}\n  {margin}{head}{shown}{tail}\n  {' ' * (len(margin) - 2)}| {indent}^"
+
 
 class ConfigError(LlemError):
     """A study, experiment or settings file that cannot be used, with every fault at once."""
@@ -39,3 +69,19 @@ class ConfigError(LlemError):
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
         self.faults = tuple(faults)
+
+    def pretty(self) -> str:
+        """Return every fault with its line quoted, for a terminal; `str()` is the plain form."""
+        return "\n".join(fault.quoted() for fault in self.faults)
+
+
+def _printable(char: str) -> str:
+    # A file's control characters must not reach the terminal.
+    return " " if char == "\t" else char if char.isprintable() else "\ufffd"
+
+
+def _columns(char: str) -> int:
+    """Return how many columns of a terminal a character takes."""
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1

@@ -185,11 +185,18 @@ class LoRAConfig(BaseModel):
     merge_weights: bool = False
 
 
-_SECTIONS: dict[str, type[BaseModel]] = {
+SECTIONS: dict[str, type[BaseModel]] = {
     "pytorch": PyTorchConfig,
     "vllm": VLLMConfig,
     "tensorrt": TensorRTConfig,
+    "decoder": DecoderConfig,
+    "warmup": WarmupConfig,
+    "baseline": BaselineConfig,
+    "energy": EnergyConfig,
+    "dataset": DatasetConfig,
+    "lora": LoRAConfig,
 }
+"""The fields of an experiment that are sections."""
 
 
 def _as_mapping(value: Any) -> Any:
@@ -256,7 +263,7 @@ class ExperimentConfig(BaseModel):
     def _passed_once(
         cls, kwargs: dict[str, Any] | None, info: ValidationInfo
     ) -> dict[str, Any] | None:
-        section = _SECTIONS.get(info.data.get("backend", ""), PyTorchConfig)
+        section = SECTIONS.get(info.data.get("backend", ""), PyTorchConfig)
         repeated = sorted({*cls.model_fields, *section.model_fields} & set(kwargs or ()))
         if repeated:
             raise PydanticCustomError(

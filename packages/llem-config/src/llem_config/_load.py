@@ -9,8 +9,10 @@ fields < sweep value < explicit entry < `overrides`.
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,6 +62,18 @@ def load_experiment(
     return _Loader(Path(path), defaults or {}, overrides or {}).experiment()
 
 
+@contextmanager
+def _collection_paused() -> Iterator[None]:
+    """Pause the garbage collector: it would walk every point made so far, again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 class _Loader:
     """The state of one loading: the documents, the faults so far, the points so far."""
 
@@ -89,16 +103,17 @@ class _Loader:
         execution = self._execution()
         name = self._name()
         made = self.points
-        made.expand()
+        with _collection_paused():
+            made.expand()
         self._raise_faults()
         if not made.points:
             reasons = sorted({point.reason for point in made.skipped})
             why = "; ".join(reasons) if reasons else "exclude drops every point"
             problem = f"no point of this study can run: {why}"
             raise ConfigError([Fault(self.path, 0, 0, "", problem)])
-        return StudyConfig(
+        return StudyConfig.of_points(
+            made.points,
             name=name,
-            experiments=tuple(made.points.values()),
             execution=execution,
             skipped=tuple(made.skipped),
             n_duplicates=made.n_duplicates,
@@ -114,7 +129,7 @@ class _Loader:
         for layer in (self.defaults, self.overrides):
             self._check_layer(layer, ())
         sources = [self.top, *reversed(self.fixed)]
-        self.points.add(merged(reversed(sources)), sources, self.points.home)
+        self.points.add(merged(reversed(sources)), lambda: sources, self.points.home)
         self._raise_faults()
         for point in self.points.skipped:
             raise ConfigError([Fault(self.path, 0, 0, "", point.reason)])
@@ -136,8 +151,12 @@ class _Loader:
             problem = f"expected the path of an experiment file, found {found(named)}"
             self.read.add(self.document, ("base",), problem)
             return []
-        path = self.path.parent / Path(named).expanduser()
-        if not path.is_file():
+        try:
+            path = self.path.parent / Path(named).expanduser()
+            is_there = path.is_file()
+        except (OSError, ValueError, RuntimeError):  # too long, a null byte, `~nobody`
+            path, is_there = Path(named), False
+        if not is_there:
             self.read.add(self.document, ("base",), f"no such file: {path}")
             return []
         base = read_document(path)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
+from llem_config._backends import own_plain
 from llem_config._errors import Fault
 from llem_config._experiment import INCOMPATIBLE, ExperimentConfig
 from llem_config._faults import found, sentence
-from llem_config._hash import measurement_config_hash
+from llem_config._hash import Hasher
 from llem_config._layers import Source, get, has, locate, merge
 from llem_config._read import Reader, experiment_schema, leaves, overlap
+from llem_config._sections import Validator
 from llem_config._study import SkippedPoint
 from llem_config._support import BACKENDS
-from llem_config._sweep import Axis, Rule, axes_for, count, grid
+from llem_config._sweep import Alternative, Axis, Rule, axes_for, count, grid
 from llem_config._yaml import Document, Route
 
 MAX_EXPERIMENTS = 10_000
@@ -35,6 +36,8 @@ class Points:
         self.n_duplicates = 0
         self.n_excluded = 0
         self.home = Source(document, {})  # what no layer sets is missing from the file as a whole
+        self._validate = Validator()
+        self._hash = Hasher()
 
     def expand(self) -> None:
         """Add every point of the grid, then every explicit entry."""
@@ -49,6 +52,7 @@ class Points:
         if named:  # else a backend is misspelt, and every section would look foreign
             self._check_axes(axes, backends)
             self._check_sections(used)
+            self._check_hidden(used)
             self._check_rules(rules, used)
         self._check_overrides(axes)
         most = self._most_points()
@@ -61,34 +65,53 @@ class Points:
             return
         for backend, own in grids:
             self._grid(backend, own, rules)
+        fixed = {name: self._fixed_for(name) for name in dict.fromkeys([*BACKENDS, *backends])}
         for at, entry in entries:
-            self._entry(at, entry, backends)
+            self._entry(at, entry, backends, fixed)
 
     def _grid(self, backend: str, axes: tuple[Axis, ...], rules: list[Rule]) -> None:
-        fixed = [_for_backend(source, backend) for source in self.fixed]
+        fixed = self._fixed_for(backend)
         base = merge(merged(fixed), {"backend": backend})
         top = _for_backend(self.top, backend)
         for data, chosen in grid(base, axes):
-            point = merge(data, top.data)
-            if any(rule.matches(point, _completed) for rule in rules):
-                self.n_excluded += 1
-                continue
-            swept = [
-                Source(self.document, item.data, item.at, item.n_covered)
-                for item in reversed(chosen)
-            ]
-            self.add(point, [top, *swept, *reversed(fixed)], self.home)
+            point = merge(data, top.data) if top.data else data
+            config = None
+            if rules:
+                config = self._validate(point)
+                if any(rule.matches(point, config) for rule in rules):
+                    self.n_excluded += 1
+                    continue
 
-    def _entry(self, at: Route, entry: dict[str, Any], backends: list[str]) -> None:
+            def sources(chosen: tuple[Alternative, ...] = chosen) -> list[Source]:
+                swept = [
+                    Source(self.document, item.data, item.at, item.n_covered)
+                    for item in reversed(chosen)
+                ]
+                return [top, *swept, *reversed(fixed)]
+
+            self.add(point, sources, self.home, config)
+
+    def _fixed_for(self, backend: str) -> list[Source]:
+        return [_for_backend(source, backend) for source in self.fixed]
+
+    def _entry(
+        self,
+        at: Route,
+        entry: dict[str, Any],
+        backends: list[str],
+        fixed_for: Mapping[str, list[Source]],
+    ) -> None:
         if len(backends) > 1 and "backend" not in entry:
             problem = "name the backend of this point: the study has several"
             self.read.add(self.document, at, problem)
             return
         backend = self.top.data.get("backend", entry.get("backend", backends[0]))
-        fixed = [_for_backend(source, backend) for source in self.fixed]
+        # A misspelt backend has no sources of its own, and need not be hashable.
+        known = isinstance(backend, str) and backend in fixed_for
+        fixed = fixed_for[backend] if known else self._fixed_for(backend)
         own = Source(self.document, entry, at)
         point = merge({"backend": backend}, merged([*fixed, own, self.top]))
-        self.add(point, [self.top, own, *reversed(fixed)], own)
+        self.add(point, lambda: [self.top, own, *reversed(fixed)], own)
 
     def _entry_backends(
         self, entries: list[tuple[Route, dict[str, Any]]], backends: list[str]
@@ -98,23 +121,33 @@ class Points:
         named = [entry.get("backend", backends[0]) for _, entry in entries]
         return [name for name in named if name in BACKENDS]
 
-    def add(self, data: Mapping[str, Any], sources: list[Source], home: Source) -> None:
-        """Validate one point and book it: a new point, a duplicate, skipped, or a mistake."""
-        try:
-            config = ExperimentConfig.model_validate(data)
-        except ValidationError as error:
-            errors = error.errors(include_url=False)
+    def add(
+        self,
+        data: Mapping[str, Any],
+        sources: Callable[[], list[Source]],
+        home: Source,
+        config: ExperimentConfig | ValidationError | None = None,
+    ) -> None:
+        """Validate one point and book it: a new point, a duplicate, skipped, or a mistake.
+
+        Args:
+            data: the point, all layers merged.
+            sources: makes its layers, highest first; called only where there is a mistake.
+            home: where a missing field would be added.
+            config: what validation made of it, where that is known.
+        """
+        config = config or self._validate(data)
+        if isinstance(config, ValidationError):
+            errors = config.errors(include_url=False)
             if all(item["type"] == INCOMPATIBLE for item in errors):
                 reason = "; ".join(item["msg"] for item in errors)
-                self.skipped.append(SkippedPoint(config=copy.deepcopy(dict(data)), reason=reason))
+                self.skipped.append(SkippedPoint(config=own_plain(data), reason=reason))
             else:
-                self.read.faults += faults_of(error, sources, experiment_schema(), data, home)
+                self.read.faults += faults_of(config, sources(), experiment_schema(), data, home)
             return
-        key = measurement_config_hash(config)
-        if key in self.points:
+        key = self._hash(config)
+        if self.points.setdefault(key, config) is not config:
             self.n_duplicates += 1
-        else:
-            self.points[key] = config
 
     def _backends(self, axes: list[Axis]) -> tuple[list[str], list[Axis]]:
         """Return the backends of the grid and the axes without a `backend` axis.
@@ -167,6 +200,20 @@ class Points:
                     problem = f"a section for {name}, but the backend is {names}; remove one"
                     self.read.faults.append(source.fault((name,), problem, at_key=True))
 
+    def _check_hidden(self, used: list[str]) -> None:
+        """Add a fault for each wrong value, even if a higher layer replaces it in every point."""
+        for backend in used:
+            for source in (_for_backend(fixed, backend) for fixed in self.fixed):
+                self._check_alone(source, backend)
+
+    def _check_alone(self, source: Source, backend: str) -> None:
+        data = {"model": "any", "backend": backend, **source.data}
+        try:
+            ExperimentConfig.model_validate(data)
+        except ValidationError as error:
+            faults = faults_of(error, [source], experiment_schema(), data, source, partial=True)
+            self.read.faults += faults
+
     def _check_rules(self, rules: list[Rule], used: list[str]) -> None:
         """Add a fault for each condition that no point could ever meet."""
         for rule in rules:
@@ -175,13 +222,8 @@ class Points:
                 if name not in used:
                     problem = f"this study does not use {name}, only {' and '.join(used)}"
                     self.read.add(self.document, (*rule.at, name), problem, at_key=True)
-            data = {"model": "any", "backend": (*sections, "pytorch")[0], **rule.data}
             source = Source(self.document, rule.data, rule.at)
-            try:
-                ExperimentConfig.model_validate(data)
-            except ValidationError as error:
-                faults = faults_of(error, [source], experiment_schema(), data, source, partial=True)
-                self.read.faults += faults
+            self._check_alone(source, (*sections, "pytorch")[0])
 
     def _most_points(self) -> int:
         value = self.top.document.data.get(
@@ -194,14 +236,6 @@ class Points:
             self.read.add(document, ("max_experiments",), problem)
             return MAX_EXPERIMENTS
         return value
-
-
-def _completed(point: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a point with every default and preset spelled out, as far as it can be."""
-    try:
-        return ExperimentConfig.model_validate(point).model_dump(mode="json")
-    except ValidationError:
-        return ExperimentConfig(model="any").model_dump(mode="json")
 
 
 def _for_backend(source: Source, backend: Any) -> Source:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from llem_config._errors import Fault
@@ -70,7 +70,9 @@ class Reader:
                 result = merge(result, new)
         return result
 
-    def problem_of(self, route: Route, known: tuple[str, ...] = ()) -> str | None:
+    @staticmethod
+    @lru_cache(maxsize=1024)  # a list of entries has few keys, each of them many times
+    def problem_of(route: Route, known: tuple[str, ...] = ()) -> str | None:
         """Return why a dotted key leads nowhere, or None if it leads to a field."""
         position = unknown_part(experiment_schema(), route)
         if position is None:
@@ -92,9 +94,10 @@ class Reader:
             return []
         read = [self._axis(document, key, values) for key, values in sweep.items()]
         axes = [axis for axis in read if axis is not None]
+        routes = [_routes(axis) for axis in axes]
         for position, axis in enumerate(axes):
-            for earlier in axes[:position]:
-                if _clash(earlier, axis):
+            for earlier, taken in zip(axes[:position], routes[:position], strict=True):
+                if any(overlap(a, b) for a in taken for b in routes[position]):
                     problem = f"the axis {earlier.key} sets this field too; remove one"
                     self.add(document, ("sweep", axis.key), problem, at_key=True)
         return axes
@@ -191,15 +194,11 @@ def overlap(left: Route, right: Route) -> bool:
     return left[:length] == right[:length]
 
 
-def _clash(one: Axis, other: Axis) -> bool:
-    """Tell whether two axes set one field. A group may: it pins what another axis varies."""
-    if not (one.alternatives[0].n_covered and other.alternatives[0].n_covered):
-        return False
-    left, right = (
-        {route for item in axis.alternatives for route, _ in leaves(item.data)}
-        for axis in (one, other)
-    )
-    return any(overlap(a, b) for a in left for b in right)
+def _routes(axis: Axis) -> set[Route]:
+    """Return the fields that no other axis may set: none for a group, which may pin any."""
+    if not axis.alternatives[0].n_covered:
+        return set()
+    return {route for item in axis.alternatives for route, _ in leaves(item.data)}
 
 
 def _is_taken(data: Mapping[str, Any], route: Route, value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,8 +26,17 @@ def study_json_schema() -> dict[str, Any]:
     definitions.update(execution.pop("$defs", {}))
     gap = execution["properties"]["config_gap_seconds"]
     execution["properties"]["experiment_gap_seconds"] = gap
+    execution["not"] = {"required": ["config_gap_seconds", "experiment_gap_seconds"]}
     fields = dict(_dotted((), experiment, definitions))
-    entry = {"type": "object", "properties": fields, "additionalProperties": False}
+    below = {f"^{re.escape(key)}\\.": value for key, value in _free(fields)}
+    entry = {
+        "type": "object",
+        "properties": fields,
+        "patternProperties": below,
+        "additionalProperties": False,
+    }
+    rule = {"allOf": [{"$ref": "#/$defs/Entry"}, {"minProperties": 1}]}
+    alternative = {"allOf": [{"$ref": "#/$defs/Entry"}, {"not": {"required": ["backend"]}}]}
     definitions |= {"ExecutionConfig": execution, "Entry": entry}
     entries = {"type": "array", "items": {"$ref": "#/$defs/Entry"}, "minItems": 1}
     axes = {key: _axis(value) for key, value in fields.items()}
@@ -44,21 +54,37 @@ def study_json_schema() -> dict[str, Any]:
                 "type": "object",
                 "minProperties": 1,
                 "properties": axes,
+                "patternProperties": {key: _axis(value) for key, value in below.items()},
                 # Any other key is a group: alternatives that set several fields together.
-                "additionalProperties": {"anyOf": [entries, {"$ref": "#/$defs/Entry"}]},
+                "additionalProperties": {
+                    "anyOf": [{**entries, "items": alternative}, alternative],
+                },
             },
             "experiments": entries,
-            "exclude": {**entries, "minItems": 0},
+            "exclude": {"type": "array", "items": rule},
             "execution": {"$ref": "#/$defs/ExecutionConfig"},
             "max_experiments": {"type": "integer", "minimum": 1},
         },
+        "patternProperties": below,
         "additionalProperties": False,
+        "dependentRequired": {"exclude": ["sweep"]},
         "$defs": definitions,
     }
 
 
 def _axis(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [{"type": "array", "items": value, "minItems": 1}, value]}
+    values = {"type": "array", "items": value, "minItems": 1}
+    # One value need not stand in a list, unless it is a list itself.
+    return values if value.get("type") == "array" else {"anyOf": [values, value]}
+
+
+def _free(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield every field whose keys are free, with the schema of a value below it."""
+    for key, value in fields.items():
+        for branch in value.get("anyOf", [value]):
+            if branch.get("additionalProperties"):
+                below = branch["additionalProperties"]
+                yield key, below if isinstance(below, dict) else {}
 
 
 def _dotted(

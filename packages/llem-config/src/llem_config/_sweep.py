@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
+from llem_config._experiment import ExperimentConfig
 from llem_config._layers import get, has, merge
 from llem_config._support import BACKENDS
 from llem_config._yaml import Route
@@ -79,19 +82,35 @@ class Rule:
     at: Route  # where it stands in the study file
     conditions: tuple[tuple[Route, Any], ...]
 
-    def matches(
-        self, point: Mapping[str, Any], complete: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-    ) -> bool:
-        """Tell whether a point meets every condition, `complete` adding what it leaves unset."""
-        completed: Mapping[str, Any] | None = None
+    def matches(self, point: Mapping[str, Any], completed: object) -> bool:
+        """Tell whether a point meets every condition.
+
+        Args:
+            point: as written, all layers merged.
+            completed: the validated experiment, whose fields say what the point leaves unset;
+                anything else stands for the defaults.
+        """
         for route, wanted in self.conditions:
-            value = get(point, route)
-            if not has(point, route):
-                completed = completed or complete(point)
-                value = get(completed, route)
+            value = get(point, route) if has(point, route) else _field(completed, route)
             if not _same(value, wanted):
                 return False
         return True
+
+
+def _field(config: object, route: Route) -> Any:
+    """Return a field of a validated experiment, as a file would hold it."""
+    value: Any = config if isinstance(config, ExperimentConfig) else _DEFAULTS
+    for part in route:
+        if isinstance(value, BaseModel):
+            value = getattr(value, str(part), None) if part in type(value).model_fields else None
+        else:
+            value = get(value, (part,))
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return list(value) if isinstance(value, tuple) else value
+
+
+_DEFAULTS = ExperimentConfig(model="any")
 
 
 def _same(left: Any, right: Any) -> bool:

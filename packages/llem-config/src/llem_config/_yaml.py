@@ -15,15 +15,16 @@ from typing import Any
 
 import yaml
 
-from llem_config._errors import ConfigError, Fault
+from llem_config._errors import LINE_BREAK, ConfigError, Fault
 
 Route = tuple[str | int, ...]
 """The way to a value: mapping keys and list positions (0-based), from the root down."""
 
+MAX_BYTES = 8_000_000
+MAX_NODES = 1_500_000  # 100,000 explicit entries; each takes half a kilobyte while parsing
 MAX_DEPTH = 64
 MAX_ALIASED_NODES = 10_000  # what aliases may add; a file of 1 kB could otherwise ask for gigabytes
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is 5 times faster
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -32,6 +33,18 @@ _SPECIAL = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
 _TAG = "tag:yaml.org,2002:"
 _TAGS = {_TAG + name for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp")}
 _MERGE = "<<"
+
+_LIBYAML: Any = getattr(yaml, "CSafeLoader", None)  # 5 times faster
+
+
+class _Loader(_LIBYAML or yaml.SafeLoader):  # type: ignore[misc]
+    """Leaves every scalar as it is written; its own guesses cost a third of the parsing."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+        del value, implicit
+        if kind is yaml.ScalarNode:
+            return _TAG + "str"
+        return _TAG + ("map" if kind is yaml.MappingNode else "seq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +84,22 @@ def read_document(path: Path) -> Document:
         ConfigError: the file is missing, unreadable, not UTF-8, or not what `parse` accepts.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            problem = f"expected at most {MAX_BYTES // 10**6} MB; sweeps need no long lists"
+            raise ConfigError([Fault(path, 0, 0, "", problem)])
+        text = raw.decode("utf-8-sig")
     except FileNotFoundError as error:
         raise ConfigError([Fault(path, 0, 0, "", "no such file")]) from error
     except UnicodeDecodeError as error:
         problem = f"expected UTF-8 text, found the byte {error.object[error.start]:#04x}"
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise ConfigError([Fault(path, line, 1, "", problem)]) from error
+        place = _end(error.object[: error.start].decode("utf-8-sig", "replace"))
+        raise ConfigError([Fault(path, place.line, place.column, "", problem)]) from error
     except OSError as error:
         raise ConfigError([Fault(path, 0, 0, "", f"cannot be read: {error.strerror}")]) from error
+    except ValueError as error:  # a null byte
+        raise ConfigError([Fault(path, 0, 0, "", f"cannot be read: {error}")]) from error
     return parse(text, path)
 
 
@@ -115,33 +135,41 @@ def parse_value(text: str) -> Any:
 
 def _compose(text: str, file: Path | str) -> Any:
     try:
-        _check_depth(text, file)
-        return yaml.compose(text, Loader=_LOADER)
+        _check_size(text, file)
+        return yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         reason = " ".join(part for part in (error.context, error.problem) if part)
         problem = f"this is not valid YAML: {reason}"
         raise ConfigError([Fault(file, line, column, "", problem)]) from error
+    except UnicodeEncodeError as error:  # bytes of a command line that are not UTF-8
+        problem = "this is not valid YAML: found bytes that are not UTF-8"
+        raise ConfigError([Fault(file, 0, 0, "", problem)]) from error
     except yaml.reader.ReaderError as error:
-        before = text[: error.position]
-        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+        # libyaml counts bytes.
+        before = text.encode()[: error.position].decode(errors="ignore")
+        place = _end(before if _LIBYAML else text[: error.position])
         problem = f"this is not valid YAML: found the control character U+{error.character:04X}"
-        raise ConfigError([Fault(file, line, column, "", problem)]) from error
+        raise ConfigError([Fault(file, place.line, place.column, "", problem)]) from error
 
 
-def _check_depth(text: str, file: Path | str) -> None:
+def _check_size(text: str, file: Path | str) -> None:
     # Composing recurses in C: a file of `[[[[...` would end the process without a word.
     depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
+    for n_events, event in enumerate(yaml.parse(text, Loader=_Loader)):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH:
-            place = _start(event)
             problem = f"expected at most {MAX_DEPTH} nested levels"
-            raise ConfigError([Fault(file, place.line, place.column, "", problem)])
+        elif n_events > MAX_NODES:
+            problem = f"expected at most {MAX_NODES} values; sweeps need no long lists"
+        else:
+            continue
+        place = _start(event)
+        raise ConfigError([Fault(file, place.line, place.column, "", problem)])
 
 
 class _Builder:
@@ -229,6 +257,12 @@ def resolve(text: str) -> str | int | float | bool | None:
         return float(text)
     special = _SPECIAL.get(text.lower())
     return float(special) if special else text
+
+
+def _end(text: str) -> Place:
+    """Return the place after a text."""
+    lines = LINE_BREAK.split(text)
+    return Place(len(lines), len(lines[-1]) + 1)
 
 
 def _start(node: Any) -> Place:
