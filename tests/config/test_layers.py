@@ -280,3 +280,17 @@ def test_a_model_path_below_home_is_left_to_the_machine_that_loads_it(load: Load
     study = load("model: ~/models/x\n")
     assert study.experiments[0].model == "~/models/x"
     assert os.path.expanduser("~") not in study.experiments[0].model  # noqa: PTH111  # a string
+
+
+def test_the_layer_of_this_machine_is_above_defaults_and_below_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLEM_EXECUTION__CONFIG_GAP_SECONDS", "7")
+    low = {"execution": {"config_gap_seconds": 5}}
+    high = {"execution": {"config_gap_seconds": 1}}
+    silent, speaking = tmp_path / "silent.yaml", tmp_path / "speaking.yaml"
+    silent.write_text("model: a/b\n")
+    speaking.write_text("model: a/b\nexecution: {experiment_gap_seconds: 3}\n")
+    assert load_study(silent, defaults=low).execution.config_gap_seconds == 7
+    assert load_study(speaking, defaults=low).execution.config_gap_seconds == 3
+    assert load_study(speaking, defaults=low, overrides=high).execution.config_gap_seconds == 1

@@ -126,6 +126,7 @@ def pytorch_conflicts(section: PyTorchConfig, precision: str) -> list[str]:
     )
     compile_options = _given(section, "torch_compile_mode", "torch_compile_backend")
     beam_options = _given(section, "early_stopping", "length_penalty")
+    offloaded = (section.cache_implementation or "").startswith("offloaded")
     beams = (section.num_beams or 1) > 1
     cpu = section.device == "cpu"
     rules: list[tuple[Any, str]] = [
@@ -134,6 +135,7 @@ def pytorch_conflicts(section: PyTorchConfig, precision: str) -> list[str]:
         (section.load_in_4bit and section.load_in_8bit, "load_in_4bit and load_in_8bit exclude"
          " each other"),
         (quantised and cpu, "bitsandbytes quantisation needs a GPU, not device cpu"),
+        (offloaded and cpu, "an offloaded cache needs a GPU, not device cpu"),
         (bnb_4bit and not section.load_in_4bit, f"{bnb_4bit} has no effect without load_in_4bit"),
         (compile_options and not section.torch_compile,
          f"{compile_options} has no effect without torch_compile"),
