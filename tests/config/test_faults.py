@@ -87,7 +87,8 @@ ONE_FAULT = [
      "2:9: sweep.vllm.block_size: this study does not use vllm, only pytorch"),
     ("sweep: {kind: [{n: 1}, {vllm.block_size: 1}]}",
      "2:25: sweep.kind[1].vllm: this study does not use vllm, only pytorch"),
-    ("sweep: {kind: [{n: 1}, 3]}", "2:9: sweep.kind: unknown key 'kind'"),
+    ("sweep: {kind: [{n: 1}, 3]}",
+     "2:24: sweep.kind[1]: expected a mapping of experiment fields, found 3"),
     ("sweep: {kind: [{backend: vllm}]}",
      "2:26: sweep.kind[0].backend: a group may not set the backend"),
     ("sweep:\n  kind:\n    - n: 1\n    - decoder:\n        top_k: many",
@@ -336,3 +337,25 @@ def test_a_path_of_base_that_no_file_can_have_is_no_such_file(faults: Faults, ba
 def test_a_path_that_no_file_can_have_is_a_fault() -> None:
     with pytest.raises(ConfigError, match="cannot be read: embedded null byte"):
         load_study("a\0b")
+
+
+def test_a_wrong_preset_hides_no_other_mistake(faults: Faults) -> None:
+    assert faults(f"{MODEL}decoder: {{top_p: 2, preset: standrd}}\n") == [
+        "study.yaml:2:18: decoder.top_p: expected a number > 0 and <= 1, found 2",
+        "study.yaml:2:29: decoder.preset: expected one of deterministic, standard, creative, "
+        "factual, found 'standrd'; did you mean 'standard'?",
+    ]
+
+
+def test_a_study_key_is_no_axis(faults: Faults) -> None:
+    assert faults(f"{MODEL}sweep: {{execution.n_cycles: [1, 2]}}\n") == [
+        "study.yaml:2:9: sweep.execution.n_cycles: execution belongs to the study as a whole, "
+        "not to an experiment"
+    ]
+
+
+def test_a_suggestion_ignores_case_and_does_not_guess(faults: Faults) -> None:
+    (upper,) = faults(f"{MODEL}precision: FP32\n")
+    assert upper.endswith("found 'FP32'; did you mean 'fp32'?")
+    (gpu,) = faults(f"{MODEL}pytorch: {{device: gpu}}\n")
+    assert gpu.endswith("expected one of auto, cuda, cpu, found 'gpu'")

@@ -18,6 +18,7 @@ from llem_config import (
     ExperimentConfig,
     StudyConfig,
     load_experiment,
+    load_study,
     override,
     parse_value,
 )

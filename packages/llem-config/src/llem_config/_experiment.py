@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     PositiveFloat,
@@ -27,7 +26,6 @@ from llem_config._backends import (
     VLLMConfig,
     pytorch_conflicts,
 )
-from llem_config._faults import found
 from llem_config._support import (
     BACKENDS,
     DECODING_SUPPORT,
@@ -51,15 +49,15 @@ PRESETS: dict[str, dict[str, Any]] = {
 _SAMPLING_ONLY = ("top_k", "top_p", "min_p")
 
 
-def _add_preset(schema: dict[str, Any]) -> None:
-    schema["properties"]["preset"] = {"enum": list(PRESETS), "type": "string"}
-
-
 class DecoderConfig(BaseModel):
-    """How the next token is chosen; greedy by default. Input may name a `preset`."""
+    """How the next token is chosen; greedy by default."""
 
-    model_config = ConfigDict(**STRICT, json_schema_extra=_add_preset)
+    model_config = STRICT
 
+    preset: Literal["deterministic", "standard", "creative", "factual"] | None = Field(
+        None, exclude=True, repr=False
+    )
+    """Input only: replaced by what it stands for, so it is always None afterwards."""
     temperature: NonNegativeFloat = 0.0
     """0 is greedy; 1.0 where `do_sample: true` or a sampling option stands alone."""
     top_k: PositiveInt | None = None
@@ -79,15 +77,9 @@ class DecoderConfig(BaseModel):
         if not isinstance(data, Mapping):
             return data
         given = dict(data)
-        preset = given.pop("preset", None)
-        if preset is not None:
-            if not isinstance(preset, str) or preset not in PRESETS:
-                names = ", ".join(PRESETS)
-                raise PydanticCustomError(
-                    "llem_preset",
-                    "expected one of {names}, found {found}",
-                    {"names": names, "found": found(preset), "at": "preset"},
-                )
+        preset = given.get("preset")
+        if isinstance(preset, str) and preset in PRESETS:
+            del given["preset"]  # a wrong one stays, and is a mistake like any other
             given = {**PRESETS[preset], **given}
         asked = given.get("do_sample")
         implied = any(given.get(name) is not None for name in _SAMPLING_ONLY)

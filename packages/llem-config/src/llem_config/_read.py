@@ -78,6 +78,8 @@ class Reader:
         if position is None:
             return None
         names = list(properties(experiment_schema(), route[:position]))
+        if position == 0 and route[0] in STUDY_KEYS and route[0] not in known:
+            return f"{route[0]} belongs to the study as a whole, not to an experiment"
         if position == 0:
             return f"unknown key {route[0]!r}{did_you_mean(route[0], [*names, *known])}"
         parent = ".".join(str(part) for part in route[:position])
@@ -136,9 +138,10 @@ class Reader:
         A misspelt section (`decodr: [{temperature: 0}]`) looks like a group too. It is one only
         if what it holds are fields, or its name is unlike every section's.
         """
-        if "." in key or not all(isinstance(item, Mapping) for item in items):
+        mappings = [item for item in items if isinstance(item, Mapping)]
+        if "." in key or not mappings:
             return False
-        first = {str(name).split(".")[0] for item in items for name in item}
+        first = {str(name).split(".")[0] for item in mappings for name in item}
         fields = ExperimentConfig.model_fields
         return bool(first & set(fields)) or not difflib.get_close_matches(key, fields, 1, 0.6)
 
