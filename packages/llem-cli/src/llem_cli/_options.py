@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from llem_config import ConfigError, Fault, override, parse_value
+from llem_config import ConfigError, Fault, merge, override, parse_value
 
 CLI_DEFAULTS: Mapping[str, Any] = {"execution": {"n_cycles": 3}}
 """A person at a terminal wants an error bar; a file or a flag that says otherwise wins."""
@@ -55,19 +55,10 @@ def overrides(
         if not equals or not key:
             problem = f"expected --set key=value, found {text!r}"
             raise ConfigError([Fault("<command line>", 0, 0, "", problem)])
-        layer = _merged(layer, override(key, parse_value(value)))
+        layer = merge(layer, override(key, parse_value(value)))
     execution: dict[str, Any] = {"n_cycles": cycles, "cycle_order": order}
     execution["timeout_seconds"] = timeout
     if not gaps:
         execution |= {"config_gap_seconds": 0.0, "cycle_gap_seconds": 0.0}
     given = {key: value for key, value in execution.items() if value is not None}
-    return _merged(layer, {"execution": given}) if given else layer
-
-
-def _merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(low)
-    for key, value in high.items():
-        below = result.get(key)
-        both = isinstance(value, Mapping) and isinstance(below, Mapping)
-        result[key] = _merged(below, value) if both else value  # type: ignore[arg-type]  # both are
-    return result
+    return merge(layer, {"execution": given}) if given else layer

@@ -19,6 +19,7 @@ from llem_config._experiment import (
     WarmupConfig,
 )
 from llem_config._hash import HASH_FORMAT, canonical, measurement_config_hash, study_design_hash
+from llem_config._layers import merge
 from llem_config._load import load_experiment, load_study, override
 from llem_config._schema import study_json_schema
 from llem_config._settings import Settings, load_settings, settings_path
@@ -53,6 +54,7 @@ __all__ = [
     "load_settings",
     "load_study",
     "measurement_config_hash",
+    "merge",
     "override",
     "parse_value",
     "settings_path",
