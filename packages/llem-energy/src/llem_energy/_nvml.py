@@ -21,6 +21,9 @@ from llem_energy._source import Sample, SourceUnavailable
 
 _ENERGY, _INSTANT_POWER, _POWER_VIOLATION, _THERMAL_VIOLATION = 83, 186, 74, 75
 _FIELDS = [_ENERGY, _INSTANT_POWER, _POWER_VIOLATION, _THERMAL_VIOLATION]
+_PROBED_FIELDS = [*_FIELDS, 185, 191]  # average power, and energy in the newer block of fields
+_MODULE_SCOPE = 1  # the GPU with its processor and memory, on boards that are one module
+_VIRTUALIZATION = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host vgpu", 4: "host vsga"}
 _MILLI, _NANO = 1e-3, 1e-9
 _Value = TypeVar("_Value")
 
@@ -175,6 +178,40 @@ class Gpu:
             temperature_c=self.temperature_c(),
         )
 
+    def supported_fields(self) -> tuple[int, ...]:
+        """Return the ids of those fields that this GPU answers, out of all that matter here."""
+        answers = _maybe(pynvml.nvmlDeviceGetFieldValues, self._handle, _PROBED_FIELDS) or ()
+        return tuple(sorted(item.fieldId for item in answers if _field(item) is not None))
+
+    def has_module_power(self) -> bool:
+        """Tell whether the instant power of the whole module can be read too."""
+        asked = [(_INSTANT_POWER, _MODULE_SCOPE)]
+        answers = _maybe(pynvml.nvmlDeviceGetFieldValues, self._handle, asked) or ()
+        return any(_field(item) is not None for item in answers)
+
+    def counter_problem(self) -> str | None:
+        """Return why the energy counter cannot be read; None if it can."""
+        if _ENERGY in self.supported_fields():
+            return None
+        try:
+            pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)
+        except pynvml.NVMLError as error:
+            return str(error)
+        return None
+
+    def virtualization(self) -> str | None:
+        """Return how a hypervisor shares the GPU; `none` on bare metal, None if it is not told."""
+        mode = _maybe(pynvml.nvmlDeviceGetVirtualizationMode, self._handle)
+        return None if mode is None else _VIRTUALIZATION.get(mode, str(mode))
+
+    def other_pids(self, own_pid: int) -> tuple[int, ...] | None:
+        """Return the processes on this GPU except our own; None where the driver does not say."""
+        compute = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, self._handle)
+        if compute is None:
+            return None
+        graphics = _maybe(pynvml.nvmlDeviceGetGraphicsRunningProcesses, self._handle) or []
+        return tuple(sorted({item.pid for item in (*compute, *graphics)} - {own_pid}))
+
 
 def _field(item: Any) -> float | None:
     """Return the value of one field; each carries a return code and a type of its own."""
@@ -251,6 +288,32 @@ def _answering() -> Iterator[Gpu]:
     for index in range(_maybe(pynvml.nvmlDeviceGetCount) or 0):
         with contextlib.suppress(GpuError):
             yield Gpu(index)
+
+
+def find_gpus() -> tuple[list[Gpu], list[str]]:
+    """Return the GPUs that answer and, of those which do not, what is wrong; needs `driver`."""
+    found: list[Gpu] = []
+    silent: list[str] = []
+    for index in range(_maybe(pynvml.nvmlDeviceGetCount) or 0):
+        try:
+            found.append(Gpu(index))
+        except GpuError as error:
+            silent.append(str(error))
+    return found, silent
+
+
+def driver_versions() -> tuple[str | None, str | None, str | None]:
+    """Return the versions of the driver, of NVML and of the newest CUDA that the driver runs."""
+    try:
+        with driver():
+            cuda = _maybe(pynvml.nvmlSystemGetCudaDriverVersion)
+            return (
+                _maybe(pynvml.nvmlSystemGetDriverVersion),
+                _maybe(pynvml.nvmlSystemGetNVMLVersion),
+                None if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
+            )
+    except GpuError:
+        return None, None, None
 
 
 def snapshot_gpus(own_pid: int) -> tuple[str | None, str | None, tuple[GpuSnapshot, ...]]:
