@@ -112,6 +112,9 @@ WRONG: list[dict[str, Any]] = [
     {"energy": {"sources": ["zeus"]}},
     {"energy": {"sample_period_seconds": 0.0001}},
     {"energy": {"min_window_seconds": -1}},
+    {"energy": {"phases": []}},
+    {"energy": {"phases": ["load"]}},
+    {"energy": {"phases": ["decode", "decode"]}},
     {"pytorch": {"batch_size": 0}},
     {"pytorch": {"batching": "dynamic"}},
     {"pytorch": {"device": "mps"}},
@@ -227,6 +230,38 @@ def test_a_combination_that_pytorch_cannot_run_is_incompatible(
     section: dict[str, Any], why: str
 ) -> None:
     assert why in reason(pytorch=section)
+
+
+NO_PHASE: list[tuple[str, dict[str, Any], str]] = [
+    ("decode", {"num_beams": 2}, "decode does not work with num_beams > 1"),
+    ("decode", {"use_cache": False}, "decode needs the cache"),
+    ("decode", {"cache_implementation": "quantized"}, "cannot be put back as it was"),
+    ("decode", {"cache_implementation": "offloaded"}, "cannot be put back as it was"),
+    ("decode", {"prompt_lookup_num_tokens": 3}, "decode does not work with assisted decoding"),
+    ("prefill", {"assistant_model": "a"}, "prefill does not work with assisted decoding"),
+]
+
+
+@pytest.mark.parametrize(("phase", "section", "why"), NO_PHASE, ids=str)
+def test_a_phase_that_pytorch_cannot_run_apart_is_incompatible(
+    phase: str, section: dict[str, Any], why: str
+) -> None:
+    assert why in reason(pytorch=section, energy={"phases": [phase]})
+    assert experiment(pytorch=section).energy.phases is None
+
+
+def test_a_decode_phase_needs_a_second_token() -> None:
+    both = {"phases": ["prefill", "decode"]}
+    assert "decode needs max_output_tokens >= 2" in reason(max_output_tokens=1, energy=both)
+    prefill = experiment(max_output_tokens=1, energy={"phases": ["prefill"]})
+    assert prefill.energy.phases == ("prefill",)
+
+
+def test_phases_are_in_the_order_of_an_answer_however_they_are_written() -> None:
+    assert experiment(energy={"phases": ["decode", "prefill"]}).energy.phases == (
+        "prefill",
+        "decode",
+    )
 
 
 @pytest.mark.parametrize(("section", "why"), CANNOT_RUN, ids=str)

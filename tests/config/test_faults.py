@@ -45,6 +45,10 @@ ONE_FAULT = [
      "expected a list, each one of nvml, rapl, none, found 'nvml'"),
     ("energy: {sources: []}", "2:19: energy.sources: "
      "expected a list, each one of nvml, rapl, none, found an empty list"),
+    ("energy: {phases: []}", "2:18: energy.phases: "
+     "expected a list, each one of prefill, decode, found an empty list"),
+    ("energy: {phases: [decode, decode]}", "2:18: energy.phases: "
+     "expected each phase once, found decode twice"),
     ("precision: fp8", "2:12: precision: expected one of fp32, fp16, bf16, found 'fp8'"),
     ("energy: {sources: [nvml, rappl]}", "2:26: energy.sources[1]: "
      "expected one of nvml, rapl, none, found 'rappl'; did you mean 'rapl'?"),

@@ -170,6 +170,14 @@ def test_a_list_of_lists_sweeps_a_field_that_is_a_list(load: Load) -> None:
     assert [item.energy.sources for item in study.experiments] == [("nvml",), ("rapl", "none")]
 
 
+def test_a_point_whose_phases_cannot_be_told_apart_is_skipped_with_the_reason(load: Load) -> None:
+    text = "energy.phases: [prefill, decode]\nsweep: {max_output_tokens: [1, 2]}\n"
+    study = load(MODEL + text)
+    assert [item.max_output_tokens for item in study.experiments] == [2]
+    (skipped,) = study.skipped
+    assert "the phase decode needs max_output_tokens >= 2" in skipped.reason
+
+
 def test_an_explicit_entry_may_be_of_another_backend_with_its_own_section(load: Load) -> None:
     study = load(
         MODEL

@@ -97,6 +97,7 @@ def test_the_hash_of_a_study_is_the_stored_one(load: Load) -> None:
         {"decoder": {"do_sample": False, "top_k": 50, "top_p": 0.9, "min_p": 0.1}},
         {"dataset": "synthetic"},
         {"energy": {"sources": ["nvml", "rapl"]}},
+        {"energy": {"phases": None}},
     ],
     ids=str,
 )
@@ -116,6 +117,7 @@ def test_another_spelling_of_the_same_work_has_the_same_hash(fields: dict[str, A
         {"pytorch": {"trust_remote_code": False}},
         {"passthrough_kwargs": {"a": 0}},
         {"energy": {"sources": ["rapl", "nvml"]}},
+        {"energy": {"phases": ["prefill"]}},
         {"warmup": {"n_warmup": 6}},
         {"baseline": {"enabled": False}},
     ],

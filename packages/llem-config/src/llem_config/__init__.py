@@ -9,22 +9,15 @@ Needs pydantic and a YAML parser, nothing of the rest of llem.
 
 from llem_config._backends import PyTorchConfig, TensorRTConfig, VLLMConfig
 from llem_config._errors import ConfigError, Fault, LlemError
-from llem_config._experiment import (
-    BaselineConfig,
-    DatasetConfig,
-    DecoderConfig,
-    EnergyConfig,
-    ExperimentConfig,
-    LoRAConfig,
-    WarmupConfig,
-)
+from llem_config._experiment import DatasetConfig, DecoderConfig, ExperimentConfig, LoRAConfig
 from llem_config._hash import HASH_FORMAT, canonical, measurement_config_hash, study_design_hash
 from llem_config._layers import merge
 from llem_config._load import load_experiment, load_study, override
+from llem_config._protocol import BaselineConfig, EnergyConfig, WarmupConfig
 from llem_config._schema import study_json_schema
 from llem_config._settings import Settings, load_settings, settings_path
 from llem_config._study import ExecutionConfig, SkippedPoint, StudyConfig
-from llem_config._support import BACKENDS, DECODING_SUPPORT, PRECISION_SUPPORT
+from llem_config._support import BACKENDS, DECODING_SUPPORT, PRECISION_SUPPORT, PhaseName
 from llem_config._yaml import parse_value
 
 __all__ = [
@@ -42,6 +35,7 @@ __all__ = [
     "Fault",
     "LlemError",
     "LoRAConfig",
+    "PhaseName",
     "PyTorchConfig",
     "Settings",
     "SkippedPoint",

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 from pydantic_core import PydanticCustomError
 
+from llem_config._support import PhaseName
+
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 """Strict: `"8"` is no number, `1` is no boolean. A wrong type is a mistake, not a wish."""
 
@@ -151,6 +153,27 @@ def pytorch_conflicts(section: PyTorchConfig, precision: str) -> list[str]:
         (section.max_memory and not section.device_map, "max_memory has no effect without"
          " device_map"),
         (section.device_map and cpu, "device_map contradicts device cpu"),
+    ]  # fmt: skip
+    return [reason for condition, reason in rules if condition]
+
+
+def pytorch_phase_conflicts(section: PyTorchConfig, phase: PhaseName) -> list[str]:
+    """Return why transformers cannot run one phase of an answer apart with these values.
+
+    What depends on the model, such as a window of attention, only the backend knows.
+    """
+    decode = phase == "decode"
+    cache = section.cache_implementation or ""
+    rules: list[tuple[Any, str]] = [
+        (section.prompt_lookup_num_tokens or section.assistant_model,
+         f"the phase {phase} does not work with assisted decoding, which drafts while it reads"),
+        (decode and (section.num_beams or 1) > 1,
+         "the phase decode does not work with num_beams > 1, which reorders the cache"),
+        (decode and section.use_cache is False,
+         "the phase decode needs the cache: without one every step reads the prompt again"),
+        (decode and cache in ("offloaded", "offloaded_static", "quantized"),
+         f"the phase decode does not work with cache_implementation {cache}, which cannot be put"
+         " back as it was"),
     ]  # fmt: skip
     return [reason for condition, reason in rules if condition]
 

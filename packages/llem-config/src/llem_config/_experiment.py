@@ -25,18 +25,19 @@ from llem_config._backends import (
     TensorRTConfig,
     VLLMConfig,
     pytorch_conflicts,
+    pytorch_phase_conflicts,
 )
+from llem_config._protocol import BaselineConfig, EnergyConfig, WarmupConfig
 from llem_config._support import (
     BACKENDS,
     DECODING_SUPPORT,
+    INCOMPATIBLE,
     PRECISION_SUPPORT,
     BackendName,
     Decoding,
+    PhaseName,
     Precision,
 )
-
-INCOMPATIBLE = "llem_incompatible"
-"""Error type of a combination that no backend can run, each value being fine in itself."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "deterministic": {"temperature": 0.0},
@@ -100,59 +101,6 @@ class DecoderConfig(BaseModel):
                 {"asked": asked, "temperature": self.temperature, "at": "do_sample"},
             )
         return self
-
-
-class WarmupConfig(BaseModel):
-    """What runs before the measured window, with the same batches as inside it."""
-
-    model_config = STRICT
-
-    enabled: bool = True
-    n_warmup: PositiveInt = 5
-    """Least number of repeats."""
-    convergence_detection: bool = True
-    """Go on until the latency is stationary."""
-    cv_threshold: PositiveFloat = 0.02
-    """Coefficient of variation of the last repeats under which they are stationary."""
-    max_warmup: PositiveInt = 50
-    max_warmup_seconds: PositiveFloat = 300.0
-    thermal_floor_seconds: NonNegativeFloat = 0.0
-    """Least duration of the warm-up under load."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.max_warmup < self.n_warmup:
-            raise PydanticCustomError(
-                INCOMPATIBLE,
-                "max_warmup {most} is below n_warmup {least}",
-                {"most": self.max_warmup, "least": self.n_warmup},
-            )
-        return self
-
-
-class BaselineConfig(BaseModel):
-    """The idle power that is taken off to get the adjusted energy."""
-
-    model_config = STRICT
-
-    enabled: bool = True
-    duration_seconds: PositiveFloat = 10.0
-
-
-class EnergyConfig(BaseModel):
-    """Where the energy readings come from and how long the measured window is."""
-
-    model_config = STRICT
-
-    sources: Annotated[
-        tuple[Literal["nvml", "rapl", "none"], ...], Field(strict=False, min_length=1)
-    ] = ("nvml", "rapl")
-    """Tried in order; `none` measures no energy and is taken only when named."""
-    sample_period_seconds: Annotated[float, Field(ge=0.001, le=10)] = 0.05
-    min_window_seconds: NonNegativeFloat = 10.0
-    """The workload repeats until this is reached; 0 runs it once."""
-    estimate: bool = True
-    """Adds a modelled CPU figure, in a field of its own."""
 
 
 class DatasetConfig(BaseModel):
@@ -238,6 +186,17 @@ class ExperimentConfig(BaseModel):
             return "beam"
         return "sampling" if self.decoder.do_sample else "greedy"
 
+    def phase_conflicts(self, phase: PhaseName) -> list[str]:
+        """Return why this phase cannot be measured apart; empty where nothing here says so."""
+        reasons = []
+        if phase == "decode" and self.max_output_tokens == 1:
+            reasons.append(
+                "the phase decode needs max_output_tokens >= 2, since prefill gives the first token"
+            )
+        if self.pytorch is not None:
+            reasons += pytorch_phase_conflicts(self.pytorch, phase)
+        return reasons
+
     # Checks of one field, not of the whole model, so that they are reported beside other mistakes.
 
     @field_validator("weights")
@@ -291,6 +250,8 @@ class ExperimentConfig(BaseModel):
             reasons.append(f"{self.backend} does not support {self.decoding}")
         if self.pytorch is not None:
             reasons += pytorch_conflicts(self.pytorch, self.precision)
+        for phase in self.energy.phases or ():
+            reasons += self.phase_conflicts(phase)
         if reasons:
             raise PydanticCustomError(INCOMPATIBLE, "{why}", {"why": "; ".join(reasons)})
         return self

@@ -9,14 +9,14 @@ from pydantic import ValidationError
 
 from llem_config._backends import own_plain
 from llem_config._errors import Fault
-from llem_config._experiment import INCOMPATIBLE, ExperimentConfig
+from llem_config._experiment import ExperimentConfig
 from llem_config._faults import found, sentence
 from llem_config._hash import Hasher
 from llem_config._layers import Source, get, has, locate, merge
 from llem_config._read import Reader, experiment_schema, leaves, overlap
 from llem_config._sections import Validator
 from llem_config._study import SkippedPoint
-from llem_config._support import BACKENDS
+from llem_config._support import BACKENDS, INCOMPATIBLE
 from llem_config._sweep import Alternative, Axis, Rule, axes_for, count, grid
 from llem_config._yaml import Document, Route
 

@@ -74,8 +74,9 @@ def study_json_schema() -> dict[str, Any]:
 
 def _axis(value: Mapping[str, Any]) -> dict[str, Any]:
     values = {"type": "array", "items": value, "minItems": 1}
+    kinds = [branch.get("type") for branch in value.get("anyOf", [value])]
     # One value need not stand in a list, unless it is a list itself.
-    return values if value.get("type") == "array" else {"anyOf": [values, value]}
+    return values if "array" in kinds else {"anyOf": [values, value]}
 
 
 def _free(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
