@@ -13,3 +13,5 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("LLEM_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    # By its own variable: other libraries keep what they downloaded in the user's cache folder.
+    monkeypatch.setenv("LLEM_CACHE", str(tmp_path / "cache" / "calibrations.json"))

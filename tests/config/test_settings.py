@@ -12,7 +12,14 @@ from typing import Any
 
 import pytest
 
-from llem_config import ConfigError, Settings, StudyConfig, load_settings, settings_path
+from llem_config import (
+    ConfigError,
+    Settings,
+    StudyConfig,
+    cache_path,
+    load_settings,
+    settings_path,
+)
 
 Load = Callable[..., StudyConfig]
 MODEL = "model: builtin:tiny-llama\n"
@@ -118,6 +125,26 @@ def test_a_tilde_is_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "mine.yaml").write_text("execution: {config_gap_seconds: 2}\n")
     monkeypatch.setenv("LLEM_CONFIG", "~/mine.yaml")
     assert load_settings().execution.config_gap_seconds == 2
+
+
+def test_the_cache_is_a_file_in_the_users_cache_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    expected = tmp_path / "caches" / "llem" / "calibrations.json"
+    monkeypatch.setenv("LLEM_CACHE", "")
+    assert cache_path() == expected
+    monkeypatch.delenv("LLEM_CACHE")
+    assert cache_path() == expected
+
+
+def test_llem_cache_names_another_file_and_is_no_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LLEM_CACHE", "~/mine.json")
+    assert cache_path() == tmp_path / "mine.json"
+    assert load_settings() == Settings()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from llem_config._layers import merge
 from llem_config._load import load_experiment, load_study, override
 from llem_config._protocol import BaselineConfig, EnergyConfig, WarmupConfig
 from llem_config._schema import study_json_schema
-from llem_config._settings import Settings, load_settings, settings_path
+from llem_config._settings import Settings, cache_path, load_settings, settings_path
 from llem_config._study import ExecutionConfig, SkippedPoint, StudyConfig
 from llem_config._support import BACKENDS, DECODING_SUPPORT, PRECISION_SUPPORT, PhaseName
 from llem_config._yaml import parse_value
@@ -43,6 +43,7 @@ __all__ = [
     "TensorRTConfig",
     "VLLMConfig",
     "WarmupConfig",
+    "cache_path",
     "canonical",
     "load_experiment",
     "load_settings",

@@ -28,6 +28,7 @@ from llem_config._yaml import Document, read_document
 
 ENV_PREFIX = "LLEM_"
 ENV_FILE = "LLEM_CONFIG"
+ENV_CACHE = "LLEM_CACHE"
 _SECTION = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
@@ -88,6 +89,19 @@ def settings_path() -> Path:
     import platformdirs  # only `load_settings` needs it; validating a study file does not
 
     return platformdirs.user_config_path("llem") / "config.yaml"
+
+
+def cache_path() -> Path:
+    """Return the file of what was found out about this machine; anyone may delete it any time.
+
+    It is `llem/calibrations.json` in the user's cache folder, or the file that `LLEM_CACHE` names.
+    """
+    named = os.environ.get(ENV_CACHE)
+    if named:
+        return Path(named).expanduser()
+    import platformdirs  # as above
+
+    return platformdirs.user_cache_path("llem") / "calibrations.json"
 
 
 def load_settings() -> Settings:

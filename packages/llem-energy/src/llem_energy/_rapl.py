@@ -51,7 +51,7 @@ class RaplSource:
         except PermissionError as error:
             raise SourceUnavailable(
                 f"{error.filename} may not be read by this user; "
-                f"`sudo chmod a+r {root}/intel-rapl*/energy_uj` allows it until the next boot"
+                f"`{permission_command(root)}` allows it until the next boot"
             ) from error
         except (OSError, ValueError) as error:
             raise SourceUnavailable(f"the counters below {root} cannot be read: {error}") from error
@@ -74,6 +74,19 @@ class RaplSource:
 
     def close(self) -> None:
         """Nothing is held open between reads."""
+
+
+def permission_command(root: Path = POWERCAP) -> str:
+    """Return what lets every user read the counters below `root` until the next boot."""
+    return f"sudo chmod a+r {root}/intel-rapl*/energy_uj"
+
+
+def domain_files(root: Path = POWERCAP) -> dict[str, Path]:
+    """Return the counter of every domain by the domain's name, readable or not."""
+    try:
+        return {name: folder / "energy_uj" for folder, name in _folders(root)}
+    except (OSError, ValueError):
+        return {}
 
 
 def _sample(domain: _Domain) -> Sample:
