@@ -1,4 +1,7 @@
-"""Every test has settings of its own: nothing of the person who runs it is read or written."""
+"""Every test has settings of its own: nothing of the person who runs it is read or written.
+
+The fake driver is built once for all of them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,16 @@ import os
 from pathlib import Path
 
 import pytest
+from fakes import fake_nvml
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the fake driver library."""
+    try:
+        return fake_nvml.build(tmp_path_factory.mktemp("fake-nvml"))
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(autouse=True)

@@ -9,19 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from fakes import fake_nvml
 
 # The models are so small that a second thread only waits; on a busy machine it waits long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the fake driver library."""
-    try:
-        return fake_nvml.build(tmp_path_factory.mktemp("fake-nvml"))
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
 
 
 WORDS = [f"w{i}" for i in range(40)]

@@ -39,6 +39,12 @@ experiment.command(
     "llem_cli._experiment:run", name="run", help="Measure one experiment and print its result."
 )
 app.command(
+    "llem_cli._doctor:doctor",
+    name="doctor",
+    help="Show what this machine can measure and how well; exit code 1 if no source of energy "
+    "can be read.",
+)
+app.command(
     "llem_cli._reference:schema", name="schema", help="Print the JSON schema of a study file."
 )
 app.command(

@@ -8,7 +8,11 @@ Importing this loads neither torch nor the NVIDIA driver.
 
 from llem_energy._backend import Backend, Batch, Workload, backend_names, preload
 from llem_energy._builtin import builtin_architecture, builtin_names
+from llem_energy._calibration import Calibration, calibrate
+from llem_energy._calibration_cache import load_calibrations, save_calibrations
+from llem_energy._diagnosis import diagnose
 from llem_energy._errors import BackendError, DatasetError, GpuError, MeasurementError
+from llem_energy._findings import DiagnosedDomain, DiagnosedGpu, DiagnosedSource, Diagnosis
 from llem_energy._measure import STAGES, measure
 from llem_energy._nvml import gpu_temperatures_c, gpu_uuids
 from llem_energy._reachable import missing_libraries, obstacles
@@ -32,8 +36,13 @@ __all__ = [
     "Backend",
     "BackendError",
     "Batch",
+    "Calibration",
     "DatasetError",
     "DeviceWindow",
+    "DiagnosedDomain",
+    "DiagnosedGpu",
+    "DiagnosedSource",
+    "Diagnosis",
     "EnvironmentSnapshot",
     "ExperimentResult",
     "Flops",
@@ -46,13 +55,17 @@ __all__ = [
     "backend_names",
     "builtin_architecture",
     "builtin_names",
+    "calibrate",
     "check_finite",
+    "diagnose",
     "encode_result",
     "gpu_temperatures_c",
     "gpu_uuids",
+    "load_calibrations",
     "measure",
     "missing_libraries",
     "obstacles",
     "preload",
     "read_result",
+    "save_calibrations",
 ]

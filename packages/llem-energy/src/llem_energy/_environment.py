@@ -38,7 +38,7 @@ def snapshot_environment() -> EnvironmentSnapshot:
         driver=driver,
         nvml=nvml,
         gpus=gpus,
-        packages={name: found for name in _PACKAGES if (found := _version(name))},
+        packages={name: found for name in _PACKAGES if (found := installed_version(name))},
         environment={name: os.environ[name] for name in _VARIABLES if name in os.environ},
     )
 
@@ -57,7 +57,8 @@ def _text(path: str) -> str | None:
         return None
 
 
-def _version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
+    """Return the version of an installed package without importing it; None if it is not here."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -7,7 +7,19 @@ The process that calls this never imports torch. Child processes are spawned, so
 calls it needs the usual `if __name__ == "__main__":`.
 """
 
-from llem_energy import ExperimentResult, read_result
+from llem_energy import (
+    Calibration,
+    DiagnosedDomain,
+    DiagnosedGpu,
+    DiagnosedSource,
+    Diagnosis,
+    ExperimentResult,
+    calibrate,
+    diagnose,
+    load_calibrations,
+    read_result,
+    save_calibrations,
+)
 from llem_energy import measure as default_measure
 from llem_runner._control import Control
 from llem_runner._errors import PreflightError, StudyError, StudyLocked
@@ -44,7 +56,12 @@ from llem_runner._study import run_experiment, run_study
 from llem_runner._worker import Measure
 
 __all__ = [
+    "Calibration",
     "Control",
+    "DiagnosedDomain",
+    "DiagnosedGpu",
+    "DiagnosedSource",
+    "Diagnosis",
     "Event",
     "ExperimentResult",
     "Failed",
@@ -75,10 +92,13 @@ __all__ = [
     "StudyRunner",
     "StudyStarted",
     "StudySummary",
+    "calibrate",
     "default_measure",
+    "diagnose",
     "encode_json",
     "gap_seconds",
     "is_running",
+    "load_calibrations",
     "read_manifest",
     "read_result",
     "read_study_result",
@@ -86,5 +106,6 @@ __all__ = [
     "run_experiment",
     "run_isolated",
     "run_study",
+    "save_calibrations",
     "schedule",
 ]

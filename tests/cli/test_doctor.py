@@ -1,0 +1,131 @@
+"""`llem-cli doctor` as a person sees it (CLI-05, CLI-11)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli.conftest import Run
+from energy.test_rapl import domain
+from fakes import fake_nvml
+from fakes.fake_nvml import FakeGpu
+
+
+@pytest.fixture
+def nothing(tmp_path: Path) -> dict[str, str]:
+    """Return the environment of a machine without a meter, whatever this one has."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "libnvidia-ml.so.1").touch()
+    return {
+        "LD_LIBRARY_PATH": str(tmp_path / "empty"),
+        "LLEM_POWERCAP": str(tmp_path / "absent"),
+    }
+
+
+def with_gpu(library: Path, folder: Path, gpu: FakeGpu) -> dict[str, str]:
+    fake_nvml.write_trace(folder / "gpus.trace", [gpu])
+    driver = fake_nvml.environment(library, folder / "gpus.trace")
+    return {**driver, "LLEM_POWERCAP": str(folder / "absent")}
+
+
+def test_a_gpu_is_shown_with_its_bound_and_the_code_is_0(
+    llem: Run, library: Path, tmp_path: Path
+) -> None:
+    done = llem("doctor", **with_gpu(library, tmp_path, FakeGpu(name="Fake H200")))
+    assert (done.returncode, done.stderr) == (0, "calibrating GPUs: 1 of 1 ...\n")
+    rows = {tuple(line.split()[:3]): line for line in done.stdout.splitlines()}
+    measured = rows["0", "Fake", "H200"]
+    assert "1.1 / 1.9" in measured
+    assert "11 / 19" in measured
+    assert "no problem found" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_json_is_the_diagnosis_alone(llem: Run, library: Path, tmp_path: Path) -> None:
+    done = llem("doctor", "--json", **with_gpu(library, tmp_path, FakeGpu(uuid="GPU-a")))
+    found = json.loads(done.stdout)
+    assert set(found) == {
+        *("measurable", "sources", "gpus", "silent_gpus", "domains", "versions", "problems"),
+    }
+    (gpu,) = found["gpus"]
+    assert (gpu["uuid"], gpu["calibration"]["device"]) == ("GPU-a", "GPU-a")
+    assert found["measurable"]
+    assert found["problems"] == []
+
+
+def test_without_a_meter_the_reasons_are_shown_and_the_code_is_1(
+    llem: Run, nothing: dict[str, str]
+) -> None:
+    done = llem("doctor", **nothing)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "the NVIDIA driver cannot be used" in done.stdout
+    assert "no energy counters below" in done.stdout
+    assert "problem: no energy can be measured on this machine" in done.stdout
+
+
+def test_a_split_gpu_alone_is_no_meter(llem: Run, library: Path, tmp_path: Path) -> None:
+    done = llem("doctor", **with_gpu(library, tmp_path, FakeGpu(mig=True)))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "`sudo nvidia-smi -i 0 -mig 0` makes it whole again" in done.stdout
+
+
+# Root may read everything, so the question is asked by somebody else; who may not even read the
+# interpreter's own files, so that everything is loaded by asking once before.
+AS_NOBODY = """
+import contextlib, io, os, sys
+from pathlib import Path
+from llem_cli._app import run
+folder = Path(os.environ["LLEM_POWERCAP"])
+if os.geteuid() == 0:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        run(["doctor", *sys.argv[1:]])
+    for above in (folder, *list(folder.parents)[:4]):
+        if above != Path("/tmp"):
+            above.chmod(0o755)
+    os.setgid(65534)
+    os.setuid(65534)
+sys.exit(run(["doctor", *sys.argv[1:]]))
+"""
+
+
+def test_counters_that_may_not_be_read_are_shown_with_the_command_that_helps(
+    nothing: dict[str, str], tmp_path: Path
+) -> None:
+    root = tmp_path / "powercap"
+    root.mkdir()
+    for folder, name in (("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram")):
+        domain(root, folder, name, 1_000_000).chmod(0)
+    env = {**os.environ, **nothing, "LLEM_POWERCAP": str(root)}
+
+    def doctor(*flags: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, *flags],
+            env=env,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = doctor()
+    assert (done.returncode, done.stderr) == (1, "")
+    assert [line.split()[:2] for line in done.stdout.splitlines() if "package-0" in line][:2] == [
+        ["package-0", "no"],
+        ["package-0-dram", "no"],
+    ]
+    command = f"sudo chmod a+r {root}/intel-rapl*/energy_uj"
+    assert f"(package-0, package-0-dram); `{command}`" in done.stdout
+    found = json.loads(doctor("--json").stdout)
+    assert [domain["readable"] for domain in found["domains"]] == [False, False]
+    assert {domain["permission_command"] for domain in found["domains"]} == {command}
+
+
+def test_help_says_what_the_exit_code_means(llem: Run) -> None:
+    assert "doctor" in llem("--help").stdout
+    words = " ".join(llem("doctor", "--help").stdout.split())
+    assert "exit code 1 if no source of energy can be read" in words
+    assert "--json" in words
