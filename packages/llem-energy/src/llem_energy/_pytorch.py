@@ -14,8 +14,8 @@ import numpy as np
 import torch
 import transformers
 
-from llem_config import ExperimentConfig
-from llem_energy._backend import Batch, Memory, Prompt, Workload
+from llem_config import ExperimentConfig, PhaseName
+from llem_energy._backend import Batch, Memory, Phase, Prompt, Workload
 from llem_energy._errors import BackendError
 from llem_energy._flops import METHOD, answer_flops
 from llem_energy._pytorch_answer import StepClock, TokenAnswer
@@ -23,11 +23,13 @@ from llem_energy._pytorch_model import (
     decoder_of,
     effective_attention,
     foreign_errors,
+    generating_model,
     load_model,
     load_tokenizer,
     preload_model_class,
     section,
 )
+from llem_energy._pytorch_phases import decode, prefill
 from llem_energy._results import Flops
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -166,6 +168,13 @@ class PyTorchBackend:
         stepwise = self._assistant is None and not self._own.prompt_lookup_num_tokens
         return TokenAnswer(ids[:, batch.shape[1] :], ends, clock if stepwise else None)
 
+    def phase(self, name: PhaseName, batch: Batch) -> Phase:
+        """Prepare one phase of answering a batch with the experiment's generation arguments."""
+        if reasons := self._config.phase_conflicts(name):
+            raise BackendError("; ".join(reasons))
+        prepare = prefill if name == "prefill" else decode
+        return prepare(self._model, self._generation, batch)
+
     def synchronise(self) -> None:
         """Wait for every GPU in use."""
         if self._device.type == "cuda":
@@ -221,7 +230,7 @@ class PyTorchBackend:
             "n_parameters": sum(p.numel() for p in model.parameters()),
             "dtype": str(next(p.dtype for p in model.parameters())).removeprefix("torch."),
             "attn_implementation": effective_attention(model),
-            "compiled": hasattr(model.forward, "_torchdynamo_orig_callable"),
+            "compiled": hasattr(generating_model(model).forward, "_torchdynamo_orig_callable"),
             "batch_size": self._own.batch_size or 1,
             "batching": self._own.batching or "static",
             "generation": self._generation.to_diff_dict(),

@@ -87,8 +87,9 @@ def load_model(config: ExperimentConfig, device: torch.device) -> Any:
         _check(config, model, device)
         model.eval()
         if own.torch_compile:
-            model.forward = torch.compile(
-                model.forward,
+            running = generating_model(model)
+            running.forward = torch.compile(
+                running.forward,
                 mode=own.torch_compile_mode,
                 backend=own.torch_compile_backend or "inductor",
             )
@@ -176,6 +177,15 @@ def _check(config: ExperimentConfig, model: Any, device: torch.device) -> None:
     places = {p.device.type for p in model.parameters()}
     if not own.device_map and places != {device.type}:
         raise BackendError(f"asked for device {device.type}, the weights are on {places}")
+
+
+def generating_model(model: Any) -> Any:
+    """Return the model whose `generate` and `forward` run in the end: below an adapter, its base.
+
+    An adapter's own `forward` is passed by: `generate` calls that of the model it adapts.
+    """
+    below = getattr(model, "get_base_model", None)
+    return model if below is None else below()
 
 
 def effective_attention(model: Any) -> str:

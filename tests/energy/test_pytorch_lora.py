@@ -1,0 +1,52 @@
+"""An adapter runs as it was asked for: merged or beside the weights, compiled or not, in phases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from energy.parts import loaded
+from energy.test_pytorch_phases import Calls, asked, prepared
+
+peft = pytest.importorskip("peft", reason="adapters need `pip install peft`")
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's, of transformers
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+
+    folder = tmp_path_factory.mktemp("adapter")
+    torch.manual_seed(1)
+    shape = peft.LoraConfig(
+        r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM"
+    )
+    peft.get_peft_model(loaded(asked())._model, shape).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_an_adapter_answers_compiled_and_in_phases(
+    adapter: Path, merged: bool, compiled: bool
+) -> None:
+    import torch
+
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    options: dict[str, Any] = {"torch_compile": True, "torch_compile_backend": "eager"}
+    lora = {"adapter": str(adapter), "merge_weights": merged}
+    backend, batch = prepared(asked(lora=lora, pytorch=options if compiled else {}))
+    plain, _ = prepared(asked())
+    expected = backend.generate(batch)._ids.tolist()
+    assert expected != plain.generate(batch)._ids.tolist()
+    assert backend.effective_config()["compiled"] is compiled
+    assert (torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0) is compiled
+    decode = backend.phase("decode", batch)
+    with Calls(backend) as calls:
+        decode.run()
+    assert calls.answers() == expected
+    with Calls(backend) as calls:
+        backend.phase("prefill", batch).run()
+    assert calls.chosen == [[answer[0] for answer in expected]]
