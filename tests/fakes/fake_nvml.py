@@ -43,6 +43,30 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class CallFault:
+    """One function that fails in its calls `first` to `last`, which is included.
+
+    Each process counts its calls of one function from 1, on all GPUs together.
+    """
+
+    function: str  # as in `Fault`
+    code: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process on a GPU, there from `t0_s` until before `t1_s`."""
+
+    pid: int
+    used_bytes: int = 1 << 30
+    graphics: bool = False  # it draws; else it computes
+    t0_s: float = 0.0
+    t1_s: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
 class Throttle:
     """A time in which the GPU is slowed down, with the bits of the clock event reasons.
 
@@ -71,16 +95,26 @@ class FakeGpu:
     counter_phase_s: float = 0.0
     counter_initial_mj: int = 1_000_000_000  # of an ideal counter at time 0
     counter_gain: float = 1.0  # 1.05: the counter overstates by 5 %
+    counter_jitter_s: float = 0.0  # an update is up to this early or late, as if at random
+    counter_quantum_mj: int = 1  # the counter shows whole multiples of this
     power_period_s: float = 0.1
     average_window_s: float = 1.0  # Hopper, as is the next
     instant_window_s: float = 0.025
+    sample_period_s: float = 0.02  # of the ring behind `nvmlDeviceGetSamples`, 120 entries
+    module_w: float = 0.0  # of the rest of a Grace Hopper module; 0: there is no module
+    memory_share: float = 0.0  # part of the power that is the memory's; 0: it is not told
     power_limit_w: float = 700.0
     temperature_c: float = 45.0
+    temperatures: tuple[tuple[float, float], ...] = ()  # (t_s, C), linear; over `temperature_c`
     mig: bool = False
+    persistence: bool = True
+    virtualization: int = 0  # nvmlGpuVirtualizationMode_t: 2 is a vGPU
+    processes: tuple[Process, ...] = ()
     throttles: tuple[Throttle, ...] = ()
     stalls: tuple[tuple[float, float], ...] = ()  # the energy counter misses its updates
     resets: tuple[float, ...] = ()  # the energy counter starts again from 0
     faults: tuple[Fault, ...] = ()
+    call_faults: tuple[CallFault, ...] = ()
     missing: tuple[str, ...] = ()  # functions that an older driver does not have
     latency_us: int = 0  # of every call on this GPU
     latency_spikes: tuple[tuple[int, float, float], ...] = ()  # (us, t0_s, t1_s), on top
@@ -142,14 +176,26 @@ def _statements(gpu: FakeGpu) -> Iterator[str]:
     yield f"repeat {gpu.repeat_s!r}"
     counter = (gpu.counter_period_s, gpu.counter_phase_s, gpu.counter_initial_mj, gpu.counter_gain)
     yield "counter {!r} {!r} {!r} {!r}".format(*counter)
+    yield f"counter_jitter {gpu.counter_jitter_s!r}"
+    yield f"counter_quantum {gpu.counter_quantum_mj}"
     yield f"power {gpu.power_period_s!r} {gpu.average_window_s!r} {gpu.instant_window_s!r}"
+    yield f"samples {gpu.sample_period_s!r}"
+    yield f"module_w {gpu.module_w!r}"
+    yield f"memory_share {gpu.memory_share!r}"
     yield f"limit_w {gpu.power_limit_w!r}"
-    yield f"temperature_c {gpu.temperature_c!r}"
+    temperatures = gpu.temperatures or ((0.0, gpu.temperature_c),)
+    yield from (f"temperature {t_s!r} {c!r}" for t_s, c in temperatures)
     yield f"mig {gpu.mig:d}"
+    yield f"persistence {gpu.persistence:d}"
+    yield f"virtualization {gpu.virtualization}"
+    for process in gpu.processes:
+        word = "graphics_process" if process.graphics else "process"
+        yield f"{word} {process.pid} {process.used_bytes} {process.t0_s!r} {process.t1_s!r}"
     yield from (f"throttle {t.t0_s!r} {t.t1_s!r} {t.reasons}" for t in gpu.throttles)
     yield from (f"stall {t0_s!r} {t1_s!r}" for t0_s, t1_s in gpu.stalls)
     yield from (f"reset {t_s!r}" for t_s in gpu.resets)
     yield from (f"fault {f.function} {f.code} {f.t0_s!r} {f.t1_s!r}" for f in gpu.faults)
+    yield from (f"fault_call {f.function} {f.code} {f.first} {f.last}" for f in gpu.call_faults)
     yield from (f"missing {function}" for function in gpu.missing)
     yield f"latency_us {gpu.latency_us}"
     yield from (f"latency_us {us} {t0_s!r} {t1_s!r}" for us, t0_s, t1_s in gpu.latency_spikes)

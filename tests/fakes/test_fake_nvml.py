@@ -13,13 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import fake_nvml
-from fakes.fake_nvml import FakeGpu, Fault, Throttle, true_energy_j
+from fakes.fake_nvml import CallFault, FakeGpu, Fault, Process, Throttle, true_energy_j
 
 OTHER_UUID = "GPU-00000000-0000-0000-0000-000000000002"
 GPU_IS_LOST = 15
@@ -59,6 +60,12 @@ def fields(t_s, *ids, index=0):
         else f.value.ullVal if f.valueType == is_wide else f.value.uiVal
         for f in found
     ]
+
+def ring(t_s, last_seen_us=0, index=0):
+    at(t_s)
+    kind, samples = nvmlDeviceGetSamples(gpu(index), NVML_TOTAL_POWER_SAMPLES, last_seen_us)
+    assert kind == NVML_VALUE_TYPE_UNSIGNED_INT
+    return [[sample.timeStamp, sample.sampleValue.uiVal] for sample in samples]
 
 def timed(function):
     start = time.perf_counter()
@@ -164,6 +171,8 @@ def test_every_other_reader_of_the_binding_gets_its_answer(rig: Rig) -> None:
         "nvmlDeviceGetEnforcedPowerLimit(gpu(0))": 550_500,
         "nvmlDeviceGetPowerManagementLimit(gpu(0))": 550_500,
         "nvmlDeviceGetPowerManagementDefaultLimit(gpu(0))": 700_000,
+        "nvmlDeviceGetPowerManagementLimitConstraints(gpu(0))": [200_000, 700_000],
+        "nvmlDeviceGetSupportedClocksEventReasons(gpu(0))": 0x1FF,
         "nvmlDeviceGetTemperature(gpu(0), NVML_TEMPERATURE_GPU)": 61,
         "nvmlDeviceGetTemperatureV(gpu(0), NVML_TEMPERATURE_GPU)": 61,
         "nvmlDeviceGetTemperature(gpu(0), 7)": "NVMLError_InvalidArgument",
@@ -184,6 +193,9 @@ def test_every_other_reader_of_the_binding_gets_its_answer(rig: Rig) -> None:
         "nvmlDeviceGetMemoryInfo(gpu(0), nvmlMemory_v2).used": 1 << 30,
         "nvmlDeviceGetMemoryInfo(gpu(0), 1)": "NVMLError_ArgumentVersionMismatch",
         "nvmlDeviceGetComputeRunningProcesses(gpu(0))": [],
+        "nvmlDeviceGetGraphicsRunningProcesses(gpu(0))": [],
+        "nvmlDeviceGetVirtualizationMode(gpu(0))": 0,
+        "nvmlDeviceGetC2cModeInfoV(gpu(0)).isC2cEnabled": 0,
     }
     gpu = FakeGpu(points=((0.0, 275.25),), power_limit_w=550.5, temperature_c=61.0)
     answers = rig.ask(gpu, *expected)
@@ -195,6 +207,45 @@ def test_mig_mode_shows_and_hides_utilization(rig: Rig) -> None:
         FakeGpu(mig=True), "nvmlDeviceGetMigMode(gpu(0))", "nvmlDeviceGetUtilizationRates(gpu(0))"
     )
     assert answers == [[1, 1], "NVMLError_NotSupported"]
+
+
+def test_persistence_and_virtualization_are_those_of_the_trace(rig: Rig) -> None:
+    answers = rig.ask(
+        FakeGpu(persistence=False, virtualization=2),
+        "nvmlDeviceGetPersistenceMode(gpu(0))",
+        "nvmlDeviceGetVirtualizationMode(gpu(0)) == NVML_GPU_VIRTUALIZATION_MODE_VGPU",
+    )
+    assert answers == [0, True]
+
+
+def test_processes_come_and_go_each_in_its_own_list(rig: Rig) -> None:
+    there = (Process(11, 2 << 30), Process(12, 3 << 30, t0_s=2.0, t1_s=3.0))
+    drawing = tuple(Process(pid, graphics=True) for pid in range(21, 29))
+    lists = [
+        f"(at({t_s}), [(p.pid, p.usedGpuMemory) for p in nvmlDeviceGet{kind}RunningProcesses(g)])[1]"
+        for kind in ("Compute", "Graphics")
+        for t_s in (1.0, 2.0, 3.0)
+    ]
+    answers = rig.ask(
+        [FakeGpu(processes=there + drawing), FakeGpu(uuid=OTHER_UUID)],
+        "globals().update(g=gpu(0))",
+        *lists,
+        "nvmlDeviceGetComputeRunningProcesses(gpu(1))",
+    )
+    lone, both = [[11, 2 << 30]], [[11, 2 << 30], [12, 3 << 30]]
+    drawn = [[pid, 1 << 30] for pid in range(21, 29)]
+    assert answers[1:] == [lone, both, lone, drawn, drawn, drawn, []]
+
+
+def test_temperature_moves_in_straight_lines_between_its_points(rig: Rig) -> None:
+    gpu = FakeGpu(temperatures=((1.0, 40.0), (3.0, 60.0), (4.0, 50.0)))
+    kind = "NVML_TEMPERATURE_GPU"
+    reads = [
+        f"(at({t_s}), nvmlDeviceGetTemperature(gpu(0), {kind}), "
+        f"nvmlDeviceGetTemperatureV(gpu(0), {kind}))[1:]"
+        for t_s in (0.0, 1.5, 3.0, 3.5, 9.0)
+    ]
+    assert rig.ask(gpu, *reads) == [[c, c] for c in (40, 45, 60, 55, 50)]
 
 
 def test_nothing_answers_before_init_or_after_the_last_shutdown(rig: Rig) -> None:
@@ -241,6 +292,38 @@ def test_gain_error_of_the_counter_leaves_the_truth_alone(rig: Rig) -> None:
         FakeGpu(counter_gain=1.05), *energies([0.0, 10.0]), "truth(0, 0.0, 10.0)"
     )
     assert (end - start, truth_j) == (1_050_000, 1000.0)
+
+
+def test_jittered_counter_updates_off_its_grid_and_is_exact_at_each_update(rig: Rig) -> None:
+    gpu = FakeGpu(points=((0.0, 1000.0),), counter_initial_mj=0, counter_jitter_s=0.03)
+    times_s = [round(1 + 0.001 * k, 3) for k in range(2000)]
+    first, second = (rig.ask(gpu, *energies(times_s)) for _ in range(2))
+    assert first == second, "another process sees other updates"
+    changes = [i for i in range(1, len(first)) if first[i] != first[i - 1]]
+    # At 1000 W the counter shows the microsecond of its update, just before the first read of it.
+    assert all(0 <= 1e6 * times_s[i] - first[i] <= 1000 for i in changes)
+    gaps_s = [(b - a) * 0.001 for a, b in pairwise(changes)]
+    assert 0.04 - 0.001 <= min(gaps_s) < 0.08
+    assert 0.12 < max(gaps_s) <= 0.16 + 0.001
+    offsets_s = [times_s[i] - 0.1 * round(times_s[i] / 0.1) for i in changes]
+    assert max(map(abs, offsets_s)) <= 0.03 + 0.001
+    assert min(offsets_s) < -0.01
+    assert max(offsets_s) > 0.01
+
+
+def test_stall_of_a_jittered_counter_shows_the_last_update_before_it(rig: Rig) -> None:
+    points = ((0.0, 1000.0),)
+    free = FakeGpu(points=points, counter_initial_mj=0, counter_jitter_s=0.04)
+    stuck = replace(free, stalls=((2.0, 3.0),))
+    [before] = rig.ask(free, "energy(1.9999)")
+    readings = rig.ask(stuck, *energies([1.9999, 2.0, 2.5, 2.99, 3.2]))
+    assert readings[:4] == [before] * 4
+    assert readings[4] > 3_000_000
+
+
+def test_counter_shows_whole_multiples_of_its_quantum(rig: Rig) -> None:
+    gpu = FakeGpu(points=((0.0, 123.0),), counter_initial_mj=1000, counter_quantum_mj=1000)
+    assert rig.ask(gpu, *energies([0.0, 0.1, 0.5, 1.0])) == [1000, 13_000, 63_000, 124_000]
 
 
 def test_counter_keeps_all_64_bits(rig: Rig) -> None:
@@ -319,6 +402,44 @@ def test_instant_power_without_a_window_is_the_power_of_its_update_instant(rig: 
     )
     answers = rig.ask(again, *(f"fields({t_s}, 186)[0]" for t_s in (0.09, 0.12, 0.33, 0.45)))
     assert answers == [500_000, 100_000, 500_000, 100_000]
+
+
+def test_ring_holds_120_samples_whose_sum_is_the_true_energy(rig: Rig) -> None:
+    ramp = FakeGpu(points=((0.0, 100.0), (10.0, 600.0)), linear=True, sample_period_s=0.02)
+    [entries] = rig.ask(ramp, "ring(5.005)")
+    assert len(entries) == 120
+    stamps_us = [stamp_us for stamp_us, _ in entries]
+    assert {b - a for a, b in pairwise(stamps_us)} <= {19_999, 20_000, 20_001}
+    joules = sum(0.02 * mw / 1000 for _, mw in entries)
+    assert joules == pytest.approx(true_energy_j(ramp, 2.6, 5.0), rel=1e-6)
+
+
+def test_ring_is_read_on_from_the_last_sample_seen(rig: Rig) -> None:
+    gpu = FakeGpu(sample_period_s=0.1)
+    answers = rig.ask(
+        gpu,
+        "globals().update(last=ring(5.0)[-1][0])",
+        "[(t - last) / 1e6 for t, _ in ring(5.35, last)]",
+        "(at(5.05), nvmlDeviceGetSamples(gpu(0), NVML_TOTAL_POWER_SAMPLES, last))",
+        "nvmlDeviceGetSamples(gpu(0), NVML_GPU_UTILIZATION_SAMPLES, 0)",
+        "[f.timestamp - ring(5.0)[-1][0] for f in (at(5.0), "
+        "nvmlDeviceGetFieldValues(gpu(0), [186]))[1]]",
+    )
+    assert answers[1] == pytest.approx([0.1, 0.2, 0.3])
+    assert answers[2:4] == ["NVMLError_NotFound", "NVMLError_NotSupported"]
+    assert answers[4] == [0]  # both stamps are of one clock
+
+
+def test_module_and_memory_power_are_there_where_the_trace_has_them(rig: Rig) -> None:
+    plain = FakeGpu(points=((0.0, 300.0),))
+    scopes = "fields(2.0, *((field, scope) for field in (185, 186) for scope in range(4)))"
+    coupled = "nvmlDeviceGetC2cModeInfoV(gpu(0)).isC2cEnabled"
+    refused = f"error {NOT_SUPPORTED}"
+    assert rig.ask(plain, scopes)[0] == [300_000, refused, refused, refused] * 2
+    whole = replace(plain, module_w=150.0, memory_share=0.25)
+    answers = rig.ask(whole, scopes, coupled, "fields(2.0, (83, 1))")
+    assert answers[0] == [300_000, 450_000, 75_000, refused] * 2
+    assert answers[1:] == [1, [refused]]
 
 
 # ---- Field values ----
@@ -445,6 +566,16 @@ def test_missing_function_is_not_found_while_others_answer(rig: Rig) -> None:
     assert answers == ["NVMLError_FunctionNotFound", "NVMLError_FunctionNotFound", 45]
 
 
+def test_call_fault_hits_exactly_the_calls_it_names(rig: Rig) -> None:
+    energy_calls = CallFault("nvmlDeviceGetTotalEnergyConsumption", 999, 2, 3)
+    field_calls = CallFault("field:83", 999, 2, 2)
+    gpu = FakeGpu(counter_initial_mj=0, call_faults=(energy_calls, field_calls))
+    answers = rig.ask(gpu, *energies([1.0] * 4), *["fields(1.0, 83, 186)"] * 3)
+    assert answers[:4] == [100_000, "NVMLError_Unknown", "NVMLError_Unknown", 100_000]
+    good = [100_000, 100_000]
+    assert answers[4:] == [good, ["error 999", 100_000], good]
+
+
 def test_stalled_counter_stands_still_and_then_catches_up(rig: Rig) -> None:
     gpu = FakeGpu(counter_initial_mj=0, stalls=((1.0, 2.0), (2.05, 2.15)))
     times_s = [0.95, 1.0, 1.5, 1.95, 2.0, 2.1, 2.19, 2.2]
@@ -566,8 +697,15 @@ def test_without_an_epoch_time_begins_at_the_first_init(rig: Rig) -> None:
         ("gpu\npoint 0 100\nfault printf 3 0 1\n", "3: this fake has no such"),
         ("gpu\npoint 0 100\nfault field:83x 3 0 1\n", "3: this fake has no such"),
         ("gpu\npoint 0 100\nfault field:83 0 0 1\n", "3: expected: fault FUNCTION"),
-        ("gpu\npoint 0 100\nmissing nvmlDeviceGetSamples\n", "3: this fake has no such"),
+        ("gpu\npoint 0 100\nmissing nvmlDeviceGetFanSpeed\n", "3: this fake has no such"),
         ("gpu\npoint 0 100\nmissing nvmlDeviceGetName 3\n", "3: expected: missing FUNCTION"),
+        ("gpu\npoint 0 100\nfault_call nvmlDeviceGetName 3 2 1\n", "3: an interval must end"),
+        ("gpu\npoint 0 100\ncounter_jitter 0.05\n", "3: the jitter"),
+        ("gpu\npoint 0 100\ncounter_quantum 0.5\n", "3: the quantum"),
+        ("gpu\npoint 0 100\nsamples 0\n", "3: periods must be above 0"),
+        ("gpu\npoint 0 100\ntemperature 1 40\ntemperature 0 50\n", "4: points need"),
+        ("gpu\npoint 0 100\nprocess 0 4096\n", "3: unknown statement"),
+        ("gpu\npoint 0 100\nprocess 9 4096 2 1\n", "3: an interval must end"),
     ],
 )
 def test_malformed_trace_fails_init_with_one_line_that_names_the_place(
