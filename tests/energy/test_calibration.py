@@ -57,6 +57,7 @@ GROUPS: dict[str, tuple[FakeGpu, ...]] = {
     "100": (FakeGpu(counter_period_s=0.1, latency_us=300, points=((0.0, 300.0),)),),
     "106": (FakeGpu(counter_period_s=0.106, **RAMP),),
     "500": (FakeGpu(counter_period_s=0.5, **RAMP),),
+    "unsteady": (FakeGpu(counter_jitter_s=0.02),),
     "stalled": (FakeGpu(stalls=((0.0, 1000.0),)),),
     "lost": (FakeGpu(faults=(Fault("*", LOST, 0.6),)), FakeGpu()),
     "no counter": (
@@ -100,6 +101,12 @@ def test_the_period_of_a_counter_is_found(watched: dict[str, Any], period_ms: in
     assert found["counter_jitter_s"] < 0.002
     assert found["driver"] == "580.00.01"
     assert found["binding"] == version("nvidia-ml-py")
+
+
+def test_a_counter_that_is_not_steady_has_its_jitter(watched: dict[str, Any]) -> None:
+    (found,) = watched["unsteady"]
+    assert found["counter_period_s"] == pytest.approx(0.1, abs=0.02)
+    assert 0.004 < found["counter_jitter_s"] < 0.08
 
 
 def test_it_takes_a_second_unless_a_counter_is_slow(watched: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from energy.parts import run_python, with_gpus
 from energy.test_rapl import domain
-from fakes.fake_nvml import FakeGpu, Fault
+from fakes.fake_nvml import FakeGpu, Fault, Process
 
 from llem_config import Settings
 from llem_energy import Calibration, DiagnosedDomain, DiagnosedGpu, DiagnosedSource, Diagnosis
@@ -76,6 +76,13 @@ MACHINE = [
         faults=(*NO_COUNTER, *NO_POWER, Fault("nvmlDeviceGetPowerUsage", NOT_SUPPORTED)),
     ),
     FakeGpu(uuid="GPU-old", counter_period_s=0.02, faults=(Fault("field:83", NOT_SUPPORTED),)),
+    FakeGpu(
+        uuid="GPU-shared",
+        persistence=False,
+        virtualization=2,
+        processes=(Process(4242), Process(4343, graphics=True)),
+        module_w=200.0,
+    ),
 ]
 
 
@@ -104,7 +111,7 @@ def said_of(machine: dict[str, Any], index: int) -> list[str]:
 def test_one_look_takes_seconds_starts_nothing_and_says_what_it_does(looked_at: Any) -> None:
     _, took_s, stages, started, heavy = looked_at
     assert 1.0 <= took_s < 4.0
-    assert stages == ["calibrating GPUs: 3 of 5"]
+    assert stages == ["calibrating GPUs: 4 of 6"]
     assert (started, heavy) == ([], [])
 
 
@@ -124,6 +131,7 @@ def test_a_good_gpu_comes_with_its_period_and_the_bound_that_follows(
     assert (good["mig"], good["persistence_mode"], good["other_pids"]) == (False, True, [])
     assert (good["power_limit_w"], good["power_limit_default_w"]) == (450, 700)
     assert (good["temperature_c"], good["module_power"]) == (61, False)
+    assert good["virtualization"] == "none"
     assert said_of(machine, 0) == []
 
 
@@ -171,6 +179,17 @@ def test_a_counter_below_its_own_function_alone_counts(machine: dict[str, Any]) 
     assert 83 not in old["supported_fields"]
     assert old["calibration"]["counter_period_s"] == pytest.approx(0.02, rel=0.1)
     assert said_of(machine, 5) == []
+
+
+def test_a_gpu_that_is_shared_and_not_kept_awake_is_told(machine: dict[str, Any]) -> None:
+    shared = gpu_of(machine, "GPU-shared")
+    assert (shared["persistence_mode"], shared["virtualization"]) == (False, "vgpu")
+    assert (shared["other_pids"], shared["module_power"]) == ([4242, 4343], True)
+    said = said_of(machine, 6)
+    assert len(said) == 3
+    assert "shared by a hypervisor (vgpu)" in said[0]
+    assert "`sudo nvidia-smi -i 6 -pm 1`" in said[1]
+    assert "used by other processes (4242, 4343)" in said[2]
 
 
 def test_versions_are_those_of_driver_libraries_and_llem(machine: dict[str, Any]) -> None:
@@ -276,7 +295,8 @@ def said(
 
 def test_nothing_is_said_of_a_gpu_in_order() -> None:
     assert said(gpu()) == ()
-    assert said(gpu(virtualization="passthrough"), gpu(virtualization=None, other_pids=None)) == ()
+    silent = gpu(virtualization=None, persistence_mode=None, other_pids=None, mig=None)
+    assert said(silent, gpu(virtualization="passthrough")) == ()
 
 
 @pytest.mark.parametrize(
