@@ -25,6 +25,20 @@ def test_format_1_of_the_study_result_loads(tmp_path: Path) -> None:
     assert result.summary.points[0].energy_total_j is not None
     assert result.summary.points[0].energy_total_j.mean == 100.0
     assert len(result.failed) == 2
+    assert result.schema_version == 1
+    assert result.summary.points[0].energy_total_j.ci95_low is None
+    assert result.summary.comparisons is None
+
+
+def test_format_2_of_the_study_result_loads(tmp_path: Path) -> None:
+    shutil.copy(DATA / "study_result_v2.json", tmp_path / "study_result.json")
+    result = read_study_result(tmp_path)
+    assert result.schema_version == 2
+    comparisons = result.summary.comparisons
+    assert comparisons is not None
+    assert comparisons.reference_label == "precision=bf16 pytorch.batch_size=8"
+    assert [point.distinguishable for point in comparisons.points] == [False, True, True]
+    assert [outlier.index for outlier in result.summary.outliers] == [9]
 
 
 def test_format_1_of_the_resolved_study_loads_and_keeps_its_hash() -> None:

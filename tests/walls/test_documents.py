@@ -13,10 +13,14 @@ import pytest
 from llem_config import load_study
 from llem_energy import DeviceWindow, EnvironmentSnapshot, ExperimentResult, GpuSnapshot
 from llem_runner import (
+    Comparison,
+    Comparisons,
     FailedRun,
     ManifestEntry,
     MeasurementProtocol,
+    Outlier,
     PointSummary,
+    Statistics,
     StudyManifest,
     StudyResult,
     StudySummary,
@@ -87,7 +91,7 @@ def test_each_example_is_valid_and_linked_from_the_readme(file: Path) -> None:
     [
         *(ExperimentResult, DeviceWindow, EnvironmentSnapshot, GpuSnapshot),
         *(StudyManifest, ManifestEntry, StudyResult, StudySummary, PointSummary),
-        *(MeasurementProtocol, FailedRun),
+        *(MeasurementProtocol, FailedRun, Statistics, Comparisons, Comparison, Outlier),
     ],
     ids=lambda struct: struct.__name__,
 )

@@ -40,8 +40,11 @@ from llem_runner._manifest import ManifestEntry, ManifestWriter, StudyManifest, 
 from llem_runner._messages import Failed, Finished, Interrupted, Outcome
 from llem_runner._process import run_isolated
 from llem_runner._results import (
+    Comparison,
+    Comparisons,
     FailedRun,
     MeasurementProtocol,
+    Outlier,
     PointSummary,
     Skipped,
     Statistics,
@@ -57,6 +60,8 @@ from llem_runner._worker import Measure
 
 __all__ = [
     "Calibration",
+    "Comparison",
+    "Comparisons",
     "Control",
     "DiagnosedDomain",
     "DiagnosedGpu",
@@ -75,6 +80,7 @@ __all__ = [
     "Measure",
     "MeasurementProtocol",
     "Outcome",
+    "Outlier",
     "PlannedRun",
     "PointSummary",
     "PreflightError",

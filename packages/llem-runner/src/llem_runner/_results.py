@@ -21,6 +21,12 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     median: float
     sd: float | None
     """Sample standard deviation; None with a single cycle."""
+    ci95_low: float | None = None
+    """95 % confidence interval of the geometric mean, Student's t; None with a single cycle."""
+    ci95_high: float | None = None
+    lag1: float | None = None
+    """Autocorrelation of the runs in the order in which they ran; None for fewer than 4. Well
+    above 0, the interval is too narrow."""
 
 
 class PointSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +44,69 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Modelled, not measured."""
     tokens_per_second: Statistics | None
     time_to_first_token_s: Statistics | None
+    runs_needed: dict[str, int | None] = {}
+    """For a 95 % half-width of `0.5%`, `1%`, `2%` of the mean at the spread that was seen, of
+    joules per output token or, where there are none, tokens per second. None: more than 1000."""
+
+
+Figure = Literal["energy_per_output_token_j", "tokens_per_second"]
+
+
+class Outlier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A run that is far from the others of its point. It is named, and stays in every figure."""
+
+    index: int
+    cycle: int
+    label: str
+    figure: Figure
+    ratio: float
+    """Its figure over the geometric mean of the point's other runs."""
+    warnings: tuple[str, ...]
+    """What the run itself said, such as throttling; empty where no cause is known."""
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One point against the reference."""
+
+    config_hash: str
+    label: str
+    ratio: float
+    """Its figure over the reference's: geometric means over the compared cycles."""
+    ci95_low: float
+    """Simultaneous interval: all of the study's hold at once in 95 % of studies."""
+    ci95_high: float
+    distinguishable: bool
+    """The interval leaves out 1."""
+
+
+class Comparisons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The points of a study against its best one, cycle by cycle."""
+
+    figure: Figure
+    """Joules per output token, or tokens per second where no energy was measured."""
+    reference_hash: str | None = None
+    """The best point over the compared cycles; None where nothing is compared."""
+    reference_label: str | None = None
+    points: tuple[Comparison, ...] = ()
+    """Every other compared point, the best first."""
+    n_blocks: int
+    """Cycles in which every compared point has the figure: the ones that are compared."""
+    residual_cv: float | None = None
+    """Spread of a run once its point and its cycle are taken out, as a share."""
+    left_out: tuple[str, ...]
+    """Labels of points with too few results to be compared."""
+    n_unused: int
+    """Runs that have the figure and take no part, of those points or of incomplete cycles; all
+    of them where nothing is compared."""
+    method: str
+    rule: str
+    """What is left out and when two points differ; fixed before any result is seen."""
+    caveats: tuple[str, ...] = ()
+    """What may make these ratios wrong in a way that the intervals do not show."""
+    error_budget: dict[str, str]
+    """Each error by name: whether it cancels in a ratio of two points."""
+    reason: str | None = None
+    """Why nothing is compared."""
 
 
 class StudySummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,6 +128,9 @@ class StudySummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     points: tuple[PointSummary, ...]
     warnings: dict[str, int]
     """Every warning of a measurement, and how many runs have it."""
+    comparisons: Comparisons | None = None
+    """None in a file of format 1."""
+    outliers: tuple[Outlier, ...] = ()
 
 
 class MeasurementProtocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,9 +167,12 @@ class FailedRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class StudyResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The record of a study. Format 1 is the first one."""
+    """The record of a study.
 
-    schema_version: Literal[1] = 1
+    Format 1 had no intervals, comparisons and outliers; format 2 adds them, each with a default.
+    """
+
+    schema_version: Literal[1, 2] = 2
     study_name: str
     study_design_hash: str
     status: StudyStatus

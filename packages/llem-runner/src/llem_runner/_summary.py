@@ -9,6 +9,7 @@ from datetime import datetime
 
 from llem_config import ExecutionConfig, Settings, StudyConfig
 from llem_energy import ExperimentResult, read_result
+from llem_runner._comparison import compare_points, find_outliers
 from llem_runner._layout import Layout
 from llem_runner._manifest import ManifestEntry, StudyManifest
 from llem_runner._results import (
@@ -20,9 +21,11 @@ from llem_runner._results import (
     StudyResult,
     StudySummary,
 )
+from llem_runner._statistics import lag1, mean_interval, runs_needed
 
 _J_PER_KWH = 3.6e6
-Figure = Callable[[ExperimentResult], float | None]
+_HALF_WIDTHS = {"0.5%": 0.005, "1%": 0.01, "2%": 0.02}
+_Figure = Callable[[ExperimentResult], float | None]
 
 
 def summarise(
@@ -65,6 +68,8 @@ def summarise(
             electricity_cost=_times(grid_kwh, local.electricity_price_kwh),
             points=tuple(_point(group, results) for group in by_point.values()),
             warnings=dict(Counter(w for r in results.values() for w in r.measurement_warnings)),
+            comparisons=compare_points(entries, results, study.execution.cycle_order),
+            outliers=find_outliers(entries, results),
         ),
         skipped=tuple(Skipped(config=p.config, reason=p.reason) for p in study.skipped),
         failed=tuple(
@@ -104,16 +109,20 @@ def _protocol(
 
 def _point(entries: Sequence[ManifestEntry], results: dict[int, ExperimentResult]) -> PointSummary:
     own = [results[entry.index] for entry in entries if entry.index in results]
+    # A resume repeats a run later than its place in the list says.
+    own.sort(key=lambda result: result.started_at)
 
-    def over_cycles(figure: Figure) -> Statistics | None:
+    def over_cycles(figure: _Figure) -> Statistics | None:
         return describe([value for result in own if (value := figure(result)) is not None])
 
+    energy = over_cycles(lambda r: r.energy_per_output_token_j)
+    speed = over_cycles(lambda r: r.tokens_per_second)
     return PointSummary(
         config_hash=entries[0].config_hash,
         label=entries[0].label,
         n_completed=len(own),
         n_failed=sum(entry.status == "failed" for entry in entries),
-        energy_per_output_token_j=over_cycles(lambda r: r.energy_per_output_token_j),
+        energy_per_output_token_j=energy,
         energy_total_j=over_cycles(lambda r: r.energy_total_j),
         energy_bound_share=max(
             (
@@ -124,23 +133,35 @@ def _point(entries: Sequence[ManifestEntry], results: dict[int, ExperimentResult
             default=None,
         ),
         energy_estimated_j=over_cycles(lambda r: r.energy_estimated_j),
-        tokens_per_second=over_cycles(lambda r: r.tokens_per_second),
+        tokens_per_second=speed,
         time_to_first_token_s=over_cycles(
             lambda r: None if r.time_to_first_token is None else r.time_to_first_token.mean_s
         ),
+        runs_needed=_runs_needed(energy or speed),
     )
 
 
 def describe(values: Sequence[float]) -> Statistics | None:
-    """Return n, mean, median and sample standard deviation, or None of nothing."""
+    """Return the statistics of a point's runs, in the order in which they ran; None of nothing."""
     if not values:
         return None
+    low, high = mean_interval(values) or (None, None)
     return Statistics(
         n=len(values),
         mean=statistics.fmean(values),
         median=statistics.median(values),
         sd=statistics.stdev(values) if len(values) > 1 else None,
+        ci95_low=low,
+        ci95_high=high,
+        lag1=lag1(values),
     )
+
+
+def _runs_needed(figure: Statistics | None) -> dict[str, int | None]:
+    if figure is None or figure.sd is None or figure.mean <= 0:
+        return {}
+    cv = figure.sd / figure.mean
+    return {name: runs_needed(cv, share) for name, share in _HALF_WIDTHS.items()}
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
