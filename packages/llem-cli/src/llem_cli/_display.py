@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from llem_config import StudyConfig
-from llem_runner import (
-    ExperimentResult,
-    PlannedRun,
-    PointSummary,
-    Statistics,
-    StudyManifest,
-    StudyResult,
-    gap_seconds,
-)
+from llem_runner import ExperimentResult, PlannedRun, StudyManifest, gap_seconds
 
+MOST_LINES = 10
+"""Of one kind, before the rest is only counted."""
 _WIDE = 250  # columns where nobody's terminal limits us: a file or a pipe
-_MOST_LINES = 10
 
 
 def out() -> Console:
@@ -79,7 +72,7 @@ def study_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterable[str]
         yield f"{count(len(study.skipped), 'point')} skipped, which the backend cannot run:"
         reasons = [point.reason for point in study.skipped]
         often = sorted({(reasons.count(reason), reason) for reason in reasons}, reverse=True)
-        for n_points, reason in often[:_MOST_LINES]:
+        for n_points, reason in often[:MOST_LINES]:
             yield f"  {n_points} x {reason}"
     gaps_s = sum(gap_seconds(run.gap, study.execution) for run in runs)
     windows_s = sum(run.config.energy.min_window_seconds for run in runs)
@@ -96,95 +89,6 @@ def show_plan(runs: Sequence[PlannedRun], study: StudyConfig) -> None:
         pause = "-" if run.gap is None else duration(gap_seconds(run.gap, study.execution))
         table.add_row(str(run.index), str(run.cycle), run.label, run.config_hash, pause)
     out().print(table)
-
-
-def show_study(result: StudyResult, folder: str) -> None:
-    """Print the record of a study: one row per point, then where everything is."""
-    summary = result.summary
-    table = Table(title=f"{result.study_name}: {result.status}", title_justify="left", box=None)
-    measured = any(point.energy_per_output_token_j for point in summary.points)
-    modelled = any(point.energy_estimated_j for point in summary.points)
-    columns = _columns(measured=measured, modelled=modelled)
-    for name, _ in columns:
-        table.add_column(name, justify="left" if name == "point" else "right")
-    for point in summary.points:
-        table.add_row(*(cell(point) for _, cell in columns))
-    out().print(table)
-    for line in _notes(result, modelled=modelled):
-        say(line)
-    for line in _totals(result):
-        say(line)
-    say(f"results: {folder}")
-
-
-def _notes(result: StudyResult, *, modelled: bool) -> Iterator[str]:
-    """Yield what a reader of the table has to know."""
-    summary = result.summary
-    if any(point.n_completed > 1 for point in summary.points):
-        yield "±: standard deviation over the runs of a point"
-    if modelled:
-        yield "modelled J: an estimate from CPU time, not a measurement"
-    often = sorted(summary.warnings.items(), key=lambda item: -item[1])
-    for warning, n_runs in often[:_MOST_LINES]:
-        yield f"warning ({count(n_runs, 'run')}): {warning}"
-    if len(often) > _MOST_LINES:
-        yield f"and {count(len(often) - _MOST_LINES, 'other warning')}, in the files of the runs"
-    for failure in result.failed:
-        yield f"run {failure.index} failed: {failure.error_type}: {failure.error_message}"
-    for skipped in result.skipped:
-        yield f"skipped: {skipped.reason}"
-
-
-def _totals(result: StudyResult) -> Iterator[str]:
-    summary = result.summary
-    total = summary.total_energy_j
-    energy = "" if total is None else f", {total:.6g} J in the measured windows"
-    yield (
-        f"{summary.completed} of {count(summary.planned, 'run')} completed, {summary.failed} "
-        f"failed, {duration(summary.wall_time_s)}{energy}"
-    )
-    if summary.emissions_gco2 is not None:
-        yield f"emissions with this machine's carbon intensity: {summary.emissions_gco2:.4g} gCO2"
-    if summary.electricity_cost is not None:
-        yield f"electricity at this machine's price: {summary.electricity_cost:.4g}"
-
-
-_Cell = Callable[[PointSummary], str]
-
-
-def _columns(*, measured: bool, modelled: bool) -> list[tuple[str, _Cell]]:
-    columns: list[tuple[str, _Cell]] = [
-        ("point", lambda p: p.label),
-        ("runs", lambda p: str(p.n_completed) + (f" (-{p.n_failed})" if p.n_failed else "")),
-        ("tokens/s", lambda p: _spread(p.tokens_per_second)),
-        ("first token ms", lambda p: _spread(p.time_to_first_token_s, 1e3)),
-    ]
-    if measured:
-        columns[2:2] = [
-            ("J/output token", lambda p: _spread(p.energy_per_output_token_j)),
-            ("error bound", lambda p: _share(p.energy_bound_share)),
-        ]
-    if modelled:
-        columns.append(("modelled J", lambda p: _spread(p.energy_estimated_j)))
-    return columns
-
-
-def _spread(figure: Statistics | None, scale: float = 1.0) -> str:
-    """Return mean and standard deviation over the cycles."""
-    if figure is None:
-        return "missing"
-    mean = _plain(figure.mean * scale, 4)
-    return mean if figure.sd is None else f"{mean} ± {_plain(figure.sd * scale, 2)}"
-
-
-def _plain(value: float, digits: int) -> str:
-    """Return a number to so many digits, without an exponent where a person needs none."""
-    text = f"{value:.{digits}g}"
-    return f"{value:.0f}" if "e+" in text and abs(value) < 1e7 else text
-
-
-def _share(share: float | None) -> str:
-    return "none" if share is None else f"{share:.2%}"
 
 
 def show_manifest(manifest: StudyManifest, folder: str, *, running: bool) -> None:

@@ -15,7 +15,6 @@ from llem_cli._display import (
     show_json,
     show_manifest,
     show_plan,
-    show_study,
     study_lines,
 )
 from llem_cli._options import (
@@ -31,6 +30,7 @@ from llem_cli._options import (
     overrides,
 )
 from llem_cli._progress import Progress
+from llem_cli._record import show_study
 from llem_cli._signals import controlled
 from llem_config import StudyConfig, load_study
 from llem_runner import (

@@ -1,0 +1,86 @@
+"""The record of a study as a person reads it: intervals, comparisons, narrow terminals."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from llem_cli._record import show_study
+from llem_runner import StudyResult, read_study_result
+
+DATA = Path(__file__).parents[1] / "runner" / "data"
+
+
+def stored(folder: Path, version: int) -> StudyResult:
+    shutil.copy(DATA / f"study_result_v{version}.json", folder / "study_result.json")
+    return read_study_result(folder)
+
+
+def rendered(result: StudyResult, width: int) -> list[str]:
+    text = io.StringIO()
+    show_study(result, "there", console=Console(file=text, width=width))
+    return text.getvalue().splitlines()
+
+
+def test_the_record_says_which_points_cannot_be_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = rendered(stored(tmp_path, 2), 120)
+    (best,) = [line for line in lines if line.endswith(" best") and "x best" not in line]
+    assert best.startswith("precision=bf16 pytorch.batch_size=8")
+    assert sum("(0.9" in line for line in lines) == 1  # the interval that holds 1
+    notes = capsys.readouterr().out.splitlines()
+    assert "±: half of the 95 % confidence interval of the mean over a point's runs" in notes
+    assert "1 of 3 other points cannot be told apart from the best at 95 %" in notes
+    assert [note for note in notes if note.startswith("best: precision=bf16 pytorch.batch_size=8")]
+    assert [note for note in notes if note.startswith("run 9 stands out, at 1.0")]
+    assert [note for note in notes if note.startswith("± 1 % of the mean takes ")]
+
+
+@pytest.mark.parametrize("width", [100, 80])
+def test_a_narrow_terminal_cuts_nothing(tmp_path: Path, width: int) -> None:
+    lines = rendered(stored(tmp_path, 2), width)
+    assert all(len(line) <= width for line in lines)
+    assert "…" not in "".join(lines)
+    assert sum("±" in line for line in lines) == 4
+
+
+def test_points_that_are_not_compared_have_no_column_and_a_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = stored(tmp_path, 2)
+    compared = result.summary.comparisons
+    assert compared is not None
+    without = msgspec.structs.replace(compared, points=(), reason="one cycle", left_out=("n=2",))
+    summary = msgspec.structs.replace(result.summary, comparisons=without)
+    lines = rendered(msgspec.structs.replace(result, summary=summary), 120)
+    assert "x best" not in "".join(lines)
+    notes = capsys.readouterr().out.splitlines()
+    assert "points are not compared: one cycle" in notes
+    assert "not compared, for want of results: n=2" in notes
+
+
+def test_runs_that_drift_together_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = stored(tmp_path, 2)
+    first, *others = result.summary.points
+    assert first.energy_per_output_token_j is not None
+    drifting = msgspec.structs.replace(first.energy_per_output_token_j, lag1=0.95)
+    first = msgspec.structs.replace(first, energy_per_output_token_j=drifting)
+    summary = msgspec.structs.replace(result.summary, points=(first, *others))
+    rendered(msgspec.structs.replace(result, summary=summary), 120)
+    assert f"the runs of {first.label} drift together" in capsys.readouterr().out
+
+
+def test_a_record_of_format_1_shows_what_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = rendered(stored(tmp_path, 1), 100)
+    assert "2 ± 0" in "".join(lines)
+    assert "±: standard deviation over the runs of a point" in capsys.readouterr().out
