@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from energy.parts import loaded
-from energy.test_pytorch_phases import Calls, asked, prepared
+from energy.test_pytorch_phases import N_OUT, Calls, asked, prepared
 
 peft = pytest.importorskip("peft", reason="adapters need `pip install peft`")
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's, of transformers
@@ -50,3 +50,15 @@ def test_an_adapter_answers_compiled_and_in_phases(
     with Calls(backend) as calls:
         backend.phase("prefill", batch).run()
     assert calls.chosen == [[answer[0] for answer in expected]]
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_the_operations_of_an_adapter_are_counted(adapter: Path, merged: bool) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    lora = {"adapter": str(adapter), "merge_weights": merged}
+    options = {"attn_implementation": "eager"}
+    backend, batch = prepared(asked(lora=lora, pytorch=options), [tuple(range(10, 18))])
+    with FlopCounterMode(display=False) as counter:
+        backend.generate(batch)
+    assert backend.flops(8, N_OUT).total == pytest.approx(counter.get_total_flops(), rel=1e-6)

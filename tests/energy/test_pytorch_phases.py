@@ -109,11 +109,12 @@ def shaped(folder: Path, **shape: Any) -> dict[str, Any]:
     return {"model": str(folder), "weights": "random"}
 
 
+@pytest.mark.parametrize("name", ["tiny-llama", "tiny-moe"])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_the_phases_are_the_answer_in_two_parts(batch_size: int, attention: str) -> None:
-    config = asked(pytorch={"batch_size": batch_size, "attn_implementation": attention})
-    check(config, PROMPTS[-batch_size:])
+def test_the_phases_are_the_answer_in_two_parts(batch_size: int, attention: str, name: str) -> None:
+    options = {"batch_size": batch_size, "attn_implementation": attention}
+    check(asked(model=f"builtin:{name}", pytorch=options), PROMPTS[-batch_size:])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])

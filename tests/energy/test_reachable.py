@@ -35,7 +35,7 @@ def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
 
 def test_an_unknown_builtin_and_an_unknown_backend_are_told() -> None:
     (problem,) = obstacles(experiment(model="builtin:huge"))
-    assert "llama-1b, tiny-llama" in problem
+    assert "llama-1b, llama-8b, " in problem
     other = {"model": "builtin:tiny-llama", "backend": "vllm"}
     (problem,) = obstacles(ExperimentConfig.model_validate(other))
     assert "vllm; installed: pytorch" in problem

@@ -19,8 +19,8 @@ from llem_energy._backend import Batch, Memory, Phase, Prompt, Workload
 from llem_energy._errors import BackendError
 from llem_energy._flops import METHOD, answer_flops
 from llem_energy._pytorch_answer import StepClock, TokenAnswer
+from llem_energy._pytorch_flops import decoder_of
 from llem_energy._pytorch_model import (
-    decoder_of,
     effective_attention,
     foreign_errors,
     generating_model,

@@ -16,7 +16,6 @@ from safetensors import SafetensorError
 from llem_config import ExperimentConfig, PyTorchConfig
 from llem_energy._builtin import builtin_architecture
 from llem_energy._errors import BackendError
-from llem_energy._flops import Decoder
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -191,28 +190,6 @@ def generating_model(model: Any) -> Any:
 def effective_attention(model: Any) -> str:
     """Return the attention implementation that the model really uses."""
     return str(model.config._attn_implementation)  # no public name for it
-
-
-def decoder_of(model: Any) -> Decoder | None:
-    """Return what the operation count needs, or None for an architecture it does not fit.
-
-    In a mixture of experts only some weights are used per token, which this does not know.
-    """
-    shape = model.config.get_text_config()
-    if getattr(shape, "num_local_experts", None) or getattr(shape, "num_experts", None):
-        return None
-    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
-    output = model.get_output_embeddings()
-    heads = getattr(shape, "num_attention_heads", None)
-    if output is None or heads is None or not linear:
-        return None
-    width = getattr(shape, "head_dim", None) or shape.hidden_size // heads
-    return Decoder(
-        n_linear_weights=sum(m.in_features * m.out_features for m in linear),
-        n_output_weights=output.weight.numel(),
-        n_layers=shape.num_hidden_layers,
-        attention_width=heads * width,
-    )
 
 
 @contextmanager
