@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 from energy.parts import experiment
+from energy.test_pytorch_phases import shaped
 
-from llem_config import WarmupConfig
-from llem_energy import STAGES, Batch, ExperimentResult, Workload, measure
-from llem_energy._measure import _warm_up
+from llem_energy import STAGES, ExperimentResult, measure
 
 ENERGIES = [
     "energy_total_j", "energy_bound_j", "energy_counter_j", "energy_integrated_j",
@@ -30,6 +29,9 @@ def test_without_a_source_every_energy_is_none_and_the_reason_is_given() -> None
     assert result.energy_status == "missing"
     assert result.energy_source is None
     assert result.energy_per_device_j == {}
+    assert {one.status for name, one in result.figures.items() if name in ENERGIES} == {"missing"}
+    assert all(one.reasons for one in result.figures.values())
+    assert (result.baseline, result.sampling, result.error_budget) == (None, None, None)
     assert result.measurement_warnings == (
         "no energy was measured: the experiment asks for no energy source",
     )
@@ -69,7 +71,9 @@ def test_stages_come_in_order_and_none_inside_the_window() -> None:
         on_stage=lambda name: seen.append((name, time.perf_counter())),
     )
     names = [name for name, _ in seen]
-    assert names == [stage for stage in STAGES if stage != "baseline"]  # nothing to meter
+    # Nothing is metered, and no phase is asked for.
+    assert names == ["open", "load", "tokenise", "warm-up", "window", "result"]
+    assert names == [stage for stage in STAGES if stage in names]
     window = result.steady_state_window
     assert not any(window.start_s <= t <= window.end_s for _, t in seen)
     times = dict(seen)
@@ -111,58 +115,47 @@ def test_a_warm_up_that_never_settles_stops_at_its_cap_and_is_flagged() -> None:
     warmup = {"n_warmup": 1, "convergence_detection": True, "cv_threshold": 1e-9, "max_warmup": 7}
     result = measure(experiment(warmup=warmup))
     assert (result.n_warmup, result.warmup_converged) == (7, False)
-    assert any("not stationary after 7 warm-up repeats" in w for w in result.measurement_warnings)
+    assert any(
+        "after 7 warm-up repeats the latency was not" in w for w in result.measurement_warnings
+    )
 
 
-class Scripted:
-    """A backend whose batches take scripted times; remembers what it was asked."""
-
-    def __init__(self, *durations_s: float) -> None:
-        self._durations_s = list(durations_s)
-        self.shapes: list[tuple[int, int]] = []
-
-    def generate(self, batch: Batch) -> None:
-        self.shapes.append(batch.shape)
-        last = len(self._durations_s) == 1
-        time.sleep(self._durations_s[0] if last else self._durations_s.pop(0))
-
-    def synchronise(self) -> None:
-        """Nothing runs behind."""
+def test_every_energy_field_has_its_quality() -> None:
+    result = without_source()
+    described = {"energy_bound_j", "energy_disagreement"}  # parts of what another figure is worth
+    assert set(result.figures) == {*ENERGIES, "energy_estimated_j"} - described
 
 
-def workload(*shapes: tuple[int, int]) -> Workload:
-    return Workload(tuple(Batch(s[0], s, (s[1],) * s[0], None) for s in shapes), 0)
+def test_phases_are_measured_alone_after_the_window() -> None:
+    seen: list[str] = []
+    result = measure(
+        experiment(energy={"sources": ["none"], "phases": ["prefill", "decode"]}),
+        on_stage=seen.append,
+    )
+    assert seen[-4:] == ["window", "prefill", "decode", "result"]
+    prefill, decode = result.phases
+    assert (prefill.phase, decode.phase) == ("prefill", "decode")
+    assert prefill.n_tokens == 2 * 8 * (prefill.n_repeats or 0)
+    assert decode.n_tokens == 2 * 3 * (decode.n_repeats or 0)
+    for phase in result.phases:
+        assert phase.tokens_per_second is not None
+        assert phase.tokens_per_second > 0
+        assert phase.energy_j is None
+        assert phase.quality.status == "missing"
 
 
-def test_a_fixed_warm_up_runs_its_count_after_each_shape_once() -> None:
-    backend = Scripted(0.0)
-    config = WarmupConfig(n_warmup=3, convergence_detection=False)
-    found = _warm_up(config, backend, workload((4, 8), (4, 8), (4, 6), (1, 8)))  # type: ignore[arg-type]
-    assert backend.shapes == [(4, 8), (4, 6), (1, 8), *[(4, 8)] * 3]
-    assert (found.n_repeats, found.converged) == (3, None)
-
-
-def test_the_warm_up_goes_on_until_the_latency_is_stationary() -> None:
-    slow_first = [0.2, 0.15, 0.1, 0.06, 0.03]
-    backend = Scripted(*slow_first, 0.03)
-    config = WarmupConfig(n_warmup=2, cv_threshold=0.1)
-    found = _warm_up(config, backend, workload((1, 8)))  # type: ignore[arg-type]
-    assert found.converged is True
-    assert 7 <= found.n_repeats <= 15
-
-
-def test_the_warm_up_lasts_as_long_as_its_thermal_floor() -> None:
-    backend = Scripted(0.01)
-    config = WarmupConfig(n_warmup=1, convergence_detection=False, thermal_floor_seconds=0.3)
-    start = time.perf_counter()
-    found = _warm_up(config, backend, workload((1, 8)))  # type: ignore[arg-type]
-    assert time.perf_counter() - start >= 0.3
-    assert found.n_repeats > 5
-
-
-def test_the_warm_up_gives_up_after_its_longest_time() -> None:
-    backend = Scripted(*[0.01, 0.05] * 100, 0.0)
-    config = WarmupConfig(n_warmup=1, cv_threshold=0.01, max_warmup_seconds=0.3)
-    found = _warm_up(config, backend, workload((1, 8)))  # type: ignore[arg-type]
-    assert found.converged is False
-    assert found.n_repeats < 20
+def test_a_phase_that_cannot_be_run_apart_is_missing_and_says_why(tmp_path: Path) -> None:
+    # A static cache shorter than prompt and answer: what has left it cannot be put back.
+    model = shaped(tmp_path, model_type="mistral", sliding_window=4)
+    result = measure(
+        experiment(
+            **model,
+            energy={"sources": ["none"], "phases": ["prefill", "decode"]},
+            pytorch={"cache_implementation": "static"},
+        )
+    )
+    prefill, decode = result.phases
+    assert prefill.n_tokens
+    assert (decode.n_tokens, decode.window_s, decode.energy_j) == (None, None, None)
+    assert decode.quality.status == "missing"
+    assert any(w.startswith("decode alone: ") for w in result.measurement_warnings)

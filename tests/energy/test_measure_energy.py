@@ -58,7 +58,7 @@ def run(library: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
     config = experiment(
         n=5,
         baseline={"enabled": True, "duration_seconds": 1.2},
-        energy={"min_window_seconds": 2.5},
+        energy={"min_window_seconds": 2.5, "phases": ["prefill", "decode"]},
     )
     path = folder / "timeseries.parquet"
     asked = [config, experiment(energy={"sources": ["rapl"], "min_window_seconds": 1.0})]
@@ -86,6 +86,7 @@ def test_the_total_lies_within_its_own_bound_of_the_truth(run: dict[str, Any]) -
 def test_counter_and_integral_are_both_there_and_agree(run: dict[str, Any]) -> None:
     result = run["result"]
     assert result["energy_total_j"] == result["energy_counter_j"]
+    assert result["figures"]["energy_counter_j"] == {"status": "ok", "reasons": []}
     assert abs(result["energy_disagreement"]) < 0.1
     difference = result["energy_integrated_j"] - result["energy_counter_j"]
     assert result["energy_disagreement"] == pytest.approx(difference / result["energy_counter_j"])
@@ -93,7 +94,13 @@ def test_counter_and_integral_are_both_there_and_agree(run: dict[str, Any]) -> N
 
 def test_the_baseline_is_taken_off(run: dict[str, Any]) -> None:
     result = run["result"]
-    assert result["baseline_power_w"] == pytest.approx(350, rel=0.15)
+    baseline = result["baseline"]
+    assert baseline["power_w"] == result["baseline_power_w"] == pytest.approx(350, rel=0.15)
+    low, high = sorted((baseline["loaded_before_w"], baseline["loaded_after_w"]))
+    assert low <= result["baseline_power_w"] <= high
+    assert baseline["context"]["power_w"] == pytest.approx(350, rel=0.15)
+    assert baseline["context"]["devices"] == [GPU.uuid]
+    assert baseline["context_reused"] is False
     expected = result["energy_total_j"] - result["baseline_power_w"] * result["window_s"]
     assert result["energy_adjusted_j"] == pytest.approx(expected)
 
@@ -122,8 +129,9 @@ def test_the_device_is_described_over_the_window(run: dict[str, Any]) -> None:
 def test_the_time_series_has_every_sample_with_its_phase(run: dict[str, Any]) -> None:
     table, result = run["table"], run["result"]
     columns = {
-        "t_s", "bracket_s", "device", "energy_j", "power_w", "throttled_power_s",
-        "throttled_thermal_s", "temperature_c", "sm_clock_mhz", "memory_clock_mhz", "utilisation",
+        "t_s", "bracket_s", "device", "energy_j", "power_w", "power_average_w",
+        "throttled_power_s", "throttled_thermal_s", "temperature_c", "memory_temperature_c",
+        "sm_clock_mhz", "memory_clock_mhz", "utilisation",
         "memory_used_bytes", "throttle_reasons", "phase",
     }  # fmt: skip
     assert columns == set(table.column_names)
@@ -132,7 +140,7 @@ def test_the_time_series_has_every_sample_with_its_phase(run: dict[str, Any]) ->
     phases = table["phase"].to_pylist()
     seen = list(dict.fromkeys(phase for phase in phases if phase))
     assert seen == [stage for stage in STAGES if stage in seen]  # some are over before a sample
-    assert {"baseline", "load", "window", "result"} <= set(seen)
+    assert {"baseline", "load", "loaded idle", "window", "prefill", "idle after"} <= set(seen)
     span = result["steady_state_window"]
     inside = [
         p for t, p in zip(times, phases, strict=True) if span["start_s"] <= t <= span["end_s"]
@@ -158,4 +166,63 @@ def test_processor_energy_comes_from_the_kernels_counter(run: dict[str, Any]) ->
     assert abs(result["energy_total_j"] - truth) <= result["energy_bound_j"] + 0.2
     assert result["energy_per_device_j"] == {"package-0": result["energy_total_j"]}
     assert result["energy_integrated_j"] is None
+    assert result["error_budget"]["gain_share"] is None  # what is known of it, is of GPUs
+    assert result["calibration"][0]["counter_period_s"] < 0.02
     assert result["energy_per_output_token_j"] is not None
+
+
+def truth_of(run: dict[str, Any], start_s: float, end_s: float) -> float:
+    return true_energy_j(GPU, start_s - run["epoch"], end_s - run["epoch"])
+
+
+def test_each_estimator_says_how_wrong_it_may_be_and_is_not_more(run: dict[str, Any]) -> None:
+    result = run["result"]
+    span = result["steady_state_window"]
+    truth = truth_of(run, span["start_s"], span["end_s"])
+    (device,) = result["devices"]
+    methods = [estimate["method"] for estimate in device["estimates"]]
+    assert methods[0] == result["energy_method"]
+    assert {"energy counter, edge read", "integral of instant power"} <= set(methods)
+    for estimate in device["estimates"]:
+        off = abs(estimate["energy_j"] - truth)
+        if estimate["bound_j"] is not None:
+            assert off <= estimate["bound_j"] + 0.002, estimate
+    assert result["energy_uncertainty_j"] < result["energy_bound_j"]
+    assert result["error_budget"] == {
+        "edge_bound_j": result["energy_bound_j"],
+        "sampling_j": None,
+        "gain_share": 0.05,
+        "statistical_share": None,
+    }
+
+
+def test_phases_have_windows_and_energies_of_their_own(run: dict[str, Any]) -> None:
+    result = run["result"]
+    prefill, decode = result["phases"]
+    assert (prefill["phase"], decode["phase"]) == ("prefill", "decode")
+    for phase in (prefill, decode):
+        assert phase["window_s"] >= 2.5
+        # The device's power knows nothing of the phase: 350 W in the mean, whatever it does.
+        assert phase["energy_j"] == pytest.approx(350 * phase["window_s"], rel=0.15)
+        assert phase["energy_bound_j"] > 0
+        per_token = phase["energy_j"] / phase["n_tokens"]
+        assert phase["energy_per_token_j"] == pytest.approx(per_token)
+        assert phase["energy_adjusted_j"] == pytest.approx(
+            phase["energy_j"] - result["baseline_power_w"] * phase["window_s"]
+        )
+
+
+def test_how_well_the_window_was_sampled_is_told(run: dict[str, Any]) -> None:
+    result = run["result"]
+    sampling = result["sampling"]
+    assert sampling["n"] == result["n_samples"]  # one device
+    assert 15 < sampling["rate_hz"] < 30
+    assert 0.04 < sampling["worst_gap_s"] < 0.5
+    assert 0 < sampling["bracket_p99_s"] < 0.1
+
+
+def test_the_calibration_is_in_the_result(run: dict[str, Any]) -> None:
+    (calibration,) = run["result"]["calibration"]
+    assert calibration["device"] == GPU.uuid
+    assert calibration["counter_period_s"] == pytest.approx(0.1, abs=0.005)
+    assert calibration["boot_id"] == run["result"]["environment_snapshot"]["boot_id"]

@@ -25,12 +25,24 @@ NO_COUNTER = (
     Fault("nvmlDeviceGetTotalEnergyConsumption", NOT_SUPPORTED),
 )
 
+NO_METER = (
+    *NO_COUNTER,
+    Fault("field:186", NOT_SUPPORTED),
+    Fault("field:185", NOT_SUPPORTED),
+    Fault("nvmlDeviceGetPowerUsage", NOT_SUPPORTED),
+)
+
 METER = """
 import contextlib, json, os, sys, time
 import msgspec
+from llem_energy._baseline import idle_power
+from llem_energy._calibration import calibrate
+from llem_energy._idle import IdleSpan
 from llem_energy._meter import energy_figures
-from llem_energy._nvml import NvmlSource
+from llem_energy._nvml_source import NvmlSource
+from llem_energy._recorder import Recorder
 from llem_energy._sampler import Sampler
+from llem_energy._window import Span
 
 # The script of the GPUs begins now, not when this process did.
 epoch = time.monotonic()
@@ -38,11 +50,18 @@ os.environ["LLEM_FAKE_NVML_EPOCH"] = repr(epoch)
 groups = {name: NvmlSource(indices) for name, indices in json.loads(sys.argv[1]).items()}
 def wait_until(t_s):
     time.sleep(max(0.0, epoch + t_s - time.perf_counter()))
+recorders = {name: Recorder(None) for name in groups}
 def read_all():
-    for name, source in groups.items():
-        samplers[name].samples.extend(source.read())
+    for sampler in samplers.values():
+        sampler.read()
 with contextlib.ExitStack() as stack:
-    samplers = {n: stack.enter_context(Sampler(s, 0.05)) for n, s in groups.items()}
+    samplers = {
+        n: stack.enter_context(Sampler(s, 0.05, recorders[n])) for n, s in groups.items()
+    }
+    wait_until(0.1)
+    everything = NvmlSource(sorted(i for indices in json.loads(sys.argv[1]).values() for i in indices))
+    calibration = calibrate(everything, at_least_s=0.3, at_most_s=0.7)
+    everything.close()
     wait_until(1.0)
     read_all(); start = time.perf_counter(); read_all()
     wait_until(3.0)
@@ -51,14 +70,17 @@ with contextlib.ExitStack() as stack:
 figures = {
     name: energy_figures(
         source,
-        sorted(samplers[name].samples, key=lambda s: s.t_s),
-        window=(start, end),
-        baseline=(epoch + 0.4, start) if name == "steady20" else None,
+        recorders[name].between(0.0, 1e9),
+        Span(start, end, 0.0, 1, 0.0),
+        calibration,
     )
     for name, source in groups.items()
 }
+idle = IdleSpan(epoch + 0.4, start)
+steady = groups["steady20"], recorders["steady20"].between
+idle_w = idle_power(*steady, idle, calibration)
 window = (start - epoch, end - epoch)
-print(msgspec.json.encode({"figures": figures, "window": window}).decode())
+print(msgspec.json.encode({"figures": figures, "window": window, "idle_w": idle_w}).decode())
 """
 
 GROUPS: dict[str, tuple[FakeGpu, ...]] = {
@@ -71,6 +93,11 @@ GROUPS: dict[str, tuple[FakeGpu, ...]] = {
     "no counter": (FakeGpu(points=STEADY, faults=NO_COUNTER),),
     "lost": (FakeGpu(points=STEADY, faults=(Fault("*", LOST, 2.0),)),),
     "pair": (FakeGpu(points=STEADY), FakeGpu(points=STEADY, faults=(Fault("*", LOST, 2.0),))),
+    "average only": (
+        FakeGpu(points=STEADY, faults=(*NO_COUNTER, Fault("field:186", NOT_SUPPORTED))),
+    ),
+    "lying": (FakeGpu(points=STEADY, stalls=((1.5, 2.4),), counter_gain=0.5),),
+    "spike": (FakeGpu(points=STEADY, latency_spikes=((500_000, 1.8, 1.81),)),),
     "stall": (FakeGpu(points=STEADY, stalls=((2.0, 1000.0),)),),
     "short stall": (FakeGpu(points=SQUARE, repeat_s=0.8, stalls=((1.5, 2.3),)),),
     "reset": (FakeGpu(points=STEADY, resets=(2.0,)),),
@@ -112,6 +139,10 @@ def of(metered: dict[str, Any], name: str) -> tuple[dict[str, Any], float]:
     return metered["figures"][name], true_energy_j(gpu, *metered["window"])
 
 
+def reasons(figures: dict[str, Any]) -> str:
+    return " | ".join(figures["total"]["reasons"])
+
+
 @pytest.mark.parametrize("shape", ["steady", "square", "ramp"])
 @pytest.mark.parametrize("period", [20, 100])
 def test_the_truth_lies_within_the_reported_bound(
@@ -120,6 +151,7 @@ def test_the_truth_lies_within_the_reported_bound(
     figures, truth = of(metered, f"{shape}{period}")
     assert abs(figures["total_j"] - truth) <= figures["bound_j"] + 0.002  # a millijoule at each end
     assert figures["bound_j"] < 0.2 * truth
+    assert figures["uncertainty_j"] <= 2 * figures["bound_j"]
     assert figures["total_j"] == pytest.approx(truth, rel=0.1)
     assert figures["method"].startswith("energy counter")
 
@@ -128,7 +160,8 @@ def test_counter_and_integral_of_a_constant_load_agree(metered: dict[str, Any]) 
     figures, truth = of(metered, "steady20")
     assert figures["integrated_j"] == pytest.approx(truth, rel=1e-3)
     assert abs(figures["disagreement"]) < 0.05
-    assert figures["baseline_power_w"] == pytest.approx(300, rel=0.15)
+    assert metered["idle_w"] == pytest.approx(300, rel=0.02)
+    assert figures["total"] == {"status": "ok", "reasons": []}
 
 
 def test_without_a_counter_the_power_integral_stands_in_and_says_so(
@@ -139,15 +172,18 @@ def test_without_a_counter_the_power_integral_stands_in_and_says_so(
     assert figures["counter_j"] is None
     assert figures["bound_j"] is None
     assert figures["method"].startswith("integral")
-    assert "the integral of instant power stands in" in figures["warnings"][0]
+    assert "the integral of instant power stands in" in reasons(figures)
+    assert figures["total"]["status"] == "flagged"
+    assert figures["budget"]["edge_bound_j"] is None
+    assert figures["budget"]["sampling_j"] is not None
 
 
 def test_a_gpu_lost_in_the_middle_has_no_energy(metered: dict[str, Any]) -> None:
     figures, _ = of(metered, "lost")
     assert figures["total_j"] is None
-    assert figures["adjusted_j"] is None
     assert figures["devices"][0]["energy_j"] is None
-    assert "missing" in figures["warnings"][0]
+    assert figures["total"]["status"] == "missing"
+    assert "the energy is missing" in reasons(figures)
 
 
 def test_when_one_of_two_gpus_is_lost_there_is_no_total(metered: dict[str, Any]) -> None:
@@ -158,7 +194,8 @@ def test_when_one_of_two_gpus_is_lost_there_is_no_total(metered: dict[str, Any])
     first, second = figures["devices"]
     assert first["energy_j"] == pytest.approx(truth, rel=0.1)
     assert second["energy_j"] is None
-    assert second["device"] in figures["warnings"][0]
+    assert second["device"] in reasons(figures)
+    assert figures["total"]["status"] == "missing"
 
 
 @pytest.mark.parametrize("script", ["stall", "reset"])
@@ -168,7 +205,8 @@ def test_a_counter_that_stops_or_starts_again_is_replaced_by_the_integral(
     figures, truth = of(metered, script)
     assert figures["counter_j"] is None
     assert figures["total_j"] == pytest.approx(truth, rel=0.01)
-    assert figures["warnings"]
+    assert figures["total"]["status"] == "flagged"
+    assert "the energy counter" in reasons(figures)
 
 
 @pytest.mark.parametrize("script", ["short stall", "hiccup"])
@@ -178,6 +216,48 @@ def test_what_is_over_before_the_end_leaves_the_counter_right(
     figures, truth = of(metered, script)
     assert abs(figures["total_j"] - truth) <= figures["bound_j"] + 0.002
     assert figures["method"].startswith("energy counter")
+
+
+def test_a_standstill_is_said_even_where_the_counter_caught_up(metered: dict[str, Any]) -> None:
+    figures, _ = of(metered, "short stall")
+    assert figures["total"]["status"] == "flagged"
+    assert "the energy counter stood still for 0." in reasons(figures)
+
+
+def test_after_a_standstill_a_counter_that_power_contradicts_is_not_believed(
+    metered: dict[str, Any],
+) -> None:
+    figures, truth = of(metered, "lying")
+    assert figures["counter_j"] == pytest.approx(truth / 2, rel=0.1)
+    assert figures["total_j"] == pytest.approx(truth, rel=0.01)
+    assert figures["method"].startswith("integral")
+
+
+def test_two_seconds_of_the_drivers_average_are_no_energy(metered: dict[str, Any]) -> None:
+    figures, _ = of(metered, "average only")
+    assert figures["total_j"] is None
+    assert figures["total"]["status"] == "missing"
+
+
+def test_a_call_that_hangs_for_half_a_second_leaves_the_energy_right(
+    metered: dict[str, Any],
+) -> None:
+    figures, truth = of(metered, "spike")
+    assert abs(figures["total_j"] - truth) <= figures["bound_j"] + 0.002
+    assert figures["integrated_j"] == pytest.approx(truth, rel=0.01)
+
+
+def test_every_estimator_that_applies_is_in_the_result(metered: dict[str, Any]) -> None:
+    figures, truth = of(metered, "steady100")
+    (device,) = figures["devices"]
+    methods = [estimate["method"] for estimate in device["estimates"]]
+    assert methods == [
+        "energy counter, interpolated",
+        "energy counter, edge read",
+        "integral of instant power",
+    ]
+    assert device["estimates"][0]["energy_j"] == figures["total_j"]
+    assert abs(device["estimates"][0]["energy_j"] - truth) < 0.01 * truth
 
 
 def test_power_is_not_guessed_while_a_gpu_is_silent(metered: dict[str, Any]) -> None:
@@ -195,7 +275,7 @@ def test_throttling_clocks_and_temperature_reach_the_window(metered: dict[str, A
     assert device["power_limit_w"] == 450
     assert device["temperature_start_c"] == device["temperature_max_c"] == 83
     assert 990 <= device["sm_clock_mean_mhz"] < 1980
-    assert any("held back by temperature" in warning for warning in figures["warnings"])
+    assert "held back by temperature" in reasons(figures)
 
 
 def test_an_undisturbed_gpu_has_no_throttling(metered: dict[str, Any]) -> None:
@@ -257,7 +337,7 @@ def test_an_older_driver_tells_throttle_reasons_under_their_former_name(
     [
         (FakeGpu(mig=True), "split by MIG"),
         (FakeGpu(faults=(Fault("*", LOST),)), "GPU 0: "),
-        (FakeGpu(faults=(*NO_COUNTER, Fault("field:186", 3))), "neither energy nor power"),
+        (FakeGpu(faults=NO_METER), "neither energy nor power"),
     ],
     ids=["mig", "lost", "no meter"],
 )
@@ -287,4 +367,18 @@ def test_without_a_driver_the_source_is_unavailable_and_says_why(tmp_path: Path)
 def test_a_gpu_that_is_named_twice_is_metered_once(library: Path, tmp_path: Path) -> None:
     asked = f'[0, 0, "{FIRST}"]'
     answer = with_gpus(ASK, library, [FakeGpu(uuid=FIRST)], tmp_path, '["nvml"]', asked)
+    assert answer["devices"] == [FIRST]
+
+
+def test_a_mig_instance_named_by_its_own_uuid_is_refused(library: Path, tmp_path: Path) -> None:
+    answer = with_gpus(ASK, library, [FakeGpu()], tmp_path, '["nvml"]', '["MIG-1234"]')
+    assert answer["devices"] is None
+    assert "split by MIG" in answer["reasons"][0]
+
+
+def test_a_driver_that_fails_its_first_reads_is_not_given_up(library: Path, tmp_path: Path) -> None:
+    gpu = FakeGpu(uuid=FIRST, faults=tuple(Fault(f.function, 999, 0.0, 0.15) for f in NO_METER))
+    late = ASK.replace("import json, sys", "import json, os, sys, time\n"
+                       "os.environ['LLEM_FAKE_NVML_EPOCH'] = repr(time.monotonic())")  # fmt: skip
+    answer = with_gpus(late, library, [gpu], tmp_path, '["nvml"]', "[0]")
     assert answer["devices"] == [FIRST]

@@ -22,7 +22,8 @@ from llem_energy import (
     read_result,
 )
 
-GOLDEN = Path(__file__).parent / "data" / "result_v1.json"
+DATA = Path(__file__).parent / "data"
+GOLDEN = DATA / "result_v2.json"
 
 
 def full() -> ExperimentResult:
@@ -52,11 +53,37 @@ def test_a_stored_result_comes_back_the_same(tmp_path: Path) -> None:
 
 
 def test_results_of_format_1_still_load() -> None:
-    result = read_result(GOLDEN)
+    stored = DATA / "result_v1.json"
+    result = read_result(stored)
     assert result.schema_version == 1
     assert result.energy_total_j == 100
     assert result.environment_snapshot.gpus[0].uuid == "GPU-1"
     assert result.devices[0].energy_bound_j == 1
+    # What it did not have is missing, and what it had is unchanged.
+    assert (result.baseline, result.figures, result.calibration) == (None, {}, ())
+    again = json.loads(encode_result(result))
+    assert covers(again, json.loads(stored.read_bytes()))
+
+
+def covers(new: Any, old: Any) -> bool:
+    """Tell whether everything in `old` is in `new` too."""
+    match old:
+        case dict():
+            return all(key in new and covers(new[key], value) for key, value in old.items())
+        case list():
+            return len(new) == len(old) and all(map(covers, new, old))
+        case _:
+            return bool(new == old)
+
+
+def test_results_of_format_2_load_and_are_written_the_same() -> None:
+    result = read_result(GOLDEN)
+    assert result.schema_version == 2
+    assert result.baseline is not None
+    assert result.baseline.context is not None
+    assert result.calibration[0].counter_period_s == 0.1
+    assert result.figures["energy_total_j"].status == "flagged"
+    assert [phase.phase for phase in result.phases] == ["prefill", "decode"]
     assert encode_result(result) == GOLDEN.read_bytes()
 
 
@@ -82,7 +109,7 @@ def changed(tmp_path: Path, change: dict[str, Any]) -> Path:
         {"energy_total_j": "1.0"},
         {"energy_status": "fine"},
         {"steady_state_window": {"start_s": 0.0, "end_s": 1.0, "middle_s": 0.5}},
-        {"schema_version": 2},
+        {"schema_version": 3},
         {"schema_version": None},
     ],
     ids=["unknown field", "wrong type", "wrong word", "unknown inner", "newer", "no format"],
@@ -95,8 +122,8 @@ def test_a_result_that_is_not_of_this_format_is_refused(
 
 
 def test_a_newer_result_is_refused_with_both_formats(tmp_path: Path) -> None:
-    newer = changed(tmp_path, {"schema_version": 2, "a_later_field": 1})
-    with pytest.raises(MeasurementError, match="expected a result of format 1, found format 2"):
+    newer = changed(tmp_path, {"schema_version": 3, "a_later_field": 1})
+    with pytest.raises(MeasurementError, match="expected a result of format 2, found format 3"):
         read_result(newer)
 
 

@@ -6,37 +6,48 @@
 Importing this loads neither torch nor the NVIDIA driver.
 """
 
-from llem_energy._backend import Backend, Batch, Workload, backend_names, preload
+from llem_energy._backend import Backend, Batch, Phase, Workload, backend_names, preload
 from llem_energy._builtin import builtin_architecture, builtin_names
 from llem_energy._calibration import Calibration, calibrate
 from llem_energy._calibration_cache import load_calibrations, save_calibrations
 from llem_energy._diagnosis import diagnose
 from llem_energy._errors import BackendError, DatasetError, GpuError, MeasurementError
+from llem_energy._figures import (
+    Baseline,
+    DeviceWindow,
+    ErrorBudget,
+    EstimateFigure,
+    PhaseResult,
+    Quality,
+    Sampling,
+    WarmUpReport,
+)
 from llem_energy._findings import DiagnosedDomain, DiagnosedGpu, DiagnosedSource, Diagnosis
 from llem_energy._measure import STAGES, measure
 from llem_energy._nvml import gpu_temperatures_c, gpu_uuids
+from llem_energy._prior import ContextIdle, Prior, prior_of
 from llem_energy._reachable import missing_libraries, obstacles
 from llem_energy._results import (
     RESULT_SCHEMA_VERSION,
-    DeviceWindow,
-    EnvironmentSnapshot,
     ExperimentResult,
     Flops,
-    GpuSnapshot,
     Latency,
     Span,
     check_finite,
     encode_result,
     read_result,
 )
+from llem_energy._snapshots import EnvironmentSnapshot, GpuSnapshot
 
 __all__ = [
     "RESULT_SCHEMA_VERSION",
     "STAGES",
     "Backend",
     "BackendError",
+    "Baseline",
     "Batch",
     "Calibration",
+    "ContextIdle",
     "DatasetError",
     "DeviceWindow",
     "DiagnosedDomain",
@@ -44,13 +55,21 @@ __all__ = [
     "DiagnosedSource",
     "Diagnosis",
     "EnvironmentSnapshot",
+    "ErrorBudget",
+    "EstimateFigure",
     "ExperimentResult",
     "Flops",
     "GpuError",
     "GpuSnapshot",
     "Latency",
     "MeasurementError",
+    "Phase",
+    "PhaseResult",
+    "Prior",
+    "Quality",
+    "Sampling",
     "Span",
+    "WarmUpReport",
     "Workload",
     "backend_names",
     "builtin_architecture",
@@ -66,6 +85,7 @@ __all__ = [
     "missing_libraries",
     "obstacles",
     "preload",
+    "prior_of",
     "read_result",
     "save_calibrations",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -9,30 +10,27 @@ from itertools import pairwise
 
 import msgspec
 
-from llem_energy._backend import Backend
-from llem_energy._estimate import METHOD, estimated_energy_j
-from llem_energy._evidence import Evidence, Window
-from llem_energy._meter import EnergyFigures, energy_figures
+from llem_energy._backend import Answer, Backend, Batch
+from llem_energy._energy_part import energy_part
+from llem_energy._evidence import Evidence
+from llem_energy._figures import Sampling
 from llem_energy._results import ExperimentResult, Flops, Latency, Span
+from llem_energy._source import Sample
+
+Answers = Sequence[tuple[Batch, Answer]]
 
 
 def assemble(evidence: Evidence, backend: Backend) -> ExperimentResult:
     """Return the result; the backend still holds its model and says what it really used."""
     config, workload = evidence.config, evidence.workload
-    window, warm_up = evidence.window, evidence.warm_up
+    window, samples = evidence.window, evidence.samples
     window_s = window.end_s - window.start_s
-    counts = [answer.n_tokens() for _, answer in window.answers]
+    counts = [answer.n_tokens() for _, answer in evidence.answers]
     output_tokens = sum(sum(one) for one in counts)
     input_tokens = window.n_repeats * sum(sum(batch.lengths) for batch in workload.batches)
-    first, between = _latencies(window)
-    energy = energy_figures(
-        evidence.source,
-        evidence.samples,
-        window=(window.start_s, window.end_s),
-        baseline=evidence.baseline,
-    )
-    warnings = list(_warnings(evidence, energy))
-    total_j = energy.total_j
+    first, between = _latencies(evidence.answers)
+    energy = energy_part(evidence, input_tokens=input_tokens, output_tokens=output_tokens)
+    inside = samples.between(window.start_s, window.end_s)
     return ExperimentResult(
         measurement_config_hash=evidence.config_hash,
         config=config.model_dump(mode="json", exclude_none=True),
@@ -49,53 +47,51 @@ def assemble(evidence: Evidence, backend: Backend) -> ExperimentResult:
         tokens_per_second=output_tokens / window_s,
         time_to_first_token=first,
         inter_token_latency=between,
-        energy_status="missing" if total_j is None else "flagged" if warnings else "ok",
-        energy_source=None if evidence.source is None else evidence.source.name,
-        energy_method=energy.method,
-        energy_total_j=total_j,
-        energy_bound_j=energy.bound_j,
-        energy_counter_j=energy.counter_j,
-        energy_integrated_j=energy.integrated_j,
-        energy_disagreement=energy.disagreement,
-        energy_per_device_j={device.device: device.energy_j for device in energy.devices},
-        baseline_power_w=energy.baseline_power_w,
-        energy_adjusted_j=energy.adjusted_j,
-        energy_per_output_token_j=_per(total_j, output_tokens),
-        energy_per_input_token_j=_per(total_j, input_tokens),
-        energy_per_prompt_j=_per(total_j, config.n * window.n_repeats),
-        energy_estimated_j=estimated_energy_j(window.cpu_time_s) if _estimate(evidence) else None,
-        energy_estimate_method=METHOD if _estimate(evidence) else None,
         peak_memory_bytes=evidence.memory.peak_bytes,
         weights_memory_bytes=evidence.memory.weights_bytes,
         memory_method=evidence.memory.method,
-        flops=_flops(window, counts, backend),
-        devices=energy.devices,
+        flops=_flops(evidence.answers, counts, backend),
         measurement_methodology="steady_state" if config.warmup.enabled else "total",
         steady_state_window=Span(start_s=window.start_s, end_s=window.end_s),
-        n_warmup=warm_up.n_repeats,
-        warmup_excluded_samples=sum(s.t_s < window.start_s for s in evidence.samples),
-        warmup_converged=warm_up.converged,
-        n_samples=sum(window.start_s <= s.t_s <= window.end_s for s in evidence.samples),
-        timeseries_file=evidence.timeseries_file,
+        n_warmup=evidence.warm_up.report.n_repeats,
+        warmup_excluded_samples=samples.n_before(window.start_s),
+        warmup_converged=evidence.warm_up.converged,
+        n_samples=len(inside),
+        timeseries_file=samples.file.name if samples.file else None,
         environment_snapshot=evidence.environment,
-        measurement_warnings=tuple(warnings),
+        measurement_warnings=(*energy.warnings, *_warnings(evidence)),
         reproducibility_notes=tuple(_notes(evidence)),
+        warmup=evidence.warm_up.report,
+        sampling=_sampling(inside),
+        calibration=evidence.calibration,
+        **energy.fields,
     )
 
 
-def _estimate(evidence: Evidence) -> bool:
-    return evidence.config.energy.estimate
+def _sampling(inside: Sequence[Sample]) -> Sampling | None:
+    """Return how well the worst device was sampled."""
+    times: dict[str, list[float]] = {}
+    for sample in inside:
+        times.setdefault(sample.device, []).append(sample.t_s)
+    longest = [max((b - a for a, b in pairwise(one)), default=0.0) for one in times.values()]
+    n_least = min((len(one) for one in times.values()), default=0)
+    if n_least < 2:
+        return None
+    spans = [one[-1] - one[0] for one in times.values()]
+    brackets = sorted(sample.bracket_s for sample in inside)
+    return Sampling(
+        n=n_least,
+        rate_hz=(n_least - 1) / max(spans),
+        worst_gap_s=max(longest),
+        bracket_p99_s=brackets[math.ceil(0.99 * len(brackets)) - 1],
+    )
 
 
-def _per(energy_j: float | None, count: int) -> float | None:
-    return None if energy_j is None or count == 0 else energy_j / count
-
-
-def _latencies(window: Window) -> tuple[Latency | None, Latency | None]:
+def _latencies(answers: Answers) -> tuple[Latency | None, Latency | None]:
     """Return time to first token and between tokens, over every batch of the window."""
     first: list[float] = []
     between: list[float] = []
-    for _, answer in window.answers:
+    for _, answer in answers:
         times = answer.token_times_s()
         if times:
             first.append(times[0])
@@ -119,10 +115,10 @@ def _distribution(durations: Sequence[float]) -> Latency | None:
     )
 
 
-def _flops(window: Window, counts: Sequence[Sequence[int]], backend: Backend) -> Flops | None:
+def _flops(answers: Answers, counts: Sequence[Sequence[int]], backend: Backend) -> Flops | None:
     total, last = 0.0, None
     known: dict[tuple[int, int], Flops | None] = {}
-    for (batch, _), outputs in zip(window.answers, counts, strict=True):
+    for (batch, _), outputs in zip(answers, counts, strict=True):
         for lengths in zip(batch.lengths, outputs, strict=True):
             if lengths not in known:
                 known[lengths] = backend.flops(*lengths)
@@ -133,27 +129,14 @@ def _flops(window: Window, counts: Sequence[Sequence[int]], backend: Backend) ->
     return None if last is None else msgspec.structs.replace(last, total=total)
 
 
-def _warnings(evidence: Evidence, energy: EnergyFigures) -> Iterator[str]:
-    if evidence.source is None:
-        yield f"no energy was measured: {'; '.join(evidence.reasons)}"
-    elif evidence.gpus and evidence.source.name != "nvml":
-        yield (
-            f"the model ran on a GPU, but its energy is missing ({'; '.join(evidence.reasons)}); "
-            f"energy_total_j holds {evidence.source.name} alone"
-        )
-    yield from energy.warnings
-    if evidence.warm_up.converged is False:
-        yield (
-            f"the latency was not stationary after {evidence.warm_up.n_repeats} warm-up repeats "
-            f"(cv_threshold {evidence.config.warmup.cv_threshold:g})"
-        )
-    if not evidence.config.warmup.enabled:
-        yield "no warm-up: compilation and cache set-up are inside the window"
+def _warnings(evidence: Evidence) -> Iterator[str]:
     if evidence.workload.n_truncated:
         yield (
             f"{evidence.workload.n_truncated} of {evidence.config.n} prompts were cut to "
             f"max_input_tokens {evidence.config.max_input_tokens}"
         )
+    if evidence.samples.error is not None:
+        yield f"not every sample could be written: {evidence.samples.error}"
 
 
 def _notes(evidence: Evidence) -> Iterator[str]:

@@ -7,8 +7,9 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from llem_energy._nvml import snapshot_gpus
-from llem_energy._results import EnvironmentSnapshot
+from llem_energy._calibration import boot_id
+from llem_energy._nvml import driver_versions, snapshot_gpus
+from llem_energy._snapshots import EnvironmentSnapshot
 
 _PACKAGES = (
     "accelerate", "bitsandbytes", "flash-attn", "llem-config", "llem-energy", "numpy",
@@ -24,7 +25,7 @@ _VARIABLES = (
 
 def snapshot_environment() -> EnvironmentSnapshot:
     """Return what can be told without starting a process or asking a network."""
-    driver, nvml, gpus = snapshot_gpus(os.getpid())
+    driver, nvml, cuda_driver = driver_versions()
     return EnvironmentSnapshot(
         python=platform.python_version(),
         platform=_platform(),
@@ -37,9 +38,11 @@ def snapshot_environment() -> EnvironmentSnapshot:
         load_average_1min=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         driver=driver,
         nvml=nvml,
-        gpus=gpus,
+        gpus=snapshot_gpus(os.getpid()),
         packages={name: found for name in _PACKAGES if (found := installed_version(name))},
         environment={name: os.environ[name] for name in _VARIABLES if name in os.environ},
+        cuda_driver=cuda_driver,
+        boot_id=boot_id(),
     )
 
 

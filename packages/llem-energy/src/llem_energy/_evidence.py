@@ -7,27 +7,35 @@ from datetime import datetime
 
 import msgspec
 
-from llem_config import ExperimentConfig
-from llem_energy._backend import Answer, Batch, Memory, Workload
-from llem_energy._results import EnvironmentSnapshot
-from llem_energy._source import EnergySource, Sample
+from llem_config import ExperimentConfig, PhaseName
+from llem_energy._backend import Answer, Batch, Memory, Phase, Workload
+from llem_energy._calibration import Calibration
+from llem_energy._idle import IdleSpan
+from llem_energy._prior import ContextIdle
+from llem_energy._recorder import Recorder
+from llem_energy._snapshots import EnvironmentSnapshot
+from llem_energy._source import EnergySource
+from llem_energy._warm_up import WarmUp
+from llem_energy._window import Span
 
 
-class Window(msgspec.Struct, frozen=True):
-    """What the measured window left behind."""
+class Idles(msgspec.Struct, frozen=True, kw_only=True):
+    """When the devices idled; None where they were not left to."""
 
-    start_s: float
-    end_s: float
-    cpu_time_s: float
-    n_repeats: int
-    answers: tuple[tuple[Batch, Answer], ...]
+    context: IdleSpan | None = None
+    reused: ContextIdle | None = None
+    """Taken instead of `context`."""
+    before: IdleSpan | None = None
+    after: IdleSpan | None = None
 
 
-class WarmUp(msgspec.Struct, frozen=True):
-    """How the warm-up went."""
+class PhaseSpan(msgspec.Struct, frozen=True):
+    """A phase that was measured alone, or why it was not."""
 
-    n_repeats: int
-    converged: bool | None
+    name: PhaseName
+    phase: Phase | None
+    span: Span | None
+    problem: str | None = None
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,12 +47,15 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     gpus: tuple[str, ...]
     source: EnergySource | None
     reasons: tuple[str, ...]
+    """Why a source that was asked for is not read."""
     environment: EnvironmentSnapshot
-    samples: Sequence[Sample]
-    baseline: tuple[float, float] | None
-    window: Window
+    calibration: tuple[Calibration, ...]
+    samples: Recorder
+    idles: Idles
+    window: Span
+    answers: Sequence[tuple[Batch, Answer]]
+    phases: Sequence[PhaseSpan]
     warm_up: WarmUp
     workload: Workload
     memory: Memory
     prompts_sha256: str
-    timeseries_file: str | None

@@ -1,34 +1,44 @@
 """One measurement, from configuration to result: a straight script over three small protocols.
 
-    open device -> idle baseline -> load -> tokenise -> warm up
-    -> [window: synchronise, read, generate, synchronise, read] -> free -> result
+    open device -> calibrate -> idle -> load -> tokenise -> idle, loaded -> warm up
+    -> [window: synchronise, read, generate, synchronise, read] -> phases alone -> idle -> result
 
-Inside the window nothing of ours happens but `generate` and the sampler's thread: no message, no
+Inside a window nothing of ours happens but the work and the sampler's thread: no message, no
 file, no tokenisation.
 """
 
 from __future__ import annotations
 
-import statistics
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llem_config import ExperimentConfig, Settings, WarmupConfig, measurement_config_hash
+from llem_config import ExperimentConfig, PhaseName, Settings, measurement_config_hash
 from llem_energy._assemble import assemble
-from llem_energy._backend import Answer, Backend, Batch, Workload, find_backend
+from llem_energy._backend import Answer, Backend, Batch, Phase, find_backend
+from llem_energy._calibration import Calibration, boot_id, calibrate, usable, versions
 from llem_energy._datasets import fingerprint, load_prompts
 from llem_energy._environment import snapshot_environment
-from llem_energy._evidence import Evidence, WarmUp, Window
+from llem_energy._errors import BackendError
+from llem_energy._evidence import Evidence, Idles, PhaseSpan
+from llem_energy._idle import IdleSpan, idle, reusable
+from llem_energy._prior import ContextIdle, Prior
+from llem_energy._recorder import Recorder
 from llem_energy._results import ExperimentResult
 from llem_energy._sampler import Sampler
 from llem_energy._source import EnergySource, Sample, open_source
-from llem_energy._timeseries import write_timeseries
+from llem_energy._warm_up import warm_up
+from llem_energy._window import Windows
 
-STAGES = ("open", "baseline", "load", "tokenise", "warm-up", "window", "result")
-_STEADY_REPEATS = 5  # warm-up repeats over which latency has to be stationary
-_SETTLE_S = 2.0  # longest wait for a counter's first update after the window
+STAGES = (
+    "open", "calibration", "baseline", "load", "tokenise", "loaded idle", "warm-up", "window",
+    "prefill", "decode", "idle after", "result",
+)  # fmt: skip
+"""In this order; those that have nothing to do are left out."""
+
+_Context = tuple[IdleSpan | None, ContextIdle | None]
 
 
 def measure(
@@ -37,6 +47,7 @@ def measure(
     settings: Settings | None = None,
     timeseries: Path | None = None,
     on_stage: Callable[[str], None] | None = None,
+    prior: Prior | None = None,
 ) -> ExperimentResult:
     """Measure one experiment in this process and return its result.
 
@@ -44,176 +55,166 @@ def measure(
         config: what to measure.
         settings: machine-local settings; None takes the defaults.
         timeseries: where to write the samples; nothing is written if there is no energy source.
-        on_stage: called at the beginning of each of `STAGES`, never inside the window.
+        on_stage: called at the beginning of each of `STAGES`, never inside a window.
+        prior: what an earlier run on this machine has found out; used where it still holds.
 
     Raises:
         MeasurementError: the experiment cannot be run; a missing energy source is no error but
-            a figure that is None, with its reason in `measurement_warnings`.
+            a figure that is None, with its reason in `figures`.
     """
-    settings = settings or Settings()
-    stage = on_stage or _say_nothing
-    started_at = datetime.now(UTC)
-    stage("open")
-    backend = find_backend(config)
-    source: EnergySource | None = None
-    try:
-        gpus = backend.open()
-        environment = snapshot_environment()
-        source, reasons = open_source(config.energy.sources, gpus or settings.devices.gpus)
-        with Sampler(source, config.energy.sample_period_seconds) as sampler:
-            baseline = _idle(config, sampler, source, stage)
-            _begin("load", sampler, stage)
-            backend.load()
-            _begin("tokenise", sampler, stage)
-            prompts = load_prompts(config, backend.vocabulary())
-            workload = backend.prepare(prompts)
-            _begin("warm-up", sampler, stage)
-            backend.seed()
-            warm_up = _warm_up(config.warmup, backend, workload)
-            backend.seed()
-            backend.reset_peak_memory()
-            _begin("window", sampler, stage)
-            window = _window(config, backend, workload, sampler, source)
-            memory = backend.memory()
-            _begin("result", sampler, stage)
-            _settle(sampler, source, window.end_s)
-        samples = sorted(sampler.samples, key=lambda sample: sample.t_s)
-        result = assemble(
-            Evidence(
-                config=config,
-                config_hash=measurement_config_hash(config),
-                started_at=started_at,
-                gpus=gpus,
-                source=source,
-                reasons=tuple(reasons),
-                environment=environment,
-                samples=samples,
-                baseline=baseline,
-                window=window,
-                warm_up=warm_up,
-                workload=workload,
-                memory=memory,
-                prompts_sha256=fingerprint(prompts),
-                timeseries_file=timeseries.name if timeseries and samples else None,
-            ),
-            backend,
-        )
-        if timeseries is not None and samples:
-            offset_s = time.time() - time.perf_counter()
-            write_timeseries(timeseries, samples, sampler.phases, offset_s)
-        return result
-    finally:
-        backend.close()
-        if source is not None:
-            source.close()
+    own = settings or Settings()
+    with contextlib.ExitStack() as stack:
+        measurement = _Measurement(config, own, timeseries, on_stage or _say_nothing, stack)
+        return measurement.run(prior or Prior())
 
 
 def _say_nothing(stage: str) -> None:
     """Take the place of a caller's callback."""
 
 
-def _begin(name: str, sampler: Sampler, stage: Callable[[str], None]) -> None:
-    stage(name)
-    sampler.begin(name)
+class _Measurement:
+    """The state of one measurement, so that each step below is short."""
 
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        settings: Settings,
+        timeseries: Path | None,
+        on_stage: Callable[[str], None],
+        stack: contextlib.ExitStack,
+    ) -> None:
+        self._config = config
+        self._on_stage = on_stage
+        self._stack = stack
+        self._started_at = datetime.now(UTC)
+        self._on_stage("open")
+        self._backend: Backend = find_backend(config)
+        stack.callback(self._backend.close)
+        self._gpus = self._backend.open()
+        self._environment = snapshot_environment()
+        self._source: EnergySource | None
+        self._source, self._reasons = open_source(
+            config.energy.sources, self._gpus or settings.devices.gpus
+        )
+        if self._source is not None:
+            stack.callback(self._source.close)
+        self._recorder = Recorder(timeseries if self._source is not None else None)
+        stack.callback(self._recorder.discard)
 
-def _idle(
-    config: ExperimentConfig,
-    sampler: Sampler,
-    source: EnergySource | None,
-    stage: Callable[[str], None],
-) -> tuple[float, float] | None:
-    """Wait while the device idles and return from when to when, or None if nothing is metered."""
-    if not config.baseline.enabled or source is None:
-        return None
-    _begin("baseline", sampler, stage)
-    start_s = time.perf_counter()
-    time.sleep(config.baseline.duration_seconds)
-    return start_s, time.perf_counter()
+    def run(self, prior: Prior) -> ExperimentResult:
+        """Go through all stages."""
+        config, backend = self._config, self._backend
+        calibration = self._calibrate(prior)
+        with self._sampling() as sampler:
+            context, reused = self._context_idle(prior, calibration)
+            self._begin("load")
+            backend.load()
+            self._begin("tokenise")
+            prompts = load_prompts(config, backend.vocabulary())
+            workload = backend.prepare(prompts)
+            before = self._idle("loaded idle")
+            self._begin("warm-up")
+            backend.seed()
+            warm = warm_up(config.warmup, workload.batches, self._timed, self._recent)
+            backend.seed()
+            windows = Windows(sampler, backend.synchronise, calibration, self._devices)
+            answers: list[tuple[Batch, Answer]] = []
 
+            def answer_all() -> None:
+                answers.extend((batch, backend.generate(batch)) for batch in workload.batches)
 
-def _warm_up(config: WarmupConfig, backend: Backend, workload: Workload) -> WarmUp:
-    """Run real batches until the latency is stationary, at least `n_warmup` times."""
-    if not config.enabled:
-        return WarmUp(0, None)
-    # Each shape once first: a shape compiled or autotuned inside the window would be measured.
-    shapes = {batch.shape: batch for batch in workload.batches}
-    start_s = time.perf_counter()
-    for batch in shapes.values():
-        _timed(backend, batch)
-    latencies: list[float] = []
-    first = workload.batches[0]
-    while True:
-        latencies.append(_timed(backend, first))
-        elapsed_s = time.perf_counter() - start_s
-        enough = len(latencies) >= config.n_warmup and elapsed_s >= config.thermal_floor_seconds
-        if not config.convergence_detection:
-            if enough:
-                return WarmUp(len(latencies), None)
-        elif enough and _stationary(latencies, config.cv_threshold):
-            return WarmUp(len(latencies), True)
-        elif len(latencies) >= config.max_warmup and elapsed_s >= config.thermal_floor_seconds:
-            return WarmUp(len(latencies), False)
-        if config.convergence_detection and elapsed_s > config.max_warmup_seconds and enough:
-            return WarmUp(len(latencies), False)
+            backend.reset_peak_memory()
+            self._begin("window")
+            window = windows.measure(answer_all, config.energy.min_window_seconds)
+            memory = backend.memory()
+            phases = [
+                self._phase(name, windows, workload.batches[0])
+                for name in config.energy.phases or ()
+            ]
+            after = self._idle("idle after")
+            windows.settle()
+            self._begin("result")
+        self._recorder.close()
+        evidence = Evidence(
+            config=config,
+            config_hash=measurement_config_hash(config),
+            started_at=self._started_at,
+            gpus=self._gpus,
+            source=self._source,
+            reasons=tuple(self._reasons),
+            environment=self._environment,
+            calibration=calibration,
+            samples=self._recorder,
+            idles=Idles(context=context, reused=reused, before=before, after=after),
+            window=window,
+            answers=answers,
+            phases=phases,
+            warm_up=warm,
+            workload=workload,
+            memory=memory,
+            prompts_sha256=fingerprint(prompts),
+        )
+        return assemble(evidence, backend)
 
+    @property
+    def _devices(self) -> tuple[str, ...]:
+        return () if self._source is None else self._source.devices
 
-def _timed(backend: Backend, batch: Batch) -> float:
-    start_s = time.perf_counter()
-    backend.generate(batch)
-    backend.synchronise()
-    return time.perf_counter() - start_s
+    def _begin(self, stage: str) -> None:
+        self._on_stage(stage)
+        self._recorder.begin(stage)
 
+    def _sampling(self) -> Sampler:
+        return Sampler(self._source, self._config.energy.sample_period_seconds, self._recorder)
 
-def _stationary(latencies: Sequence[float], threshold: float) -> bool:
-    last = latencies[-_STEADY_REPEATS:]
-    if len(last) < _STEADY_REPEATS:
-        return False
-    return statistics.stdev(last) / statistics.mean(last) < threshold
+    def _calibrate(self, prior: Prior) -> tuple[Calibration, ...]:
+        """Take over what is known of every metered device, or watch them all."""
+        source = self._source
+        if source is None:
+            return ()
+        driver, binding = versions(source.name)
+        known = {
+            one.device: one
+            for one in prior.calibration
+            if usable(one, boot_id=boot_id(), driver=driver, binding=binding)
+        }
+        if all(device in known for device in source.devices):
+            return tuple(known[device] for device in source.devices)
+        self._begin("calibration")
+        return calibrate(source)
 
+    def _context_idle(self, prior: Prior, calibration: Sequence[Calibration]) -> _Context:
+        if not self._config.baseline.enabled or self._source is None:
+            return None, None
+        # One reading with temperatures, on which it depends whether the known value still holds.
+        self._recorder.add(self._source.read(details=True))
+        if reusable(prior.context, self._devices, tuple(self._recorder.recent), calibration):
+            return None, prior.context
+        return self._idle("baseline"), None
 
-def _window(
-    config: ExperimentConfig,
-    backend: Backend,
-    workload: Workload,
-    sampler: Sampler,
-    source: EnergySource | None,
-) -> Window:
-    """Answer the whole data set until the least duration is reached."""
-    answers: list[tuple[Batch, Answer]] = []
-    edges: list[Sample] = []
+    def _idle(self, stage: str) -> IdleSpan | None:
+        """Let the devices idle, if that is asked for and anything is metered."""
+        if not self._config.baseline.enabled or self._source is None:
+            return None
+        self._begin(stage)
+        return idle(self._config.baseline.duration_seconds, self._recent)
 
-    def stamp() -> float:
-        # A reading on either side: the closer they are, the tighter is the bound of the energy.
-        edges.extend(source.read() if source is not None else ())
-        now_s = time.perf_counter()
-        edges.extend(source.read() if source is not None else ())
-        return now_s
+    def _recent(self) -> Iterator[Sample]:
+        return iter(tuple(self._recorder.recent))
 
-    n_repeats = 0
-    backend.synchronise()
-    cpu_start_s = time.process_time()
-    start_s = stamp()
-    while True:
-        answers.extend((batch, backend.generate(batch)) for batch in workload.batches)
-        n_repeats += 1
-        backend.synchronise()
-        if time.perf_counter() - start_s >= config.energy.min_window_seconds:
-            break
-    end_s = stamp()
-    cpu_time_s = time.process_time() - cpu_start_s
-    sampler.samples.extend(edges)
-    return Window(start_s, end_s, cpu_time_s, n_repeats, tuple(answers))
+    def _timed(self, batch: Batch) -> float:
+        start_s = time.perf_counter()
+        self._backend.generate(batch)
+        self._backend.synchronise()
+        return time.perf_counter() - start_s
 
-
-def _settle(sampler: Sampler, source: EnergySource | None, end_s: float) -> None:
-    """Keep sampling until every device's counter has moved once more: that bounds the end."""
-    if source is None:
-        return
-
-    def moved() -> bool:
-        later = [sample for sample in tuple(sampler.samples) if sample.t_s > end_s]
-        return all(len({s.energy_j for s in later if s.device == device}) > 1 for device in devices)
-
-    devices = source.devices
-    sampler.wait_for(moved, _SETTLE_S)
+    def _phase(self, name: PhaseName, windows: Windows, batch: Batch) -> PhaseSpan:
+        """Measure one phase alone; what cannot be run apart is said, and costs nothing else."""
+        self._begin(name)
+        try:
+            phase: Phase = self._backend.phase(name, batch)
+            phase.run()  # once before, as the window's own work had its warm-up
+            span = windows.measure(phase.run, self._config.energy.min_window_seconds)
+        except BackendError as error:
+            return PhaseSpan(name, None, None, str(error))
+        return PhaseSpan(name, phase, span)

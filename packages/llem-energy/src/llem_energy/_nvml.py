@@ -1,27 +1,26 @@
 """NVIDIA GPUs through NVML. The only file that knows pynvml, milliwatts and millijoules.
 
 What a GPU supports is found by calling, never by its architecture. Field ids are the stable ones
-(NVML API reference, "Field Value Enums"): 83 total energy, 186 instant power, 74 and 75 time held
-back by the power limit and by temperature, in nanoseconds.
+(NVML API reference, "Field Value Enums"): 83 total energy, 186 instant and 185 average power, 74
+and 75 time held back by the power limit and by temperature, in nanoseconds, 82 memory temperature.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import pynvml
 
-from llem_energy._errors import GpuError, MeasurementError
-from llem_energy._results import GpuSnapshot
-from llem_energy._source import Sample, SourceUnavailable
+from llem_energy._errors import GpuError
+from llem_energy._snapshots import GpuSnapshot
+from llem_energy._source import Sample
 
-_ENERGY, _INSTANT_POWER, _POWER_VIOLATION, _THERMAL_VIOLATION = 83, 186, 74, 75
-_FIELDS = [_ENERGY, _INSTANT_POWER, _POWER_VIOLATION, _THERMAL_VIOLATION]
-_PROBED_FIELDS = [*_FIELDS, 185, 191]  # average power, and energy in the newer block of fields
+_ENERGY, _INSTANT_POWER, _AVERAGE_POWER = 83, 186, 185
+_POWER_VIOLATION, _THERMAL_VIOLATION, _MEMORY_TEMPERATURE = 74, 75, 82
+_FIELDS = [_ENERGY, _INSTANT_POWER, _AVERAGE_POWER, _POWER_VIOLATION, _THERMAL_VIOLATION]
+_PROBED_FIELDS = [*_FIELDS, 191]  # and energy in the newer block of fields
 _MODULE_SCOPE = 1  # the GPU with its processor and memory, on boards that are one module
 _VIRTUALIZATION = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host vgpu", 4: "host vsga"}
 _MILLI, _NANO = 1e-3, 1e-9
@@ -108,22 +107,25 @@ class Gpu:
         core = pynvml.NVML_TEMPERATURE_GPU
         return _maybe(pynvml.nvmlDeviceGetTemperature, self._handle, core)
 
-    def sample(self, *, details: bool) -> Sample:
+    def sample(self, clock: Callable[[], float], *, details: bool) -> Sample:
         """Return one reading; what fails is None."""
-        before = time.perf_counter()
+        before = clock()
         fields = _maybe(pynvml.nvmlDeviceGetFieldValues, self._handle, _FIELDS)
-        after = time.perf_counter()
         values = [_field(item) for item in fields] if fields is not None else [None] * len(_FIELDS)
-        energy_mj, power_mw, power_ns, thermal_ns = values
+        energy_mj, instant_mw, average_mw, power_ns, thermal_ns = values
         if energy_mj is None:
             energy_mj = _maybe(pynvml.nvmlDeviceGetTotalEnergyConsumption, self._handle)
+        after = clock()
+        if average_mw is None and instant_mw is None:
+            average_mw = _maybe(pynvml.nvmlDeviceGetPowerUsage, self._handle)
         extra = self._details() if details else {}
         return Sample(
             self.uuid,
             (before + after) / 2,
             after - before,
             energy_j=_scaled(energy_mj, _MILLI),
-            power_w=_scaled(power_mw, _MILLI),
+            power_w=_scaled(instant_mw, _MILLI),
+            power_average_w=_scaled(average_mw, _MILLI),
             throttled_power_s=_scaled(power_ns, _NANO),
             throttled_thermal_s=_scaled(thermal_ns, _NANO),
             **extra,
@@ -134,8 +136,10 @@ class Gpu:
         rates = _maybe(pynvml.nvmlDeviceGetUtilizationRates, handle)
         memory = _maybe(pynvml.nvmlDeviceGetMemoryInfo, handle)
         sm, mem = pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM
+        hbm = _maybe(pynvml.nvmlDeviceGetFieldValues, handle, [_MEMORY_TEMPERATURE])
         return {
             "temperature_c": self.temperature_c(),
+            "memory_temperature_c": None if hbm is None else _field(hbm[0]),
             "sm_clock_mhz": _maybe(pynvml.nvmlDeviceGetClockInfo, handle, sm),
             "memory_clock_mhz": _maybe(pynvml.nvmlDeviceGetClockInfo, handle, mem),
             "utilisation": None if rates is None else rates.gpu / 100,
@@ -176,6 +180,7 @@ class Gpu:
                 None if processes is None else sum(item.pid != own_pid for item in processes)
             ),
             temperature_c=self.temperature_c(),
+            virtualization=self.virtualization(),
         )
 
     def supported_fields(self) -> tuple[int, ...]:
@@ -230,59 +235,6 @@ def _field(item: Any) -> float | None:
             return float(item.value.ullVal)
 
 
-class NvmlSource:
-    """Meters whole GPUs by their energy counter, with instant power beside it."""
-
-    name = "nvml"
-
-    def __init__(self, gpus: Sequence[int | str]) -> None:
-        """Open the GPUs.
-
-        Raises:
-            SourceUnavailable: none named, no driver, or a GPU gives neither energy nor power.
-        """
-        if not gpus:
-            raise SourceUnavailable("the experiment uses no GPU")
-        self._lock = threading.Lock()
-        self._driver = contextlib.ExitStack()
-        try:
-            self._driver.enter_context(driver())
-            found = [Gpu(key) for key in gpus]
-            # One GPU under two names, or twice under one, is still one meter.
-            self._gpus = list({gpu.uuid: gpu for gpu in found}.values())
-            for gpu in self._gpus:
-                _check(gpu)
-        except MeasurementError:
-            self._driver.close()
-            raise
-        self.devices = tuple(gpu.uuid for gpu in self._gpus)
-
-    def read(self, *, details: bool = False) -> tuple[Sample, ...]:
-        """Return one sample per GPU; see `EnergySource.read`."""
-        # One reader at a time: were two calls to overlap, an older value could carry the later
-        # time, which looks as if the counter fell.
-        with self._lock:
-            return tuple(gpu.sample(details=details) for gpu in self._gpus)
-
-    def power_limit_w(self, device: str) -> float | None:
-        """Return the power limit of one metered GPU."""
-        return next(gpu.power_limit_w() for gpu in self._gpus if gpu.uuid == device)
-
-    def close(self) -> None:
-        """Let go of the driver."""
-        self._driver.close()
-
-
-def _check(gpu: Gpu) -> None:
-    if gpu.mig:
-        raise SourceUnavailable(
-            f"GPU {gpu.uuid} is split by MIG, and NVML has no energy of a single instance"
-        )
-    sample = gpu.sample(details=False)
-    if sample.energy_j is None and sample.power_w is None:
-        raise SourceUnavailable(f"GPU {gpu.uuid} reports neither energy nor power")
-
-
 def _answering() -> Iterator[Gpu]:
     """Give every GPU of this machine that answers, in NVML's order; one may be lost."""
     for index in range(_maybe(pynvml.nvmlDeviceGetCount) or 0):
@@ -316,18 +268,13 @@ def driver_versions() -> tuple[str | None, str | None, str | None]:
         return None, None, None
 
 
-def snapshot_gpus(own_pid: int) -> tuple[str | None, str | None, tuple[GpuSnapshot, ...]]:
-    """Return driver version, NVML version and every GPU that answers; None, None, () if no driver."""
+def snapshot_gpus(own_pid: int) -> tuple[GpuSnapshot, ...]:
+    """Return every GPU that answers; () without a driver."""
     try:
         with driver():
-            gpus = tuple(gpu.snapshot(own_pid) for gpu in _answering())
-            versions = (
-                _maybe(pynvml.nvmlSystemGetDriverVersion),
-                _maybe(pynvml.nvmlSystemGetNVMLVersion),
-            )
-            return (*versions, gpus)
+            return tuple(gpu.snapshot(own_pid) for gpu in _answering())
     except GpuError:
-        return None, None, ()
+        return ()
 
 
 def gpu_uuids() -> tuple[str, ...]:

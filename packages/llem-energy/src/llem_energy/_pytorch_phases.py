@@ -29,6 +29,7 @@ _UNCHANGING = (
     cache_utils.DynamicSlidingWindowLayer,
     cache_utils.DummyLayer,
 )
+_PLAIN = "a cache of keys and values that can be put back as it was"
 
 
 def prefill(model: Any, generation: Any, batch: Batch) -> Phase:
@@ -109,9 +110,6 @@ def _start(outputs: Any, n_steps: int) -> Callable[..., Any]:
         return CausalLMOutputWithPast(logits=logits, past_key_values=again)
 
     return start
-
-
-_PLAIN = "a cache of keys and values that can be put back as it was"
 
 
 def _rewound(layer: Any, n_steps: int) -> Callable[[], Any]:

@@ -1,7 +1,8 @@
 """The result of one measurement, as it is written to `result.json`.
 
 Units are in the names: `_s _j _w _c _bytes`, counts `n_`. A figure that was not measured is None,
-never 0, and `measurement_warnings` says why. Format 1 is the first one.
+never 0, and its entry in `figures` says why. Format 2 has more fields than format 1, which still
+loads: what it does not have is then missing.
 """
 
 from __future__ import annotations
@@ -12,10 +13,22 @@ from typing import Any, Literal
 
 import msgspec
 
+from llem_energy._calibration import Calibration
 from llem_energy._errors import MeasurementError
+from llem_energy._figures import (
+    Baseline,
+    DeviceWindow,
+    ErrorBudget,
+    PhaseResult,
+    Quality,
+    Sampling,
+    Status,
+    WarmUpReport,
+)
+from llem_energy._snapshots import EnvironmentSnapshot
 
-RESULT_SCHEMA_VERSION = 1
-Status = Literal["ok", "flagged", "missing"]
+RESULT_SCHEMA_VERSION = 2
+_READABLE = (1, 2)
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,69 +49,11 @@ class Flops(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     confidence: Literal["high", "medium", "low"]
 
 
-class DeviceWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one metered device did during the window."""
-
-    device: str
-    """GPU UUID, or the name of a RAPL domain."""
-    energy_j: float | None
-    energy_bound_j: float | None
-    power_limit_w: float | None = None
-    temperature_start_c: float | None = None
-    temperature_end_c: float | None = None
-    temperature_max_c: float | None = None
-    sm_clock_mean_mhz: float | None = None
-    throttled_power_s: float | None = None
-    """Time held back by the power limit, from the driver's cumulative counter."""
-    throttled_thermal_s: float | None = None
-    throttle_reasons: tuple[str, ...] = ()
-    """Reasons seen in any sample of the window."""
-
-
 class Span(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The measured window on the clock of `timeseries.parquet`, in seconds."""
 
     start_s: float
     end_s: float
-
-
-class GpuSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One GPU as it was before the measurement."""
-
-    index: int
-    uuid: str
-    name: str
-    power_limit_w: float | None
-    power_limit_default_w: float | None
-    vbios: str | None
-    memory_bytes: int | None
-    sm_clock_max_mhz: float | None
-    application_sm_clock_mhz: float | None
-    persistence_mode: bool | None
-    ecc: bool | None
-    mig: bool | None
-    compute_mode: int | None
-    n_other_processes: int | None
-    temperature_c: float | None
-
-
-class EnvironmentSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The machine and the software, as far as they can change a measurement."""
-
-    python: str
-    platform: str
-    cpu_model: str | None
-    n_cpus: int
-    memory_bytes: int | None
-    cpu_governor: str | None
-    load_average_1min: float | None
-    driver: str | None
-    nvml: str | None
-    gpus: tuple[GpuSnapshot, ...]
-    packages: dict[str, str]
-    """Installed version of each library that takes part."""
-    environment: dict[str, str]
-    """Variables that steer CUDA, torch and threads, where set."""
 
 
 class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -135,13 +90,15 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     inter_token_latency: Latency | None
 
     energy_status: Status
+    """Of `energy_total_j`; `figures` has the status of every figure."""
     energy_source: str | None
     energy_method: str | None
     """How the joules were taken from the readings."""
     energy_total_j: float | None
     """All metered devices, from start to end of the window."""
     energy_bound_j: float | None
-    """The truth lies within this of `energy_total_j`, the sensor's own gain error apart."""
+    """The truth lies within this of `energy_total_j`, the sensor's own gain error apart, whatever
+    the load did."""
     energy_counter_j: float | None
     energy_integrated_j: float | None
     """The integral of instant power, as a cross-check."""
@@ -149,7 +106,7 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """(integrated - counter) / counter."""
     energy_per_device_j: dict[str, float | None]
     baseline_power_w: float | None
-    """Idle, with the device's context up, before the model was loaded."""
+    """Idle with the model loaded, interpolated to the middle of the window; see `baseline`."""
     energy_adjusted_j: float | None
     """`energy_total_j` less the baseline over the window; negative if it comes out so."""
     energy_per_output_token_j: float | None
@@ -183,6 +140,20 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     measurement_warnings: tuple[str, ...]
     reproducibility_notes: tuple[str, ...]
 
+    energy_uncertainty_j: float | None = None
+    """The estimator's own error, as far as its assumption holds; narrower than the bound."""
+    figures: dict[str, Quality] = {}
+    """Status of every energy figure, by the name of its field."""
+    error_budget: ErrorBudget | None = None
+    baseline: Baseline | None = None
+    warmup: WarmUpReport | None = None
+    phases: tuple[PhaseResult, ...] = ()
+    """Prefill and decode alone, where `energy.phases` asks for them."""
+    sampling: Sampling | None = None
+    """None where nothing was sampled."""
+    calibration: tuple[Calibration, ...] = ()
+    """How each metered device's counter behaves, on which the bounds rest."""
+
 
 class _Format(msgspec.Struct):
     """The one field that every format has."""
@@ -214,7 +185,7 @@ def read_result(path: str | Path) -> ExperimentResult:
     try:
         data = Path(path).read_bytes()
         found = _FORMAT_DECODER.decode(data).schema_version
-        if found == RESULT_SCHEMA_VERSION:
+        if found in _READABLE:
             return _DECODER.decode(data)
     except OSError as error:
         raise MeasurementError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""Reads a source at a fixed rate beside the measurement, and keeps what it read.
+"""Reads a source at a fixed rate beside the measurement, and densely around the edges of a window.
 
 One thread for the whole measurement. It sleeps on an absolute schedule, so that it does not
 drift, and skips a tick rather than bunching up when it was held back.
@@ -11,24 +11,23 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from llem_energy._recorder import Recorder
 from llem_energy._source import EnergySource, Sample
 
 _DETAILS_PERIOD_S = 0.5  # temperature and clocks change slowly, and cost a call each
+_DENSE_S = 0.001
 
 
 class Sampler:
     """A context: samples from entry to exit. Without a source it does nothing."""
 
-    def __init__(self, source: EnergySource | None, period_s: float) -> None:
+    def __init__(self, source: EnergySource | None, period_s: float, recorder: Recorder) -> None:
         self._source = source
         self._period_s = period_s
         self._every = max(1, round(_DETAILS_PERIOD_S / period_s))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="llem-sampler", daemon=True)
-        self.samples: list[Sample] = []
-        """Everything read so far, in time order; appended to by the thread."""
-        self.phases: list[tuple[float, str]] = []
-        """When each phase began, on the same clock."""
+        self._recorder = recorder
 
     def __enter__(self) -> Sampler:
         if self._source is not None:
@@ -45,25 +44,32 @@ class Sampler:
         if self._thread.is_alive():
             self._thread.join()
 
-    def begin(self, phase: str) -> None:
-        """Note that a phase begins now."""
-        self.phases.append((time.perf_counter(), phase))
+    def read(self) -> tuple[Sample, ...]:
+        """Read once, now, in the caller's thread; () without a source."""
+        if self._source is None:
+            return ()
+        samples = self._source.read()
+        self._recorder.add(samples)
+        return samples
 
-    def wait_for(self, seen: Callable[[], bool], at_most_s: float) -> bool:
-        """Wait until `seen` or the time is over; return whether it was seen."""
-        deadline = time.perf_counter() + at_most_s
-        while not seen():
-            if self._source is None or time.perf_counter() > deadline:
-                return False
-            time.sleep(self._period_s / 2)
-        return True
+    def read_until(self, seen: Callable[[tuple[Sample, ...]], bool], at_most_s: float) -> bool:
+        """Read about a thousand times a second until `seen` says so; return whether it did.
+
+        It tells when a counter moved to a millisecond, where the schedule tells it to a period.
+        """
+        deadline_s = time.perf_counter() + at_most_s
+        while self._source is not None and time.perf_counter() < deadline_s:
+            if seen(self.read()):
+                return True
+            time.sleep(_DENSE_S)
+        return False
 
     def _run(self) -> None:
         assert self._source is not None
         due_s = time.perf_counter()
         n_read = 0
         while not self._stop.is_set():
-            self.samples.extend(self._source.read(details=n_read % self._every == 0))
+            self._recorder.add(self._source.read(details=n_read % self._every == 0))
             n_read += 1
             # The next tick on the grid that is still to come; missed ones are not made up for.
             n_ticks = int((time.perf_counter() - due_s) / self._period_s) + 1

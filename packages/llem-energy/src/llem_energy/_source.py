@@ -24,9 +24,12 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     energy_j: float | None = None
     power_w: float | None = None
     """Instant power where the driver has it."""
+    power_average_w: float | None = None
+    """Averaged by the driver over about a second on recent GPUs."""
     throttled_power_s: float | None = None
     throttled_thermal_s: float | None = None
     temperature_c: float | None = None
+    memory_temperature_c: float | None = None
     sm_clock_mhz: float | None = None
     memory_clock_mhz: float | None = None
     utilisation: float | None = None
@@ -84,7 +87,7 @@ def open_source(
 
 
 def _open_nvml(gpus: Sequence[int | str]) -> EnergySource:
-    from llem_energy._nvml import NvmlSource  # it imports this module
+    from llem_energy._nvml_source import NvmlSource  # it imports this module
 
     return NvmlSource(gpus)
 

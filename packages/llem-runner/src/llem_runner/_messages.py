@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llem_energy import ExperimentResult
+from llem_energy import ExperimentResult, Prior
 
 
 class Task(msgspec.Struct, frozen=True, tag="task"):
@@ -20,6 +20,8 @@ class Task(msgspec.Struct, frozen=True, tag="task"):
     """The `Settings` as JSON."""
     timeseries: str
     """Path of the file for the samples."""
+    prior: Prior = Prior()
+    """What earlier runs have found out about this machine."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):

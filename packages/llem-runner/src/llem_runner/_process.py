@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from llem_config import ExperimentConfig, Settings
+from llem_energy import Prior
 from llem_energy import measure as default_measure
 from llem_runner._control import Control
 from llem_runner._errors import StudyError
@@ -82,13 +83,15 @@ class Worker:
         timeout_s: float,
         control: Control,
         on_stage: Callable[[str], None],
+        prior: Prior | None = None,
     ) -> Outcome:
         """Let the child measure and return what came of it; the child is gone afterwards.
 
         Raises:
             StudyError: the process could not even start, so that no run of the study will.
         """
-        task = Task(self._config, settings.model_dump_json(), str(timeseries))
+        known = prior or Prior()
+        task = Task(self._config, settings.model_dump_json(), str(timeseries), known)
         watchdog = threading.Timer(timeout_s, self._time_out)
         watchdog.daemon = True  # covers a child that hangs in the middle of a message
         deadline_s = time.perf_counter() + timeout_s

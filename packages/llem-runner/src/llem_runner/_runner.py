@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from llem_config import LlemError, Settings, StudyConfig
-from llem_energy import encode_result
+from llem_energy import Prior, encode_result, prior_of
+from llem_runner._calibrations import known_calibrations, remember
 from llem_runner._control import Control
 from llem_runner._errors import StudyError
 from llem_runner._events import (
@@ -56,6 +57,7 @@ class StudyRunner:
         self._on_event = on_event
         self._measure = measure
         self._last_end_s = time.perf_counter()
+        self._prior = Prior(calibration=known_calibrations())
 
     def run(self, runs: Sequence[PlannedRun], *, isolated: bool = True) -> StudyResult:
         """Execute `runs` and return the study's record, which is then also on disk.
@@ -173,6 +175,7 @@ class StudyRunner:
             timeout_s=self._study.execution.timeout_seconds,
             control=self._control,
             on_stage=lambda name: self._on_event(RunStage(run.index, name)),
+            prior=self._prior,
         )
 
     def _here(self, run: PlannedRun) -> Outcome:
@@ -181,6 +184,7 @@ class StudyRunner:
             run.config.model_dump_json(),
             self._settings.model_dump_json(),
             str(folder / TIMESERIES),
+            self._prior,
         )
         out, err = sys.stdout, sys.stderr
 
@@ -204,6 +208,7 @@ class StudyRunner:
                 # Result first: the manifest must never point at a file that is not there.
                 write_atomically(folder / RESULT, encode_result(result))
                 self._manifest.mark_completed(run, folder / RESULT)
+                self._prior = remember(prior_of(result, self._prior), self._prior)
                 self._on_event(
                     RunFinished(
                         run.index,

@@ -18,8 +18,9 @@ from llem_config import (
     load_settings,
     load_study,
 )
-from llem_energy import ExperimentResult, encode_result
+from llem_energy import ExperimentResult, Prior, encode_result
 from llem_energy import measure as default_measure
+from llem_runner._calibrations import known_calibrations
 from llem_runner._control import Control
 from llem_runner._errors import StudyError
 from llem_runner._events import ignore
@@ -137,6 +138,7 @@ def run_experiment(
             settings=own,
             timeseries=folder / TIMESERIES if folder is not None else None,
             on_stage=on_stage,
+            prior=Prior(calibration=known_calibrations()),
         )
     if folder is not None:
         write_atomically(folder / RESULT, encode_result(result))

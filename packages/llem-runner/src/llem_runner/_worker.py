@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from llem_config import ExperimentConfig, Settings
-from llem_energy import ExperimentResult, check_finite, preload
+from llem_energy import ExperimentResult, Prior, check_finite, preload
 from llem_energy import measure as default_measure
 from llem_runner._messages import (
     Failed,
@@ -44,6 +44,7 @@ class Measure(Protocol):
         settings: Settings | None = None,
         timeseries: Path | None = None,
         on_stage: Callable[[str], None] | None = None,
+        prior: Prior | None = None,
     ) -> ExperimentResult:
         """Measure one experiment; see `llem_energy.measure`."""
 
@@ -56,6 +57,7 @@ def attempt(measure: Measure, task: Task, on_stage: Callable[[str], None]) -> Fi
             settings=Settings.model_validate_json(task.settings),
             timeseries=Path(task.timeseries),
             on_stage=on_stage,
+            prior=task.prior,
         )
         # Both here, where a result that is none fails its run and not the study.
         check_finite(result)

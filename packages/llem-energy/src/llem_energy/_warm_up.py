@@ -1,0 +1,165 @@
+"""Warming up until the work is steady: its latency and, where it is metered, power and temperature.
+
+A count is not enough: a drift of 3 % between two points is enough for a false ranking. The cap on
+time bounds what this costs; reaching it is said in the result.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from llem_config import WarmupConfig
+from llem_energy._backend import Batch
+from llem_energy._figures import WarmUpReport
+from llem_energy._source import Sample
+
+_STEADY_REPEATS = 5  # over which latency has to be stationary
+_TRAIL_S = 10.0  # over which power and temperature are looked at
+_POWER_SLOPE = 0.01  # of the mean, a minute; a starting value, not yet tuned on hardware
+_TEMPERATURE_SLOPE_C = 0.5  # a minute; likewise
+_RESOLUTION_C = 1.0  # sensors show whole degrees
+
+
+class WarmUp(msgspec.Struct, frozen=True):
+    """How the warm-up went."""
+
+    report: WarmUpReport
+    converged: bool | None
+    """None where it was not looked for."""
+    problem: str | None = None
+    """What was not steady when the cap was reached."""
+
+
+def warm_up(
+    config: WarmupConfig,
+    batches: Sequence[Batch],
+    timed: Callable[[Batch], float],
+    recent: Callable[[], Iterable[Sample]],
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> WarmUp:
+    """Repeat real work until it is steady.
+
+    Args:
+        config: what is asked for.
+        batches: of one pass over the data set.
+        timed: answers one of them and returns the seconds that it took.
+        recent: gives the newest samples of all devices; none where nothing is metered.
+        clock: monotonic seconds, the clock of the samples.
+    """
+    if not config.enabled:
+        return WarmUp(WarmUpReport(n_repeats=0, duration_s=0.0, latency_cv=None), None)
+    start_s = clock()
+    # Each shape once first: one that is compiled or autotuned inside the window would be measured.
+    for batch in {batch.shape: batch for batch in batches}.values():
+        timed(batch)
+    latencies: list[float] = []
+    while True:
+        latencies.append(timed(batches[0]))
+        elapsed_s = clock() - start_s
+        if len(latencies) < config.n_warmup or elapsed_s < config.thermal_floor_seconds:
+            continue
+        drift = _drift(recent(), start_s, clock())
+        if not config.convergence_detection:
+            return WarmUp(_report(latencies, elapsed_s, drift), None)
+        uneven = not _stationary(latencies, config.cv_threshold)
+        problem = f"the latency was not stationary (cv_threshold {config.cv_threshold:g})"
+        if not uneven:
+            problem = drift.problem or ""
+        if not problem:
+            return WarmUp(_report(latencies, elapsed_s, drift), True)
+        too_many = uneven and len(latencies) >= config.max_warmup
+        if too_many or elapsed_s > config.max_warmup_seconds:
+            return WarmUp(_report(latencies, elapsed_s, drift), False, problem)
+
+
+class _Drift(msgspec.Struct, frozen=True):
+    """How power and temperature changed over the last seconds, a minute."""
+
+    power_share: float | None = None
+    temperature_c: float | None = None
+    problem: str | None = None
+
+
+def _drift(samples: Iterable[Sample], start_s: float, now_s: float) -> _Drift:
+    """Look at the trail of each device; the worst one counts."""
+    by_device: dict[str, list[Sample]] = {}
+    for sample in samples:
+        if sample.t_s >= max(start_s, now_s - _TRAIL_S):
+            by_device.setdefault(sample.device, []).append(sample)
+    powers = [_slope([(s.t_s, s.power_w) for s in one]) for one in by_device.values()]
+    heats = [_slope([(s.t_s, s.temperature_c) for s in one]) for one in by_device.values()]
+    power = max((p for p in powers if p), key=lambda p: abs(p.share_per_min), default=None)
+    heat = max((h for h in heats if h), key=lambda h: abs(h.per_min), default=None)
+    power_share = power.share_per_min if power else None
+    temperature_c = heat.per_min if heat else None
+    if power is None:
+        return _Drift(None, temperature_c)  # nothing that could drift is metered
+    trail_s = now_s - start_s
+    if trail_s < _TRAIL_S:
+        problem: str | None = f"power was watched for {trail_s:.0f} of {_TRAIL_S:.0f} s only"
+    elif abs(power.share_per_min) - power.error_share > _POWER_SLOPE:
+        problem = f"power still changed by {power.share_per_min:+.1%} a minute"
+    elif heat and abs(heat.per_min) > _TEMPERATURE_SLOPE_C + 60 * _RESOLUTION_C / _TRAIL_S:
+        problem = f"temperature still changed by {heat.per_min:+.1f} C a minute"
+    else:
+        problem = None
+    return _Drift(power_share, temperature_c, problem)
+
+
+class _Slope(msgspec.Struct, frozen=True):
+    """A straight line through a trail of values."""
+
+    mean: float
+    per_min: float
+    error_per_min: float
+    """Twice its standard error: a smaller slope cannot be told from none."""
+
+    @property
+    def share_per_min(self) -> float:
+        return self.per_min / self.mean if self.mean else 0.0
+
+    @property
+    def error_share(self) -> float:
+        return self.error_per_min / self.mean if self.mean else 0.0
+
+
+def _slope(points: Sequence[tuple[float, float | None]]) -> _Slope | None:
+    known = [(t_s, value) for t_s, value in points if value is not None]
+    if len(known) < 3:
+        return None
+    times, values = [t for t, _ in known], [v for _, v in known]
+    if times[0] == times[-1]:
+        return None
+    slope, intercept = statistics.linear_regression(times, values)
+    rest = [v - (slope * t + intercept) for t, v in known]
+    spread = sum((t - statistics.fmean(times)) ** 2 for t in times)
+    error = math.sqrt(sum(r * r for r in rest) / (len(known) - 2) / spread)
+    return _Slope(statistics.fmean(values), 60 * slope, 60 * 2 * error)
+
+
+def _report(latencies: Sequence[float], elapsed_s: float, drift: _Drift) -> WarmUpReport:
+    return WarmUpReport(
+        n_repeats=len(latencies),
+        duration_s=elapsed_s,
+        latency_cv=_variation(latencies[-_STEADY_REPEATS:]),
+        power_slope_per_min=drift.power_share,
+        temperature_slope_c_per_min=drift.temperature_c,
+    )
+
+
+def _variation(latencies: Sequence[float]) -> float | None:
+    if len(latencies) < 2:
+        return None
+    return statistics.stdev(latencies) / statistics.mean(latencies)
+
+
+def _stationary(latencies: Sequence[float], threshold: float) -> bool:
+    last = latencies[-_STEADY_REPEATS:]
+    variation = _variation(last)
+    return len(last) == _STEADY_REPEATS and variation is not None and variation < threshold
