@@ -11,7 +11,21 @@ from pathlib import Path
 import pytest
 
 from llem_config import load_study
-from llem_energy import DeviceWindow, EnvironmentSnapshot, ExperimentResult, GpuSnapshot
+from llem_energy import (
+    Baseline,
+    Calibration,
+    ContextIdle,
+    DeviceWindow,
+    EnvironmentSnapshot,
+    ErrorBudget,
+    EstimateFigure,
+    ExperimentResult,
+    GpuSnapshot,
+    PhaseResult,
+    Quality,
+    Sampling,
+    WarmUpReport,
+)
 from llem_runner import (
     Comparison,
     Comparisons,
@@ -89,7 +103,9 @@ def test_each_example_is_valid_and_linked_from_the_readme(file: Path) -> None:
 @pytest.mark.parametrize(
     "struct",
     [
-        *(ExperimentResult, DeviceWindow, EnvironmentSnapshot, GpuSnapshot),
+        *(ExperimentResult, DeviceWindow, EnvironmentSnapshot, GpuSnapshot, EstimateFigure),
+        *(Quality, ErrorBudget, Baseline, ContextIdle, WarmUpReport, PhaseResult, Sampling),
+        Calibration,
         *(StudyManifest, ManifestEntry, StudyResult, StudySummary, PointSummary),
         *(MeasurementProtocol, FailedRun, Statistics, Comparisons, Comparison, Outlier),
     ],

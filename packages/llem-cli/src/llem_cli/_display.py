@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from llem_config import StudyConfig
-from llem_runner import ExperimentResult, PlannedRun, StudyManifest, gap_seconds
+from llem_runner import ExperimentResult, PhaseResult, PlannedRun, StudyManifest, gap_seconds
 
 MOST_LINES = 10
 """Of one kind, before the rest is only counted."""
@@ -125,6 +125,11 @@ def show_experiment(result: ExperimentResult) -> None:
     table.add_row("energy", _energy(result))
     per_token = result.energy_per_output_token_j
     table.add_row("J/output token", "missing" if per_token is None else f"{per_token:.4g}")
+    if result.energy_adjusted_j is not None:
+        idle = f"{result.baseline_power_w:.4g} W idle taken off"
+        table.add_row("above idle", f"{result.energy_adjusted_j:.6g} J ({idle})")
+    for phase in result.phases:
+        table.add_row(f"{phase.phase} alone", _phase(phase))
     if result.energy_estimated_j is not None:
         table.add_row("modelled J", f"{result.energy_estimated_j:.4g} (an estimate, not measured)")
     out().print(table)
@@ -135,6 +140,25 @@ def show_experiment(result: ExperimentResult) -> None:
 def _energy(result: ExperimentResult) -> str:
     if result.energy_total_j is None:
         return "missing"
-    bound = result.energy_bound_j
-    within = "" if bound is None else f" ± {bound:.2g}"
-    return f"{result.energy_total_j:.6g}{within} J ({result.energy_source})"
+    within = _within(result.energy_bound_j)
+    return (
+        f"{result.energy_total_j:.6g}{within} J, {result.energy_status} "
+        f"({result.energy_source}: {result.energy_method})"
+    )
+
+
+def _phase(phase: PhaseResult) -> str:
+    if phase.tokens_per_second is None:
+        return f"missing: {'; '.join(phase.quality.reasons)}"
+    speed = f"{phase.tokens_per_second:.4g} tokens/s"
+    if phase.energy_j is None or phase.energy_per_token_j is None:
+        return f"{speed}, energy missing"
+    what = "input" if phase.phase == "prefill" else "output"
+    return (
+        f"{phase.energy_per_token_j:.4g} J/{what} token, {speed}; {phase.energy_j:.6g}"
+        f"{_within(phase.energy_bound_j)} J in {phase.window_s:.2f} s"
+    )
+
+
+def _within(bound_j: float | None) -> str:
+    return "" if bound_j is None else f" ± {bound_j:.2g}"

@@ -66,25 +66,21 @@ class Windows:
         self._approach()
         n_repeats = 0
         cpu_start_s = time.process_time()
-        start_s = self._stamp()
+        # The readings next to the ends lie outside of the window: it is not they that is measured.
+        self._sampler.read()
+        start_s = time.perf_counter()
         while True:
             work()
             n_repeats += 1
             self._synchronise()
             if time.perf_counter() - start_s >= min_seconds:
                 break
-        end_s = self._stamp()
+        end_s = time.perf_counter()
+        self._sampler.read()
         cpu_time_s = time.process_time() - cpu_start_s
         self.settle()
         guard_s = min(start_s - quiet_since_s, time.perf_counter() - end_s)
         return Span(start_s, end_s, cpu_time_s, n_repeats, guard_s if self._devices else 0.0)
-
-    def _stamp(self) -> float:
-        # A reading on either side: the closer they are, the tighter is the bound of the energy.
-        self._sampler.read()
-        now_s = time.perf_counter()
-        self._sampler.read()
-        return now_s
 
     def _approach(self) -> None:
         guard_s = min(_GUARD_PERIODS * self._period_s, _LONGEST_GUARD_S)
