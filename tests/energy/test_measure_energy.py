@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from energy.parts import experiment, with_gpus
 from energy.test_rapl import domain
-from fakes.fake_nvml import FakeGpu, Throttle, true_energy_j
+from fakes.fake_nvml import FakeGpu, Process, Throttle, true_energy_j
 
 from llem_energy import STAGES
 
@@ -49,6 +49,7 @@ GPU = FakeGpu(
     repeat_s=0.6,
     counter_phase_s=0.04,
     throttles=(Throttle(0.0, 1e6, 0x4),),
+    processes=(Process(4242),),
 )
 
 
@@ -194,6 +195,14 @@ def test_each_estimator_says_how_wrong_it_may_be_and_is_not_more(run: dict[str, 
         "gain_share": 0.05,
         "statistical_share": None,
     }
+
+
+def test_a_process_beside_ours_on_the_metered_gpu_flags_the_energy(run: dict[str, Any]) -> None:
+    result = run["result"]
+    reason = "1 other processes were on GPU 1 at the start"
+    assert result["energy_status"] == "flagged"
+    assert reason in result["figures"]["energy_total_j"]["reasons"]
+    assert reason in result["measurement_warnings"]
 
 
 def test_phases_have_windows_and_energies_of_their_own(run: dict[str, Any]) -> None:

@@ -103,6 +103,7 @@ GROUPS: dict[str, tuple[FakeGpu, ...]] = {
     "reset": (FakeGpu(points=STEADY, resets=(2.0,)),),
     "hiccup": (FakeGpu(points=SQUARE, repeat_s=0.8, faults=(Fault("*", 999, 1.7, 2.1),)),),
     "gap": (FakeGpu(points=STEADY, faults=(*NO_COUNTER, Fault("field:186", LOST, 1.2, 2.8))),),
+    "braked": (FakeGpu(points=STEADY, throttles=(Throttle(1.0, 3.0, 0x80),)),),
     "throttled": (
         FakeGpu(
             points=STEADY,
@@ -276,6 +277,16 @@ def test_throttling_clocks_and_temperature_reach_the_window(metered: dict[str, A
     assert device["temperature_start_c"] == device["temperature_max_c"] == 83
     assert 990 <= device["sm_clock_mean_mhz"] < 1980
     assert "held back by temperature" in reasons(figures)
+
+
+def test_a_brake_from_outside_is_flagged_and_the_power_limit_is_not(
+    metered: dict[str, Any],
+) -> None:
+    figures, _ = of(metered, "braked")
+    assert "slowed down by its hardware" in reasons(figures)
+    assert figures["devices"][0]["throttle_reasons"] == ["power brake"]
+    figures, _ = of(metered, "throttled")
+    assert "slowed down by its hardware" not in reasons(figures)
 
 
 def test_an_undisturbed_gpu_has_no_throttling(metered: dict[str, Any]) -> None:

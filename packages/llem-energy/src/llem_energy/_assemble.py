@@ -147,6 +147,3 @@ def _notes(evidence: Evidence) -> Iterator[str]:
         yield f"sampled with seed {config.random_seed}; repeats inside the window differ"
     if config.pytorch and config.pytorch.trust_remote_code:
         yield "code that came with the model was run (trust_remote_code)"
-    busy = [gpu for gpu in evidence.environment.gpus if gpu.n_other_processes]
-    for gpu in busy:
-        yield f"{gpu.n_other_processes} other processes were on GPU {gpu.index} at the start"

@@ -36,7 +36,7 @@ def energy_part(evidence: Evidence, *, input_tokens: int, output_tokens: int) ->
     config, window = evidence.config, evidence.window
     found = _figures(evidence, window)
     baseline, idle_quality = _baseline(evidence)
-    doubts = [*_source_doubts(evidence), *_warm_up_doubts(evidence)]
+    doubts = [*_source_doubts(evidence), *_neighbours(evidence), *_warm_up_doubts(evidence)]
     total = _with(found.total, doubts if evidence.source is not None else _absent(evidence))
     adjusted_j, adjusted = _adjusted(found.total_j, total, baseline, idle_quality, window)
     estimated = config.energy.estimate
@@ -118,6 +118,14 @@ def _source_doubts(evidence: Evidence) -> Iterator[str]:
             f"the model ran on a GPU, but its energy is missing ({'; '.join(evidence.reasons)}); "
             f"energy_total_j holds {source.name} alone"
         )
+
+
+def _neighbours(evidence: Evidence) -> Iterator[str]:
+    """Name the processes that shared a metered GPU: what they drew is in the total."""
+    metered = evidence.source.devices if evidence.source is not None else ()
+    for gpu in evidence.environment.gpus:
+        if gpu.n_other_processes and gpu.uuid in metered:
+            yield f"{gpu.n_other_processes} other processes were on GPU {gpu.index} at the start"
 
 
 def _warm_up_doubts(evidence: Evidence) -> Iterator[str]:

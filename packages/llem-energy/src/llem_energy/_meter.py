@@ -19,6 +19,7 @@ from llem_energy._window import Span
 _DISAGREEMENT_LIMIT = 0.05  # of counter and integral, where a window is long enough to compare
 _COMPARABLE_S = 10.0
 _LATE_S = 0.3
+_BRAKES = {"power brake", "hardware slowdown"}
 _BOUND_LIMIT = 0.05  # of the total; a looser bound is worth a warning
 
 
@@ -82,6 +83,10 @@ def energy_figures(
     hot = [d.device for d in devices if (d.throttled_thermal_s or 0) > 0]
     if hot:
         reasons.append(f"held back by temperature during the window: {', '.join(hot)}")
+    # Its power limit is where a big GPU works; a brake from outside is not.
+    braked = [d.device for d in devices if _BRAKES & set(d.throttle_reasons)]
+    if braked:
+        reasons.append(f"slowed down by its hardware during the window: {', '.join(braked)}")
     return EnergyFigures(
         total_j=total_j,
         bound_j=bound_j,
