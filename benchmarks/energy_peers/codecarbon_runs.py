@@ -1,0 +1,71 @@
+"""CodeCarbon, unmodified, under the fake driver; runs in an environment of its own, see `run`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from benchmarks.energy_peers import stage
+
+_J_PER_KWH = 3.6e6
+_OPTIONS: dict[str, Any] = {"country_iso_code": "FRA", "output_methods": []}  # no network, no file
+
+
+def tasks(request: dict[str, Any]) -> dict[str, Any]:
+    """Return what tasks of these lengths are given in real time, and how long their edges take.
+
+    A task lasts from the return of `start_task` to the call of `stop_task`.
+    """
+    # In no environment of ours.
+    from codecarbon import OfflineEmissionsTracker  # type: ignore[import-not-found]
+
+    tracker = OfflineEmissionsTracker(measure_power_secs=1, log_level="error", **_OPTIONS)
+    tracker.start_task("the first one looks for hardware")
+    tracker.stop_task()
+    found = []
+    for i, (gap_s, length_s) in enumerate(request["tasks"]):
+        time.sleep(gap_s)
+        called_s = stage.now_s()
+        tracker.start_task(str(i))
+        t0_s = stage.now_s()
+        stage.wait_until(t0_s + length_s)
+        t1_s = stage.now_s()
+        data = tracker.stop_task()
+        found.append({
+            "window": [t0_s, t1_s],
+            "energy_j": data.gpu_energy * _J_PER_KWH,
+            "begin_s": t0_s - called_s,
+            "end_s": stage.now_s() - t1_s,
+        })  # fmt: skip
+    return {"tasks": found}
+
+
+def cost(request: dict[str, Any]) -> dict[str, Any]:
+    """Start a tracker and stay."""
+    from codecarbon import OfflineEmissionsTracker
+
+    start_s = time.perf_counter()
+    tracker = OfflineEmissionsTracker(
+        measure_power_secs=request["period_s"], log_level="error", **_OPTIONS
+    )
+    tracker.start()
+    answer = stage.stay(time.perf_counter() - start_s)
+    tracker.stop()
+    return answer
+
+
+def fault(request: dict[str, Any]) -> dict[str, Any]:
+    """Return what a task is given for one window of a scripted fault."""
+    with stage.Play(request, "codecarbon") as play:
+        # Within the play: the import opens the driver's library.
+        from codecarbon import OfflineEmissionsTracker
+
+        tracker = OfflineEmissionsTracker(measure_power_secs=1, log_level="warning", **_OPTIONS)
+        play.attempt(lambda: (tracker.start_task("first"), tracker.stop_task()))
+        play.begin(lambda: tracker.start_task("window"))
+        found = play.end(tracker.stop_task)
+    return play.answer(found and found.gpu_energy * _J_PER_KWH)
+
+
+if __name__ == "__main__":
+    stage.main({"tasks": tasks, "cost": cost, "fault": fault})
