@@ -1,0 +1,135 @@
+"""The peers in environments of their own, and the processes that run there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fakes import fake_nvml
+from fakes.fake_nvml import FakeGpu
+
+from benchmarks.energy_peers.meter import Cost, measure_cost
+
+ROOT = Path(__file__).parents[2]
+ZEUS = "zeus==0.16.0"
+CODECARBON = "codecarbon==3.3.2"
+_SCRIPTS = {ZEUS: "zeus_runs", CODECARBON: "codecarbon_runs"}
+# Compiles the bytecode, or the first start to be measured would be several times slower than a
+# user's.
+_FIRST_RUN = {
+    ZEUS: "import zeus.monitor",
+    CODECARBON: "from codecarbon import OfflineEmissionsTracker as T\n"
+    "t = T(country_iso_code='FRA', output_methods=[], log_level='error')\nt.start()\nt.stop()",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """There is no figure, and why."""
+
+    reason: str
+
+
+class Peers:
+    """The peers in environments of their own, and the fake driver that they run under."""
+
+    def __init__(self, folder: Path) -> None:
+        """Build the driver and install the peers.
+
+        Args:
+            folder: for everything that this needs; it may be removed afterwards.
+
+        Raises:
+            FileNotFoundError: no C compiler, so no fake driver.
+        """
+        self._folder = folder
+        self._library = fake_nvml.build(folder / "driver")
+        self._pythons = {peer: _install(peer, folder / peer) for peer in _SCRIPTS}
+        stub = folder / "bin" / "nvidia-smi"  # CodeCarbon looks for a GPU only where this runs
+        stub.parent.mkdir(exist_ok=True)
+        stub.write_text("#!/bin/sh\n")
+        stub.chmod(0o755)
+
+    def missing(self, peer: str) -> Missing | None:
+        """Return why `ZEUS` or `CODECARBON` is not here; None if it is."""
+        python = self._pythons[peer]
+        return python if isinstance(python, Missing) else None
+
+    def environment(self, gpus: Sequence[FakeGpu]) -> dict[str, str]:
+        """Return the variables of a process that sees these GPUs; their time 0 is now."""
+        scratch = Path(tempfile.mkdtemp(dir=self._folder))
+        fake_nvml.write_trace(scratch / "gpus.trace", gpus)
+        own = fake_nvml.environment(self._library, scratch / "gpus.trace")
+        own |= {"HOME": str(scratch), "PYTHONPATH": str(ROOT)}
+        own["PATH"] = f"{self._folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        return _own_variables() | own
+
+    def command(self, peer: str, part: str) -> list[str] | Missing:
+        """Return the command that runs a part of a peer's script."""
+        python = self._pythons[peer]
+        if isinstance(python, Missing):
+            return python
+        return [str(python), "-m", f"benchmarks.energy_peers.{_SCRIPTS[peer]}", part]
+
+    def ask(
+        self, peer: str, part: str, gpus: Sequence[FakeGpu], request: Mapping[str, Any]
+    ) -> tuple[Any, str] | Missing:
+        """Run a part of a peer's script and return its answer and what it wrote to stderr."""
+        command = self.command(peer, part)
+        if isinstance(command, Missing):
+            return command
+        done = subprocess.run(
+            command, input=json.dumps(request) + "\n", env=self.environment(gpus),
+            cwd=self._folder, capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+        if done.returncode:
+            return Missing(f"{peer}, {part}: {done.stderr.strip()[-500:]}")
+        return json.loads(done.stdout), done.stderr
+
+    def cost(
+        self, peer: str, gpu: FakeGpu, request: Mapping[str, Any], seconds: float
+    ) -> Cost | Missing:
+        """Return what a peer's meter costs while it runs for some seconds."""
+        command = self.command(peer, "cost")
+        if isinstance(command, Missing):
+            return command
+        return measure_cost(
+            command, request, seconds=seconds, env=self.environment([gpu]), cwd=self._folder
+        )
+
+
+def _own_variables() -> dict[str, str]:
+    left_out = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "VIRTUAL_ENV")
+    return {name: value for name, value in os.environ.items() if name not in left_out}
+
+
+def _install(peer: str, folder: Path) -> Path | Missing:
+    """Return the interpreter of a new environment that holds one peer.
+
+    Not `uv run --with`: uv would stay between us and the peer, and be metered with it.
+    """
+    first = [str(folder / "bin" / "python"), "-c", _FIRST_RUN[peer]]
+    uv = os.environ.get("UV", "uv")  # which `uv run` sets to itself
+    python = folder / "bin" / "python"
+    make = [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(folder)]
+    fill = [uv, "pip", "install", "--quiet", "--python", str(python), peer, "nvidia-ml-py"]
+    try:
+        for command in (make, fill, first):
+            subprocess.run(
+                command, env=_own_variables(), capture_output=True, text=True, check=True,
+                timeout=300,
+            )  # fmt: skip
+    except FileNotFoundError:
+        return Missing(f"{peer} is not installed: there is no uv")
+    except subprocess.TimeoutExpired:
+        return Missing(f"{peer} is not installed: uv took more than 300 s")
+    except subprocess.CalledProcessError as error:
+        return Missing(f"{peer} is not installed: {str(error.stderr).strip()[-300:]}")
+    return python
