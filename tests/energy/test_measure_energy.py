@@ -87,7 +87,10 @@ def test_the_total_lies_within_its_own_bound_of_the_truth(run: dict[str, Any]) -
 def test_counter_and_integral_are_both_there_and_agree(run: dict[str, Any]) -> None:
     result = run["result"]
     assert result["energy_total_j"] == result["energy_counter_j"]
-    assert result["figures"]["energy_counter_j"] == {"status": "ok", "reasons": []}
+    # Flagged for what shares the GPU and for a model on the CPU, and for nothing else.
+    counter, total = (result["figures"][f"energy_{name}_j"] for name in ("counter", "total"))
+    assert counter == total
+    assert len(total["reasons"]) == 2
     assert abs(result["energy_disagreement"]) < 0.1
     difference = result["energy_integrated_j"] - result["energy_counter_j"]
     assert result["energy_disagreement"] == pytest.approx(difference / result["energy_counter_j"])
@@ -203,6 +206,12 @@ def test_a_process_beside_ours_on_the_metered_gpu_flags_the_energy(run: dict[str
     assert result["energy_status"] == "flagged"
     assert reason in result["figures"]["energy_total_j"]["reasons"]
     assert reason in result["measurement_warnings"]
+
+
+def test_a_gpu_that_the_model_did_not_run_on_flags_the_energy(run: dict[str, Any]) -> None:
+    reasons = run["result"]["figures"]["energy_total_j"]["reasons"]
+    assert any("the backend used no GPU" in reason for reason in reasons)
+    assert all("used no GPU" not in w for w in run["processor"]["measurement_warnings"])
 
 
 def test_phases_have_windows_and_energies_of_their_own(run: dict[str, Any]) -> None:

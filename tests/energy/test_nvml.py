@@ -161,7 +161,7 @@ def test_counter_and_integral_of_a_constant_load_agree(metered: dict[str, Any]) 
     figures, truth = of(metered, "steady20")
     assert figures["integrated_j"] == pytest.approx(truth, rel=1e-3)
     assert abs(figures["disagreement"]) < 0.05
-    assert metered["idle_w"] == pytest.approx(300, rel=0.02)
+    assert metered["idle_w"]["power_w"] == pytest.approx(300, rel=0.02)
     assert figures["total"] == {"status": "ok", "reasons": []}
 
 

@@ -34,7 +34,7 @@ class Work:
     def samples(self) -> list[Sample]:
         if self._power_w is None:
             return []
-        times = [self.now_s - i * 0.05 for i in range(600, -1, -1)]
+        times = [self.now_s - i * 0.05 for i in range(1300, -1, -1)]
         return [
             Sample(
                 "GPU-1", t, 0.0, power_w=self._power_w(t - 1000),
@@ -120,7 +120,7 @@ def test_power_that_never_settles_is_flagged_at_the_longest_time() -> None:
     found = work.warm_up(WarmupConfig(max_warmup_seconds=20))
     assert found.converged is False
     assert found.problem is not None
-    assert found.problem.startswith("power still changed by +4.")
+    assert found.problem.startswith(("power still changed by +4.", "power still changed by +5.0"))
     assert 20 <= found.report.duration_s < 20.2
 
 
@@ -135,6 +135,17 @@ def test_temperature_that_still_rises_keeps_it_warming() -> None:
 
 def test_noise_around_a_constant_power_is_no_drift() -> None:
     work = Work(0.1, power_w=lambda t_s: 300.0 + (60 if int(t_s / 0.4) % 2 else -60))
-    found = work.warm_up(WarmupConfig(max_warmup_seconds=30))
+    # It only takes longer to tell: until a drift of 5 % a minute would have been seen.
+    found = work.warm_up(WarmupConfig())
     assert found.converged is True
-    assert found.report.duration_s < 12
+    assert 30 < found.report.duration_s < 65
+
+
+def test_a_drift_under_noise_is_seen_all_the_same() -> None:
+    noisy = Work(
+        0.1, power_w=lambda t_s: 300.0 * (1 + 0.3 * t_s / 60) + (60 if int(t_s / 0.4) % 2 else -60)
+    )
+    found = noisy.warm_up(WarmupConfig(max_warmup_seconds=100))
+    assert found.converged is False
+    assert found.problem is not None
+    assert found.problem.startswith("power still changed by +2")

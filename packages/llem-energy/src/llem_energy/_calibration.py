@@ -21,6 +21,7 @@ import msgspec
 from llem_energy._source import EnergySource, Sample
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_ENOUGH_UPDATES = 5
 _TYPICAL_PERIODS, _WORST_PERIODS = 1.1, 1.9
 """How wide the interval is that surely holds an energy, in counter periods of power: in half of
 all windows, and in 95 % of them. From 400 random windows per size on a model of LLM load."""
@@ -115,13 +116,14 @@ def usable(
     """Tell whether a calibration that was kept still holds, given what there is now.
 
     The same boot and the same versions, so that the same code reads the same hardware; and it
-    must have seen a period, since what stood still then may move now.
+    must have seen a period, since what stood still then may move now, and seen it often enough.
     """
     return (
         boot_id is not None
         and calibration.boot_id == boot_id
         and (calibration.driver, calibration.binding) == (driver, binding)
         and calibration.counter_period_s is not None
+        and calibration.n_updates >= _ENOUGH_UPDATES
     )
 
 

@@ -8,7 +8,6 @@ since updates come at a nearly constant period, neighbouring ones narrow that do
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
@@ -82,8 +81,8 @@ def place(
     for other in updates[max(0, i - _NEIGHBOURS) : i + _NEIGHBOURS + 1]:
         n_periods = round((other.middle_s - middle_s) / period_s)
         shift_s = n_periods * period_s
-        # A period known to a thousandth is this far off after so many.
-        slack_s = jitter_s + 1e-3 * abs(shift_s)
+        # Both updates stray; and a period known to a thousandth is this far off after so many.
+        slack_s = 2 * jitter_s + 1e-3 * abs(shift_s)
         low_s = max(low_s, other.earliest_s - shift_s - slack_s)
         high_s = min(high_s, other.latest_s - shift_s + slack_s)
     if low_s > high_s:
@@ -140,8 +139,25 @@ def fell(readings: Sequence[Reading], start_s: float, end_s: float) -> bool:
     return any(b.energy_j < a.energy_j for a, b in pairwise(around))
 
 
-def longest_standstill_s(updates: Sequence[Update], start_s: float, end_s: float) -> float:
-    """Return the longest time inside a window without an update."""
-    inside = [u.middle_s for u in updates if start_s < u.middle_s < end_s]
-    marks = [start_s, *inside, end_s]
-    return max((b - a for a, b in pairwise(marks)), default=math.inf)
+def leapt(updates: Sequence[Update], most_w: float) -> bool:
+    """Tell whether the counter once rose by more than the device can have drawn since before."""
+    return any(
+        later.energy_j - earlier.energy_j > most_w * (later.latest_s - earlier.earliest_s)
+        for earlier, later in pairwise(updates)
+    )
+
+
+def longest_standstill_s(readings: Sequence[Reading], start_s: float, end_s: float) -> float:
+    """Return the longest time inside a window over which every reading showed the same value.
+
+    Time that nobody read in is no standstill.
+    """
+    longest_s = 0.0
+    since: Reading | None = None
+    for reading in readings:
+        if reading.begin_s < start_s or reading.end_s > end_s:
+            continue
+        if since is None or reading.energy_j != since.energy_j:
+            since = reading
+        longest_s = max(longest_s, reading.end_s - since.begin_s)
+    return longest_s

@@ -9,8 +9,8 @@ from itertools import pairwise
 import msgspec
 
 from llem_energy._calibration import Calibration
-from llem_energy._counter import fell, longest_standstill_s
-from llem_energy._estimators import Counter, Estimate, Reading
+from llem_energy._counter import Reading, fell, longest_standstill_s
+from llem_energy._estimators import Counter, Estimate
 from llem_energy._figures import EstimateFigure
 from llem_energy._power import Integral, Point, integrated_energy
 from llem_energy._source import Sample
@@ -18,11 +18,10 @@ from llem_energy._window import Span
 
 _MOST_POWER = 2.0  # times the limit: boards exceed it for milliseconds, never by so much for long
 _STALLED_PERIODS = 5.0
-_TICK_S = 0.1  # between samples, at most, that a standstill must exceed as well
 _LONGEST_GAP_S = 1.0  # without a power reading
 _SLOW_READ = 2.0  # times the median: a longer reading does not say when its value was true
 _SLOW_READ_S = 0.01
-_AVERAGE_FROM_S = 10.0  # the driver's average lags by a second, so shorter windows are too wrong
+_COMPARABLE_S = 10.0  # from here on counter and power should agree to 5 %, whatever the load
 _DISAGREEMENT = 0.05
 
 INSTANT = "integral of instant power"
@@ -36,8 +35,10 @@ class DeviceEnergy(msgspec.Struct, frozen=True, kw_only=True):
     counter_j: float | None = None
     integral: Integral | None = None
     """Of instant power."""
-    from_counter: bool = False
     sampling_j: float | None = None
+    """Of an integral that stands in for the counter."""
+    counter_reasons: tuple[str, ...] = ()
+    """What speaks against the counter."""
     reasons: tuple[str, ...] = ()
     """Why the energy is not beyond doubt, or missing."""
 
@@ -64,46 +65,39 @@ def device_energy(
     """
     counted, doubts = _counted(samples, span, calibration, limit_w)
     period_s = calibration.power_period_s if calibration else None
-    integral = _integral([(s, s.power_w) for s in samples], span, period_s)
-    figures = [_counter_figure(one) for one in counted]
-    counter_j = counted[0].energy_j if counted else None
-    from_counter = bool(counted)
-    if integral is not None:
-        figure = EstimateFigure(
-            method=INSTANT,
-            energy_j=integral.energy_j,
-            uncertainty_j=integral.sampling_j,
-            bound_j=None,
-        )
-        if counted and not (doubts and _disagree(counter_j, integral)):
-            figures.append(figure)  # a counter that stood still has caught up if power agrees
-        else:
-            figures.insert(0, figure)
-            from_counter = False
-            doubts.append("the integral of instant power stands in, without a hard bound")
-    sampling_j = integral.sampling_j if integral and not from_counter else None
-    if not figures:
-        average = _integral([(s, s.power_average_w) for s in samples], span, period_s)
-        if average is not None and span.end_s - span.start_s >= _AVERAGE_FROM_S:
-            figures = [
-                EstimateFigure(
-                    method=AVERAGE,
-                    energy_j=average.energy_j,
-                    uncertainty_j=average.sampling_j,
-                    bound_j=None,
-                )
-            ]
-            sampling_j = average.sampling_j
-            doubts.append("the driver's average power stands in, which lags by a second")
-        else:
-            doubts.append("the energy is missing")
+    instant = _integral([(s, s.power_w) for s in samples if _tells(samples)], span, period_s)
+    if counted:
+        reasons = list(doubts)
+        if instant is not None and _apart(counted[0], instant, span):
+            reasons.append(
+                f"counter and integrated power disagree by {_share(counted[0], instant)}"
+            )
+        if not (doubts and len(reasons) > len(doubts)):
+            # A counter that stood still has caught up, if power agrees with it.
+            figures = [_counter_figure(one) for one in counted]
+            figures += [_power_figure(INSTANT, instant)] if instant else []
+            return DeviceEnergy(
+                estimates=tuple(figures),
+                counter_j=counted[0].energy_j,
+                integral=instant,
+                counter_reasons=tuple(doubts),
+                reasons=tuple(reasons),
+            )
+    stand_in, what, why = instant, INSTANT, "the integral of instant power stands in, without bound"
+    if stand_in is None and span.end_s - span.start_s >= _COMPARABLE_S:
+        # The driver's average lags by a second, so that shorter windows are too wrong.
+        stand_in = _integral([(s, s.power_average_w) for s in samples], span, period_s)
+        what, why = AVERAGE, "the driver's average power stands in, which lags by a second"
+    if stand_in is None:
+        why = "the energy is missing"
+    figures = [_power_figure(what, stand_in)] if stand_in else []
     return DeviceEnergy(
-        estimates=tuple(figures),
-        counter_j=counter_j,
-        integral=integral,
-        from_counter=from_counter,
-        sampling_j=sampling_j,
-        reasons=tuple(doubts),
+        estimates=(*figures, *(_counter_figure(one) for one in counted)) if figures else (),
+        counter_j=counted[0].energy_j if counted else None,
+        integral=instant,
+        sampling_j=stand_in.sampling_j if stand_in else None,
+        counter_reasons=tuple(doubts),
+        reasons=(*doubts, why),
     )
 
 
@@ -130,13 +124,17 @@ def _counted(
         period_s=period_s,
         # One millisecond: how finely the calibration saw the updates.
         jitter_s=jitter_s + 0.001,
-        most_w=None if limit_w is None else _MOST_POWER * limit_w,
+        most_w=_most_w(samples, limit_w),
     )
+    if counter.leapt:
+        return [], ["the energy counter rose by more than the device can draw"]
     estimates = counter.estimates(span.start_s, span.end_s, guard_s=span.guard_s)
+    if not estimates and fell(readings, span.start_s, readings[-1].end_s):
+        return [], ["the energy counter fell next to the window (it was reset)"]
     if not estimates:
         return [], ["the energy counter stood still or fell silent at an end of the window"]
-    still_s = longest_standstill_s(counter.updates, span.start_s, span.end_s)
-    if period_s is not None and still_s > _STALLED_PERIODS * period_s + _TICK_S and _drew(samples):
+    still_s = longest_standstill_s(readings, span.start_s, span.end_s)
+    if period_s is not None and still_s > _STALLED_PERIODS * period_s and _drew(samples):
         return estimates, [
             f"the energy counter stood still for {still_s:.2g} s in the window "
             f"(its period is {period_s:.2g} s)"
@@ -144,8 +142,30 @@ def _counted(
     return estimates, []
 
 
+def _most_w(samples: Sequence[Sample], limit_w: float | None) -> float | None:
+    """Return a power that the board surely never drew for long; None where it has no limit."""
+    if limit_w is None:
+        return None
+    seen_w = max((s.power_w for s in samples if s.power_w is not None), default=0.0)
+    return _MOST_POWER * max(limit_w, seen_w)
+
+
+def _powers(samples: Sequence[Sample]) -> list[float]:
+    return [p for s in samples for p in (s.power_w, s.power_average_w) if p is not None]
+
+
 def _drew(samples: Sequence[Sample]) -> bool:
-    return any((s.power_w or s.power_average_w or 1.0) > 0 for s in samples)
+    powers = _powers(samples)
+    return not powers or max(powers) > 0
+
+
+def _tells(samples: Sequence[Sample]) -> bool:
+    """Tell whether instant power is more than a 0 that the driver gives for what it has not."""
+    if any(s.power_w for s in samples):
+        return True
+    energies = [s.energy_j for s in samples if s.energy_j is not None]
+    rose = bool(energies) and energies[-1] > energies[0]
+    return not rose and not any(s.power_average_w for s in samples)
 
 
 def _integral(
@@ -157,22 +177,28 @@ def _integral(
     usual_s = statistics.median(sample.bracket_s for sample, _ in known)
     slow_s = max(_SLOW_READ_S, _SLOW_READ * usual_s)
     readings: list[Point] = [(s.t_s, value) for s, value in known if s.bracket_s <= slow_s]
-    if len(readings) < 2:
-        return None
-    spacings = [later[0] - earlier[0] for earlier, later in pairwise(readings)]
+    inside = [t_s for t_s, _ in readings if span.start_s <= t_s <= span.end_s]
+    spacings = [later - earlier for earlier, later in pairwise(inside)]
     # A few lost ticks are bridged; a device that was gone for longer may have drawn anything.
-    longest_gap_s = max(_LONGEST_GAP_S, 10 * statistics.median(spacings))
+    longest_gap_s = max(_LONGEST_GAP_S, 3 * statistics.median(spacings) if spacings else 0.0)
     return integrated_energy(
         readings, span.start_s, span.end_s, longest_gap_s=longest_gap_s, period_s=period_s
     )
 
 
-def _disagree(counter_j: float | None, integral: Integral) -> bool:
-    """Tell whether the two differ by more than an integral of power may be off."""
-    if counter_j is None:
-        return True
-    usual_j = _DISAGREEMENT * max(counter_j, integral.energy_j)
-    return abs(integral.energy_j - counter_j) > max(usual_j, integral.sampling_j)
+def _apart(counted: Estimate, integral: Integral, span: Span) -> bool:
+    """Tell whether counter and power differ by more than either of them can be wrong."""
+    off_j = abs(integral.energy_j - counted.energy_j)
+    usual_j = _DISAGREEMENT * max(counted.energy_j, integral.energy_j)
+    if span.end_s - span.start_s >= _COMPARABLE_S:
+        return off_j > usual_j
+    return off_j > max(usual_j, counted.bound_j + integral.sampling_j)
+
+
+def _share(counted: Estimate, integral: Integral) -> str:
+    if counted.energy_j <= 0:
+        return f"{integral.energy_j - counted.energy_j:+.3g} J"
+    return f"{integral.energy_j / counted.energy_j - 1:+.1%}"
 
 
 def _counter_figure(estimate: Estimate) -> EstimateFigure:
@@ -181,4 +207,13 @@ def _counter_figure(estimate: Estimate) -> EstimateFigure:
         energy_j=estimate.energy_j,
         uncertainty_j=estimate.uncertainty_j,
         bound_j=estimate.bound_j,
+    )
+
+
+def _power_figure(method: str, integral: Integral) -> EstimateFigure:
+    return EstimateFigure(
+        method=method,
+        energy_j=integral.energy_j,
+        uncertainty_j=integral.sampling_j,
+        bound_j=None,
     )

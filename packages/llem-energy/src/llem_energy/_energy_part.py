@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -36,15 +36,18 @@ def energy_part(evidence: Evidence, *, input_tokens: int, output_tokens: int) ->
     config, window = evidence.config, evidence.window
     found = _figures(evidence, window)
     baseline, idle_quality = _baseline(evidence)
-    doubts = [*_source_doubts(evidence), *_neighbours(evidence), *_warm_up_doubts(evidence)]
-    total = _with(found.total, doubts if evidence.source is not None else _absent(evidence))
+    whose = [*_source_doubts(evidence), *_neighbours(evidence)]
+    if evidence.sampler_failure:
+        whose.append(f"the sampler stopped early: {evidence.sampler_failure}")
+    doubts = [*whose, *_warm_up_doubts(evidence)] if evidence.source else _absent(evidence)
+    total = _with(found.total, doubts)
     adjusted_j, adjusted = _adjusted(found.total_j, total, baseline, idle_quality, window)
     estimated = config.energy.estimate
-    phases = tuple(_phase(evidence, one, baseline) for one in evidence.phases)
+    phases = tuple(_phase(evidence, one, baseline, doubts) for one in evidence.phases)
     quality = {
         "energy_total_j": total,
-        "energy_counter_j": found.counter,
-        "energy_integrated_j": found.integrated,
+        "energy_counter_j": _with(found.counter, whose),
+        "energy_integrated_j": _with(found.integrated, whose),
         "baseline_power_w": idle_quality,
         "energy_adjusted_j": adjusted,
         "energy_per_output_token_j": _ratio(total, output_tokens, "output tokens"),
@@ -80,8 +83,9 @@ def energy_part(evidence: Evidence, *, input_tokens: int, output_tokens: int) ->
     }
     warnings = [*total.reasons, *_warm_up_doubts(evidence)]
     if adjusted.status == "flagged":
-        warnings += [f"energy_adjusted_j: {reason}" for reason in adjusted.reasons]
-    warnings += _phase_warnings(phases)
+        own = [reason for reason in adjusted.reasons if reason not in total.reasons]
+        warnings += [f"energy_adjusted_j: {reason}" for reason in own]
+    warnings += _phase_warnings(phases, total.reasons)
     return EnergyPart(fields, tuple(dict.fromkeys(warnings)))
 
 
@@ -114,9 +118,15 @@ def _absent(evidence: Evidence) -> list[str]:
 def _source_doubts(evidence: Evidence) -> Iterator[str]:
     source = evidence.source
     if source is not None and evidence.gpus and source.name != "nvml":
+        why = f" ({'; '.join(evidence.reasons)})" if evidence.reasons else ""
         yield (
-            f"the model ran on a GPU, but its energy is missing ({'; '.join(evidence.reasons)}); "
+            f"the model ran on a GPU, but its energy is missing{why}; "
             f"energy_total_j holds {source.name} alone"
+        )
+    if source is not None and source.name == "nvml" and not evidence.gpus:
+        yield (
+            "the backend used no GPU that it could name; those of this machine's settings "
+            "(devices.gpus) were metered"
         )
 
 
@@ -136,9 +146,9 @@ def _warm_up_doubts(evidence: Evidence) -> Iterator[str]:
         yield "no warm-up: compilation and cache set-up are inside the window"
 
 
-def _with(quality: Quality, more: list[str]) -> Quality:
+def _with(quality: Quality, more: Sequence[str]) -> Quality:
     if quality.status == "missing":
-        known = () if quality.reasons == ("nothing was metered",) else quality.reasons
+        known = () if more and quality.reasons == ("nothing was metered",) else quality.reasons
         return Quality("missing", (*known, *more))
     reasons = (*quality.reasons, *more)
     return Quality("flagged" if reasons else "ok", reasons)
@@ -156,18 +166,19 @@ def _adjusted(
     if total_j is None or baseline.power_w is None:
         return None, Quality("missing", total.reasons if total_j is None else idle.reasons)
     adjusted_j = total_j - baseline.power_w * (span.end_s - span.start_s)
-    reasons = list(idle.reasons)
+    reasons = [*total.reasons, *idle.reasons]
     if adjusted_j < 0:
         reasons.append("it is negative: the window drew less than the baseline")
-    doubtful = bool(reasons) or total.status == "flagged"
-    return adjusted_j, Quality("flagged" if doubtful else "ok", tuple(reasons))
+    return adjusted_j, Quality("flagged" if reasons else "ok", tuple(reasons))
 
 
 def _per(energy_j: float | None, count: int) -> float | None:
     return None if energy_j is None or count == 0 else energy_j / count
 
 
-def _phase(evidence: Evidence, measured: PhaseSpan, baseline: Baseline) -> PhaseResult:
+def _phase(
+    evidence: Evidence, measured: PhaseSpan, baseline: Baseline, doubts: Sequence[str]
+) -> PhaseResult:
     span, phase = measured.span, measured.phase
     if span is None or phase is None:
         reason = (measured.problem or "it was not measured",)
@@ -180,7 +191,7 @@ def _phase(evidence: Evidence, measured: PhaseSpan, baseline: Baseline) -> Phase
     found = _figures(evidence, span)
     window_s = span.end_s - span.start_s
     n_tokens = phase.n_tokens * span.n_repeats
-    total = found.total if evidence.source is not None else _with(found.total, _absent(evidence))
+    total = _with(found.total, doubts)
     adjusted_j, _ = _adjusted(found.total_j, total, baseline, Quality("ok"), span)
     return PhaseResult(
         phase=phase.name,
@@ -199,7 +210,8 @@ def _phase(evidence: Evidence, measured: PhaseSpan, baseline: Baseline) -> Phase
     )
 
 
-def _phase_warnings(phases: tuple[PhaseResult, ...]) -> Iterator[str]:
+def _phase_warnings(phases: Sequence[PhaseResult], known: Sequence[str]) -> Iterator[str]:
     for one in phases:
         for reason in one.quality.reasons:
-            yield f"{one.phase} alone: {reason}"
+            if reason not in known:
+                yield f"{one.phase} alone: {reason}"

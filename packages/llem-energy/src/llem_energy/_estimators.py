@@ -20,7 +20,7 @@ from typing import Literal
 
 import msgspec
 
-from llem_energy._counter import Reading, Update, enclose, find_updates, place
+from llem_energy._counter import Reading, Update, enclose, find_updates, leapt, place
 
 EdgeMethod = Literal["edge read", "interpolated", "quiet edge"]
 Side = Literal["start", "end"]
@@ -129,6 +129,8 @@ class Counter:
         if length_s <= 0:
             return None
         mean_w = (self.updates[after].energy_j - shown_j) / length_s
+        if mean_w < 0:
+            return None  # it was reset in between
         elapsed_s = t_s - begin_s
         linear_j = step_j = mean_w * elapsed_s
         before_w, after_w = self._power(after - 1), self._power(after + 1)
@@ -138,10 +140,13 @@ class Counter:
             if between and abs(change_w) > _STEP * mean_w:
                 at_s = (after_w - mean_w) / change_w * length_s
                 step_j = before_w * min(elapsed_s, at_s) + after_w * max(0.0, elapsed_s - at_s)
-        # Timing errors shift the energy by power; and the two ideas of the load are both possible.
-        powers = [p for p in (before_w, mean_w, after_w) if p is not None]
+        # Timing errors shift the energy by power; and inside an interval between unlike ones the
+        # load may have been anything in between, the longer the farther from an update.
+        powers = [p for p in (before_w, mean_w, after_w) if p is not None and p >= 0]
         timing_j = max(begin_off_s, end_off_s) * max(powers)
-        uncertainty_j = timing_j + abs(step_j - linear_j) / 2 + _QUANTUM_J
+        inside_s = max(0.0, min(elapsed_s, length_s - elapsed_s))
+        shape_j = max(abs(step_j - linear_j), (max(powers) - min(powers)) * inside_s) / 2
+        uncertainty_j = timing_j + shape_j + _QUANTUM_J
         return Edge("interpolated", shown_j + step_j, uncertainty_j)
 
     def _quiet(self, t_s: float, side: Side, guard_s: float) -> Edge | None:
@@ -168,7 +173,10 @@ class Counter:
         idle_j = near_w * outside_s
         spread_w = max(_TAIL * fall_w, abs(near_w - far_w), _STEADY * near_w)
         off_s = places[0][1]
-        uncertainty_j = abs(outside_s) * spread_w + off_s * (near_w + spread_w) + _QUANTUM_J
+        # Where the update lies on the other side of the edge, it is the load that was counted.
+        load_w = self._power(after + (1 if side == "start" else 0)) or near_w
+        timing_j = off_s * max(near_w + spread_w, load_w)
+        uncertainty_j = abs(outside_s) * spread_w + timing_j + _QUANTUM_J
         return Edge("quiet edge", self.updates[nearest].energy_j - idle_j, uncertainty_j)
 
     def _first_after(self, t_s: float) -> int | None:
@@ -185,6 +193,11 @@ class Counter:
 
     def _step_j(self, i: int) -> float:
         return self.updates[i].energy_j - self.updates[i - 1].energy_j if i > 0 else 0.0
+
+    @property
+    def leapt(self) -> bool:
+        """Whether it rose faster than the device can draw; never where that is not known."""
+        return self._most_w is not None and leapt(self._surely, self._most_w)
 
     def _power(self, i: int) -> float | None:
         """Return the mean power between update i - 1 and update i."""

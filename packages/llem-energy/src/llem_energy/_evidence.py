@@ -51,6 +51,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     environment: EnvironmentSnapshot
     calibration: tuple[Calibration, ...]
     samples: Recorder
+    sampler_failure: str | None
     idles: Idles
     window: Span
     answers: Sequence[tuple[Batch, Answer]]

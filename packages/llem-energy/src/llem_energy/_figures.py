@@ -103,7 +103,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     power_w: float | None = None
     """What is taken off: model loaded, interpolated to the middle of the window."""
     uncertainty_w: float | None = None
-    """Half of the difference between before and after."""
+    """Half of the difference between before and after, or what each was known to if that is more."""
 
 
 class WarmUpReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -26,6 +26,8 @@ class IdleSpan(msgspec.Struct, frozen=True):
 
     start_s: float
     end_s: float
+    is_steady: bool = True
+    """Whether power had stopped falling when it began."""
 
 
 def idle(
@@ -43,11 +45,11 @@ def idle(
     """
     begin_s = time.perf_counter()
     deadline_s = begin_s + _LONGEST_WAIT_S
-    while time.perf_counter() < deadline_s and not _steady(recent(), begin_s):
+    while not (is_steady := _steady(recent(), begin_s)) and time.perf_counter() < deadline_s:
         sleep(_LOOK_EVERY_S)
     start_s = time.perf_counter()
     sleep(seconds)
-    return IdleSpan(start_s, time.perf_counter())
+    return IdleSpan(start_s, time.perf_counter(), is_steady)
 
 
 def _steady(samples: Iterable[Sample], since_s: float) -> bool:

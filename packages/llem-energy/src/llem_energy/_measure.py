@@ -145,6 +145,7 @@ class _Measurement:
             environment=self._environment,
             calibration=calibration,
             samples=self._recorder,
+            sampler_failure=sampler.failure,
             idles=Idles(context=context, reused=reused, before=before, after=after),
             window=window,
             answers=answers,

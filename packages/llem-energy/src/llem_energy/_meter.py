@@ -6,6 +6,7 @@ A total is the sum over every metered device or it is None: never a part of one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -16,10 +17,9 @@ from llem_energy._nvml import reason_names
 from llem_energy._source import EnergySource, Sample
 from llem_energy._window import Span
 
-_DISAGREEMENT_LIMIT = 0.05  # of counter and integral, where a window is long enough to compare
-_COMPARABLE_S = 10.0
 _LATE_S = 0.3
 _BRAKES = {"power brake", "hardware slowdown"}
+_HEAT = {"software thermal", "hardware thermal"}
 _BOUND_LIMIT = 0.05  # of the total; a looser bound is worth a warning
 
 
@@ -35,6 +35,8 @@ class EnergyFigures(msgspec.Struct, frozen=True, kw_only=True):
     method: str | None = None
     devices: tuple[DeviceWindow, ...] = ()
     budget: ErrorBudget | None = None
+    doubts: tuple[str, ...] = ()
+    """Reasons of `total` but for the width of its bound."""
     total: Quality = Quality("missing", ("nothing was metered",))
     counter: Quality = Quality("missing", ("nothing was metered",))
     integrated: Quality = Quality("missing", ("nothing was metered",))
@@ -70,23 +72,21 @@ def energy_figures(
     counter_j = _sum(one.counter_j for one in found.values())
     integrated_j = _sum(one.integral.energy_j if one.integral else None for one in found.values())
     disagreement = _disagreement(counter_j, integrated_j)
-    reasons = [f"{d}: {reason}" for d, one in found.items() for reason in one.reasons]
-    if total_j and bound_j and bound_j > _BOUND_LIMIT * total_j:
-        reasons.append(
-            f"the window is short for this meter: the bound is {bound_j / total_j:.0%} of the "
-            "energy; raise energy.min_window_seconds"
-        )
-    comparable = disagreement is not None and span.end_s - span.start_s >= _COMPARABLE_S
-    apart = comparable and abs(disagreement or 0.0) > _DISAGREEMENT_LIMIT
-    if apart:
-        reasons.append(f"counter and integrated power disagree by {disagreement:+.1%}")
-    hot = [d.device for d in devices if (d.throttled_thermal_s or 0) > 0]
+    reasons = _named(found, "reasons")
+    hot = [d.device for d in devices if d.throttled_thermal_s or _HEAT & set(d.throttle_reasons)]
     if hot:
         reasons.append(f"held back by temperature during the window: {', '.join(hot)}")
     # Its power limit is where a big GPU works; a brake from outside is not.
     braked = [d.device for d in devices if _BRAKES & set(d.throttle_reasons)]
     if braked:
         reasons.append(f"slowed down by its hardware during the window: {', '.join(braked)}")
+    doubts = tuple(reasons)
+    if total_j is not None and bound_j is not None and bound_j > _BOUND_LIMIT * total_j:
+        share = f"{bound_j / total_j:.0%} of" if total_j else "all of"
+        reasons.append(
+            f"the window is short for this meter: the bound is {share} the energy; "
+            "raise energy.min_window_seconds"
+        )
     return EnergyFigures(
         total_j=total_j,
         bound_j=bound_j,
@@ -97,11 +97,10 @@ def energy_figures(
         method=None if total_j is None else "; ".join(dict.fromkeys(one.method for one in firsts)),
         devices=devices,
         budget=_budget(source, found.values(), bound_j),
+        doubts=doubts,
         total=_quality(total_j, reasons),
-        counter=_quality(counter_j, _silent(found, "counter")),
-        integrated=_quality(
-            integrated_j, _silent(found, "integral") + (["it disagrees with the counter"] * apart)
-        ),
+        counter=_quality(counter_j, _named(found, "counter_reasons")),
+        integrated=_quality(integrated_j, _integral_reasons(found)),
     )
 
 
@@ -111,17 +110,21 @@ def _quality(value: float | None, reasons: Sequence[str]) -> Quality:
     return Quality("flagged" if reasons else "ok", tuple(reasons))
 
 
-def _silent(found: dict[str, DeviceEnergy], what: str) -> list[str]:
-    if what == "integral":
-        return [
-            f"{d}: power was not read all along" for d, one in found.items() if not one.integral
-        ]
+def _named(
+    found: dict[str, DeviceEnergy], which: Literal["reasons", "counter_reasons"]
+) -> list[str]:
+    """Return the reasons of all devices, each with its device."""
     return [
-        f"{device}: {reason}"
-        for device, one in found.items()
-        for reason in one.reasons
-        if reason.startswith("the energy counter")
+        f"{device}: {reason}" for device, one in found.items() for reason in getattr(one, which)
     ]
+
+
+def _integral_reasons(found: dict[str, DeviceEnergy]) -> list[str]:
+    silent = [
+        f"{d}: instant power was not read all along" for d, o in found.items() if not o.integral
+    ]
+    apart = [reason for reason in _named(found, "reasons") if "disagree" in reason]
+    return silent + apart
 
 
 def _budget(
@@ -195,4 +198,5 @@ def _rise(values: Sequence[tuple[float, float | None]], span: Span) -> float | N
     ]
     if not before or not after:
         return None
-    return min(max(0.0, after[-1] - before[-1]), span.end_s - span.start_s)
+    rise_s = after[-1] - before[-1]
+    return None if rise_s < 0 else min(rise_s, span.end_s - span.start_s)

@@ -57,6 +57,7 @@ class NvmlSource:
             self._driver.close()
             raise
         self.devices = tuple(gpu.uuid for gpu in self._gpus)
+        self._limits_w = {gpu.uuid: gpu.power_limit_w() for gpu in self._gpus}
 
     def read(self, *, details: bool = False) -> tuple[Sample, ...]:
         """Return one sample per GPU; see `EnergySource.read`."""
@@ -66,8 +67,10 @@ class NvmlSource:
             return tuple(gpu.sample(self._clock, details=details) for gpu in self._gpus)
 
     def power_limit_w(self, device: str) -> float | None:
-        """Return the power limit of one metered GPU."""
-        return next(gpu.power_limit_w() for gpu in self._gpus if gpu.uuid == device)
+        """Return the power limit of one metered GPU; if it was changed meanwhile, the larger."""
+        now_w = next(gpu.power_limit_w() for gpu in self._gpus if gpu.uuid == device)
+        known = [limit_w for limit_w in (self._limits_w[device], now_w) if limit_w is not None]
+        return max(known, default=None)
 
     def close(self) -> None:
         """Let go of the driver."""

@@ -15,6 +15,8 @@ from llem_energy._source import Sample, SourceUnavailable
 
 POWERCAP = Path(os.environ.get("LLEM_POWERCAP", "/sys/class/powercap"))
 _MICRO = 1e-6
+_MOST_W = 5000.0  # of one package; several times what any has
+_MARGIN_S = 1.0
 
 
 class _Domain:
@@ -25,13 +27,17 @@ class _Domain:
         self._file = folder / "energy_uj"
         self._range_uj = int((folder / "max_energy_range_uj").read_text())
         self._last_uj = int(self._file.read_text())
+        self._last_s = time.perf_counter()
         self._wrapped_uj = 0
 
     def energy_j(self) -> float:
-        now_uj = int(self._file.read_text())
+        now_uj, now_s = int(self._file.read_text()), time.perf_counter()
         if now_uj < self._last_uj:
-            self._wrapped_uj += self._range_uj
-        self._last_uj = now_uj
+            rise_uj = now_uj + self._range_uj - self._last_uj
+            # A wrap, unless that takes more power than there is: then it was reset, and falls.
+            if rise_uj * _MICRO <= _MOST_W * (now_s - self._last_s + _MARGIN_S):
+                self._wrapped_uj += self._range_uj
+        self._last_uj, self._last_s = now_uj, now_s
         return (self._wrapped_uj + now_uj) * _MICRO
 
 

@@ -6,6 +6,7 @@ bounded however long the measurement is. What a full disk swallows is said, and 
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
 import time
@@ -19,7 +20,8 @@ from llem_energy._source import Sample
 
 _CHUNK = 8192  # samples kept before they are written between two phases: minutes at 20 Hz
 _MOST = 4 * _CHUNK  # and inside one, where writing would disturb; hardly ever reached
-_RECENT = 4096
+_RECENT = 4 * _CHUNK
+_CACHED = 200_000  # rows that are kept once they have been read back
 _COLUMNS = (
     "t_s", "bracket_s", "device", "energy_j", "power_w", "power_average_w", "throttled_power_s",
     "throttled_thermal_s", "temperature_c", "memory_temperature_c", "sm_clock_mhz",
@@ -46,6 +48,8 @@ class Recorder:
         self._writer: Any = None
         self._written: Path | None = None
         self._wall_offset_s = time.time() - time.perf_counter()
+        self._last: list[Sample] = []  # written last; it is safe only once the file is closed
+        self._cache: list[Sample] | None = None
 
     def begin(self, phase: str) -> None:
         """Note that a phase begins now."""
@@ -84,7 +88,7 @@ class Recorder:
             try:
                 self._writer.close()
             except OSError as error:
-                self.error = self.error or error
+                self._fail(error, self._last)
             self._writer = None
 
     def discard(self) -> None:
@@ -94,9 +98,26 @@ class Recorder:
             self._folder.cleanup()
 
     def _kept(self) -> Iterator[Sample]:
+        if self._cache is not None:
+            yield from self._cache
+            return
+        kept: list[Sample] = []
         if self._written is not None and self.error is None:
-            yield from _read(self._written)
+            for sample in _read(self._written):
+                if len(kept) <= _CACHED:
+                    kept.append(sample)
+                yield sample
         yield from self._pending
+        if len(kept) <= _CACHED:
+            self._cache = kept + self._pending
+
+    def _fail(self, error: OSError, unsaved: Sequence[Sample]) -> None:
+        """Take back what is not safe; what was written before it cannot be read without its end."""
+        self.error, self._writer = error, None
+        self._pending = [*unsaved, *self._pending]
+        if self._written is not None:
+            with contextlib.suppress(OSError):
+                self._written.unlink()
 
     def _write(self, *, everything: bool = False) -> None:
         """Move samples to the file; the newest may still come out of order, so they stay."""
@@ -110,10 +131,9 @@ class Recorder:
                 self._writer = self._writer or self._open()
                 self._writer.write_table(self._table(chunk))
             except OSError as error:
-                # What is in the file already can no longer be read back without its end.
-                self.error, self._writer = error, None
+                self._fail(error, self._last)
                 return
-            self._pending = kept
+            self._pending, self._last = kept, chunk
 
     def _open(self) -> Any:
         import pyarrow.parquet as pq  # a third of a second, and never needed without a meter

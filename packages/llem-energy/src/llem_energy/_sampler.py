@@ -28,6 +28,8 @@ class Sampler:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="llem-sampler", daemon=True)
         self._recorder = recorder
+        self.failure: str | None = None
+        """Why it stopped before its end."""
 
     def __enter__(self) -> Sampler:
         if self._source is not None:
@@ -65,6 +67,12 @@ class Sampler:
         return False
 
     def _run(self) -> None:
+        try:
+            self._sample()
+        except Exception as error:  # noqa: BLE001  # in a thread nobody else would ever hear of it
+            self.failure = f"{type(error).__name__}: {error}"
+
+    def _sample(self) -> None:
         assert self._source is not None
         due_s = time.perf_counter()
         n_read = 0

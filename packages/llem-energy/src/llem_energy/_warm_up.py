@@ -19,7 +19,8 @@ from llem_energy._figures import WarmUpReport
 from llem_energy._source import Sample
 
 _STEADY_REPEATS = 5  # over which latency has to be stationary
-_TRAIL_S = 10.0  # over which power and temperature are looked at
+_TRAIL_S, _LONGEST_TRAIL_S = 10.0, 60.0  # over which power and temperature are looked at
+_CLEAR_SLOPE = 0.05  # error of a slope, a minute, up to which a drift would have been seen
 _POWER_SLOPE = 0.01  # of the mean, a minute; a starting value, not yet tuned on hardware
 _TEMPERATURE_SLOPE_C = 0.5  # a minute; likewise
 _RESOLUTION_C = 1.0  # sensors show whole degrees
@@ -87,29 +88,45 @@ class _Drift(msgspec.Struct, frozen=True):
 
 
 def _drift(samples: Iterable[Sample], start_s: float, now_s: float) -> _Drift:
-    """Look at the trail of each device; the worst one counts."""
+    """Look at the shortest trail that is long enough to tell a drift; the worst device counts."""
+    known = list(samples)
+    trail_s = _TRAIL_S
+    while True:
+        drift, is_clear = _trail(known, max(start_s, now_s - trail_s))
+        if is_clear or trail_s >= min(now_s - start_s, _LONGEST_TRAIL_S):
+            break
+        trail_s *= 2
+    if drift.power_share is None:
+        return drift  # nothing that could drift is metered
+    if now_s - start_s < _TRAIL_S:
+        watched = f"power was watched for {now_s - start_s:.0f} of {_TRAIL_S:.0f} s only"
+        return msgspec.structs.replace(drift, problem=watched)
+    if not is_clear and trail_s < _LONGEST_TRAIL_S:
+        unclear = "power went up and down too much to tell a drift"
+        return msgspec.structs.replace(drift, problem=unclear)
+    return drift
+
+
+def _trail(samples: Sequence[Sample], since_s: float) -> tuple[_Drift, bool]:
+    """Return the drift since an instant, and whether a drift would have been seen."""
     by_device: dict[str, list[Sample]] = {}
     for sample in samples:
-        if sample.t_s >= max(start_s, now_s - _TRAIL_S):
+        if sample.t_s >= since_s:
             by_device.setdefault(sample.device, []).append(sample)
     powers = [_slope([(s.t_s, s.power_w) for s in one]) for one in by_device.values()]
     heats = [_slope([(s.t_s, s.temperature_c) for s in one]) for one in by_device.values()]
     power = max((p for p in powers if p), key=lambda p: abs(p.share_per_min), default=None)
     heat = max((h for h in heats if h), key=lambda h: abs(h.per_min), default=None)
-    power_share = power.share_per_min if power else None
     temperature_c = heat.per_min if heat else None
     if power is None:
-        return _Drift(None, temperature_c)  # nothing that could drift is metered
-    trail_s = now_s - start_s
-    if trail_s < _TRAIL_S:
-        problem: str | None = f"power was watched for {trail_s:.0f} of {_TRAIL_S:.0f} s only"
-    elif abs(power.share_per_min) - power.error_share > _POWER_SLOPE:
+        return _Drift(None, temperature_c), True
+    problem = None
+    if abs(power.share_per_min) - power.error_share > _POWER_SLOPE:
         problem = f"power still changed by {power.share_per_min:+.1%} a minute"
-    elif heat and abs(heat.per_min) > _TEMPERATURE_SLOPE_C + 60 * _RESOLUTION_C / _TRAIL_S:
+    elif heat and abs(heat.per_min) > _TEMPERATURE_SLOPE_C + 60 * _RESOLUTION_C / heat.length_s:
         problem = f"temperature still changed by {heat.per_min:+.1f} C a minute"
-    else:
-        problem = None
-    return _Drift(power_share, temperature_c, problem)
+    drift = _Drift(power.share_per_min, temperature_c, problem)
+    return drift, power.error_share <= _CLEAR_SLOPE
 
 
 class _Slope(msgspec.Struct, frozen=True):
@@ -119,6 +136,7 @@ class _Slope(msgspec.Struct, frozen=True):
     per_min: float
     error_per_min: float
     """Twice its standard error: a smaller slope cannot be told from none."""
+    length_s: float
 
     @property
     def share_per_min(self) -> float:
@@ -140,7 +158,7 @@ def _slope(points: Sequence[tuple[float, float | None]]) -> _Slope | None:
     rest = [v - (slope * t + intercept) for t, v in known]
     spread = sum((t - statistics.fmean(times)) ** 2 for t in times)
     error = math.sqrt(sum(r * r for r in rest) / (len(known) - 2) / spread)
-    return _Slope(statistics.fmean(values), 60 * slope, 60 * 2 * error)
+    return _Slope(statistics.fmean(values), 60 * slope, 60 * 2 * error, times[-1] - times[0])
 
 
 def _report(latencies: Sequence[float], elapsed_s: float, drift: _Drift) -> WarmUpReport:
