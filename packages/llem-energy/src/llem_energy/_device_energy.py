@@ -18,6 +18,7 @@ from llem_energy._window import Span
 
 _MOST_POWER = 2.0  # times the limit: boards exceed it for milliseconds, never by so much for long
 _STALLED_PERIODS = 5.0
+_SLOW_COUNTER_S = 0.2  # power is sampled several times between two updates of a slower one
 _LONGEST_GAP_S = 1.0  # without a power reading
 _SLOW_READ = 2.0  # times the median: a longer reading does not say when its value was true
 _SLOW_READ_S = 0.01
@@ -125,6 +126,7 @@ def _counted(
         # One millisecond: how finely the calibration saw the updates.
         jitter_s=jitter_s + 0.001,
         most_w=_most_w(samples, limit_w),
+        swing_w=_swing_w(samples, span) if (period_s or 0.0) > _SLOW_COUNTER_S else 0.0,
     )
     if counter.leapt:
         return [], ["the energy counter rose by more than the device can draw"]
@@ -148,6 +150,12 @@ def _most_w(samples: Sequence[Sample], limit_w: float | None) -> float | None:
         return None
     seen_w = max((s.power_w for s in samples if s.power_w is not None), default=0.0)
     return _MOST_POWER * max(limit_w, seen_w)
+
+
+def _swing_w(samples: Sequence[Sample], span: Span) -> float:
+    inside = [s.power_w for s in samples if span.start_s <= s.t_s <= span.end_s]
+    powers = [power for power in inside if power is not None]
+    return max(powers) - min(powers) if powers else 0.0
 
 
 def _powers(samples: Sequence[Sample]) -> list[float]:

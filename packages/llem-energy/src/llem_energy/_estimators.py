@@ -66,6 +66,7 @@ class Counter:
         period_s: float | None = None,
         jitter_s: float = 0.0,
         most_w: float | None = None,
+        swing_w: float = 0.0,
     ) -> None:
         """Take readings in time order.
 
@@ -74,6 +75,8 @@ class Counter:
             period_s: of the counter's updates, if calibrated.
             jitter_s: how far an update strays from its period.
             most_w: power that the device never exceeds for long.
+            swing_w: how far power went up and down between two updates of a slow counter, which
+                its own steps do not show.
         """
         self._readings = readings
         self._surely = find_updates(readings)
@@ -81,6 +84,7 @@ class Counter:
         self._period_s = period_s
         self._jitter_s = jitter_s
         self._most_w = most_w
+        self._swing_w = swing_w
         self._places: dict[int, tuple[float, float]] = {}
 
     def estimates(self, start_s: float, end_s: float, *, guard_s: float = 0.0) -> list[Estimate]:
@@ -145,7 +149,8 @@ class Counter:
         powers = [p for p in (before_w, mean_w, after_w) if p is not None and p >= 0]
         timing_j = max(begin_off_s, end_off_s) * max(powers)
         inside_s = max(0.0, min(elapsed_s, length_s - elapsed_s))
-        shape_j = max(abs(step_j - linear_j), (max(powers) - min(powers)) * inside_s) / 2
+        swing_w = max(self._swing_w, max(powers) - min(powers))
+        shape_j = max(abs(step_j - linear_j), swing_w * inside_s) / 2
         uncertainty_j = timing_j + shape_j + _QUANTUM_J
         return Edge("interpolated", shown_j + step_j, uncertainty_j)
 

@@ -16,7 +16,7 @@ from llem_energy._calibration import Calibration
 from llem_energy._sampler import Sampler
 from llem_energy._source import Sample
 
-_GUARD_PERIODS = 3.2  # two whole intervals between updates, wherever in one the edge lies
+GUARD_PERIODS = 3.2  # two whole intervals between updates, wherever in one the edge lies
 _UNKNOWN_PERIOD_S = 0.1  # the commonest, where calibration saw none
 _LONGEST_GUARD_S = 2.0
 _LONGEST_SETTLE_S = 2.0
@@ -83,7 +83,7 @@ class Windows:
         return Span(start_s, end_s, cpu_time_s, n_repeats, guard_s if self._devices else 0.0)
 
     def _approach(self) -> None:
-        guard_s = min(_GUARD_PERIODS * self._period_s, _LONGEST_GUARD_S)
+        guard_s = min(GUARD_PERIODS * self._period_s, _LONGEST_GUARD_S)
         self._sampler.read_until(_never, guard_s)
         moved = _Moves(self._devices[:1], 1)
         self._sampler.read_until(moved, 1.5 * self._period_s)
