@@ -21,6 +21,7 @@ from benchmarks.energy_peers.run import (
     Edges,
     Measured,
     Missing,
+    Outcome,
     Peers,
     codecarbon_cost,
     codecarbon_faults,
@@ -132,20 +133,28 @@ def show_edges(peers: Peers) -> None:
 
 
 def show_faults(peers: Peers) -> None:
-    """Print what the peers make of the faults."""
-    for ask in (zeus_faults, codecarbon_faults, zeus_power_faults):
-        outcomes = ask(peers)
-        if isinstance(outcomes, Missing):
-            print(outcomes.reason)
-            continue
-        for one in outcomes:
-            value = "nothing" if one.value_j is None else f"{one.value_j:.0f} J"
-            said = [one.error or "-", *one.heard, *(f"(helper) {line}" for line in one.helper_log)]
-            print(f"{one.meter:17} {one.scenario:37} {one.verdict:7} {value} of "
-                  f"{one.truth_j:.0f} J: {' | '.join(said)}")  # fmt: skip
-        worth = Counter(one.verdict for one in outcomes[1:])
-        only_logged = sum(one.only_logged for one in outcomes[1:])
-        print(f"{one.meter}: {dict(worth)}, of these {only_logged} flagged in a log only")
+    """Print what ZeusMonitor and CodeCarbon make of the faults."""
+    _show_outcomes(zeus_faults(peers))
+    _show_outcomes(codecarbon_faults(peers))
+
+
+def show_power_faults(peers: Peers) -> None:
+    """Print the same of Zeus's PowerMonitor, which takes long to start."""
+    _show_outcomes(zeus_power_faults(peers))
+
+
+def _show_outcomes(outcomes: list[Outcome] | Missing) -> None:
+    if isinstance(outcomes, Missing):
+        print(outcomes.reason)
+        return
+    for one in outcomes:
+        value = "nothing" if one.value_j is None else f"{one.value_j:.0f} J"
+        said = [one.error or "-", *one.heard, *(f"(helper) {line}" for line in one.helper_log)]
+        print(f"{one.meter:17} {one.scenario:37} {one.verdict:7} {value} of "
+              f"{one.truth_j:.0f} J: {' | '.join(said)}")  # fmt: skip
+    worth = Counter(one.verdict for one in outcomes[1:])
+    only_logged = sum(one.only_logged for one in outcomes[1:])
+    print(f"{one.meter}: {dict(worth)}, of these {only_logged} flagged in a log only")
 
 
 _PARTS = {
@@ -155,6 +164,7 @@ _PARTS = {
     "cost": show_cost,
     "edges": show_edges,
     "faults": show_faults,
+    "power_faults": show_power_faults,
 }
 
 
