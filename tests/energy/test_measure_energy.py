@@ -133,7 +133,7 @@ def test_the_device_is_described_over_the_window(run: dict[str, Any]) -> None:
 def test_the_time_series_has_every_sample_with_its_phase(run: dict[str, Any]) -> None:
     table, result = run["table"], run["result"]
     columns = {
-        "t_s", "bracket_s", "device", "energy_j", "power_w", "power_average_w",
+        "t_s", "bracket_s", "driver_time_s", "device", "energy_j", "power_w", "power_average_w",
         "throttled_power_s", "throttled_thermal_s", "temperature_c", "memory_temperature_c",
         "sm_clock_mhz", "memory_clock_mhz", "utilisation",
         "memory_used_bytes", "throttle_reasons", "phase",

@@ -21,6 +21,8 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     """Middle of the call on the monotonic clock of `time.perf_counter`."""
     bracket_s: float
     """Duration of the call; the reading was taken somewhere inside it."""
+    driver_time_s: float | None = None
+    """Unix time that the driver gives its reading; the two clocks are not the same."""
     energy_j: float | None = None
     power_w: float | None = None
     """Instant power where the driver has it."""
