@@ -1,4 +1,4 @@
-"""NVIDIA GPUs through NVML. The only file that knows pynvml, milliwatts and millijoules.
+"""NVIDIA GPUs through NVML. With `_nvml_fields`, all that knows pynvml, milliwatts and millijoules.
 
 What a GPU supports is found by calling, never by its architecture. Field ids are the stable ones
 (NVML API reference, "Field Value Enums"): 83 total energy, 186 instant and 185 average power, 74
@@ -15,7 +15,7 @@ import msgspec
 import pynvml
 
 from llem_energy._errors import GpuError
-from llem_energy._fields import FieldReader, field_value
+from llem_energy._nvml_fields import FieldReader, field_value
 from llem_energy._snapshots import GpuSnapshot
 from llem_energy._source import Sample
 
