@@ -86,6 +86,8 @@ class PyTorchConfig(BaseModel):
     revision: str | None = None
     trust_remote_code: bool | None = None
     """Runs code that comes with the model; off by default."""
+    use_safetensors: bool | None = None
+    """false reads weights in pickle files too, which can run code; true, the default, none."""
 
 
 class VLLMConfig(BaseModel):
