@@ -87,7 +87,7 @@ class PyTorchConfig(BaseModel):
     trust_remote_code: bool | None = None
     """Runs code that comes with the model; off by default."""
     use_safetensors: bool | None = None
-    """false reads weights in pickle files too, which can run code; true, the default, none."""
+    """false reads the model's pickle files instead, which can run code."""
 
 
 class VLLMConfig(BaseModel):

@@ -135,6 +135,11 @@ def _warnings(evidence: Evidence) -> Iterator[str]:
             f"{evidence.workload.n_truncated} of {evidence.config.n} prompts were cut to "
             f"max_input_tokens {evidence.config.max_input_tokens}"
         )
+    own = evidence.config.pytorch
+    if own and own.trust_remote_code:
+        yield "code that came with the model was allowed to run (trust_remote_code)"
+    if own and own.use_safetensors is False:
+        yield "weights were read from pickle files, which can run code (use_safetensors: false)"
     if evidence.samples.error is not None:
         yield f"not every sample could be written: {evidence.samples.error}"
 
@@ -145,5 +150,3 @@ def _notes(evidence: Evidence) -> Iterator[str]:
         yield f"random weights from seed {config.random_seed}: the text means nothing, the work does"
     if config.decoder.do_sample:
         yield f"sampled with seed {config.random_seed}; repeats inside the window differ"
-    if config.pytorch and config.pytorch.trust_remote_code:
-        yield "code that came with the model was run (trust_remote_code)"
