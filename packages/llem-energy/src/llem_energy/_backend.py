@@ -31,6 +31,8 @@ class Batch(msgspec.Struct, frozen=True):
     """Tokens of each prompt, padding left out."""
     inputs: Any
     """The backend's own tensors."""
+    positions: tuple[int, ...] = ()
+    """Which prompts these are, counted from 0; () where batches keep the order of the prompts."""
 
 
 class Workload(msgspec.Struct, frozen=True):

@@ -151,6 +151,8 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Prefill and decode alone, where `energy.phases` asks for them."""
     sampling: Sampling | None = None
     """None where nothing was sampled."""
+    requests_file: str | None = None
+    """Tokens and latencies of every request, beside the result; None where it was not written."""
     calibration: tuple[Calibration, ...] = ()
     """How each metered device's counter behaves, on which the bounds rest."""
 
