@@ -10,10 +10,11 @@ from itertools import pairwise
 
 import msgspec
 
-from llem_energy._backend import Backend
+from llem_energy._backend import Backend, Memory
 from llem_energy._energy_part import energy_part
 from llem_energy._evidence import Answered, Evidence
 from llem_energy._figures import Sampling
+from llem_energy._memory import estimate_memory
 from llem_energy._results import ExperimentResult, Flops, Latency, Span
 from llem_energy._source import Sample
 
@@ -47,6 +48,8 @@ def assemble(evidence: Evidence, backend: Backend) -> ExperimentResult:
         peak_memory_bytes=evidence.memory.peak_bytes,
         weights_memory_bytes=evidence.memory.weights_bytes,
         memory_method=evidence.memory.method,
+        rest_memory_bytes=_rest(evidence.memory),
+        memory_estimate=estimate_memory(config),
         flops=_flops(evidence.answered, backend),
         measurement_methodology="steady_state" if config.warmup.enabled else "total",
         steady_state_window=Span(start_s=window.start_s, end_s=window.end_s),
@@ -83,6 +86,12 @@ def _sampling(inside: Sequence[Sample]) -> Sampling | None:
         worst_gap_s=max(longest),
         bracket_p99_s=brackets[math.ceil(0.99 * len(brackets)) - 1],
     )
+
+
+def _rest(memory: Memory) -> int | None:
+    if memory.peak_bytes is None or memory.weights_bytes is None:
+        return None
+    return memory.peak_bytes - memory.weights_bytes
 
 
 def _latencies(answered: Sequence[Answered]) -> tuple[Latency | None, Latency | None]:

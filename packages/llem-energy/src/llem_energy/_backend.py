@@ -113,7 +113,10 @@ class Backend(Protocol):
         """Start counting the peak memory afresh."""
 
     def memory(self) -> Memory:
-        """Return the peak since `reset_peak_memory`, and the weights' share."""
+        """Return the peak since `reset_peak_memory`, and the weights' share.
+
+        After memory has run out too: of a model that is not there, the weights are None.
+        """
 
     def flops(self, input_tokens: int, output_tokens: int) -> Flops | None:
         """Return the operations of answering one prompt of this length at this length."""

@@ -19,11 +19,13 @@ from llem_config import ExperimentConfig, PhaseName, Settings, measurement_confi
 from llem_energy._assemble import assemble
 from llem_energy._backend import Answer, Backend, Batch, Phase, find_backend
 from llem_energy._calibration import Calibration, boot_id, calibrate, usable, versions
+from llem_energy._capacity import Capacity, describe, gigabytes
 from llem_energy._datasets import fingerprint, load_prompts
 from llem_energy._environment import snapshot_environment
-from llem_energy._errors import BackendError
+from llem_energy._errors import BackendError, OutOfMemory
 from llem_energy._evidence import Answered, Evidence, Idles, PhaseSpan
 from llem_energy._idle import IdleSpan, idle, reusable
+from llem_energy._memory import estimate_memory
 from llem_energy._prior import ContextIdle, Prior
 from llem_energy._recorder import Recorder
 from llem_energy._requests import REQUESTS, requests_of, write_requests
@@ -67,7 +69,10 @@ def measure(
     own = settings or Settings()
     with contextlib.ExitStack() as stack:
         measurement = _Measurement(config, own, timeseries, on_stage or _say_nothing, stack)
-        return measurement.run(prior or Prior())
+        try:
+            return measurement.run(prior or Prior())
+        except OutOfMemory as error:
+            raise OutOfMemory(f"{error}; {measurement.memory_needed()}") from error
 
 
 def _say_nothing(stage: str) -> None:
@@ -163,6 +168,17 @@ class _Measurement:
             prompts_sha256=fingerprint(prompts),
         )
         return assemble(evidence, backend)
+
+    def memory_needed(self) -> str:
+        """Return the peak up to now beside what was estimated, for a person out of memory."""
+        peak_bytes = self._backend.memory().peak_bytes
+        size_bytes = Capacity(self._gpus).of(self._config)
+        estimate = estimate_memory(self._config)
+        return (
+            f"peak {gigabytes(peak_bytes) if peak_bytes else 'unknown'}, "
+            f"estimated {describe(estimate) if estimate else 'unknown'}, "
+            f"the device has {gigabytes(size_bytes) if size_bytes else 'an unknown amount'}"
+        )
 
     def _keep_requests(
         self, answered: Sequence[Answered], n_batches: int

@@ -205,8 +205,7 @@ class PyTorchBackend:
 
     def memory(self) -> Memory:
         """Return the peak of the window, weights included, and the weights alone."""
-        tensors = [*self._model.parameters(), *self._model.buffers()]
-        weights = sum(one.numel() * one.element_size() for one in tensors)
+        weights = None if self._model is None else _bytes(self._model)
         if self._device.type == "cuda":
             peak = sum(int(torch.cuda.max_memory_allocated(index)) for index in self._gpus())
             return Memory(peak, weights, "torch allocator of this process, weights included")
@@ -245,6 +244,11 @@ class PyTorchBackend:
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _bytes(model: Any) -> int:
+    tensors = [*model.parameters(), *model.buffers()]
+    return sum(one.numel() * one.element_size() for one in tensors)
 
 
 def _uuid(index: int) -> str:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from llem_config import ExperimentConfig, PyTorchConfig
 from llem_energy._builtin import builtin_architecture
-from llem_energy._errors import BackendError
+from llem_energy._errors import BackendError, OutOfMemory
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -210,14 +210,22 @@ def effective_attention(model: Any) -> str:
 
 @contextmanager
 def foreign_errors(what: str) -> Iterator[None]:
-    """Turn what torch and its libraries raise, memory running out included, into BackendError."""
+    """Turn what torch and its libraries raise into BackendError, or OutOfMemory."""
     try:
         yield
     except (
         OSError, ValueError, ImportError, LookupError, TypeError, AttributeError, RuntimeError,
-        SafetensorError,
+        SafetensorError, MemoryError,
     ) as error:  # fmt: skip
-        raise BackendError(f"{what}: {_first(error)}") from error
+        kind = OutOfMemory if _is_out_of_memory(error) else BackendError
+        raise kind(f"{what}: {_first(error)}") from error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # The allocator of the CPU has no error of its own.
+    return isinstance(
+        error, MemoryError | torch.OutOfMemoryError
+    ) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def _first(error: BaseException) -> str:

@@ -19,6 +19,8 @@ def synthetic_prompts(config: ExperimentConfig, vocabulary: range) -> tuple[tupl
 
 def longest_synthetic(config: ExperimentConfig) -> int:
     """Return the tokens of the longest synthetic prompt of an experiment."""
+    if config.dataset.input_tokens is None:
+        return config.max_input_tokens
     return max(_lengths(config, random.Random(config.random_seed)))
 
 
