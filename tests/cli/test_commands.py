@@ -100,6 +100,28 @@ def test_plan_lists_the_runs_in_execution_order(llem: Run, tmp_path: Path) -> No
     ]
 
 
+def test_plan_shows_the_memory_that_each_point_is_estimated_to_need(
+    llem: Run, tmp_path: Path
+) -> None:
+    text = (
+        "model: builtin:llama-8b\nsweep: {precision: [fp32, bf16]}\nexperiments: [{model: a/b}]\n"
+    )
+    (tmp_path / "s.yaml").write_text(text)
+    table = llem("study", "plan", "s.yaml", "--cycles", "1").stdout
+    assert [line.split()[-2:] for line in table.splitlines()[-3:]] == [
+        ["32.4", "GB"],
+        ["16.2", "GB"],
+        ["s", "unknown"],
+    ]
+    points = json.loads(llem("study", "plan", "s.yaml", "--json").stdout)["points"]
+    memory = [point["memory"] for point in points]
+    assert memory[1]["weights_bytes"] == 2 * 8_030_261_248
+    assert memory[1]["total_bytes"] == sum(
+        memory[1][f"{part}_bytes"] for part in ("weights", "cache", "activations")
+    )
+    assert memory[2] is None
+
+
 def test_dry_run_shows_the_plan_and_runs_nothing(llem: Run, study_file: Path) -> None:
     done = llem("study", "run", study_file, "--dry-run")
     assert done.returncode == 0

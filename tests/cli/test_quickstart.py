@@ -76,7 +76,7 @@ def test_the_folder_is_exactly_what_the_document_says(folder: Path, result: Stud
         assert entry.result_file is not None
         run = Path(entry.result_file).parent
         assert run.name == f"{entry.index:04d}_c{entry.cycle}_tiny-llama_{entry.config_hash[:8]}"
-        expected |= {f"{run}/result.json", f"{run}/log.txt"}
+        expected |= {f"{run}/result.json", f"{run}/log.txt", f"{run}/requests.parquet"}
         if read_result(folder / entry.result_file).timeseries_file:
             expected.add(f"{run}/timeseries.parquet")
     found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}

@@ -281,3 +281,31 @@ def test_other_combinations_that_cannot_run_are_incompatible() -> None:
         max_output_tokens=8, decoder={"min_new_tokens": 9}
     )
     assert reason(warmup={"n_warmup": 60}) == "max_warmup 50 is below n_warmup 60"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "said"),
+    [
+        ({"input_tokens": {"distribution": "lognormal", "mean": 9.0}}, "need mean and sd"),
+        ({"input_tokens": {"distribution": "uniform", "sd": 9.0}}, "no sd"),
+        ({"input_tokens": {"distribution": "uniform", "min": 9, "max": 8}}, "9 is above max 8"),
+        ({"input_tokens": {"distribution": "uniform", "max": 513}}, "above max_input_tokens 512"),
+        ({"input_tokens": {"distribution": "uniform", "min": 513}}, "above max_input_tokens 512"),
+        (
+            {"source": "a/b", "input_tokens": {"distribution": "uniform"}},
+            "no effect on the data set a/b",
+        ),
+        ({"split": "test", "column": "text"}, "column and split has no effect"),
+    ],
+)
+def test_lengths_and_columns_that_contradict_each_other_are_incompatible(
+    dataset: dict[str, Any], said: str
+) -> None:
+    assert said in reason(dataset=dataset)
+
+
+@pytest.mark.parametrize("name", ["token", "use_auth_token"])
+def test_a_token_may_not_stand_in_a_file(name: str) -> None:
+    with pytest.raises(ValidationError, match="set the environment variable HF_TOKEN") as caught:
+        experiment(passthrough_kwargs={name: "hf_secret"})
+    assert "hf_secret" not in caught.value.errors()[0]["msg"]

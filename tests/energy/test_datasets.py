@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import statistics
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,8 +15,9 @@ import pytest
 from energy.parts import experiment
 
 from llem_config import DatasetConfig
-from llem_energy import DatasetError
+from llem_energy import DatasetError, measure
 from llem_energy._datasets import fingerprint, load_prompts, read_prompts
+from llem_energy._synthetic import longest_synthetic
 
 TEXTS = ["first, with a comma", 'second "quoted"', "third\nover two lines", "vierte: Überraschung"]
 
@@ -95,9 +99,16 @@ def test_a_row_without_text_is_named_by_its_number(tmp_path: Path, line: str) ->
         read_prompts(DatasetConfig(source=str(path)), 2)
 
 
-def test_a_source_that_is_no_file_says_what_can_be_read() -> None:
-    with pytest.raises(DatasetError, match=r"synthetic.*\.jsonl, \.csv, \.parquet"):
-        read_prompts(DatasetConfig(source="someone/dataset"), 1)
+def test_a_source_that_is_neither_file_folder_nor_hub_id_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="neither a file, a folder nor a hub id"):
+        read_prompts(DatasetConfig(source=str(tmp_path / "absent")), 1)
+
+
+@pytest.mark.parametrize("option", [{"subset": "a"}, {"split": "test"}])
+def test_a_file_has_neither_subset_nor_split(tmp_path: Path, option: dict[str, str]) -> None:
+    dataset = write(tmp_path / "prompts.jsonl", "prompt", TEXTS)
+    with pytest.raises(DatasetError, match="neither subset nor split"):
+        read_prompts(dataset.model_copy(update=option), 1)
 
 
 def test_synthetic_prompts_have_the_exact_length_and_follow_the_seed() -> None:
@@ -108,6 +119,42 @@ def test_synthetic_prompts_have_the_exact_length_and_follow_the_seed() -> None:
     assert load_prompts(config, range(8, 100)) == prompts
     other = load_prompts(config.model_copy(update={"random_seed": 7}), range(8, 100))
     assert fingerprint(other) != fingerprint(prompts)
+
+
+def lengths(seed: int = 1, **asked: Any) -> list[int]:
+    dataset = {"input_tokens": asked}
+    config = experiment(n=4000, max_input_tokens=64, dataset=dataset, random_seed=seed)
+    found = [len(prompt) for prompt in load_prompts(config, range(8, 20))]
+    assert max(found) == longest_synthetic(config)
+    return found
+
+
+def test_uniform_lengths_reach_both_ends_alike() -> None:
+    found = lengths(distribution="uniform", min=10, max=29)
+    assert set(found) == set(range(10, 30))
+    assert statistics.fmean(found) == pytest.approx(19.5, abs=0.4)
+    assert max(lengths(distribution="uniform")) == 64  # max_input_tokens, where no max is given
+
+
+def test_lognormal_lengths_have_the_mean_and_deviation_asked_for() -> None:
+    found = lengths(distribution="lognormal", mean=20.0, sd=5.0)
+    assert statistics.fmean(found) == pytest.approx(20, abs=0.4)
+    assert statistics.stdev(found) == pytest.approx(5, abs=0.4)
+    logarithms = [math.log(n) for n in found]
+    assert statistics.fmean(logarithms) == pytest.approx(statistics.median(logarithms), abs=0.03)
+    held = lengths(distribution="lognormal", mean=20.0, sd=5.0, min=18, max=22)
+    assert (min(held), max(held)) == (18, 22)
+
+
+def test_drawn_lengths_follow_the_seed_and_are_measured_exactly() -> None:
+    asked: dict[str, Any] = {"distribution": "uniform", "min": 2, "max": 9}
+    assert lengths(**asked) == lengths(**asked) != lengths(seed=2, **asked)
+    config = experiment(n=6, max_input_tokens=9, dataset={"input_tokens": asked})
+    result = measure(config)
+    drawn = [len(prompt) for prompt in load_prompts(config, range(8, 100))]
+    assert len(set(drawn)) > 1
+    assert result.input_tokens == result.n_repeats * sum(drawn)
+    assert result.n_truncated_prompts == 0
 
 
 def test_the_fingerprint_tells_content_and_order() -> None:

@@ -55,8 +55,13 @@ def test_a_model_that_is_not_cached_is_told_when_offline(
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     (problem,) = obstacles(of_folder("someone/model"))
     assert "not in the local cache" in problem
-    (tmp_path / "hub" / "models--someone--model" / "snapshots").mkdir(parents=True)
+    own = tmp_path / "hub" / "models--someone--model"
+    (own / "snapshots" / "0123").mkdir(parents=True)
+    (own / "refs").mkdir()
+    (own / "refs" / "main").write_text("0123")
     assert obstacles(of_folder("someone/model")) == []
+    assert obstacles(of_folder("someone/model", pytorch={"revision": "0123"})) == []
+    assert len(obstacles(of_folder("someone/model", pytorch={"revision": "4567"}))) == 1
 
 
 def test_a_path_below_the_home_folder_is_found_when_looking_and_when_loading(

@@ -76,7 +76,7 @@ def covers(new: Any, old: Any) -> bool:
             return bool(new == old)
 
 
-def test_results_of_format_2_load_and_are_written_the_same() -> None:
+def test_results_of_format_2_load_and_keep_everything() -> None:
     result = read_result(GOLDEN)
     assert result.schema_version == 2
     assert result.baseline is not None
@@ -84,7 +84,7 @@ def test_results_of_format_2_load_and_are_written_the_same() -> None:
     assert result.calibration[0].counter_period_s == 0.1
     assert result.figures["energy_total_j"].status == "flagged"
     assert [phase.phase for phase in result.phases] == ["prefill", "decode"]
-    assert encode_result(result) == GOLDEN.read_bytes()
+    assert covers(json.loads(encode_result(result)), json.loads(GOLDEN.read_bytes()))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

@@ -31,6 +31,7 @@
  *                                      the mean since the one before
  *   temperature T C                    a point of the temperature, linear in between; 45 C if none
  *   limit_w WATTS      mig 0|1         persistence 0|1      virtualization MODE
+ *   memory BYTES                       of the board: 1 GiB is reserved, and 1 GiB used
  *   process PID BYTES [T0 T1]          computes on this GPU
  *   graphics_process PID BYTES [T0 T1]
  *   throttle T0 T1 BITS                bits of the clock event reasons. Bits 0x84 also count into
@@ -106,7 +107,7 @@ typedef struct {
     struct { double period_s, phase_s, initial_mj, gain, jitter_s, quantum_mj; } counter;
     struct { double period_s, average_window_s, instant_window_s; } power;
     double module_w, memory_share, sample_period_s;
-    double limit_w, mig, persistence, virtualization;
+    double limit_w, mig, persistence, virtualization, memory;
 } Gpu;
 typedef struct { /* nvmlFieldValue_t */
     uint32_t field, scope;
@@ -378,7 +379,8 @@ static const char *set_numbers(Gpu *gpu, const char *word, const double *v, int 
         {"samples", offsetof(Gpu, sample_period_s), 1}, {"limit_w", offsetof(Gpu, limit_w), 1},
         {"repeat", offsetof(Gpu, watts.repeat_s), 1}, {"mig", offsetof(Gpu, mig), 1},
         {"persistence", offsetof(Gpu, persistence), 1},
-        {"virtualization", offsetof(Gpu, virtualization), 1}};
+        {"virtualization", offsetof(Gpu, virtualization), 1},
+        {"memory", offsetof(Gpu, memory), 1}};
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (!strcmp(word, settings[i].word) && n == settings[i].n) {
             memcpy((char *)gpu + settings[i].offset, v, (size_t)n * sizeof *v);
@@ -423,7 +425,8 @@ static const char *read_statement(const char *word, const char *text)
             return "expected `gpu` alone, at most 32 times";
         gpus[n_gpus++] = (Gpu){"Fake GPU", "GPU-fake", .celsius = {.linear = 1},
                                .counter = {0.1, 0, 0, 1, 0, 1}, .power = {0.1, 1, 0},
-                               .sample_period_s = 0.02, .limit_w = 700, .persistence = 1};
+                               .sample_period_s = 0.02, .limit_w = 700, .persistence = 1,
+                               .memory = 141.0 * (1ull << 30)};
         return NULL;
     }
     if (n_gpus == 0)
@@ -770,10 +773,12 @@ DEVICE(nvmlDeviceGetUtilizationRates, (const Gpu *gpu, Utilization *out),
        uint32_t percent = (uint32_t)lround(100 * load);
        *out = (Utilization){percent, percent / 2})
 DEVICE(nvmlDeviceGetMemoryInfo, (const Gpu *gpu, Memory *out), /* here `used` has the reserved */
-       *out = (Memory){141ull << 30, 139ull << 30, 2ull << 30})
+       uint64_t total = (uint64_t)gpu->memory;
+       *out = (Memory){total, total - (2ull << 30), 2ull << 30})
 DEVICE(nvmlDeviceGetMemoryInfo_v2, (const Gpu *gpu, MemoryV2 *out),
        REQUIRE(out->version == (sizeof *out | 2u << 24), VERSION_MISMATCH);
-       *out = (MemoryV2){out->version, 141ull << 30, 1ull << 30, 139ull << 30, 1ull << 30})
+       uint64_t total = (uint64_t)gpu->memory;
+       *out = (MemoryV2){out->version, total, 1ull << 30, total - (2ull << 30), 1ull << 30})
 
 static int list_processes(const Gpu *gpu, double t_s, Kind kind, unsigned *n, Process *out)
 {

@@ -103,6 +103,7 @@ class FakeGpu:
     sample_period_s: float = 0.02  # of the ring behind `nvmlDeviceGetSamples`, 120 entries
     module_w: float = 0.0  # of the rest of a Grace Hopper module; 0: there is no module
     memory_share: float = 0.0  # part of the power that is the memory's; 0: it is not told
+    memory_bytes: int = 141 << 30  # of the board
     power_limit_w: float = 700.0
     temperature_c: float = 45.0
     temperatures: tuple[tuple[float, float], ...] = ()  # (t_s, C), linear; over `temperature_c`
@@ -188,6 +189,7 @@ def _statements(gpu: FakeGpu) -> Iterator[str]:
     yield f"mig {gpu.mig:d}"
     yield f"persistence {gpu.persistence:d}"
     yield f"virtualization {gpu.virtualization}"
+    yield f"memory {gpu.memory_bytes}"
     for process in gpu.processes:
         word = "graphics_process" if process.graphics else "process"
         yield f"{word} {process.pid} {process.used_bytes} {process.t0_s!r} {process.t1_s!r}"

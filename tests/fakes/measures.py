@@ -57,6 +57,13 @@ def quick(
     )
 
 
+def tells_command_lines(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Succeed, and say how this process and the one above it look to `ps`."""
+    lines = [Path(f"/proc/{pid}/cmdline").read_text() for pid in (os.getpid(), os.getppid())]
+    has_token = bool(os.environ.get("HF_TOKEN"))
+    return make_result(config, effective_config={"lines": lines, "has_token": has_token})
+
+
 def big(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Return a result of about 10 MB."""
     return make_result(config, reproducibility_notes=tuple("x" * 1000 for _ in range(10_000)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from fakes import fake_nvml, measures
 from fakes.studies import TINY, experiment, study
 
 from llem_config import ExperimentConfig, StudyConfig
-from llem_runner import PreflightError, run_study
+from llem_energy import builtin_architecture
+from llem_runner import Cautioned, Event, PreflightError, StudyStarted, run_study
 
 
 def failures(tmp_path: Path, *configs: ExperimentConfig) -> tuple[str, ...]:
@@ -61,6 +63,30 @@ def test_a_model_that_is_not_cached_is_an_error_offline(
 def test_a_gpu_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     (line,) = failures(tmp_path, experiment(pytorch={"device": "cuda"}))
     assert "no NVIDIA GPU" in line
+
+
+def test_weights_beyond_the_memory_are_a_failure_among_the_others(tmp_path: Path) -> None:
+    architecture = builtin_architecture("builtin:tiny-llama") or {}
+    (tmp_path / "config.json").write_text(json.dumps({**architecture, "vocab_size": 10**13}))
+    large = experiment(model=str(tmp_path), weights="random")
+    found = failures(tmp_path, experiment(model="builtin:nothing"), large)
+    assert any("builtin" in line for line in found)
+    assert any("for its weights alone, the device has" in line for line in found)
+
+
+def test_what_may_not_fit_is_told_before_the_study_starts_and_stops_nothing(
+    tmp_path: Path,
+) -> None:
+    many = {"n": 10**7, "pytorch": {"device": "cpu", "batch_size": 10**7}}
+    made = study().model_copy(update={"experiments": (experiment(), experiment(**many))})
+    events: list[Event] = []
+    result = run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    assert result.status == "completed"
+    first, second, *rest = events
+    assert isinstance(first, Cautioned)
+    assert first.warning.startswith("1 of 2 points may not fit into memory: estimated are up to ")
+    assert isinstance(second, StudyStarted)
+    assert not any(isinstance(event, Cautioned) for event in rest)
 
 
 _HOLDER = """

@@ -275,3 +275,20 @@ def test_a_thousand_planned_runs_are_booked_quickly(tmp_path: Path) -> None:
         writer.mark_running(run)
     assert len(json.loads((tmp_path / "manifest.json").read_text())["entries"]) == 1000
     assert time.perf_counter() - start < 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_token_reaches_the_run_by_its_environment_and_stands_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "hf_nobodyMayEverReadThis"
+    monkeypatch.setenv("HF_TOKEN", secret)
+    made = study((1, 2))
+    result = run_study(made, output=tmp_path / "results", measure=measures.tells_command_lines)
+    folder = only_folder(tmp_path / "results")
+    for file in result.result_files:
+        told = read_result(folder / file).effective_config
+        assert told["has_token"]
+        assert secret not in "".join(told["lines"])
+    for path in folder.rglob("*"):
+        assert path.is_dir() or secret.encode() not in path.read_bytes(), path

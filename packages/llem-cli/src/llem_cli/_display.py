@@ -10,7 +10,15 @@ from rich.console import Console
 from rich.table import Table
 
 from llem_config import StudyConfig
-from llem_runner import ExperimentResult, PhaseResult, PlannedRun, StudyManifest, gap_seconds
+from llem_runner import (
+    ExperimentResult,
+    PhaseResult,
+    PlannedRun,
+    StudyManifest,
+    estimate_memory,
+    gap_seconds,
+    gigabytes,
+)
 
 MOST_LINES = 10
 """Of one kind, before the rest is only counted."""
@@ -83,11 +91,18 @@ def study_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterable[str]
 
 
 def show_plan(runs: Sequence[PlannedRun], study: StudyConfig) -> None:
-    """Print every run in execution order."""
-    table = Table("run", "cycle", "point", "config_hash", "pause before", box=None)
+    """Print every run in execution order, with the memory its point is estimated to need."""
+    columns = ("run", "cycle", "point", "config_hash", "pause before", "memory, about")
+    table = Table(*columns, box=None)
+    memory: dict[str, str] = {}
     for run in runs:
         pause = "-" if run.gap is None else duration(gap_seconds(run.gap, study.execution))
-        table.add_row(str(run.index), str(run.cycle), run.label, run.config_hash, pause)
+        if run.config_hash not in memory:
+            estimate = estimate_memory(run.config)
+            known = "unknown" if estimate is None else gigabytes(estimate.total_bytes)
+            memory[run.config_hash] = known
+        about = memory[run.config_hash]
+        table.add_row(str(run.index), str(run.cycle), run.label, run.config_hash, pause, about)
     out().print(table)
 
 

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from llem_cli._display import count, duration
 from llem_runner import (
+    Cautioned,
     Event,
     GapEnded,
     GapStarted,
@@ -80,6 +81,8 @@ class Progress:
 
     def _show(self, event: Event) -> None:
         match event:
+            case Cautioned(warning):
+                self._line(f"warning: {warning}")
             case StudyStarted():
                 self._started(event)
             case GapStarted(kind, seconds, until):

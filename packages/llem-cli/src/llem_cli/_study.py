@@ -32,13 +32,14 @@ from llem_cli._options import (
 from llem_cli._progress import Progress
 from llem_cli._record import show_study
 from llem_cli._signals import controlled
-from llem_config import StudyConfig, load_study
+from llem_config import ExperimentConfig, StudyConfig, load_study
 from llem_runner import (
     Measure,
     PlannedRun,
     StudyResult,
     default_measure,
     encode_json,
+    estimate_memory,
     is_running,
     read_manifest,
     read_study_result,
@@ -226,6 +227,8 @@ def _finish(result: StudyResult, folder: Path, *, as_json: bool) -> int:
 def _say_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool) -> None:
     if as_json:
         described = _described(study)
+        for point, config in zip(described["points"], study.experiments, strict=True):
+            point["memory"] = _memory(config)
         described["runs"] = [
             {"index": run.index, "cycle": run.cycle, "config_hash": run.config_hash} for run in runs
         ]
@@ -254,6 +257,19 @@ def _described(study: StudyConfig) -> dict[str, Any]:
             for config_hash, config in zip(study.config_hashes, study.experiments, strict=True)
         ],
         "skipped": [{"config": point.config, "reason": point.reason} for point in study.skipped],
+    }
+
+
+def _memory(config: ExperimentConfig) -> dict[str, int] | None:
+    """Return the bytes that a point is estimated to need; None where nobody can tell."""
+    estimate = estimate_memory(config)
+    if estimate is None:
+        return None
+    return {
+        "weights_bytes": estimate.weights_bytes,
+        "cache_bytes": estimate.cache_bytes,
+        "activations_bytes": estimate.activations_bytes,
+        "total_bytes": estimate.total_bytes,
     }
 
 

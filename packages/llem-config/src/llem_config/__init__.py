@@ -8,8 +8,9 @@ Needs pydantic and a YAML parser, nothing of the rest of llem.
 """
 
 from llem_config._backends import PyTorchConfig, TensorRTConfig, VLLMConfig
+from llem_config._dataset import DatasetConfig, InputTokensConfig
 from llem_config._errors import ConfigError, Fault, LlemError
-from llem_config._experiment import DatasetConfig, DecoderConfig, ExperimentConfig, LoRAConfig
+from llem_config._experiment import DecoderConfig, ExperimentConfig, LoRAConfig
 from llem_config._hash import HASH_FORMAT, canonical, measurement_config_hash, study_design_hash
 from llem_config._layers import merge
 from llem_config._load import load_experiment, load_study, override
@@ -33,6 +34,7 @@ __all__ = [
     "ExecutionConfig",
     "ExperimentConfig",
     "Fault",
+    "InputTokensConfig",
     "LlemError",
     "LoRAConfig",
     "PhaseName",

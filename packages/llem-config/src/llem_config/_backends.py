@@ -86,6 +86,8 @@ class PyTorchConfig(BaseModel):
     revision: str | None = None
     trust_remote_code: bool | None = None
     """Runs code that comes with the model; off by default."""
+    use_safetensors: bool | None = None
+    """false reads the model's pickle files instead, which can run code."""
 
 
 class VLLMConfig(BaseModel):

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     Field,
     NonNegativeFloat,
     PositiveFloat,
@@ -27,6 +26,7 @@ from llem_config._backends import (
     pytorch_conflicts,
     pytorch_phase_conflicts,
 )
+from llem_config._dataset import Dataset, DatasetConfig
 from llem_config._protocol import BaselineConfig, EnergyConfig, WarmupConfig
 from llem_config._support import (
     BACKENDS,
@@ -103,18 +103,6 @@ class DecoderConfig(BaseModel):
         return self
 
 
-class DatasetConfig(BaseModel):
-    """The prompts: `synthetic`, `aienergyscore`, a local file or a hub id."""
-
-    model_config = STRICT
-
-    source: Annotated[str, Field(min_length=1)] = "synthetic"
-    column: str | None = None
-    """The column that holds the prompt; found by name if not given."""
-    subset: str | None = None
-    split: str | None = None
-
-
 class LoRAConfig(BaseModel):
     """A LoRA adapter on top of the model."""
 
@@ -139,10 +127,6 @@ SECTIONS: dict[str, type[BaseModel]] = {
 """The fields of an experiment that are sections."""
 
 
-def _as_mapping(value: Any) -> Any:
-    return {"source": value} if isinstance(value, str) else value
-
-
 def _default_weights(data: dict[str, Any]) -> Literal["pretrained", "random"]:
     return "random" if str(data.get("model", "")).startswith("builtin:") else "pretrained"
 
@@ -158,9 +142,7 @@ class ExperimentConfig(BaseModel):
     """`random`: the real architecture with seeded random weights; the default for builtins."""
     backend: BackendName = "pytorch"
     precision: Precision = "bf16"
-    dataset: Annotated[
-        DatasetConfig, BeforeValidator(_as_mapping, json_schema_input_type=str | DatasetConfig)
-    ] = DatasetConfig()
+    dataset: Dataset = DatasetConfig()
     n: PositiveInt = 100
     """Prompts."""
     max_input_tokens: PositiveInt = 512
@@ -215,6 +197,14 @@ class ExperimentConfig(BaseModel):
         cls, kwargs: dict[str, Any] | None, info: ValidationInfo
     ) -> dict[str, Any] | None:
         section = SECTIONS.get(info.data.get("backend", ""), PyTorchConfig)
+        secret = sorted(key for key in kwargs or () if key in ("token", "use_auth_token"))
+        if secret:
+            # A file is copied into results and shared; its values stand in logs and hashes.
+            raise PydanticCustomError(
+                "llem_secret",
+                "{names} may not stand in a file; set the environment variable HF_TOKEN",
+                {"names": " and ".join(secret)},
+            )
         repeated = sorted({*cls.model_fields, *section.model_fields} & set(kwargs or ()))
         if repeated:
             raise PydanticCustomError(
@@ -239,6 +229,8 @@ class ExperimentConfig(BaseModel):
                 "decoder.min_new_tokens {least} is above max_output_tokens {most}",
                 {"least": self.decoder.min_new_tokens, "most": self.max_output_tokens},
             )
+        if problem := self.dataset.conflict(self.max_input_tokens):
+            raise PydanticCustomError(INCOMPATIBLE, "{why}", {"why": problem})
         return self
 
     @model_validator(mode="after")

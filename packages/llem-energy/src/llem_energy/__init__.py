@@ -10,8 +10,15 @@ from llem_energy._backend import Backend, Batch, Phase, Workload, backend_names,
 from llem_energy._builtin import builtin_architecture, builtin_names
 from llem_energy._calibration import Calibration, calibrate
 from llem_energy._calibration_cache import load_calibrations, save_calibrations
+from llem_energy._capacity import gigabytes, memory_obstacles
 from llem_energy._diagnosis import diagnose
-from llem_energy._errors import BackendError, DatasetError, GpuError, MeasurementError
+from llem_energy._errors import (
+    BackendError,
+    DatasetError,
+    GpuError,
+    MeasurementError,
+    OutOfMemory,
+)
 from llem_energy._figures import (
     Baseline,
     DeviceWindow,
@@ -24,6 +31,7 @@ from llem_energy._figures import (
 )
 from llem_energy._findings import DiagnosedDomain, DiagnosedGpu, DiagnosedSource, Diagnosis
 from llem_energy._measure import STAGES, measure
+from llem_energy._memory import MemoryEstimate, estimate_memory
 from llem_energy._nvml import gpu_temperatures_c, gpu_uuids
 from llem_energy._prior import ContextIdle, Prior, prior_of
 from llem_energy._reachable import missing_libraries, obstacles
@@ -63,6 +71,8 @@ __all__ = [
     "GpuSnapshot",
     "Latency",
     "MeasurementError",
+    "MemoryEstimate",
+    "OutOfMemory",
     "Phase",
     "PhaseResult",
     "Prior",
@@ -78,10 +88,13 @@ __all__ = [
     "check_finite",
     "diagnose",
     "encode_result",
+    "estimate_memory",
+    "gigabytes",
     "gpu_temperatures_c",
     "gpu_uuids",
     "load_calibrations",
     "measure",
+    "memory_obstacles",
     "missing_libraries",
     "obstacles",
     "preload",

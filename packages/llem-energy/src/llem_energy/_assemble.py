@@ -10,14 +10,13 @@ from itertools import pairwise
 
 import msgspec
 
-from llem_energy._backend import Answer, Backend, Batch
+from llem_energy._backend import Backend, Memory
 from llem_energy._energy_part import energy_part
-from llem_energy._evidence import Evidence
+from llem_energy._evidence import Answered, Evidence
 from llem_energy._figures import Sampling
+from llem_energy._memory import estimate_memory
 from llem_energy._results import ExperimentResult, Flops, Latency, Span
 from llem_energy._source import Sample
-
-Answers = Sequence[tuple[Batch, Answer]]
 
 
 def assemble(evidence: Evidence, backend: Backend) -> ExperimentResult:
@@ -25,10 +24,9 @@ def assemble(evidence: Evidence, backend: Backend) -> ExperimentResult:
     config, workload = evidence.config, evidence.workload
     window, samples = evidence.window, evidence.samples
     window_s = window.end_s - window.start_s
-    counts = [answer.n_tokens() for _, answer in evidence.answers]
-    output_tokens = sum(sum(one) for one in counts)
+    output_tokens = sum(sum(one.n_tokens) for one in evidence.answered)
     input_tokens = window.n_repeats * sum(sum(batch.lengths) for batch in workload.batches)
-    first, between = _latencies(evidence.answers)
+    first, between = _latencies(evidence.answered)
     energy = energy_part(evidence, input_tokens=input_tokens, output_tokens=output_tokens)
     inside = samples.between(window.start_s, window.end_s)
     return ExperimentResult(
@@ -50,7 +48,9 @@ def assemble(evidence: Evidence, backend: Backend) -> ExperimentResult:
         peak_memory_bytes=evidence.memory.peak_bytes,
         weights_memory_bytes=evidence.memory.weights_bytes,
         memory_method=evidence.memory.method,
-        flops=_flops(evidence.answers, counts, backend),
+        rest_memory_bytes=_rest(evidence.memory),
+        memory_estimate=estimate_memory(config),
+        flops=_flops(evidence.answered, backend),
         measurement_methodology="steady_state" if config.warmup.enabled else "total",
         steady_state_window=Span(start_s=window.start_s, end_s=window.end_s),
         n_warmup=evidence.warm_up.report.n_repeats,
@@ -58,6 +58,7 @@ def assemble(evidence: Evidence, backend: Backend) -> ExperimentResult:
         warmup_converged=evidence.warm_up.converged,
         n_samples=len(inside),
         timeseries_file=samples.file.name if samples.file else None,
+        requests_file=evidence.requests_file,
         environment_snapshot=evidence.environment,
         measurement_warnings=(*energy.warnings, *_warnings(evidence)),
         reproducibility_notes=tuple(_notes(evidence)),
@@ -87,15 +88,20 @@ def _sampling(inside: Sequence[Sample]) -> Sampling | None:
     )
 
 
-def _latencies(answers: Answers) -> tuple[Latency | None, Latency | None]:
+def _rest(memory: Memory) -> int | None:
+    if memory.peak_bytes is None or memory.weights_bytes is None:
+        return None
+    return memory.peak_bytes - memory.weights_bytes
+
+
+def _latencies(answered: Sequence[Answered]) -> tuple[Latency | None, Latency | None]:
     """Return time to first token and between tokens, over every batch of the window."""
     first: list[float] = []
     between: list[float] = []
-    for _, answer in answers:
-        times = answer.token_times_s()
-        if times:
-            first.append(times[0])
-            between += [later - earlier for earlier, later in pairwise(times)]
+    for one in answered:
+        if one.times_s:
+            first.append(one.times_s[0])
+            between += [later - earlier for earlier, later in pairwise(one.times_s)]
     return _distribution(first), _distribution(between)
 
 
@@ -115,11 +121,11 @@ def _distribution(durations: Sequence[float]) -> Latency | None:
     )
 
 
-def _flops(answers: Answers, counts: Sequence[Sequence[int]], backend: Backend) -> Flops | None:
+def _flops(answered: Sequence[Answered], backend: Backend) -> Flops | None:
     total, last = 0.0, None
     known: dict[tuple[int, int], Flops | None] = {}
-    for (batch, _), outputs in zip(answers, counts, strict=True):
-        for lengths in zip(batch.lengths, outputs, strict=True):
+    for one in answered:
+        for lengths in zip(one.batch.lengths, one.n_tokens, strict=True):
             if lengths not in known:
                 known[lengths] = backend.flops(*lengths)
             last = known[lengths]
@@ -135,8 +141,15 @@ def _warnings(evidence: Evidence) -> Iterator[str]:
             f"{evidence.workload.n_truncated} of {evidence.config.n} prompts were cut to "
             f"max_input_tokens {evidence.config.max_input_tokens}"
         )
+    own = evidence.config.pytorch
+    if own and own.trust_remote_code:
+        yield "code that came with the model was allowed to run (trust_remote_code)"
+    if own and own.use_safetensors is False:
+        yield "weights were read from pickle files, which can run code (use_safetensors: false)"
     if evidence.samples.error is not None:
         yield f"not every sample could be written: {evidence.samples.error}"
+    if evidence.requests_problem is not None:
+        yield f"the requests could not be written: {evidence.requests_problem}"
 
 
 def _notes(evidence: Evidence) -> Iterator[str]:
@@ -145,5 +158,3 @@ def _notes(evidence: Evidence) -> Iterator[str]:
         yield f"random weights from seed {config.random_seed}: the text means nothing, the work does"
     if config.decoder.do_sample:
         yield f"sampled with seed {config.random_seed}; repeats inside the window differ"
-    if config.pytorch and config.pytorch.trust_remote_code:
-        yield "code that came with the model was run (trust_remote_code)"

@@ -31,6 +31,8 @@ class Batch(msgspec.Struct, frozen=True):
     """Tokens of each prompt, padding left out."""
     inputs: Any
     """The backend's own tensors."""
+    positions: tuple[int, ...] = ()
+    """Which prompts these are, counted from 0; () where batches keep the order of the prompts."""
 
 
 class Workload(msgspec.Struct, frozen=True):
@@ -111,7 +113,10 @@ class Backend(Protocol):
         """Start counting the peak memory afresh."""
 
     def memory(self) -> Memory:
-        """Return the peak since `reset_peak_memory`, and the weights' share."""
+        """Return the peak since `reset_peak_memory`, and the weights' share.
+
+        After memory has run out too: of a model that is not there, the weights are None.
+        """
 
     def flops(self, input_tokens: int, output_tokens: int) -> Flops | None:
         """Return the operations of answering one prompt of this length at this length."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import random
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import Any
 from llem_config import DatasetConfig, ExperimentConfig
 from llem_energy._backend import Prompt
 from llem_energy._errors import DatasetError
+from llem_energy._hub_datasets import hub_rows
+from llem_energy._synthetic import SYNTHETIC, synthetic_prompts
 
-SYNTHETIC = "synthetic"
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 _COLUMNS = ("prompt", "text", "question", "instruction", "input")
 
@@ -31,15 +31,8 @@ def load_prompts(config: ExperimentConfig, vocabulary: range) -> tuple[Prompt, .
         DatasetError: the file is missing, has no prompt column, or holds fewer than `n` prompts.
     """
     if config.dataset.source == SYNTHETIC:
-        return _synthetic(config, vocabulary)
+        return synthetic_prompts(config, vocabulary)
     return read_prompts(config.dataset, config.n)
-
-
-def _synthetic(config: ExperimentConfig, vocabulary: range) -> tuple[Prompt, ...]:
-    draw = random.Random(config.random_seed)
-    return tuple(
-        tuple(draw.choices(vocabulary, k=config.max_input_tokens)) for _ in range(config.n)
-    )
 
 
 def fingerprint(prompts: Sequence[Prompt]) -> str:
@@ -51,31 +44,33 @@ def fingerprint(prompts: Sequence[Prompt]) -> str:
 
 
 def read_prompts(dataset: DatasetConfig, n: int) -> tuple[str, ...]:
-    """Return the first `n` prompts of a local file.
+    """Return the first `n` prompts of a local file, a folder in the hub's layout, or a hub id.
 
     Raises:
         DatasetError: as in `load_prompts`.
     """
     path = Path(dataset.source).expanduser()
-    if path.suffix not in SUFFIXES:
-        known = ", ".join(SUFFIXES)
-        raise DatasetError(
-            f"expected the data set 'synthetic' or a file ({known}), found {dataset.source!r}; "
-            "data sets from a hub are not read yet"
-        )
+    is_file = path.suffix in SUFFIXES
+    where = str(path) if is_file else dataset.source
+    rows = _file_rows(path, dataset, n) if is_file else hub_rows(dataset, n)
+    if len(rows) < n:
+        raise DatasetError(f"{where}: expected at least n = {n} prompts, found {len(rows)}")
+    column = dataset.column or _find_column(where, rows[0])
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or not isinstance(row.get(column), str):
+            raise DatasetError(f"{where}: row {number} has no text in the column {column!r}")
+    return tuple(row[column] for row in rows)
+
+
+def _file_rows(path: Path, dataset: DatasetConfig, n: int) -> list[Any]:
+    if dataset.subset or dataset.split:
+        raise DatasetError(f"{path}: a file has neither subset nor split; remove them")
     try:
-        rows = list(islice(_rows(path), n))
+        return list(islice(_rows(path), n))
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, csv.Error) as error:
         raise DatasetError(f"{path}: damaged: {error}") from error
-    if len(rows) < n:
-        raise DatasetError(f"{path}: expected at least n = {n} prompts, found {len(rows)}")
-    column = dataset.column or _find_column(path, rows[0])
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict) or not isinstance(row.get(column), str):
-            raise DatasetError(f"{path}: row {number} has no text in the column {column!r}")
-    return tuple(row[column] for row in rows)
 
 
 def _rows(path: Path) -> Iterable[Any]:
@@ -92,10 +87,12 @@ def _rows(path: Path) -> Iterable[Any]:
             yield from (json.loads(line) for line in file if line.strip())
 
 
-def _find_column(path: Path, row: Any) -> str:
+def _find_column(where: str, row: Any) -> str:
     names = list(row) if isinstance(row, dict) else []
     for name in _COLUMNS:
         if name in names:
             return name
     known = ", ".join(_COLUMNS)
-    raise DatasetError(f"{path}: expected a column named {known}, found {names}; name it: `column`")
+    raise DatasetError(
+        f"{where}: expected a column named {known}, found {names}; name it: `column`"
+    )

@@ -33,7 +33,7 @@ def snapshot_environment() -> EnvironmentSnapshot:
         n_cpus=len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else (os.cpu_count() or 1),
-        memory_bytes=_memory_bytes(),
+        memory_bytes=installed_memory_bytes(),
         cpu_governor=_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         load_average_1min=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         driver=driver,
@@ -75,7 +75,8 @@ def _cpu_model() -> str | None:
     return platform.machine() or None
 
 
-def _memory_bytes() -> int | None:
+def installed_memory_bytes() -> int | None:
+    """Return the memory of this machine; None where the system does not say."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):

@@ -17,5 +17,9 @@ class BackendError(MeasurementError):
     """The inference library is missing, or cannot do what the experiment asks."""
 
 
+class OutOfMemory(BackendError):  # noqa: N818  # it is what happened, as the record will name it
+    """The device has less memory than the experiment needs."""
+
+
 class DatasetError(MeasurementError):
     """The prompts cannot be read."""

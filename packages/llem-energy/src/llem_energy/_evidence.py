@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from llem_config import ExperimentConfig, PhaseName
-from llem_energy._backend import Answer, Batch, Memory, Phase, Workload
+from llem_energy._backend import Batch, Memory, Phase, Workload
 from llem_energy._calibration import Calibration
 from llem_energy._idle import IdleSpan
 from llem_energy._prior import ContextIdle
@@ -38,6 +38,16 @@ class PhaseSpan(msgspec.Struct, frozen=True):
     problem: str | None = None
 
 
+class Answered(msgspec.Struct, frozen=True):
+    """What was kept of one batch of the window, read from the device after it."""
+
+    batch: Batch
+    n_tokens: tuple[int, ...]
+    """Of each prompt's answer."""
+    times_s: tuple[float, ...] | None
+    """When each step's token was there, since the batch began; see `Answer.token_times_s`."""
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a measurement gathered."""
 
@@ -54,7 +64,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     sampler_failure: str | None
     idles: Idles
     window: Span
-    answers: Sequence[tuple[Batch, Answer]]
+    answered: Sequence[Answered]
+    requests_file: str | None
+    requests_problem: str | None
+    """Why there is no file of requests, where one was asked for."""
     phases: Sequence[PhaseSpan]
     warm_up: WarmUp
     workload: Workload

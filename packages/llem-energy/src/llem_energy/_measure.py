@@ -19,13 +19,16 @@ from llem_config import ExperimentConfig, PhaseName, Settings, measurement_confi
 from llem_energy._assemble import assemble
 from llem_energy._backend import Answer, Backend, Batch, Phase, find_backend
 from llem_energy._calibration import Calibration, boot_id, calibrate, usable, versions
+from llem_energy._capacity import Capacity, describe, gigabytes
 from llem_energy._datasets import fingerprint, load_prompts
 from llem_energy._environment import snapshot_environment
-from llem_energy._errors import BackendError
-from llem_energy._evidence import Evidence, Idles, PhaseSpan
+from llem_energy._errors import BackendError, OutOfMemory
+from llem_energy._evidence import Answered, Evidence, Idles, PhaseSpan
 from llem_energy._idle import IdleSpan, idle, reusable
+from llem_energy._memory import estimate_memory
 from llem_energy._prior import ContextIdle, Prior
 from llem_energy._recorder import Recorder
+from llem_energy._requests import REQUESTS, requests_of, write_requests
 from llem_energy._results import ExperimentResult
 from llem_energy._sampler import Sampler
 from llem_energy._source import EnergySource, Sample, open_source
@@ -54,7 +57,8 @@ def measure(
     Args:
         config: what to measure.
         settings: machine-local settings; None takes the defaults.
-        timeseries: where to write the samples; nothing is written if there is no energy source.
+        timeseries: where to write the samples, if there is an energy source; beside it comes
+            `requests.parquet`, in any case. None writes nothing.
         on_stage: called at the beginning of each of `STAGES`, never inside a window.
         prior: what an earlier run on this machine has found out; used where it still holds.
 
@@ -65,7 +69,10 @@ def measure(
     own = settings or Settings()
     with contextlib.ExitStack() as stack:
         measurement = _Measurement(config, own, timeseries, on_stage or _say_nothing, stack)
-        return measurement.run(prior or Prior())
+        try:
+            return measurement.run(prior or Prior())
+        except OutOfMemory as error:
+            raise OutOfMemory(f"{error}; {measurement.memory_needed()}") from error
 
 
 def _say_nothing(stage: str) -> None:
@@ -98,6 +105,7 @@ class _Measurement:
         )
         if self._source is not None:
             stack.callback(self._source.close)
+        self._beside = timeseries
         self._recorder = Recorder(timeseries if self._source is not None else None)
         stack.callback(self._recorder.discard)
 
@@ -135,6 +143,8 @@ class _Measurement:
             windows.settle()
             self._begin("result")
         self._recorder.close()
+        answered = [Answered(batch, one.n_tokens(), one.token_times_s()) for batch, one in answers]
+        requests_file, problem = self._keep_requests(answered, len(workload.batches))
         evidence = Evidence(
             config=config,
             config_hash=measurement_config_hash(config),
@@ -148,7 +158,9 @@ class _Measurement:
             sampler_failure=sampler.failure,
             idles=Idles(context=context, reused=reused, before=before, after=after),
             window=window,
-            answers=answers,
+            answered=answered,
+            requests_file=requests_file,
+            requests_problem=problem,
             phases=phases,
             warm_up=warm,
             workload=workload,
@@ -156,6 +168,29 @@ class _Measurement:
             prompts_sha256=fingerprint(prompts),
         )
         return assemble(evidence, backend)
+
+    def memory_needed(self) -> str:
+        """Return the peak up to now beside what was estimated, for a person out of memory."""
+        peak_bytes = self._backend.memory().peak_bytes
+        size_bytes = Capacity(self._gpus).of(self._config)
+        estimate = estimate_memory(self._config)
+        return (
+            f"peak {gigabytes(peak_bytes) if peak_bytes else 'unknown'}, "
+            f"estimated {describe(estimate) if estimate else 'unknown'}, "
+            f"the device has {gigabytes(size_bytes) if size_bytes else 'an unknown amount'}"
+        )
+
+    def _keep_requests(
+        self, answered: Sequence[Answered], n_batches: int
+    ) -> tuple[str | None, str | None]:
+        """Write every request beside the time series; return the file's name, or why there is none."""
+        if self._beside is None:
+            return None, None
+        try:
+            write_requests(self._beside.with_name(REQUESTS), requests_of(answered, n_batches))
+        except OSError as error:
+            return None, str(error)
+        return REQUESTS, None
 
     @property
     def _devices(self) -> tuple[str, ...]:

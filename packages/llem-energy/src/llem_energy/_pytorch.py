@@ -95,11 +95,12 @@ class PyTorchBackend:
             raise BackendError(f"prompt {empty[0]} has no tokens, so there is nothing to answer")
         n_truncated = sum(len(one) > most for one in ids)
         cut = [one[:most] for one in ids]
+        order = list(range(len(cut)))
         if self._own.batching == "sorted":
-            cut.sort(key=len, reverse=True)
+            order.sort(key=lambda place: len(cut[place]), reverse=True)
         size = self._own.batch_size or 1
-        groups = [cut[start : start + size] for start in range(0, len(cut), size)]
-        return Workload(tuple(self._batch(group) for group in groups), n_truncated)
+        groups = [order[start : start + size] for start in range(0, len(order), size)]
+        return Workload(tuple(self._batch(cut, group) for group in groups), n_truncated)
 
     def _tokenise(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         texts = [prompt for prompt in prompts if isinstance(prompt, str)]
@@ -108,7 +109,8 @@ class PyTorchBackend:
         tokenizer = load_tokenizer(self._config)
         return [list(one) for one in tokenizer(texts, truncation=False)["input_ids"]]
 
-    def _batch(self, ids: list[list[int]]) -> Batch:
+    def _batch(self, prompts: list[list[int]], places: list[int]) -> Batch:
+        ids = [prompts[place] for place in places]
         longest = max(len(one) for one in ids)
         # On the left: a decoder continues at the right end, where padding would be read as text.
         padded = [[self._pad_id] * (longest - len(one)) + one for one in ids]
@@ -118,7 +120,7 @@ class PyTorchBackend:
             "attention_mask": torch.tensor(mask, device=self._device),
         }
         lengths = tuple(len(one) for one in ids)
-        return Batch(len(ids), (len(ids), longest), lengths, inputs)
+        return Batch(len(ids), (len(ids), longest), lengths, inputs, tuple(places))
 
     def _generation_config(self) -> Any:
         decoder, own = self._config.decoder, self._own
@@ -203,8 +205,7 @@ class PyTorchBackend:
 
     def memory(self) -> Memory:
         """Return the peak of the window, weights included, and the weights alone."""
-        tensors = [*self._model.parameters(), *self._model.buffers()]
-        weights = sum(one.numel() * one.element_size() for one in tensors)
+        weights = None if self._model is None else _bytes(self._model)
         if self._device.type == "cuda":
             peak = sum(int(torch.cuda.max_memory_allocated(index)) for index in self._gpus())
             return Memory(peak, weights, "torch allocator of this process, weights included")
@@ -243,6 +244,11 @@ class PyTorchBackend:
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _bytes(model: Any) -> int:
+    tensors = [*model.parameters(), *model.buffers()]
+    return sum(one.numel() * one.element_size() for one in tensors)
 
 
 def _uuid(index: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from llem_config import ExperimentConfig, PyTorchConfig
 from llem_energy._builtin import builtin_architecture
-from llem_energy._errors import BackendError
+from llem_energy._errors import BackendError, OutOfMemory
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -30,6 +30,17 @@ def _place(config: ExperimentConfig) -> str:
     return str(Path(config.model).expanduser()) if config.model.startswith("~") else config.model
 
 
+def _offline_first(load: Callable[..., Any], place: str, **options: Any) -> Any:
+    """Load what is on this machine without asking the hub, which is asked for the rest only.
+
+    A study then neither waits for the hub at each run nor changes its model halfway.
+    """
+    try:
+        return load(place, local_files_only=True, **options)
+    except OSError:
+        return load(place, **options)
+
+
 def load_architecture(config: ExperimentConfig) -> Any:
     """Return the model's configuration: builtin, local folder or hub.
 
@@ -41,8 +52,11 @@ def load_architecture(config: ExperimentConfig) -> Any:
     try:
         if builtin is not None:
             return transformers.AutoConfig.for_model(**builtin)
-        return transformers.AutoConfig.from_pretrained(
-            _place(config), revision=own.revision, trust_remote_code=bool(own.trust_remote_code)
+        return _offline_first(
+            transformers.AutoConfig.from_pretrained,
+            _place(config),
+            revision=own.revision,
+            trust_remote_code=bool(own.trust_remote_code),
         )
     except (OSError, ValueError, KeyError) as error:
         raise BackendError(f"model {config.model!r} cannot be found: {_first(error)}") from error
@@ -56,7 +70,8 @@ def load_tokenizer(config: ExperimentConfig) -> Any:
     """
     own = section(config)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
+        tokenizer = _offline_first(
+            transformers.AutoTokenizer.from_pretrained,
             _place(config),
             revision=own.revision,
             trust_remote_code=bool(own.trust_remote_code),
@@ -121,13 +136,14 @@ def _pretrained(config: ExperimentConfig, device: torch.device) -> Any:
         options["max_memory"] = {keys[key]: value for key, value in own.max_memory.items()}
     if own.load_in_4bit or own.load_in_8bit:
         options["quantization_config"] = _quantisation(own)
-    return transformers.AutoModelForCausalLM.from_pretrained(
+    return _offline_first(
+        transformers.AutoModelForCausalLM.from_pretrained,
         _place(config),
         dtype=DTYPES[config.precision],
         device_map=own.device_map or {"": str(device)},
         revision=own.revision,
         trust_remote_code=bool(own.trust_remote_code),
-        use_safetensors=True,
+        use_safetensors=own.use_safetensors is not False,  # a pickle can run code
         **_attention(own),
         **options,
     )
@@ -194,14 +210,22 @@ def effective_attention(model: Any) -> str:
 
 @contextmanager
 def foreign_errors(what: str) -> Iterator[None]:
-    """Turn what torch and its libraries raise, memory running out included, into BackendError."""
+    """Turn what torch and its libraries raise into BackendError, or OutOfMemory."""
     try:
         yield
     except (
         OSError, ValueError, ImportError, LookupError, TypeError, AttributeError, RuntimeError,
-        SafetensorError,
+        SafetensorError, MemoryError,
     ) as error:  # fmt: skip
-        raise BackendError(f"{what}: {_first(error)}") from error
+        kind = OutOfMemory if _is_out_of_memory(error) else BackendError
+        raise kind(f"{what}: {_first(error)}") from error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # The allocator of the CPU has no error of its own.
+    return isinstance(
+        error, MemoryError | torch.OutOfMemoryError
+    ) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def _first(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from importlib.metadata import PackageNotFoundError, distribution, entry_points
 from pathlib import Path
@@ -10,17 +9,18 @@ from pathlib import Path
 from llem_config import ExperimentConfig
 from llem_energy._backend import GROUP, backend_names
 from llem_energy._builtin import PREFIX, builtin_architecture
-from llem_energy._datasets import SYNTHETIC, read_prompts
+from llem_energy._datasets import read_prompts
 from llem_energy._errors import MeasurementError
-
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+from llem_energy._hub import cached_snapshot, is_hub_id, is_offline
+from llem_energy._synthetic import SYNTHETIC
 
 
 def obstacles(config: ExperimentConfig) -> list[str]:
     """Return why an experiment cannot start on this machine; empty if nothing is in its way."""
     found = [_backend(config.backend), _model(config)]
     if config.pytorch and config.pytorch.assistant_model:
-        found.append(_model(config.model_copy(update={"model": config.pytorch.assistant_model})))
+        drafter = {"model": config.pytorch.assistant_model, "pytorch": None}
+        found.append(_model(config.model_copy(update=drafter)))
     if config.dataset.source != SYNTHETIC:
         if config.model.startswith(PREFIX):
             found.append(f"{config.model} has no tokenizer, so its data set must be synthetic")
@@ -77,18 +77,9 @@ def _model(config: ExperimentConfig) -> str | None:
         if (folder / "config.json").is_file():
             return None
         return f"the model folder {model} has no config.json"
-    if model.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(model):
+    if not is_hub_id(model):
         return f"there is no model folder {model}"
-    if _offline() and not _cached(model):
+    revision = config.pytorch.revision if config.pytorch else None
+    if is_offline() and cached_snapshot(model, revision=revision) is None:
         return f"the model {model} is not in the local cache, and HF_HUB_OFFLINE is set"
     return None  # only loading can tell whether the hub has it
-
-
-def _offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-
-
-def _cached(model: str) -> bool:
-    home = os.environ.get("HF_HOME", "~/.cache/huggingface")
-    cache = Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
-    return (cache / f"models--{model.replace('/', '--')}" / "snapshots").is_dir()

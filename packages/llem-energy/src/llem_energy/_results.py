@@ -25,6 +25,7 @@ from llem_energy._figures import (
     Status,
     WarmUpReport,
 )
+from llem_energy._memory import MemoryEstimate
 from llem_energy._snapshots import EnvironmentSnapshot
 
 RESULT_SCHEMA_VERSION = 2
@@ -119,6 +120,7 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     peak_memory_bytes: int | None
     weights_memory_bytes: int | None
     memory_method: str
+    """What the peak counts; what it holds besides the weights is `rest_memory_bytes`."""
     flops: Flops | None
     devices: tuple[DeviceWindow, ...]
 
@@ -151,6 +153,12 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Prefill and decode alone, where `energy.phases` asks for them."""
     sampling: Sampling | None = None
     """None where nothing was sampled."""
+    rest_memory_bytes: int | None = None
+    """The peak less the weights: cache, activations, and whatever else `memory_method` counts."""
+    memory_estimate: MemoryEstimate | None = None
+    """Made from the architecture before loading; None where that is not known."""
+    requests_file: str | None = None
+    """Tokens and latencies of every request, beside the result; None where it was not written."""
     calibration: tuple[Calibration, ...] = ()
     """How each metered device's counter behaves, on which the bounds rest."""
 

@@ -14,9 +14,12 @@ from llem_energy import (
     DiagnosedSource,
     Diagnosis,
     ExperimentResult,
+    MemoryEstimate,
     PhaseResult,
     calibrate,
     diagnose,
+    estimate_memory,
+    gigabytes,
     load_calibrations,
     read_result,
     save_calibrations,
@@ -25,6 +28,7 @@ from llem_energy import measure as default_measure
 from llem_runner._control import Control
 from llem_runner._errors import PreflightError, StudyError, StudyLocked
 from llem_runner._events import (
+    Cautioned,
     Event,
     GapEnded,
     GapStarted,
@@ -61,6 +65,7 @@ from llem_runner._worker import Measure
 
 __all__ = [
     "Calibration",
+    "Cautioned",
     "Comparison",
     "Comparisons",
     "Control",
@@ -80,6 +85,7 @@ __all__ = [
     "ManifestWriter",
     "Measure",
     "MeasurementProtocol",
+    "MemoryEstimate",
     "Outcome",
     "Outlier",
     "PhaseResult",
@@ -104,7 +110,9 @@ __all__ = [
     "default_measure",
     "diagnose",
     "encode_json",
+    "estimate_memory",
     "gap_seconds",
+    "gigabytes",
     "is_running",
     "load_calibrations",
     "read_manifest",

@@ -10,6 +10,12 @@ from llem_runner._manifest import StudyStatus
 from llem_runner._schedule import GapKind
 
 
+class Cautioned(msgspec.Struct, frozen=True):
+    """Something may go wrong with the study, found before it starts; it runs nevertheless."""
+
+    warning: str
+
+
 class StudyStarted(msgspec.Struct, frozen=True):
     """The folder is there and every run is planned."""
 
@@ -77,7 +83,8 @@ class StudyEnded(msgspec.Struct, frozen=True):
 
 
 Event = (
-    StudyStarted
+    Cautioned
+    | StudyStarted
     | GapStarted
     | GapEnded
     | RunStarted

@@ -2,7 +2,7 @@
 
 {study_name}_{UTC timestamp}/
 study.yaml  study_resolved.json  manifest.json  study_result.json
-0001_c1_{model}_{hash8}/result.json  timeseries.parquet  log.txt
+0001_c1_{model}_{hash8}/result.json  timeseries.parquet  requests.parquet  log.txt
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from llem_runner._files import write_atomically
 from llem_runner._schedule import PlannedRun
 
 RESULT, TIMESERIES, LOG = "result.json", "timeseries.parquet", "log.txt"
+REQUESTS = "requests.parquet"  # written by a measurement beside its time series
 
 
 class Layout:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llem_config import ExperimentConfig, StudyConfig
-from llem_energy import gpu_uuids, obstacles
+from llem_energy import gpu_uuids, memory_obstacles, obstacles
 from llem_runner._errors import PreflightError
+from llem_runner._locks import gpus_of
 
 
-def check(study: StudyConfig, results_dir: Path | None) -> None:
-    """Return if the study can start.
+def check(study: StudyConfig, results_dir: Path | None) -> list[str]:
+    """Return if the study can start, with what may go wrong nevertheless.
 
     Args:
         study: what is to run.
@@ -35,10 +36,13 @@ def check(study: StudyConfig, results_dir: Path | None) -> None:
     needs_gpu = any(c.pytorch and c.pytorch.device == "cuda" for c in study.experiments)
     if needs_gpu and not gpu_uuids():
         failures.append("device cuda is asked for, but this machine shows no NVIDIA GPU")
+    impossible, doubtful = memory_obstacles(study.experiments, gpus_of(study.experiments))
+    failures += impossible
     if results_dir is not None:
         failures += _folder(results_dir)
     if failures:
         raise PreflightError(list(dict.fromkeys(failures)))
+    return doubtful
 
 
 def _unlike(experiments: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:

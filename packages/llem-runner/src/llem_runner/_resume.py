@@ -10,6 +10,7 @@ from llem_energy import MeasurementError, read_result
 from llem_energy import measure as default_measure
 from llem_runner._control import Control
 from llem_runner._errors import StudyError
+from llem_runner._events import Cautioned, ignore
 from llem_runner._layout import RESULT, Layout
 from llem_runner._locks import hold, hold_gpus
 from llem_runner._manifest import ManifestWriter, StudyManifest, read_manifest
@@ -54,7 +55,8 @@ def resume_study(
         manifest = read_manifest(layout.folder)
         runs = schedule(study.experiments, study.execution)
         _same_study(layout, study, manifest, runs)
-        check(study, layout.folder)
+        for warning in check(study, layout.folder):
+            (on_event or ignore)(Cautioned(warning))
         with hold_gpus(study.experiments):
             kept = {run.index: path for run in runs if (path := _intact(layout, manifest, run))}
             writer = ManifestWriter(layout, manifest)

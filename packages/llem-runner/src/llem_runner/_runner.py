@@ -23,7 +23,7 @@ from llem_runner._events import (
 )
 from llem_runner._files import encode_json, write_atomically
 from llem_runner._gap import wait_gap
-from llem_runner._layout import LOG, RESULT, TIMESERIES, Layout
+from llem_runner._layout import LOG, REQUESTS, RESULT, TIMESERIES, Layout
 from llem_runner._manifest import ManifestWriter, StudyStatus
 from llem_runner._messages import Failed, Finished, Interrupted, Outcome, Task
 from llem_runner._process import Worker
@@ -130,7 +130,8 @@ class StudyRunner:
         folder = self._layout.run_folder(run)
         try:
             folder.mkdir(exist_ok=True)
-            for name in (RESULT, TIMESERIES):  # of an earlier attempt; the log simply goes on
+            # Of an earlier attempt; the log simply goes on.
+            for name in (RESULT, TIMESERIES, REQUESTS):
                 if (folder / name).exists():
                     (folder / name).replace(folder / f"{name}.old")
         except OSError as error:

@@ -23,7 +23,7 @@ from llem_energy import measure as default_measure
 from llem_runner._calibrations import known_calibrations
 from llem_runner._control import Control
 from llem_runner._errors import StudyError
-from llem_runner._events import ignore
+from llem_runner._events import Cautioned, ignore
 from llem_runner._files import write_atomically
 from llem_runner._layout import RESULT, TIMESERIES, Layout, create_folder
 from llem_runner._locks import hold, hold_gpus
@@ -68,7 +68,8 @@ def run_study(
     own = settings or load_settings()
     study = with_gaps(study, own)
     results_dir = Path(output) if output is not None else own.output.results_dir
-    check(study, results_dir)
+    for warning in check(study, results_dir):
+        (on_event or ignore)(Cautioned(warning))
     if control is not None and control.stop_requested:
         raise KeyboardInterrupt
     runs = schedule(study.experiments, study.execution)

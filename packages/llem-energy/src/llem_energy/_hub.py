@@ -1,0 +1,52 @@
+"""What the hub's local cache holds, found by its layout: no library, no network.
+
+Source: huggingface_hub, "Understand caching": `{models,datasets}--org--name/refs/main` names the
+commit whose files are in `snapshots/COMMIT`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_TRUE = ("1", "ON", "YES", "TRUE")
+
+
+def is_hub_id(name: str) -> bool:
+    """Tell whether a name could be one of the hub's, `org/name`."""
+    return _HUB_ID.fullmatch(name) is not None and not name.startswith((".", "/", "~"))
+
+
+def is_offline() -> bool:
+    """Tell whether the person has forbidden asking the hub."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE
+
+
+def cached_snapshot(
+    name: str, *, kind: Literal["models", "datasets"] = "models", revision: str | None = None
+) -> Path | None:
+    """Return the folder with what was downloaded of a revision; it may be a part only."""
+    own = _cache() / f"{kind}--{name.replace('/', '--')}"
+    reference = own / "refs" / (revision or "main")
+    commit = revision or ""
+    if reference.is_file():
+        commit = reference.read_text("utf-8").strip()
+    snapshot = own / "snapshots" / commit
+    return snapshot if commit and snapshot.is_dir() else None
+
+
+def _cache() -> Path:
+    caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("HF_HOME", f"{caches}/huggingface")
+    return Path(os.path.expandvars(os.environ.get("HF_HUB_CACHE", f"{home}/hub"))).expanduser()
+
+
+def model_folder(model: str, revision: str | None = None) -> Path | None:
+    """Return the folder that holds what is here of a model: a person's own, or the cache's."""
+    own = Path(model).expanduser()
+    if own.is_dir():
+        return own
+    return cached_snapshot(model, revision=revision) if is_hub_id(model) else None

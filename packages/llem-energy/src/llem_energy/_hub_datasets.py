@@ -1,0 +1,79 @@
+"""Prompts from a data set of the hub, or a folder in the hub's layout, by the `datasets` library.
+
+The library is an extra. It is imported here, when such a data set is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from llem_config import DatasetConfig
+from llem_energy._errors import DatasetError
+from llem_energy._hub import cached_snapshot, is_hub_id
+
+ALIASES = {"aienergyscore": "AIEnergyScore/text_generation"}
+"""Short names of data sets of the hub."""
+
+
+def hub_rows(dataset: DatasetConfig, n: int) -> list[Any]:
+    """Return the first `n` rows, or all if there are fewer.
+
+    Raises:
+        DatasetError: the library is missing, or the data set, its subset or its split.
+    """
+    source = ALIASES.get(dataset.source, dataset.source)
+    folder = Path(source).expanduser()
+    if not folder.is_dir() and not is_hub_id(source):
+        raise DatasetError(f"there is no data set {source}: neither a file, a folder nor a hub id")
+    library = _library(source)
+    with _foreign_errors(library, source):
+        if folder.is_dir():
+            return _first(library, str(folder), dataset, n)
+        try:
+            return _first(library, source, dataset, n)
+        except ConnectionError:
+            # Downloaded as it is, by `hf download`, rather than read before by this library.
+            snapshot = cached_snapshot(source, kind="datasets")
+            if snapshot is None:
+                raise
+            return _first(library, str(snapshot), dataset, n)
+
+
+def _first(library: Any, place: str, dataset: DatasetConfig, n: int) -> list[Any]:
+    split = dataset.split or _only_split(library.get_dataset_split_names(place, dataset.subset))
+    # Not streamed, though that would read less: it imports torch, and keeps nothing for later.
+    rows = library.load_dataset(place, dataset.subset, split=split)
+    return list(islice(rows, n))
+
+
+def _only_split(names: Sequence[str]) -> str:
+    if "train" in names or len(names) == 1:
+        return "train" if "train" in names else names[0]
+    raise ValueError(f"expected a split named train, found {', '.join(names)}; name it: `split`")
+
+
+def _library(source: str) -> Any:
+    try:
+        library = importlib.import_module("datasets")
+    except ImportError as error:
+        raise DatasetError(
+            f"the data set {source} needs the library datasets; "
+            "`pip install 'llem-energy[datasets]'`"
+        ) from error
+    library.disable_progress_bars()
+    return library
+
+
+@contextmanager
+def _foreign_errors(library: Any, source: str) -> Iterator[None]:
+    foreign = (OSError, ValueError, LookupError, RuntimeError, library.exceptions.DatasetsError)
+    try:
+        yield
+    except foreign as error:
+        text = " ".join(str(error).split())
+        raise DatasetError(f"the data set {source} cannot be read: {text}") from error
