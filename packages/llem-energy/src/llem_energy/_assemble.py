@@ -146,6 +146,11 @@ def _warnings(evidence: Evidence) -> Iterator[str]:
         yield "code that came with the model was allowed to run (trust_remote_code)"
     if own and own.use_safetensors is False:
         yield "weights were read from pickle files, which can run code (use_safetensors: false)"
+    if evidence.n_compilations:
+        yield (
+            f"code was compiled {evidence.n_compilations} times inside the window, whose time and "
+            "energy are part of it"
+        )
     if evidence.samples.error is not None:
         yield f"not every sample could be written: {evidence.samples.error}"
     if evidence.requests_problem is not None:

@@ -121,6 +121,12 @@ class Backend(Protocol):
     def flops(self, input_tokens: int, output_tokens: int) -> Flops | None:
         """Return the operations of answering one prompt of this length at this length."""
 
+    def compilations(self) -> int | None:
+        """Return how often code was compiled since `load`; None where that cannot be told.
+
+        What is compiled inside the window is part of its time and energy, and is warned of.
+        """
+
     def effective_config(self) -> dict[str, Any]:
         """Return what was really used, read back from the library: JSON types only."""
 

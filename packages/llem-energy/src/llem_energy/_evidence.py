@@ -64,6 +64,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     sampler_failure: str | None
     idles: Idles
     window: Span
+    n_compilations: int
+    """Inside the window."""
     answered: Sequence[Answered]
     requests_file: str | None
     requests_problem: str | None

@@ -133,7 +133,9 @@ class _Measurement:
 
             backend.reset_peak_memory()
             self._begin("window")
+            compiled_before = backend.compilations()
             window = windows.measure(answer_all, config.energy.min_window_seconds)
+            n_compilations = (backend.compilations() or 0) - (compiled_before or 0)
             memory = backend.memory()
             phases = [
                 self._phase(name, windows, workload.batches[0])
@@ -158,6 +160,7 @@ class _Measurement:
             sampler_failure=sampler.failure,
             idles=Idles(context=context, reused=reused, before=before, after=after),
             window=window,
+            n_compilations=n_compilations,
             answered=answered,
             requests_file=requests_file,
             requests_problem=problem,

@@ -19,17 +19,19 @@ from llem_energy._backend import Batch, Memory, Phase, Prompt, Workload
 from llem_energy._errors import BackendError
 from llem_energy._flops import METHOD, answer_flops
 from llem_energy._pytorch_answer import StepClock, TokenAnswer
+from llem_energy._pytorch_compile import Compilations
+from llem_energy._pytorch_effective import NOT_YET, Running, check, effective
 from llem_energy._pytorch_flops import decoder_of
 from llem_energy._pytorch_model import (
-    effective_attention,
     foreign_errors,
-    generating_model,
     load_model,
     load_tokenizer,
     preload_model_class,
     section,
 )
+from llem_energy._pytorch_needs import check_needs
 from llem_energy._pytorch_phases import decode, prefill
+from llem_energy._pytorch_readings import cache_name
 from llem_energy._results import Flops
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -45,6 +47,8 @@ class PyTorchBackend:
         self._model: Any = None
         self._assistant: Any = None
         self._generation: Any = None
+        self._compilations: Compilations | None = None
+        self._cache: str | None = NOT_YET
         self._pad_id = 0
 
     @classmethod
@@ -60,6 +64,7 @@ class PyTorchBackend:
         has_gpu = asked != "cpu" and torch.cuda.is_available()
         if asked == "cuda" and not has_gpu:
             raise BackendError("asked for device cuda, but torch sees no GPU")
+        check_needs(self._config, has_gpu=has_gpu)
         self.seed()
         if not has_gpu:
             return ()
@@ -70,17 +75,34 @@ class PyTorchBackend:
         return tuple(_uuid(index) for index in self._gpus())
 
     def load(self) -> None:
-        """Load model and assistant, and fix the generation arguments."""
+        """Load model and assistant, fix the generation arguments, and check what came out."""
+        self._compilations = Compilations()
         self._model = load_model(self._config, self._device)
         if self._own.assistant_model:
             drafter = self._config.model_copy(
                 update={"model": self._own.assistant_model, "lora": None, "pytorch": None}
             )
             self._assistant = load_model(drafter, self._device)
+            self._assistant.generation_config = transformers.GenerationConfig()
         self._generation = self._generation_config()
         # `generate` fills what we leave open from the model's own generation_config.json, e.g. a
         # temperature or a list of end tokens. Nothing may come in by that way.
         self._model.generation_config = transformers.GenerationConfig()
+        if self._own.torch_compile:
+            with foreign_errors("the model cannot be compiled"):
+                self._compilations.compile(self._model, self._own)
+        check(self._running())
+
+    def _running(self) -> Running:
+        return Running(
+            config=self._config,
+            device=self._device,
+            model=self._model,
+            generation=self._generation,
+            assistant=self._assistant,
+            n_compilations=self.compilations(),
+            cache=self._cache,
+        )
 
     def vocabulary(self) -> range:
         """Return every id but the first few, where architectures keep their special tokens."""
@@ -100,6 +122,11 @@ class PyTorchBackend:
             order.sort(key=lambda place: len(cut[place]), reverse=True)
         size = self._own.batch_size or 1
         groups = [order[start : start + size] for start in range(0, len(order), size)]
+        if self._own.cache_implementation in ("static", "offloaded_static"):
+            # As long for every batch: it grows with the longest prompt so far, and is compiled
+            # for its length, so that a short prompt after a long one would be compiled again.
+            longest = max(len(one) for one in cut)
+            self._generation.max_cache_len = longest + self._config.max_output_tokens - 1
         return Workload(tuple(self._batch(cut, group) for group in groups), n_truncated)
 
     def _tokenise(self, prompts: Sequence[Prompt]) -> list[list[int]]:
@@ -143,6 +170,11 @@ class PyTorchBackend:
             "use_cache": own.use_cache,
             "cache_implementation": own.cache_implementation,
             "prompt_lookup_num_tokens": own.prompt_lookup_num_tokens,
+            # With a static cache on a GPU, transformers compiles unless it is told not to. What is
+            # compiled by us already would be compiled twice.
+            "disable_compile": None if own.torch_compile is None else True,
+            # The cache that was used, to be read from the answer; it costs nothing.
+            "return_dict_in_generate": True,
         }
         if decoder.do_sample:
             # 0 and 1 are "no limit"; left open, the library would cut at its own top 50.
@@ -160,15 +192,19 @@ class PyTorchBackend:
         clock = StepClock(self._device, batch.n_prompts)
         options = {} if self._assistant is None else {"assistant_model": self._assistant}
         with foreign_errors("generation failed"), torch.inference_mode():
-            ids = self._model.generate(
+            output = self._model.generate(
                 **batch.inputs,
                 generation_config=self._generation,
                 stopping_criteria=transformers.StoppingCriteriaList([clock]),
                 **options,
             )
+        if self._cache is NOT_YET:  # the first answer, part of the warm-up
+            self._cache = cache_name(output.get("past_key_values"))
+            check(self._running())
         ends = self._generation.eos_token_id
         stepwise = self._assistant is None and not self._own.prompt_lookup_num_tokens
-        return TokenAnswer(ids[:, batch.shape[1] :], ends, clock if stepwise else None)
+        ids = output.sequences[:, batch.shape[1] :]
+        return TokenAnswer(ids, ends, clock if stepwise else None)
 
     def phase(self, name: PhaseName, batch: Batch) -> Phase:
         """Prepare one phase of answering a batch with the experiment's generation arguments."""
@@ -220,27 +256,19 @@ class PyTorchBackend:
         total = answer_flops(decoder, input_tokens, output_tokens)
         return Flops(total=total, method=METHOD, confidence="medium")
 
+    def compilations(self) -> int:
+        """Return how often torch has compiled since the model was loaded."""
+        return 0 if self._compilations is None else self._compilations.count
+
     def effective_config(self) -> dict[str, Any]:
-        """Read back device, weights, attention and generation arguments."""
-        model = self._model
-        name = torch.cuda.get_device_name(0) if self._device.type == "cuda" else "cpu"
-        return {
-            "device": str(self._device),
-            "device_name": name,
-            "architecture": type(model).__name__,
-            "n_parameters": sum(p.numel() for p in model.parameters()),
-            "dtype": str(next(p.dtype for p in model.parameters())).removeprefix("torch."),
-            "attn_implementation": effective_attention(model),
-            "compiled": hasattr(generating_model(model).forward, "_torchdynamo_orig_callable"),
-            "batch_size": self._own.batch_size or 1,
-            "batching": self._own.batching or "static",
-            "generation": self._generation.to_diff_dict(),
-            "n_threads": torch.get_num_threads(),
-        }
+        """Read back what the model really uses."""
+        return effective(self._running())
 
     def close(self) -> None:
         """Drop the model and give its memory back."""
         self._model = self._assistant = None
+        if self._compilations is not None:
+            self._compilations.close()
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()

@@ -1,15 +1,15 @@
-"""Loads a transformers model as an experiment asks, and refuses what came out differently."""
+"""Loads a transformers model as an experiment asks."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo
 import transformers
 from safetensors import SafetensorError
 
@@ -85,12 +85,11 @@ def load_tokenizer(config: ExperimentConfig) -> Any:
 
 
 def load_model(config: ExperimentConfig, device: torch.device) -> Any:
-    """Return the model on its device, adapter and compilation applied.
+    """Return the model on its device, its adapter applied.
 
     Raises:
-        BackendError: it cannot be loaded, or came out other than asked.
+        BackendError: it cannot be loaded.
     """
-    own = section(config)
     with foreign_errors(f"model {config.model!r} cannot be loaded"):
         if config.weights == "random":
             model = _random(config, device)
@@ -98,15 +97,7 @@ def load_model(config: ExperimentConfig, device: torch.device) -> Any:
             model = _pretrained(config, device)
         if config.lora is not None:
             model = _with_adapter(config, model)
-        _check(config, model, device)
         model.eval()
-        if own.torch_compile:
-            running = generating_model(model)
-            running.forward = torch.compile(
-                running.forward,
-                mode=own.torch_compile_mode,
-                backend=own.torch_compile_backend or "inductor",
-            )
     return model
 
 
@@ -155,8 +146,6 @@ def _attention(own: PyTorchConfig) -> dict[str, str]:
 
 
 def _quantisation(own: PyTorchConfig) -> Any:
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise BackendError("load_in_4bit and load_in_8bit need `pip install bitsandbytes`")
     options = {
         name: value
         for name in ("bnb_4bit_compute_dtype", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant")
@@ -169,29 +158,12 @@ def _quantisation(own: PyTorchConfig) -> Any:
 
 def _with_adapter(config: ExperimentConfig, model: Any) -> Any:
     assert config.lora is not None
-    try:
-        peft = importlib.import_module("peft")
-    except ImportError as error:
-        raise BackendError("lora needs `pip install peft`") from error
-    adapted = peft.PeftModel.from_pretrained(model, config.lora.adapter)
+    peft = importlib.import_module("peft")
+    # Else peft would run the adapter of a model in half precision in fp32.
+    adapted = peft.PeftModel.from_pretrained(
+        model, config.lora.adapter, autocast_adapter_dtype=False
+    )
     return adapted.merge_and_unload() if config.lora.merge_weights else adapted
-
-
-def _check(config: ExperimentConfig, model: Any, device: torch.device) -> None:
-    """Refuse a silent fallback: a figure under the wrong label is worse than none."""
-    own = section(config)
-    used = effective_attention(model)
-    if own.attn_implementation and used != own.attn_implementation:
-        raise BackendError(
-            f"asked for attn_implementation {own.attn_implementation}, the model uses {used}"
-        )
-    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
-    quantised = own.load_in_4bit or own.load_in_8bit
-    if not quantised and DTYPES[config.precision] not in kinds:
-        raise BackendError(f"asked for {config.precision}, the weights are {kinds}")
-    places = {p.device.type for p in model.parameters()}
-    if not own.device_map and places != {device.type}:
-        raise BackendError(f"asked for device {device.type}, the weights are on {places}")
 
 
 def generating_model(model: Any) -> Any:
@@ -203,16 +175,17 @@ def generating_model(model: Any) -> Any:
     return model if below is None else below()
 
 
-def effective_attention(model: Any) -> str:
-    """Return the attention implementation that the model really uses."""
-    return str(model.config._attn_implementation)  # no public name for it
-
-
 @contextmanager
 def foreign_errors(what: str) -> Iterator[None]:
     """Turn what torch and its libraries raise into BackendError, or OutOfMemory."""
     try:
         yield
+    except torch._dynamo.exc.FailOnRecompileLimitHit as error:
+        n_most = torch._dynamo.config.recompile_limit
+        raise BackendError(
+            f"{what}: the model was compiled {n_most} times already, for as many kinds of batches, "
+            "and torch would go on with uncompiled code"
+        ) from error
     except (
         OSError, ValueError, ImportError, LookupError, TypeError, AttributeError, RuntimeError,
         SafetensorError, MemoryError,

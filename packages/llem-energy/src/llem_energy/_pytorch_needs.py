@@ -1,0 +1,76 @@
+"""What an experiment needs of the machine and its libraries, told before anything is loaded.
+
+Left to the libraries, each of these would come up late, in a message that names no field, or not
+at all, where they take something else instead.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+from llem_config import ExperimentConfig
+from llem_energy._builtin import PREFIX
+from llem_energy._errors import BackendError
+from llem_energy._pytorch_model import section
+
+_GPU_ONLY = ("load_in_4bit", "load_in_8bit", "device_map", "max_memory")
+_GPU_VALUES = {
+    "attn_implementation": ("flash_attention_2", "flash_attention_3"),
+    "cache_implementation": ("offloaded", "offloaded_static"),
+}
+
+
+def check_needs(config: ExperimentConfig, *, has_gpu: bool) -> None:
+    """Refuse what cannot be had here.
+
+    Raises:
+        BackendError: everything that is missing, as one sentence.
+    """
+    missing = [*(() if has_gpu else _gpu(config)), *_libraries(config), *_files(config)]
+    if missing:
+        raise BackendError("; ".join(missing))
+
+
+def _gpu(config: ExperimentConfig) -> Iterator[str]:
+    own = section(config)
+    for name in _GPU_ONLY:
+        if getattr(own, name):
+            yield f"{name} needs a GPU, but torch sees none"
+    for name, values in _GPU_VALUES.items():
+        if getattr(own, name) in values:
+            yield f"{name} {getattr(own, name)} needs a GPU, but torch sees none"
+
+
+def _libraries(config: ExperimentConfig) -> Iterator[str]:
+    own = section(config)
+    attention = own.attn_implementation or ""
+    rules = (
+        (own.load_in_4bit or own.load_in_8bit, "load_in_4bit and load_in_8bit", "bitsandbytes",
+         "'llem-energy[bitsandbytes]'"),
+        (config.lora, "lora", "peft", "'llem-energy[lora]'"),
+        # Without it, transformers would download another kernel of the same name.
+        (attention == "flash_attention_2", attention, "flash_attn", "flash-attn"),
+        (attention == "flash_attention_3", attention, "flash_attn_interface",
+         "flash-attn of its hopper folder"),
+        (own.cache_implementation == "quantized", "cache_implementation quantized",
+         "optimum.quanto", "optimum-quanto"),
+    )  # fmt: skip
+    for asked, what, module, install in rules:
+        if asked and not _found(module):
+            yield f"{what} needs {module}; install it with `pip install {install}`"
+
+
+def _files(config: ExperimentConfig) -> Iterator[str]:
+    own = section(config)
+    local = config.model.startswith(PREFIX) or Path(config.model).expanduser().is_dir()
+    if own.revision and local:
+        yield f"revision {own.revision} has no effect on {config.model}, which is not on a hub"
+
+
+def _found(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that it would be in
+        return False
