@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,3 +99,92 @@ def alone(text_model: TextModel) -> Callable[[int, int | None], list[list[int]]]
         return [greedy(model.eval(), one, n_new, end_id) for one in ids]
 
     return answer
+
+
+@pytest.fixture(scope="session")
+def adapter(text_model: TextModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a LoRA adapter of the text model that changes its answers."""
+    import torch
+    import transformers
+
+    folder = tmp_path_factory.mktemp("text-adapter")
+    torch.manual_seed(1)
+    model = transformers.LlamaForCausalLM.from_pretrained(text_model.folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft's, of transformers
+        import peft
+
+        shape = peft.LoraConfig(
+            r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM"
+        )
+        peft.get_peft_model(model, shape).save_pretrained(str(folder))
+    return folder
+
+
+_FROM_HUB = """
+import json, sys
+from llem_config import ExperimentConfig
+from llem_energy import BackendError
+from llem_energy._pytorch import PyTorchBackend
+
+
+def loaded(model, **options):
+    config = {"model": model, "precision": "fp32", "pytorch": {"device": "cpu", **options}}
+    backend = PyTorchBackend(ExperimentConfig.model_validate(config))
+    backend.open()
+    backend.load()
+    return backend
+
+
+found = {"revisions": {}}
+for revision in ("first", "second"):
+    backend = loaded("org/small", revision=revision)
+    weight = float(backend._model.model.norm.weight.mean())
+    commit = backend.effective_config()["revision"]
+    found["revisions"][revision] = {"weight": weight, "commit": commit}
+trusted = loaded(sys.argv[1], trust_remote_code=True)
+found["trusted"] = [type(trusted._model).__name__, trusted.effective_config()["remote_code"]]
+try:
+    loaded(sys.argv[1])
+except BackendError as error:
+    found["untrusted"] = str(error)
+print(json.dumps(found))
+"""
+
+_OWN_CODE = """
+from transformers import LlamaConfig, LlamaForCausalLM
+
+
+class OwnConfig(LlamaConfig):
+    model_type = "own"
+
+
+class OwnModel(LlamaForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+@pytest.fixture(scope="session")
+def hub(text_model: TextModel, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return what a process finds that loads from a hub's cache, made here, and from own code."""
+    import torch
+    import transformers
+    from energy.parts import run_python
+
+    home = tmp_path_factory.mktemp("hub")
+    repository = home / "hub" / "models--org--small"
+    (repository / "refs").mkdir(parents=True)
+    model = transformers.LlamaForCausalLM.from_pretrained(text_model.folder)
+    for number, name in enumerate(("first", "second"), 1):
+        (repository / "refs" / name).write_text(str(number) * 40)
+        torch.nn.init.constant_(model.model.norm.weight, float(number))
+        model.save_pretrained(repository / "snapshots" / (str(number) * 40))
+    own = home / "own-code"
+    model.save_pretrained(own)
+    (own / "own.py").write_text(_OWN_CODE)
+    shape = json.loads((own / "config.json").read_text())
+    shape["model_type"] = "own"
+    shape["auto_map"] = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    (own / "config.json").write_text(json.dumps(shape))
+    alone = {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return json.loads(run_python(_FROM_HUB, str(own), env=alone).splitlines()[-1])

@@ -111,3 +111,17 @@ def test_an_offloaded_cache_on_the_processor_is_incompatible(cache: str) -> None
 def test_what_transformers_runs_is_not_incompatible(model: Any, options: dict[str, Any]) -> None:
     assert not is_incompatible(options)
     generate(model, 1, {key: value for key, value in options.items() if key != "batch_size"})
+
+
+def test_a_mode_that_another_compiler_ignores_with_a_warning_is_incompatible(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    import torch
+
+    options = {"torch_compile": True, "torch_compile_mode": "max-autotune"}
+    with caplog.at_level(logging.WARNING):
+        torch.compile(lambda x: x + 1, mode="max-autotune", backend="eager")(torch.zeros(2))
+    assert any("ignoring extra kwargs" in record.getMessage() for record in caplog.records)
+    assert is_incompatible({**options, "torch_compile_backend": "eager"})
+    assert not is_incompatible({**options, "torch_compile_backend": "inductor"})
+    assert not is_incompatible(options)

@@ -152,3 +152,21 @@ def test_a_single_token_has_no_time_between_tokens() -> None:
     result = measure(experiment(max_output_tokens=1))
     assert result.time_to_first_token is not None
     assert result.inter_token_latency is None
+
+
+@pytest.mark.parametrize("drafts", ["assistant_model", "prompt_lookup_num_tokens"])
+@pytest.mark.parametrize("ends", [False, True])
+def test_drafted_answers_are_counted_exactly(
+    text_model: Any, alone: Alone, drafts: str, ends: bool
+) -> None:
+    # A draft may reach beyond the end of the answer, or beyond its greatest length.
+    by = {"assistant_model": str(text_model.folder), "prompt_lookup_num_tokens": 5}
+    config = of_text(
+        text_model,
+        decoder={"ignore_eos": not ends},
+        pytorch={"batch_size": 1, drafts: by[drafts]},
+    )
+    expected = alone(12, text_model.end_id if ends else None)
+    found = answers(config)
+    assert [ns for ns, _ in found] == [[len(answer)] for answer in expected]
+    assert [row[: len(one)] for (_, row), one in zip(found, expected, strict=True)] == expected

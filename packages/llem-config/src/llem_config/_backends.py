@@ -143,6 +143,8 @@ def pytorch_conflicts(section: PyTorchConfig, precision: str) -> list[str]:
         (bnb_4bit and not section.load_in_4bit, f"{bnb_4bit} has no effect without load_in_4bit"),
         (compile_options and not section.torch_compile,
          f"{compile_options} has no effect without torch_compile"),
+        (section.torch_compile_mode and section.torch_compile_backend not in (None, "inductor"),
+         "torch_compile_mode is inductor's, not that of another torch_compile_backend"),
         (section.cache_implementation and section.use_cache is False,
          "cache_implementation contradicts use_cache: false"),
         (beam_options and not beams, f"{beam_options} has no effect without num_beams > 1"),

@@ -115,8 +115,8 @@ _ROWS: tuple[Row, ...] = (
     Row("bnb_4bit_use_double_quant", _option("bnb_4bit_use_double_quant"),
         _packing("double_quant")),
     Row("layers of an adapter", _asked_adapter, lambda r: readings.adapter(r.model)),
-    Row("revision", lambda r: True if r.own.revision else None,
-        lambda r: _commit(r) is not None),
+    Row("a revision of the hub", lambda r: True if r.own.revision else None,
+        lambda r: readings.commit(r.model, r.own.revision) is not None),
 )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def effective(running: Running) -> dict[str, Any]:
         "device_name": torch.cuda.get_device_name(0) if on_gpu else "cpu",
         "device_map": readings.device_map(model),
         **_architecture(model),
-        "revision": _commit(running),
+        "revision": readings.commit(model, running.own.revision),
         "dtypes": dict(readings.weight_types(model)),
         "quantisation": readings.packing(model),
         "adapter": "merged" if _is_merged(running) else readings.adapter(model),
@@ -180,11 +180,6 @@ def _architecture(model: Any) -> dict[str, Any]:
 
 def _is_merged(running: Running) -> bool:
     return running.config.lora is not None and readings.adapter(running.model) == "none"
-
-
-def _commit(running: Running) -> str | None:
-    commit: str | None = getattr(running.model.config, "_commit_hash", None)
-    return commit
 
 
 def _after_defaults(running: Running) -> dict[str, Any]:

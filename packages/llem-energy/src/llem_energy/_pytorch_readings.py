@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from transformers.utils import hub
+
 
 def attention_layers(model: Any) -> list[dict[str, Any]]:
     """Return each kind of attention in the model: its class, the function it calls, its layers."""
@@ -100,3 +102,15 @@ def cache_name(cache: Any) -> str | None:
     if cache is None:
         return None
     return f"{type(cache).__name__}{' offloaded' if getattr(cache, 'offloading', False) else ''}"
+
+
+def commit(model: Any, revision: str | None) -> str | None:
+    """Return the commit on the hub that the model came from; None for a folder or a builtin."""
+    name = getattr(model.config, "_name_or_path", "")
+    if not name:
+        return None
+    # From the local cache, where loading has noted it: nothing is asked of the hub.
+    found: str | None = getattr(
+        hub.resolve_revision(name, revision, local_files_only=True), "resolved", None
+    )
+    return found

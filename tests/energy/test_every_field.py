@@ -1,0 +1,375 @@
+"""Every field of the backend's section, of the decoder and of an adapter changes what runs.
+
+Each observer changes one field and looks at the running model: the tensors that reach it, the
+functions of torch that are called, its weights, or its answers beside those made by hand. A field
+without an observer fails. What only a GPU can run is observed to be refused here, and observed in
+`test_every_field_gpu.py`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from energy.parts import loaded
+from energy.test_pytorch_tokens import of_text
+from energy.watching import Watched, by_hand, watched
+from pydantic import BaseModel
+
+from llem_config import DecoderConfig, ExperimentConfig, LoRAConfig, PyTorchConfig
+from llem_energy import BackendError
+
+# peft's, of transformers
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
+
+N_OUT = 12
+SECTIONS: dict[str, type[BaseModel]] = {
+    "pytorch": PyTorchConfig,
+    "decoder": DecoderConfig,
+    "lora": LoRAConfig,
+}
+FIELDS = [f"{key}.{name}" for key, model in SECTIONS.items() for name in model.model_fields]
+
+
+class Subject:
+    """The small text model, under an experiment that each observer changes."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self.model: Any = request.getfixturevalue("text_model")
+        self.fixture = request.getfixturevalue
+
+    def config(self, **changes: Any) -> ExperimentConfig:
+        return of_text(self.model, **changes)
+
+    def run(self, prompts: Any = None, **pytorch: Any) -> Watched:
+        """Answer with these options of the backend, one prompt at a time unless they say more."""
+        options = {"batch_size": 1, **pytorch}
+        return watched(self.config(n=3, max_output_tokens=4, pytorch=options), prompts)
+
+    def refusal(self, **changes: Any) -> str:
+        with pytest.raises(BackendError) as raised:
+            loaded(self.config(**{"precision": "bf16", **changes}))
+        return str(raised.value)
+
+    def compare(self, decoder: dict[str, Any], without: dict[str, Any]) -> None:
+        """Check that answers are those made by hand, with these options and with others."""
+        answers = []
+        for options in (without, decoder):
+            config = self.config(decoder=options, pytorch={"batch_size": 1}, random_seed=5)
+            model = loaded(config)
+            prompts = model._tokenise(self.model.texts)
+            found = watched(config).answers
+            chosen = by_hand(model._model, prompts, config.decoder, n_new=N_OUT,
+                             end=self.model.end_id, seed=5)  # fmt: skip
+            assert found == chosen, options
+            answers.append(found)
+        assert answers[0] != answers[1], "this value changes nothing"
+
+
+OBSERVERS: dict[str, Callable[[Subject], None]] = {}
+
+
+def observes(*fields: str) -> Callable[[Callable[[Subject], None]], Callable[[Subject], None]]:
+    def keep(observer: Callable[[Subject], None]) -> Callable[[Subject], None]:
+        OBSERVERS.update(dict.fromkeys(fields, cache(observer)))  # once for all of its fields
+        return observer
+
+    return keep
+
+
+@pytest.fixture(scope="module")
+def subject(request: pytest.FixtureRequest) -> Subject:
+    return Subject(request)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_the_field_changes_what_runs(field: str, subject: Subject) -> None:
+    assert field in OBSERVERS, f"nothing observes {field}"
+    OBSERVERS[field](subject)
+
+
+def test_no_observer_is_left_over() -> None:
+    assert sorted(OBSERVERS) == sorted(FIELDS)
+
+
+@observes("pytorch.batch_size")
+def batch_size(subject: Subject) -> None:
+    assert [call.n_rows for call in subject.run().first_calls] == [1, 1, 1]
+    assert [call.n_rows for call in subject.run(batch_size=2).first_calls] == [2, 1]
+
+
+@observes("pytorch.batching")
+def batching(subject: Subject) -> None:
+    fed = [call.n_fed for call in subject.run(batching="static").first_calls]
+    assert fed == [len(text.split()) for text in subject.model.texts[:3]]
+    in_order = [call.n_fed for call in subject.run(batching="sorted").first_calls]
+    assert in_order == sorted(fed, reverse=True) != fed
+
+
+@observes("pytorch.device")
+def device(subject: Subject) -> None:
+    model = loaded(subject.config(pytorch={"device": "cpu"}))._model
+    assert {one.device.type for one in model.parameters()} == {"cpu"}
+    if not torch.cuda.is_available():
+        assert subject.refusal(pytorch={"device": "cuda"}) == (
+            "asked for device cuda, but torch sees no GPU"
+        )
+
+
+@observes("pytorch.attn_implementation")
+def attn_implementation(subject: Subject) -> None:
+    fused, plain = torch.nn.functional.scaled_dot_product_attention, torch.nn.functional.softmax
+    eager = subject.run(attn_implementation="eager").functions
+    assert plain in eager
+    assert fused not in eager
+    sdpa = subject.run(attn_implementation="sdpa").functions
+    assert fused in sdpa
+    assert plain not in sdpa
+    refused_without_gpu(subject, "attn_implementation", "flash_attention_2", "flash_attention_3")
+
+
+@observes("pytorch.torch_compile", "pytorch.torch_compile_backend")
+def torch_compile(subject: Subject) -> None:
+    graphs: list[int] = []
+
+    def counting(graph: Any, inputs: Any) -> Any:
+        del inputs
+        graphs.append(len(graph.graph.nodes))
+
+        def run(*arguments: Any) -> Any:
+            graphs.append(0)
+            return graph(*arguments)
+
+        return run
+
+    torch._dynamo.register_backend(counting, name="llem_counting")
+    try:
+        subject.run(torch_compile=False)
+        assert graphs == []
+        subject.run(torch_compile=True, torch_compile_backend="eager")
+        assert graphs == []
+        answers = subject.run(torch_compile=True, torch_compile_backend="llem_counting").answers
+    finally:
+        from torch._dynamo.backends import registry
+
+        registry._COMPILER_FNS.pop("llem_counting", None)
+        registry._BACKENDS.pop("llem_counting", None)
+    assert max(graphs) > 50  # operations in a graph
+    assert graphs.count(0) == sum(len(answer) for answer in answers)  # every step ran compiled
+
+
+@observes("pytorch.torch_compile_mode")
+def torch_compile_mode(subject: Subject) -> None:
+    def options(mode: str) -> tuple[bool, bool]:
+        backend = loaded(
+            subject.config(pytorch={"torch_compile": True, "torch_compile_mode": mode})
+        )
+        inductor = backend._model.forward.get_compiler_config()  # its own, of this very model
+        backend.close()
+        return inductor["max_autotune"], inductor["triton.cudagraphs"]
+
+    assert options("default") == (False, False)
+    assert options("reduce-overhead") == (False, True)
+    assert options("max-autotune") == (True, True)
+    assert options("max-autotune-no-cudagraphs") == (True, False)
+
+
+@observes("pytorch.cache_implementation")
+def cache_implementation(subject: Subject) -> None:
+    for asked, used in {"dynamic": "DynamicCache", "static": "StaticCache"}.items():
+        assert {call.cache for call in subject.run(cache_implementation=asked).calls} == {used}
+    refused_without_gpu(subject, "cache_implementation", "offloaded", "offloaded_static")
+    if importlib.util.find_spec("optimum"):
+        return
+    quantized = {"cache_implementation": "quantized"}
+    assert "needs optimum.quanto; install it with" in subject.refusal(pytorch=quantized)
+
+
+@observes("pytorch.use_cache")
+def use_cache(subject: Subject) -> None:
+    longest = len(subject.model.texts[0].split())
+    assert [call.n_fed for call in subject.run(use_cache=True).calls[:4]] == [longest, 1, 1, 1]
+    without = subject.run(use_cache=False).calls[:4]
+    assert [call.n_fed for call in without] == [longest + step for step in range(4)]
+    assert {call.cache for call in without} == {"NoneType"}
+
+
+@observes("pytorch.num_beams")
+def num_beams(subject: Subject) -> None:
+    assert {call.n_rows for call in subject.run(num_beams=3).calls} == {3}
+
+
+def beams(subject: Subject, **options: Any) -> Watched:
+    decoder = {"ignore_eos": False}
+    return watched(
+        subject.config(decoder=decoder, pytorch={"batch_size": 1, "num_beams": 3, **options})
+    )
+
+
+@observes("pytorch.early_stopping")
+def early_stopping(subject: Subject) -> None:
+    # As many answers as beams are enough, or a better one may still come.
+    first, best = (len(beams(subject, early_stopping=how).calls) for how in (True, "never"))
+    assert first < best
+
+
+@observes("pytorch.length_penalty")
+def length_penalty(subject: Subject) -> None:
+    def length(penalty: float) -> int:
+        answers = beams(subject, length_penalty=penalty, early_stopping="never").answers
+        end = subject.model.end_id
+        return sum(answer.index(end) if end in answer else N_OUT for answer in answers)
+
+    assert length(-5.0) < length(5.0)
+
+
+@observes("pytorch.no_repeat_ngram_size")
+def no_repeat_ngram_size(subject: Subject) -> None:
+    def repeats(size: int | None) -> int:
+        config = subject.config(pytorch={"no_repeat_ngram_size": size}, max_output_tokens=60)
+        pairs = [list(pairwise(a)) for a in watched(config).answers]
+        return sum(len(one) - len(set(one)) for one in pairs)
+
+    assert repeats(None) > 0
+    assert repeats(2) == 0
+
+
+@observes("pytorch.prompt_lookup_num_tokens")
+def prompt_lookup_num_tokens(subject: Subject) -> None:
+    prompt = (10, 11, 12, 13, 14, 15, 16, 10, 11)  # what followed `10 11` before is drafted
+    for asked in (2, 4):
+        calls = subject.run([prompt], prompt_lookup_num_tokens=asked).calls
+        # The first call reads the prompt and checks the draft in one.
+        assert calls[0].n_fed == len(prompt) + asked
+    assert subject.run([prompt]).calls[0].n_fed == len(prompt)
+
+
+@observes("pytorch.assistant_model")
+def assistant_model(subject: Subject) -> None:
+    assert subject.run().drafts == []
+    run = subject.run(assistant_model=str(subject.model.folder))
+    assert len(run.drafts) > 0
+    assert run.calls[0].n_fed > len(subject.model.texts[0].split())  # the drafts are checked
+
+
+def refused_without_gpu(subject: Subject, field: str, *values: Any, **more: Any) -> None:
+    if torch.cuda.is_available():
+        return  # observed in `test_every_field_gpu.py`
+    for value in values:
+        text = subject.refusal(pytorch={"device": "auto", field: value, **more})
+        name = f"{field} {value}" if isinstance(value, str) and not more else field
+        assert f"{name} needs a GPU, but torch sees none" in text
+
+
+@observes("pytorch.load_in_4bit", "pytorch.load_in_8bit")
+def load_in_bits(subject: Subject) -> None:
+    for field in ("load_in_4bit", "load_in_8bit"):
+        refused_without_gpu(subject, field, True)
+
+
+@observes("pytorch.bnb_4bit_compute_dtype", "pytorch.bnb_4bit_quant_type",
+          "pytorch.bnb_4bit_use_double_quant")  # fmt: skip
+def bnb_4bit(subject: Subject) -> None:
+    options = {
+        "bnb_4bit_compute_dtype": "bfloat16",
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": True,
+    }
+    refused_without_gpu(subject, "load_in_4bit", True, **options)
+
+
+@observes("pytorch.device_map", "pytorch.max_memory")
+def device_map(subject: Subject) -> None:
+    refused_without_gpu(subject, "device_map", "balanced", max_memory={"0": "1GiB"})
+    refused_without_gpu(subject, "max_memory", {"0": "1GiB"}, device_map="auto")
+
+
+@observes("pytorch.revision")
+def revision(subject: Subject) -> None:
+    assert subject.refusal(pytorch={"revision": "main"}) == (
+        f"revision main has no effect on {subject.model.folder}, which is not on a hub"
+    )
+    found = subject.fixture("hub")["revisions"]
+    first, second = found["first"], found["second"]
+    assert first["weight"] == pytest.approx(1.0)
+    assert second["weight"] == pytest.approx(2.0)
+    assert (first["commit"], second["commit"]) == ("1" * 40, "2" * 40)
+
+
+@observes("pytorch.trust_remote_code")
+def trust_remote_code(subject: Subject) -> None:
+    found = subject.fixture("hub")
+    assert found["trusted"] == ["OwnModel", True]
+    assert "trust_remote_code" in found["untrusted"]
+
+
+@observes("decoder.preset")
+def preset(subject: Subject) -> None:
+    # By hand with what the presets are documented to stand for.
+    written = {"temperature": 0.8, "top_p": 0.9, "repetition_penalty": 1.1}
+    subject.compare({"preset": "creative"}, {})
+    subject.compare({"preset": "factual"}, {"preset": "standard"})
+    runs = [watched(subject.config(decoder=d)).answers for d in ({"preset": "creative"}, written)]
+    assert runs[0] == runs[1]
+
+
+@observes("decoder.temperature")
+def temperature(subject: Subject) -> None:
+    subject.compare({"temperature": 2.5}, {"temperature": 0.9})
+
+
+@observes("decoder.top_k")
+def top_k(subject: Subject) -> None:
+    subject.compare({"temperature": 2.5, "top_k": 2}, {"temperature": 2.5})
+
+
+@observes("decoder.top_p")
+def top_p(subject: Subject) -> None:
+    subject.compare({"temperature": 2.5, "top_p": 0.4}, {"temperature": 2.5})
+
+
+@observes("decoder.min_p")
+def min_p(subject: Subject) -> None:
+    subject.compare({"temperature": 2.5, "min_p": 0.3}, {"temperature": 2.5})
+
+
+@observes("decoder.repetition_penalty")
+def repetition_penalty(subject: Subject) -> None:
+    subject.compare({"repetition_penalty": 1.7}, {})
+
+
+@observes("decoder.do_sample")
+def do_sample(subject: Subject) -> None:
+    subject.compare({"do_sample": True}, {"do_sample": False})
+
+
+@observes("decoder.min_new_tokens")
+def min_new_tokens(subject: Subject) -> None:
+    subject.compare({"ignore_eos": False, "min_new_tokens": 9}, {"ignore_eos": False})
+
+
+@observes("decoder.ignore_eos")
+def ignore_eos(subject: Subject) -> None:
+    subject.compare({"ignore_eos": False}, {"ignore_eos": True})
+
+
+@observes("lora.adapter", "lora.merge_weights")
+def lora(subject: Subject) -> None:
+    plain = loaded(subject.config(pytorch={}))._model.model.layers[0].self_attn.q_proj.weight
+    answers = [subject.run().answers]
+    for merge in (False, True):
+        asked = {"adapter": str(subject.fixture("adapter")), "merge_weights": merge}
+        run = watched(subject.config(n=3, max_output_tokens=4, lora=asked, pytorch={}))
+        answers.append(run.answers)
+        backend = loaded(subject.config(lora=asked))
+        names = {name.rpartition(".")[2] for name, _ in backend._model.named_modules()}
+        assert ("lora_A" in names) is not merge
+        if merge:
+            merged = backend._model.model.layers[0].self_attn.q_proj.weight
+            assert not torch.equal(merged, plain)
+    assert answers[1] == answers[2] != answers[0]
