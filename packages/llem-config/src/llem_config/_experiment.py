@@ -27,6 +27,7 @@ from llem_config._backends import (
     pytorch_phase_conflicts,
 )
 from llem_config._dataset import Dataset, DatasetConfig
+from llem_config._others import OTHER_SECTIONS, with_other_sections
 from llem_config._protocol import BaselineConfig, EnergyConfig, WarmupConfig
 from llem_config._support import (
     BACKENDS,
@@ -123,6 +124,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "energy": EnergyConfig,
     "dataset": DatasetConfig,
     "lora": LoRAConfig,
+    **OTHER_SECTIONS,
 }
 """The fields of an experiment that are sections."""
 
@@ -131,6 +133,7 @@ def _default_weights(data: dict[str, Any]) -> Literal["pretrained", "random"]:
     return "random" if str(data.get("model", "")).startswith("builtin:") else "pretrained"
 
 
+@with_other_sections
 class ExperimentConfig(BaseModel):
     """One point of a study. Two experiments with the same hash do the same work."""
 

@@ -14,6 +14,7 @@ from llem_config._errors import Fault
 from llem_config._experiment import ExperimentConfig
 from llem_config._faults import found, properties, unknown_part
 from llem_config._layers import get, has, merge, nested
+from llem_config._others import BROKEN_SECTIONS
 from llem_config._suggest import did_you_mean
 from llem_config._support import BACKENDS
 from llem_config._sweep import Alternative, Axis, Rule
@@ -187,7 +188,10 @@ class Reader:
             if name not in BACKENDS:
                 place = (*route, position) if isinstance(value, list) else route
                 problem = f"expected one of {', '.join(BACKENDS)}, found {found(name)}"
-                self.add(document, place, problem + did_you_mean(name, BACKENDS))
+                hint = did_you_mean(name, BACKENDS)
+                if isinstance(name, str) and name in BROKEN_SECTIONS:
+                    hint = f"; the section of its package cannot be used: {BROKEN_SECTIONS[name]}"
+                self.add(document, place, problem + hint)
         return list(dict.fromkeys(name for name in names if name in BACKENDS))
 
 

@@ -6,11 +6,22 @@
 Importing this loads neither torch nor the NVIDIA driver.
 """
 
-from llem_energy._backend import Backend, Batch, Phase, Workload, backend_names, preload
+from llem_energy._backend import (
+    Answer,
+    Backend,
+    Batch,
+    Memory,
+    Phase,
+    Prompt,
+    Workload,
+    backend_names,
+    preload,
+)
 from llem_energy._builtin import builtin_architecture, builtin_names
 from llem_energy._calibration import Calibration, calibrate
 from llem_energy._calibration_cache import load_calibrations, save_calibrations
 from llem_energy._capacity import gigabytes, memory_obstacles
+from llem_energy._contract import CONTRACT, ContractBroken
 from llem_energy._diagnosis import diagnose
 from llem_energy._errors import (
     BackendError,
@@ -48,14 +59,17 @@ from llem_energy._results import (
 from llem_energy._snapshots import EnvironmentSnapshot, GpuSnapshot
 
 __all__ = [
+    "CONTRACT",
     "RESULT_SCHEMA_VERSION",
     "STAGES",
+    "Answer",
     "Backend",
     "BackendError",
     "Baseline",
     "Batch",
     "Calibration",
     "ContextIdle",
+    "ContractBroken",
     "DatasetError",
     "DeviceWindow",
     "DiagnosedDomain",
@@ -71,11 +85,13 @@ __all__ = [
     "GpuSnapshot",
     "Latency",
     "MeasurementError",
+    "Memory",
     "MemoryEstimate",
     "OutOfMemory",
     "Phase",
     "PhaseResult",
     "Prior",
+    "Prompt",
     "Quality",
     "Sampling",
     "Span",

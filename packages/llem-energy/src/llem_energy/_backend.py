@@ -149,9 +149,10 @@ def find_backend(config: ExperimentConfig) -> Backend:
         try:
             factory = point.load()
         except ImportError as error:
+            package = point.dist.name if point.dist else "llem-energy"
             raise BackendError(
                 f"the {config.backend} backend needs {error.name}; "
-                f"install it with `pip install 'llem-energy[{config.backend}]'`"
+                f"install it with `pip install '{package}[{config.backend}]'`"
             ) from error
         backend: Backend = factory(config)
         return backend
