@@ -1,0 +1,86 @@
+"""What the author of a backend runs: llem's contract, on a few small experiments."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import llem_parrot._backend as parrot
+import pytest
+
+import llem_energy
+from llem_config import ExperimentConfig
+
+SMALL: dict[str, Any] = {
+    "backend": "parrot",
+    "model": "builtin:tiny-llama",
+    "precision": "fp32",
+    "n": 5,
+    "max_input_tokens": 8,
+    "max_output_tokens": 4,
+    "warmup": {"n_warmup": 1, "convergence_detection": False},
+    "baseline": {"enabled": False},
+    "energy": {"min_window_seconds": 0.0},
+}
+CHANGES: list[dict[str, Any]] = [
+    {},
+    {"parrot": {"batch_size": 2, "memory": 3, "mood": "playful"}},
+    {"decoder": {"temperature": 0.7}, "parrot": {"batch_size": 3}},
+    {"decoder": {"ignore_eos": False}},
+]
+
+
+def config(**changes: Any) -> ExperimentConfig:
+    return ExperimentConfig.model_validate(SMALL | changes)
+
+
+@pytest.mark.parametrize("check", llem_energy.CONTRACT, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("changes", CHANGES, ids=str)
+def test_the_contract_is_kept(changes: dict[str, Any], check: Any) -> None:
+    check(config(**changes))
+
+
+def _padding_counted(self: Any) -> tuple[int, ...]:
+    return tuple(max(len(row) for row in self.rows) + 1 for row in self.rows)
+
+
+def _one_prompt_lost(self: Any, prompts: Any) -> Any:
+    return KEPT["prepare"](self, prompts[1:])
+
+
+def _foreign_error(self: Any) -> None:
+    if not self._config.model.startswith("builtin:"):
+        raise KeyError(self._config.model)
+
+
+_MORE = itertools.count()
+
+
+KEPT: dict[str, Callable[..., Any]] = {
+    "prepare": parrot.ParrotBackend.prepare,
+}
+BREACHES: dict[str, tuple[type, str, Callable[..., Any]]] = {
+    "output_tokens_are_exact": (parrot.ParrotAnswer, "n_tokens", _padding_counted),
+    "every_prompt_is_answered_once": (parrot.ParrotBackend, "prepare", _one_prompt_lost),
+    "a_model_that_does_not_exist": (parrot.ParrotBackend, "load", _foreign_error),
+    "times_of_tokens_rise": (
+        parrot.ParrotAnswer, "token_times_s", lambda self: (3600.0,) * len(self.rows[0]),
+    ),
+    "opening_returns": (parrot.ParrotBackend, "open", lambda *_: ("0",)),
+    "memory_says": (
+        parrot.ParrotBackend, "memory", lambda *_: llem_energy.Memory(1, 2, "made up"),
+    ),
+    "what_was_effective": (parrot.ParrotBackend, "effective_config", lambda *_: {1: {2}}),
+    "nothing_is_compiled": (
+        parrot.ParrotBackend, "compilations", lambda *_: next(_MORE),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BREACHES)
+def test_a_breach_of_the_contract_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*BREACHES[name])
+    (check,) = [check for check in llem_energy.CONTRACT if check.__name__.startswith(name)]
+    with pytest.raises((llem_energy.ContractBroken, KeyError)):
+        check(config())

@@ -1,0 +1,1 @@
+"""An example backend for llem: answers with what it has heard, in pure Python."""
