@@ -31,7 +31,7 @@ def of_compilation(result: ExperimentResult) -> list[str]:
 def test_nothing_is_compiled_inside_the_window(text_model: Any, cache: str) -> None:
     # Batches of several lengths, and a last one of another size.
     options = {**COMPILED, "batch_size": 2, "cache_implementation": cache}
-    result = measure(of_text(text_model, pytorch=options, max_output_tokens=3))
+    result = measure(of_text(text_model, n=3, pytorch=options, max_output_tokens=3))
     assert result.effective_config["n_compilations"] > 0
     assert of_compilation(result) == []
 
