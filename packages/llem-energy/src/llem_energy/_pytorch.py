@@ -48,6 +48,7 @@ class PyTorchBackend:
         self._assistant: Any = None
         self._generation: Any = None
         self._compilations: Compilations | None = None
+        self._batch_sizes: tuple[int, ...] = ()
         self._cache: str | None = NOT_YET
         self._pad_id = 0
 
@@ -101,6 +102,7 @@ class PyTorchBackend:
             generation=self._generation,
             assistant=self._assistant,
             n_compilations=self.compilations(),
+            batch_sizes=self._batch_sizes,
             cache=self._cache,
         )
 
@@ -122,6 +124,7 @@ class PyTorchBackend:
             order.sort(key=lambda place: len(cut[place]), reverse=True)
         size = self._own.batch_size or 1
         groups = [order[start : start + size] for start in range(0, len(order), size)]
+        self._batch_sizes = tuple(sorted({len(group) for group in groups}))
         if self._own.cache_implementation in ("static", "offloaded_static"):
             # As long for every batch: it grows with the longest prompt so far, and is compiled
             # for its length, so that a short prompt after a long one would be compiled again.

@@ -36,6 +36,8 @@ class Running(NamedTuple):
     """The generation arguments as they are handed over."""
     assistant: Any
     n_compilations: int
+    batch_sizes: tuple[int, ...] = ()
+    """Of the batches that were made: fewer than asked for where there are no more prompts."""
     cache: str | None = NOT_YET
     """The class in which the last answer kept its keys and values; None without a cache."""
 
@@ -159,7 +161,8 @@ def effective(running: Running) -> dict[str, Any]:
         "compiler": compiler_options(model) if compiled else None,
         "n_compilations": running.n_compilations,
         "cache": running.cache,
-        "batch_size": running.own.batch_size or 1,
+        "batch_size": max(running.batch_sizes, default=running.own.batch_size or 1),
+        "batch_sizes": list(running.batch_sizes),
         "batching": running.own.batching or "static",
         "generation": _after_defaults(running),
         "assistant": None if assistant is None else _architecture(assistant),

@@ -109,8 +109,8 @@ def commit(model: Any, revision: str | None) -> str | None:
     name = getattr(model.config, "_name_or_path", "")
     if not name:
         return None
+    resolve = getattr(hub, "resolve_revision", None)
+    if resolve is None:  # older versions of transformers keep it in the configuration
+        return getattr(model.config, "_commit_hash", None)
     # From the local cache, where loading has noted it: nothing is asked of the hub.
-    found: str | None = getattr(
-        hub.resolve_revision(name, revision, local_files_only=True), "resolved", None
-    )
-    return found
+    return getattr(resolve(name, revision, local_files_only=True), "resolved", None)
