@@ -9,6 +9,7 @@ without an observer fails. What only a GPU can run is observed to be refused her
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
@@ -20,6 +21,7 @@ from energy.parts import loaded
 from energy.test_pytorch_tokens import of_text
 from energy.watching import Watched, by_hand, watched
 from pydantic import BaseModel
+from safetensors.torch import load_file
 
 from llem_config import DecoderConfig, ExperimentConfig, LoRAConfig, PyTorchConfig
 from llem_energy import BackendError
@@ -307,6 +309,23 @@ def trust_remote_code(subject: Subject) -> None:
     found = subject.fixture("hub")
     assert found["trusted"] == ["OwnModel", True]
     assert "trust_remote_code" in found["untrusted"]
+
+
+@observes("pytorch.use_safetensors")
+def use_safetensors(subject: Subject) -> None:
+    folder = subject.fixture("tmp_path_factory").mktemp("two-formats")
+    shutil.copytree(subject.model.folder, folder, dirs_exist_ok=True)
+    weights = load_file(folder / "model.safetensors")
+    pickled = {name: value + 1.0 for name, value in weights.items()}
+    torch.save(pickled, folder / "pytorch_model.bin")
+
+    def norm(asked: bool | None) -> Any:
+        config = of_text(subject.model._replace(folder=folder), pytorch={"use_safetensors": asked})
+        return loaded(config)._model.model.norm.weight
+
+    for asked in (None, True):
+        assert torch.equal(norm(asked), weights["model.norm.weight"])
+    assert torch.equal(norm(False), pickled["model.norm.weight"])
 
 
 @observes("decoder.preset")

@@ -139,6 +139,12 @@ def backend_names() -> tuple[str, ...]:
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
 
 
+def backend_package(name: str) -> str:
+    """Return the installed package that offers a backend; its extra of that name completes it."""
+    packages = [point.dist.name for point in entry_points(group=GROUP, name=name) if point.dist]
+    return packages[0] if packages else "llem-energy"
+
+
 def find_backend(config: ExperimentConfig) -> Backend:
     """Return a new backend for an experiment; nothing is loaded yet.
 
@@ -149,7 +155,7 @@ def find_backend(config: ExperimentConfig) -> Backend:
         try:
             factory = point.load()
         except ImportError as error:
-            package = point.dist.name if point.dist else "llem-energy"
+            package = backend_package(config.backend)
             raise BackendError(
                 f"the {config.backend} backend needs {error.name}; "
                 f"install it with `pip install '{package}[{config.backend}]'`"

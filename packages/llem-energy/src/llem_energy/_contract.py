@@ -100,6 +100,9 @@ def every_prompt_is_answered_once(config: ExperimentConfig) -> None:
         if not any(isinstance(one, str) for one in prompts):
             given = Counter(min(len(one), config.max_input_tokens) for one in prompts)
             _expect(Counter(lengths) == given, f"expected the lengths {given}, found {lengths}")
+        places = [place for batch in workload.batches for place in batch.positions]
+        known = not places or sorted(places) == list(range(config.n))
+        _expect(known, f"expected every position from 0 to {config.n - 1} once, found {places}")
 
 
 def long_prompts_are_cut_and_counted(config: ExperimentConfig) -> None:

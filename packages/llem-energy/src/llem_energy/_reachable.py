@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 
 from llem_config import ExperimentConfig
-from llem_energy._backend import GROUP, backend_names
+from llem_energy._backend import GROUP, backend_names, backend_package
 from llem_energy._builtin import PREFIX, builtin_architecture
 from llem_energy._datasets import read_prompts
 from llem_energy._errors import MeasurementError
@@ -61,7 +61,9 @@ def _backend(name: str) -> str | None:
     missing = missing_libraries(name)
     if missing:
         libraries = ", ".join(missing)
-        return f"the backend {name} needs {libraries}; `pip install 'llem-energy[{name}]'`"
+        return (
+            f"the backend {name} needs {libraries}; `pip install '{backend_package(name)}[{name}]'`"
+        )
     return None
 
 
