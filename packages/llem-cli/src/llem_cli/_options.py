@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -34,6 +35,36 @@ Gaps = Annotated[bool, Parameter(name="--gaps", negative="--no-gaps", help="Paus
 Timeout = Annotated[
     float | None, Parameter(name="--timeout", help="Seconds after which a run is killed.")
 ]
+Retry = Annotated[
+    int, Parameter(name="--retry", help="Further attempts at a run whose process crashed.")
+]
+TimeLimit = Annotated[
+    str | None,
+    Parameter(
+        name="--time-limit",
+        help="For all of it, e.g. 90s, 30m, 8h; the rest stays pending for `study resume`.",
+    ),
+]
+Wait = Annotated[
+    bool,
+    Parameter(name="--wait", negative=(), help="Wait for a GPU that another study uses."),
+]
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(text: str | None) -> float | None:
+    """Return a length of time in seconds: `90`, `90s`, `30m`, `8h`, `1.5d`, `1h30m`.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if text is None:
+        return None
+    if not re.fullmatch(r"(\d+(\.\d+)?[smhd])+|\d+(\.\d+)?", text):
+        problem = f"expected a time such as 90s, 30m or 8h, found {text!r}"
+        raise ConfigError([Fault("<command line>", 0, 0, "--time-limit", problem)])
+    parts = re.findall(r"([\d.]+)([smhd]?)", text)
+    return sum(float(number) * _UNITS_S[unit or "s"] for number, unit in parts)
 
 
 def overrides(

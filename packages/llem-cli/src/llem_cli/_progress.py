@@ -23,13 +23,16 @@ from llem_runner import (
     Cautioned,
     Event,
     GapEnded,
+    GapReading,
     GapStarted,
     RunFailed,
     RunFinished,
+    RunLeftBehind,
     RunStage,
     RunStarted,
     StudyEnded,
     StudyStarted,
+    WaitingForGpu,
 )
 
 _BAR = 24
@@ -49,8 +52,6 @@ class Progress:
         )
         self._ticker: _Countdown | None = None
         self._n_runs = self._n_done = 0
-        self._run_s: list[float] = []
-        self._gap_s = 0.0
         self._now = "", ""
         self.folder = Path()
         """Where the study writes; known once it has started."""
@@ -83,36 +84,67 @@ class Progress:
         match event:
             case Cautioned(warning):
                 self._line(f"warning: {warning}")
+            case WaitingForGpu(uuid):
+                self._line(f"waiting for GPU {uuid}, which another study uses; Ctrl-C stops")
             case StudyStarted():
                 self._started(event)
-            case GapStarted(kind, seconds, until):
-                self._gap(kind, seconds, until)
-            case GapEnded(skipped):
-                self._gap_ended(skipped)
-            case RunStarted(index, cycle, label):
-                self._now = f"run {index} (cycle {cycle})", label
-                self._line(": ".join(self._now), live="start")
-            case RunStage(index, stage):
-                self._stage(index, stage)
-            case RunFinished():
-                self._done(event.index, event.seconds, _figures(event))
-            case RunFailed():
-                sentence = f"failed: {event.error_type}: {event.message} (log: {event.log})"
-                self._done(event.index, event.seconds, sentence)
+            case GapStarted() | GapReading() | GapEnded():
+                self._show_gap(event)
+            case RunLeftBehind():
+                self._left_behind(event)
+            case RunStarted() | RunStage() | RunFinished() | RunFailed():
+                self._show_run(event)
             case StudyEnded():
                 self._ended(event)
 
+    def _show_gap(self, event: GapStarted | GapReading | GapEnded) -> None:
+        match event:
+            case GapStarted(kind, seconds, until):
+                self._gap(kind, seconds, until)
+            case GapReading():
+                if self._ticker is not None:  # drawn with the next second
+                    self._ticker.note = _gpus(event)
+            case GapEnded():
+                self._gap_ended(event)
+
+    def _show_run(self, event: RunStarted | RunStage | RunFinished | RunFailed) -> None:
+        match event:
+            case RunStarted():
+                self._begun(event)
+            case RunStage(index, stage):
+                self._stage(index, stage)
+            case RunFinished():
+                self._done(event, _figures(event))
+            case RunFailed():
+                again = "; it is tried again" if event.tried_again else ""
+                sentence = f"failed: {event.error_type}: {event.message} (log: {event.log}){again}"
+                self._done(event, sentence)
+
     def _started(self, event: StudyStarted) -> None:
         self.folder = event.folder
-        self._n_runs, self._gap_s = event.n_runs, event.gap_s
+        self._n_runs = event.n_runs
         kept = event.n_planned - event.n_runs
         done = f", {kept} done before" if kept else ""
-        self._line(f"{count(event.n_runs, 'run')}{done}; results go to {event.folder}")
+        about = "" if event.left_s is None else f", about {duration(event.left_s)}"
+        self._line(f"{count(event.n_runs, 'run')}{done}{about}; results go to {event.folder}")
 
-    def _gap_ended(self, skipped: bool) -> None:
+    def _begun(self, event: RunStarted) -> None:
+        self._now = f"run {event.index} (cycle {event.cycle})", event.label
+        warm = ", ".join(f"{degrees:.0f} C" for degrees in event.gpu_temperatures_c.values())
+        self._line(": ".join(self._now) + (f" (GPU at {warm})" if warm else ""), live="start")
+
+    def _left_behind(self, event: RunLeftBehind) -> None:
+        whose = f"process {_numbers(event.own)} of it" if event.own else ""
+        others = f"process {_numbers(event.others)}, new on a GPU" if event.others else ""
+        who = " and ".join(part for part in (whose, others) if part)
+        self._line(f"run {event.index} is over, but {who} is still there; waiting")
+
+    def _gap_ended(self, event: GapEnded) -> None:
         self._stop_countdown()
-        if skipped:
+        if event.skipped:
             self._line("pause skipped")
+        elif event.cool is False:
+            self._line("pause over; a GPU is still warmer than was asked for")
 
     def _stage(self, index: int, stage: str) -> None:
         if self._verbose:
@@ -122,33 +154,28 @@ class Progress:
 
     def _ended(self, event: StudyEnded) -> None:
         if event.status == "interrupted":
-            self._line(f"stopped; `llem-cli study resume {event.folder}` goes on")
+            why = f": {event.reason}" if event.reason else ""
+            self._line(f"stopped{why}; `llem-cli study resume {event.folder}` goes on")
         elif event.status == "aborted":
             self._line("stopped: too many runs failed in a row")
 
-    def _done(self, index: int, seconds: float, figures: str) -> None:
-        self._n_done += 1
-        self._run_s.append(seconds)
-        left = self._n_runs - self._n_done
-        ahead = f"; {left} left, about {duration(self._left_s())}" if left else ""
-        self._line(f"run {index}: {figures}, {duration(seconds)}{ahead}")
+    def _done(self, event: RunFinished | RunFailed, figures: str) -> None:
+        self._n_done = self._n_runs - event.n_left
+        about = "" if event.left_s is None else f", about {duration(event.left_s)}"
+        ahead = f"; {event.n_left} left{about}" if event.n_left else ""
+        self._line(f"run {event.index}: {figures}, {duration(event.seconds)}{ahead}")
         self._redraw("")
 
-    def _left_s(self) -> float:
-        mean_s = sum(self._run_s) / len(self._run_s)
-        share = (self._n_runs - self._n_done) / max(1, self._n_runs - 1)
-        return mean_s * (self._n_runs - self._n_done) + self._gap_s * share
-
-    def _gap(self, kind: str, seconds: float, until: float | None) -> None:
-        cool = f" and until {until:g} C" if until is not None else ""
+    def _gap(self, kind: str, seconds: float, until: str | None) -> None:
+        cool = f" and until {until}" if until is not None else ""
         what = "between cycles" if kind == "cycle" else "between runs"
         if self._live is None:
             self._line(f"pause of {duration(seconds)}{cool} {what}")
             return
         self._ticker = _Countdown(
             seconds,
-            lambda left: self._redraw(
-                f"pause {what}: {left} s left{cool}; Enter skips it, Ctrl-C stops"
+            lambda left, note: self._redraw(
+                f"pause {what}: {left} s left{cool}{note}; Enter skips it, Ctrl-C stops"
             ),
         )
         self._ticker.start()
@@ -180,16 +207,18 @@ class Progress:
 class _Countdown(threading.Thread):
     """Calls back once a second with the whole seconds left."""
 
-    def __init__(self, seconds: float, show: Callable[[int], None]) -> None:
+    def __init__(self, seconds: float, show: Callable[[int, str], None]) -> None:
         super().__init__(name="llem-countdown", daemon=True)
         self._deadline_s = time.monotonic() + seconds
         self._show = show
         self._over = threading.Event()
+        self.note = ""
+        """Shown beside the seconds."""
 
     def run(self) -> None:
         while not self._over.is_set():
             left_s = max(0.0, self._deadline_s - time.monotonic())
-            self._show(round(left_s))
+            self._show(round(left_s), self.note)
             self._over.wait(1.0)
 
     def stop(self) -> None:
@@ -201,3 +230,17 @@ def _figures(event: RunFinished) -> str:
     energy = event.energy_per_output_token_j
     joules = "energy missing" if energy is None else f"{energy:.4g} J/token"
     return f"{event.tokens_per_second:.4g} tokens/s, {joules}"
+
+
+def _gpus(reading: GapReading) -> str:
+    words = []
+    for uuid in dict.fromkeys((*reading.temperature_c, *reading.power_w)):
+        degrees, watts = reading.temperature_c.get(uuid), reading.power_w.get(uuid)
+        known = [f"{degrees:.0f} C" if degrees is not None else ""]
+        known += [f"{watts:.0f} W" if watts is not None else ""]
+        words.append(" ".join(word for word in known if word))
+    return f"; GPU {', '.join(words)}" if words else ""
+
+
+def _numbers(pids: tuple[int, ...]) -> str:
+    return ", ".join(map(str, pids))

@@ -24,10 +24,14 @@ from llem_cli._options import (
     Json,
     Order,
     Quiet,
+    Retry,
     Set,
+    TimeLimit,
     Timeout,
     Verbose,
+    Wait,
     overrides,
+    seconds,
 )
 from llem_cli._progress import Progress
 from llem_cli._record import show_study
@@ -61,6 +65,9 @@ def run(
     gaps: Gaps = True,
     output: Path | None = None,
     timeout: Timeout = None,
+    retry: Retry = 0,
+    time_limit: TimeLimit = None,
+    wait: Wait = False,
     settings: Set = (),
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     json_: Json = False,
@@ -77,6 +84,9 @@ def run(
         gaps: pause between runs.
         output: folder that the study's own folder is made in.
         timeout: seconds after which a run is killed.
+        retry: further attempts at a run whose process crashed.
+        time_limit: for all of it; the rest stays pending.
+        wait: for a GPU that another study uses.
         settings: fields set over the file, `key=value`.
         dry_run: show what would run, and run nothing.
         json_: print the StudyResult.
@@ -85,6 +95,7 @@ def run(
         measure: what each run calls; no flag, but a way in for other programs.
     """
     layer = overrides(settings, cycles=cycles, order=order, gaps=gaps, timeout=timeout)
+    limit_s = seconds(time_limit)
     study = load_study(path, defaults=CLI_DEFAULTS, overrides=layer)
     runs = schedule(study.experiments, study.execution)
     if dry_run:
@@ -100,6 +111,9 @@ def run(
             control=control,
             on_event=progress,
             measure=measure or default_measure,
+            retry=retry,
+            time_limit_s=limit_s,
+            wait=wait,
         )
     return _finish(result, progress.folder, as_json=json_)
 
@@ -108,6 +122,11 @@ def resume(
     folder: Path,
     /,
     *,
+    study: Annotated[Path | None, Parameter(name="--study")] = None,
+    cycles: Annotated[int | None, Parameter(name="--cycles")] = None,
+    retry: Retry = 0,
+    time_limit: TimeLimit = None,
+    wait: Wait = False,
     json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -117,17 +136,29 @@ def resume(
 
     Args:
         folder: made by `study run`.
+        study: the file that the folder is expected to be of; what differs is shown and refused.
+        cycles: repeats of every experiment from now on; more than before are added at the end.
+        retry: further attempts at a run whose process crashed.
+        time_limit: for all of it; the rest stays pending.
+        wait: for a GPU that another study uses.
         json_: print the StudyResult.
         quiet: show no progress.
         verbose: show every stage, and tracebacks.
         measure: what each run calls; no flag, but a way in for other programs.
     """
+    limit_s = seconds(time_limit)
+    asked = None if study is None else load_study(study, defaults=CLI_DEFAULTS)
     with controlled() as control, Progress(quiet=quiet, verbose=verbose) as progress:
         result = resume_study(
             folder,
+            config=asked,
+            cycles=cycles,
             control=control,
             on_event=progress,
             measure=measure or default_measure,
+            retry=retry,
+            time_limit_s=limit_s,
+            wait=wait,
         )
     return _finish(result, folder, as_json=json_)
 

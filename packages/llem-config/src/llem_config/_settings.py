@@ -48,7 +48,11 @@ class ExecutionSettings(BaseModel):
     config_gap_seconds: NonNegativeFloat = 60.0
     cycle_gap_seconds: NonNegativeFloat = 300.0
     gap_until_temperature_c: PositiveFloat | None = None
-    """After its seconds, a gap goes on until every GPU is this cool, 600 s at most."""
+    """After its seconds, a gap goes on until every GPU is this cool."""
+    gap_within_c: PositiveFloat | None = None
+    """Or until every GPU is at most so much warmer than before the study's first run."""
+    gap_at_most_seconds: NonNegativeFloat = 600.0
+    """For both, and counted after the gap's own seconds."""
 
 
 class MeasurementSettings(BaseModel):

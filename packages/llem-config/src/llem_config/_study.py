@@ -51,6 +51,9 @@ class ExecutionConfig(BaseModel):
     """Pause where a new cycle begins; None takes the machine's setting."""
     timeout_seconds: PositiveFloat = 3600.0
     """A run that takes longer is killed and booked as failed."""
+    stall_seconds: PositiveFloat = 600.0
+    """So is one without any sign of progress for so long: no message, no line in its log and no
+    processor time."""
     max_consecutive_failures: PositiveInt = 5
     """So many failures in a row abort the study."""
 

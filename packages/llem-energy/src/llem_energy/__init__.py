@@ -41,6 +41,7 @@ from llem_energy._figures import (
     WarmUpReport,
 )
 from llem_energy._findings import DiagnosedDomain, DiagnosedGpu, DiagnosedSource, Diagnosis
+from llem_energy._gpu_states import GpuState, gpu_states
 from llem_energy._measure import STAGES, measure
 from llem_energy._memory import MemoryEstimate, estimate_memory
 from llem_energy._nvml import gpu_temperatures_c, gpu_uuids
@@ -83,6 +84,7 @@ __all__ = [
     "Flops",
     "GpuError",
     "GpuSnapshot",
+    "GpuState",
     "Latency",
     "MeasurementError",
     "Memory",
@@ -106,6 +108,7 @@ __all__ = [
     "encode_result",
     "estimate_memory",
     "gigabytes",
+    "gpu_states",
     "gpu_temperatures_c",
     "gpu_uuids",
     "load_calibrations",

@@ -31,19 +31,22 @@ from llem_runner._events import (
     Cautioned,
     Event,
     GapEnded,
+    GapReading,
     GapStarted,
     RunFailed,
     RunFinished,
+    RunLeftBehind,
     RunStage,
     RunStarted,
     StudyEnded,
     StudyStarted,
+    WaitingForGpu,
 )
 from llem_runner._files import encode_json
+from llem_runner._isolated import run_isolated
 from llem_runner._locks import is_running
 from llem_runner._manifest import ManifestEntry, ManifestWriter, StudyManifest, read_manifest
-from llem_runner._messages import Failed, Finished, Interrupted, Outcome
-from llem_runner._process import run_isolated
+from llem_runner._messages import Failed, Finished, Interrupted, Outcome, Reason
 from llem_runner._results import (
     Comparison,
     Comparisons,
@@ -79,6 +82,7 @@ __all__ = [
     "FailedRun",
     "Finished",
     "GapEnded",
+    "GapReading",
     "GapStarted",
     "Interrupted",
     "ManifestEntry",
@@ -92,8 +96,10 @@ __all__ = [
     "PlannedRun",
     "PointSummary",
     "PreflightError",
+    "Reason",
     "RunFailed",
     "RunFinished",
+    "RunLeftBehind",
     "RunStage",
     "RunStarted",
     "Skipped",
@@ -106,6 +112,7 @@ __all__ = [
     "StudyRunner",
     "StudyStarted",
     "StudySummary",
+    "WaitingForGpu",
     "calibrate",
     "default_measure",
     "diagnose",

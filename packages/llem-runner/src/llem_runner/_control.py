@@ -86,6 +86,17 @@ class Control:
         except OSError:
             return False
 
+    @classmethod
+    @contextlib.contextmanager
+    def owned(cls, given: Control | None) -> Iterator[Control]:
+        """Give the caller's control, or one that ends with the context."""
+        control = given or cls()
+        try:
+            yield control
+        finally:
+            if given is None:
+                control.close()
+
     def close(self) -> None:
         """Give the descriptors back; safe to call twice."""
         for descriptor in (self._read_fd, self._write_fd):

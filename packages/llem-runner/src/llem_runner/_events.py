@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from llem_runner._manifest import StudyStatus
+from llem_runner._messages import Reason
 from llem_runner._schedule import GapKind
 
 
@@ -14,6 +15,12 @@ class Cautioned(msgspec.Struct, frozen=True):
     """Something may go wrong with the study, found before it starts; it runs nevertheless."""
 
     warning: str
+
+
+class WaitingForGpu(msgspec.Struct, frozen=True):
+    """Another study has the GPU; this one begins once it is free."""
+
+    uuid: str
 
 
 class StudyStarted(msgspec.Struct, frozen=True):
@@ -25,6 +32,8 @@ class StudyStarted(msgspec.Struct, frozen=True):
     n_planned: int
     gap_s: float
     """Sum of all pauses to come."""
+    left_s: float | None = None
+    """An estimate of what all will take; None while no run of the study was seen."""
 
 
 class GapStarted(msgspec.Struct, frozen=True):
@@ -32,13 +41,23 @@ class GapStarted(msgspec.Struct, frozen=True):
 
     kind: GapKind
     seconds: float
-    until_temperature_c: float | None
+    until: str | None
+    """What is waited for after that, in words: GPUs that are cool."""
+
+
+class GapReading(msgspec.Struct, frozen=True):
+    """How the study's GPUs are, by UUID; every few seconds of a pause, never during a run."""
+
+    temperature_c: dict[str, float]
+    power_w: dict[str, float]
 
 
 class GapEnded(msgspec.Struct, frozen=True):
     """The pause is over, or was skipped."""
 
     skipped: bool
+    cool: bool | None = None
+    """Whether the GPUs are as cool as was asked for; None if nothing was, or if it was skipped."""
 
 
 class RunStarted(msgspec.Struct, frozen=True):
@@ -47,6 +66,8 @@ class RunStarted(msgspec.Struct, frozen=True):
     index: int
     cycle: int
     label: str
+    gpu_temperatures_c: dict[str, float] = {}
+    """By UUID, just before; empty without a GPU."""
 
 
 class RunStage(msgspec.Struct, frozen=True):
@@ -63,6 +84,10 @@ class RunFinished(msgspec.Struct, frozen=True):
     seconds: float
     tokens_per_second: float
     energy_per_output_token_j: float | None
+    n_left: int = 0
+    """Runs that this call has still to execute."""
+    left_s: float | None = None
+    """An estimate of what they and their pauses will take, learned from the runs so far."""
 
 
 class RunFailed(msgspec.Struct, frozen=True):
@@ -73,6 +98,23 @@ class RunFailed(msgspec.Struct, frozen=True):
     error_type: str
     message: str
     log: Path
+    reason: Reason = "exception"
+    log_tail: str = ""
+    """Last lines of the log."""
+    tried_again: bool = False
+    """It crashed, and the same run follows once more."""
+    n_left: int = 0
+    left_s: float | None = None
+
+
+class RunLeftBehind(msgspec.Struct, frozen=True):
+    """Something is still there after a run, and the next one waits for it."""
+
+    index: int
+    own: tuple[int, ...]
+    """Processes of the run. The study is aborted if they stay."""
+    others: tuple[int, ...]
+    """Processes that came to a GPU during the run, of whomever."""
 
 
 class StudyEnded(msgspec.Struct, frozen=True):
@@ -80,17 +122,22 @@ class StudyEnded(msgspec.Struct, frozen=True):
 
     folder: Path
     status: StudyStatus
+    reason: str | None = None
+    """Why it ended before its last run, where that was neither asked for nor by failures."""
 
 
 Event = (
     Cautioned
+    | WaitingForGpu
     | StudyStarted
     | GapStarted
+    | GapReading
     | GapEnded
     | RunStarted
     | RunStage
     | RunFinished
     | RunFailed
+    | RunLeftBehind
     | StudyEnded
 )
 

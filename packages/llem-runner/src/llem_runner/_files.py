@@ -26,7 +26,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())  # else a power cut can leave the new name on an empty file
         scratch.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         scratch.unlink(missing_ok=True)
         raise StudyError(
@@ -34,13 +34,34 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from error
 
 
-def _sync_folder(folder: Path) -> None:
-    # The new name itself lives in the folder, and is lost in a power cut unless that is flushed.
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to disk: a new one is lost in a power cut until then."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file that another process has written to disk; no file is nothing to do.
+
+    Raises:
+        StudyError: it cannot be.
+    """
+    try:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StudyError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def remove_scratch(folder: Path) -> None:
+    """Take away the files that a killed `write_atomically` has left; only its owner may ask."""
+    for scratch in folder.rglob(".*.tmp"):
+        scratch.unlink(missing_ok=True)
 
 
 def encode_json(data: Any) -> bytes:

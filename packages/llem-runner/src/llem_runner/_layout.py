@@ -14,7 +14,7 @@ from pathlib import Path
 
 from llem_config import StudyConfig
 from llem_runner._errors import StudyError
-from llem_runner._files import write_atomically
+from llem_runner._files import sync_folder, write_atomically
 from llem_runner._schedule import PlannedRun
 
 RESULT, TIMESERIES, LOG = "result.json", "timeseries.parquet", "log.txt"
@@ -31,6 +31,14 @@ class Layout:
         self.manifest = folder / "manifest.json"
         self.study_result = folder / "study_result.json"
         self.lock = folder / ".lock"
+
+    def write_study(self, study: StudyConfig) -> None:
+        """Put the resolved study on disk.
+
+        Raises:
+            StudyError: it cannot be written.
+        """
+        write_atomically(self.resolved, (study.model_dump_json(indent=2) + "\n").encode())
 
     def run_folder(self, run: PlannedRun) -> Path:
         """Return the folder of one run, e.g. `0001_c1_tiny-llama_0123abcd`."""
@@ -56,6 +64,7 @@ def create_folder(results_dir: Path, study: StudyConfig) -> Layout:
         try:
             results_dir.mkdir(parents=True, exist_ok=True)
             folder.mkdir()
+            sync_folder(results_dir)
         except FileExistsError:
             if not results_dir.is_dir():
                 raise StudyError(f"{results_dir} is not a folder") from None
@@ -66,5 +75,5 @@ def create_folder(results_dir: Path, study: StudyConfig) -> Layout:
     layout = Layout(folder)
     if study.source is not None:
         write_atomically(layout.source, study.source.encode())
-    write_atomically(layout.resolved, (study.model_dump_json(indent=2) + "\n").encode())
+    layout.write_study(study)
     return layout

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import filelock
 
 from llem_config import ExperimentConfig
 from llem_energy import gpu_uuids
+from llem_runner._control import Control
 from llem_runner._errors import StudyError, StudyLocked
+from llem_runner._events import Event, WaitingForGpu
 from llem_runner._layout import Layout
 
 # Not the folder that TMPDIR names: a cluster gives each job its own, and the lock would be none.
 _FOLDER = Path("/tmp")
+_ASK_EVERY_S = 0.5
 
 
 @contextlib.contextmanager
@@ -54,18 +58,49 @@ def is_running(folder: str | Path) -> bool:
         return True
 
 
+class Queue:
+    """Waiting for a GPU that another study has, until it is free or the wait is stopped."""
+
+    def __init__(self, control: Control, on_event: Callable[[Event], None]) -> None:
+        self._control = control
+        self._on_event = on_event
+
+    def hold(self, path: Path, uuid: str) -> contextlib.AbstractContextManager[object]:
+        """Return the lock of a GPU, which is held already.
+
+        Raises:
+            KeyboardInterrupt: a stop was asked for meanwhile.
+        """
+        told = False
+        while True:
+            if self._control.stop_requested:
+                raise KeyboardInterrupt
+            with contextlib.ExitStack() as lock, contextlib.suppress(StudyLocked):
+                lock.enter_context(hold(path, f"GPU {uuid}"))
+                return lock.pop_all()
+            if not told:
+                told = True
+                self._on_event(WaitingForGpu(uuid))
+            wait([self._control.fileno()], timeout=_ASK_EVERY_S)
+
+
 @contextlib.contextmanager
-def hold_gpus(experiments: Sequence[ExperimentConfig]) -> Iterator[None]:
-    """Hold every GPU that these experiments may use.
+def hold_gpus(
+    experiments: Sequence[ExperimentConfig], queue: Queue | None = None
+) -> Iterator[tuple[str, ...]]:
+    """Hold every GPU that these experiments may use, and give their UUIDs.
 
     Raises:
-        StudyLocked: another study is on one of them.
+        StudyLocked: another study is on one of them, and there is no queue to wait in.
     """
+    uuids = gpus_of(experiments)
     with contextlib.ExitStack() as locks:
-        for uuid in gpus_of(experiments):
+        for uuid in sorted(uuids):  # in one order, or two waiting studies could block each other
             path = _FOLDER / f"llem-{uuid}.lock"
-            locks.enter_context(hold(path, f"GPU {uuid}"))
-        yield
+            locks.enter_context(
+                hold(path, f"GPU {uuid}") if queue is None else queue.hold(path, uuid)
+            )
+        yield uuids
 
 
 def gpus_of(experiments: Sequence[ExperimentConfig]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,7 +16,7 @@ import msgspec
 from llem_runner._errors import StudyError
 from llem_runner._files import encode_json, read_json, write_atomically
 from llem_runner._layout import Layout
-from llem_runner._messages import Failed
+from llem_runner._messages import Failed, Reason
 from llem_runner._schedule import PlannedRun
 
 RunStatus = Literal["pending", "running", "completed", "failed", "interrupted"]
@@ -34,9 +35,15 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Relative to the study's folder; only of a completed run."""
     error_type: str | None = None
     error_message: str | None = None
+    error_reason: Reason | None = None
+    """Why there is no result; None too in a file of format 1."""
+    error_log: str | None = None
+    """The last lines of the log."""
     started_at: str | None = None
     ended_at: str | None = None
     attempts: int = 0
+    gpu_temperatures_c: dict[str, float] | None = None
+    """By UUID, just before the run; None without a GPU or before it."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,9 +57,12 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class StudyManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The state of a study on disk. Format 1 is the first one."""
+    """The state of a study on disk.
 
-    schema_version: Literal[1] = 1
+    Format 1 had no `error_reason`, `error_log` and temperatures; format 2 adds them.
+    """
+
+    schema_version: Literal[1, 2] = 2
     study_name: str
     study_design_hash: str
     versions: dict[str, str]
@@ -63,29 +73,33 @@ class StudyManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """`failed`: the end was reached, but some run failed."""
     started_at: str
     ended_at: str | None
+    first_temperatures_c: dict[str, float] | None = None
+    """Of each GPU by UUID, just before the study's first run; what gaps may return to."""
     totals: Totals
     entries: tuple[ManifestEntry, ...]
 
 
 class ManifestWriter:
-    """Keeps the manifest on disk in step with the study; every change is a whole, synced file."""
+    """Keeps the manifest on disk in step with the study; every change is a whole, synced file.
+
+    Each entry is kept as text too, so that a change costs the encoding of one of ten thousand.
+    """
 
     def __init__(self, layout: Layout, manifest: StudyManifest) -> None:
         self._layout = layout
-        self._manifest = manifest
-        self._entries = {entry.index: entry for entry in manifest.entries}
+        self._head = msgspec.structs.replace(manifest, schema_version=2, entries=())
+        self._entries: dict[int, ManifestEntry] = {}
+        self._lines: dict[int, bytes] = {}
+        self._counts: Counter[str] = Counter()
+        for entry in manifest.entries:
+            self._put(entry)
 
     @classmethod
     def create(
         cls, layout: Layout, name: str, design_hash: str, runs: Sequence[PlannedRun]
     ) -> ManifestWriter:
         """Write a new manifest with every run pending."""
-        entries = tuple(
-            ManifestEntry(
-                index=run.index, cycle=run.cycle, config_hash=run.config_hash, label=run.label
-            )
-            for run in runs
-        )
+        entries = tuple(_new(run) for run in runs)
         manifest = StudyManifest(
             study_name=name,
             study_design_hash=design_hash,
@@ -95,7 +109,7 @@ class ManifestWriter:
             status="running",
             started_at=_now(),
             ended_at=None,
-            totals=_totals(entries),
+            totals=_totals({}),
             entries=entries,
         )
         writer = cls(layout, manifest)
@@ -105,40 +119,62 @@ class ManifestWriter:
     @property
     def manifest(self) -> StudyManifest:
         """Return the state as it is on disk."""
-        return self._manifest
+        entries = tuple(self._entries.values())
+        return msgspec.structs.replace(self._head, entries=entries, totals=self.totals)
+
+    @property
+    def totals(self) -> Totals:
+        """Return how many runs are in each state."""
+        return _totals(self._counts)
+
+    @property
+    def first_temperatures_c(self) -> dict[str, float] | None:
+        """Return how warm the GPUs were before the study's first run."""
+        return self._head.first_temperatures_c
+
+    @property
+    def n_planned(self) -> int:
+        """Return how many runs the study has."""
+        return len(self._entries)
 
     def entry(self, run: PlannedRun) -> ManifestEntry:
         """Return the entry of a run."""
         return self._entries[run.index]
 
-    def reopen(self, kept: Mapping[int, Path]) -> None:
-        """Begin again: runs with a good result (by index) are completed, all others pending."""
-        for index, entry in self._entries.items():
-            if index in kept:
-                result_file = self._layout.relative(kept[index])
-                self._entries[index] = msgspec.structs.replace(
-                    entry, status="completed", result_file=result_file
-                )
+    def reopen(self, kept: Mapping[int, Path], runs: Sequence[PlannedRun]) -> None:
+        """Begin again: runs with a good result (by index) are completed, all others pending.
+
+        Args:
+            kept: where the good results are.
+            runs: all of the study; those that have no entry yet get one.
+        """
+        for run in runs:
+            old = self._entries.get(run.index) or _new(run)
+            if run.index in kept:
+                result_file = self._layout.relative(kept[run.index])
+                self._put(msgspec.structs.replace(old, status="completed", result_file=result_file))
             else:
-                self._entries[index] = ManifestEntry(
-                    index=index,
-                    cycle=entry.cycle,
-                    config_hash=entry.config_hash,
-                    label=entry.label,
-                    attempts=entry.attempts,
-                )
-        self._manifest = msgspec.structs.replace(
-            self._manifest, status="running", ended_at=None, host=platform.node(), pid=os.getpid()
+                self._put(msgspec.structs.replace(_new(run), attempts=old.attempts))
+        self._head = msgspec.structs.replace(
+            self._head, status="running", ended_at=None, host=platform.node(), pid=os.getpid()
         )
         self._write()
 
-    def mark_running(self, run: PlannedRun) -> None:
-        """Book the start of a run."""
-        self._entries[run.index] = msgspec.structs.replace(
-            self._entries[run.index],
-            status="running",
-            started_at=_now(),
-            attempts=self._entries[run.index].attempts + 1,
+    def mark_running(
+        self, run: PlannedRun, gpu_temperatures_c: dict[str, float] | None = None
+    ) -> None:
+        """Book the start of a run, and how warm the GPUs are."""
+        warm = gpu_temperatures_c or None
+        if self._head.first_temperatures_c is None and warm:
+            self._head = msgspec.structs.replace(self._head, first_temperatures_c=warm)
+        self._put(
+            msgspec.structs.replace(
+                _new(run),
+                status="running",
+                started_at=_now(),
+                attempts=self._entries[run.index].attempts + 1,
+                gpu_temperatures_c=warm,
+            )
         )
         self._write()
 
@@ -155,7 +191,12 @@ class ManifestWriter:
     def mark_failed(self, run: PlannedRun, failure: Failed) -> None:
         """Book a run that ended without a result."""
         self._end(
-            run, status="failed", error_type=failure.error_type, error_message=failure.message
+            run,
+            status="failed",
+            error_type=failure.error_type,
+            error_message=failure.message,
+            error_reason=failure.reason,
+            error_log=failure.log_tail or None,
         )
 
     def mark_interrupted(self, run: PlannedRun) -> None:
@@ -164,26 +205,30 @@ class ManifestWriter:
 
     def finish(self, status: StudyStatus) -> None:
         """Book the end of the study; a run that is still open, by an error of ours, with it."""
-        for index, entry in self._entries.items():
+        for entry in list(self._entries.values()):
             if entry.status == "running":
-                self._entries[index] = msgspec.structs.replace(
-                    entry, status="interrupted", ended_at=_now()
-                )
-        self._manifest = msgspec.structs.replace(self._manifest, status=status, ended_at=_now())
+                self._put(msgspec.structs.replace(entry, status="interrupted", ended_at=_now()))
+        self._head = msgspec.structs.replace(self._head, status=status, ended_at=_now())
         self._write()
 
     def _end(self, run: PlannedRun, **changes: object) -> None:
-        self._entries[run.index] = msgspec.structs.replace(
-            self._entries[run.index], ended_at=_now(), **changes
-        )
+        self._put(msgspec.structs.replace(self._entries[run.index], ended_at=_now(), **changes))
         self._write()
 
+    def _put(self, entry: ManifestEntry) -> None:
+        before = self._entries.get(entry.index)
+        if before is not None:
+            self._counts[before.status] -= 1
+        self._counts[entry.status] += 1
+        self._entries[entry.index] = entry
+        self._lines[entry.index] = msgspec.json.encode(entry)
+
     def _write(self) -> None:
-        entries = tuple(self._entries.values())
-        self._manifest = msgspec.structs.replace(
-            self._manifest, entries=entries, totals=_totals(entries)
-        )
-        write_atomically(self._layout.manifest, encode_json(self._manifest))
+        head = encode_json(msgspec.structs.replace(self._head, totals=self.totals))
+        start, empty, end = head.rpartition(b"[]")  # of the entries, which are the last field
+        lines = b",\n    ".join(self._lines.values())
+        entries = b"[\n    " + lines + b"\n  ]" if lines else empty
+        write_atomically(self._layout.manifest, start + entries + end)
 
 
 def read_manifest(folder: str | Path) -> StudyManifest:
@@ -200,9 +245,14 @@ def tool_versions() -> dict[str, str]:
     return {name: version(name) for name in ("llem-config", "llem-energy", "llem-runner")}
 
 
-def _totals(entries: Sequence[ManifestEntry]) -> Totals:
-    statuses = [entry.status for entry in entries]
-    return Totals(**{name: statuses.count(name) for name in Totals.__struct_fields__})  # type: ignore[arg-type]  # its fields are the statuses
+def _totals(counts: Mapping[str, int]) -> Totals:
+    return Totals(**{name: counts.get(name, 0) for name in Totals.__struct_fields__})
+
+
+def _new(run: PlannedRun) -> ManifestEntry:
+    return ManifestEntry(
+        index=run.index, cycle=run.cycle, config_hash=run.config_hash, label=run.label
+    )
 
 
 def _now() -> str:

@@ -7,8 +7,10 @@ stop and the deadline all at once, and uses no processor time of its own.
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
+import secrets
 import signal
 import threading
 import time
@@ -21,9 +23,11 @@ import msgspec
 
 from llem_config import ExperimentConfig, Settings
 from llem_energy import Prior
-from llem_energy import measure as default_measure
 from llem_runner._control import Control
+from llem_runner._death import OomCounts, how_it_ended, last_lines, trim
 from llem_runner._errors import StudyError
+from llem_runner._family import Family
+from llem_runner._frames import FrameReader, Garbage
 from llem_runner._gap import LONGEST_WAIT_S
 from llem_runner._messages import (
     Failed,
@@ -31,16 +35,19 @@ from llem_runner._messages import (
     Interrupted,
     Outcome,
     Ready,
+    Reason,
     Stage,
     Task,
     decode,
     encode,
 )
+from llem_runner._stall import StallWatch
 from llem_runner._worker import Measure, worker_main
 
 STOP_GRACE_S = 2.0  # between the request to stop and the kill
 _EXIT_GRACE_S = 5.0  # for a child that has sent its last message
-_TAIL_BYTES, _TAIL_LINES = 2000, 3
+_GONE_AT_MOST_S = 10.0  # for a killed process to be gone
+_STACK_S = 0.2  # for a hanging child to write where it hangs
 
 
 class Worker:
@@ -61,19 +68,30 @@ class Worker:
         self._log = log
         self._log_start = log.stat().st_size if log.exists() else 0
         self._config = config.model_dump_json()
+        self._oom_before = OomCounts.read()
+        mark = secrets.token_hex(8)
         self._process = context.Process(
             target=worker_main,
-            args=(child_end, lifeline, str(log), os.getpid(), self._config, measure),
+            args=(child_end, lifeline, str(log), os.getpid(), self._config, mark, measure),
             name="llem-worker",
             daemon=False,
         )
         self._started = self._delivered = self._timed_out = self._closed = False
         self.ended_s: float | None = None
         """When the last message came, on the clock of `time.perf_counter`."""
+        self.left_behind: tuple[int, ...] = ()
+        """Once closed: processes of the run that could not be ended."""
         self._process.start()
         child_end.close()  # else the pipe never ends when the child dies
         lifeline.close()
         self._end = _end_of(self._process)
+        self._frames = FrameReader(self._connection.fileno())
+        self._family = Family(self._process.pid or 0, mark)
+
+    @property
+    def pid(self) -> int:
+        """Return the number of the process."""
+        return self._family.leader
 
     def run(
         self,
@@ -84,6 +102,7 @@ class Worker:
         control: Control,
         on_stage: Callable[[str], None],
         prior: Prior | None = None,
+        stall_s: float = math.inf,
     ) -> Outcome:
         """Let the child measure and return what came of it; the child is gone afterwards.
 
@@ -93,11 +112,14 @@ class Worker:
         known = prior or Prior()
         task = Task(self._config, settings.model_dump_json(), str(timeseries), known)
         watchdog = threading.Timer(timeout_s, self._time_out)
-        watchdog.daemon = True  # covers a child that hangs in the middle of a message
+        watchdog.daemon = True  # covers a child that does not take its task
         deadline_s = time.perf_counter() + timeout_s
         watchdog.start()
         try:
-            outcome = self._listen(task, deadline_s, control, on_stage)
+            with contextlib.suppress(OSError):  # a child that is dead already is noticed below
+                self._connection.send_bytes(encode(task))
+            watchdog.cancel()
+            outcome = self._listen(deadline_s, timeout_s, control, on_stage, stall_s)
         except KeyboardInterrupt:
             # A caller without signal handlers of its own, such as a notebook.
             self._ask_to_stop(control)
@@ -105,55 +127,60 @@ class Worker:
         finally:
             watchdog.cancel()
             self.close()
-        if outcome is None:
-            return Failed("Timeout", f"no result within {timeout_s:g} s")
+        if isinstance(outcome, Failed):
+            tail = last_lines(self._log, self._log_start)
+            outcome = msgspec.structs.replace(outcome, log_tail=tail)
         return outcome
 
     def _listen(
         self,
-        task: Task,
         deadline_s: float,
+        timeout_s: float,
         control: Control,
         on_stage: Callable[[str], None],
-    ) -> Outcome | None:
-        """Return what came of the run, or None if its time was over first."""
-        with contextlib.suppress(OSError):  # a child that is dead already is noticed below
-            self._connection.send_bytes(encode(task))
+        stall_s: float,
+    ) -> Outcome:
         # Read before join: a result above the pipe's buffer (64 KiB on Linux) blocks the child in
         # `send` until we read, so joining first would wait for the deadline and kill a good run.
         watched: list[Any] = [self._connection, self._end, control.fileno()]
+        stall = StallWatch(self._family, self._log, stall_s)
         while True:
             left_s = max(0.0, deadline_s - time.perf_counter())
-            ready = wait(watched, timeout=min(left_s, LONGEST_WAIT_S))
+            ready = wait(watched, timeout=min(left_s, stall.left_s, LONGEST_WAIT_S))
             if control.fileno() in ready:
                 return self._ask_to_stop(control)
             if self._connection in ready:
+                stall.heard()
                 outcome = self._receive(on_stage)
-                if outcome is not None or self._timed_out:
-                    return None if self._timed_out else outcome
+                if outcome is not None:
+                    return outcome
             elif ready:  # its end alone: dead, and nothing left in the pipe
-                return None if self._timed_out else self._died()
+                return self._died()
             elif time.perf_counter() >= deadline_s:
-                return None
+                return self._give_up("Timeout", f"no result within {timeout_s:g} s", "timeout")
+            elif stall.is_stalled():
+                what = f"no message, no line of log and no processor time for {stall_s:g} s"
+                return self._give_up("Stalled", what, "stalled")
 
     def _receive(self, on_stage: Callable[[str], None]) -> Finished | Failed | None:
         try:
-            message = decode(self._connection.recv_bytes())
+            messages = [decode(frame) for frame in self._frames.read()]
         except (EOFError, OSError):
-            return None if self._timed_out else self._died()
-        except msgspec.MsgspecError as error:
-            return Failed("BadMessage", f"the run sent something unreadable: {error}")
-        match message:
-            case Ready():
-                self._started = True
-                return None
-            case Stage(name):
-                on_stage(name)
-                return None
-            case Finished() | Failed():
-                self.ended_s = time.perf_counter()
-                self._delivered = True
-                return message
+            return self._died()
+        except (msgspec.MsgspecError, Garbage) as error:
+            text = f"the run sent something unreadable: {error}"
+            return Failed("BadMessage", text, reason="garbage")
+        for message in messages:
+            match message:
+                case Ready():
+                    self._started = True
+                case Stage(name):
+                    on_stage(name)
+                case Finished() | Failed():
+                    self.ended_s = time.perf_counter()
+                    self._delivered = True
+                    return message
+        return None
 
     def _died(self) -> Failed:
         ended = bool(wait([self._end], timeout=_EXIT_GRACE_S))
@@ -161,21 +188,32 @@ class Worker:
         self._kill_group()
         self._process.join()
         self._closed = True
-        how = _how(self._process.exitcode) if ended else "closed its pipe"
-        tail = _tail(self._log, self._log_start)
-        last = f"; its last words: {tail}" if tail else ""
+        self.left_behind = self._family.end(_GONE_AT_MOST_S)
+        if self._timed_out:
+            return Failed("Timeout", "the run did not take its task in time", reason="timeout")
+        exit_code = self._process.exitcode if ended else None
+        reason, how = how_it_ended(exit_code, self._oom_before, OomCounts.read())
+        tail = last_lines(self._log, self._log_start)
+        last = f"; its last words: {' | '.join(tail.splitlines()[-3:])[-400:]}" if tail else ""
         if not self._started:
             raise StudyError(
                 f"a run's process {how} before it could begin{last}. A script that runs a study "
                 'must do so below `if __name__ == "__main__":`, and must be a file'
             )
-        return Failed("ProcessDied", f"the run's process {how} without a result{last}")
+        text = f"the run's process {how} without a result{last}"
+        return Failed("ProcessDied", text, reason=reason)
+
+    def _give_up(self, error_type: str, message: str, reason: Reason) -> Failed:
+        """Let a run say where it hangs, ask it to end, and give it a moment to."""
+        self._signal(signal.SIGUSR1)
+        wait([self._end], timeout=_STACK_S)
+        self._signal(signal.SIGTERM)
+        wait([self._end], timeout=STOP_GRACE_S)
+        return Failed(error_type, message, reason=reason)
 
     def _ask_to_stop(self, control: Control) -> Interrupted:
         control.acknowledge()
-        if self._process.pid is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(self._process.pid, signal.SIGTERM)
+        self._signal(signal.SIGTERM)
         if control.n_requests < 2:
             # A second request during the grace ends it.
             with contextlib.suppress(KeyboardInterrupt):
@@ -189,8 +227,10 @@ class Worker:
                 wait([self._end], timeout=_EXIT_GRACE_S)
             # Before the child is reaped, so that its number still means its own group.
             self._kill_group()
-            self._process.join()
+            self._process.join(_GONE_AT_MOST_S)
             self._closed = True
+            self.left_behind = self._family.end(_GONE_AT_MOST_S)
+        trim(self._log)
         self._connection.close()
         self._lifeline.close()
         if self._end != self._process.sentinel:
@@ -201,6 +241,11 @@ class Worker:
     def _time_out(self) -> None:
         self._timed_out = True
         self._kill_group()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.pid is not None and not self._closed:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self._process.pid, number)
 
     def _kill_group(self) -> None:
         if self._closed or self._process.pid is None:
@@ -224,55 +269,3 @@ def _end_of(process: Any) -> int:
             return os.pidfd_open(process.pid)
     sentinel: int = process.sentinel
     return sentinel
-
-
-def _how(exit_code: int | None) -> str:
-    if exit_code is None or exit_code >= 0:
-        return f"ended with exit code {exit_code}"
-    try:
-        return f"was killed by {signal.Signals(-exit_code).name}"
-    except ValueError:  # a real-time signal has no name
-        return f"was killed by signal {-exit_code}"
-
-
-def run_isolated(
-    config: ExperimentConfig,
-    *,
-    timeout_s: float,
-    log: Path,
-    timeseries: Path | None = None,
-    measure: Measure = default_measure,
-    settings: Settings | None = None,
-    control: Control | None = None,
-    on_stage: Callable[[str], None] | None = None,
-) -> Outcome:
-    """Measure one experiment in a fresh process and return what came of it."""
-    worker = Worker(config, measure=measure, log=log)
-    own = control or Control()
-    try:
-        return worker.run(
-            settings=settings or Settings(),
-            timeseries=timeseries or log.with_name("timeseries.parquet"),
-            timeout_s=timeout_s,
-            control=own,
-            on_stage=on_stage or _say_nothing,
-        )
-    finally:
-        if control is None:
-            own.close()
-
-
-def _say_nothing(stage: str) -> None:
-    """Take the place of a caller's callback."""
-
-
-def _tail(log: Path, start: int) -> str:
-    """Return the last lines that this attempt wrote to the log."""
-    try:
-        with log.open("rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            file.seek(max(start, end - _TAIL_BYTES))
-            lines = file.read().decode(errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    return " | ".join(line.strip() for line in lines[-_TAIL_LINES:])[-400:]

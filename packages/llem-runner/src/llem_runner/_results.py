@@ -142,6 +142,10 @@ class MeasurementProtocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     config_gap_seconds: float
     cycle_gap_seconds: float
     gap_until_temperature_c: float | None
+    gap_within_c: float | None = None
+    gap_at_most_seconds: float | None = None
+    """For both of the above; these two and `stall_seconds` are None in a file of format 1 or 2."""
+    stall_seconds: float | None = None
     timeout_seconds: float | None
     """None where the run was measured in the calling process, which nothing can kill."""
     energy_sources: tuple[str, ...]
@@ -170,9 +174,10 @@ class StudyResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The record of a study.
 
     Format 1 had no intervals, comparisons and outliers; format 2 adds them, each with a default.
+    Format 3 adds three fields of the protocol.
     """
 
-    schema_version: Literal[1, 2] = 2
+    schema_version: Literal[1, 2, 3] = 3
     study_name: str
     study_design_hash: str
     status: StudyStatus

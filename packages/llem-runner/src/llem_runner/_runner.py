@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from llem_config import LlemError, Settings, StudyConfig
-from llem_energy import Prior, encode_result, prior_of
+from llem_energy import Prior, prior_of
+from llem_runner._booking import Booking
 from llem_runner._calibrations import known_calibrations, remember
+from llem_runner._clear import wait_until_clear
 from llem_runner._control import Control
-from llem_runner._errors import StudyError
+from llem_runner._estimate import Estimate
 from llem_runner._events import (
     Event,
     RunFailed,
@@ -22,10 +24,12 @@ from llem_runner._events import (
     StudyStarted,
 )
 from llem_runner._files import encode_json, write_atomically
-from llem_runner._gap import wait_gap
-from llem_runner._layout import LOG, REQUESTS, RESULT, TIMESERIES, Layout
+from llem_runner._gap import Cooling, Gap
+from llem_runner._gpus import Gpus, temperatures_of
+from llem_runner._layout import LOG, TIMESERIES, Layout
+from llem_runner._limits import Limits
 from llem_runner._manifest import ManifestWriter, StudyStatus
-from llem_runner._messages import Failed, Finished, Interrupted, Outcome, Task
+from llem_runner._messages import CRASHES, Failed, Finished, Interrupted, Outcome, Task
 from llem_runner._process import Worker
 from llem_runner._results import StudyResult
 from llem_runner._schedule import GapKind, PlannedRun, gap_between, gap_seconds
@@ -48,14 +52,20 @@ class StudyRunner:
         control: Control,
         on_event: OnEvent,
         measure: Measure,
+        limits: Limits | None = None,
+        gpus: Gpus | None = None,
     ) -> None:
         self._study = study
         self._layout = layout
         self._manifest = manifest
+        self._booking = Booking(layout, manifest)
         self._settings = settings
         self._control = control
         self._on_event = on_event
         self._measure = measure
+        self._limits = limits or Limits(control)
+        self._gpus = gpus or Gpus()
+        self._estimate = Estimate((), study.execution)
         self._last_end_s = time.perf_counter()
         self._prior = Prior(calibration=known_calibrations())
 
@@ -90,52 +100,70 @@ class StudyRunner:
             write_atomically(self._layout.study_result, encode_json(result))
             return result
         finally:
-            self._on_event(StudyEnded(self._layout.folder, status))
+            reason = self._limits.reason if status == "interrupted" else None
+            self._on_event(StudyEnded(self._layout.folder, status, reason))
 
     def _started(self, runs: Sequence[PlannedRun]) -> StudyStarted:
-        execution = self._study.execution
-        cycles = [None, *(run.cycle for run in runs)]
-        gaps = [gap_between(a, run.cycle, execution) for a, run in zip(cycles, runs, strict=False)]
+        known = self._manifest.manifest.entries
+        self._estimate = Estimate(runs, self._study.execution, known)
         return StudyStarted(
             self._layout.folder,
             len(runs),
-            len(self._manifest.manifest.entries),
-            sum(gap_seconds(gap, execution) for gap in gaps),
+            self._manifest.n_planned,
+            self._estimate.gaps_s,
+            self._estimate.left_s(),
         )
 
     def _execute(self, runs: Sequence[PlannedRun], isolated: bool) -> StudyStatus:
         n_in_a_row = 0
         before: int | None = None
         for run in runs:
-            self._make_folder(run)
-            worker = self._worker(run) if isolated else None
-            try:
-                self._wait_gap(gap_between(before, run.cycle, self._study.execution))
-                if self._control.stop_requested:
-                    return "interrupted"
-                outcome = self._measure_one(run, worker)
-            finally:
-                if worker is not None:
-                    worker.close()
-                self._tidy(run)
+            gap = gap_between(before, run.cycle, self._study.execution)
+            self._estimate.begin(gap)
+            outcome = self._until_it_works(run, gap, isolated)
             if isinstance(outcome, Interrupted):
                 return "interrupted"
             before = run.cycle
             n_in_a_row = n_in_a_row + 1 if isinstance(outcome, Failed) else 0
             if n_in_a_row >= self._study.execution.max_consecutive_failures:
                 return "aborted"
-        return "failed" if self._manifest.manifest.totals.failed else "completed"
+        return "failed" if self._manifest.totals.failed else "completed"
 
-    def _make_folder(self, run: PlannedRun) -> None:
-        folder = self._layout.run_folder(run)
+    def _until_it_works(self, run: PlannedRun, gap: GapKind | None, isolated: bool) -> Outcome:
+        """Execute a run, and again after a crash, as often as is allowed."""
+        for left in range(self._limits.retry, -1, -1):
+            outcome = self._once(run, gap, isolated, left)
+            if not _try_again(outcome, left):
+                break
+            gap = "config"
+        return outcome
+
+    def _once(self, run: PlannedRun, gap: GapKind | None, isolated: bool, left: int) -> Outcome:
+        self._booking.make_folder(run)
+        worker = self._worker(run) if isolated else None
+        outcome: Outcome
         try:
-            folder.mkdir(exist_ok=True)
-            # Of an earlier attempt; the log simply goes on.
-            for name in (RESULT, TIMESERIES, REQUESTS):
-                if (folder / name).exists():
-                    (folder / name).replace(folder / f"{name}.old")
-        except OSError as error:
-            raise StudyError(f"{folder} cannot be written: {error.strerror}") from error
+            self._wait_gap(gap)
+            fits = self._limits.allows(self._estimate.run_s(run.config_hash))
+            if self._control.stop_requested or not fits:
+                return Interrupted()
+            states = self._gpus.states()
+            outcome = self._measure_one(run, worker, left, temperatures_of(states))
+        finally:
+            if worker is not None:
+                worker.close()
+            self._booking.tidy(run)
+        if worker is not None:
+            pids = {uuid: state.pids or () for uuid, state in states.items()}
+            wait_until_clear(
+                run.index,
+                own={worker.pid, *worker.left_behind},
+                before=pids,
+                gpus=self._gpus,
+                control=self._control,
+                on_event=self._on_event,
+            )
+        return outcome
 
     def _worker(self, run: PlannedRun) -> Worker:
         log = self._layout.run_folder(run) / LOG
@@ -144,20 +172,23 @@ class StudyRunner:
     def _wait_gap(self, kind: GapKind | None) -> None:
         if kind is None:
             return
-        wait_gap(
+        Gap(
             kind,
-            gap_seconds(kind, self._study.execution),
-            since_s=self._last_end_s,
-            until_temperature_c=self._settings.execution.gap_until_temperature_c,
+            self._last_end_s + gap_seconds(kind, self._study.execution),
+            cooling=Cooling.of(self._settings, self._manifest.first_temperatures_c),
+            gpus=self._gpus,
             control=self._control,
             on_event=self._on_event,
-        )
+        ).wait()
+        self._estimate.learn_gap(kind, time.perf_counter() - self._last_end_s)
 
-    def _measure_one(self, run: PlannedRun, worker: Worker | None) -> Outcome:
-        self._manifest.mark_running(run)
+    def _measure_one(
+        self, run: PlannedRun, worker: Worker | None, left: int, warm: dict[str, float]
+    ) -> Outcome:
+        self._manifest.mark_running(run, warm)
         start_s = time.perf_counter()
         try:
-            self._on_event(RunStarted(run.index, run.cycle, run.label))
+            self._on_event(RunStarted(run.index, run.cycle, run.label, warm))
             outcome = self._in_child(run, worker) if worker else self._here(run)
         except KeyboardInterrupt:
             self._manifest.mark_interrupted(run)
@@ -166,14 +197,18 @@ class StudyRunner:
             raise
         ended_s = worker.ended_s if worker else None
         self._last_end_s = ended_s or time.perf_counter()
-        self._book(run, outcome, self._last_end_s - start_s)
+        self._booking.book(run, outcome)
+        self._tell(run, outcome, self._last_end_s - start_s, tried_again=_try_again(outcome, left))
         return outcome
 
     def _in_child(self, run: PlannedRun, worker: Worker) -> Outcome:
+        execution = self._study.execution
         return worker.run(
             settings=self._settings,
             timeseries=self._layout.run_folder(run) / TIMESERIES,
-            timeout_s=self._study.execution.timeout_seconds,
+            timeout_s=execution.timeout_seconds,
+            # Idling is part of a measurement, and looks like nothing at all.
+            stall_s=execution.stall_seconds + run.config.baseline.duration_seconds,
             control=self._control,
             on_stage=lambda name: self._on_event(RunStage(run.index, name)),
             prior=self._prior,
@@ -202,37 +237,36 @@ class StudyRunner:
         ):
             return attempt(self._measure, task, on_stage)
 
-    def _book(self, run: PlannedRun, outcome: Outcome, seconds: float) -> None:
-        folder = self._layout.run_folder(run)
+    def _tell(
+        self, run: PlannedRun, outcome: Outcome, seconds: float, *, tried_again: bool
+    ) -> None:
+        """Learn from a run that was booked, and say what came of it."""
+        if not tried_again:
+            self._estimate.done(run, seconds)
+        n_left, left_s = self._estimate.n_left, self._estimate.left_s()
         match outcome:
             case Finished(result):
-                # Result first: the manifest must never point at a file that is not there.
-                write_atomically(folder / RESULT, encode_result(result))
-                self._manifest.mark_completed(run, folder / RESULT)
                 self._prior = remember(prior_of(result, self._prior), self._prior)
+                speed, energy = result.tokens_per_second, result.energy_per_output_token_j
+                self._on_event(RunFinished(run.index, seconds, speed, energy, n_left, left_s))
+            case Failed():
                 self._on_event(
-                    RunFinished(
+                    RunFailed(
                         run.index,
                         seconds,
-                        result.tokens_per_second,
-                        result.energy_per_output_token_j,
+                        outcome.error_type,
+                        outcome.message,
+                        self._layout.run_folder(run) / LOG,
+                        outcome.reason,
+                        outcome.log_tail,
+                        tried_again,
+                        n_left,
+                        left_s,
                     )
                 )
-            case Failed():
-                self._manifest.mark_failed(run, outcome)
-                self._on_event(
-                    RunFailed(run.index, seconds, outcome.error_type, outcome.message, folder / LOG)
-                )
             case Interrupted():
-                self._manifest.mark_interrupted(run)
+                pass
 
-    def _tidy(self, run: PlannedRun) -> None:
-        """Take away the folder of a run that never began."""
-        if self._manifest.entry(run).status != "pending":
-            return
-        folder = self._layout.run_folder(run)
-        log = folder / LOG
-        if log.is_file() and log.stat().st_size == 0:
-            log.unlink()
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+
+def _try_again(outcome: Outcome, left: int) -> bool:
+    return left > 0 and isinstance(outcome, Failed) and outcome.reason in CRASHES

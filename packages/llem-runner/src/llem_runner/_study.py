@@ -18,20 +18,22 @@ from llem_config import (
     load_settings,
     load_study,
 )
-from llem_energy import ExperimentResult, Prior, encode_result
+from llem_energy import ExperimentResult, Prior, encode_result, gpu_uuids
 from llem_energy import measure as default_measure
 from llem_runner._calibrations import known_calibrations
 from llem_runner._control import Control
 from llem_runner._errors import StudyError
 from llem_runner._events import Cautioned, ignore
 from llem_runner._files import write_atomically
-from llem_runner._layout import RESULT, TIMESERIES, Layout, create_folder
-from llem_runner._locks import hold, hold_gpus
+from llem_runner._gpus import Gpus
+from llem_runner._layout import RESULT, TIMESERIES, create_folder
+from llem_runner._limits import Limits
+from llem_runner._locks import Queue, hold, hold_gpus
 from llem_runner._manifest import ManifestWriter
 from llem_runner._preflight import check
 from llem_runner._results import StudyResult
 from llem_runner._runner import OnEvent, StudyRunner
-from llem_runner._schedule import PlannedRun, schedule
+from llem_runner._schedule import schedule
 from llem_runner._worker import Measure
 
 
@@ -43,6 +45,9 @@ def run_study(
     control: Control | None = None,
     measure: Measure = default_measure,
     settings: Settings | None = None,
+    retry: int = 0,
+    time_limit_s: float | None = None,
+    wait: bool = False,
 ) -> StudyResult:
     """Run every experiment of a study and return its record.
 
@@ -53,6 +58,11 @@ def run_study(
         control: to stop the study from a signal handler or another thread.
         measure: what each run calls; a child process must be able to import it.
         settings: machine-local settings; None loads them.
+        retry: further attempts at a run whose process crashed; a run that raises an error or
+            takes too long would do so again.
+        time_limit_s: for all of it. No run begins that is not expected to end in time, and one
+            that has not ended is stopped; the rest stays pending, for `resume_study`.
+        wait: until a GPU that another study uses is free, instead of an error.
 
     Returns:
         The record, whatever became of the runs: a failed run is data. `status` tells.
@@ -73,11 +83,26 @@ def run_study(
     if control is not None and control.stop_requested:
         raise KeyboardInterrupt
     runs = schedule(study.experiments, study.execution)
-    with hold_gpus(study.experiments):
+    with (
+        Control.owned(control) as stop,
+        Limits(stop, retry=retry, time_limit_s=time_limit_s) as limits,
+        hold_gpus(study.experiments, Queue(stop, on_event or ignore) if wait else None) as uuids,
+    ):
         layout = create_folder(results_dir, study)
         with hold(layout.lock, str(layout.folder)):
             manifest = ManifestWriter.create(layout, study.name, study.study_design_hash, runs)
-            return _run(study, layout, manifest, runs, own, on_event, control, measure)
+            runner = StudyRunner(
+                study,
+                layout,
+                manifest,
+                settings=own,
+                control=stop,
+                on_event=on_event or ignore,
+                measure=measure,
+                limits=limits,
+                gpus=gpus_to_watch(uuids, own),
+            )
+            return runner.run(runs, isolated=isolated(study, manifest, limits))
 
 
 def check_caller(measure: Measure) -> None:
@@ -167,35 +192,19 @@ def with_gaps(study: StudyConfig, settings: Settings) -> StudyConfig:
     return study.model_copy(update={"execution": execution.model_copy(update=update)})
 
 
-def _run(
-    study: StudyConfig,
-    layout: Layout,
-    manifest: ManifestWriter,
-    runs: Sequence[PlannedRun],
-    settings: Settings,
-    on_event: OnEvent | None,
-    control: Control | None,
-    measure: Measure,
-) -> StudyResult:
-    """Execute runs and write the study's record.
+def isolated(study: StudyConfig, manifest: ManifestWriter, limits: Limits) -> bool:
+    """Tell whether each run gets a process of its own.
 
     One point and one cycle is measured in this process: there is nothing to isolate it from.
-    Unless a timeout is asked for, which only another process can enforce.
+    Unless there is something that only another process allows: to be ended, or to crash.
     """
-    alone = len(manifest.manifest.entries) == 1
-    alone = alone and "timeout_seconds" not in study.execution.model_fields_set
-    own = control or Control()
-    runner = StudyRunner(
-        study,
-        layout,
-        manifest,
-        settings=settings,
-        control=own,
-        on_event=on_event or ignore,
-        measure=measure,
-    )
-    try:
-        return runner.run(runs, isolated=not alone)
-    finally:
-        if control is None:
-            own.close()
+    asked = "timeout_seconds" in study.execution.model_fields_set
+    limited = limits.time_limit_s is not None or limits.retry > 0
+    return manifest.n_planned > 1 or asked or limited
+
+
+def gpus_to_watch(held: Sequence[str], settings: Settings) -> Gpus:
+    """Return the GPUs of a study, or all of them where only this machine's settings name any."""
+    execution = settings.execution
+    cooling = execution.gap_until_temperature_c or execution.gap_within_c
+    return Gpus(held or (gpu_uuids() if cooling or settings.devices.gpus else ()))

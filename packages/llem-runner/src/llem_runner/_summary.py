@@ -102,6 +102,9 @@ def _protocol(
         config_gap_seconds=execution.config_gap_seconds or 0.0,
         cycle_gap_seconds=execution.cycle_gap_seconds or 0.0,
         gap_until_temperature_c=settings.execution.gap_until_temperature_c,
+        gap_within_c=settings.execution.gap_within_c,
+        gap_at_most_seconds=settings.execution.gap_at_most_seconds,
+        stall_seconds=execution.stall_seconds if isolated else None,
         timeout_seconds=execution.timeout_seconds if isolated else None,
         energy_sources=tuple(sorted({r.energy_source for r in results if r.energy_source})),
     )

@@ -20,11 +20,13 @@ from typing import Protocol
 from llem_config import ExperimentConfig, Settings
 from llem_energy import ExperimentResult, Prior, check_finite, preload
 from llem_energy import measure as default_measure
+from llem_runner._family import MARK
 from llem_runner._messages import (
     Failed,
     Finished,
     Message,
     Ready,
+    Reason,
     Stage,
     Task,
     decode_task,
@@ -66,8 +68,21 @@ def attempt(measure: Measure, task: Task, on_stage: Callable[[str], None]) -> Fi
         trace = _sendable(traceback.format_exc())
         sys.stderr.write(trace)
         kind = type(error).__name__
-        return Failed(kind, _sendable(str(error)) or kind, trace)
+        return Failed(kind, _sendable(str(error)) or kind, trace, _reason(error))
     return Finished(result)
+
+
+def _reason(error: BaseException) -> Reason:
+    """Tell a want of memory from other errors, also where a library has wrapped it in its own."""
+    cause: BaseException | None = error
+    while cause is not None:
+        # By name: torch's own error is known to nobody here, and `torch.cuda` has an alias of it.
+        if type(cause).__name__ in ("OutOfMemory", "OutOfMemoryError") or "CUDA out of memory" in str(cause):
+            return "gpu_memory"
+        if isinstance(cause, MemoryError):
+            return "memory"
+        cause = cause.__cause__ or cause.__context__
+    return "exception"
 
 
 def _sendable(text: str) -> str:
@@ -81,6 +96,7 @@ def worker_main(
     log: str,
     parent_pid: int,
     config: str,
+    mark: str,
     measure: Measure,
 ) -> None:
     """Run in the child: import, wait for the task, measure, answer, leave.
@@ -91,9 +107,11 @@ def worker_main(
         log: file that takes everything written to stdout and stderr, by native code too.
         parent_pid: the process that this one must not outlive.
         config: the experiment as JSON; what it needs is imported ahead of the task.
+        mark: goes into the environment of whatever this process starts.
         measure: what to call.
     """
     _redirect(log)
+    os.environ[MARK] = mark
     _detach(parent_pid)
     _guard(lifeline, connection)
     if measure is default_measure:
@@ -152,3 +170,5 @@ def _redirect(log: str) -> None:
     os.dup2(descriptor, 2)
     os.close(descriptor)
     faulthandler.enable()  # a crash in native code leaves its Python stack in the log
+    # So does a run that hangs, in native code too: the parent asks before it kills.
+    faulthandler.register(signal.SIGUSR1)

@@ -1,0 +1,51 @@
+"""What keeps a folder and a study from being the same one, in lines that a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from llem_config import StudyConfig
+from llem_runner._labels import labels
+
+_MOST_LINES = 5
+_MAY_DIFFER = frozenset({"n_cycles"})  # cycles can be added; fewer are refused elsewhere
+
+
+def study_differences(kept: StudyConfig, asked: StudyConfig) -> list[str]:
+    """Return how a study that is asked for differs from the one of a folder; [] if not at all.
+
+    Gaps that `asked` leaves to the machine are no difference.
+    """
+    lines = []
+    if kept.name != asked.name:
+        lines.append(f"name: {kept.name} in the folder, {asked.name} asked for")
+    lines += _points(kept, asked)
+    old, new = kept.execution.model_dump(), asked.execution.model_dump()
+    lines += [
+        f"execution.{name}: {old[name]} in the folder, {value} asked for"
+        for name, value in new.items()
+        if name not in _MAY_DIFFER and value is not None and value != old[name]
+    ]
+    return lines
+
+
+def _points(kept: StudyConfig, asked: StudyConfig) -> Iterator[str]:
+    old = dict(zip(kept.config_hashes, kept.experiments, strict=True))
+    new = dict(zip(asked.config_hashes, asked.experiments, strict=True))
+    both = old | new
+    names = dict(zip(both, labels(tuple(both.values())), strict=True))
+    for where, own, other in (("in the folder", old, new), ("asked for", new, old)):
+        only = [names[config_hash] for config_hash in own if config_hash not in other]
+        for name in only[:_MOST_LINES]:
+            yield f"point only {where}: {name}"
+        if len(only) > _MOST_LINES:
+            yield f"and {len(only) - _MOST_LINES} other points only {where}"
+
+
+def version_differences(kept: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return which packages are not those that began a folder; [] if all are."""
+    return [
+        f"{name}: {kept.get(name, 'none')} began the folder, {now.get(name, 'none')} is installed"
+        for name in sorted({*kept, *now})
+        if kept.get(name) != now.get(name)
+    ]
