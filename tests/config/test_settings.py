@@ -29,6 +29,8 @@ EVERY = [
     ("execution.config_gap_seconds", "1.5", 1.5),
     ("execution.cycle_gap_seconds", "2.5", 2.5),
     ("execution.gap_until_temperature_c", "45", 45.0),
+    ("execution.gap_within_c", "2.5", 2.5),
+    ("execution.gap_at_most_seconds", "90", 90.0),
     ("measurement.carbon_intensity_gco2_kwh", "360", 360.0),
     ("measurement.datacenter_pue", "1.2", 1.2),
     ("measurement.electricity_price_kwh", "0.3", 0.3),
@@ -55,6 +57,8 @@ def test_without_a_file_every_setting_has_its_default() -> None:
             "config_gap_seconds": 60.0,
             "cycle_gap_seconds": 300.0,
             "gap_until_temperature_c": None,
+            "gap_within_c": None,
+            "gap_at_most_seconds": 600.0,
         },
         "measurement": {
             "carbon_intensity_gco2_kwh": None,

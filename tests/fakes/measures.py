@@ -6,6 +6,7 @@ shares nothing else with the test.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import shutil
@@ -197,3 +198,130 @@ def has_grandchild_and_is_patient(config: ExperimentConfig, **_: Any) -> Experim
     Path(config.model).with_suffix(".ready").write_text(str(child.pid))
     time.sleep(600)
     return make_result(config)
+
+
+def hangs_in_native_code(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Never return, inside a C function that keeps Python's lock, deaf to SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ctypes.PyDLL(None).sleep(600)
+    return make_result(config)
+
+
+def closes_its_pipe(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Close the pipe to the parent and go on."""
+    for descriptor in _sockets():
+        os.close(descriptor)
+    time.sleep(600)
+    return make_result(config)
+
+
+def sends_garbage(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Send bytes that are no message."""
+    for descriptor in _sockets():
+        os.write(descriptor, b"\0\0\0\5xxxxx")
+    time.sleep(600)
+    return make_result(config)
+
+
+def claims_two_gigabytes(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Announce a message that no parent should wait for."""
+    for descriptor in _sockets():
+        os.write(descriptor, b"\x7f\xff\xff\xff")
+    time.sleep(600)
+    return make_result(config)
+
+
+def stops_inside_a_message(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Send half of a message."""
+    for descriptor in _sockets():
+        os.write(descriptor, b"\0\0\1\0half")
+    time.sleep(600)
+    return make_result(config)
+
+
+def _sockets() -> list[int]:
+    links = {int(link.name): link for link in Path("/proc/self/fd").iterdir()}
+    found = []
+    for descriptor, link in links.items():
+        try:
+            if str(link.readlink()).startswith("socket:"):
+                found.append(descriptor)
+        except OSError:  # the listing's own
+            continue
+    return found
+
+
+def sends_100_megabytes(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Return a result of 100 MB."""
+    return make_result(config, reproducibility_notes=("x" * 100_000_000,))
+
+
+def floods_its_log(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Write a gigabyte of log, as cheaply as a file with a hole in it, and die."""
+    os.write(1, b"first words\n")
+    os.truncate(f"/proc/{os.getpid()}/fd/1", 2**30)
+    os.write(1, b"\nlast words\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+    return make_result(config)
+
+
+def leaves_a_daemon(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Succeed, with a process left behind that has a session of its own."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True
+    )
+    Path(config.model).with_suffix(".daemon").write_text(str(child.pid))
+    return make_result(config)
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch names its own."""
+
+
+def runs_out_of_gpu_memory(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Fail as torch does, wrapped as a backend does."""
+
+    raise BackendError("the model cannot be loaded") from OutOfMemoryError(
+        "Tried to allocate 2 GiB"
+    )
+
+
+def eats_memory(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Take more memory than the control group that the model's folder names allows."""
+    group = Path(config.model).with_suffix(".group").read_text()
+    (Path(group) / "cgroup.procs").write_text(str(os.getpid()))
+    held = []
+    while True:
+        held.append(bytearray(b"x") * (8 * 2**20))
+
+
+def crashes_once(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Die the first time, succeed the second."""
+    mark = Path(config.model).with_suffix(f".crashed-{config.n}")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return quick(config, **rest)
+
+
+def counts_itself(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Take a moment in two stages, and write samples; the figures are those of the experiment."""
+    timeseries: Path = rest["timeseries"]
+    on_stage: OnStage = rest["on_stage"]
+    assert on_stage is not None
+    for stage in ("load", "window"):
+        on_stage(stage)
+        time.sleep(0.1)
+    timeseries.write_bytes(b"PAR1 samples PAR1")
+    return make_result(
+        config,
+        tokens_per_second=100.0 + config.n,
+        timeseries_file=timeseries.name,
+        effective_config={"token": os.urandom(8).hex()},
+    )
+
+
+def works_in_silence(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Compute for ever and say nothing."""
+    while True:
+        sum(range(10_000))

@@ -21,6 +21,7 @@ def wait_until_clear(
     index: int,
     *,
     own: Collection[int],
+    undead: Collection[int],
     before: Mapping[str, Collection[int]],
     gpus: Gpus,
     control: Control,
@@ -36,7 +37,8 @@ def wait_until_clear(
 
     Args:
         index: of the run.
-        own: processes of the run that may be left.
+        own: processes of the run, whose number may still stand at a GPU.
+        undead: those of them that could not be ended.
         before: who was on each GPU when the run began.
         gpus: where to look.
         control: to stop.
@@ -50,7 +52,7 @@ def wait_until_clear(
     start_s = time.perf_counter()
     told = False
     while True:
-        left = frozenset(pid for pid in own if is_alive(pid))
+        left = frozenset(pid for pid in undead if is_alive(pid))
         on_gpu = {uuid: now - frozenset(before.get(uuid, ())) for uuid, now in gpus.pids().items()}
         strangers = frozenset().union(*on_gpu.values()) - frozenset(own)
         ours = left | (frozenset().union(*on_gpu.values()) & frozenset(own))

@@ -124,6 +124,17 @@ def last_lines(log: Path, start: int) -> str:
     return "\n".join(line.rstrip() for line in lines[-TAIL_LINES:])[-_TAIL_CHARACTERS:]
 
 
+def first_lines(log: Path, start: int) -> str:
+    """Return the first lines from `start` bytes on: where a stack says what was called last."""
+    try:
+        with log.open("rb") as file:
+            file.seek(start)
+            lines = file.read(_TAIL_BYTES).decode(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return "\n".join(line.rstrip() for line in lines[:TAIL_LINES])[:_TAIL_CHARACTERS]
+
+
 def trim(log: Path) -> None:
     """Take the middle out of a log of a gigabyte; a study of hundreds must fit on a disk."""
     try:

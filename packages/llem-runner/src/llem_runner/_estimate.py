@@ -57,7 +57,8 @@ class Estimate:
         for entry in entries:
             if entry.status == "completed" and entry.started_at and entry.ended_at:
                 start, end = map(datetime.fromisoformat, (entry.started_at, entry.ended_at))
-                self._add(entry.config_hash, (end - start).total_seconds())
+                # The wall clock may have been set back meanwhile.
+                self._add(entry.config_hash, max(0.0, (end - start).total_seconds()))
 
     def learn_gap(self, kind: GapKind | None, seconds: float) -> None:
         """Take note of how long one gap really was."""

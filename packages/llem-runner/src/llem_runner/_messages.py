@@ -66,7 +66,8 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     traceback: str = ""
     reason: Reason = "exception"
     log_tail: str = ""
-    """The last lines of the log that this attempt wrote; filled in by the parent."""
+    """The last lines of the log that this attempt wrote, or of one that hangs where it does; filled
+    in by the parent."""
 
 
 class Interrupted(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ import msgspec
 from llem_config import ExperimentConfig, Settings
 from llem_energy import Prior
 from llem_runner._control import Control
-from llem_runner._death import OomCounts, how_it_ended, last_lines, trim
+from llem_runner._death import OomCounts, first_lines, how_it_ended, last_lines, trim
 from llem_runner._errors import StudyError
 from llem_runner._family import Family
 from llem_runner._frames import FrameReader, Garbage
@@ -127,7 +127,7 @@ class Worker:
         finally:
             watchdog.cancel()
             self.close()
-        if isinstance(outcome, Failed):
+        if isinstance(outcome, Failed) and not outcome.log_tail:
             tail = last_lines(self._log, self._log_start)
             outcome = msgspec.structs.replace(outcome, log_tail=tail)
         return outcome
@@ -205,11 +205,13 @@ class Worker:
 
     def _give_up(self, error_type: str, message: str, reason: Reason) -> Failed:
         """Let a run say where it hangs, ask it to end, and give it a moment to."""
+        size = self._log.stat().st_size if self._log.exists() else 0
         self._signal(signal.SIGUSR1)
         wait([self._end], timeout=_STACK_S)
+        stack = first_lines(self._log, size)
         self._signal(signal.SIGTERM)
         wait([self._end], timeout=STOP_GRACE_S)
-        return Failed(error_type, message, reason=reason)
+        return Failed(error_type, message, reason=reason, log_tail=stack)
 
     def _ask_to_stop(self, control: Control) -> Interrupted:
         control.acknowledge()

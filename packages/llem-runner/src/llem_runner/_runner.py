@@ -158,6 +158,7 @@ class StudyRunner:
             wait_until_clear(
                 run.index,
                 own={worker.pid, *worker.left_behind},
+                undead=worker.left_behind,
                 before=pids,
                 gpus=self._gpus,
                 control=self._control,
