@@ -142,6 +142,18 @@ def takes_a_second(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
     return quick(config, **rest)
 
 
+def takes_two_seconds(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Take longer."""
+    time.sleep(2)
+    return quick(config, **rest)
+
+
+def takes_five_seconds(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Take even longer."""
+    time.sleep(5)
+    return quick(config, **rest)
+
+
 def waits_for_file(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
     """Say that it began, then wait until the test allows it to end."""
     base = Path(config.model)
