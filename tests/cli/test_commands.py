@@ -13,6 +13,7 @@ from cli.conftest import Run
 from fakes import measures
 
 from llem_cli import _study
+from llem_cli._options import seconds
 from llem_runner import read_manifest
 
 STUDY = """\
@@ -172,6 +173,46 @@ def test_a_failed_run_exits_1_and_resume_exits_0(
     folder = only_folder(tmp_path / "out")
     assert _study.resume(folder, measure=measures.quick) == 0
     assert [entry.attempts for entry in read_manifest(folder).entries] == [2, 2, 2]
+
+
+def test_resume_tops_up_and_refuses_another_study(
+    llem: Run, tmp_path: Path, study_file: Path
+) -> None:
+    _study.run(study_file, output=tmp_path / "out", measure=measures.quick, quiet=True)
+    folder = only_folder(tmp_path / "out")
+    code = _study.resume(folder, study=study_file, cycles=4, measure=measures.quick, quiet=True)
+    assert code == 0
+    assert read_manifest(folder).totals.completed == 4
+    study_file.write_text(STUDY.replace("n: 2", "n: 3"))
+    done = llem("study", "resume", folder, "--study", study_file, "--cycles", "4")
+    assert done.returncode == 1
+    assert "point only in the folder: n=2" in done.stderr
+    assert "point only asked for: n=3" in done.stderr
+
+
+def test_a_time_limit_exits_130_and_says_how_to_go_on(
+    tmp_path: Path, study_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = _study.run(
+        study_file, output=tmp_path / "out", time_limit="2s", measure=measures.hangs, retry=1
+    )
+    assert code == 130
+    printed = capfd.readouterr().err
+    assert "stopped: the time limit of 2 s" in printed
+    assert "study resume" in printed
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("1h30m", 5400)]
+)
+def test_a_time_limit_is_written_as_a_person_says_it(text: str, expected: float) -> None:
+    assert seconds(text) == expected
+
+
+def test_a_time_limit_that_is_none_is_a_mistake(llem: Run, study_file: Path) -> None:
+    done = llem("study", "run", study_file, "--time-limit", "soon")
+    assert done.returncode == 2
+    assert "expected a time such as 90s, 30m or 8h, found 'soon'" in done.stderr
 
 
 def test_show_prints_a_finished_study_and_its_json(

@@ -6,6 +6,7 @@ shares nothing else with the test.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -337,3 +338,20 @@ def works_in_silence(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Compute for ever and say nothing."""
     while True:
         sum(range(10_000))
+
+
+def fills_the_disk(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Leave no byte on the disk of the results, from the second experiment on."""
+    timeseries: Path = rest["timeseries"]
+    if config.n > 1:
+        with contextlib.suppress(OSError), (timeseries.parent / "filler").open("wb", 0) as file:
+            while True:
+                file.write(bytes(4096))
+    return quick(config, **rest)
+
+
+def seals_its_study(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Take away the right to write into the study's folder; the run's own stays as it is."""
+    timeseries: Path = rest["timeseries"]
+    subprocess.run(["chattr", "+i", timeseries.parents[1]], check=True)
+    return quick(config, **rest)

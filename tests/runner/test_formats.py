@@ -19,6 +19,15 @@ def test_format_1_of_the_manifest_loads(tmp_path: Path) -> None:
     assert manifest.entries[1].error_type == "BackendError"
 
 
+def test_format_2_of_the_manifest_loads(tmp_path: Path) -> None:
+    shutil.copy(DATA / "manifest_v2.json", tmp_path / "manifest.json")
+    manifest = read_manifest(tmp_path)
+    assert manifest.first_temperatures_c == {"GPU-1": 41.0}
+    assert [entry.error_reason for entry in manifest.entries] == [None, "exception"]
+    assert manifest.entries[1].gpu_temperatures_c == {"GPU-1": 43.0}
+    assert "this one does not work" in (manifest.entries[1].error_log or "")
+
+
 def test_format_1_of_the_study_result_loads(tmp_path: Path) -> None:
     shutil.copy(DATA / "study_result_v1.json", tmp_path / "study_result.json")
     result = read_study_result(tmp_path)
@@ -39,6 +48,12 @@ def test_format_2_of_the_study_result_loads(tmp_path: Path) -> None:
     assert comparisons.reference_label == "precision=bf16 pytorch.batch_size=8"
     assert [point.distinguishable for point in comparisons.points] == [False, True, True]
     assert [outlier.index for outlier in result.summary.outliers] == [9]
+
+
+def test_format_3_of_the_study_result_loads(tmp_path: Path) -> None:
+    shutil.copy(DATA / "study_result_v3.json", tmp_path / "study_result.json")
+    protocol = read_study_result(tmp_path).measurement_protocol
+    assert (protocol.gap_at_most_seconds, protocol.stall_seconds) == (600.0, 600.0)
 
 
 def test_format_1_of_the_resolved_study_loads_and_keeps_its_hash() -> None:

@@ -117,7 +117,8 @@ def show_manifest(manifest: StudyManifest, folder: str, *, running: bool) -> Non
     table = Table("run", "cycle", "point", "status", "error", box=None)
     for entry in manifest.entries:
         error = f"{entry.error_type}: {entry.error_message}" if entry.error_type else ""
-        table.add_row(str(entry.index), str(entry.cycle), entry.label, entry.status, error)
+        status = entry.status if entry.attempts < 2 else f"{entry.status} ({entry.attempts} x)"
+        table.add_row(str(entry.index), str(entry.cycle), entry.label, status, error)
     out().print(table)
     totals = manifest.totals
     say(

@@ -1,0 +1,159 @@
+"""Cycles added to a study, and everything else that differs refused (STU-10, STU-11)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fakes import measures
+from fakes.studies import experiment, study
+
+from llem_config import StudyConfig
+from llem_runner import (
+    Event,
+    RunStarted,
+    StudyError,
+    read_manifest,
+    read_study_result,
+    resume_study,
+    run_study,
+)
+
+
+def only_folder(results: Path) -> Path:
+    (folder,) = results.iterdir()
+    return folder
+
+
+def tokens(folder: Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in folder.rglob("result.json")}
+
+
+@pytest.mark.parametrize("order", ["sequential", "interleaved", "shuffled"])
+def test_added_cycles_run_after_what_was_done_which_stays_as_it_is(
+    tmp_path: Path, order: str
+) -> None:
+    made = study((1, 2), n_cycles=2, cycle_order=order)
+    run_study(made, output=tmp_path, measure=measures.quick)
+    folder = only_folder(tmp_path)
+    entries, before = read_manifest(folder).entries, tokens(folder)
+    result = resume_study(folder, cycles=3, measure=measures.quick)
+    manifest = read_manifest(folder)
+    assert manifest.entries[:4] == entries
+    assert [entry.cycle for entry in manifest.entries[4:]] == [3, 3]
+    assert {e.config_hash for e in manifest.entries[4:]} == set(made.config_hashes)
+    assert [entry.index for entry in manifest.entries] == [1, 2, 3, 4, 5, 6]
+    assert {name: tokens(folder)[name] for name in before} == before
+    assert result.measurement_protocol.n_cycles == 3
+    assert [point.n_completed for point in result.summary.points] == [3, 3]
+    assert resume_study(folder, measure=measures.raises).status == "completed"
+
+
+def test_a_top_up_that_was_killed_goes_on_without_being_asked_again(tmp_path: Path) -> None:
+    run_study(study((1, 2), n_cycles=2), output=tmp_path, measure=measures.quick)
+    folder = only_folder(tmp_path)
+    before = (folder / "manifest.json").read_bytes()
+
+    def stop(event: Event) -> None:
+        if isinstance(event, RunStarted) and event.index == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        resume_study(folder, cycles=3, measure=measures.quick, on_event=stop)
+    # The kill may also have come between the study and its manifest.
+    (folder / "manifest.json").write_bytes(before)
+    result = resume_study(folder, measure=measures.quick)
+    assert (result.status, result.summary.planned) == ("completed", 6)
+
+
+def test_cycles_are_not_taken_away(tmp_path: Path) -> None:
+    run_study(study((1, 2), n_cycles=2), output=tmp_path, measure=measures.quick)
+    with pytest.raises(StudyError, match="has 2 cycles, 1 are asked for"):
+        resume_study(only_folder(tmp_path), cycles=1, measure=measures.quick)
+
+
+def test_a_study_that_differs_is_refused_and_the_differences_are_shown(tmp_path: Path) -> None:
+    made = study((1, 2), timeout_seconds=100)
+    run_study(made, output=tmp_path, measure=measures.quick)
+    folder = only_folder(tmp_path)
+    before = (folder / "manifest.json").read_bytes()
+    asked = StudyConfig(
+        name="test",
+        experiments=(experiment(n=1), experiment(n=3), experiment(n=1, precision="bf16")),
+        execution=made.execution.model_copy(update={"timeout_seconds": 50.0}),
+    )
+    with pytest.raises(StudyError) as caught:
+        resume_study(folder, config=asked, measure=measures.quick)
+    text = str(caught.value)
+    assert "point only in the folder: n=2 precision=fp32" in text
+    assert "point only asked for: n=3 precision=fp32" in text
+    assert "point only asked for: n=1 precision=bf16" in text
+    assert "execution.timeout_seconds: 100.0 in the folder, 50.0 asked for" in text
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+def test_the_same_study_with_more_cycles_tops_up(tmp_path: Path) -> None:
+    run_study(study((1, 2)), output=tmp_path, measure=measures.quick)
+    folder = only_folder(tmp_path)
+    result = resume_study(folder, config=study((2, 1), n_cycles=2), measure=measures.quick)
+    assert (result.status, result.summary.completed) == ("completed", 4)
+    with pytest.raises(StudyError, match="cycles can be added"):
+        resume_study(folder, config=study((1, 2)), measure=measures.quick)
+
+
+def test_another_version_of_llem_is_refused(tmp_path: Path) -> None:
+    run_study(study((1, 2)), output=tmp_path, measure=measures.quick)
+    folder = only_folder(tmp_path)
+    data = json.loads((folder / "manifest.json").read_text())
+    data["versions"]["llem-energy"] = "0.0.1"
+    (folder / "manifest.json").write_text(json.dumps(data))
+    with pytest.raises(StudyError, match=r"llem-energy: 0\.0\.1 began the folder"):
+        resume_study(folder, measure=measures.quick)
+
+
+def test_what_a_power_cut_leaves_is_put_right(tmp_path: Path) -> None:
+    """Scratch files, a record cut short, samples cut short, and a result that nobody booked."""
+    run_study(study((1, 2, 3)), output=tmp_path, measure=measures.counts_itself)
+    folder = only_folder(tmp_path)
+    kept = (folder / read_study_result(folder).result_files[2]).read_bytes()
+    (folder / ".manifest.json.123.tmp").write_text('{"schema_ver')
+    one, two, three = sorted(folder.glob("0*"))
+    (one / ".result.json.9.tmp").write_text("")
+    (two / "timeseries.parquet").write_bytes(b"PAR1 sampl")
+    (folder / "study_result.json").write_text('{"schema_version": 3, "stu')
+    data = json.loads((folder / "manifest.json").read_text())
+    data["entries"][2] |= {"status": "running", "result_file": None}
+    data |= {"status": "running"}
+    (folder / "manifest.json").write_text(json.dumps(data))
+    result = resume_study(folder, measure=measures.counts_itself)
+    assert result.status == "completed"
+    assert [entry.attempts for entry in read_manifest(folder).entries] == [1, 2, 1]
+    assert (three / "result.json").read_bytes() == kept
+    assert [path.name for path in folder.rglob(".*.tmp")] == []
+
+
+def test_a_kill_before_the_manifest_leaves_a_folder_that_can_begin(tmp_path: Path) -> None:
+    run_study(study((1, 2)), output=tmp_path, measure=measures.quick)
+    folder = only_folder(tmp_path)
+    (folder / "manifest.json").unlink()
+    with pytest.raises(StudyError, match="manifest"):  # there are runs, of which nothing is known
+        resume_study(folder, measure=measures.quick)
+    for run in folder.glob("0*"):
+        for file in run.iterdir():
+            file.unlink()
+        run.rmdir()
+    assert resume_study(folder, measure=measures.quick).status == "completed"
+
+
+def test_a_manifest_of_format_1_is_continued(tmp_path: Path) -> None:
+    run_study(study((1, measures.BAD_N)), output=tmp_path, measure=measures.fails_at_bad_n)
+    folder = only_folder(tmp_path)
+    data = json.loads((folder / "manifest.json").read_text())
+    new = ("error_reason", "error_log", "gpu_temperatures_c")
+    data["entries"] = [{k: v for k, v in e.items() if k not in new} for e in data["entries"]]
+    del data["first_temperatures_c"]
+    (folder / "manifest.json").write_text(json.dumps({**data, "schema_version": 1}))
+    assert read_manifest(folder).schema_version == 1
+    assert resume_study(folder, measure=measures.quick).status == "completed"
+    assert read_manifest(folder).schema_version == 2
