@@ -92,11 +92,17 @@ class Study:
                 if self._mark.encode() not in (folder / "environ").read_bytes().split(b"\0"):
                     continue
                 state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-                if state not in "ZX" and (not workers or _is_worker(folder)):
+                if state not in "ZX" and (not workers or self._is_worker(folder)):
                     found.append(int(folder.name))
             except OSError:
                 continue
         return found
+
+    def _is_worker(self, folder: Path) -> bool:
+        """Tell whether the parent has spawned it to measure; a worker's guard has another parent."""
+        assert self._parent is not None
+        parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        return parent == self._parent.pid and b"spawn_main" in (folder / "cmdline").read_bytes()
 
     def kill(self, victim: Victim) -> bool:
         """Kill as told; false if there was nobody."""
@@ -176,11 +182,6 @@ def _study() -> StudyConfig:
     )
 
 
-def _is_worker(folder: Path) -> bool:
-    """Tell whether it is a worker itself, not its guard: the one that leads a session."""
-    return (folder / "stat").read_text().rpartition(")")[2].split()[3] == folder.name
-
-
 def _expect(true: bool, otherwise: str) -> None:
     if not true:
         raise AssertionError(otherwise)
@@ -215,7 +216,7 @@ def disturb(work: Path, chance: random.Random, n_kills: int, longest_s: float) -
     return kills
 
 
-def campaign(work: Path, n_kills: int, seed: int, *, longest_s: float = 3.0) -> Counter[Victim]:
+def campaign(work: Path, n_kills: int, seed: int, *, longest_s: float = 4.0) -> Counter[Victim]:
     """Disturb one study after the other until so many kills are done; see `disturb`."""
     chance, kills, number = random.Random(seed), Counter[Victim](), 0
     expected = undisturbed(work / "undisturbed")
