@@ -86,7 +86,7 @@ def test_a_run_without_any_sign_of_progress_is_stalled(tmp_path: Path) -> None:
 
 
 def test_a_run_that_works_is_not_stalled(tmp_path: Path) -> None:
-    failure = failure_of(tmp_path, measures.works_in_silence, stall_s=0.5, timeout_s=4)
+    failure = failure_of(tmp_path, measures.works_in_silence, stall_s=2, timeout_s=8)
     assert failure.reason == "timeout"
 
 

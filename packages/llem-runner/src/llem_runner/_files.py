@@ -13,8 +13,12 @@ from llem_runner._errors import StudyError
 _Type = TypeVar("_Type")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, *content: bytes) -> None:
     """Replace `path` so that a reader sees the old file or the new one, never a part.
+
+    Args:
+        path: the file.
+        content: what it will hold, in one or many pieces.
 
     Raises:
         StudyError: disk full or folder gone; the previous file is still intact.
@@ -22,7 +26,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with scratch.open("wb") as file:
-            file.write(content)
+            file.writelines(content)
             file.flush()
             os.fsync(file.fileno())  # else a power cut can leave the new name on an empty file
         scratch.replace(path)

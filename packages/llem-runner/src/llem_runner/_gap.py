@@ -105,7 +105,7 @@ class Gap:
         """Wait until it is over, skipped, or the study is asked to stop."""
         left_s = self._end_s - time.perf_counter()
         cooling = self._cooling
-        if left_s <= 0 and not (cooling.asked and not cooling.is_cool(self._gpus.temperatures_c())):
+        if left_s <= 0 and not cooling.asked:
             return
         self._control.forget_lines()
         self._on_event(GapStarted(self._kind, max(0.0, left_s), cooling.sentence))

@@ -20,6 +20,7 @@ from llem_runner._messages import Failed, Reason
 from llem_runner._schedule import PlannedRun
 
 RunStatus = Literal["pending", "running", "completed", "failed", "interrupted"]
+_PIECE = 256  # entries; a text of tens of kilobytes
 StudyStatus = Literal["running", "completed", "failed", "interrupted", "aborted"]
 
 
@@ -82,14 +83,16 @@ class StudyManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class ManifestWriter:
     """Keeps the manifest on disk in step with the study; every change is a whole, synced file.
 
-    Each entry is kept as text too, so that a change costs the encoding of one of ten thousand.
+    The text of the entries is kept in pieces, so that a change encodes one of many thousands and
+    joins some hundreds.
     """
 
     def __init__(self, layout: Layout, manifest: StudyManifest) -> None:
         self._layout = layout
         self._head = msgspec.structs.replace(manifest, schema_version=2, entries=())
         self._entries: dict[int, ManifestEntry] = {}
-        self._lines: dict[int, bytes] = {}
+        self._lines: dict[int, list[bytes]] = {}
+        self._pieces: dict[int, bytes] = {}
         self._counts: Counter[str] = Counter()
         for entry in manifest.entries:
             self._put(entry)
@@ -221,14 +224,24 @@ class ManifestWriter:
             self._counts[before.status] -= 1
         self._counts[entry.status] += 1
         self._entries[entry.index] = entry
-        self._lines[entry.index] = msgspec.json.encode(entry)
+        piece, place = divmod(entry.index - 1, _PIECE)
+        lines = self._lines.setdefault(piece, [])
+        # By their place: the indices of a study run from 1 without a gap.
+        lines[place : place + 1] = [msgspec.json.encode(entry)]
+        self._pieces.pop(piece, None)
 
     def _write(self) -> None:
         head = encode_json(msgspec.structs.replace(self._head, totals=self.totals))
         start, empty, end = head.rpartition(b"[]")  # of the entries, which are the last field
-        lines = b",\n    ".join(self._lines.values())
-        entries = b"[\n    " + lines + b"\n  ]" if lines else empty
-        write_atomically(self._layout.manifest, start + entries + end)
+        if not self._lines:
+            write_atomically(self._layout.manifest, start, empty, end)
+            return
+        for number, lines in self._lines.items():
+            if number not in self._pieces:
+                comma = b",\n    " if number else b""
+                self._pieces[number] = comma + b",\n    ".join(lines)
+        texts = (self._pieces[number] for number in self._lines)
+        write_atomically(self._layout.manifest, start, b"[\n    ", *texts, b"\n  ]", end)
 
 
 def read_manifest(folder: str | Path) -> StudyManifest:
