@@ -57,7 +57,7 @@ def of(events: list[list[Any]], name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "events", [(((0.0, 40.0), (9.0, 60.0), (14.0, 41.0)), "60")], indirect=True
+    "events", [(((0.0, 20.0), (14.0, 160.0), (15.0, 20.0)), "60")], indirect=True
 )
 def test_a_gap_lasts_until_the_gpu_is_as_cool_as_before_the_first_run(
     events: list[list[Any]], tmp_path: Path
@@ -74,7 +74,7 @@ def test_a_gap_lasts_until_the_gpu_is_as_cool_as_before_the_first_run(
     (uuid,) = first
     assert second[uuid] <= first[uuid] + 2
     readings = [own["temperature_c"][uuid] for own in of(events, "GapReading")]
-    assert readings[0] > first[uuid] + 2
+    assert max(readings) > first[uuid] + 2
     assert all(
         own["power_w"][uuid] == pytest.approx(100, rel=0.1) for own in of(events, "GapReading")
     )
