@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -14,7 +13,6 @@ from llem_cli._display import (
     say,
     show_json,
     show_manifest,
-    show_plan,
     study_lines,
 )
 from llem_cli._options import (
@@ -33,17 +31,16 @@ from llem_cli._options import (
     overrides,
     seconds,
 )
+from llem_cli._plan import described, say_plan
 from llem_cli._progress import Progress
 from llem_cli._record import show_study
 from llem_cli._signals import controlled
-from llem_config import ExperimentConfig, StudyConfig, load_study
+from llem_config import load_study
 from llem_runner import (
     Measure,
-    PlannedRun,
     StudyResult,
     default_measure,
     encode_json,
-    estimate_memory,
     is_running,
     read_manifest,
     read_study_result,
@@ -99,7 +96,7 @@ def run(
     study = load_study(path, defaults=CLI_DEFAULTS, overrides=layer)
     runs = schedule(study.experiments, study.execution)
     if dry_run:
-        _say_plan(study, runs, as_json=json_)
+        say_plan(study, runs, as_json=json_)
         return OK
     if not quiet:
         for line in study_lines(study, runs):
@@ -187,7 +184,7 @@ def validate(
     layer = overrides(settings, cycles=cycles, order=order)
     study = load_study(path, defaults=CLI_DEFAULTS, overrides=layer)
     if json_:
-        show_json(_json(_described(study)))
+        show_json(described(study))
     else:
         for line in study_lines(study, schedule(study.experiments, study.execution)):
             say(line)
@@ -219,7 +216,7 @@ def plan(
     del verbose  # read where errors are explained
     layer = overrides(settings, cycles=cycles, order=order, gaps=gaps)
     study = load_study(path, defaults=CLI_DEFAULTS, overrides=layer)
-    _say_plan(study, schedule(study.experiments, study.execution), as_json=json_)
+    say_plan(study, schedule(study.experiments, study.execution), as_json=json_)
     return OK
 
 
@@ -253,56 +250,3 @@ def _finish(result: StudyResult, folder: Path, *, as_json: bool) -> int:
     else:
         show_study(result, str(folder))
     return _EXIT[result.status]
-
-
-def _say_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool) -> None:
-    if as_json:
-        described = _described(study)
-        for point, config in zip(described["points"], study.experiments, strict=True):
-            point["memory"] = _memory(config)
-        described["runs"] = [
-            {"index": run.index, "cycle": run.cycle, "config_hash": run.config_hash} for run in runs
-        ]
-        show_json(_json(described))
-        return
-    for line in study_lines(study, runs):
-        say(line)
-    show_plan(runs, study)
-
-
-def _described(study: StudyConfig) -> dict[str, Any]:
-    n_points = len(study.experiments)
-    return {
-        "name": study.name,
-        "study_design_hash": study.study_design_hash,
-        "n_points": n_points,
-        "n_cycles": study.execution.n_cycles,
-        "n_runs": n_points * study.execution.n_cycles,
-        "n_duplicates": study.n_duplicates,
-        "n_excluded": study.n_excluded,
-        "points": [
-            {
-                "config_hash": config_hash,
-                "config": config.model_dump(mode="json", exclude_none=True),
-            }
-            for config_hash, config in zip(study.config_hashes, study.experiments, strict=True)
-        ],
-        "skipped": [{"config": point.config, "reason": point.reason} for point in study.skipped],
-    }
-
-
-def _memory(config: ExperimentConfig) -> dict[str, int] | None:
-    """Return the bytes that a point is estimated to need; None where nobody can tell."""
-    estimate = estimate_memory(config)
-    if estimate is None:
-        return None
-    return {
-        "weights_bytes": estimate.weights_bytes,
-        "cache_bytes": estimate.cache_bytes,
-        "activations_bytes": estimate.activations_bytes,
-        "total_bytes": estimate.total_bytes,
-    }
-
-
-def _json(data: dict[str, Any]) -> bytes:
-    return json.dumps(data, indent=2, ensure_ascii=False).encode()

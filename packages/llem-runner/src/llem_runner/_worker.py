@@ -77,7 +77,10 @@ def _reason(error: BaseException) -> Reason:
     cause: BaseException | None = error
     while cause is not None:
         # By name: torch's own error is known to nobody here, and `torch.cuda` has an alias of it.
-        if type(cause).__name__ in ("OutOfMemory", "OutOfMemoryError") or "CUDA out of memory" in str(cause):
+        if type(cause).__name__ in (
+            "OutOfMemory",
+            "OutOfMemoryError",
+        ) or "CUDA out of memory" in str(cause):
             return "gpu_memory"
         if isinstance(cause, MemoryError):
             return "memory"
