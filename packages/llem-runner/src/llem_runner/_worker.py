@@ -75,17 +75,17 @@ def attempt(measure: Measure, task: Task, on_stage: Callable[[str], None]) -> Fi
 def _reason(error: BaseException) -> Reason:
     """Tell a want of memory from other errors, also where a library has wrapped it in its own."""
     cause: BaseException | None = error
+    reason: Reason = "exception"
     while cause is not None:
-        # By name: torch's own error is known to nobody here, and `torch.cuda` has an alias of it.
-        if type(cause).__name__ in (
-            "OutOfMemory",
-            "OutOfMemoryError",
-        ) or "CUDA out of memory" in str(cause):
-            return "gpu_memory"
         if isinstance(cause, MemoryError):
             return "memory"
+        # By name: torch's own error is known to nobody here, and `torch.cuda` has an alias of it.
+        # The backend's own, `OutOfMemory`, may have either below it.
+        named = type(cause).__name__ in ("OutOfMemory", "OutOfMemoryError")
+        if named or "CUDA out of memory" in str(cause):
+            reason = "gpu_memory"
         cause = cause.__cause__ or cause.__context__
-    return "exception"
+    return reason
 
 
 def _sendable(text: str) -> str:
