@@ -3,8 +3,10 @@
     uv run python benchmarks/pytorch_speed.py [--quick] [--model builtin:tiny-llama]
 
 Window: the backend answers a workload inside of a window, as `measure` has it; the bare loop calls
-`generate` of a second copy of the model with the same arguments on the same prompts. The two take
-turns, with a second bare loop between them, which shows how much two equal things differ here.
+`generate` of the same model object with the same arguments on the same prompts, so that loading
+has no part in it. The two take turns, with a second bare loop between them, which shows how much
+two equal things differ here. What is done at each step besides is timed alone too: noting that its
+token is there.
 The model is as small as can be, so that a step is short and our share of it large. Load: the
 backend's `load` beside `from_pretrained` alone, in turns, on weights in a local folder. Peer:
 optimum-benchmark on the same folder and the same shapes, each measurement a process of its own,
@@ -94,14 +96,12 @@ def part_window(model: str, rows: int, n_pairs: int) -> dict[str, list[Speed]]:
     from llem_energy._window import Windows
 
     config = _config(model, rows)
-    backends = [PyTorchBackend(config), PyTorchBackend(config)]
-    for backend in backends:
-        backend.open()
-        backend.load()
-    ours, other = backends
+    ours = PyTorchBackend(config)
+    ours.open()
+    ours.load()
     workload = ours.prepare(load_prompts(config, ours.vocabulary()))
     (batch,) = workload.batches
-    bare, arguments = other._model, other._generation
+    bare, arguments = ours._model, ours._generation
     recorder = Recorder(None)
 
     def window(seconds: float) -> Speed:
@@ -122,6 +122,28 @@ def part_window(model: str, rows: int, n_pairs: int) -> dict[str, list[Speed]]:
         return n_tokens / (time.perf_counter() - start), n_tokens / cpu_s
 
     return _in_turns({"ours": window, "bare": loop, "again": loop}, n_pairs, 0.5)
+
+
+def part_clock(_model: str, rows: int, n_calls: int) -> dict[str, float]:
+    """Return the microseconds that noting a step takes inside of `generate`'s criteria."""
+    import torch
+    import transformers
+
+    from llem_energy._pytorch_answer import StepClock
+
+    ids = torch.zeros((rows, N_INPUT + N_OUTPUT), dtype=torch.long)
+    longest = transformers.MaxLengthCriteria(max_length=N_INPUT + N_OUTPUT + 1)
+    clock = StepClock(torch.device("cpu"), rows)
+    without = transformers.StoppingCriteriaList([longest])
+    with_clock = transformers.StoppingCriteriaList([longest, clock])
+    best = {"with": float("inf"), "without": float("inf")}
+    for _ in range(20):
+        for name, criteria in (("with", with_clock), ("without", without)):
+            start = time.process_time()
+            for _ in range(n_calls):
+                criteria(ids, None)
+            best[name] = min(best[name], (time.process_time() - start) / n_calls * 1e6)
+    return {"us": best["with"] - best["without"]}
 
 
 def _timed(work: Callable[[], object]) -> Speed:
@@ -239,7 +261,12 @@ def _speed(model: str, n_pairs: int) -> None:
     print(f"\ntokens per second, {n_pairs} turns of half a second")
     print(f"{'':19} {'window':>9} {'bare loop':>9}  {'window / bare':26} bare again / bare")
     for rows in (1, 8):
-        _row(f"batch {rows}", _part("window", model, rows, n_pairs))
+        found = _part("window", model, rows, n_pairs)
+        _row(f"batch {rows}", found)
+        step_us = rows * 1e6 / statistics.median(pair[1] for pair in found["bare"])
+        noting_us = _part("clock", model, rows, 2000)["us"]
+        print(f"{'':9} noting a step takes {noting_us:.1f} us of {step_us:.0f} us of processor "
+              f"time: {noting_us / step_us:.2%}")  # fmt: skip
 
 
 def _loading(model: str, n_pairs: int) -> None:
