@@ -43,7 +43,7 @@ def energy_part(evidence: Evidence, *, input_tokens: int, output_tokens: int) ->
     total = _with(found.total, doubts)
     adjusted_j, adjusted = _adjusted(found.total_j, total, baseline, idle_quality, window)
     estimated = config.energy.estimate
-    phases = tuple(_phase(evidence, one, baseline, doubts) for one in evidence.phases)
+    phases = tuple(_phase(evidence, one, baseline, idle_quality, doubts) for one in evidence.phases)
     quality = {
         "energy_total_j": total,
         "energy_counter_j": _with(found.counter, whose),
@@ -177,7 +177,11 @@ def _per(energy_j: float | None, count: int) -> float | None:
 
 
 def _phase(
-    evidence: Evidence, measured: PhaseSpan, baseline: Baseline, doubts: Sequence[str]
+    evidence: Evidence,
+    measured: PhaseSpan,
+    baseline: Baseline,
+    idle: Quality,
+    doubts: Sequence[str],
 ) -> PhaseResult:
     span, phase = measured.span, measured.phase
     if span is None or phase is None:
@@ -192,7 +196,10 @@ def _phase(
     window_s = span.end_s - span.start_s
     n_tokens = phase.n_tokens * span.n_repeats
     total = _with(found.total, doubts)
-    adjusted_j, _ = _adjusted(found.total_j, total, baseline, Quality("ok"), span)
+    adjusted_j, adjusted = _adjusted(found.total_j, total, baseline, idle, span)
+    if adjusted_j is not None:
+        about = [f"energy_adjusted_j: {r}" for r in adjusted.reasons if r not in total.reasons]
+        total = _with(total, about)
     return PhaseResult(
         phase=phase.name,
         n_prompts=phase.n_prompts,

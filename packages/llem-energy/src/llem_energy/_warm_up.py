@@ -20,6 +20,7 @@ from llem_energy._source import Sample
 
 _STEADY_REPEATS = 5  # over which latency has to be stationary
 _TRAIL_S, _LONGEST_TRAIL_S = 10.0, 60.0  # over which power and temperature are looked at
+_LOOK_EVERY_S = 1.0
 _CLEAR_SLOPE = 0.05  # error of a slope, a minute, up to which a drift would have been seen
 _POWER_SLOPE = 0.01  # of the mean, a minute; a starting value, not yet tuned on hardware
 _TEMPERATURE_SLOPE_C = 0.5  # a minute; likewise
@@ -60,12 +61,15 @@ def warm_up(
     for batch in {batch.shape: batch for batch in batches}.values():
         timed(batch)
     latencies: list[float] = []
+    looked_s, drift = start_s, None
     while True:
         latencies.append(timed(batches[0]))
         elapsed_s = clock() - start_s
         if len(latencies) < config.n_warmup or elapsed_s < config.thermal_floor_seconds:
             continue
-        drift = _drift(recent(), start_s, clock())
+        # Seldom: while we look, the device idles.
+        if drift is None or clock() - looked_s >= _LOOK_EVERY_S:
+            looked_s, drift = clock(), _drift(recent(), start_s, clock())
         if not config.convergence_detection:
             return WarmUp(_report(latencies, elapsed_s, drift), None)
         uneven = not _stationary(latencies, config.cv_threshold)
@@ -156,7 +160,8 @@ def _slope(points: Sequence[tuple[float, float | None]]) -> _Slope | None:
         return None
     slope, intercept = statistics.linear_regression(times, values)
     rest = [v - (slope * t + intercept) for t, v in known]
-    spread = sum((t - statistics.fmean(times)) ** 2 for t in times)
+    middle = statistics.fmean(times)
+    spread = sum((t - middle) ** 2 for t in times)
     error = math.sqrt(sum(r * r for r in rest) / (len(known) - 2) / spread)
     return _Slope(statistics.fmean(values), 60 * slope, 60 * 2 * error, times[-1] - times[0])
 
