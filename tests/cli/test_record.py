@@ -78,6 +78,17 @@ def test_runs_that_drift_together_are_said(
     assert f"the runs of {first.label} drift together" in capsys.readouterr().out
 
 
+def test_a_spread_wider_than_its_mean_is_said_and_not_counted(tmp_path: Path) -> None:
+    result = stored(tmp_path, 2)
+    first, *others = result.summary.points
+    assert first.energy_per_output_token_j is not None
+    wide = msgspec.structs.replace(first.energy_per_output_token_j, ci95_low=1e-9, ci95_high=1e9)
+    first = msgspec.structs.replace(first, energy_per_output_token_j=wide)
+    summary = msgspec.structs.replace(result.summary, points=(first, *others))
+    lines = rendered(msgspec.structs.replace(result, summary=summary), 120)
+    assert "± over 100 %" in "".join(lines)
+
+
 def test_a_record_of_format_1_shows_what_it_has(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

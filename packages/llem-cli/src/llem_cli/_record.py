@@ -94,6 +94,8 @@ def _with_interval(figure: Statistics | None, scale: float = 1.0) -> str:
     half = max(figure.ci95_high - figure.mean, figure.mean - figure.ci95_low)
     if figure.ci95_high == figure.ci95_low:
         half = 0.0  # and no rounding of the mean
+    if half > figure.mean:
+        return f"{mean} ± over 100 %"  # two runs far apart: the number itself would say nothing
     return f"{mean} ± {_plain(half * scale, 2)}"
 
 
