@@ -66,9 +66,10 @@ def device_energy(
     """
     counted, doubts = _counted(samples, span, calibration, limit_w)
     period_s = calibration.power_period_s if calibration else None
-    instant = _integral([(s, s.power_w) for s in samples if _tells(samples)], span, period_s)
+    powers = [(s, s.power_w) for s in samples] if _tells(samples) else []
+    instant = _integral(powers, span, period_s)
+    reasons = list(doubts)
     if counted:
-        reasons = list(doubts)
         if instant is not None and _apart(counted[0], instant, span):
             reasons.append(
                 f"counter and integrated power disagree by {_share(counted[0], instant)}"
@@ -98,7 +99,7 @@ def device_energy(
         integral=instant,
         sampling_j=stand_in.sampling_j if stand_in else None,
         counter_reasons=tuple(doubts),
-        reasons=(*doubts, why),
+        reasons=(*reasons, why),
     )
 
 

@@ -92,7 +92,6 @@ class _Measurement:
     ) -> None:
         self._config = config
         self._on_stage = on_stage
-        self._stack = stack
         self._started_at = datetime.now(UTC)
         self._on_stage("open")
         self._backend: Backend = find_backend(config)

@@ -223,13 +223,6 @@ def _field(item: Any) -> float | None:
     return field_value(item.valueType, item.value.ullVal)
 
 
-def _answering() -> Iterator[Gpu]:
-    """Give every GPU of this machine that answers, in NVML's order; one may be lost."""
-    for index in range(_maybe(pynvml.nvmlDeviceGetCount) or 0):
-        with contextlib.suppress(GpuError):
-            yield Gpu(index)
-
-
 def find_gpus() -> tuple[list[Gpu], list[str]]:
     """Return the GPUs that answer and, of those which do not, what is wrong; needs `driver`."""
     found: list[Gpu] = []
@@ -260,7 +253,7 @@ def snapshot_gpus(own_pid: int) -> tuple[GpuSnapshot, ...]:
     """Return every GPU that answers; () without a driver."""
     try:
         with driver():
-            return tuple(gpu.snapshot(own_pid) for gpu in _answering())
+            return tuple(gpu.snapshot(own_pid) for gpu in find_gpus()[0])
     except GpuError:
         return ()
 
@@ -269,7 +262,7 @@ def gpu_uuids() -> tuple[str, ...]:
     """Return the UUID of every GPU that answers, in NVML's order; () without a driver."""
     try:
         with driver():
-            return tuple(gpu.uuid for gpu in _answering())
+            return tuple(gpu.uuid for gpu in find_gpus()[0])
     except GpuError:
         return ()
 
@@ -278,7 +271,7 @@ def gpu_temperatures_c() -> tuple[float, ...]:
     """Return the temperature of every GPU that tells it; () without a driver."""
     try:
         with driver():
-            values = [gpu.temperature_c() for gpu in _answering()]
+            values = [gpu.temperature_c() for gpu in find_gpus()[0]]
     except GpuError:
         return ()
     return tuple(value for value in values if value is not None)

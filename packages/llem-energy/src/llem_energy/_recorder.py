@@ -23,8 +23,8 @@ _MOST = 4 * _CHUNK  # and inside one, where writing would disturb; hardly ever r
 _RECENT = 4 * _CHUNK
 _CACHED = 200_000  # rows that are kept once they have been read back
 _COLUMNS = (
-    "t_s", "bracket_s", "driver_time_s", "device", "energy_j", "power_w", "power_average_w", "throttled_power_s",
-    "throttled_thermal_s", "temperature_c", "memory_temperature_c", "sm_clock_mhz",
+    "t_s", "bracket_s", "driver_time_s", "device", "energy_j", "power_w", "power_average_w",
+    "throttled_power_s", "throttled_thermal_s", "temperature_c", "memory_temperature_c", "sm_clock_mhz",
     "memory_clock_mhz", "utilisation", "memory_used_bytes", "throttle_reasons",
 )  # fmt: skip
 _TEXT, _WHOLE = ("device", "phase"), ("memory_used_bytes", "throttle_reasons")
