@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llem_energy._counter import fell, find_updates, longest_standstill_s, place
-from llem_energy._estimators import Counter, Estimate, Reading
+from llem_energy._counter import Reading, fell, find_updates, longest_standstill_s, place
+from llem_energy._estimators import Counter, Estimate
 
 Energy = Callable[[float], float]
 

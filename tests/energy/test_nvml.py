@@ -232,6 +232,7 @@ def test_after_a_standstill_a_counter_that_power_contradicts_is_not_believed(
     assert figures["counter_j"] == pytest.approx(truth / 2, rel=0.1)
     assert figures["total_j"] == pytest.approx(truth, rel=0.01)
     assert figures["method"].startswith("integral")
+    assert "counter and integrated power disagree by +" in reasons(figures)
 
 
 def test_two_seconds_of_the_drivers_average_are_no_energy(metered: dict[str, Any]) -> None:

@@ -83,7 +83,9 @@ def study_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterable[str]
         for n_points, reason in often[:MOST_LINES]:
             yield f"  {n_points} x {reason}"
     gaps_s = sum(gap_seconds(run.gap, study.execution) for run in runs)
-    windows_s = sum(run.config.energy.min_window_seconds for run in runs)
+    # The main window of a run, and one for each phase that is measured alone.
+    energies = [run.config.energy for run in runs]
+    windows_s = sum(e.min_window_seconds * (1 + len(e.phases or ())) for e in energies)
     yield (
         f"takes at least {duration(gaps_s + windows_s)}: {duration(gaps_s)} of pauses, "
         f"{duration(windows_s)} of measured windows, and the time to load and warm up"

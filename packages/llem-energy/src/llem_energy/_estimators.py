@@ -20,7 +20,7 @@ from typing import Literal
 
 import msgspec
 
-from llem_energy._counter import Reading, Update, enclose, find_updates, leapt, place
+from llem_energy._counter import Reading, enclose, find_updates, leapt, place
 
 EdgeMethod = Literal["edge read", "interpolated", "quiet edge"]
 Side = Literal["start", "end"]
@@ -222,6 +222,3 @@ def _window(start: Edge, end: Edge, least_j: float, most_j: float) -> Estimate:
     energy_j = min(max(end.energy_j - start.energy_j, least_j), most_j)
     uncertainty_j = min(start.uncertainty_j + end.uncertainty_j, most_j - least_j)
     return Estimate(method, energy_j, uncertainty_j, least_j, most_j)
-
-
-__all__ = ["Counter", "Estimate", "Reading", "Update"]
