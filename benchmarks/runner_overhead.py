@@ -9,7 +9,7 @@ In one run, each beside its floor:
   warm-up are inside. Both measure by the same function, so their speeds must agree too;
 - processor time of the parent while a run goes on, and its memory over many runs of a stand-in;
 - what a run of that stand-in costs more than a spawned process with the same imports and no work,
-  and than one without them;
+  and than one of a program that imports nothing; also as the first of 10,000 planned runs;
 - one update of a manifest of many runs, against writing and flushing as many bytes.
 
 Ratios matter, seconds belong to the machine. Nothing is asserted.
@@ -18,15 +18,17 @@ Ratios matter, seconds belong to the machine. Nothing is asserted.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import multiprocessing
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,19 +147,43 @@ def show_parent(n_runs: int) -> None:
     print("  memory of the parent after 10, 50, 100 %: " + ", ".join(f"{a:.1f} MiB" for a in at))
 
 
-def empty(n: int, target: Callable[[], None]) -> float:
-    """Return the seconds of each of some spawned processes that do nothing."""
+def same_imports(n: int) -> float:
+    """Return the seconds of each of some spawned processes with our imports and no work."""
     context = multiprocessing.get_context("spawn")
     start = time.perf_counter()
     for _ in range(n):
-        process = context.Process(target=target)
+        process = context.Process(target=_imports)
         process.start()
         process.join()
     return (time.perf_counter() - start) / n
 
 
-def stand_ins(n: int) -> float:
-    """Return the seconds of each run of a study of a stand-in."""
+_EMPTY = """
+import multiprocessing, sys, time
+def nothing(): pass
+if __name__ == "__main__":
+    context, n, start = multiprocessing.get_context("spawn"), int(sys.argv[1]), time.perf_counter()
+    for _ in range(n):
+        process = context.Process(target=nothing)
+        process.start()
+        process.join()
+    print((time.perf_counter() - start) / n)
+"""
+
+
+def empty(n: int) -> float:
+    """Return the same of a program without any imports; a child imports what its parent's has."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "empty.py"
+        program.write_text(_EMPTY)
+        done = subprocess.run(
+            [sys.executable, str(program), str(n)], capture_output=True, text=True, check=True
+        )
+    return float(done.stdout)
+
+
+def stand_ins(n: int, n_planned: int) -> float:
+    """Return the seconds of each of the first runs of a study of a stand-in."""
     from fakes import measures
 
     times: list[float] = []
@@ -165,30 +191,33 @@ def stand_ins(n: int) -> float:
     def on_event(event: Event) -> None:
         if isinstance(event, RunFinished):
             times.append(time.perf_counter())
+            if len(times) > n:
+                raise KeyboardInterrupt  # how a caller without handlers stops a study
 
-    made = study(n + 1, config_gap_seconds=0, cycle_gap_seconds=0)
-    with tempfile.TemporaryDirectory() as folder:
+    n_cycles = max(1, n_planned // 100)
+    made = study(n_planned // n_cycles, n_cycles=n_cycles, config_gap_seconds=0,
+                 cycle_gap_seconds=0)  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(KeyboardInterrupt):
         run_study(made, output=folder, measure=measures.quick, on_event=on_event)
     return (times[-1] - times[0]) / n
 
 
-def show_spawns(n_runs: int) -> None:
+def show_spawns(n_runs: int, n_entries: int) -> None:
     """Print what a run of a stand-in costs over an empty process, in turns of ten."""
-    own, same, bare = [], [], []
+    few, many, same, bare = [], [], [], []
     for _ in range(max(1, n_runs // 10)):
-        own.append(stand_ins(10))
-        same.append(empty(10, _imports))
-        bare.append(empty(10, _nothing))
-    each, imports, nothing = (statistics.median(kind) * 1e3 for kind in (own, same, bare))
-    print(f"\na run of a stand-in: {each:.0f} ms")
-    print(
-        f"  over a spawned process with the same imports ({imports:.0f} ms): {each - imports:+.1f} ms"
+        few.append(stand_ins(10, 12))
+        same.append(same_imports(10))
+        many.append(stand_ins(10, n_entries))
+        bare.append(empty(10))
+    own, of_many, imports, nothing = (
+        statistics.median(kind) * 1e3 for kind in (few, many, same, bare)
     )
-    print(f"  over one without any ({nothing:.0f} ms): {each - nothing:+.1f} ms")
-
-
-def _nothing() -> None:
-    """Be there."""
+    print("\na run of a stand-in, and what it costs over a spawned process that does nothing")
+    print(f"{'':24} {'ms':>6} {'same imports':>14} {'no imports':>12}")
+    print(f"{'floor':24} {'':>6} {imports:>14.0f} {nothing:>12.0f}")
+    for name, ms in (("one of 12 runs", own), (f"one of {n_entries} runs", of_many)):
+        print(f"{name:24} {ms:>6.0f} {ms - imports:>+14.1f} {ms - nothing:>+12.1f}")
 
 
 def _imports() -> None:
@@ -240,7 +269,7 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     show_manifest(options.entries)
-    show_spawns(options.fake)
+    show_spawns(options.fake, options.entries)
     show_parent(options.fake)
     show_windows(options.runs, options.gap)
 

@@ -177,3 +177,8 @@ def preload(config: ExperimentConfig) -> None:
         warm = getattr(factory, "preload", None)
         if warm is not None:
             warm(config)
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    # The first array looks for pandas, which takes a second to import where it is installed.
+    pa.array([0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -117,10 +118,16 @@ def worker_main(
     os.environ[MARK] = mark
     _detach(parent_pid)
     _guard(lifeline, connection)
+    # Nothing that is imported goes away again, but collections would look for it all the while: a
+    # fifth of the time to import torch, and later, in each full one, a fifth of a second, perhaps
+    # inside the window.
+    gc.disable()
     if measure is default_measure:
         # It has to load this anyway; now the gap before the run still passes.
         with contextlib.suppress(Exception):  # a failure comes again, and is reported, in the run
             preload(ExperimentConfig.model_validate_json(config))
+    gc.freeze()
+    gc.enable()
     try:
         _send(connection, Ready())
         task = decode_task(connection.recv_bytes())

@@ -1,0 +1,31 @@
+"""What `benchmarks/pytorch_speed.py` compares can still be run; how fast it is, is not asserted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "pytorch_speed.py"
+
+
+def part(name: str, number: int) -> Any:
+    command = [sys.executable, str(SCRIPT), "--part", name, "builtin:tiny-llama", "1", str(number)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", ["window", "load"])
+def test_ours_and_the_bare_call_take_turns(name: str) -> None:
+    found = part(name, 2)
+    assert {side: len(pairs) for side, pairs in found.items()} == {
+        "ours": 2,
+        "bare": 2,
+        "again": 2,
+    }
+    assert all(value > 0 for pairs in found.values() for pair in pairs for value in pair)
