@@ -210,7 +210,6 @@ def test_what_a_decoder_leaves_out_follows_from_what_it_says(
 CANNOT_RUN: list[tuple[dict[str, Any], str]] = [
     ({"attn_implementation": "flash_attention_2", "device": "cpu"}, "needs a GPU"),
     ({"load_in_4bit": True, "load_in_8bit": True}, "exclude each other"),
-    ({"load_in_8bit": True, "device": "cpu"}, "needs a GPU"),
     ({"bnb_4bit_quant_type": "nf4"}, "no effect without load_in_4bit"),
     ({"torch_compile_mode": "default"}, "no effect without torch_compile"),
     ({"cache_implementation": "static", "use_cache": False}, "contradicts use_cache"),

@@ -269,21 +269,35 @@ def refused_without_gpu(subject: Subject, field: str, *values: Any, **more: Any)
         assert f"{name} needs a GPU, but torch sees none" in text
 
 
+def packed(subject: Subject, **options: Any) -> list[Any]:
+    """Return the layers that bitsandbytes made; it has kernels for a CPU too."""
+    backend = loaded(subject.config(precision="bf16", pytorch=options))
+    (answer,) = [backend.generate(one) for one in backend.prepare([(10, 11, 12)]).batches]
+    assert answer.n_tokens() == (N_OUT,)  # packed weights are read as well as made
+    return [m for m in backend._model.modules() if type(m).__module__.startswith("bitsandbytes")]
+
+
 @observes("pytorch.load_in_4bit", "pytorch.load_in_8bit")
 def load_in_bits(subject: Subject) -> None:
-    for field in ("load_in_4bit", "load_in_8bit"):
-        refused_without_gpu(subject, field, True)
+    assert packed(subject) == []
+    four, eight = packed(subject, load_in_4bit=True), packed(subject, load_in_8bit=True)
+    assert {(type(one).__name__, one.weight.dtype) for one in four} == {("Linear4bit", torch.uint8)}
+    assert {(type(one).__name__, one.weight.dtype) for one in eight} == {("Linear8bitLt", torch.int8)}
 
 
 @observes("pytorch.bnb_4bit_compute_dtype", "pytorch.bnb_4bit_quant_type",
           "pytorch.bnb_4bit_use_double_quant")  # fmt: skip
 def bnb_4bit(subject: Subject) -> None:
-    options = {
-        "bnb_4bit_compute_dtype": "bfloat16",
-        "bnb_4bit_quant_type": "nf4",
-        "bnb_4bit_use_double_quant": True,
-    }
-    refused_without_gpu(subject, "load_in_4bit", True, **options)
+    for dtype, kind, double in (("bfloat16", "nf4", True), ("float32", "fp4", False)):
+        options = {
+            "bnb_4bit_compute_dtype": dtype,
+            "bnb_4bit_quant_type": kind,
+            "bnb_4bit_use_double_quant": double,
+        }
+        first, *_ = packed(subject, load_in_4bit=True, **options)
+        assert first.compute_dtype == getattr(torch, dtype)
+        assert first.weight.quant_state.quant_type == kind
+        assert first.weight.quant_state.nested is double
 
 
 @observes("pytorch.device_map", "pytorch.max_memory")

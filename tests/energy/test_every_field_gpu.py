@@ -16,9 +16,6 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU"),
 ]
-needs_bitsandbytes = pytest.mark.skipif(
-    importlib.util.find_spec("bitsandbytes") is None, reason="needs bitsandbytes"
-)
 
 
 def on_gpu(model: Any, **options: Any) -> Any:
@@ -26,39 +23,9 @@ def on_gpu(model: Any, **options: Any) -> Any:
     return loaded(of_text(model, precision="bf16", pytorch={"device": "auto", **options}))
 
 
-def packed(model: Any, **options: Any) -> list[Any]:
-    """Return the layers that bitsandbytes made."""
-    backend = on_gpu(model, **options)
-    return [m for m in backend._model.modules() if type(m).__module__.startswith("bitsandbytes")]
-
-
 def test_the_device_is_the_gpu(text_model: Any) -> None:
     model = on_gpu(text_model, device="cuda")._model
     assert {one.device for one in model.parameters()} == {torch.device("cuda", 0)}
-
-
-@needs_bitsandbytes
-def test_4_bits_are_packed_as_asked(text_model: Any) -> None:
-    layers = packed(text_model, load_in_4bit=True)
-    assert {type(layer).__name__ for layer in layers} == {"Linear4bit"}
-    assert {layer.weight.dtype for layer in layers} == {torch.uint8}
-    for dtype, kind, double in (("bfloat16", "nf4", True), ("float32", "fp4", False)):
-        options = {
-            "bnb_4bit_compute_dtype": dtype,
-            "bnb_4bit_quant_type": kind,
-            "bnb_4bit_use_double_quant": double,
-        }
-        first, *_ = packed(text_model, load_in_4bit=True, **options)
-        assert first.compute_dtype == getattr(torch, dtype)
-        assert first.weight.quant_state.quant_type == kind
-        assert first.weight.quant_state.nested is double
-
-
-@needs_bitsandbytes
-def test_8_bits_are_packed_as_asked(text_model: Any) -> None:
-    layers = packed(text_model, load_in_8bit=True)
-    assert {type(layer).__name__ for layer in layers} == {"Linear8bitLt"}
-    assert {layer.weight.dtype for layer in layers} == {torch.int8}
 
 
 @pytest.mark.skipif(importlib.util.find_spec("flash_attn") is None, reason="needs flash-attn")

@@ -38,6 +38,15 @@ def test_without_a_source_every_energy_is_none_and_the_reason_is_given() -> None
     assert result.tokens_per_second > 0
 
 
+def test_a_batch_that_cannot_be_filled_is_a_warning() -> None:
+    batches = {"device": "cpu", "batch_size": 8}
+    result = measure(experiment(n=2, pytorch=batches, energy={"sources": ["none"]}))
+    assert (
+        "asked for batch_size 8, but no batch has more than 2 prompts, since n is 2"
+        in result.measurement_warnings
+    )
+
+
 def test_every_source_that_was_tried_gives_its_reason() -> None:
     result = measure(experiment(energy={"sources": ["nvml", "none"]}))
     assert result.measurement_warnings == (

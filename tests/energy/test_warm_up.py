@@ -44,10 +44,24 @@ class Work:
         ]  # fmt: skip
 
     def warm_up(
-        self, config: WarmupConfig, shapes: Sequence[tuple[int, int]] = ((1, 8),)
+        self,
+        config: WarmupConfig,
+        shapes: Sequence[tuple[int, int]] = ((1, 8),),
+        compiled: Sequence[int] = (0,),
     ) -> WarmUp:
-        batches = [Batch(s[0], s, (s[1],) * s[0], None) for s in shapes]
-        return warm_up(config, batches, self.timed, self.samples, clock=lambda: self.now_s)
+        """Warm up; `compiled` holds how much had been compiled after so many answers."""
+
+        def compilations() -> int:
+            return compiled[min(len(self.shapes), len(compiled) - 1)]
+
+        return warm_up(
+            config,
+            [Batch(s[0], s, (s[1],) * s[0], None) for s in shapes],
+            self.timed,
+            self.samples,
+            compilations=compilations,
+            clock=lambda: self.now_s,
+        )
 
 
 def steady(t_s: float) -> float:
@@ -60,6 +74,24 @@ def test_a_fixed_warm_up_runs_its_count_after_each_shape_once() -> None:
     found = work.warm_up(config, [(4, 8), (4, 8), (4, 6), (1, 8)])
     assert work.shapes == [(4, 8), (4, 6), (1, 8), *[(4, 8)] * 3]
     assert (found.report.n_repeats, found.converged) == (3, None)
+
+
+@pytest.mark.parametrize(
+    ("compiled", "n_passes"),
+    [
+        ((0, 1, 1), 3),  # the third time, a recorded graph is played back
+        ((0, 1, 2, 2, 2, 3, 3, 3), 4),  # until a pass compiles nothing
+        (tuple(range(40)), 8),  # it never ends: the count inside the window will tell
+    ],
+)
+def test_each_shape_is_repeated_until_nothing_is_compiled_any_more(
+    compiled: tuple[int, ...], n_passes: int
+) -> None:
+    work = Work(0.01)
+    shapes = [(4, 8), (1, 8)]
+    config = WarmupConfig(n_warmup=1, convergence_detection=False)
+    work.warm_up(config, shapes, compiled)
+    assert work.shapes == [*shapes * n_passes, (4, 8)]
 
 
 def test_a_warm_up_that_is_switched_off_does_nothing() -> None:

@@ -16,6 +16,7 @@ from llem_config import ExecutionConfig
 from llem_runner import (
     Event,
     RunFinished,
+    RunStarted,
     StudyEnded,
     StudyError,
     StudyStarted,
@@ -23,6 +24,7 @@ from llem_runner import (
     resume_study,
     run_study,
     schedule,
+    time_left_s,
 )
 from llem_runner._estimate import Estimate
 
@@ -93,6 +95,22 @@ def test_a_point_that_was_not_seen_yet_costs_what_the_others_did() -> None:
     estimate.done(runs[0], 8)
     assert estimate.left_s() == 16
     assert estimate.n_left == 2
+
+
+def test_the_time_left_of_a_running_study_is_read_from_its_folder(tmp_path: Path) -> None:
+    left_s: list[float | None] = []
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            folder = only_folder(tmp_path)
+            left_s.append(time_left_s(folder, read_manifest(folder)))
+
+    made = study((1, 2, 3), config_gap_seconds=1.0)
+    run_study(made, output=tmp_path, measure=measures.takes_two_seconds, on_event=on_event)
+    first, second, third = left_s
+    assert first is None  # nothing was seen yet
+    assert second == pytest.approx(2 + 1 + 2, abs=1.5)
+    assert third == pytest.approx(2, abs=1.0)
 
 
 def test_events_carry_the_time_left_and_a_resume_knows_it_from_the_start(tmp_path: Path) -> None:

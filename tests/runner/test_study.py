@@ -186,16 +186,19 @@ def test_a_success_between_failures_starts_the_count_again(tmp_path: Path) -> No
 
 def test_events_tell_the_whole_story_in_order(tmp_path: Path) -> None:
     events: list[Event] = []
-    made = study((1, 2), config_gap_seconds=1.5)
+    made = study((1, 2), config_gap_seconds=3.0)
     run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
     kinds = [type(event) for event in events]
     assert kinds == [
         StudyStarted,
-        *(RunStarted, RunStage, RunFinished),
+        *(RunStarted, RunStage, RunStage, RunFinished),
         *(GapStarted, GapEnded),
         *(RunStarted, RunStage, RunFinished),
         StudyEnded,
     ]
+    # The second has done its imports during the gap.
+    stages = [event.stage for event in events if isinstance(event, RunStage)]
+    assert stages == ["import", "window", "window"]
 
 
 def test_a_gap_counts_from_the_end_of_the_measurement_before_it(tmp_path: Path) -> None:

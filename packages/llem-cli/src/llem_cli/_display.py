@@ -108,13 +108,16 @@ def show_plan(runs: Sequence[PlannedRun], study: StudyConfig) -> None:
     out().print(table)
 
 
-def show_manifest(manifest: StudyManifest, folder: str, *, running: bool) -> None:
+def show_manifest(
+    manifest: StudyManifest, folder: str, *, running: bool, left_s: float | None = None
+) -> None:
     """Print the state of a study that has no record yet.
 
     Args:
         manifest: its state.
         folder: where it is.
         running: a process is at it; else one was killed.
+        left_s: what it will still take, about.
     """
     table = Table("run", "cycle", "point", "status", "error", box=None)
     for entry in manifest.entries:
@@ -128,6 +131,8 @@ def show_manifest(manifest: StudyManifest, folder: str, *, running: bool) -> Non
         f"{totals.failed} failed, {totals.pending} pending, {totals.running} running, "
         f"{totals.interrupted} interrupted"
     )
+    if running and left_s is not None:
+        say(f"about {duration(left_s)} left")
     if not running:
         say(f"no process is at it; `llem-cli study resume {folder}` goes on")
     say(f"results: {folder}")

@@ -47,6 +47,7 @@ from llem_runner import (
     resume_study,
     run_study,
     schedule,
+    time_left_s,
 )
 
 Measuring = Annotated[Measure | None, Parameter(parse=False)]
@@ -234,7 +235,9 @@ def show(folder: Path, /, *, json_: Json = False, verbose: Verbose = False) -> i
         if json_:
             show_json(encode_json(manifest))
         else:
-            show_manifest(manifest, str(folder), running=is_running(folder))
+            running = is_running(folder)
+            left_s = time_left_s(folder, manifest) if running else None
+            show_manifest(manifest, str(folder), running=running, left_s=left_s)
         return OK
     result = read_study_result(folder)
     if json_:

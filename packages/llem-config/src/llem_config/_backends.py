@@ -122,7 +122,6 @@ def pytorch_conflicts(section: PyTorchConfig, precision: str) -> list[str]:
     """
     # (condition, reason), each the wording of one refusal or one silently ignored option
     assisted = section.prompt_lookup_num_tokens or section.assistant_model
-    quantised = section.load_in_4bit or section.load_in_8bit
     flash = (section.attn_implementation or "").startswith("flash_attention")
     static = (section.cache_implementation or "") in ("static", "offloaded_static")
     bnb_4bit = _given(
@@ -138,7 +137,6 @@ def pytorch_conflicts(section: PyTorchConfig, precision: str) -> list[str]:
         (flash and cpu, "flash attention needs a GPU, not device cpu"),
         (section.load_in_4bit and section.load_in_8bit, "load_in_4bit and load_in_8bit exclude"
          " each other"),
-        (quantised and cpu, "bitsandbytes quantisation needs a GPU, not device cpu"),
         (offloaded and cpu, "an offloaded cache needs a GPU, not device cpu"),
         (bnb_4bit and not section.load_in_4bit, f"{bnb_4bit} has no effect without load_in_4bit"),
         (compile_options and not section.torch_compile,

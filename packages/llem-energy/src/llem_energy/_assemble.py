@@ -142,6 +142,12 @@ def _warnings(evidence: Evidence) -> Iterator[str]:
             f"max_input_tokens {evidence.config.max_input_tokens}"
         )
     own = evidence.config.pytorch
+    largest = max((batch.n_prompts for batch in evidence.workload.batches), default=0)
+    if own and largest < (own.batch_size or 1):
+        yield (
+            f"asked for batch_size {own.batch_size}, but no batch has more than {largest} prompts, "
+            f"since n is {evidence.config.n}"
+        )
     if own and own.trust_remote_code:
         yield "code that came with the model was allowed to run (trust_remote_code)"
     if own and own.use_safetensors is False:

@@ -122,7 +122,13 @@ class _Measurement:
             before = self._idle("loaded idle")
             self._begin("warm-up")
             backend.seed()
-            warm = warm_up(config.warmup, workload.batches, self._timed, self._recent)
+            warm = warm_up(
+                config.warmup,
+                workload.batches,
+                self._timed,
+                self._recent,
+                compilations=backend.compilations,
+            )
             backend.seed()
             windows = Windows(sampler, backend.synchronise, calibration, self._devices)
             answers: list[tuple[Batch, Answer]] = []

@@ -15,7 +15,7 @@ from llem_energy._builtin import PREFIX
 from llem_energy._errors import BackendError
 from llem_energy._pytorch_model import section
 
-_GPU_ONLY = ("load_in_4bit", "load_in_8bit", "device_map", "max_memory")
+_GPU_ONLY = ("device_map", "max_memory")
 _GPU_VALUES = {
     "attn_implementation": ("flash_attention_2", "flash_attention_3"),
     "cache_implementation": ("offloaded", "offloaded_static"),

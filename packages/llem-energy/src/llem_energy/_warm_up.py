@@ -18,6 +18,7 @@ from llem_energy._backend import Batch
 from llem_energy._figures import WarmUpReport
 from llem_energy._source import Sample
 
+_COMPILED_PASSES, _MOST_PASSES = 3, 8  # over all shapes, where code is compiled
 _STEADY_REPEATS = 5  # over which latency has to be stationary
 _TRAIL_S, _LONGEST_TRAIL_S = 10.0, 60.0  # over which power and temperature are looked at
 _LOOK_EVERY_S = 1.0
@@ -43,6 +44,7 @@ def warm_up(
     timed: Callable[[Batch], float],
     recent: Callable[[], Iterable[Sample]],
     *,
+    compilations: Callable[[], int | None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> WarmUp:
     """Repeat real work until it is steady.
@@ -52,14 +54,13 @@ def warm_up(
         batches: of one pass over the data set.
         timed: answers one of them and returns the seconds that it took.
         recent: gives the newest samples of all devices; none where nothing is metered.
+        compilations: how often the backend has compiled anything so far.
         clock: monotonic seconds, the clock of the samples.
     """
     if not config.enabled:
         return WarmUp(WarmUpReport(n_repeats=0, duration_s=0.0, latency_cv=None), None)
     start_s = clock()
-    # Each shape once first: one that is compiled or autotuned inside the window would be measured.
-    for batch in {batch.shape: batch for batch in batches}.values():
-        timed(batch)
+    _each_shape(batches, timed, compilations)
     latencies: list[float] = []
     looked_s, drift = start_s, None
     while True:
@@ -81,6 +82,27 @@ def warm_up(
         too_many = uneven and len(latencies) >= config.max_warmup
         if too_many or elapsed_s > config.max_warmup_seconds:
             return WarmUp(_report(latencies, elapsed_s, drift), False, problem)
+
+
+def _each_shape(
+    batches: Sequence[Batch],
+    timed: Callable[[Batch], float],
+    compilations: Callable[[], int | None],
+) -> None:
+    """Answer each shape before anything else: what comes first in the window would be measured.
+
+    Once, for kernels that are chosen and memory that is taken for a shape. Where code is compiled,
+    until that stops: a second shape may have the first compiled anew, and a graph of a shape is
+    recorded when it runs for the second time and is played back from the third.
+    """
+    shapes = list({batch.shape: batch for batch in batches}.values())
+    for n_passes in range(1, _MOST_PASSES + 1):
+        before = compilations()
+        for batch in shapes:
+            timed(batch)
+        is_compiled = bool(compilations())
+        if not is_compiled or (n_passes >= _COMPILED_PASSES and compilations() == before):
+            return
 
 
 class _Drift(msgspec.Struct, frozen=True):

@@ -64,6 +64,7 @@ from llem_runner._resume import resume_study
 from llem_runner._runner import StudyRunner
 from llem_runner._schedule import PlannedRun, gap_seconds, schedule
 from llem_runner._study import run_experiment, run_study
+from llem_runner._time_left import time_left_s
 from llem_runner._worker import Measure
 
 __all__ = [
@@ -131,4 +132,5 @@ __all__ = [
     "run_study",
     "save_calibrations",
     "schedule",
+    "time_left_s",
 ]

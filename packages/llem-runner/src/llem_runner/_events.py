@@ -71,7 +71,10 @@ class RunStarted(msgspec.Struct, frozen=True):
 
 
 class RunStage(msgspec.Struct, frozen=True):
-    """A run has reached one of `llem_energy.STAGES`; the last before the window is `window`."""
+    """A run has reached one of `llem_energy.STAGES`; the last before the window is `window`.
+
+    Before them comes `import`, where the process of the run has not had the time for it ahead.
+    """
 
     index: int
     stage: str
