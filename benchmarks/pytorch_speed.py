@@ -8,7 +8,8 @@ has no part in it. The two take turns, with a second bare loop between them, whi
 two equal things differ here. What is done at each step besides is timed alone too: noting that its
 token is there.
 The model is as small as can be, so that a step is short and our share of it large. Load: the
-backend's `load` beside `from_pretrained` alone, in turns, on weights in a local folder. Peer:
+backend's `load` beside `from_pretrained` alone, in turns, on weights in a local folder, of this
+model and of a larger one: what we check about a model takes as long for each. Peer:
 optimum-benchmark on the same folder and the same shapes, each measurement a process of its own,
 in turns. uv installs the peer into an environment of its own, with the newest transformers that
 it can be imported with; a bare loop in that environment shows what is transformers' own part of
@@ -322,6 +323,7 @@ def main() -> None:
     _speed(given.model, 10 if given.quick else 60)
     _loading(given.model, 10 if given.quick else 30)
     if not given.quick:
+        _loading("builtin:qwen-0.5b", 8)  # where loading is more than a few milliseconds
         _beside_the_peer(given.model, 3, 4)
 
 

@@ -13,11 +13,12 @@ import shutil
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from energy.parts import loaded
+from energy.parts import experiment, loaded
 from energy.test_pytorch_tokens import of_text
 from energy.watching import Watched, by_hand, watched
 from pydantic import BaseModel
@@ -83,6 +84,14 @@ def observes(*fields: str) -> Callable[[Callable[[Subject], None]], Callable[[Su
         return observer
 
     return keep
+
+
+@pytest.fixture(scope="module")
+def wide_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a model whose rows fill a block of 64 weights, which is packed as one."""
+    folder = tmp_path_factory.mktemp("wide-model")
+    loaded(experiment(precision="bf16"))._model.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -269,11 +278,15 @@ def refused_without_gpu(subject: Subject, field: str, *values: Any, **more: Any)
         assert f"{name} needs a GPU, but torch sees none" in text
 
 
-def packed(subject: Subject, **options: Any) -> list[Any]:
+def packed(subject: Subject, *, answers: bool = True, **options: Any) -> list[Any]:
     """Return the layers that bitsandbytes made; it has kernels for a CPU too."""
-    backend = loaded(subject.config(precision="bf16", pytorch=options))
-    (answer,) = [backend.generate(one) for one in backend.prepare([(10, 11, 12)]).batches]
-    assert answer.n_tokens() == (N_OUT,)  # packed weights are read as well as made
+    own = {"device": "cpu", **options}
+    config = experiment(model=str(subject.fixture("wide_model")), precision="bf16", pytorch=own,
+                        max_output_tokens=N_OUT)  # fmt: skip
+    backend = loaded(config)
+    if answers:
+        (batch,) = backend.prepare([(10, 11, 12)]).batches
+        assert backend.generate(batch).n_tokens() == (N_OUT,)
     return [m for m in backend._model.modules() if type(m).__module__.startswith("bitsandbytes")]
 
 
@@ -282,7 +295,9 @@ def load_in_bits(subject: Subject) -> None:
     assert packed(subject) == []
     four, eight = packed(subject, load_in_4bit=True), packed(subject, load_in_8bit=True)
     assert {(type(one).__name__, one.weight.dtype) for one in four} == {("Linear4bit", torch.uint8)}
-    assert {(type(one).__name__, one.weight.dtype) for one in eight} == {("Linear8bitLt", torch.int8)}
+    assert {(type(one).__name__, one.weight.dtype) for one in eight} == {
+        ("Linear8bitLt", torch.int8)
+    }
 
 
 @observes("pytorch.bnb_4bit_compute_dtype", "pytorch.bnb_4bit_quant_type",
@@ -294,10 +309,17 @@ def bnb_4bit(subject: Subject) -> None:
             "bnb_4bit_quant_type": kind,
             "bnb_4bit_use_double_quant": double,
         }
-        first, *_ = packed(subject, load_in_4bit=True, **options)
+        first, *_ = packed(subject, answers=False, load_in_4bit=True, **options)
         assert first.compute_dtype == getattr(torch, dtype)
         assert first.weight.quant_state.quant_type == kind
         assert first.weight.quant_state.nested is double
+    # A processor whose own kernel does otherwise is found out with the first answer.
+    first, *_ = packed(subject, load_in_4bit=True)
+    if getattr(first.weight.quant_state, "packing_format_for_cpu", False):
+        for option, asked, found in (("bnb_4bit_use_double_quant", True, "false"),
+                                     ("bnb_4bit_compute_dtype", "float32", "bfloat16")):  # fmt: skip
+            with pytest.raises(BackendError, match=f"asked for {option} .*, found {found}"):
+                packed(subject, load_in_4bit=True, **{option: asked})
 
 
 @observes("pytorch.device_map", "pytorch.max_memory")

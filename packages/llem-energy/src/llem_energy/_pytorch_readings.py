@@ -78,13 +78,18 @@ def packing(model: Any) -> dict[str, Any] | None:
     layers = [module for module in model.modules() if type(module).__name__ in names]
     if not layers:
         return None
-    first, weight = layers[0], layers[0].weight
+    first = layers[0]
+    state = getattr(first.weight, "quant_state", None)  # of 4 bits only
+    # For some CPUs the weights are packed anew when they are first used: their scales are then
+    # packed no more, and its kernel computes in one type, whatever the layer says.
+    is_repacked = getattr(state, "packing_format_for_cpu", False)
+    computes_in = state.dtype if is_repacked else getattr(first, "compute_dtype", None)
     return {
         "layer": type(first).__name__,
         "n_layers": len(layers),
-        "compute_dtype": str(getattr(first, "compute_dtype", None)).removeprefix("torch."),
-        "quant_type": getattr(weight, "quant_type", None),
-        "double_quant": getattr(weight, "compress_statistics", None),
+        "compute_dtype": str(computes_in).removeprefix("torch."),
+        "quant_type": getattr(state, "quant_type", None),
+        "double_quant": getattr(state, "nested", None),
     }
 
 
