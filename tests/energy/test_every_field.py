@@ -8,7 +8,6 @@ without an observer fails. What only a GPU can run is observed to be refused her
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Callable
 from functools import cache
@@ -27,8 +26,12 @@ from safetensors.torch import load_file
 from llem_config import DecoderConfig, ExperimentConfig, LoRAConfig, PyTorchConfig
 from llem_energy import BackendError
 
-# peft's, of transformers
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
+pytestmark = [
+    # peft's, of transformers
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning"),
+    # transformers', of torch, with flex attention
+    pytest.mark.filterwarnings("ignore:_compile flag on create_block_mask:DeprecationWarning"),
+]
 
 N_OUT = 12
 SECTIONS: dict[str, type[BaseModel]] = {
@@ -133,6 +136,18 @@ def device(subject: Subject) -> None:
         )
 
 
+def profiled(subject: Subject, attention: str) -> set[str]:
+    """Return the operations that torch's profiler sees in an answer after the first."""
+    own = {"device": "cpu", "batch_size": 1, "attn_implementation": attention}
+    backend = loaded(experiment(model=str(subject.fixture("wide_model")), pytorch=own))
+    (batch,) = backend.prepare([(10, 11)]).batches
+    backend.generate(batch)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        backend.generate(batch)
+    backend.close()
+    return {event.key for event in profile.key_averages()}
+
+
 @observes("pytorch.attn_implementation")
 def attn_implementation(subject: Subject) -> None:
     fused, plain = torch.nn.functional.scaled_dot_product_attention, torch.nn.functional.softmax
@@ -142,6 +157,10 @@ def attn_implementation(subject: Subject) -> None:
     sdpa = subject.run(attn_implementation="sdpa").functions
     assert fused in sdpa
     assert plain not in sdpa
+    flex = profiled(subject, "flex_attention")  # which is compiled, and the rest is not
+    assert any("CompiledFxGraph" in name for name in flex)
+    assert not any("scaled_dot_product" in name or "softmax" in name for name in flex)
+    assert any("scaled_dot_product" in name for name in profiled(subject, "sdpa"))
     refused_without_gpu(subject, "attn_implementation", "flash_attention_2", "flash_attention_3")
 
 
@@ -195,11 +214,10 @@ def torch_compile_mode(subject: Subject) -> None:
 def cache_implementation(subject: Subject) -> None:
     for asked, used in {"dynamic": "DynamicCache", "static": "StaticCache"}.items():
         assert {call.cache for call in subject.run(cache_implementation=asked).calls} == {used}
+    own = {"device": "cpu", "batch_size": 1, "cache_implementation": "quantized"}
+    wide = experiment(model=str(subject.fixture("wide_model")), pytorch=own)
+    assert {call.cache for call in watched(wide, [(10, 11, 12)]).calls} == {"QuantizedCache"}
     refused_without_gpu(subject, "cache_implementation", "offloaded", "offloaded_static")
-    if importlib.util.find_spec("optimum"):
-        return
-    quantized = {"cache_implementation": "quantized"}
-    assert "needs optimum.quanto; install it with" in subject.refusal(pytorch=quantized)
 
 
 @observes("pytorch.use_cache")
@@ -304,7 +322,7 @@ def load_in_bits(subject: Subject) -> None:
           "pytorch.bnb_4bit_use_double_quant")  # fmt: skip
 def bnb_4bit(subject: Subject) -> None:
     for dtype, kind, double in (("bfloat16", "nf4", True), ("float32", "fp4", False)):
-        options = {
+        options: dict[str, Any] = {
             "bnb_4bit_compute_dtype": dtype,
             "bnb_4bit_quant_type": kind,
             "bnb_4bit_use_double_quant": double,

@@ -55,7 +55,7 @@ def _libraries(config: ExperimentConfig) -> Iterator[str]:
         (attention == "flash_attention_3", attention, "flash_attn_interface",
          "flash-attn of its hopper folder"),
         (own.cache_implementation == "quantized", "cache_implementation quantized",
-         "optimum.quanto", "optimum-quanto"),
+         "optimum.quanto", "'llem-energy[quanto]'"),
     )  # fmt: skip
     for asked, what, module, install in rules:
         if asked and not _found(module):

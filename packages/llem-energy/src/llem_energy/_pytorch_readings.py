@@ -79,7 +79,7 @@ def packing(model: Any) -> dict[str, Any] | None:
     if not layers:
         return None
     first = layers[0]
-    state = getattr(first.weight, "quant_state", None)  # of 4 bits only
+    state: Any = getattr(first.weight, "quant_state", None)  # of 4 bits only
     # For some CPUs the weights are packed anew when they are first used: their scales are then
     # packed no more, and its kernel computes in one type, whatever the layer says.
     is_repacked = getattr(state, "packing_format_for_cpu", False)
