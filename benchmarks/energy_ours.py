@@ -27,7 +27,7 @@ from llem_energy._nvml_source import NvmlSource
 from llem_energy._recorder import Recorder
 from llem_energy._sampler import Sampler
 from llem_energy._source import Sample, open_source
-from llem_energy._window import GUARD_PERIODS, Span, Windows
+from llem_energy._window import GUARD_PERIODS, MeasuredSpan, Windows
 
 _TICK_S = 0.05  # the default sample period
 
@@ -67,7 +67,7 @@ class Virtual:
         for k in range(n_dense + 1):
             own += self.read_at(t1_s + 1e-5 + k * _DENSE_S)
         own.sort(key=lambda sample: sample.t_s)
-        span = Span(t0_s, t1_s, 0.0, 1, guard_s if guard else 0.0)
+        span = MeasuredSpan(t0_s, t1_s, 0.0, 1, guard_s if guard else 0.0)
         return energy_figures(self.source, own, span, self.calibration)
 
 
@@ -98,7 +98,9 @@ def recorded(request: dict[str, Any]) -> dict[str, Any]:
         time.sleep(max(t1_s for _, t1_s in request["windows"]) + 1.0)
     samples = recorder.between(0.0, math.inf)
     found = [
-        energy_figures(source, samples, Span(start_s + t0, start_s + t1, 0.0, 1, 0.0), calibration)
+        energy_figures(
+            source, samples, MeasuredSpan(start_s + t0, start_s + t1, 0.0, 1, 0.0), calibration
+        )
         for t0, t1 in request["windows"]
     ]
     return {"start_s": fake_start_s, "energies_j": [one.total_j for one in found]}

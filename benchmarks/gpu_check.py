@@ -48,7 +48,7 @@ from llem_energy._power import integrated_energy
 from llem_energy._recorder import Recorder
 from llem_energy._sampler import Sampler
 from llem_energy._source import Sample
-from llem_energy._window import Span, Windows
+from llem_energy._window import MeasuredSpan, Windows
 from llem_runner import read_result, run_study
 
 Point = tuple[float, float]  # when a value was first seen, and the value
@@ -196,7 +196,9 @@ class Check:
         found += recorder.between(-math.inf, math.inf)
         recorder.discard()
 
-    def window(self, work: Callable[[], None], seconds: float) -> tuple[EnergyFigures, Span]:
+    def window(
+        self, work: Callable[[], None], seconds: float
+    ) -> tuple[EnergyFigures, MeasuredSpan]:
         """Measure work in a window, as a measurement does."""
         recorder = Recorder(None)
         synchronise = self.load.synchronise if self.load else lambda: None

@@ -1,6 +1,6 @@
 """What running a study costs beside the measurements themselves.
 
-    uv run python benchmarks/runner_overhead.py [--runs N] [--gap S] [--fake N] [--entries N]
+    uv run python benchmarks/runner_overhead.py [--runs N] [--gap S] [--fake N] [--night N] [--entries N]
 
 In one run, each beside its floor:
 
@@ -264,13 +264,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What running a study costs.")
     parser.add_argument("--runs", type=int, default=4, help="runs between whose windows is timed")
     parser.add_argument("--gap", type=float, default=10.0, help="seconds")
-    parser.add_argument("--fake", type=int, default=200, help="runs of the stand-in")
+    parser.add_argument("--fake", type=int, default=100, help="runs of the stand-in, in turns")
+    parser.add_argument("--night", type=int, default=1000, help="runs of it in one study")
     parser.add_argument("--entries", type=int, default=10_000, help="runs in the manifest")
     options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     show_manifest(options.entries)
     show_spawns(options.fake, options.entries)
-    show_parent(options.fake)
+    show_parent(options.night)
     show_windows(options.runs, options.gap)
 
 

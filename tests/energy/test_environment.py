@@ -98,6 +98,26 @@ def test_a_backend_that_nobody_offers_is_an_error_with_the_known_ones() -> None:
 
 
 @pytest.mark.slow
+def test_nothing_large_is_imported_once_a_run_has_begun(tmp_path: Path) -> None:
+    """What is imported after the window costs as much as before it, and no gap covers it."""
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from llem_config import ExperimentConfig\n"
+        "from llem_energy import measure, preload\n"
+        "config = ExperimentConfig.model_validate_json(sys.argv[1])\n"
+        "preload(config)\n"
+        "before = set(sys.modules)\n"
+        "measure(config, timeseries=Path(sys.argv[2]))\n"
+        "print(*(set(sys.modules) - before))"
+    )
+    late = run_python(program, experiment().model_dump_json(), str(tmp_path / "t.parquet")).split()
+    assert (tmp_path / "requests.parquet").exists()
+    assert [name for name in late if name.startswith(("pyarrow", "pandas", "numpy"))] == []
+    assert len(late) < 50, late
+
+
+@pytest.mark.slow
 def test_preloading_imports_the_model_and_touches_no_gpu() -> None:
     program = (
         "import sys\n"

@@ -336,8 +336,9 @@ def bnb_4bit(subject: Subject) -> None:
     if getattr(first.weight.quant_state, "packing_format_for_cpu", False):
         for option, asked, found in (("bnb_4bit_use_double_quant", True, "false"),
                                      ("bnb_4bit_compute_dtype", "float32", "bfloat16")):  # fmt: skip
+            options = {"load_in_4bit": True, option: asked}
             with pytest.raises(BackendError, match=f"asked for {option} .*, found {found}"):
-                packed(subject, load_in_4bit=True, **{option: asked})
+                packed(subject, **options)
 
 
 @observes("pytorch.device_map", "pytorch.max_memory")

@@ -42,7 +42,7 @@ from llem_energy._meter import energy_figures
 from llem_energy._nvml_source import NvmlSource
 from llem_energy._recorder import Recorder
 from llem_energy._sampler import Sampler
-from llem_energy._window import Span
+from llem_energy._window import MeasuredSpan
 
 # The script of the GPUs begins now, not when this process did.
 epoch = time.monotonic()
@@ -71,7 +71,7 @@ figures = {
     name: energy_figures(
         source,
         recorders[name].between(0.0, 1e9),
-        Span(start, end, 0.0, 1, 0.0),
+        MeasuredSpan(start, end, 0.0, 1, 0.0),
         calibration,
     )
     for name, source in groups.items()

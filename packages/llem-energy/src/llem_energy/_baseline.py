@@ -12,7 +12,7 @@ from llem_energy._figures import Baseline, Quality
 from llem_energy._idle import IdleSpan, context_of
 from llem_energy._meter import energy_figures
 from llem_energy._source import EnergySource, Sample
-from llem_energy._window import Span
+from llem_energy._window import MeasuredSpan
 
 _AROUND_S = 1.5  # more than the longest period of a counter
 _CHANGED = 0.05  # between before and after, a share of idle power that is worth a flag
@@ -82,7 +82,7 @@ def idle_power(
 ) -> IdlePower:
     """Return the mean power of all devices over an idle span."""
     samples = between(span.start_s - _AROUND_S, span.end_s + _AROUND_S)
-    window = Span(span.start_s, span.end_s, 0.0, 1, 0.0)
+    window = MeasuredSpan(span.start_s, span.end_s, 0.0, 1, 0.0)
     figures = energy_figures(source, samples, window, calibration)
     if figures.total_j is None:
         return _NONE

@@ -14,7 +14,7 @@ from llem_energy._estimators import Counter, Estimate
 from llem_energy._figures import EstimateFigure
 from llem_energy._power import Integral, Point, integrated_energy
 from llem_energy._source import Sample
-from llem_energy._window import Span
+from llem_energy._window import MeasuredSpan
 
 _MOST_POWER = 2.0  # times the limit: boards exceed it for milliseconds, never by so much for long
 _STALLED_PERIODS = 5.0
@@ -51,7 +51,7 @@ class DeviceEnergy(msgspec.Struct, frozen=True, kw_only=True):
 
 def device_energy(
     samples: Sequence[Sample],
-    span: Span,
+    span: MeasuredSpan,
     *,
     calibration: Calibration | None = None,
     limit_w: float | None = None,
@@ -105,7 +105,7 @@ def device_energy(
 
 def _counted(
     samples: Sequence[Sample],
-    span: Span,
+    span: MeasuredSpan,
     calibration: Calibration | None,
     limit_w: float | None,
 ) -> tuple[list[Estimate], list[str]]:
@@ -153,7 +153,7 @@ def _most_w(samples: Sequence[Sample], limit_w: float | None) -> float | None:
     return _MOST_POWER * max(limit_w, seen_w)
 
 
-def _swing_w(samples: Sequence[Sample], span: Span) -> float:
+def _swing_w(samples: Sequence[Sample], span: MeasuredSpan) -> float:
     inside = [s.power_w for s in samples if span.start_s <= s.t_s <= span.end_s]
     powers = [power for power in inside if power is not None]
     return max(powers) - min(powers) if powers else 0.0
@@ -178,7 +178,7 @@ def _tells(samples: Sequence[Sample]) -> bool:
 
 
 def _integral(
-    points: Sequence[tuple[Sample, float | None]], span: Span, period_s: float | None
+    points: Sequence[tuple[Sample, float | None]], span: MeasuredSpan, period_s: float | None
 ) -> Integral | None:
     known = [(sample, value) for sample, value in points if value is not None]
     if len(known) < 2:
@@ -195,7 +195,7 @@ def _integral(
     )
 
 
-def _apart(counted: Estimate, integral: Integral, span: Span) -> bool:
+def _apart(counted: Estimate, integral: Integral, span: MeasuredSpan) -> bool:
     """Tell whether counter and power differ by more than either of them can be wrong."""
     off_j = abs(integral.energy_j - counted.energy_j)
     usual_j = _DISAGREEMENT * max(counted.energy_j, integral.energy_j)

@@ -13,7 +13,7 @@ from llem_energy._evidence import Evidence, PhaseSpan
 from llem_energy._figures import Baseline, PhaseResult, Quality
 from llem_energy._meter import EnergyFigures, energy_figures
 from llem_energy._source import Sample
-from llem_energy._window import Span
+from llem_energy._window import MeasuredSpan
 
 _AROUND_S = 3.0  # of a window: its guards and the updates after it
 
@@ -89,11 +89,11 @@ def energy_part(evidence: Evidence, *, input_tokens: int, output_tokens: int) ->
     return EnergyPart(fields, tuple(dict.fromkeys(warnings)))
 
 
-def _samples(evidence: Evidence, span: Span) -> list[Sample]:
+def _samples(evidence: Evidence, span: MeasuredSpan) -> list[Sample]:
     return evidence.samples.between(span.start_s - _AROUND_S, span.end_s + _AROUND_S)
 
 
-def _figures(evidence: Evidence, span: Span) -> EnergyFigures:
+def _figures(evidence: Evidence, span: MeasuredSpan) -> EnergyFigures:
     samples = _samples(evidence, span) if evidence.source is not None else []
     return energy_figures(evidence.source, samples, span, evidence.calibration)
 
@@ -161,7 +161,7 @@ def _ratio(total: Quality, n_tokens: int, what: str) -> Quality:
 
 
 def _adjusted(
-    total_j: float | None, total: Quality, baseline: Baseline, idle: Quality, span: Span
+    total_j: float | None, total: Quality, baseline: Baseline, idle: Quality, span: MeasuredSpan
 ) -> tuple[float | None, Quality]:
     if total_j is None or baseline.power_w is None:
         return None, Quality("missing", total.reasons if total_j is None else idle.reasons)

@@ -16,7 +16,7 @@ from llem_energy._recorder import Recorder
 from llem_energy._snapshots import EnvironmentSnapshot
 from llem_energy._source import EnergySource
 from llem_energy._warm_up import WarmUp
-from llem_energy._window import Span
+from llem_energy._window import MeasuredSpan
 
 
 class Idles(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ class PhaseSpan(msgspec.Struct, frozen=True):
 
     name: PhaseName
     phase: Phase | None
-    span: Span | None
+    span: MeasuredSpan | None
     problem: str | None = None
 
 
@@ -63,7 +63,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     samples: Recorder
     sampler_failure: str | None
     idles: Idles
-    window: Span
+    window: MeasuredSpan
     n_compilations: int
     """Inside the window."""
     answered: Sequence[Answered]

@@ -15,7 +15,7 @@ from llem_energy._device_energy import DeviceEnergy, device_energy
 from llem_energy._figures import SENSOR_GAIN_SHARE, DeviceWindow, ErrorBudget, Quality
 from llem_energy._nvml import reason_names
 from llem_energy._source import EnergySource, Sample
-from llem_energy._window import Span
+from llem_energy._window import MeasuredSpan
 
 _LATE_S = 0.3
 _BRAKES = {"power brake", "hardware slowdown"}
@@ -45,7 +45,7 @@ class EnergyFigures(msgspec.Struct, frozen=True, kw_only=True):
 def energy_figures(
     source: EnergySource | None,
     samples: Sequence[Sample],
-    span: Span,
+    span: MeasuredSpan,
     calibration: Sequence[Calibration] = (),
 ) -> EnergyFigures:
     """Return every energy figure of a window.
@@ -160,7 +160,7 @@ def _device(
     samples: Sequence[Sample],
     energy: DeviceEnergy,
     limit_w: float | None,
-    span: Span,
+    span: MeasuredSpan,
 ) -> DeviceWindow:
     inside = [s for s in samples if span.start_s <= s.t_s <= span.end_s]
     temperatures = [s.temperature_c for s in inside if s.temperature_c is not None]
@@ -187,7 +187,7 @@ def _device(
     )
 
 
-def _rise(values: Sequence[tuple[float, float | None]], span: Span) -> float | None:
+def _rise(values: Sequence[tuple[float, float | None]], span: MeasuredSpan) -> float | None:
     """Return how far a cumulative counter rose from before the window to after it."""
     before = [value for t_s, value in values if value is not None and t_s <= span.start_s]
     # The driver brings these counters up to date some time later; the device only idles then.

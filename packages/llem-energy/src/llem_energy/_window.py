@@ -23,7 +23,7 @@ _LONGEST_SETTLE_S = 2.0
 _UPDATES_AFTER = 3
 
 
-class Span(msgspec.Struct, frozen=True):
+class MeasuredSpan(msgspec.Struct, frozen=True):
     """A window that was measured, on the clock of the samples."""
 
     start_s: float
@@ -59,7 +59,7 @@ class Windows:
         self._synchronise = synchronise
         self._devices = devices
 
-    def measure(self, work: Callable[[], None], min_seconds: float) -> Span:
+    def measure(self, work: Callable[[], None], min_seconds: float) -> MeasuredSpan:
         """Do the work once, and again until the least duration is reached."""
         self._synchronise()
         quiet_since_s = time.perf_counter()
@@ -80,7 +80,9 @@ class Windows:
         cpu_time_s = time.process_time() - cpu_start_s
         self.settle()
         guard_s = min(start_s - quiet_since_s, time.perf_counter() - end_s)
-        return Span(start_s, end_s, cpu_time_s, n_repeats, guard_s if self._devices else 0.0)
+        return MeasuredSpan(
+            start_s, end_s, cpu_time_s, n_repeats, guard_s if self._devices else 0.0
+        )
 
     def _approach(self) -> None:
         guard_s = min(GUARD_PERIODS * self._period_s, _LONGEST_GUARD_S)
