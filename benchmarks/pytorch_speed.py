@@ -32,6 +32,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 N_INPUT, N_OUTPUT = 64, 64
@@ -220,7 +221,10 @@ def _save(model: str, folder: str) -> None:
 def _child(command: Sequence[str]) -> dict[str, Any] | None:
     """Return what a program prints last as JSON; None if it fails."""
     env = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as folder:  # the peer leaves its log where it runs
+        done = subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, check=False
+        )
     if done.returncode:
         print(done.stderr.strip()[-500:], file=sys.stderr)
         return None
@@ -229,7 +233,15 @@ def _child(command: Sequence[str]) -> dict[str, Any] | None:
 
 
 def _part(name: str, model: str, rows: int, number: int) -> dict[str, Any]:
-    own = [sys.executable, __file__, "--part", name, model, str(rows), str(number)]
+    own = [
+        sys.executable,
+        str(Path(__file__).resolve()),
+        "--part",
+        name,
+        model,
+        str(rows),
+        str(number),
+    ]
     found = _child(own)
     assert found is not None, name
     return found

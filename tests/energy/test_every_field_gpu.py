@@ -23,6 +23,35 @@ def on_gpu(model: Any, **options: Any) -> Any:
     return loaded(of_text(model, precision="bf16", pytorch={"device": "auto", **options}))
 
 
+def packed(model: Any, **options: Any) -> list[Any]:
+    """Return the layers that bitsandbytes made, once they have answered."""
+    backend = on_gpu(model, **options)
+    backend.generate(*backend.prepare([(10, 11, 12)]).batches)
+    return [m for m in backend._model.modules() if type(m).__module__.startswith("bitsandbytes")]
+
+
+def test_4_bits_are_packed_as_asked(text_model: Any) -> None:
+    for dtype, kind, double in (("bfloat16", "nf4", True), ("float32", "fp4", False)):
+        options = {
+            "load_in_4bit": True,
+            "bnb_4bit_compute_dtype": dtype,
+            "bnb_4bit_quant_type": kind,
+            "bnb_4bit_use_double_quant": double,
+        }
+        layers = packed(text_model, **options)
+        assert {type(layer).__name__ for layer in layers} == {"Linear4bit"}
+        assert {layer.weight.dtype for layer in layers} == {torch.uint8}
+        assert layers[0].compute_dtype == getattr(torch, dtype)
+        assert layers[0].weight.quant_state.quant_type == kind
+        assert layers[0].weight.quant_state.nested is double
+
+
+def test_8_bits_are_packed_as_asked(text_model: Any) -> None:
+    layers = packed(text_model, load_in_8bit=True)
+    assert {type(layer).__name__ for layer in layers} == {"Linear8bitLt"}
+    assert {layer.weight.dtype for layer in layers} == {torch.int8}
+
+
 def test_the_device_is_the_gpu(text_model: Any) -> None:
     model = on_gpu(text_model, device="cuda")._model
     assert {one.device for one in model.parameters()} == {torch.device("cuda", 0)}

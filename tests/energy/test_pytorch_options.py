@@ -107,7 +107,7 @@ def test_a_compiled_model_gives_the_same_answer(text_model: Any, alone: Any) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("cc") is None, reason="torch.compile needs a C compiler")
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 def test_a_compiled_model_runs_with_the_default_compiler(text_model: Any) -> None:
     result = measure(of_text(text_model, n=1, max_output_tokens=2, pytorch={"torch_compile": True}))
     assert result.output_tokens == 2

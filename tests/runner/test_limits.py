@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,9 @@ from fakes.studies import study
 
 from llem_config import ExecutionConfig
 from llem_runner import (
+    Cautioned,
     Event,
+    GapStarted,
     RunFinished,
     RunStarted,
     StudyEnded,
@@ -99,18 +103,29 @@ def test_a_point_that_was_not_seen_yet_costs_what_the_others_did() -> None:
 
 def test_the_time_left_of_a_running_study_is_read_from_its_folder(tmp_path: Path) -> None:
     left_s: list[float | None] = []
+    in_gap_s: list[float | None] = []
 
     def on_event(event: Event) -> None:
-        if isinstance(event, RunStarted):
+        if isinstance(event, RunStarted | GapStarted):
             folder = only_folder(tmp_path)
-            left_s.append(time_left_s(folder, read_manifest(folder)))
+            found = left_s if isinstance(event, RunStarted) else in_gap_s
+            found.append(time_left_s(folder, read_manifest(folder)))
 
     made = study((1, 2, 3), config_gap_seconds=1.0)
     run_study(made, output=tmp_path, measure=measures.takes_two_seconds, on_event=on_event)
     first, second, third = left_s
+    took_s = [
+        (
+            datetime.fromisoformat(one.ended_at) - datetime.fromisoformat(one.started_at)
+        ).total_seconds()
+        for one in read_manifest(only_folder(tmp_path)).entries
+        if one.started_at and one.ended_at
+    ]
     assert first is None  # nothing was seen yet
-    assert second == pytest.approx(2 + 1 + 2, abs=1.5)
-    assert third == pytest.approx(2, abs=1.0)
+    assert second == pytest.approx(2 * took_s[0] + 1, abs=0.3)
+    assert third == pytest.approx(statistics.fmean(took_s[:2]), abs=0.3)
+    # In the first pause: two runs, this pause and another one.
+    assert in_gap_s[0] == pytest.approx(2 * took_s[0] + 2, abs=0.5)
 
 
 def test_events_carry_the_time_left_and_a_resume_knows_it_from_the_start(tmp_path: Path) -> None:
@@ -126,6 +141,7 @@ def test_events_carry_the_time_left_and_a_resume_knows_it_from_the_start(tmp_pat
     assert all(event.left_s is not None for event in finished)
     events.clear()
     resume_study(only_folder(tmp_path), measure=measures.quick, on_event=events.append)
+    events = [event for event in events if not isinstance(event, Cautioned)]
     assert isinstance(events[0], StudyStarted)
     assert events[0].n_runs == 2
     assert events[0].left_s is not None

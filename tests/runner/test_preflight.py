@@ -78,7 +78,9 @@ def test_what_may_not_fit_is_told_before_the_study_starts_and_stops_nothing(
     tmp_path: Path,
 ) -> None:
     many = {"n": 10**7, "pytorch": {"device": "cpu", "batch_size": 10**7}}
-    made = study().model_copy(update={"experiments": (experiment(), experiment(**many))})
+    none = {"energy": {"sources": ["none"]}}
+    points = (experiment(**none), experiment(**none, **many))
+    made = study().model_copy(update={"experiments": points})
     events: list[Event] = []
     result = run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
     assert result.status == "completed"
@@ -87,6 +89,24 @@ def test_what_may_not_fit_is_told_before_the_study_starts_and_stops_nothing(
     assert first.warning.startswith("1 of 2 points may not fit into memory: estimated are up to ")
     assert isinstance(second, StudyStarted)
     assert not any(isinstance(event, Cautioned) for event in rest)
+
+
+def test_that_no_energy_will_be_measured_is_told_before_the_study_starts(tmp_path: Path) -> None:
+    """A night of runs without it would be known in the morning only."""
+    sources = (["rapl"], ["none"], ["nvml"])  # a study on the CPU has no GPU to meter
+    points = tuple(experiment(n=n, energy={"sources": s}) for n, s in enumerate(sources, 1))
+    made = study().model_copy(update={"experiments": points})
+    events: list[Event] = []
+    run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    warnings = [event.warning for event in events if isinstance(event, Cautioned)]
+    assert "no energy will be measured: nvml: the experiment uses no GPU" in warnings
+    assert len(warnings) == (1 if _can_read_rapl() else 2)
+    assert isinstance(events[len(warnings)], StudyStarted)
+
+
+def _can_read_rapl() -> bool:
+    files = Path("/sys/class/powercap").glob("intel-rapl:*/energy_uj")
+    return any(os.access(file, os.R_OK) for file in files)
 
 
 _HOLDER = """

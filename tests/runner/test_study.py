@@ -15,6 +15,7 @@ from fakes.studies import experiment, study
 
 from llem_config import ExperimentConfig, Settings, StudyConfig
 from llem_runner import (
+    Cautioned,
     Event,
     ExperimentResult,
     GapEnded,
@@ -188,17 +189,18 @@ def test_events_tell_the_whole_story_in_order(tmp_path: Path) -> None:
     events: list[Event] = []
     made = study((1, 2), config_gap_seconds=3.0)
     run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
-    kinds = [type(event) for event in events]
+    imports = [e for e in events if isinstance(e, RunStage) and e.stage == "import"]
+    cautions = [e for e in events if isinstance(e, Cautioned)]
+    kinds = [type(event) for event in events if event not in [*imports, *cautions]]
     assert kinds == [
         StudyStarted,
-        *(RunStarted, RunStage, RunStage, RunFinished),
+        *(RunStarted, RunStage, RunFinished),
         *(GapStarted, GapEnded),
         *(RunStarted, RunStage, RunFinished),
         StudyEnded,
     ]
-    # The second has done its imports during the gap.
-    stages = [event.stage for event in events if isinstance(event, RunStage)]
-    assert stages == ["import", "window", "window"]
+    # The second has done its imports during the gap, unless the machine was very busy.
+    assert imports[0].index == 1
 
 
 def test_a_gap_counts_from_the_end_of_the_measurement_before_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,7 @@ from llem_cli._signals import controlled
 from llem_config import load_study
 from llem_runner import (
     Measure,
+    StudyError,
     StudyResult,
     default_measure,
     encode_json,
@@ -236,7 +238,11 @@ def show(folder: Path, /, *, json_: Json = False, verbose: Verbose = False) -> i
             show_json(encode_json(manifest))
         else:
             running = is_running(folder)
-            left_s = time_left_s(folder, manifest) if running else None
+            left_s = None
+            if running:
+                # Read with other versions than those that run it, the study may say nothing.
+                with contextlib.suppress(StudyError):
+                    left_s = time_left_s(folder, manifest)
             show_manifest(manifest, str(folder), running=running, left_s=left_s)
         return OK
     result = read_study_result(folder)

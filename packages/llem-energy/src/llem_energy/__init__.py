@@ -58,6 +58,7 @@ from llem_energy._results import (
     read_result,
 )
 from llem_energy._snapshots import EnvironmentSnapshot, GpuSnapshot
+from llem_energy._source import missing_meters
 
 __all__ = [
     "CONTRACT",
@@ -115,6 +116,7 @@ __all__ = [
     "measure",
     "memory_obstacles",
     "missing_libraries",
+    "missing_meters",
     "obstacles",
     "preload",
     "prior_of",

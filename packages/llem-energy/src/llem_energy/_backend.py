@@ -124,7 +124,8 @@ class Backend(Protocol):
     def compilations(self) -> int | None:
         """Return how often code was compiled since `load`; None where that cannot be told.
 
-        What is compiled inside the window is part of its time and energy, and is warned of.
+        The warm-up repeats each shape until it stays the same. What is compiled inside the window
+        is part of its time and energy, and is warned of.
         """
 
     def effective_config(self) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from llem_energy._nvml import driver_versions, snapshot_gpus
 from llem_energy._snapshots import EnvironmentSnapshot
 
 _PACKAGES = (
-    "accelerate", "bitsandbytes", "flash-attn", "llem-config", "llem-energy", "numpy",
-    "nvidia-ml-py", "peft", "pyarrow", "safetensors", "tokenizers", "torch", "transformers",
-    "triton",
+    "accelerate", "bitsandbytes", "flash-attn", "kernels", "llem-config", "llem-energy", "numpy",
+    "nvidia-ml-py", "optimum-quanto", "peft", "pyarrow", "safetensors", "tokenizers", "torch",
+    "transformers", "triton",
 )  # fmt: skip
 _VARIABLES = (
     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_LAUNCH_BLOCKING", "CUBLAS_WORKSPACE_CONFIG",

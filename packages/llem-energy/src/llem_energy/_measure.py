@@ -10,6 +10,7 @@ file, no tokenisation.
 from __future__ import annotations
 
 import contextlib
+import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -68,6 +69,7 @@ def measure(
     """
     own = settings or Settings()
     with contextlib.ExitStack() as stack:
+        stack.callback(gc.unfreeze)
         measurement = _Measurement(config, own, timeseries, on_stage or _say_nothing, stack)
         try:
             return measurement.run(prior or Prior())
@@ -114,6 +116,9 @@ class _Measurement:
         calibration = self._calibrate(prior)
         with self._sampling() as sampler:
             context, reused = self._context_idle(prior, calibration)
+            # What is there by now, most of it imported, would be gone through in each full
+            # collection, for a fifth of a second, perhaps inside the window.
+            gc.freeze()
             self._begin("load")
             backend.load()
             self._begin("tokenise")

@@ -17,6 +17,9 @@ from llem_config import ExperimentConfig, PyTorchConfig
 from llem_energy._builtin import builtin_architecture
 from llem_energy._errors import BackendError, OutOfMemory
 
+# What bitsandbytes 0.50 packs together for processors with AVX512 (`functional.py`,
+# `_convert_weight_packed_for_cpu`).
+_PACKED_IN, _PACKED_OUT = 64, 32
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -95,6 +98,7 @@ def load_model(config: ExperimentConfig, device: torch.device) -> Any:
             model = _random(config, device)
         else:
             model = _pretrained(config, device)
+            _check_packing(model, device)
         if config.lora is not None:
             model = _with_adapter(config, model)
         model.eval()
@@ -138,6 +142,21 @@ def _pretrained(config: ExperimentConfig, device: torch.device) -> Any:
         **_attention(own),
         **options,
     )
+
+
+def _check_packing(model: Any, device: torch.device) -> None:
+    """Refuse 4-bit layers that the kernel of this processor would fail on in the first answer.
+
+    Raises:
+        BackendError: the first of them.
+    """
+    for name, layer in model.named_modules():
+        is_repacked = device.type == "cpu" and getattr(layer, "support_avx512bf16_for_cpu", False)
+        if is_repacked and (layer.in_features % _PACKED_IN or layer.out_features % _PACKED_OUT):
+            raise BackendError(
+                f"load_in_4bit on this CPU needs layers of multiples of {_PACKED_IN} inputs and "
+                f"{_PACKED_OUT} outputs, {name} has {layer.in_features} and {layer.out_features}"
+            )
 
 
 def _attention(own: PyTorchConfig) -> dict[str, str]:
@@ -188,7 +207,7 @@ def foreign_errors(what: str) -> Iterator[None]:
         ) from error
     except (
         OSError, ValueError, ImportError, LookupError, TypeError, AttributeError, RuntimeError,
-        SafetensorError, MemoryError,
+        SafetensorError, MemoryError, AssertionError,
     ) as error:  # fmt: skip
         kind = OutOfMemory if _is_out_of_memory(error) else BackendError
         raise kind(f"{what}: {_first(error)}") from error

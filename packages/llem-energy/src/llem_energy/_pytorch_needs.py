@@ -7,6 +7,8 @@ at all, where they take something else instead.
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +30,8 @@ def check_needs(config: ExperimentConfig, *, has_gpu: bool) -> None:
     Raises:
         BackendError: everything that is missing, as one sentence.
     """
-    missing = [*(() if has_gpu else _gpu(config)), *_libraries(config), *_files(config)]
+    on_cpu = () if has_gpu else (*_gpu(config), *_processor(config))
+    missing = [*on_cpu, *_libraries(config), *_files(config)]
     if missing:
         raise BackendError("; ".join(missing))
 
@@ -41,6 +44,25 @@ def _gpu(config: ExperimentConfig) -> Iterator[str]:
     for name, values in _GPU_VALUES.items():
         if getattr(own, name) in values:
             yield f"{name} {getattr(own, name)} needs a GPU, but torch sees none"
+
+
+def _processor(config: ExperimentConfig) -> Iterator[str]:
+    """Tell what only runs on a processor need."""
+    own = section(config)
+    compiled = {
+        "torch_compile": own.torch_compile and own.torch_compile_backend in (None, "inductor"),
+        "attn_implementation flex_attention": own.attn_implementation == "flex_attention",
+        "cache_implementation quantized": own.cache_implementation == "quantized",
+    }
+    compilers = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
+    if not any(shutil.which(name) for name in compilers if name):
+        for what in (what for what, asked in compiled.items() if asked):
+            yield f"{what} needs a C++ compiler on a CPU, found none; install g++"
+    if own.load_in_4bit and _found("kernels"):
+        yield (
+            "load_in_4bit on a CPU takes a kernel from the hub where the package kernels is "
+            "installed, and which one is not known; uninstall it"
+        )
 
 
 def _libraries(config: ExperimentConfig) -> Iterator[str]:

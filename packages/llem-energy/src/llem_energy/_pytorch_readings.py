@@ -84,10 +84,11 @@ def packing(model: Any) -> dict[str, Any] | None:
     # packed no more, and its kernel computes in one type, whatever the layer says.
     is_repacked = getattr(state, "packing_format_for_cpu", False)
     computes_in = state.dtype if is_repacked else getattr(first, "compute_dtype", None)
+    compute_dtype = None if computes_in is None else str(computes_in).removeprefix("torch.")
     return {
         "layer": type(first).__name__,
         "n_layers": len(layers),
-        "compute_dtype": str(computes_in).removeprefix("torch."),
+        "compute_dtype": compute_dtype,
         "quant_type": getattr(state, "quant_type", None),
         "double_quant": getattr(state, "nested", None),
     }

@@ -88,6 +88,19 @@ def open_source(
     return None, reasons
 
 
+def missing_meters(names: Sequence[str], gpus: Sequence[int | str]) -> list[str]:
+    """Return why none of the sources can be read here; [] if one can, or if `none` is asked for.
+
+    Args:
+        names: as in `open_source`.
+        gpus: as in `open_source`.
+    """
+    source, reasons = open_source(names, gpus)
+    if source is not None:
+        source.close()
+    return [] if source is not None or "none" in names else reasons
+
+
 def _open_nvml(gpus: Sequence[int | str]) -> EnergySource:
     from llem_energy._nvml_source import NvmlSource  # it imports this module
 

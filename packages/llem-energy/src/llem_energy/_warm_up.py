@@ -18,7 +18,9 @@ from llem_energy._backend import Batch
 from llem_energy._figures import WarmUpReport
 from llem_energy._source import Sample
 
-_COMPILED_PASSES, _MOST_PASSES = 3, 8  # over all shapes, where code is compiled
+# Over all shapes, where code is compiled. A second shape compiles what the first has compiled anew,
+# for any length; what is compiled after several passes is compiled in each.
+_COMPILED_PASSES, _MOST_PASSES = 3, 8
 _STEADY_REPEATS = 5  # over which latency has to be stationary
 _TRAIL_S, _LONGEST_TRAIL_S = 10.0, 60.0  # over which power and temperature are looked at
 _LOOK_EVERY_S = 1.0
@@ -60,7 +62,9 @@ def warm_up(
     if not config.enabled:
         return WarmUp(WarmUpReport(n_repeats=0, duration_s=0.0, latency_cv=None), None)
     start_s = clock()
-    _each_shape(batches, timed, compilations)
+    is_compiling = not _each_shape(
+        batches, timed, compilations, lambda: clock() - start_s > config.max_warmup_seconds
+    )
     latencies: list[float] = []
     looked_s, drift = start_s, None
     while True:
@@ -77,6 +81,8 @@ def warm_up(
         problem = f"the latency was not stationary (cv_threshold {config.cv_threshold:g})"
         if not uneven:
             problem = drift.problem or ""
+        if is_compiling and not problem:
+            return WarmUp(_report(latencies, elapsed_s, drift), False, "code was still compiled")
         if not problem:
             return WarmUp(_report(latencies, elapsed_s, drift), True)
         too_many = uneven and len(latencies) >= config.max_warmup
@@ -88,21 +94,26 @@ def _each_shape(
     batches: Sequence[Batch],
     timed: Callable[[Batch], float],
     compilations: Callable[[], int | None],
-) -> None:
+    is_late: Callable[[], bool],
+) -> bool:
     """Answer each shape before anything else: what comes first in the window would be measured.
 
     Once, for kernels that are chosen and memory that is taken for a shape. Where code is compiled,
     until that stops: a second shape may have the first compiled anew, and a graph of a shape is
     recorded when it runs for the second time and is played back from the third.
+
+    Returns:
+        Whether compilation has stopped, as far as the cap on time has let us see.
     """
     shapes = list({batch.shape: batch for batch in batches}.values())
     for n_passes in range(1, _MOST_PASSES + 1):
         before = compilations()
         for batch in shapes:
             timed(batch)
-        is_compiled = bool(compilations())
-        if not is_compiled or (n_passes >= _COMPILED_PASSES and compilations() == before):
-            return
+        has_stopped = compilations() == before
+        if not compilations() or is_late() or (n_passes >= _COMPILED_PASSES and has_stopped):
+            return has_stopped or not compilations()
+    return False
 
 
 class _Drift(msgspec.Struct, frozen=True):

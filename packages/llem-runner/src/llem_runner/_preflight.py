@@ -6,18 +6,19 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from llem_config import ExperimentConfig, StudyConfig
-from llem_energy import gpu_uuids, memory_obstacles, obstacles
+from llem_config import ExperimentConfig, Settings, StudyConfig
+from llem_energy import gpu_uuids, memory_obstacles, missing_meters, obstacles
 from llem_runner._errors import PreflightError
 from llem_runner._locks import gpus_of
 
 
-def check(study: StudyConfig, results_dir: Path | None) -> list[str]:
+def check(study: StudyConfig, results_dir: Path | None, settings: Settings) -> list[str]:
     """Return if the study can start, with what may go wrong nevertheless.
 
     Args:
         study: what is to run.
         results_dir: where its folder would be made; None if nothing is to be written.
+        settings: of this machine; they may name GPUs to meter.
 
     Raises:
         PreflightError: every reason why it cannot.
@@ -42,7 +43,15 @@ def check(study: StudyConfig, results_dir: Path | None) -> list[str]:
         failures += _folder(results_dir)
     if failures:
         raise PreflightError(list(dict.fromkeys(failures)))
-    return doubtful
+    return [*doubtful, *_without_energy(study, settings)]
+
+
+def _without_energy(study: StudyConfig, settings: Settings) -> list[str]:
+    """Tell that nothing will measure energy: better known before a night of runs than after it."""
+    gpus = gpus_of(study.experiments) or settings.devices.gpus
+    wishes = dict.fromkeys(config.energy.sources for config in study.experiments)
+    found = [missing_meters(sources, gpus) for sources in wishes]
+    return [f"no energy will be measured: {'; '.join(reasons)}" for reasons in found if reasons]
 
 
 def _unlike(experiments: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:

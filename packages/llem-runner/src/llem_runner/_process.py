@@ -119,7 +119,7 @@ class Worker:
             with contextlib.suppress(OSError):  # a child that is dead already is noticed below
                 self._connection.send_bytes(encode(task))
             watchdog.cancel()
-            if not self._started and not wait([self._connection], timeout=0):
+            if not wait([self._connection], timeout=0):
                 on_stage("import")  # else it was ready in time, as after every longer gap
             outcome = self._listen(deadline_s, timeout_s, control, on_stage, stall_s)
         except KeyboardInterrupt:

@@ -85,7 +85,7 @@ def resume_study(
         _same_study(layout, study, manifest, asked)
         study = _topped_up(study, cycles, asked)
         runs = _runs(layout, study, manifest.entries)
-        for warning in check(study, layout.folder):
+        for warning in check(study, layout.folder, own):
             (on_event or ignore)(Cautioned(warning))
         with hold_gpus(study.experiments, Queue(stop, on_event or ignore) if wait else None) as ids:
             remove_scratch(layout.folder)

@@ -78,7 +78,7 @@ def run_study(
     own = settings or load_settings()
     study = with_gaps(study, own)
     results_dir = Path(output) if output is not None else own.output.results_dir
-    for warning in check(study, results_dir):
+    for warning in check(study, results_dir, own):
         (on_event or ignore)(Cautioned(warning))
     if control is not None and control.stop_requested:
         raise KeyboardInterrupt
@@ -155,7 +155,7 @@ def run_experiment(
     experiment = config if isinstance(config, ExperimentConfig) else load_experiment(config)
     own = settings or load_settings()
     folder = None if output is None else Path(output)
-    check(StudyConfig(experiments=(experiment,)), folder)
+    check(StudyConfig(experiments=(experiment,)), folder, own)
     if folder is not None:
         _prepare(folder)
     with hold_gpus([experiment]):

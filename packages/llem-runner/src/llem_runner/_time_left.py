@@ -9,7 +9,7 @@ from llem_runner._estimate import Estimate
 from llem_runner._layout import Layout
 from llem_runner._manifest import StudyManifest
 from llem_runner._resume import read_study
-from llem_runner._schedule import schedule
+from llem_runner._schedule import gap_between, gap_seconds, schedule
 
 
 def time_left_s(folder: str | Path, manifest: StudyManifest) -> float | None:
@@ -33,12 +33,22 @@ def time_left_s(folder: str | Path, manifest: StudyManifest) -> float | None:
     known = [run for entry in left if (run := planned.get((entry.config_hash, entry.cycle)))]
     estimate = Estimate(known, study.execution, manifest.entries)
     left_s = estimate.left_s()
-    if left_s is None:
-        return None
+    if left_s is None or not known:
+        return left_s
     for entry in left:
         if entry.status == "running" and entry.started_at:
             # What it has run already; a run that takes longer than the others is about to end.
-            so_far = datetime.now(UTC) - datetime.fromisoformat(entry.started_at)
             usual_s = estimate.run_s(entry.config_hash) or 0.0
-            left_s -= min(max(0.0, so_far.total_seconds()), usual_s)
-    return left_s
+            return left_s - min(_since(entry.started_at), usual_s)
+    # A pause is on: the estimate has none before its first run.
+    ended = [entry for entry in manifest.entries if entry.ended_at]
+    last = max(ended, key=lambda entry: entry.ended_at or "", default=None)
+    kind = gap_between(last.cycle, known[0].cycle, study.execution) if last else None
+    if last is None or last.ended_at is None or kind is None:
+        return left_s
+    return left_s + max(0.0, gap_seconds(kind, study.execution) - _since(last.ended_at))
+
+
+def _since(instant: str) -> float:
+    """Return the seconds since then; none if the clock was set back meanwhile."""
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(instant)).total_seconds())

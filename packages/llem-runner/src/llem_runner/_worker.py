@@ -119,14 +119,13 @@ def worker_main(
     _detach(parent_pid)
     _guard(lifeline, connection)
     # Nothing that is imported goes away again, but collections would look for it all the while: a
-    # fifth of the time to import torch, and later, in each full one, a fifth of a second, perhaps
-    # inside the window.
+    # fifth of the time to import torch.
     gc.disable()
     if measure is default_measure:
         # It has to load this anyway; now the gap before the run still passes.
         with contextlib.suppress(Exception):  # a failure comes again, and is reported, in the run
             preload(ExperimentConfig.model_validate_json(config))
-    gc.freeze()
+    gc.freeze()  # `measure` does so again; the first full collection comes before that
     gc.enable()
     try:
         _send(connection, Ready())
