@@ -141,6 +141,20 @@ def test_set_reaches_the_experiment(llem: Run, tmp_path: Path) -> None:
     assert point["config"]["decoder"]["temperature"] == 0.5
 
 
+@pytest.mark.slow
+def test_one_experiment_is_measured_and_warned_of_before(llem: Run, tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text(
+        "model: builtin:tiny-llama\nn: 2\nmax_output_tokens: 4\npytorch: {device: cpu}\n"
+        "energy: {sources: [nvml], min_window_seconds: 0}\nwarmup: {convergence_detection: false}\n"
+    )
+    done = llem("experiment", "run", "e.yaml", "--output", "out")
+    assert done.returncode == 0
+    assert "tokens/s" in done.stdout
+    first = done.stderr.splitlines()[0]
+    assert first == "warning: no energy will be measured: nvml: the experiment uses no GPU"
+    assert (tmp_path / "out" / "result.json").is_file()
+
+
 def test_run_shows_a_record_and_exits_0(
     tmp_path: Path, study_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

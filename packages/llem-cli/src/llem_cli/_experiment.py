@@ -37,6 +37,7 @@ def run(
         config,
         output=output,
         on_stage=None if quiet else lambda stage: note(f"{stage} ..."),
+        on_warning=lambda warning: note(f"warning: {warning}"),
     )
     if json_:
         show_json(encode_json(result))

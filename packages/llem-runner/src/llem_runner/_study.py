@@ -133,6 +133,7 @@ def run_experiment(
     *,
     output: str | Path | None = None,
     on_stage: Callable[[str], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
     measure: Measure = default_measure,
     settings: Settings | None = None,
 ) -> ExperimentResult:
@@ -142,6 +143,7 @@ def run_experiment(
         config: an experiment file, or an experiment made in Python.
         output: folder for `result.json` and `timeseries.parquet`; None writes nothing.
         on_stage: called at the beginning of each stage.
+        on_warning: told what may go wrong, before anything begins.
         measure: what is called.
         settings: machine-local settings; None loads them.
 
@@ -155,7 +157,9 @@ def run_experiment(
     experiment = config if isinstance(config, ExperimentConfig) else load_experiment(config)
     own = settings or load_settings()
     folder = None if output is None else Path(output)
-    check(StudyConfig(experiments=(experiment,)), folder, own)
+    for warning in check(StudyConfig(experiments=(experiment,)), folder, own):
+        if on_warning is not None:
+            on_warning(warning)
     if folder is not None:
         _prepare(folder)
     with hold_gpus([experiment]):
