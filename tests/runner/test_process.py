@@ -68,7 +68,7 @@ def test_stages_arrive_while_the_run_goes_on(tmp_path: Path) -> None:
         log=tmp_path / "log",
         on_stage=stages.append,
     )
-    assert stages == ["window"]
+    assert stages == ["import", "window"]  # told what to do while it still imports
 
 
 def test_result_of_ten_megabytes_arrives(tmp_path: Path) -> None:
