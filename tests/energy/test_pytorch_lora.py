@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from energy.parts import loaded
 from energy.test_pytorch_phases import N_OUT, Calls, asked, prepared
+
+from llem_energy import BackendError
 
 peft = pytest.importorskip("peft", reason="adapters need `pip install peft`")
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's, of transformers
@@ -24,6 +27,22 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     peft.get_peft_model(loaded(asked())._model, shape).save_pretrained(folder)
     return folder
+
+
+@pytest.mark.parametrize("n_kept", [0, 4])
+def test_an_adapter_that_lacks_weights_of_the_model_is_refused(
+    adapter: Path, tmp_path: Path, n_kept: int
+) -> None:
+    """The library draws what is missing, and would be measured under the adapter's name."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(adapter / "adapter_model.safetensors")
+    assert len(weights) > 4
+    shutil.copytree(adapter, tmp_path / "part")
+    kept = dict(list(weights.items())[:n_kept])
+    save_file(kept, tmp_path / "part" / "adapter_model.safetensors")
+    with pytest.raises(BackendError, match="part lack weights for this model"):
+        loaded(asked(lora={"adapter": str(tmp_path / "part")}))
 
 
 @pytest.mark.parametrize("merged", [False, True])

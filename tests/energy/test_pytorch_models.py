@@ -108,6 +108,19 @@ def test_pickled_weights_are_read_only_where_the_file_says_so(copy: Path) -> Non
     assert any("pickle" in warning for warning in warnings)
 
 
+def test_a_checkpoint_that_lacks_weights_is_refused(copy: Path) -> None:
+    """The library draws them at random, and the figures would be those of the pretrained model."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(copy / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        BackendError, match=r"lack 1 of its weights, e\.g\. model\.layers\.1\.mlp\.up_proj\.weight"
+    ):
+        loaded(of(copy))
+
+
 def test_code_of_a_model_runs_only_where_the_file_says_so_and_is_warned_of(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,8 +14,18 @@ import pytest
 from fakes import measures
 from fakes.studies import experiment, model_folder
 
+from llem_config import Settings
 from llem_energy import ExperimentResult
-from llem_runner import Control, Failed, Finished, Interrupted, Outcome, run_isolated
+from llem_runner import (
+    Control,
+    Failed,
+    Finished,
+    Interrupted,
+    Outcome,
+    StudyError,
+    run_isolated,
+)
+from llem_runner._process import Worker
 
 
 def finished(outcome: Outcome) -> ExperimentResult:
@@ -69,6 +79,27 @@ def test_stages_arrive_while_the_run_goes_on(tmp_path: Path) -> None:
         on_stage=stages.append,
     )
     assert stages == ["import", "window"]  # told what to do while it still imports
+
+
+def test_a_run_that_is_killed_while_it_imports_is_a_run_like_any_other(tmp_path: Path) -> None:
+    """The study goes on, and `--retry` covers it; only what ends by itself would end every run."""
+    worker = Worker(experiment(), measure=measures.quick, log=tmp_path / "log")
+    os.kill(worker.pid, signal.SIGKILL)
+    with Control.owned(None) as control:
+        outcome = worker.run(
+            settings=Settings(),
+            timeseries=tmp_path / "t.parquet",
+            timeout_s=60,
+            control=control,
+            on_stage=lambda _stage: None,
+        )
+    assert (failed(outcome).error_type, failed(outcome).reason) == ("ProcessDied", "signal")
+
+
+def test_a_log_that_cannot_be_written_stops_before_a_process_is_started(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="log cannot be written: Is a directory"):
+        (tmp_path / "log").mkdir()
+        run_isolated(experiment(), measure=measures.quick, timeout_s=60, log=tmp_path / "log")
 
 
 def test_result_of_ten_megabytes_arrives(tmp_path: Path) -> None:

@@ -171,9 +171,12 @@ def test_a_failing_point_in_the_middle_is_data_and_the_study_goes_on(tmp_path: P
 
 def test_too_many_failures_in_a_row_abort_and_stay_aborted(tmp_path: Path) -> None:
     made = study((1, 2, 3, 4), max_consecutive_failures=2)
-    result = run_study(made, output=tmp_path, measure=measures.raises)
+    events: list[Event] = []
+    result = run_study(made, output=tmp_path, measure=measures.raises, on_event=events.append)
     manifest = read_manifest(only_folder(tmp_path))
     assert result.status == manifest.status == "aborted"
+    assert isinstance(events[-1], StudyEnded)
+    assert events[-1].reason == "2 runs failed in a row"
     assert [e.status for e in manifest.entries] == ["failed", "failed", "pending", "pending"]
 
 

@@ -98,8 +98,27 @@ def test_the_same_study_with_more_cycles_tops_up(tmp_path: Path) -> None:
     folder = only_folder(tmp_path)
     result = resume_study(folder, config=study((2, 1), n_cycles=2), measure=measures.quick)
     assert (result.status, result.summary.completed) == ("completed", 4)
-    with pytest.raises(StudyError, match="cycles can be added"):
-        resume_study(folder, config=study((1, 2)), measure=measures.quick)
+    # The file as it was at first: what was added since stays.
+    again = resume_study(folder, config=study((1, 2)), measure=measures.raises)
+    assert (again.status, again.summary.completed) == ("completed", 4)
+
+
+def test_a_relative_path_that_means_another_file_from_here_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two models under one point would be one mean of both."""
+    for name in ("first", "other"):
+        (tmp_path / name / "m").mkdir(parents=True)
+        (tmp_path / name / "m" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path / "first")
+    made = StudyConfig(experiments=(experiment(model="./m"),))
+    run_study(made, output=tmp_path / "results", measure=measures.quick)
+    folder = only_folder(tmp_path / "results")
+    monkeypatch.chdir(tmp_path / "other")
+    with pytest.raises(StudyError, match=r"\./m: .*first/m began the folder, .*other/m is meant"):
+        resume_study(folder, cycles=4, measure=measures.quick)
+    monkeypatch.chdir(tmp_path / "first")
+    assert resume_study(folder, cycles=4, measure=measures.quick).summary.completed == 4
 
 
 def test_another_version_of_llem_is_refused(tmp_path: Path) -> None:

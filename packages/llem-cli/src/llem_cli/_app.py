@@ -21,6 +21,7 @@ app = App(
     help="Measure what LLM inference costs in energy, over broad sweeps of its implementation.",
     version_flags=["--version"],
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # `run` says what was interrupted
 )
 study = App(name="study", help="A study file: many experiments, repeated, with pauses.")
 experiment = App(name="experiment", help="A single experiment.")
@@ -72,8 +73,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code = app(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         return _fail(f"error: {error}".rstrip() + " (`--help` shows what there is)", USAGE)
-    except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
+    except KeyboardInterrupt as error:
+        return _fail(str(error) or "interrupted", INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has left, e.g. `| head`
         sys.stderr.close()
         return FAILED

@@ -109,14 +109,14 @@ def show_plan(runs: Sequence[PlannedRun], study: StudyConfig) -> None:
 
 
 def show_manifest(
-    manifest: StudyManifest, folder: str, *, running: bool, left_s: float | None = None
+    manifest: StudyManifest, folder: str, *, running: bool | None, left_s: float | None = None
 ) -> None:
     """Print the state of a study that has no record yet.
 
     Args:
         manifest: its state.
         folder: where it is.
-        running: a process is at it; else one was killed.
+        running: a process is at it; else one was killed. None: it cannot be told.
         left_s: what it will still take, about.
     """
     table = Table("run", "cycle", "point", "status", "error", box=None)
@@ -133,7 +133,9 @@ def show_manifest(
     )
     if running and left_s is not None:
         say(f"about {duration(left_s)} left")
-    if not running:
+    if running is None:
+        say("whether a process is at it cannot be told from here")
+    elif not running:
         say(f"no process is at it; `llem-cli study resume {folder}` goes on")
     say(f"results: {folder}")
 

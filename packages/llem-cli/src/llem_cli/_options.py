@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from llem_config import ConfigError, Fault, merge, override, parse_value
 
@@ -36,7 +37,12 @@ Timeout = Annotated[
     float | None, Parameter(name="--timeout", help="Seconds after which a run is killed.")
 ]
 Retry = Annotated[
-    int, Parameter(name="--retry", help="Further attempts at a run whose process crashed.")
+    int,
+    Parameter(
+        name="--retry",
+        validator=Number(gte=0),
+        help="Further attempts at a run whose process crashed.",
+    ),
 ]
 TimeLimit = Annotated[
     str | None,

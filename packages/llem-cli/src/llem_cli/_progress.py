@@ -157,7 +157,7 @@ class Progress:
             why = f": {event.reason}" if event.reason else ""
             self._line(f"stopped{why}; `llem-cli study resume {event.folder}` goes on")
         elif event.status == "aborted":
-            self._line("stopped: too many runs failed in a row")
+            self._line(f"stopped: {event.reason or 'an error'}")
 
     def _done(self, event: RunFinished | RunFailed, figures: str) -> None:
         self._n_done = self._n_runs - event.n_left

@@ -237,7 +237,9 @@ def show(folder: Path, /, *, json_: Json = False, verbose: Verbose = False) -> i
         if json_:
             show_json(encode_json(manifest))
         else:
-            running = is_running(folder)
+            running: bool | None = None
+            with contextlib.suppress(StudyError):  # in somebody else's folder it cannot be told
+                running = is_running(folder)
             left_s = None
             if running:
                 # Read with other versions than those that run it, the study may say nothing.

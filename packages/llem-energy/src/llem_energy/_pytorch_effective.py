@@ -122,6 +122,13 @@ _ROWS: tuple[Row, ...] = (
 )  # fmt: skip
 
 
+_REPACKED = ": this processor packs 4 bits anew and computes in bfloat16; leave the option out, or take a GPU"
+
+
+def _is_on_cpu(running: Running) -> bool:
+    return bool(running.device.type == "cpu")
+
+
 def check(running: Running) -> None:
     """Refuse what came out other than asked.
 
@@ -132,7 +139,8 @@ def check(running: Running) -> None:
         asked = row.asked(running)
         found = NOT_YET if asked is None else row.found(running)
         if found not in (NOT_YET, asked):
-            raise BackendError(f"asked for {row.what} {_text(asked)}, found {_text(found)}")
+            hint = _REPACKED if row.what.startswith("bnb_4bit") and _is_on_cpu(running) else ""
+            raise BackendError(f"asked for {row.what} {_text(asked)}, found {_text(found)}{hint}")
     after = _after_defaults(running)
     given = running.generation.to_diff_dict()
     for name in given.keys() - {"transformers_version"}:

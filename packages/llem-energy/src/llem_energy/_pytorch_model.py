@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,9 +132,10 @@ def _pretrained(config: ExperimentConfig, device: torch.device) -> Any:
         options["max_memory"] = {keys[key]: value for key, value in own.max_memory.items()}
     if own.load_in_4bit or own.load_in_8bit:
         options["quantization_config"] = _quantisation(own)
-    return _offline_first(
+    model, found = _offline_first(
         transformers.AutoModelForCausalLM.from_pretrained,
         _place(config),
+        output_loading_info=True,
         dtype=DTYPES[config.precision],
         device_map=own.device_map or {"": str(device)},
         revision=own.revision,
@@ -142,6 +144,13 @@ def _pretrained(config: ExperimentConfig, device: torch.device) -> Any:
         **_attention(own),
         **options,
     )
+    if missing := sorted(found["missing_keys"]):
+        # The library makes them up, and only logs it.
+        raise BackendError(
+            f"the files of model {config.model!r} lack {len(missing)} of its weights, "
+            f"e.g. {missing[0]}"
+        )
+    return model
 
 
 def _check_packing(model: Any, device: torch.device) -> None:
@@ -179,9 +188,19 @@ def _with_adapter(config: ExperimentConfig, model: Any) -> Any:
     assert config.lora is not None
     peft = importlib.import_module("peft")
     # Else peft would run the adapter of a model in half precision in fp32.
-    adapted = peft.PeftModel.from_pretrained(
-        model, config.lora.adapter, autocast_adapter_dtype=False
-    )
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        adapted = peft.PeftModel.from_pretrained(
+            model, config.lora.adapter, autocast_adapter_dtype=False
+        )
+    # Weights that the files lack stay as they were drawn, and the library only warns.
+    if any("missing adapter keys" in str(one.message) for one in said):
+        raise BackendError(
+            f"the files of the adapter {config.lora.adapter} lack weights for this model; "
+            "was it made for another one?"
+        )
+    for one in said:
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     return adapted.merge_and_unload() if config.lora.merge_weights else adapted
 
 

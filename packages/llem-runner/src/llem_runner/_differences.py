@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-from llem_config import StudyConfig
+from llem_config import ExperimentConfig, StudyConfig
 from llem_runner._labels import labels
 
 _MOST_LINES = 5
@@ -14,12 +15,10 @@ _MAY_DIFFER = frozenset({"n_cycles"})  # cycles can be added; fewer are refused 
 def study_differences(kept: StudyConfig, asked: StudyConfig) -> list[str]:
     """Return how a study that is asked for differs from the one of a folder; [] if not at all.
 
-    Gaps that `asked` leaves to the machine are no difference.
+    Gaps that `asked` leaves to the machine are no difference, nor is a name, which may be that of
+    the file.
     """
-    lines = []
-    if kept.name != asked.name:
-        lines.append(f"name: {kept.name} in the folder, {asked.name} asked for")
-    lines += _points(kept, asked)
+    lines = [*_points(kept, asked)]
     old, new = kept.execution.model_dump(), asked.execution.model_dump()
     lines += [
         f"execution.{name}: {old[name]} in the folder, {value} asked for"
@@ -40,6 +39,30 @@ def _points(kept: StudyConfig, asked: StudyConfig) -> Iterator[str]:
             yield f"point only {where}: {name}"
         if len(only) > _MOST_LINES:
             yield f"and {len(only) - _MOST_LINES} other points only {where}"
+
+
+def file_differences(study: StudyConfig, directory: str | None) -> list[str]:
+    """Return which relative paths mean other files here than where the study was begun."""
+    begun, here = Path(directory or "."), Path.cwd()
+    paths = dict.fromkeys(path for config in study.experiments for path in _paths(config))
+    return [
+        f"{path}: {begun / path} began the folder, {here / path} is meant from here"
+        for path in paths
+        # On another machine it is in neither place; there, the person has to see to it.
+        if (begun / path).exists()
+        and not ((here / path).exists() and (here / path).samefile(begun / path))
+    ]
+
+
+def _paths(config: ExperimentConfig) -> Iterator[str]:
+    """Yield what may be a path below the directory in which a study was begun."""
+    named = (
+        config.model,
+        config.dataset.source,
+        config.lora.adapter if config.lora else None,
+        config.pytorch.assistant_model if config.pytorch else None,
+    )
+    yield from (name for name in named if name and not Path(name).is_absolute())
 
 
 def version_differences(kept: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -126,7 +126,7 @@ class StudyEnded(msgspec.Struct, frozen=True):
     folder: Path
     status: StudyStatus
     reason: str | None = None
-    """Why it ended before its last run, where that was neither asked for nor by failures."""
+    """Why it ended before its last run; None where that was asked for or an exception says it."""
 
 
 Event = (

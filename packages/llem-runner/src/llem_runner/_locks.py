@@ -50,9 +50,15 @@ def is_running(folder: str | Path) -> bool:
     """Tell whether a process is running the study of this folder now.
 
     A manifest that says `running` without one was left by a process that was killed.
+
+    Raises:
+        StudyError: the lock cannot be asked, e.g. in somebody else's folder.
     """
+    lock = Layout(Path(folder)).lock
+    if not lock.exists():  # whoever runs a study makes it first
+        return False
     try:
-        with hold(Layout(Path(folder)).lock, str(folder)):
+        with hold(lock, str(folder)):
             return False
     except StudyLocked:
         return True
@@ -74,7 +80,7 @@ class Queue:
         told = False
         while True:
             if self._control.stop_requested:
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(f"stopped while waiting for GPU {uuid}; nothing was begun")
             with contextlib.ExitStack() as lock, contextlib.suppress(StudyLocked):
                 lock.enter_context(hold(path, f"GPU {uuid}"))
                 return lock.pop_all()

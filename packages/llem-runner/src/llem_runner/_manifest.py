@@ -74,6 +74,8 @@ class StudyManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """`failed`: the end was reached, but some run failed."""
     started_at: str
     ended_at: str | None
+    directory: str | None = None
+    """Where the study was begun: what relative paths in it count from."""
     first_temperatures_c: dict[str, float] | None = None
     """Of each GPU by UUID, just before the study's first run; what gaps may return to."""
     totals: Totals
@@ -112,6 +114,7 @@ class ManifestWriter:
             status="running",
             started_at=_now(),
             ended_at=None,
+            directory=str(Path.cwd()),
             totals=_totals({}),
             entries=entries,
         )

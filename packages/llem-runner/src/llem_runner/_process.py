@@ -60,13 +60,16 @@ class Worker:
             config: the experiment, so that the process can import what it will need.
             measure: importable by the child.
             log: takes the child's stdout and stderr; its folder exists.
+
+        Raises:
+            StudyError: the log cannot be written.
         """
         # Spawn: a forked child would inherit a CUDA context it cannot use, and our threads' locks.
         context = multiprocessing.get_context("spawn")
         self._connection, child_end = context.Pipe(duplex=True)
         lifeline, self._lifeline = context.Pipe(duplex=False)
         self._log = log
-        self._log_start = log.stat().st_size if log.exists() else 0
+        self._log_start = _writable(log)
         self._config = config.model_dump_json()
         self._oom_before = OomCounts.read()
         mark = secrets.token_hex(8)
@@ -197,7 +200,8 @@ class Worker:
         reason, how = how_it_ended(exit_code, self._oom_before, OomCounts.read())
         tail = last_lines(self._log, self._log_start)
         last = f"; its last words: {' | '.join(tail.splitlines()[-3:])[-400:]}" if tail else ""
-        if not self._started:
+        if not self._started and reason == "exit":
+            # As every run after it would. One that was killed is a run like any other.
             raise StudyError(
                 f"a run's process {how} before it could begin{last}. A script that runs a study "
                 'must do so below `if __name__ == "__main__":`, and must be a file'
@@ -260,6 +264,19 @@ class Worker:
             # So young that it has no group of its own yet, or gone already.
             with contextlib.suppress(ProcessLookupError, ValueError):
                 self._process.kill()
+
+
+def _writable(log: Path) -> int:
+    """Return the size of a log, which is there afterwards.
+
+    Raises:
+        StudyError: it cannot be written.
+    """
+    try:
+        with log.open("ab") as file:
+            return file.tell()
+    except OSError as error:
+        raise StudyError(f"{log} cannot be written: {error.strerror}") from error
 
 
 def _end_of(process: Any) -> int:

@@ -11,7 +11,7 @@ from llem_config import Settings, StudyConfig, load_settings, load_study
 from llem_energy import MeasurementError, read_result
 from llem_energy import measure as default_measure
 from llem_runner._control import Control
-from llem_runner._differences import study_differences, version_differences
+from llem_runner._differences import file_differences, study_differences, version_differences
 from llem_runner._errors import StudyError
 from llem_runner._events import Cautioned, ignore
 from llem_runner._files import remove_scratch
@@ -128,6 +128,7 @@ def _same_study(
         )
     lines = version_differences(manifest.versions, tool_versions())
     lines += study_differences(study, asked) if asked is not None else []
+    lines += file_differences(study, manifest.directory)
     if lines:
         raise StudyError(
             f"{layout.folder} cannot be continued: its runs would not be comparable. What differs "
@@ -137,14 +138,14 @@ def _same_study(
 
 def _topped_up(study: StudyConfig, cycles: int | None, asked: StudyConfig | None) -> StudyConfig:
     before = study.execution.n_cycles
-    wanted = [cycles] if cycles is not None else []
-    wanted += [asked.execution.n_cycles] if asked is not None else []
-    n_cycles = max([before, *wanted]) if cycles is None else cycles
-    if min([before, *wanted]) < before:
+    if cycles is not None and cycles < before:
         raise StudyError(
-            f"the study has {before} cycles, {min(wanted)} are asked for; cycles can be added, "
+            f"the study has {before} cycles, {cycles} are asked for; cycles can be added, "
             "not taken away"
         )
+    # A file with fewer is the one that the folder was begun with, before cycles were added.
+    in_file = asked.execution.n_cycles if asked is not None else before
+    n_cycles = max(before, in_file) if cycles is None else cycles
     execution = study.execution.model_copy(update={"n_cycles": n_cycles})
     return study.model_copy(update={"execution": execution})
 

@@ -67,6 +67,7 @@ class StudyRunner:
         self._gpus = gpus or Gpus()
         self._estimate = Estimate((), study.execution)
         self._last_end_s = time.perf_counter()
+        self._reason: str | None = None
         self._prior = Prior(calibration=known_calibrations())
 
     def run(self, runs: Sequence[PlannedRun], *, isolated: bool = True) -> StudyResult:
@@ -100,7 +101,7 @@ class StudyRunner:
             write_atomically(self._layout.study_result, encode_json(result))
             return result
         finally:
-            reason = self._limits.reason if status == "interrupted" else None
+            reason = self._limits.reason if status == "interrupted" else self._reason
             self._on_event(StudyEnded(self._layout.folder, status, reason))
 
     def _started(self, runs: Sequence[PlannedRun]) -> StudyStarted:
@@ -126,6 +127,7 @@ class StudyRunner:
             before = run.cycle
             n_in_a_row = n_in_a_row + 1 if isinstance(outcome, Failed) else 0
             if n_in_a_row >= self._study.execution.max_consecutive_failures:
+                self._reason = f"{n_in_a_row} runs failed in a row"
                 return "aborted"
         return "failed" if self._manifest.totals.failed else "completed"
 
