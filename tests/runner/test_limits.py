@@ -17,6 +17,7 @@ from fakes.studies import study
 from llem_config import ExecutionConfig
 from llem_runner import (
     Cautioned,
+    Control,
     Event,
     GapStarted,
     RunFinished,
@@ -31,6 +32,8 @@ from llem_runner import (
     time_left_s,
 )
 from llem_runner._estimate import Estimate
+from llem_runner._events import ignore
+from llem_runner._locks import Queue
 
 
 def only_folder(results: Path) -> Path:
@@ -99,6 +102,13 @@ def test_a_point_that_was_not_seen_yet_costs_what_the_others_did() -> None:
     estimate.done(runs[0], 8)
     assert estimate.left_s() == 16
     assert estimate.n_left == 2
+
+
+def test_a_wait_for_a_gpu_that_is_stopped_says_so(tmp_path: Path) -> None:
+    with Control.owned(None) as control:
+        control.request_stop()
+        with pytest.raises(KeyboardInterrupt, match="waiting for GPU GPU-1; nothing was begun"):
+            Queue(control, ignore).hold(tmp_path / "lock", "GPU-1")
 
 
 def test_the_time_left_of_a_running_study_is_read_from_its_folder(tmp_path: Path) -> None:
