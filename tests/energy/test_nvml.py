@@ -161,7 +161,9 @@ def test_counter_and_integral_of_a_constant_load_agree(metered: dict[str, Any]) 
     figures, truth = of(metered, "steady20")
     assert figures["integrated_j"] == pytest.approx(truth, rel=1e-3)
     assert abs(figures["disagreement"]) < 0.05
-    assert metered["idle_w"]["power_w"] == pytest.approx(300, rel=0.02)
+    idle_w = metered["idle_w"]  # the busier this machine, the wider
+    assert idle_w["power_w"] == pytest.approx(300, abs=idle_w["uncertainty_w"])
+    assert idle_w["uncertainty_w"] < 15
     assert figures["total"] == {"status": "ok", "reasons": []}
 
 
