@@ -111,14 +111,14 @@ def test_a_relative_path_that_means_another_file_from_here_is_refused(
         (tmp_path / name / "m").mkdir(parents=True)
         (tmp_path / name / "m" / "config.json").write_text("{}")
     monkeypatch.chdir(tmp_path / "first")
-    made = StudyConfig(experiments=(experiment(model="./m"),))
+    made = study().model_copy(update={"experiments": (experiment(model="./m"),)})
     run_study(made, output=tmp_path / "results", measure=measures.quick)
     folder = only_folder(tmp_path / "results")
     monkeypatch.chdir(tmp_path / "other")
     with pytest.raises(StudyError, match=r"\./m: .*first/m began the folder, .*other/m is meant"):
-        resume_study(folder, cycles=4, measure=measures.quick)
+        resume_study(folder, cycles=5, measure=measures.quick)
     monkeypatch.chdir(tmp_path / "first")
-    assert resume_study(folder, cycles=4, measure=measures.quick).summary.completed == 4
+    assert resume_study(folder, cycles=5, measure=measures.quick).summary.completed == 5
 
 
 def test_another_version_of_llem_is_refused(tmp_path: Path) -> None:
