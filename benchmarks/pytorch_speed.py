@@ -38,6 +38,8 @@ from typing import Any
 N_INPUT, N_OUTPUT = 64, 64
 Speed = tuple[float, float]  # by the clock, and by the processor time of the process
 PEER = ("optimum-benchmark==0.6.*", "transformers<5")
+# Not that of our environment, whose packages the peer would see.
+_PYTHON = str(Path(sys.base_prefix) / "bin" / "python3")
 _BARE = """
 import json, sys, time
 import torch, transformers
@@ -251,7 +253,7 @@ def _peer(program: str, folder: str, rows: int, seconds: int) -> dict[str, Any] 
     import torch
 
     wanted = (*PEER, f"torch=={torch.__version__.partition('+')[0]}")
-    command = ["uv", "run", "--quiet", "--no-project", "--python", sys.executable]
+    command = ["uv", "run", "--quiet", "--isolated", "--no-project", "--python", _PYTHON]
     command += [word for package in wanted for word in ("--with", package)]
     shape = map(str, (rows, N_INPUT, N_OUTPUT, seconds))
     return _child([*command, "python", "-c", program, folder, *shape])

@@ -30,6 +30,8 @@ from llem_energy import read_result
 from llem_runner import run_study
 
 PEER = ("optimum-benchmark==0.6.*", "transformers<5")
+# Not that of our environment, whose packages the peer would see.
+_PYTHON = str(Path(sys.base_prefix) / "bin" / "python3")
 N_INPUT, N_OUTPUT, WINDOW_S = 16, 16, 1.0
 _PEER = """
 import json, sys, time
@@ -97,7 +99,7 @@ def peer(program: Path, folder: str, n_runs: int) -> dict[str, list[float]] | No
     import torch
 
     wanted = (*PEER, f"torch=={torch.__version__.partition('+')[0]}")
-    command = ["uv", "run", "--quiet", "--no-project", "--python", sys.executable]
+    command = ["uv", "run", "--quiet", "--isolated", "--no-project", "--python", _PYTHON]
     command += [word for package in wanted for word in ("--with", package)]
     command += ["python", str(program), folder, str(N_INPUT), str(N_OUTPUT), str(WINDOW_S)]
     # Compiled ahead, as ours is: else each of its processes would compile all it imports.
