@@ -1,4 +1,4 @@
-"""4 bits on a processor: what its kernel does otherwise, or cannot do, is said (ENE-05)."""
+"""4 bits on a processor: what its kernel does otherwise, or cannot do, is said."""
 
 from __future__ import annotations
 

@@ -94,6 +94,17 @@ def test_each_shape_is_repeated_until_nothing_is_compiled_any_more(
     assert work.shapes == [*shapes * n_passes, (4, 8)]
 
 
+def test_compilation_that_does_not_stop_is_flagged_and_capped() -> None:
+    endless = tuple(range(100))
+    found = Work(0.01).warm_up(WarmupConfig(n_warmup=1), [(4, 8), (1, 8)], endless)
+    assert (found.converged, found.problem) == (False, "code was still compiled")
+    # A first pass of whatever length is needed; the cap is on those that follow.
+    slow = Work(50.0)
+    config = WarmupConfig(n_warmup=1, convergence_detection=False, max_warmup_seconds=120)
+    slow.warm_up(config, [(4, 8), (1, 8)], endless)
+    assert slow.shapes == [(4, 8), (1, 8)] * 3 + [(4, 8)]
+
+
 def test_a_warm_up_that_is_switched_off_does_nothing() -> None:
     work = Work(0.01)
     found = work.warm_up(WarmupConfig(enabled=False))

@@ -122,11 +122,10 @@ _ROWS: tuple[Row, ...] = (
 )  # fmt: skip
 
 
-_REPACKED = ": this processor packs 4 bits anew and computes in bfloat16; leave the option out, or take a GPU"
-
-
-def _is_on_cpu(running: Running) -> bool:
-    return bool(running.device.type == "cpu")
+_REPACKED = (
+    ": this processor packs 4 bits anew and computes in bfloat16; leave the option out, "
+    "or take a GPU"
+)
 
 
 def check(running: Running) -> None:
@@ -139,7 +138,8 @@ def check(running: Running) -> None:
         asked = row.asked(running)
         found = NOT_YET if asked is None else row.found(running)
         if found not in (NOT_YET, asked):
-            hint = _REPACKED if row.what.startswith("bnb_4bit") and _is_on_cpu(running) else ""
+            is_repacked = row.what.startswith("bnb_4bit") and running.device.type == "cpu"
+            hint = _REPACKED if is_repacked else ""
             raise BackendError(f"asked for {row.what} {_text(asked)}, found {_text(found)}{hint}")
     after = _after_defaults(running)
     given = running.generation.to_diff_dict()

@@ -62,9 +62,7 @@ def warm_up(
     if not config.enabled:
         return WarmUp(WarmUpReport(n_repeats=0, duration_s=0.0, latency_cv=None), None)
     start_s = clock()
-    is_compiling = not _each_shape(
-        batches, timed, compilations, lambda: clock() - start_s > config.max_warmup_seconds
-    )
+    is_compiling = not _each_shape(batches, timed, compilations, config.max_warmup_seconds, clock)
     latencies: list[float] = []
     looked_s, drift = start_s, None
     while True:
@@ -94,7 +92,8 @@ def _each_shape(
     batches: Sequence[Batch],
     timed: Callable[[Batch], float],
     compilations: Callable[[], int | None],
-    is_late: Callable[[], bool],
+    most_s: float,
+    clock: Callable[[], float],
 ) -> bool:
     """Answer each shape before anything else: what comes first in the window would be measured.
 
@@ -103,17 +102,23 @@ def _each_shape(
     recorded when it runs for the second time and is played back from the third.
 
     Returns:
-        Whether compilation has stopped, as far as the cap on time has let us see.
+        Whether compilation has stopped. The passes after the first, which has to be, end after
+        `most_s`.
     """
     shapes = list({batch.shape: batch for batch in batches}.values())
-    for n_passes in range(1, _MOST_PASSES + 1):
+    for batch in shapes:
+        timed(batch)
+    if not compilations():
+        return True
+    start_s, has_stopped = clock(), False
+    for n_passes in range(2, _MOST_PASSES + 1):
         before = compilations()
         for batch in shapes:
             timed(batch)
         has_stopped = compilations() == before
-        if not compilations() or is_late() or (n_passes >= _COMPILED_PASSES and has_stopped):
-            return has_stopped or not compilations()
-    return False
+        if (has_stopped and n_passes >= _COMPILED_PASSES) or clock() - start_s > most_s:
+            break
+    return has_stopped
 
 
 class _Drift(msgspec.Struct, frozen=True):
