@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from energy.parts import experiment, loaded
 
 # The models are so small that a second thread only waits; on a busy machine it waits long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -188,3 +189,11 @@ def hub(text_model: TextModel, tmp_path_factory: pytest.TempPathFactory) -> Any:
     (own / "config.json").write_text(json.dumps(shape))
     alone = {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     return json.loads(run_python(_FROM_HUB, str(own), env=alone).splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def wide_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a model whose rows fill a block of 64 weights, which is packed as one."""
+    folder = tmp_path_factory.mktemp("wide-model")
+    loaded(experiment(precision="bf16"))._model.save_pretrained(folder)
+    return folder

@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,14 +86,6 @@ def observes(*fields: str) -> Callable[[Callable[[Subject], None]], Callable[[Su
         return observer
 
     return keep
-
-
-@pytest.fixture(scope="module")
-def wide_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a model whose rows fill a block of 64 weights, which is packed as one."""
-    folder = tmp_path_factory.mktemp("wide-model")
-    loaded(experiment(precision="bf16"))._model.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

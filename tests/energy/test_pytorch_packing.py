@@ -26,13 +26,6 @@ def answer(model: Any, **options: Any) -> None:
     backend.generate(*backend.prepare([(10, 11, 12)]).batches)
 
 
-@pytest.fixture(scope="module")
-def wide_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wide-model")
-    loaded(experiment(precision="bf16"))._model.save_pretrained(folder)
-    return folder
-
-
 @repacks
 @pytest.mark.parametrize(
     ("option", "asked", "found"),
