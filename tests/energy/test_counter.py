@@ -113,6 +113,7 @@ def test_the_bound_always_contains_the_truth(
         assert found.low_j - 1e-6 <= truth <= found.high_j + 1e-6
         assert found.low_j <= found.energy_j <= found.high_j
         assert abs(found.energy_j - truth) <= found.bound_j + 1e-6
+        assert found.uncertainty_j is not None and found.uncertainty_j <= found.bound_j
         assert found.low_j >= 0
 
 

@@ -191,7 +191,8 @@ def test_each_estimator_says_how_wrong_it_may_be_and_is_not_more(run: dict[str, 
         off = abs(estimate["energy_j"] - truth)
         if estimate["bound_j"] is not None:
             assert off <= estimate["bound_j"] + 0.002, estimate
-    assert result["energy_uncertainty_j"] < result["energy_bound_j"]
+            assert 0 < estimate["uncertainty_j"] <= estimate["bound_j"]
+    assert result["energy_uncertainty_j"] <= result["energy_bound_j"]
     assert result["error_budget"] == {
         "edge_bound_j": result["energy_bound_j"],
         "sampling_j": None,

@@ -220,5 +220,7 @@ def _window(start: Edge, end: Edge, least_j: float, most_j: float) -> Estimate:
     if start.method != end.method:
         method = f"{start.method} at the start, {end.method} at the end"
     energy_j = min(max(end.energy_j - start.energy_j, least_j), most_j)
-    uncertainty_j = min(start.uncertainty_j + end.uncertainty_j, most_j - least_j)
+    # No estimator can be more wrong than the bound, which needs no assumption of its own.
+    bound_j = max(energy_j - least_j, most_j - energy_j)
+    uncertainty_j = min(start.uncertainty_j + end.uncertainty_j, bound_j)
     return Estimate(method, energy_j, uncertainty_j, least_j, most_j)
