@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,8 +40,11 @@ def test_a_gpu_is_shown_with_its_bound_and_the_code_is_0(
     assert (done.returncode, done.stderr) == (0, "calibrating GPUs: 1 of 1 ...\n")
     rows = {tuple(line.split()[:3]): line for line in done.stdout.splitlines()}
     measured = rows["0", "Fake", "H200"]
-    assert "1.1 / 1.9" in measured
-    assert "11 / 19" in measured
+    pairs = re.findall(r"([\d.]+) / ([\d.]+)", measured)[1:]  # after the one of the counter
+    bound_percent, window_s = ([float(one) for one in pair] for pair in pairs)
+    # Half of a counter period of 100 ms in 10 s, and what it takes for 1 %; read on a busy machine.
+    assert bound_percent == pytest.approx([1.1, 1.9], rel=0.1)
+    assert window_s == pytest.approx([11, 19], rel=0.1)
     assert "no problem found" in done.stdout
     assert "\x1b" not in done.stdout
 

@@ -89,8 +89,10 @@ def test_counter_and_integral_are_both_there_and_agree(run: dict[str, Any]) -> N
     assert result["energy_total_j"] == result["energy_counter_j"]
     # Flagged for what shares the GPU and for a model on the CPU, and for nothing else.
     counter, total = (result["figures"][f"energy_{name}_j"] for name in ("counter", "total"))
-    assert counter == total
-    assert len(total["reasons"]) == 2
+    assert counter["status"] == total["status"] == "flagged"
+    assert len(counter["reasons"]) == 2
+    # On a busy machine the readings come late, and the bound may be too wide for the window.
+    assert [r for r in total["reasons"] if "the bound is" not in r] == counter["reasons"]
     assert abs(result["energy_disagreement"]) < 0.1
     difference = result["energy_integrated_j"] - result["energy_counter_j"]
     assert result["energy_disagreement"] == pytest.approx(difference / result["energy_counter_j"])
