@@ -106,8 +106,11 @@ class Worker:
         on_stage: Callable[[str], None],
         prior: Prior | None = None,
         stall_s: float = math.inf,
+        on_result: Callable[[], None] | None = None,
     ) -> Outcome:
         """Let the child measure and return what came of it; the child is gone afterwards.
+
+        `on_result` is called in between, when a result has arrived and the child is about to leave.
 
         Raises:
             StudyError: the process could not even start, so that no run of the study will.
@@ -125,6 +128,8 @@ class Worker:
             if not wait([self._connection], timeout=0):
                 on_stage("import")  # else it was ready in time, as after every longer gap
             outcome = self._listen(deadline_s, timeout_s, control, on_stage, stall_s)
+            if on_result is not None and isinstance(outcome, Finished):
+                on_result()
         except KeyboardInterrupt:
             # A caller without signal handlers of its own, such as a notebook.
             self._ask_to_stop(control)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ from llem_runner._results import StudyResult
 from llem_runner._schedule import GapKind, PlannedRun, gap_between, gap_seconds
 from llem_runner._summary import summarise
 from llem_runner._worker import Measure, attempt
+from llem_runner._workers import Workers
 
 OnEvent = Callable[[Event], None]
 
@@ -59,6 +61,8 @@ class StudyRunner:
         self._layout = layout
         self._manifest = manifest
         self._booking = Booking(layout, manifest)
+        self._workers = Workers(layout, self._booking, measure)
+        self._next: PlannedRun | None = None
         self._settings = settings
         self._control = control
         self._on_event = on_event
@@ -86,6 +90,8 @@ class StudyRunner:
             with contextlib.suppress(LlemError):  # as far as a full disk lets us
                 self._finish("interrupted" if asked else "aborted", isolated)
             raise
+        finally:
+            self._workers.close()
         return self._finish(status, isolated)
 
     def _finish(self, status: StudyStatus, isolated: bool) -> StudyResult:
@@ -118,8 +124,9 @@ class StudyRunner:
     def _execute(self, runs: Sequence[PlannedRun], isolated: bool) -> StudyStatus:
         n_in_a_row = 0
         before: int | None = None
-        for run in runs:
+        for run, following in itertools.zip_longest(runs, runs[1:]):
             gap = gap_between(before, run.cycle, self._study.execution)
+            self._next = following if isolated else None
             self._estimate.begin(gap)
             outcome = self._until_it_works(run, gap, isolated)
             if isinstance(outcome, Interrupted):
@@ -142,7 +149,7 @@ class StudyRunner:
 
     def _once(self, run: PlannedRun, gap: GapKind | None, isolated: bool, left: int) -> Outcome:
         self._booking.make_folder(run)
-        worker = self._worker(run) if isolated else None
+        worker = self._workers.of(run) if isolated else None
         outcome: Outcome
         try:
             self._wait_gap(gap)
@@ -167,10 +174,6 @@ class StudyRunner:
                 on_event=self._on_event,
             )
         return outcome
-
-    def _worker(self, run: PlannedRun) -> Worker:
-        log = self._layout.run_folder(run) / LOG
-        return Worker(run.config, measure=self._measure, log=log)
 
     def _wait_gap(self, kind: GapKind | None) -> None:
         if kind is None:
@@ -215,7 +218,12 @@ class StudyRunner:
             control=self._control,
             on_stage=lambda name: self._on_event(RunStage(run.index, name)),
             prior=self._prior,
+            on_result=self._start_next,
         )
+
+    def _start_next(self) -> None:
+        if self._next is not None and not self._control.stop_requested:
+            self._workers.start_ahead(self._next)
 
     def _here(self, run: PlannedRun) -> Outcome:
         folder = self._layout.run_folder(run)
