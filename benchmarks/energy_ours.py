@@ -172,7 +172,7 @@ def throughput(request: dict[str, Any]) -> dict[str, Any]:
     config = ExperimentConfig.model_validate(
         {
             "model": "builtin:tiny-llama", "precision": "fp32", "n": 1, "max_input_tokens": 16,
-            "max_output_tokens": 32, "pytorch": {"device": "cpu", "batch_size": 1},
+            "max_output_tokens": 16, "pytorch": {"device": "cpu", "batch_size": 1},
         }
     )  # fmt: skip
     backend = find_backend(config)
