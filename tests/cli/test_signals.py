@@ -77,10 +77,25 @@ def test_ctrl_c_and_sigterm_interrupt_with_exit_code_130(tmp_path: Path, number:
     assert [entry.status for entry in manifest.entries] == ["interrupted", "pending"]
 
 
+def test_ctrl_c_while_the_program_is_imported_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "cyclopts.py").write_text("raise KeyboardInterrupt")
+    done = subprocess.run(
+        [sys.executable, "-c", "from llem_cli import main; main()"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
 def test_ctrl_c_during_a_gap_ends_it_at_once(tmp_path: Path) -> None:
     process = start(tmp_path, "quick", 300)
     folder = wait_for_status(tmp_path, "completed")
     time.sleep(0.5)
+    watching = [sys.executable, "-m", "llem_cli", "study", "show", str(folder)]
+    shown = subprocess.run(watching, capture_output=True, text=True, check=True).stdout
+    assert "between two runs: the pause before the next one" in shown
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 130

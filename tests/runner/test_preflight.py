@@ -51,6 +51,16 @@ def test_every_failure_is_reported_at_once(tmp_path: Path) -> None:
     assert "missing.jsonl" in text
 
 
+def test_a_failure_of_some_points_says_which(tmp_path: Path) -> None:
+    here, on_gpu = experiment(), [experiment(n=n, pytorch={"device": "cuda"}) for n in (5, 6)]
+    nowhere = experiment(model="builtin:nothing")
+    found = failures(tmp_path, here, *on_gpu, nowhere)
+    first = "the first is model=builtin:tiny-llama n=5 pytorch.device=cuda"
+    assert any(line.endswith(f"no NVIDIA GPU (in 2 of 4 points, {first})") for line in found)
+    assert any("builtin:nothing" in line and "(in 1 of 4 points, " in line for line in found)
+    assert all("points" not in line for line in failures(tmp_path, nowhere))  # which is all of them
+
+
 def test_a_model_that_is_not_cached_is_an_error_offline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +99,20 @@ def test_what_may_not_fit_is_told_before_the_study_starts_and_stops_nothing(
     assert first.warning.startswith("1 of 2 points may not fit into memory: estimated are up to ")
     assert isinstance(second, StudyStarted)
     assert not any(isinstance(event, Cautioned) for event in rest)
+
+
+@pytest.mark.parametrize(("n_input", "warned"), [(4093, False), (4094, True)])
+def test_sequences_past_the_positions_of_a_model_are_told_before_the_study_starts(
+    tmp_path: Path, n_input: int, warned: bool
+) -> None:
+    points = (experiment(), experiment(max_input_tokens=n_input))  # and 4 tokens of answer
+    made = study().model_copy(update={"experiments": points})
+    events: list[Event] = []
+    run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    cautions = [event.warning for event in events if isinstance(event, Cautioned)]
+    told = [line for line in cautions if line.startswith("sequences of up to 4098 tokens go past")]
+    assert len(told) == warned
+    assert all("the 4096 positions that builtin:tiny-llama was made for" in one for one in told)
 
 
 def test_that_no_energy_will_be_measured_is_told_before_the_study_starts(tmp_path: Path) -> None:

@@ -123,6 +123,19 @@ def test_a_folder_that_is_no_study_is_one_sentence(tmp_path: Path) -> None:
         resume_study(tmp_path)
 
 
+@pytest.mark.parametrize("n_bytes", [0, 100, None])
+def test_a_damaged_study_is_one_sentence(half_done: Path, n_bytes: int | None) -> None:
+    file = half_done / "study_resolved.json"
+    text = file.read_text()
+    file.write_text(text.replace('"n": 1', '"n": -1') if n_bytes is None else text[:n_bytes])
+    with pytest.raises(
+        StudyError, match=r"study_resolved.json is damaged \(.*put a copy"
+    ) as caught:
+        resume_study(half_done, measure=measures.quick)
+    assert "\n" not in str(caught.value)
+    assert "pydantic" not in str(caught.value)
+
+
 def test_after_kill_9_of_the_parent_the_stale_run_runs_again(tmp_path: Path) -> None:
     model = model_folder(tmp_path)
     results = tmp_path / "results"

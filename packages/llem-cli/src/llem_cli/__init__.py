@@ -1,5 +1,17 @@
 """The `llem-cli` command (and `llem`, the same program)."""
 
-from llem_cli._app import main
+import sys
+
+
+def main() -> None:
+    """Run the program and exit with its code."""
+    try:
+        # Here, so that Ctrl-C in the first half second is no traceback of somebody's imports.
+        from llem_cli._app import main as program
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+    program()
+
 
 __all__ = ["main"]

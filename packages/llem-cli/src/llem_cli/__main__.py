@@ -1,6 +1,6 @@
 """`python -m llem_cli`."""
 
-from llem_cli._app import main
+from llem_cli import main
 
 if __name__ == "__main__":  # a spawned worker imports this module under another name
     main()

@@ -131,6 +131,8 @@ def show_manifest(
         f"{totals.failed} failed, {totals.pending} pending, {totals.running} running, "
         f"{totals.interrupted} interrupted"
     )
+    if running and not totals.running and totals.pending:
+        say("between two runs: the pause before the next one")
     if running and left_s is not None:
         say(f"about {duration(left_s)} left")
     if running is None:

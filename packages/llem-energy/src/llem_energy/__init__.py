@@ -45,6 +45,7 @@ from llem_energy._gpu_states import GpuState, gpu_states
 from llem_energy._measure import STAGES, measure
 from llem_energy._memory import MemoryEstimate, estimate_memory
 from llem_energy._nvml import gpu_temperatures_c, gpu_uuids
+from llem_energy._positions import position_warnings
 from llem_energy._prior import ContextIdle, Prior, prior_of
 from llem_energy._reachable import missing_libraries, obstacles
 from llem_energy._results import (
@@ -118,6 +119,7 @@ __all__ = [
     "missing_libraries",
     "missing_meters",
     "obstacles",
+    "position_warnings",
     "preload",
     "prior_of",
     "read_result",

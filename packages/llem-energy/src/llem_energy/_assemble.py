@@ -15,6 +15,7 @@ from llem_energy._energy_part import energy_part
 from llem_energy._evidence import Answered, Evidence
 from llem_energy._figures import Sampling
 from llem_energy._memory import estimate_memory
+from llem_energy._positions import past_positions
 from llem_energy._results import ExperimentResult, Flops, Latency, Span
 from llem_energy._source import Sample
 
@@ -141,6 +142,13 @@ def _warnings(evidence: Evidence) -> Iterator[str]:
             f"{evidence.workload.n_truncated} of {evidence.config.n} prompts were cut to "
             f"max_input_tokens {evidence.config.max_input_tokens}"
         )
+    lengths = (
+        n_input + n_output
+        for one in evidence.answered
+        for n_input, n_output in zip(one.batch.lengths, one.n_tokens, strict=True)
+    )
+    if too_long := past_positions(evidence.config, max(lengths, default=0)):
+        yield too_long
     own = evidence.config.pytorch
     largest = max((batch.n_prompts for batch in evidence.workload.batches), default=0)
     if own and largest < (own.batch_size or 1):

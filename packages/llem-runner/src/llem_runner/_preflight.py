@@ -7,8 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llem_config import ExperimentConfig, Settings, StudyConfig
-from llem_energy import gpu_uuids, memory_obstacles, missing_meters, obstacles
+from llem_energy import (
+    gpu_uuids,
+    memory_obstacles,
+    missing_meters,
+    obstacles,
+    position_warnings,
+)
 from llem_runner._errors import PreflightError
+from llem_runner._labels import labels
 from llem_runner._locks import gpus_of
 
 
@@ -32,18 +39,24 @@ def check(study: StudyConfig, results_dir: Path | None, settings: Settings) -> l
             f"a study runs on one backend, this one has {' and '.join(backends)}; "
             "split it into one file for each"
         )
-    for config in _unlike(study.experiments):
-        failures += obstacles(config)
-    needs_gpu = any(c.pytorch and c.pytorch.device == "cuda" for c in study.experiments)
-    if needs_gpu and not gpu_uuids():
-        failures.append("device cuda is asked for, but this machine shows no NVIDIA GPU")
+    found: dict[str, list[int]] = {}
+    for alike in _alike(study.experiments):
+        for failure in obstacles(study.experiments[alike[0]]):
+            found.setdefault(failure, []).extend(alike)
+    on_gpu = [
+        i for i, c in enumerate(study.experiments) if c.pytorch and c.pytorch.device == "cuda"
+    ]
+    if on_gpu and not gpu_uuids():
+        found["device cuda is asked for, but this machine shows no NVIDIA GPU"] = on_gpu
+    failures += [f"{failure}{_where(study, points)}" for failure, points in found.items()]
     impossible, doubtful = memory_obstacles(study.experiments, gpus_of(study.experiments))
     failures += impossible
     if results_dir is not None:
         failures += _folder(results_dir)
     if failures:
         raise PreflightError(list(dict.fromkeys(failures)))
-    return [*doubtful, *_without_energy(study, settings)]
+    too_long = position_warnings(study.experiments)
+    return [*doubtful, *too_long, *_without_energy(study, settings)]
 
 
 def _without_energy(study: StudyConfig, settings: Settings) -> list[str]:
@@ -54,14 +67,24 @@ def _without_energy(study: StudyConfig, settings: Settings) -> list[str]:
     return [f"no energy will be measured: {'; '.join(reasons)}" for reasons in found if reasons]
 
 
-def _unlike(experiments: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
-    """Return one experiment for each set of models and prompts, which is all that is looked at."""
-    found: dict[tuple[object, ...], ExperimentConfig] = {}
-    for config in experiments:
+def _alike(experiments: Sequence[ExperimentConfig]) -> list[list[int]]:
+    """Return the places of the experiments that share models and prompts, which is what is looked at."""
+    found: dict[tuple[object, ...], list[int]] = {}
+    for i, config in enumerate(experiments):
         assistant = config.pytorch.assistant_model if config.pytorch else None
         dataset = config.dataset.model_dump_json()
-        found.setdefault((config.backend, config.model, assistant, dataset, config.n), config)
+        key = (config.backend, config.model, assistant, dataset, config.n)
+        found.setdefault(key, []).append(i)
     return list(found.values())
+
+
+def _where(study: StudyConfig, points: Sequence[int]) -> str:
+    """Say which points a failure concerns; "" if it is all of them."""
+    n_points = len(study.experiments)
+    if len(points) == n_points:
+        return ""
+    first = labels(study.experiments)[min(points)]
+    return f" (in {len(points)} of {n_points} points, the first is {first})"
 
 
 def _folder(results_dir: Path) -> list[str]:

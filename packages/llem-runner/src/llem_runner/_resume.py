@@ -180,7 +180,12 @@ def read_study(layout: Layout) -> StudyConfig:
     except OSError as error:
         raise StudyError(f"{layout.folder} is not a study folder: {error}") from error
     except ValueError as error:
-        raise StudyError(f"{layout.resolved} is damaged: {error}") from error
+        # pydantic says it in several lines, the last of which is a link.
+        what = " ".join(str(error).partition(" [type=")[0].split())
+        raise StudyError(
+            f"{layout.resolved} is damaged ({what}); put a copy of it back, or run the study again "
+            "into another folder"
+        ) from error
 
 
 def _intact(layout: Layout, manifest: StudyManifest, run: PlannedRun) -> Path | None:
