@@ -300,7 +300,7 @@ def refused_without_gpu(subject: Subject, field: str, *values: Any, **more: Any)
     for value in values:
         text = subject.refusal(pytorch={"device": "auto", field: value, **more})
         name = f"{field} {value}" if isinstance(value, str) and not more else field
-        assert f"{name} needs a GPU, but torch sees none" in text
+        assert f"{name} needs a GPU, but there is none" in text
 
 
 def packed(subject: Subject, *, answers: bool = True, **options: Any) -> list[Any]:

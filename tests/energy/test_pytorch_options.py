@@ -37,7 +37,7 @@ def test_attention_is_the_one_asked_for(attention: str) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="it may really be there")
 def test_attention_that_is_not_installed_is_refused() -> None:
     asked = {"device": "auto", "attn_implementation": "flash_attention_2"}
-    with pytest.raises(BackendError, match="flash_attention_2 needs a GPU, but torch sees none"):
+    with pytest.raises(BackendError, match="flash_attention_2 needs a GPU, but there is none"):
         loaded(experiment(precision="bf16", pytorch=asked))
 
 

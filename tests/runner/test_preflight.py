@@ -101,6 +101,26 @@ def test_what_may_not_fit_is_told_before_the_study_starts_and_stops_nothing(
     assert not any(isinstance(event, Cautioned) for event in rest)
 
 
+def test_points_that_cannot_run_here_are_told_ahead_and_stop_a_study_only_together(
+    tmp_path: Path,
+) -> None:
+    pinned = experiment(pytorch={"device": "cpu", "revision": "v2"})
+    packed = experiment(weights="random", pytorch={"device": "cpu", "load_in_8bit": True})
+    made = study().model_copy(update={"experiments": (experiment(), pinned, packed)})
+    events: list[Event] = []
+    result = run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    assert result.status == "completed"  # of a stand-in; the backend itself refuses them
+    cautions = [event.warning for event in events if isinstance(event, Cautioned)]
+    of_revision = "revision v2 has no effect on builtin:tiny-llama, which is not on a hub"
+    of_weights = "load_in_8bit needs pretrained weights, found weights: random"
+    where = "in 1 of 3 points, the first is"
+    assert f"will fail: {of_revision} ({where} pytorch.revision=v2)" in cautions
+    assert f"will fail: {of_weights} ({where} pytorch.load_in_8bit=true)" in cautions
+    found = failures(tmp_path / "none", pinned, packed)
+    assert any(line.startswith(f"{of_revision} (in 1 of 2 points") for line in found)
+    assert any(line.startswith(f"{of_weights} (in 1 of 2 points") for line in found)
+
+
 @pytest.mark.parametrize(("n_input", "warned"), [(4093, False), (4094, True)])
 def test_sequences_past_the_positions_of_a_model_are_told_before_the_study_starts(
     tmp_path: Path, n_input: int, warned: bool

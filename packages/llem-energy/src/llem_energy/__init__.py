@@ -47,7 +47,7 @@ from llem_energy._memory import MemoryEstimate, estimate_memory
 from llem_energy._nvml import gpu_temperatures_c, gpu_uuids
 from llem_energy._positions import position_warnings
 from llem_energy._prior import ContextIdle, Prior, prior_of
-from llem_energy._reachable import missing_libraries, obstacles
+from llem_energy._reachable import missing_libraries, obstacles, unmet_needs
 from llem_energy._results import (
     RESULT_SCHEMA_VERSION,
     ExperimentResult,
@@ -124,4 +124,5 @@ __all__ = [
     "prior_of",
     "read_result",
     "save_calibrations",
+    "unmet_needs",
 ]

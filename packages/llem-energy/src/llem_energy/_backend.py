@@ -17,6 +17,7 @@ from llem_energy._errors import BackendError
 from llem_energy._results import Flops
 
 GROUP = "llem.backends"
+NEEDS = "llem.needs"
 Prompt = str | tuple[int, ...]
 """Text, or token ids where no tokenizer is needed."""
 

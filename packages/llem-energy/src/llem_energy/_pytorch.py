@@ -27,11 +27,11 @@ from llem_energy._pytorch_model import (
     load_model,
     load_tokenizer,
     preload_model_class,
-    section,
 )
 from llem_energy._pytorch_needs import check_needs
 from llem_energy._pytorch_phases import decode, prefill
 from llem_energy._pytorch_readings import cache_name
+from llem_energy._pytorch_section import section
 from llem_energy._results import Flops
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")

@@ -14,7 +14,8 @@ from llem_config import ExperimentConfig, PyTorchConfig
 from llem_energy import _pytorch_readings as readings
 from llem_energy._errors import BackendError
 from llem_energy._pytorch_compile import compiler_options, is_compiled
-from llem_energy._pytorch_model import DTYPES, generating_model, section
+from llem_energy._pytorch_model import DTYPES, generating_model
+from llem_energy._pytorch_section import section
 
 NOT_YET: Final = "nothing answered yet"
 _CACHES = {

@@ -17,16 +17,12 @@ from safetensors import SafetensorError
 from llem_config import ExperimentConfig, PyTorchConfig
 from llem_energy._builtin import builtin_architecture
 from llem_energy._errors import BackendError, OutOfMemory
+from llem_energy._pytorch_section import section
 
 # What bitsandbytes 0.50 packs together for processors with AVX512 (`functional.py`,
 # `_convert_weight_packed_for_cpu`).
 _PACKED_IN, _PACKED_OUT = 64, 32
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-def section(config: ExperimentConfig) -> PyTorchConfig:
-    """Return the backend's section; an absent one leaves every default."""
-    return config.pytorch or PyTorchConfig()
 
 
 def _place(config: ExperimentConfig) -> str:
@@ -108,9 +104,6 @@ def load_model(config: ExperimentConfig, device: torch.device) -> Any:
 
 def _random(config: ExperimentConfig, device: torch.device) -> Any:
     own = section(config)
-    for name in ("device_map", "load_in_4bit", "load_in_8bit"):
-        if getattr(own, name):
-            raise BackendError(f"{name} needs pretrained weights, found weights: random")
     architecture = load_architecture(config)
     torch.manual_seed(config.random_seed)
     with device:  # made where they are used, rather than in host memory first

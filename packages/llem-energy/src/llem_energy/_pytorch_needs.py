@@ -1,7 +1,8 @@
 """What an experiment needs of the machine and its libraries, told before anything is loaded.
 
 Left to the libraries, each of these would come up late, in a message that names no field, or not
-at all, where they take something else instead.
+at all, where they take something else instead. Pre-flight asks too, in a process that loads no
+torch, so this file does not either.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from pathlib import Path
 from llem_config import ExperimentConfig
 from llem_energy._builtin import PREFIX
 from llem_energy._errors import BackendError
-from llem_energy._pytorch_model import section
+from llem_energy._hub import is_hub_id
+from llem_energy._pytorch_section import section
 
 _GPU_ONLY = ("device_map", "max_memory")
 _GPU_VALUES = {
@@ -30,20 +32,25 @@ def check_needs(config: ExperimentConfig, *, has_gpu: bool) -> None:
     Raises:
         BackendError: everything that is missing, as one sentence.
     """
-    on_cpu = () if has_gpu else (*_gpu(config), *_processor(config))
-    missing = [*on_cpu, *_libraries(config), *_files(config)]
-    if missing:
+    if missing := needs(config, has_gpu=has_gpu):
         raise BackendError("; ".join(missing))
+
+
+def needs(config: ExperimentConfig, *, has_gpu: bool) -> list[str]:
+    """Return a sentence for everything that an experiment asks for and cannot have here."""
+    on_gpu = has_gpu and section(config).device != "cpu"
+    on_cpu = () if on_gpu else (*_gpu(config), *_processor(config))
+    return [*on_cpu, *_libraries(config), *_files(config), *_weights(config)]
 
 
 def _gpu(config: ExperimentConfig) -> Iterator[str]:
     own = section(config)
     for name in _GPU_ONLY:
         if getattr(own, name):
-            yield f"{name} needs a GPU, but torch sees none"
+            yield f"{name} needs a GPU, but there is none"
     for name, values in _GPU_VALUES.items():
         if getattr(own, name) in values:
-            yield f"{name} {getattr(own, name)} needs a GPU, but torch sees none"
+            yield f"{name} {getattr(own, name)} needs a GPU, but there is none"
 
 
 def _processor(config: ExperimentConfig) -> Iterator[str]:
@@ -54,10 +61,8 @@ def _processor(config: ExperimentConfig) -> Iterator[str]:
         "attn_implementation flex_attention": own.attn_implementation == "flex_attention",
         "cache_implementation quantized": own.cache_implementation == "quantized",
     }
-    compilers = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
-    if not any(shutil.which(name) for name in compilers if name):
-        for what in (what for what, asked in compiled.items() if asked):
-            yield f"{what} needs a C++ compiler on a CPU, found none; install g++"
+    for what in (what for what, asked in compiled.items() if asked and not _compiler()):
+        yield f"{what} needs a C++ compiler on a CPU, found none; install g++"
     if own.load_in_4bit and _found("kernels"):
         yield (
             "load_in_4bit on a CPU takes a kernel from the hub where the package kernels is "
@@ -89,6 +94,22 @@ def _files(config: ExperimentConfig) -> Iterator[str]:
     local = config.model.startswith(PREFIX) or Path(config.model).expanduser().is_dir()
     if own.revision and local:
         yield f"revision {own.revision} has no effect on {config.model}, which is not on a hub"
+    if config.lora:
+        adapter = config.lora.adapter
+        if not Path(adapter).expanduser().is_dir() and not is_hub_id(adapter):
+            yield f"there is no adapter folder {adapter}"
+
+
+def _weights(config: ExperimentConfig) -> Iterator[str]:
+    if config.weights == "random":
+        for name in ("device_map", "load_in_4bit", "load_in_8bit"):
+            if getattr(section(config), name):
+                yield f"{name} needs pretrained weights, found weights: random"
+
+
+def _compiler() -> bool:
+    names = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
+    return any(shutil.which(name) for name in names if name)
 
 
 def _found(module: str) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 
 from llem_config import ExperimentConfig
-from llem_energy._backend import GROUP, backend_names, backend_package
+from llem_energy._backend import GROUP, NEEDS, backend_names, backend_package
 from llem_energy._builtin import PREFIX, builtin_architecture
 from llem_energy._datasets import read_prompts
 from llem_energy._errors import MeasurementError
@@ -29,6 +30,29 @@ def obstacles(config: ExperimentConfig) -> list[str]:
         except MeasurementError as error:
             found.append(str(error))
     return [problem for problem in found if problem]
+
+
+def unmet_needs(experiments: Sequence[ExperimentConfig], *, has_gpu: bool) -> dict[str, list[int]]:
+    """Return what experiments ask for and will not get here, as far as their backend tells ahead.
+
+    Other than `obstacles`, which concern a model or a data set, these come from single choices: of
+    a study that sweeps over them, the other points can run.
+
+    Args:
+        experiments: what is to run.
+        has_gpu: this machine shows one.
+
+    Returns:
+        Sentences, each with the places of the experiments that it concerns.
+    """
+    found: dict[str, list[int]] = {}
+    for name in {config.backend for config in experiments}:
+        for point in entry_points(group=NEEDS, name=name):
+            needs = point.load()
+            for i, config in enumerate(experiments):
+                for sentence in needs(config, has_gpu=has_gpu) if config.backend == name else ():
+                    found.setdefault(sentence, []).append(i)
+    return found
 
 
 def missing_libraries(backend: str) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from llem_config import ExperimentConfig, Settings, StudyConfig
@@ -13,6 +14,7 @@ from llem_energy import (
     missing_meters,
     obstacles,
     position_warnings,
+    unmet_needs,
 )
 from llem_runner._errors import PreflightError
 from llem_runner._labels import labels
@@ -48,7 +50,10 @@ def check(study: StudyConfig, results_dir: Path | None, settings: Settings) -> l
     ]
     if on_gpu and not gpu_uuids():
         found["device cuda is asked for, but this machine shows no NVIDIA GPU"] = on_gpu
-    failures += [f"{failure}{_where(study, points)}" for failure, points in found.items()]
+    failures += _told(study, found)
+    lacking = unmet_needs(study.experiments, has_gpu=bool(gpu_uuids()))
+    if len(set(itertools.chain(*lacking.values()))) == len(study.experiments):  # none can run
+        failures += _told(study, lacking)
     impossible, doubtful = memory_obstacles(study.experiments, gpus_of(study.experiments))
     failures += impossible
     if results_dir is not None:
@@ -56,7 +61,8 @@ def check(study: StudyConfig, results_dir: Path | None, settings: Settings) -> l
     if failures:
         raise PreflightError(list(dict.fromkeys(failures)))
     too_long = position_warnings(study.experiments)
-    return [*doubtful, *too_long, *_without_energy(study, settings)]
+    will_fail = [f"will fail: {sentence}" for sentence in _told(study, lacking)]
+    return [*will_fail, *doubtful, *too_long, *_without_energy(study, settings)]
 
 
 def _without_energy(study: StudyConfig, settings: Settings) -> list[str]:
@@ -78,13 +84,17 @@ def _alike(experiments: Sequence[ExperimentConfig]) -> list[list[int]]:
     return list(found.values())
 
 
-def _where(study: StudyConfig, points: Sequence[int]) -> str:
-    """Say which points a failure concerns; "" if it is all of them."""
+def _told(study: StudyConfig, found: Mapping[str, Sequence[int]]) -> list[str]:
+    """Return the sentences, each with the points that it concerns where that is not all of them."""
     n_points = len(study.experiments)
-    if len(points) == n_points:
-        return ""
-    first = labels(study.experiments)[min(points)]
-    return f" (in {len(points)} of {n_points} points, the first is {first})"
+    some = any(len(points) < n_points for points in found.values())
+    names = labels(study.experiments) if some else []
+    return [
+        sentence
+        if len(points) == n_points
+        else f"{sentence} (in {len(points)} of {n_points} points, the first is {names[min(points)]})"
+        for sentence, points in found.items()
+    ]
 
 
 def _folder(results_dir: Path) -> list[str]:
