@@ -12,6 +12,7 @@ import math
 import os
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ from llem_energy._source import Sample, open_source
 from llem_energy._window import GUARD_PERIODS, MeasuredSpan, Windows
 
 _TICK_S = 0.05  # the default sample period
-
+_SETTLE_S = 0.01  # for the reading that waited at the gate
 _DENSE_S = 0.002  # a real guard is read somewhat more often
 
 
@@ -159,6 +160,30 @@ def fault(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+class _Gated:
+    """A source whose sampler stands still until the gate is opened, and then goes on as ever.
+
+    A sampler for each turn would begin with its dearest reading, so that short turns had too many.
+    """
+
+    name = "nvml"
+
+    def __init__(self, source: NvmlSource) -> None:
+        self.devices = source.devices
+        self.gate = threading.Event()
+        self._source = source
+
+    def read(self, *, details: bool = False) -> tuple[Sample, ...]:
+        self.gate.wait()
+        return self._source.read(details=details)
+
+    def power_limit_w(self, device: str) -> float | None:
+        return self._source.power_limit_w(device)
+
+    def close(self) -> None:
+        self._source.close()
+
+
 def throughput(request: dict[str, Any]) -> dict[str, Any]:
     """Answer batches with and without a sampler beside, in turn, and return both rates of each turn.
 
@@ -179,28 +204,29 @@ def throughput(request: dict[str, Any]) -> dict[str, Any]:
     backend.open()
     backend.load()
     (batch,) = backend.prepare(load_prompts(config, backend.vocabulary())).batches
-    source = NvmlSource([0])
+    gated = _Gated(NvmlSource([0]))
 
     def rates(sampled: bool) -> tuple[float, float]:
         """Return batches a second, by the clock and by the processor time of the process."""
-        sampler = Sampler(source, request["period_s"], Recorder(None))
         if sampled:
-            sampler.__enter__()
+            gated.gate.set()
+        time.sleep(_SETTLE_S)
         start_s, cpu_s, n = time.perf_counter(), time.process_time(), 0
         while time.perf_counter() - start_s < request["turn_s"]:
             backend.generate(batch)
             n += 1
         found = n / (time.perf_counter() - start_s), n / (time.process_time() - cpu_s)
-        if sampled:
-            sampler.__exit__(None, None, None)
+        gated.gate.clear()
         return found
 
-    rates(False)
     pairs = []
-    for turn in range(request["n_turns"]):
-        first = turn % 2 == 0
-        one, other = rates(first), rates(not first)
-        pairs.append((one, other) if first else (other, one))
+    with Sampler(gated, request["period_s"], Recorder(None)):
+        rates(False)
+        for turn in range(request["n_turns"]):
+            first = turn % 2 == 0
+            one, other = rates(first), rates(not first)
+            pairs.append((one, other) if first else (other, one))
+        gated.gate.set()  # else the sampler would wait for it and never end
     return {"pairs": pairs, "n_threads": os.environ.get("OMP_NUM_THREADS")}
 
 
