@@ -1,0 +1,101 @@
+"""The parts that look at the energy counter: how it follows a load, and whether power agrees."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from benchmarks.gpu_checks.check import DENSE_S, Check, Row
+from benchmarks.gpu_checks.durations import ms
+from benchmarks.gpu_checks.traces import changes, counter_pieces, power_pieces
+from benchmarks.gpu_checks.waves import Burst, Fit, exact, fit, updates_per_step
+
+
+def exactness(check: Check) -> Iterator[Row]:
+    """Whether a step of the load shows in the counter within one update, or smeared."""
+    load, period_s = check.loaded, check.period_s
+    on_s = max(0.4, 4 * period_s)
+    n_bursts = max(8, round((8.0 if check.quick else 20.0) / (2 * on_s + period_s / 2)))
+    bursts: list[Burst] = []
+    with check.recording(DENSE_S) as samples:
+        time.sleep(1.0)
+        for i in range(n_bursts):
+            start_s = time.perf_counter()
+            load.run(on_s)
+            bursts.append((start_s, time.perf_counter()))
+            # Pauses of every length up to a period, so that edges fall at every phase of the meter.
+            time.sleep(on_s + period_s * (0.618 * i % 1))
+        time.sleep(4 * period_s)
+    counter = counter_pieces(changes(samples, lambda s: s.energy_j))
+    power = power_pieces(changes(samples, lambda s: s.power_w))
+    meters = {
+        "instant power": (power, check.calibration.power_period_s or period_s),
+        "energy counter": (counter, period_s),
+    }
+    fits: dict[str, Fit] = {}
+    for name, (pieces, unit_s) in meters.items():
+        what = f"{n_bursts} steps of {on_s:.2g} s in {name}"
+        if not pieces:
+            yield Row(what, "it cannot be read")
+            continue
+        fits[name] = found = fit(pieces, bursts, unit_s)
+        steps = updates_per_step(pieces, bursts)
+        taken = "no clear step"
+        if steps:
+            taken = f"90 % after {statistics.median(steps):g} updates, at most {max(steps)}"
+        yield Row(
+            what,
+            f"{taken}; fit: delay {ms(found.delay_s)}, lag {ms(found.lag_s)}, "
+            f"{found.off_w:.0f} to {found.on_w:.0f} W, explains {100 * found.explained:.1f} %",
+            exact(found, fits.get("instant power"), period_s) if name == "energy counter" else "",
+            {name: msgspec.to_builtins(found) | {"updates_per_step": steps}},
+        )
+    if len(fits) == len(meters):
+        swing = fits["energy counter"].swing_w / fits["instant power"].swing_w
+        yield Row(
+            "swing of the counter's power over that of instant power",
+            f"{swing:.3f}",
+            "1: neither is damped, and both have the same gain",
+            {"swing": swing},
+        )
+
+
+def agreement(check: Check) -> Iterator[Row]:
+    """The counter beside the integral of instant power, idle and under constant load."""
+    yield _agreed("idle", check, lambda: time.sleep(0.5), 2.5 if check.quick else 20.0)
+    if check.load is not None:
+        load = check.load
+        seconds = 10.0 if check.quick else 60.0
+        load.run(2.0)  # clocks and temperature have made their first jump
+        yield _agreed("constant load", check, lambda: load.run(1.0), seconds)
+
+
+def _agreed(what: str, check: Check, work: Callable[[], None], seconds: float) -> Row:
+    found, span = check.window(work, seconds)
+    length_s = span.end_s - span.start_s
+    powers = [None if j is None else j / length_s for j in (found.counter_j, found.integrated_j)]
+    shown = " and ".join("missing" if power is None else f"{power:.1f} W" for power in powers)
+    apart = "" if found.disagreement is None else f", {100 * found.disagreement:+.2f} %"
+    bound = None if not found.bound_j or not found.total_j else found.bound_j / found.total_j
+    return Row(
+        f"counter and integrated power, {what}, {length_s:.1f} s",
+        f"{shown}{apart}; bound {'none' if bound is None else f'{100 * bound:.2g} %'}; "
+        f"{found.method}",
+        "; ".join(found.total.reasons) or _apart(found.disagreement),
+        {
+            what: {
+                "seconds": length_s, "counter_w": powers[0], "integrated_w": powers[1],
+                "disagreement": found.disagreement, "bound_share": bound,
+                "status": found.total.status, "reasons": found.total.reasons,
+            }
+        },
+    )  # fmt: skip
+
+
+def _apart(disagreement: float | None) -> str:
+    if disagreement is None:
+        return "nothing to compare"
+    return f"they are {'less' if abs(disagreement) < 0.05 else 'more'} than 5 % apart"

@@ -1,0 +1,22 @@
+"""Durations as the table shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.quantiles import percentile
+
+
+def ms(seconds: float | None) -> str:
+    """Return a duration in milliseconds, in words."""
+    return "not seen" if seconds is None else f"{1e3 * seconds:.3g} ms"
+
+
+def spread(seconds: Sequence[float]) -> str:
+    """Return the median and the 99th percentile of durations, in words."""
+    return f"p50 {ms(percentile(seconds, 0.5))}, p99 {ms(percentile(seconds, 0.99))}"
+
+
+def spread_of(name: str, seconds: Sequence[float]) -> dict[str, float]:
+    """Return the median and the 99th percentile of durations, as figures of a row."""
+    return {f"{name}_p50_s": percentile(seconds, 0.5), f"{name}_p99_s": percentile(seconds, 0.99)}
