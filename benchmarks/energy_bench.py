@@ -1,0 +1,93 @@
+"""What the parts of `energy_accuracy.py` share: how both sides are run, and a line of the table."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fakes.fake_nvml import FakeGpu, true_energy_j
+from fakes.traces import Window
+
+from benchmarks.energy_peers.run import Measured, Missing, Peers
+
+OURS = Path(__file__).with_name("energy_ours.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table; `met` is None where it cannot be told, such as without the peer."""
+
+    what: str
+    goal: str
+    ours: str
+    peer: str
+    ratio: str
+    met: bool | None
+
+
+class Bench:
+    """Runs our side and the peers' on the same scripts."""
+
+    def __init__(self, folder: Path, *, quick: bool) -> None:
+        self.peers = Peers(folder)
+        self.folder = folder
+        self.n = 200 if quick else 1000
+        self.n_bound = 500 if quick else 10_000
+        self.seconds = 5.0 if quick else 30.0
+        self.n_turns = 40 if quick else 3000
+        self.trials = 500 if quick else 4000
+
+    def ask(self, part: str, gpus: Sequence[FakeGpu], request: Mapping[str, Any]) -> Any:
+        """Run a part of our own script."""
+        done = subprocess.run(
+            [sys.executable, str(OURS), part], input=json.dumps(request) + "\n",
+            env=self.environment(gpus), capture_output=True, text=True, check=False, timeout=2400,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"{part}: {done.stderr[-2000:]}")
+        return json.loads(done.stdout)
+
+    def environment(self, gpus: Sequence[FakeGpu]) -> dict[str, str]:
+        """Return the variables of a process of ours; one thread each, as the machine is small."""
+        return self.peers.environment(gpus) | {"OMP_NUM_THREADS": "1"}
+
+    def windows(
+        self, gpu: FakeGpu, windows: Sequence[Window], *, guard: bool
+    ) -> tuple[list[Measured], dict[str, Any]]:
+        """Return what we give for windows on the virtual clock."""
+        answer = self.ask("windows", [gpu], {"windows": windows, "guard": guard})
+        pairs = zip(windows, answer["energies_j"], strict=True)
+        return [Measured(w, energy_j, true_energy_j(gpu, *w)) for w, energy_j in pairs], answer
+
+
+def p95(measured: Sequence[Measured]) -> float:
+    """Return the 95th percentile of the absolute error, in percent."""
+    errors = sorted(abs(one.error_percent) for one in measured)
+    return errors[int(0.95 * (len(errors) - 1))]
+
+
+def worst(measured: Sequence[Measured]) -> float:
+    """Return the largest absolute error, in percent."""
+    return max(abs(one.error_percent) for one in measured)
+
+
+def bias(measured: Sequence[Measured]) -> float:
+    """Return the mean error, signed, in percent."""
+    return statistics.fmean(one.error_percent for one in measured)
+
+
+def compared(what: str, goal: float, ours: float, peer: float | Missing, unit: str) -> Row:
+    """Return a row whose goal is a largest ratio to a peer."""
+    if isinstance(peer, Missing):
+        return Row(what, f"<= {goal:g} x", f"{ours:.3g} {unit}", peer.reason[:60], "", None)
+    ratio = ours / peer if peer else float("inf")
+    return Row(
+        what, f"<= {goal:g} x", f"{ours:.3g} {unit}", f"{peer:.3g} {unit}", f"{ratio:.3g} x",
+        ratio <= goal,
+    )  # fmt: skip
