@@ -21,25 +21,21 @@ disturbs less. No time is asserted.
 from __future__ import annotations
 
 import argparse
-import copy
-import gc
 import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-N_INPUT, N_OUTPUT = 64, 64
-Speed = tuple[float, float]  # by the clock, and by the processor time of the process
-PEER = ("optimum-benchmark==0.6.*", "transformers<5")
-# Not that of our environment, whose packages the peer would see.
-_PYTHON = str(Path(sys.base_prefix) / "bin" / "python3")
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not installed
+
+from benchmarks.optimum_peer import PEER, last_answer, peer_command
+from benchmarks.pytorch_parts import N_INPUT, N_OUTPUT, PARTS, save_model
+
 _BARE = """
 import json, sys, time
 import torch, transformers
@@ -78,159 +74,12 @@ print(json.dumps({
 """
 
 
-def _config(model: str, rows: int, **changes: Any) -> Any:
-    from llem_config import ExperimentConfig
-
-    return ExperimentConfig.model_validate(
-        {
-            "model": model, "precision": "fp32", "n": rows, "max_input_tokens": N_INPUT,
-            "max_output_tokens": N_OUTPUT, "pytorch": {"device": "cpu", "batch_size": rows},
-            "energy": {"sources": ["none"]}, **changes,
-        }
-    )  # fmt: skip
-
-
-def part_window(model: str, rows: int, n_pairs: int) -> dict[str, list[Speed]]:
-    """Return paired speeds of our window, a bare loop, and the bare loop again."""
-    import torch
-
-    from llem_energy._datasets import load_prompts
-    from llem_energy._pytorch import PyTorchBackend
-    from llem_energy._recorder import Recorder
-    from llem_energy._sampler import Sampler
-    from llem_energy._window import Windows
-
-    config = _config(model, rows)
-    ours = PyTorchBackend(config)
-    ours.open()
-    ours.load()
-    workload = ours.prepare(load_prompts(config, ours.vocabulary()))
-    (batch,) = workload.batches
-    bare, arguments = ours._model, copy.deepcopy(ours._generation)
-    arguments.return_dict_in_generate = False  # as anybody calls it
-    recorder = Recorder(None)
-
-    def window(seconds: float) -> Speed:
-        answers: list[Any] = []
-        with Sampler(None, 0.05, recorder) as sampler:
-            windows = Windows(sampler, ours.synchronise, (), ())
-            span = windows.measure(lambda: answers.append(ours.generate(batch)), seconds)
-        n_tokens = sum(sum(answer.n_tokens()) for answer in answers)
-        return n_tokens / (span.end_s - span.start_s), n_tokens / span.cpu_time_s
-
-    def loop(seconds: float) -> Speed:
-        n_tokens, start, cpu_start = 0, time.perf_counter(), time.process_time()
-        while time.perf_counter() - start < seconds:
-            with torch.inference_mode():
-                ids = bare.generate(**batch.inputs, generation_config=arguments)
-            n_tokens += ids[:, batch.shape[1] :].numel()
-        cpu_s = time.process_time() - cpu_start
-        return n_tokens / (time.perf_counter() - start), n_tokens / cpu_s
-
-    return _in_turns({"ours": window, "bare": loop, "again": loop}, n_pairs, 0.5)
-
-
-def part_clock(_model: str, rows: int, n_calls: int) -> dict[str, float]:
-    """Return the microseconds that noting a step takes inside of `generate`'s criteria."""
-    import torch
-    import transformers
-
-    from llem_energy._pytorch_answer import StepClock
-
-    ids = torch.zeros((rows, N_INPUT + N_OUTPUT), dtype=torch.long)
-    longest = transformers.MaxLengthCriteria(max_length=N_INPUT + N_OUTPUT + 1)
-    clock = StepClock(torch.device("cpu"), rows)
-    without = transformers.StoppingCriteriaList([longest])
-    with_clock = transformers.StoppingCriteriaList([longest, clock])
-    best = {"with": float("inf"), "without": float("inf")}
-    for _ in range(20):
-        for name, criteria in (("with", with_clock), ("without", without)):
-            start = time.process_time()
-            for _ in range(n_calls):
-                criteria(ids, None)
-            best[name] = min(best[name], (time.process_time() - start) / n_calls * 1e6)
-    return {"us": best["with"] - best["without"]}
-
-
-def _timed(work: Callable[[], object]) -> Speed:
-    gc.collect()
-    start, cpu_start = time.perf_counter(), time.process_time()
-    kept = work()
-    seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    del kept
-    return seconds
-
-
-def _in_turns(
-    works: dict[str, Callable[[float], Speed]], n_turns: int, seconds: float
-) -> dict[str, list[Speed]]:
-    """Return what each gave in each turn; the order changes from turn to turn."""
-    found: dict[str, list[Speed]] = {name: [] for name in works}
-    for work in works.values():
-        work(seconds)
-    for turn in range(n_turns):
-        names = list(works)
-        for name in (*names[turn % len(names) :], *names[: turn % len(names)]):
-            found[name].append(works[name](seconds))
-    return found
-
-
-def part_load(model: str, _rows: int, n_pairs: int) -> dict[str, list[Speed]]:
-    """Return paired seconds of our `load` and of `from_pretrained` alone."""
-    import torch
-    import transformers
-
-    from llem_energy._pytorch import PyTorchBackend
-
-    with tempfile.TemporaryDirectory() as folder:
-        _save(model, folder)
-        config = _config(folder, 1)
-
-        def ours(_seconds: float) -> Speed:
-            backend = PyTorchBackend(config)
-            backend.open()
-            return _timed(backend.load)
-
-        def bare(_seconds: float) -> Speed:
-            load = transformers.AutoModelForCausalLM.from_pretrained
-            return _timed(lambda: load(folder, dtype=torch.float32))
-
-        return _in_turns({"ours": ours, "bare": bare, "again": bare}, n_pairs, 0.0)
-
-
-def part_measure(folder: str, rows: int, seconds: int) -> dict[str, Any]:
-    """Return the speed and the tokens of one real measurement."""
-    from llem_energy import measure
-
-    window = {"sources": ["none"], "min_window_seconds": float(seconds)}
-    warmup = {"n_warmup": 1, "convergence_detection": False}
-    result = measure(_config(folder, rows, energy=window, warmup=warmup))
-    return {
-        "tokens_per_second": result.tokens_per_second,
-        "own_tokens_per_call": result.output_tokens / result.n_repeats,
-    }
-
-
-def _save(model: str, folder: str) -> None:
-    from llem_energy._pytorch import PyTorchBackend
-
-    backend = PyTorchBackend(_config(model, 1))
-    backend.open()
-    backend.load()
-    backend._model.save_pretrained(folder)
-
-
 def _child(command: Sequence[str]) -> dict[str, Any] | None:
-    """Return what a program prints last as JSON; None if it fails."""
-    env = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    with tempfile.TemporaryDirectory() as folder:  # the peer leaves its log where it runs
-        done = subprocess.run(
-            command, cwd=folder, env=env, capture_output=True, text=True, check=False
+    """Return what a program of one thread answers; None if it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        found: dict[str, Any] | None = last_answer(
+            command, Path(folder), os.environ | {"OMP_NUM_THREADS": "1"}
         )
-    if done.returncode:
-        print(done.stderr.strip()[-500:], file=sys.stderr)
-        return None
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
 
@@ -250,13 +99,8 @@ def _part(name: str, model: str, rows: int, number: int) -> dict[str, Any]:
 
 
 def _peer(program: str, folder: str, rows: int, seconds: int) -> dict[str, Any] | None:
-    import torch
-
-    wanted = (*PEER, f"torch=={torch.__version__.partition('+')[0]}")
-    command = ["uv", "run", "--quiet", "--isolated", "--no-project", "--python", _PYTHON]
-    command += [word for package in wanted for word in ("--with", package)]
     shape = map(str, (rows, N_INPUT, N_OUTPUT, seconds))
-    return _child([*command, "python", "-c", program, folder, *shape])
+    return _child(peer_command("-c", program, folder, *shape))
 
 
 def _row(what: str, found: dict[str, Any]) -> None:
@@ -295,7 +139,7 @@ def _loading(model: str, n_pairs: int) -> None:
 def _beside_the_peer(model: str, n_turns: int, seconds: int) -> None:
     print(f"\noptimum-benchmark, tokens per second, {n_turns} turns of {seconds} s")
     with tempfile.TemporaryDirectory() as folder:
-        _save(model, folder)
+        save_model(model, folder)
         for rows in (1, 8):
             ours, peer, bare = [], [], []
             for _ in range(n_turns):
@@ -329,7 +173,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.part:
         name, model, rows, number = given.part
-        print(json.dumps(globals()[f"part_{name}"](model, int(rows), int(number))))
+        print(json.dumps(PARTS[name](model, int(rows), int(number))))
         return
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, "
           f"load {os.getloadavg()[0]:.1f}, {given.model}, fp32, {N_INPUT} tokens in, "

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import platform
 import statistics
@@ -25,13 +24,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not installed
+
+from benchmarks.optimum_peer import PEER, last_answer, peer_command
 from llem_config import ExecutionConfig, ExperimentConfig, StudyConfig
 from llem_energy import read_result
 from llem_runner import run_study
 
-PEER = ("optimum-benchmark==0.6.*", "transformers<5")
-# Not that of our environment, whose packages the peer would see.
-_PYTHON = str(Path(sys.base_prefix) / "bin" / "python3")
 N_INPUT, N_OUTPUT, WINDOW_S = 16, 16, 1.0
 _PEER = """
 import json, sys, time
@@ -96,27 +95,12 @@ def ours(folder: str, n_runs: int, gap_s: float) -> list[float]:
 
 def peer(program: Path, folder: str, n_runs: int) -> dict[str, list[float]] | None:
     """Return what the peer's experiments took beyond their answers; None if it cannot run."""
-    import torch
-
-    wanted = (*PEER, f"torch=={torch.__version__.partition('+')[0]}")
-    command = ["uv", "run", "--quiet", "--isolated", "--no-project", "--python", _PYTHON]
-    command += [word for package in wanted for word in ("--with", package)]
-    command += ["python", str(program), folder, str(N_INPUT), str(N_OUTPUT), str(WINDOW_S)]
     # Compiled ahead, as ours is: else each of its processes would compile all it imports.
-    env = os.environ | {"HF_HUB_OFFLINE": "1", "UV_COMPILE_BYTECODE": "1"}
+    env = os.environ | {"UV_COMPILE_BYTECODE": "1"}
     env.pop("PYTHONDONTWRITEBYTECODE", None)
-    done = subprocess.run(
-        [*command, str(n_runs)],
-        cwd=program.parent,  # where it leaves its log
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        print(done.stderr.strip()[-1000:], file=sys.stderr)
-        return None
-    found: dict[str, list[float]] = json.loads(done.stdout.strip().splitlines()[-1])
+    shape = map(str, (N_INPUT, N_OUTPUT, WINDOW_S, n_runs))
+    command = peer_command(str(program), folder, *shape)
+    found: dict[str, list[float]] | None = last_answer(command, program.parent, env)
     return found
 
 
