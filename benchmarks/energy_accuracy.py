@@ -1,6 +1,6 @@
 """How right the energy figures are and what they cost, beside Zeus and CodeCarbon in the same run.
 
-    uv run python benchmarks/energy_accuracy.py [--quick] [--markdown]
+    uv run python benchmarks/energy_accuracy.py [--quick]
 
 Everything is played on the scripted driver of `tests/fakes`, whose true energy is a closed form.
 The peers are installed by uv into environments of their own and are not changed. Errors of windows
