@@ -95,7 +95,7 @@ def test_ctrl_c_during_a_gap_ends_it_at_once(tmp_path: Path) -> None:
     time.sleep(0.5)
     watching = [sys.executable, "-m", "llem_cli", "study", "show", str(folder)]
     shown = subprocess.run(watching, capture_output=True, text=True, check=True).stdout
-    assert "between two runs: the pause before the next one" in shown
+    assert "no run is on: a pause between two of them" in shown
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 130

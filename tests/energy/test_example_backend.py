@@ -243,3 +243,48 @@ def test_a_broken_package_breaks_its_own_studies_only(
     (fault, *_) = found["asked"]["faults"]
     assert "; the section of its package cannot be used: " in fault
     assert reason in fault
+
+
+AHEAD = """
+import json, sys
+from pathlib import Path
+from llem_config import ExperimentConfig, StudyConfig
+from llem_runner import Cautioned, PreflightError, run_study
+folder = Path(sys.argv[1])
+(folder / "config.json").write_text("{}")
+base = {"backend": "parrot", "precision": "fp32", "n": 1, "dataset": "synthetic"}
+def one(model):
+    return ExperimentConfig.model_validate({**base, "model": model})
+def told(*models):
+    events = []
+    try:
+        study = StudyConfig(experiments=tuple(map(one, models)))
+        study = study.model_copy(update={"execution": study.execution.model_copy(
+            update={"config_gap_seconds": 0.0})})
+        run_study(study, output=folder / "results", on_event=events.append)
+    except PreflightError as error:
+        return list(error.failures)
+    return [e.warning for e in events if isinstance(e, Cautioned) and "parrot" in e.warning]
+if __name__ == "__main__":
+    print(json.dumps([told(str(folder)), told("builtin:tiny-llama", str(folder))]))
+"""
+
+
+def test_what_its_package_says_it_needs_is_told_ahead(
+    installed: dict[str, str], tmp_path: Path
+) -> None:
+    program = tmp_path / "ahead.py"
+    program.write_text(AHEAD)
+    done = subprocess.run(
+        [sys.executable, program, tmp_path],
+        env=os.environ | installed,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    alone, beside = json.loads(done.stdout)
+    sentence = f"the parrot takes its vocabulary from a builtin model, found '{tmp_path}'"
+    assert alone == [sentence]
+    (line,) = beside
+    assert line.startswith(f"will fail: {sentence} (in 1 of 2 points, the first is model=")

@@ -152,13 +152,3 @@ def test_a_token_of_the_environment_is_in_no_result(monkeypatch: pytest.MonkeyPa
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.setenv(name, SECRET)
     assert SECRET.encode() not in encode_result(measure(experiment()))
-
-
-def test_a_sequence_past_the_positions_of_its_model_is_a_warning(tmp_path: Path) -> None:
-    known = builtin_architecture("builtin:tiny-llama") or {}
-    (tmp_path / "config.json").write_text(json.dumps(known | {"max_position_embeddings": 10}))
-    config = of(tmp_path, weights="random")  # prompts of 8 tokens
-    last_one_in = measure(config.model_copy(update={"max_output_tokens": 3}))
-    assert not any("positions" in line for line in last_one_in.measurement_warnings)
-    (line,) = [line for line in measure(config).measurement_warnings if "positions" in line]
-    assert line.startswith("sequences of up to 12 tokens go past the 10 positions that ")

@@ -61,6 +61,50 @@ def test_a_failure_of_some_points_says_which(tmp_path: Path) -> None:
     assert all("points" not in line for line in failures(tmp_path, nowhere))  # which is all of them
 
 
+def test_a_model_that_drafts_for_itself_and_is_not_there_is_one_failure(tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nowhere")
+    own = {"device": "cpu", "assistant_model": nowhere}
+    twice = experiment(model=nowhere, pytorch=own)
+    assert failures(tmp_path, twice) == (f"there is no model folder {nowhere}",)
+    first, _ = failures(tmp_path, twice, experiment(model=f"{nowhere}2"))
+    assert first.startswith(f"there is no model folder {nowhere} (in 1 of 2 points, ")
+
+
+def test_a_failure_of_one_revision_is_not_one_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    snapshot = tmp_path / "hub" / "models--some--model" / "snapshots" / "v1"
+    snapshot.mkdir(parents=True)
+    revisions = ({"device": "cpu", "revision": r} for r in ("v2", "v1"))
+    here_and_not = [experiment(model="some/model", pytorch=own) for own in revisions]
+    for points in (here_and_not, here_and_not[::-1]):
+        (line,) = failures(tmp_path, *points)
+        assert line.endswith("(in 1 of 2 points, the first is pytorch.revision=v2)")
+
+
+def test_pre_flight_loads_no_inference_library(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from fakes.studies import experiment, study\n"
+        "from llem_config import Settings\n"
+        "from llem_runner._preflight import check\n"
+        "own = {'device': 'cpu', 'load_in_4bit': True, 'torch_compile': True}\n"
+        "made = study().model_copy(update={'experiments': (experiment(pytorch=own),)})\n"
+        "check(made.model_copy(update={'experiments': (*study().experiments, *made.experiments)}),\n"
+        "      Path(sys.argv[1]), Settings())\n"
+        "loaded = {'torch', 'transformers', 'bitsandbytes'} & set(sys.modules)\n"
+        "assert 'llem_energy._pytorch_needs' in sys.modules and not loaded, loaded\n"
+    )
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], env=env, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
 def test_a_model_that_is_not_cached_is_an_error_offline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +174,7 @@ def test_sequences_past_the_positions_of_a_model_are_told_before_the_study_start
     events: list[Event] = []
     run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
     cautions = [event.warning for event in events if isinstance(event, Cautioned)]
-    told = [line for line in cautions if line.startswith("sequences of up to 4098 tokens go past")]
+    told = [line for line in cautions if "sequences of up to 4098 tokens go past" in line]
     assert len(told) == warned
     assert all("the 4096 positions that builtin:tiny-llama was made for" in one for one in told)
 

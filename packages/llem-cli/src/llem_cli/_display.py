@@ -132,7 +132,7 @@ def show_manifest(
         f"{totals.interrupted} interrupted"
     )
     if running and not totals.running and totals.pending:
-        say("between two runs: the pause before the next one")
+        say("no run is on: a pause between two of them, or waiting for a GPU")
     if running and left_s is not None:
         say(f"about {duration(left_s)} left")
     if running is None:

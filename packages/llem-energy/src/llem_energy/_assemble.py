@@ -148,7 +148,7 @@ def _warnings(evidence: Evidence) -> Iterator[str]:
         for n_input, n_output in zip(one.batch.lengths, one.n_tokens, strict=True)
     )
     if too_long := past_positions(evidence.config, max(lengths, default=0)):
-        yield too_long
+        yield f"{too_long}: what they cost is measured, their text means little"
     own = evidence.config.pytorch
     largest = max((batch.n_prompts for batch in evidence.workload.batches), default=0)
     if own and largest < (own.batch_size or 1):

@@ -85,7 +85,7 @@ def _rows(config: ExperimentConfig, own: PyTorchConfig) -> int:
     return min(own.batch_size or 1, config.n) * (own.num_beams or 1)
 
 
-def _input_tokens(config: ExperimentConfig) -> int:
+def longest_prompt(config: ExperimentConfig) -> int:
     """Return the longest prompt; of text only its limit is known before it is tokenised."""
     is_synthetic = config.dataset.source == SYNTHETIC
     return longest_synthetic(config) if is_synthetic else config.max_input_tokens
@@ -94,7 +94,7 @@ def _input_tokens(config: ExperimentConfig) -> int:
 def _cache(config: ExperimentConfig, own: PyTorchConfig, sizes: Architecture) -> int:
     if own.use_cache is False:
         return 0
-    n_read, per_layer = _input_tokens(config), sizes.windows
+    n_read, per_layer = longest_prompt(config), sizes.windows
     n_tokens = n_read + config.max_output_tokens - 1  # the last is chosen, but never fed back
     held = sum(n_tokens if window is None else min(n_tokens, window) for window in per_layer)
     if own.cache_implementation not in ("static", "offloaded_static"):
@@ -106,7 +106,7 @@ def _cache(config: ExperimentConfig, own: PyTorchConfig, sizes: Architecture) ->
 
 def _activations(config: ExperimentConfig, own: PyTorchConfig, sizes: Architecture) -> int:
     """Return the most that is alive at once while the prompts are read, besides what is kept."""
-    one, rows, length = _BYTES[config.precision], _rows(config, own), _input_tokens(config)
+    one, rows, length = _BYTES[config.precision], _rows(config, own), longest_prompt(config)
     tokens = rows * length
     heads, key_values = sizes.n_heads * sizes.head_dim, sizes.n_key_value_heads * sizes.head_dim
     # Queries, their rotated copy and the mix; keys and values twice as well.

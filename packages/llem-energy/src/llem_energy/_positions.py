@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from llem_config import ExperimentConfig
 from llem_energy._architecture import read_config
+from llem_energy._memory import longest_prompt
 
 _FIELDS = ("max_position_embeddings", "n_positions")
+_STRETCHED = ("rope_parameters", "rope_scaling")  # of transformers 5 and 4
 
 
 def n_positions(config: ExperimentConfig) -> int | None:
     """Return how many positions the model of an experiment knows; None where it does not say."""
     data = read_config(config.model, config.pytorch.revision if config.pytorch else None) or {}
     nested = data.get("text_config")
-    for part in (nested if isinstance(nested, dict) else {}, data):
-        for field in _FIELDS:
-            if isinstance(part.get(field), int) and part[field] > 0:
-                return int(part[field])
+    found = _positions(nested) if isinstance(nested, dict) else None
+    return found or _positions(data)
+
+
+def _positions(data: Mapping[str, Any]) -> int | None:
+    for field in _FIELDS:
+        known = data.get(field)
+        if isinstance(known, int) and known > 0:
+            return max(known, *(_stretched(data.get(name)) for name in _STRETCHED))
     return None
 
 
+def _stretched(rope: Any) -> int:
+    """Return how far rotary positions reach once they are stretched; 0 where they are not."""
+    if not isinstance(rope, dict):
+        return 0
+    factor, before = rope.get("factor"), rope.get("original_max_position_embeddings")
+    if not isinstance(factor, int | float) or not isinstance(before, int):
+        return 0
+    return round(factor * before)
+
+
 def past_positions(config: ExperimentConfig, n_tokens: int) -> str | None:
-    """Return a sentence about a sequence that is too long for its model, None if it is not.
+    """Return that sequences go past the positions of their model, None if they do not.
 
     Args:
         config: names the model.
@@ -33,7 +51,7 @@ def past_positions(config: ExperimentConfig, n_tokens: int) -> str | None:
         return None
     return (
         f"sequences of up to {n_tokens} tokens go past the {known} positions that {config.model} "
-        "was made for: what they cost is measured, their text means little"
+        "was made for"
     )
 
 
@@ -44,11 +62,14 @@ def position_warnings(experiments: Sequence[ExperimentConfig]) -> list[str]:
         key = (config.model, config.pytorch.revision if config.pytorch else None)
         if key not in longest or _most(config) > _most(longest[key]):
             longest[key] = config
-    found = (past_positions(config, _most(config)) for config in longest.values())
+    found = [past_positions(config, _most(config)) for config in longest.values()]
     return [
-        f"{sentence}; lower max_input_tokens or max_output_tokens" for sentence in found if sentence
+        f"if prompts are as long as they may be, {sentence}: their text means little, and a model "
+        "that learned its positions fails; lower max_input_tokens or max_output_tokens"
+        for sentence in found
+        if sentence
     ]
 
 
 def _most(config: ExperimentConfig) -> int:
-    return config.max_input_tokens + config.max_output_tokens
+    return longest_prompt(config) + config.max_output_tokens

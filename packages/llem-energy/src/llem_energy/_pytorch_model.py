@@ -25,9 +25,9 @@ _PACKED_IN, _PACKED_OUT = 64, 32
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def _place(config: ExperimentConfig) -> str:
+def _place(name: str) -> str:
     """Return a hub id as it is and a folder of the person's own in full."""
-    return str(Path(config.model).expanduser()) if config.model.startswith("~") else config.model
+    return str(Path(name).expanduser()) if name.startswith("~") else name
 
 
 def _offline_first(load: Callable[..., Any], place: str, **options: Any) -> Any:
@@ -54,7 +54,7 @@ def load_architecture(config: ExperimentConfig) -> Any:
             return transformers.AutoConfig.for_model(**builtin)
         return _offline_first(
             transformers.AutoConfig.from_pretrained,
-            _place(config),
+            _place(config.model),
             revision=own.revision,
             trust_remote_code=bool(own.trust_remote_code),
         )
@@ -72,7 +72,7 @@ def load_tokenizer(config: ExperimentConfig) -> Any:
     try:
         tokenizer = _offline_first(
             transformers.AutoTokenizer.from_pretrained,
-            _place(config),
+            _place(config.model),
             revision=own.revision,
             trust_remote_code=bool(own.trust_remote_code),
             padding_side="left",
@@ -127,7 +127,7 @@ def _pretrained(config: ExperimentConfig, device: torch.device) -> Any:
         options["quantization_config"] = _quantisation(own)
     model, found = _offline_first(
         transformers.AutoModelForCausalLM.from_pretrained,
-        _place(config),
+        _place(config.model),
         output_loading_info=True,
         dtype=DTYPES[config.precision],
         device_map=own.device_map or {"": str(device)},
@@ -184,7 +184,7 @@ def _with_adapter(config: ExperimentConfig, model: Any) -> Any:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         adapted = peft.PeftModel.from_pretrained(
-            model, config.lora.adapter, autocast_adapter_dtype=False
+            model, _place(config.lora.adapter), autocast_adapter_dtype=False
         )
     # Weights that the files lack stay as they were drawn, and the library only warns.
     if any("missing adapter keys" in str(one.message) for one in said):

@@ -11,7 +11,7 @@ from llem_config import ExperimentConfig
 from llem_energy._backend import GROUP, NEEDS, backend_names, backend_package
 from llem_energy._builtin import PREFIX, builtin_architecture
 from llem_energy._datasets import read_prompts
-from llem_energy._errors import MeasurementError
+from llem_energy._errors import BackendError, MeasurementError
 from llem_energy._hub import cached_snapshot, is_hub_id, is_offline
 from llem_energy._synthetic import SYNTHETIC
 
@@ -44,13 +44,23 @@ def unmet_needs(experiments: Sequence[ExperimentConfig], *, has_gpu: bool) -> di
 
     Returns:
         Sentences, each with the places of the experiments that it concerns.
+
+    Raises:
+        BackendError: the part of a backend's package that tells it cannot be imported.
     """
     found: dict[str, list[int]] = {}
     for name in {config.backend for config in experiments}:
         for point in entry_points(group=NEEDS, name=name):
-            needs = point.load()
+            try:
+                needs = point.load()
+            except (ImportError, AttributeError) as error:
+                package = backend_package(name)
+                raise BackendError(
+                    f"the package {package} of the backend {name} cannot tell what it needs: {error}"
+                ) from error
             for i, config in enumerate(experiments):
-                for sentence in needs(config, has_gpu=has_gpu) if config.backend == name else ():
+                own = needs(config, has_gpu=has_gpu) if config.backend == name else ()
+                for sentence in dict.fromkeys(own):
                     found.setdefault(sentence, []).append(i)
     return found
 

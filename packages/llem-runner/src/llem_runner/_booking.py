@@ -61,7 +61,7 @@ class Booking:
             return
         folder = self._layout.run_folder(run)
         log = folder / LOG
-        if log.is_file() and log.stat().st_size == 0:
-            log.unlink()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # what keeps us from it is told by whoever has to write
+            if log.is_file() and log.stat().st_size == 0:
+                log.unlink()
             folder.rmdir()

@@ -43,7 +43,7 @@ def check(study: StudyConfig, results_dir: Path | None, settings: Settings) -> l
         )
     found: dict[str, list[int]] = {}
     for alike in _alike(study.experiments):
-        for failure in obstacles(study.experiments[alike[0]]):
+        for failure in dict.fromkeys(obstacles(study.experiments[alike[0]])):
             found.setdefault(failure, []).extend(alike)
     on_gpu = [
         i for i, c in enumerate(study.experiments) if c.pytorch and c.pytorch.device == "cuda"
@@ -51,9 +51,10 @@ def check(study: StudyConfig, results_dir: Path | None, settings: Settings) -> l
     if on_gpu and not gpu_uuids():
         found["device cuda is asked for, but this machine shows no NVIDIA GPU"] = on_gpu
     failures += _told(study, found)
-    lacking = unmet_needs(study.experiments, has_gpu=bool(gpu_uuids()))
-    if len(set(itertools.chain(*lacking.values()))) == len(study.experiments):  # none can run
-        failures += _told(study, lacking)
+    # A GPU may be there that only the inference library sees: for want of one nothing is refused.
+    hopeless = unmet_needs(study.experiments, has_gpu=True)
+    if len(set(itertools.chain(*hopeless.values()))) == len(study.experiments):
+        failures += _told(study, hopeless)
     impossible, doubtful = memory_obstacles(study.experiments, gpus_of(study.experiments))
     failures += impossible
     if results_dir is not None:
@@ -61,6 +62,7 @@ def check(study: StudyConfig, results_dir: Path | None, settings: Settings) -> l
     if failures:
         raise PreflightError(list(dict.fromkeys(failures)))
     too_long = position_warnings(study.experiments)
+    lacking = hopeless if gpu_uuids() else unmet_needs(study.experiments, has_gpu=False)
     will_fail = [f"will fail: {sentence}" for sentence in _told(study, lacking)]
     return [*will_fail, *doubtful, *too_long, *_without_energy(study, settings)]
 
@@ -74,12 +76,12 @@ def _without_energy(study: StudyConfig, settings: Settings) -> list[str]:
 
 
 def _alike(experiments: Sequence[ExperimentConfig]) -> list[list[int]]:
-    """Return the places of the experiments that share models and prompts, which is what is looked at."""
+    """Return the places of experiments with the same models and prompts, which is what is read."""
     found: dict[tuple[object, ...], list[int]] = {}
     for i, config in enumerate(experiments):
-        assistant = config.pytorch.assistant_model if config.pytorch else None
-        dataset = config.dataset.model_dump_json()
-        key = (config.backend, config.model, assistant, dataset, config.n)
+        own = config.pytorch
+        models = (config.model, own and own.revision, own and own.assistant_model)
+        key = (config.backend, *models, config.dataset.model_dump_json(), config.n)
         found.setdefault(key, []).append(i)
     return list(found.values())
 
@@ -87,14 +89,14 @@ def _alike(experiments: Sequence[ExperimentConfig]) -> list[list[int]]:
 def _told(study: StudyConfig, found: Mapping[str, Sequence[int]]) -> list[str]:
     """Return the sentences, each with the points that it concerns where that is not all of them."""
     n_points = len(study.experiments)
-    some = any(len(points) < n_points for points in found.values())
-    names = labels(study.experiments) if some else []
-    return [
-        sentence
-        if len(points) == n_points
-        else f"{sentence} (in {len(points)} of {n_points} points, the first is {names[min(points)]})"
-        for sentence, points in found.items()
-    ]
+    names = labels(study.experiments) if any(len(p) < n_points for p in found.values()) else []
+    lines = []
+    for sentence, points in found.items():
+        of = f" (in {len(points)} of {n_points} points, the first is "
+        lines.append(
+            sentence if len(points) == n_points else f"{sentence}{of}{names[min(points)]})"
+        )
+    return lines
 
 
 def _folder(results_dir: Path) -> list[str]:

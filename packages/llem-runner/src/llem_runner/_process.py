@@ -238,7 +238,8 @@ class Worker:
         if not self._closed:
             if self._delivered:
                 wait([self._end], timeout=_EXIT_GRACE_S)
-            # Before the child is reaped, so that its number still means its own group.
+            # Before the child is reaped, so that its number still means its own group. Starting
+            # another process reaps it too; on Linux its guard still holds the number then.
             self._kill_group()
             self._process.join(_GONE_AT_MOST_S)
             self._closed = True

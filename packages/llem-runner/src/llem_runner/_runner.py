@@ -222,8 +222,12 @@ class StudyRunner:
         )
 
     def _start_next(self) -> None:
-        if self._next is not None and not self._control.stop_requested:
+        if self._next is None or self._control.stop_requested:
+            return
+        try:
             self._workers.start_ahead(self._next)
+        except KeyboardInterrupt:  # as from a notebook: the result that has arrived is booked first
+            self._control.request_stop()
 
     def _here(self, run: PlannedRun) -> Outcome:
         folder = self._layout.run_folder(run)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 
-from llem_config import LlemError
 from llem_runner._booking import Booking
 from llem_runner._layout import LOG, Layout
 from llem_runner._process import Worker
@@ -39,11 +38,15 @@ class Workers:
 
         It touches neither GPU nor model before it is told to.
         """
-        # A result has just arrived and is not on disk yet: nothing here may get in its way. Whatever
-        # cannot be written is met again, and reported, when the run is due.
-        with contextlib.suppress(LlemError, OSError):
-            self._booking.make_folder(run)
-            self._ahead = run, self.of(run)
+        # A result has just arrived and is not on disk yet: nothing here may get in its way. What
+        # goes wrong comes again, and is reported, when the run is due.
+        try:
+            with contextlib.suppress(Exception):
+                self._booking.make_folder(run)
+                self._ahead = run, self.of(run)
+        finally:
+            if self._ahead is None:
+                self._booking.tidy(run)
 
     def close(self) -> None:
         """End the worker that was started ahead and is not needed after all."""

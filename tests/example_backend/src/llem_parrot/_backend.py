@@ -18,6 +18,7 @@ from llem_energy import (
     Workload,
     builtin_architecture,
 )
+from llem_parrot._needs import needs
 from llem_parrot._parrot import Parrot
 from llem_parrot._section import ParrotConfig
 
@@ -57,9 +58,9 @@ class ParrotBackend:
 
     def load(self) -> None:
         """Hatch the parrot with the vocabulary of the model."""
-        shape = builtin_architecture(self._config.model)
-        if shape is None:
-            raise BackendError(f"expected a builtin model, found {self._config.model!r}")
+        if missing := [*needs(self._config, has_gpu=False)]:
+            raise BackendError("; ".join(missing))
+        shape = builtin_architecture(self._config.model) or {}
         playful = self._own.mood == "playful"
         self._parrot = Parrot(int(shape["vocab_size"]), self._own.memory, playful=playful)
         self.seed()

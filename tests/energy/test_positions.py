@@ -1,0 +1,65 @@
+"""Sequences that are too long for their model are told, ahead and in the result (CM-16)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from energy.parts import experiment
+
+from llem_config import ExperimentConfig
+from llem_energy import builtin_architecture, measure, position_warnings
+
+LLAMA = builtin_architecture("builtin:tiny-llama") or {}
+
+
+def of(folder: Path, architecture: dict[str, Any], **changes: Any) -> ExperimentConfig:
+    """Return an experiment with prompts of 8 tokens and answers of 4."""
+    (folder / "config.json").write_text(json.dumps(architecture))
+    return experiment(model=str(folder), weights="random", **changes)
+
+
+def test_a_result_warns_of_sequences_past_the_positions_of_its_model(tmp_path: Path) -> None:
+    config = of(tmp_path, LLAMA | {"max_position_embeddings": 10})
+    last_one_in = measure(config.model_copy(update={"max_output_tokens": 3}))
+    assert not any("positions" in line for line in last_one_in.measurement_warnings)
+    (line,) = [line for line in measure(config).measurement_warnings if "positions" in line]
+    assert line.startswith("sequences of up to 12 tokens go past the 10 positions that ")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "known"),
+    [
+        ({"max_position_embeddings": 10}, 10),
+        ({"n_positions": 10}, 10),
+        ({"text_config": {"max_position_embeddings": 10}, "max_position_embeddings": 99}, 10),
+        ({"max_position_embeddings": 11}, None),
+        ({"max_position_embeddings": -1}, None),
+        ({}, None),
+        ({"max_position_embeddings": 5, "rope_scaling": {
+            "rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 5}}, 10),
+        ({"max_position_embeddings": 5, "rope_parameters": {
+            "rope_type": "yarn", "factor": 2.2, "original_max_position_embeddings": 5}}, None),
+        ({"max_position_embeddings": 10, "rope_scaling": None}, 10),
+    ],
+)  # fmt: skip
+def test_the_positions_are_those_of_the_text_part_and_as_far_as_they_are_stretched(
+    tmp_path: Path, architecture: dict[str, Any], known: int | None
+) -> None:
+    found = position_warnings([of(tmp_path, architecture)])
+    assert len(found) == (known is not None)
+    assert all(f"of up to 12 tokens go past the {known} positions" in line for line in found)
+
+
+def test_the_longest_experiment_of_a_model_counts_and_synthetic_prompts_by_their_length(
+    tmp_path: Path,
+) -> None:
+    tight = LLAMA | {"max_position_embeddings": 30}
+    longer = of(tmp_path, tight, max_output_tokens=24)
+    (line,) = position_warnings([of(tmp_path, tight), longer, of(tmp_path, tight)])
+    assert "sequences of up to 32 tokens" in line
+    lengths = {"input_tokens": {"distribution": "uniform", "min": 4, "max": 10}}
+    limit_alone = of(tmp_path, tight, max_input_tokens=500, dataset=lengths)
+    assert position_warnings([limit_alone]) == []
