@@ -26,6 +26,7 @@ from llem_config import ExperimentConfig, Settings
 from llem_energy import BackendError, ExperimentResult, Prior
 
 OnStage = Callable[[str], None] | None
+_KEPT: list[Any] = []
 BAD_N = 13
 """`fails_at_bad_n` fails for experiments with this `n`."""
 
@@ -332,6 +333,12 @@ def counts_itself(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
         timeseries_file=timeseries.name,
         effective_config={"token": os.urandom(8).hex()},
     )
+
+
+def holds_a_semaphore(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Make a named lock and keep it, as progress bars of libraries do."""
+    _KEPT.append(multiprocessing.get_context("spawn").RLock())
+    return quick(config, **rest)
 
 
 def works_in_silence(config: ExperimentConfig, **_: Any) -> ExperimentResult:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +101,29 @@ def test_a_next_run_that_cannot_be_prepared_does_not_take_a_result_with_it(tmp_p
     assert n_workers() == 0
     in_the_way[0].unlink()
     assert resume_study(folder, measure=measures.quick).status == "completed"
+
+
+_SCRIPT = """
+import sys
+from fakes import measures
+from fakes.studies import study
+from llem_runner import run_study
+if __name__ == "__main__":
+    assert run_study(study((1, 2)), output=sys.argv[1],
+                     measure=measures.holds_a_semaphore).status == "completed"
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="told by the resource tracker of Linux")
+def test_a_worker_gives_back_what_outlives_a_process(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(_SCRIPT)
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "results"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # Python tells at its end of named semaphores that nobody gave back.
+    assert (done.returncode, done.stderr) == (0, "")

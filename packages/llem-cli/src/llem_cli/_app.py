@@ -57,8 +57,8 @@ app.command(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit with its code: 0 done, 1 failed, 2 usage, 130 interrupted."""
-    # Python tells of semaphores that a run, which leaves without ado, has not given back. It gives
-    # them back itself then, and nobody has to act; its process takes over these options.
+    # Python tells of semaphores that a run, killed by whomever, has not given back. It gives them
+    # back itself then, and nobody has to act; its process takes over these options.
     sys.warnoptions.append("ignore:resource_tracker:UserWarning")
     # Closed by whoever started us (`>&-`): then there is nobody to write to, which is no error.
     if sys.stdout is None:

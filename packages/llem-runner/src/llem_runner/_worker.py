@@ -14,6 +14,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from multiprocessing import util
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
@@ -137,7 +138,10 @@ def worker_main(
     sys.stdout.flush()
     sys.stderr.flush()
     # Skips the interpreter's teardown, about a second with torch loaded. The model is freed and
-    # the result is with the parent; nothing else here is worth keeping.
+    # the result is with the parent; nothing else here is worth keeping but what is the machine's:
+    # progress bars of libraries hold a named semaphore, which would stay until the parent ends.
+    with contextlib.suppress(Exception):
+        util._run_finalizers(0)  # type: ignore[attr-defined]  # not in the stubs
     os._exit(0)
 
 
