@@ -7,6 +7,7 @@ torch, so this file does not either.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -61,7 +62,8 @@ def _processor(config: ExperimentConfig) -> Iterator[str]:
         "attn_implementation flex_attention": own.attn_implementation == "flex_attention",
         "cache_implementation quantized": own.cache_implementation == "quantized",
     }
-    for what in (what for what, asked in compiled.items() if asked and not _compiler()):
+    has_compiler = _has_compiler(os.environ.get("CXX"), os.environ.get("PATH"))
+    for what in (what for what, asked in compiled.items() if asked and not has_compiler):
         yield f"{what} needs a C++ compiler on a CPU, found none; install g++"
     if own.load_in_4bit and _found("kernels"):
         yield (
@@ -107,9 +109,9 @@ def _weights(config: ExperimentConfig) -> Iterator[str]:
                 yield f"{name} needs pretrained weights, found weights: random"
 
 
-def _compiler() -> bool:
-    names = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
-    return any(shutil.which(name) for name in names if name)
+@functools.lru_cache(maxsize=1)  # asked for every point of a study
+def _has_compiler(own: str | None, path: str | None) -> bool:
+    return any(shutil.which(name, path=path) for name in (own, "c++", "g++", "clang++") if name)
 
 
 def _found(module: str) -> bool:
