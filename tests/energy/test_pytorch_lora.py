@@ -10,7 +10,7 @@ import pytest
 from energy.parts import loaded
 from energy.test_pytorch_phases import N_OUT, Calls, asked, prepared
 
-from llem_energy import BackendError
+from llem_energy import BackendError, unmet_needs
 
 peft = pytest.importorskip("peft", reason="adapters need `pip install peft`")
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's, of transformers
@@ -43,6 +43,24 @@ def test_an_adapter_that_lacks_weights_of_the_model_is_refused(
     save_file(kept, tmp_path / "part" / "adapter_model.safetensors")
     with pytest.raises(BackendError, match="part lack weights for this model"):
         loaded(asked(lora={"adapter": str(tmp_path / "part")}))
+
+
+def test_an_adapter_that_is_not_here_is_told_without_loading_anything(
+    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    (tmp_path / "hub" / "models--some--adapter" / "snapshots" / "1").mkdir(parents=True)
+    (tmp_path / "hub" / "models--some--adapter" / "refs").mkdir()
+    (tmp_path / "hub" / "models--some--adapter" / "refs" / "main").write_text("1")
+    (tmp_path / "empty").mkdir()
+    names = (adapter, "some/adapter", tmp_path / "empty", tmp_path / "nowhere", "some/other")
+    asking = [asked(lora={"adapter": str(name)}) for name in names]
+    assert unmet_needs(asking, has_gpu=False) == {
+        f"the adapter folder {tmp_path / 'empty'} has no adapter_config.json": [2],
+        f"there is no adapter folder {tmp_path / 'nowhere'}": [3],
+        "the adapter some/other is not in the local cache, and HF_HUB_OFFLINE is set": [4],
+    }
 
 
 @pytest.mark.parametrize("merged", [False, True])

@@ -165,6 +165,19 @@ def test_points_that_cannot_run_here_are_told_ahead_and_stop_a_study_only_togeth
     assert any(line.startswith(f"{of_weights} (in 1 of 2 points") for line in found)
 
 
+def test_failures_that_were_foretold_do_not_end_a_study(tmp_path: Path) -> None:
+    doomed = experiment(n=measures.BAD_N, pytorch={"device": "cpu", "revision": "v2"})
+    made = study(n_cycles=3, max_consecutive_failures=2, cycle_order="sequential")
+    made = made.model_copy(update={"experiments": (doomed, experiment())})
+    result = run_study(made, output=tmp_path, measure=measures.fails_at_bad_n)
+    assert (result.status, result.summary.failed, result.summary.completed) == ("failed", 3, 3)
+    unforeseen = made.model_copy(
+        update={"experiments": (experiment(n=measures.BAD_N), experiment())}
+    )
+    result = run_study(unforeseen, output=tmp_path, measure=measures.fails_at_bad_n)
+    assert (result.status, result.summary.failed, result.summary.completed) == ("aborted", 2, 0)
+
+
 @pytest.mark.parametrize(("n_input", "warned"), [(4093, False), (4094, True)])
 def test_sequences_past_the_positions_of_a_model_are_told_before_the_study_starts(
     tmp_path: Path, n_input: int, warned: bool

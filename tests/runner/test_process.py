@@ -96,6 +96,26 @@ def test_a_run_that_is_killed_while_it_imports_is_a_run_like_any_other(tmp_path:
     assert (failed(outcome).error_type, failed(outcome).reason) == ("ProcessDied", "signal")
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.01, 0.02, 0.05, 0.1])
+def test_ctrl_c_at_a_terminal_is_nothing_to_a_process_that_is_just_being_born(
+    tmp_path: Path, after_s: float
+) -> None:
+    """The terminal sends it to all its processes; what comes of it is for the parent to decide."""
+    worker = Worker(experiment(), measure=measures.quick, log=tmp_path / "log")
+    time.sleep(after_s)
+    os.kill(worker.pid, signal.SIGINT)
+    with Control.owned(None) as control:
+        outcome = worker.run(
+            settings=Settings(),
+            timeseries=tmp_path / "t.parquet",
+            timeout_s=60,
+            control=control,
+            on_stage=lambda _stage: None,
+        )
+    assert finished(outcome)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_a_log_that_cannot_be_written_stops_before_a_process_is_started(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="log cannot be written: Is a directory"):
         (tmp_path / "log").mkdir()

@@ -136,6 +136,12 @@ def test_a_damaged_study_is_one_sentence(half_done: Path, n_bytes: int | None) -
     assert "pydantic" not in str(caught.value)
 
 
+def test_a_study_whose_file_is_gone_is_not_called_something_else(half_done: Path) -> None:
+    (half_done / "study_resolved.json").unlink()
+    with pytest.raises(StudyError, match=r"study_resolved.json is missing; put a copy"):
+        resume_study(half_done, measure=measures.quick)
+
+
 def test_after_kill_9_of_the_parent_the_stale_run_runs_again(tmp_path: Path) -> None:
     model = model_folder(tmp_path)
     results = tmp_path / "results"

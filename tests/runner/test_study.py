@@ -176,7 +176,9 @@ def test_too_many_failures_in_a_row_abort_and_stay_aborted(tmp_path: Path) -> No
     manifest = read_manifest(only_folder(tmp_path))
     assert result.status == manifest.status == "aborted"
     assert isinstance(events[-1], StudyEnded)
-    assert events[-1].reason == "2 runs failed in a row"
+    assert events[-1].reason == (
+        "2 runs failed in a row, as many as execution.max_consecutive_failures allows"
+    )
     assert [e.status for e in manifest.entries] == ["failed", "failed", "pending", "pending"]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from llem_config import ExperimentConfig
 from llem_energy._builtin import PREFIX
 from llem_energy._errors import BackendError
-from llem_energy._hub import is_hub_id
+from llem_energy._hub import cached_snapshot, is_hub_id, is_offline
 from llem_energy._pytorch_section import section
 
 _GPU_ONLY = ("device_map", "max_memory")
@@ -77,18 +77,18 @@ def _libraries(config: ExperimentConfig) -> Iterator[str]:
     attention = own.attn_implementation or ""
     rules = (
         (own.load_in_4bit or own.load_in_8bit, "load_in_4bit and load_in_8bit", "bitsandbytes",
-         "'llem-energy[bitsandbytes]'"),
-        (config.lora, "lora", "peft", "'llem-energy[lora]'"),
+         "`pip install 'llem-energy[bitsandbytes]'`"),
+        (config.lora, "lora", "peft", "`pip install 'llem-energy[lora]'`"),
         # Without it, transformers would download another kernel of the same name.
-        (attention == "flash_attention_2", attention, "flash_attn", "flash-attn"),
+        (attention == "flash_attention_2", attention, "flash_attn", "`pip install flash-attn`"),
         (attention == "flash_attention_3", attention, "flash_attn_interface",
-         "flash-attn of its hopper folder"),
+         "`python setup.py install` in the folder hopper of its sources"),
         (own.cache_implementation == "quantized", "cache_implementation quantized",
-         "optimum.quanto", "'llem-energy[quanto]'"),
+         "optimum.quanto", "`pip install 'llem-energy[quanto]'`"),
     )  # fmt: skip
     for asked, what, module, install in rules:
         if asked and not _found(module):
-            yield f"{what} needs {module}; install it with `pip install {install}`"
+            yield f"{what} needs {module}; install it with {install}"
 
 
 def _files(config: ExperimentConfig) -> Iterator[str]:
@@ -97,9 +97,18 @@ def _files(config: ExperimentConfig) -> Iterator[str]:
     if own.revision and local:
         yield f"revision {own.revision} has no effect on {config.model}, which is not on a hub"
     if config.lora:
-        adapter = config.lora.adapter
-        if not Path(adapter).expanduser().is_dir() and not is_hub_id(adapter):
-            yield f"there is no adapter folder {adapter}"
+        yield from _adapter(config.lora.adapter)
+
+
+def _adapter(name: str) -> Iterator[str]:
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "adapter_config.json").is_file():
+            yield f"the adapter folder {name} has no adapter_config.json"
+    elif not is_hub_id(name):
+        yield f"there is no adapter folder {name}"
+    elif is_offline() and cached_snapshot(name) is None:
+        yield f"the adapter {name} is not in the local cache, and HF_HUB_OFFLINE is set"
 
 
 def _weights(config: ExperimentConfig) -> Iterator[str]:

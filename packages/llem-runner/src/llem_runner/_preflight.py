@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from llem_config import ExperimentConfig, Settings, StudyConfig
 from llem_energy import (
     gpu_uuids,
@@ -21,7 +23,15 @@ from llem_runner._labels import labels
 from llem_runner._locks import gpus_of
 
 
-def check(study: StudyConfig, results_dir: Path | None, settings: Settings) -> list[str]:
+class Outlook(msgspec.Struct, frozen=True):
+    """What a study that can start has to reckon with."""
+
+    warnings: tuple[str, ...]
+    foretold: frozenset[str]
+    """Hashes of the points that will fail here; their failures are no sign of a broken machine."""
+
+
+def check(study: StudyConfig, results_dir: Path | None, settings: Settings) -> Outlook:
     """Return if the study can start, with what may go wrong nevertheless.
 
     Args:
@@ -51,10 +61,12 @@ def check(study: StudyConfig, results_dir: Path | None, settings: Settings) -> l
     if on_gpu and not gpu_uuids():
         found["device cuda is asked for, but this machine shows no NVIDIA GPU"] = on_gpu
     failures += _told(study, found)
+    has_gpu = bool(gpu_uuids())
+    lacking = unmet_needs(study.experiments, has_gpu=has_gpu)
     # A GPU may be there that only the inference library sees: for want of one nothing is refused.
-    hopeless = unmet_needs(study.experiments, has_gpu=True)
+    hopeless = lacking if has_gpu else unmet_needs(study.experiments, has_gpu=True)
     if len(set(itertools.chain(*hopeless.values()))) == len(study.experiments):
-        failures += _told(study, hopeless)
+        failures += _told(study, lacking)
     impossible, doubtful = memory_obstacles(study.experiments, gpus_of(study.experiments))
     failures += impossible
     if results_dir is not None:
@@ -62,9 +74,10 @@ def check(study: StudyConfig, results_dir: Path | None, settings: Settings) -> l
     if failures:
         raise PreflightError(list(dict.fromkeys(failures)))
     too_long = position_warnings(study.experiments)
-    lacking = hopeless if gpu_uuids() else unmet_needs(study.experiments, has_gpu=False)
     will_fail = [f"will fail: {sentence}" for sentence in _told(study, lacking)]
-    return [*will_fail, *doubtful, *too_long, *_without_energy(study, settings)]
+    warnings = (*will_fail, *doubtful, *too_long, *_without_energy(study, settings))
+    points = set(itertools.chain(*lacking.values()))
+    return Outlook(warnings, frozenset(study.config_hashes[i] for i in points))
 
 
 def _without_energy(study: StudyConfig, settings: Settings) -> list[str]:

@@ -41,6 +41,7 @@ from llem_runner._messages import (
     decode,
     encode,
 )
+from llem_runner._spawning import end_of, without_interrupts
 from llem_runner._stall import StallWatch
 from llem_runner._worker import Measure, worker_main
 
@@ -84,10 +85,11 @@ class Worker:
         """When the last message came, on the clock of `time.perf_counter`."""
         self.left_behind: tuple[int, ...] = ()
         """Once closed: processes of the run that could not be ended."""
-        self._process.start()
+        with without_interrupts():
+            self._process.start()
         child_end.close()  # else the pipe never ends when the child dies
         lifeline.close()
-        self._end = _end_of(self._process)
+        self._end = end_of(self._process)
         self._frames = FrameReader(self._connection.fileno())
         self._family = Family(self._process.pid or 0, mark)
 
@@ -283,16 +285,3 @@ def _writable(log: Path) -> int:
             return file.tell()
     except OSError as error:
         raise StudyError(f"{log} cannot be written: {error.strerror}") from error
-
-
-def _end_of(process: Any) -> int:
-    """Return a descriptor that is readable once a process has ended.
-
-    Where the kernel has none of its own, the sentinel has to do; it stays silent as long as
-    anything that the process has forked is alive.
-    """
-    if hasattr(os, "pidfd_open"):
-        with contextlib.suppress(OSError):
-            return os.pidfd_open(process.pid)
-    sentinel: int = process.sentinel
-    return sentinel

@@ -85,7 +85,8 @@ def resume_study(
         _same_study(layout, study, manifest, asked)
         study = _topped_up(study, cycles, asked)
         runs = _runs(layout, study, manifest.entries)
-        for warning in check(study, layout.folder, own):
+        outlook = check(study, layout.folder, own)
+        for warning in outlook.warnings:
             (on_event or ignore)(Cautioned(warning))
         with hold_gpus(study.experiments, Queue(stop, on_event or ignore) if wait else None) as ids:
             remove_scratch(layout.folder)
@@ -104,6 +105,7 @@ def resume_study(
                 measure=measure,
                 limits=limits,
                 gpus=gpus_to_watch(ids, own),
+                foretold=outlook.foretold,
             )
             left = [run for run in runs if run.index not in kept]
             return runner.run(left, isolated=isolated(study, writer, limits))
@@ -177,8 +179,15 @@ def read_study(layout: Layout) -> StudyConfig:
     """
     try:
         return StudyConfig.model_validate_json(layout.resolved.read_bytes())
-    except OSError as error:
+    except FileNotFoundError as error:
+        if layout.manifest.exists():
+            raise StudyError(
+                f"{layout.resolved} is missing; put a copy of it back, or run the study again into "
+                "another folder"
+            ) from error
         raise StudyError(f"{layout.folder} is not a study folder: {error}") from error
+    except OSError as error:
+        raise StudyError(f"{layout.resolved} cannot be read: {error.strerror}") from error
     except ValueError as error:
         # pydantic says it in several lines, the last of which is a link.
         what = " ".join(str(error).partition(" [type=")[0].split())

@@ -56,6 +56,7 @@ class StudyRunner:
         measure: Measure,
         limits: Limits | None = None,
         gpus: Gpus | None = None,
+        foretold: frozenset[str] = frozenset(),
     ) -> None:
         self._study = study
         self._layout = layout
@@ -69,6 +70,7 @@ class StudyRunner:
         self._measure = measure
         self._limits = limits or Limits(control)
         self._gpus = gpus or Gpus()
+        self._foretold = foretold
         self._estimate = Estimate((), study.execution)
         self._last_end_s = time.perf_counter()
         self._reason: str | None = None
@@ -132,9 +134,15 @@ class StudyRunner:
             if isinstance(outcome, Interrupted):
                 return "interrupted"
             before = run.cycle
-            n_in_a_row = n_in_a_row + 1 if isinstance(outcome, Failed) else 0
+            if not isinstance(outcome, Failed):
+                n_in_a_row = 0
+            elif run.config_hash not in self._foretold:
+                n_in_a_row += 1
             if n_in_a_row >= self._study.execution.max_consecutive_failures:
-                self._reason = f"{n_in_a_row} runs failed in a row"
+                self._reason = (
+                    f"{n_in_a_row} runs failed in a row, as many as "
+                    "execution.max_consecutive_failures allows"
+                )
                 return "aborted"
         return "failed" if self._manifest.totals.failed else "completed"
 

@@ -78,7 +78,8 @@ def run_study(
     own = settings or load_settings()
     study = with_gaps(study, own)
     results_dir = Path(output) if output is not None else own.output.results_dir
-    for warning in check(study, results_dir, own):
+    outlook = check(study, results_dir, own)
+    for warning in outlook.warnings:
         (on_event or ignore)(Cautioned(warning))
     if control is not None and control.stop_requested:
         raise KeyboardInterrupt
@@ -101,6 +102,7 @@ def run_study(
                 measure=measure,
                 limits=limits,
                 gpus=gpus_to_watch(uuids, own),
+                foretold=outlook.foretold,
             )
             return runner.run(runs, isolated=isolated(study, manifest, limits))
 
@@ -157,7 +159,7 @@ def run_experiment(
     experiment = config if isinstance(config, ExperimentConfig) else load_experiment(config)
     own = settings or load_settings()
     folder = None if output is None else Path(output)
-    for warning in check(StudyConfig(experiments=(experiment,)), folder, own):
+    for warning in check(StudyConfig(experiments=(experiment,)), folder, own).warnings:
         if on_warning is not None:
             on_warning(warning)
     if folder is not None:
