@@ -17,6 +17,14 @@ from llem_energy import builtin_architecture
 from llem_runner import Cautioned, Event, PreflightError, StudyStarted, run_study
 
 
+@pytest.fixture
+def nothing(tmp_path: Path) -> dict[str, str]:
+    """Return the environment of a machine without a GPU, whatever this one has."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "libnvidia-ml.so.1").touch()
+    return {"LD_LIBRARY_PATH": str(tmp_path / "empty")}
+
+
 def failures(tmp_path: Path, *configs: ExperimentConfig) -> tuple[str, ...]:
     with pytest.raises(PreflightError) as caught:
         run_study(
@@ -163,6 +171,29 @@ def test_points_that_cannot_run_here_are_told_ahead_and_stop_a_study_only_togeth
     found = failures(tmp_path / "none", pinned, packed)
     assert any(line.startswith(f"{of_revision} (in 1 of 2 points") for line in found)
     assert any(line.startswith(f"{of_weights} (in 1 of 2 points") for line in found)
+
+
+def test_where_every_point_wants_a_gpu_that_is_not_seen_nothing_is_refused_nor_goes_on_for_long(
+    tmp_path: Path, nothing: dict[str, str]
+) -> None:
+    """The inference library may see one that NVML does not show; if not, a few failures are enough."""
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from fakes.studies import experiment\n"
+        "from llem_config import Settings, StudyConfig\n"
+        "from llem_runner._preflight import check\n"
+        "own = {'device': 'auto', 'cache_implementation': 'offloaded'}\n"
+        "points = tuple(experiment(pytorch=own, n=n) for n in (1, 2))\n"
+        "found = check(StudyConfig(experiments=points), Path(sys.argv[1]), Settings())\n"
+        "assert found.foretold == frozenset(), found\n"
+        "assert any(w.startswith('will fail: cache_implementation') for w in found.warnings)\n"
+    )
+    env = os.environ | nothing | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], env=env, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def test_failures_that_were_foretold_do_not_end_a_study(tmp_path: Path) -> None:

@@ -77,6 +77,8 @@ def check(study: StudyConfig, results_dir: Path | None, settings: Settings) -> O
     will_fail = [f"will fail: {sentence}" for sentence in _told(study, lacking)]
     warnings = (*will_fail, *doubtful, *too_long, *_without_energy(study, settings))
     points = set(itertools.chain(*lacking.values()))
+    if len(points) == len(study.experiments):
+        points = set()  # should that be true, the study had better end soon
     return Outlook(warnings, frozenset(study.config_hashes[i] for i in points))
 
 
