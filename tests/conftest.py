@@ -21,6 +21,17 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(str(error))
 
 
+@pytest.fixture
+def nothing(tmp_path: Path) -> dict[str, str]:
+    """Return the environment of a machine without a meter, whatever this one has."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "libnvidia-ml.so.1").touch()
+    return {
+        "LD_LIBRARY_PATH": str(tmp_path / "empty"),
+        "LLEM_POWERCAP": str(tmp_path / "absent"),
+    }
+
+
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("LLEM_")]:

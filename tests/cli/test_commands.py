@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cli.conftest import Run
 from fakes import measures
+from fakes.studies import only_folder
 
 from llem_cli import _study
 from llem_cli._options import seconds
@@ -34,11 +35,6 @@ def study_file(tmp_path: Path) -> Path:
     file = tmp_path / "study.yaml"
     file.write_text(STUDY)
     return file
-
-
-def only_folder(results: Path) -> Path:
-    (folder,) = results.iterdir()
-    return folder
 
 
 def test_validate_prints_one_object_with_every_point(llem: Run, study_file: Path) -> None:

@@ -16,17 +16,6 @@ from fakes import fake_nvml
 from fakes.fake_nvml import FakeGpu
 
 
-@pytest.fixture
-def nothing(tmp_path: Path) -> dict[str, str]:
-    """Return the environment of a machine without a meter, whatever this one has."""
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "libnvidia-ml.so.1").touch()
-    return {
-        "LD_LIBRARY_PATH": str(tmp_path / "empty"),
-        "LLEM_POWERCAP": str(tmp_path / "absent"),
-    }
-
-
 def with_gpu(library: Path, folder: Path, gpu: FakeGpu) -> dict[str, str]:
     fake_nvml.write_trace(folder / "gpus.trace", [gpu])
     driver = fake_nvml.environment(library, folder / "gpus.trace")

@@ -41,3 +41,9 @@ def model_folder(folder: Path) -> str:
     model.mkdir()
     (model / "config.json").write_text("{}")
     return str(model)
+
+
+def only_folder(results: Path) -> Path:
+    """Return the folder of the one study that was run into `results`."""
+    (folder,) = results.iterdir()
+    return folder

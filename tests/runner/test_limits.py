@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from fakes import fake_nvml, measures
-from fakes.studies import study
+from fakes.studies import only_folder, study
 
 from llem_config import ExecutionConfig
 from llem_runner import (
@@ -34,11 +34,6 @@ from llem_runner import (
 from llem_runner._estimate import Estimate
 from llem_runner._events import ignore
 from llem_runner._locks import Queue
-
-
-def only_folder(results: Path) -> Path:
-    (folder,) = results.iterdir()
-    return folder
 
 
 def test_a_time_limit_stops_a_run_and_leaves_the_rest_for_later(tmp_path: Path) -> None:

@@ -17,14 +17,6 @@ from llem_energy import builtin_architecture
 from llem_runner import Cautioned, Event, PreflightError, StudyStarted, run_study
 
 
-@pytest.fixture
-def nothing(tmp_path: Path) -> dict[str, str]:
-    """Return the environment of a machine without a GPU, whatever this one has."""
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "libnvidia-ml.so.1").touch()
-    return {"LD_LIBRARY_PATH": str(tmp_path / "empty")}
-
-
 def failures(tmp_path: Path, *configs: ExperimentConfig) -> tuple[str, ...]:
     with pytest.raises(PreflightError) as caught:
         run_study(

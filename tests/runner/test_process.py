@@ -38,6 +38,18 @@ def failed(outcome: Outcome) -> Failed:
     return outcome
 
 
+def run(worker: Worker, folder: Path) -> Outcome:
+    """Let a worker do its run, whatever happened to it before."""
+    with Control.owned(None) as control:
+        return worker.run(
+            settings=Settings(),
+            timeseries=folder / "t.parquet",
+            timeout_s=60,
+            control=control,
+            on_stage=lambda _stage: None,
+        )
+
+
 def gone(pid: int) -> bool:
     """Tell whether a process is dead, or a zombie that nothing has collected yet."""
     try:
@@ -85,14 +97,7 @@ def test_a_run_that_is_killed_while_it_imports_is_a_run_like_any_other(tmp_path:
     """The study goes on, and `--retry` covers it; only what ends by itself would end every run."""
     worker = Worker(experiment(), measure=measures.quick, log=tmp_path / "log")
     os.kill(worker.pid, signal.SIGKILL)
-    with Control.owned(None) as control:
-        outcome = worker.run(
-            settings=Settings(),
-            timeseries=tmp_path / "t.parquet",
-            timeout_s=60,
-            control=control,
-            on_stage=lambda _stage: None,
-        )
+    outcome = run(worker, tmp_path)
     assert (failed(outcome).error_type, failed(outcome).reason) == ("ProcessDied", "signal")
 
 
@@ -104,15 +109,7 @@ def test_ctrl_c_at_a_terminal_is_nothing_to_a_process_that_is_just_being_born(
     worker = Worker(experiment(), measure=measures.quick, log=tmp_path / "log")
     time.sleep(after_s)
     os.kill(worker.pid, signal.SIGINT)
-    with Control.owned(None) as control:
-        outcome = worker.run(
-            settings=Settings(),
-            timeseries=tmp_path / "t.parquet",
-            timeout_s=60,
-            control=control,
-            on_stage=lambda _stage: None,
-        )
-    assert finished(outcome)
+    assert finished(run(worker, tmp_path))
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 

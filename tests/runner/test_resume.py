@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from fakes import measures
-from fakes.studies import experiment, model_folder, study
+from fakes.studies import experiment, model_folder, only_folder, study
 
 from llem_config import ExecutionConfig, StudyConfig
 from llem_runner import (
@@ -26,11 +26,6 @@ from llem_runner import (
     resume_study,
     run_study,
 )
-
-
-def only_folder(results: Path) -> Path:
-    (folder,) = results.iterdir()
-    return folder
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes import measures
-from fakes.studies import experiment, model_folder, study
+from fakes.studies import experiment, model_folder, only_folder, study
 
 from llem_config import ExecutionConfig, StudyConfig
 from llem_runner import (
@@ -24,11 +24,6 @@ from llem_runner import (
     read_study_result,
     run_study,
 )
-
-
-def only_folder(results: Path) -> Path:
-    (folder,) = results.iterdir()
-    return folder
 
 
 def test_a_stop_books_the_run_as_interrupted_and_keeps_what_was_done(tmp_path: Path) -> None:

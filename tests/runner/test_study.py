@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from fakes import measures
-from fakes.studies import experiment, study
+from fakes.studies import experiment, only_folder, study
 
 from llem_config import ExperimentConfig, Settings, StudyConfig
 from llem_runner import (
@@ -34,11 +34,6 @@ from llem_runner import (
     run_experiment,
     run_study,
 )
-
-
-def only_folder(results: Path) -> Path:
-    (folder,) = results.iterdir()
-    return folder
 
 
 def pids(folder: Path, result: StudyResult) -> list[int]:

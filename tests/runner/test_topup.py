@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes import measures
-from fakes.studies import experiment, study
+from fakes.studies import experiment, only_folder, study
 
 from llem_config import StudyConfig
 from llem_runner import (
@@ -19,11 +19,6 @@ from llem_runner import (
     resume_study,
     run_study,
 )
-
-
-def only_folder(results: Path) -> Path:
-    (folder,) = results.iterdir()
-    return folder
 
 
 def tokens(folder: Path) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes import measures
-from fakes.studies import study
+from fakes.studies import only_folder, study
 
 from llem_runner import (
     Control,
@@ -23,11 +23,6 @@ from llem_runner import (
     resume_study,
     run_study,
 )
-
-
-def only_folder(results: Path) -> Path:
-    (folder,) = results.iterdir()
-    return folder
 
 
 def n_workers() -> int:

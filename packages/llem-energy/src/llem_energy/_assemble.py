@@ -1,4 +1,7 @@
-"""From the evidence of one measurement to its result: arithmetic only, nothing is read here."""
+"""From the evidence of one measurement to its result: arithmetic only.
+
+No file is read here but the model's config.json.
+"""
 
 from __future__ import annotations
 

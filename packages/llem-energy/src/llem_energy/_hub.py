@@ -44,6 +44,26 @@ def _cache() -> Path:
     return Path(os.path.expandvars(os.environ.get("HF_HUB_CACHE", f"{home}/hub"))).expanduser()
 
 
+def absence(what: str, name: str, file: str, revision: str | None = None) -> str | None:
+    """Return why something of the hub's kind cannot be here; None if it may be.
+
+    Args:
+        what: to call it in the sentence.
+        name: a folder of the person's own, or a hub id.
+        file: that a folder of its kind has.
+        revision: of a hub id.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        has_it = (folder / file).is_file()
+        return None if has_it else f"the {what} folder {name} has no {file}"
+    if not is_hub_id(name):
+        return f"there is no {what} folder {name}"
+    if is_offline() and cached_snapshot(name, revision=revision) is None:
+        return f"the {what} {name} is not in the local cache, and HF_HUB_OFFLINE is set"
+    return None  # only loading can tell whether the hub has it
+
+
 def model_folder(model: str, revision: str | None = None) -> Path | None:
     """Return the folder that holds what is here of a model: a person's own, or the cache's."""
     own = Path(model).expanduser()

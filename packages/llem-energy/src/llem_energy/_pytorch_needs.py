@@ -17,7 +17,7 @@ from pathlib import Path
 from llem_config import ExperimentConfig
 from llem_energy._builtin import PREFIX
 from llem_energy._errors import BackendError
-from llem_energy._hub import cached_snapshot, is_hub_id, is_offline
+from llem_energy._hub import absence
 from llem_energy._pytorch_section import section
 
 _GPU_ONLY = ("device_map", "max_memory")
@@ -96,19 +96,8 @@ def _files(config: ExperimentConfig) -> Iterator[str]:
     local = config.model.startswith(PREFIX) or Path(config.model).expanduser().is_dir()
     if own.revision and local:
         yield f"revision {own.revision} has no effect on {config.model}, which is not on a hub"
-    if config.lora:
-        yield from _adapter(config.lora.adapter)
-
-
-def _adapter(name: str) -> Iterator[str]:
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "adapter_config.json").is_file():
-            yield f"the adapter folder {name} has no adapter_config.json"
-    elif not is_hub_id(name):
-        yield f"there is no adapter folder {name}"
-    elif is_offline() and cached_snapshot(name) is None:
-        yield f"the adapter {name} is not in the local cache, and HF_HUB_OFFLINE is set"
+    if config.lora and (problem := absence("adapter", config.lora.adapter, "adapter_config.json")):
+        yield problem
 
 
 def _weights(config: ExperimentConfig) -> Iterator[str]:

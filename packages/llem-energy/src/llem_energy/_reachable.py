@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution, entry_points
-from pathlib import Path
 
 from llem_config import ExperimentConfig
 from llem_energy._backend import GROUP, NEEDS, backend_names, backend_package
 from llem_energy._builtin import PREFIX, builtin_architecture
 from llem_energy._datasets import read_prompts
 from llem_energy._errors import BackendError, MeasurementError
-from llem_energy._hub import cached_snapshot, is_hub_id, is_offline
+from llem_energy._hub import absence
 from llem_energy._synthetic import SYNTHETIC
 
 
@@ -108,14 +107,5 @@ def _model(config: ExperimentConfig) -> str | None:
             return None
     except MeasurementError as error:
         return str(error)
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        if (folder / "config.json").is_file():
-            return None
-        return f"the model folder {model} has no config.json"
-    if not is_hub_id(model):
-        return f"there is no model folder {model}"
     revision = config.pytorch.revision if config.pytorch else None
-    if is_offline() and cached_snapshot(model, revision=revision) is None:
-        return f"the model {model} is not in the local cache, and HF_HUB_OFFLINE is set"
-    return None  # only loading can tell whether the hub has it
+    return absence("model", model, "config.json", revision)
