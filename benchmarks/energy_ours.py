@@ -22,13 +22,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not install
 
 from benchmarks.energy_peers.stage import main, now_s, start_clock, stay, virtual_clock, wait_until
 from llem_energy import Calibration
-from llem_energy._calibration import calibrate
-from llem_energy._meter import EnergyFigures, energy_figures
-from llem_energy._nvml_source import NvmlSource
-from llem_energy._recorder import Recorder
-from llem_energy._sampler import Sampler
-from llem_energy._source import Sample, open_source
-from llem_energy._window import GUARD_PERIODS, MeasuredSpan, Windows
+from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
+from llem_energy._metering.calibration import calibrate
+from llem_energy._metering.recorder import Recorder
+from llem_energy._metering.sampler import Sampler
+from llem_energy._metering.window import GUARD_PERIODS, MeasuredSpan, Windows
+from llem_energy._sources.nvml import NvmlSource
+from llem_energy._sources.protocol import Sample
+from llem_energy._sources.registry import open_source
 
 _TICK_S = 0.05  # the default sample period
 _SETTLE_S = 0.01  # for the reading that waited at the gate
@@ -191,8 +192,8 @@ def throughput(request: dict[str, Any]) -> dict[str, Any]:
     both alike.
     """
     from llem_config import ExperimentConfig
-    from llem_energy._backend import find_backend
-    from llem_energy._datasets import load_prompts
+    from llem_energy._backends.registry import find_backend
+    from llem_energy._prompts.load import load_prompts
 
     config = ExperimentConfig.model_validate(
         {

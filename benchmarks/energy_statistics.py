@@ -23,8 +23,8 @@ from typing import Literal
 
 from llem_config import ExecutionConfig, ExperimentConfig
 from llem_runner import schedule
-from llem_runner._quantiles import range_quantile
-from llem_runner._statistics import fit_blocks, mean_interval
+from llem_runner._analysis.quantiles import range_quantile
+from llem_runner._analysis.statistics import fit_blocks, mean_interval
 
 Order = Literal["sequential", "interleaved", "shuffled"]
 Interval = Callable[[Sequence[float]], tuple[float, float] | None]

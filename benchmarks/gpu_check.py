@@ -32,8 +32,8 @@ from benchmarks.gpu_checks.machine import calibration, environment, stamps
 from benchmarks.gpu_checks.repeats import repeats
 from benchmarks.gpu_checks.tail import tail
 from llem_energy import GpuError, MeasurementError
-from llem_energy._nvml import driver, find_gpus
-from llem_energy._nvml_source import NvmlSource
+from llem_energy._sources.nvml import NvmlSource
+from llem_energy._sources.nvml_gpu import driver, find_gpus
 
 Part = Callable[[Check], Iterator[Row]]
 PARTS: dict[str, Part] = {

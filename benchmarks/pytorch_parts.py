@@ -32,11 +32,11 @@ def part_window(model: str, rows: int, n_pairs: int) -> dict[str, list[Speed]]:
     """Return paired speeds of our window, a bare loop, and the bare loop again."""
     import torch
 
-    from llem_energy._datasets import load_prompts
-    from llem_energy._pytorch import PyTorchBackend
-    from llem_energy._recorder import Recorder
-    from llem_energy._sampler import Sampler
-    from llem_energy._window import Windows
+    from llem_energy._backends.pytorch.backend import PyTorchBackend
+    from llem_energy._metering.recorder import Recorder
+    from llem_energy._metering.sampler import Sampler
+    from llem_energy._metering.window import Windows
+    from llem_energy._prompts.load import load_prompts
 
     config = _config(model, rows)
     ours = PyTorchBackend(config)
@@ -73,7 +73,7 @@ def part_clock(_model: str, rows: int, n_calls: int) -> dict[str, float]:
     import torch
     import transformers
 
-    from llem_energy._pytorch_answer import StepClock
+    from llem_energy._backends.pytorch.generation import StepClock
 
     ids = torch.zeros((rows, N_INPUT + N_OUTPUT), dtype=torch.long)
     longest = transformers.MaxLengthCriteria(max_length=N_INPUT + N_OUTPUT + 1)
@@ -118,7 +118,7 @@ def part_load(model: str, _rows: int, n_pairs: int) -> dict[str, list[Speed]]:
     import torch
     import transformers
 
-    from llem_energy._pytorch import PyTorchBackend
+    from llem_energy._backends.pytorch.backend import PyTorchBackend
 
     with tempfile.TemporaryDirectory() as folder:
         save_model(model, folder)
@@ -151,7 +151,7 @@ def part_measure(folder: str, rows: int, seconds: int) -> dict[str, Any]:
 
 def save_model(model: str, folder: str) -> None:
     """Save a model, as our backend makes it."""
-    from llem_energy._pytorch import PyTorchBackend
+    from llem_energy._backends.pytorch.backend import PyTorchBackend
 
     backend = PyTorchBackend(_config(model, 1))
     backend.open()

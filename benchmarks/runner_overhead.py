@@ -35,7 +35,7 @@ from typing import Any
 from llem_config import ExecutionConfig, ExperimentConfig, StudyConfig
 from llem_energy import ExperimentResult, measure, read_result
 from llem_runner import Event, ManifestWriter, RunFinished, run_isolated, run_study, schedule
-from llem_runner._layout import Layout
+from llem_runner._storage.layout import Layout
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # for the stand-ins, in children too
 POINT = {
@@ -227,10 +227,10 @@ def show_spawns(n_runs: int, n_entries: int) -> None:
 def _imports() -> None:
     import fakes.measures
 
-    import llem_runner._worker
+    import llem_runner._executors.local.child
 
     assert fakes.measures
-    assert llem_runner._worker
+    assert llem_runner._executors.local.child
 
 
 def _resident_bytes() -> int:

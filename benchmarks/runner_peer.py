@@ -108,7 +108,7 @@ def save_model(folder: str) -> None:
     """Save the tiny model, in a process of its own: this one imports no torch before its runs."""
     program = (
         "import sys, torch, transformers\n"
-        "from llem_energy._builtin import builtin_architecture\n"
+        "from llem_energy._model_info.builtin import builtin_architecture\n"
         "made = transformers.AutoConfig.for_model(**builtin_architecture('builtin:tiny-llama'))\n"
         "model = transformers.AutoModelForCausalLM.from_config(made, dtype=torch.float32)\n"
         "model.save_pretrained(sys.argv[1])\n"

@@ -12,14 +12,15 @@ from typing import Any
 from benchmarks.gpu_checks.load import Load
 from llem_config import ExperimentConfig
 from llem_energy import Calibration, calibrate
-from llem_energy._backend import Backend, Batch, find_backend
-from llem_energy._datasets import load_prompts
-from llem_energy._meter import EnergyFigures, energy_figures
-from llem_energy._nvml_source import NvmlSource
-from llem_energy._recorder import Recorder
-from llem_energy._sampler import Sampler
-from llem_energy._source import Sample
-from llem_energy._window import MeasuredSpan, Windows
+from llem_energy._backends.protocol import Backend, Batch
+from llem_energy._backends.registry import find_backend
+from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
+from llem_energy._metering.recorder import Recorder
+from llem_energy._metering.sampler import Sampler
+from llem_energy._metering.window import MeasuredSpan, Windows
+from llem_energy._prompts.load import load_prompts
+from llem_energy._sources.nvml import NvmlSource
+from llem_energy._sources.protocol import Sample
 
 DENSE_S = 0.001  # between samples: as often as makes sense
 _TICK_S = 0.05  # likewise: of a measurement

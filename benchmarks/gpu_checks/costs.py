@@ -12,8 +12,8 @@ from itertools import pairwise
 from benchmarks.gpu_checks.check import DENSE_S, Check, Row
 from benchmarks.gpu_checks.durations import ms, spread, spread_of
 from benchmarks.quantiles import median_interval, percentile
-from llem_energy._recorder import Recorder
-from llem_energy._sampler import Sampler
+from llem_energy._metering.recorder import Recorder
+from llem_energy._metering.sampler import Sampler
 
 
 def latency(check: Check) -> Iterator[Row]:

@@ -14,9 +14,9 @@ from benchmarks.gpu_checks.check import DENSE_S, Check, Row
 from benchmarks.gpu_checks.durations import ms
 from benchmarks.gpu_checks.traces import follow
 from llem_energy import Calibration, calibrate
-from llem_energy._calibration import edge_bound_shares
-from llem_energy._environment import installed_version, snapshot_environment
-from llem_energy._nvml import Gpu
+from llem_energy._machine.environment import installed_version, snapshot_environment
+from llem_energy._metering.calibration import edge_bound_shares
+from llem_energy._sources.nvml_gpu import Gpu
 
 
 def environment(check: Check) -> Iterator[Row]:

@@ -11,7 +11,7 @@ from benchmarks.gpu_checks.check import DENSE_S, Check, Row
 from benchmarks.gpu_checks.durations import ms
 from benchmarks.gpu_checks.traces import WITHIN, changes, counter_pieces, settled_s
 from llem_energy import GpuError
-from llem_energy._power import integrated_energy
+from llem_energy._estimation.power_integral import integrated_energy
 
 
 def tail(check: Check) -> Iterator[Row]:

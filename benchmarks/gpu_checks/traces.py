@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import msgspec
 
-from llem_energy._counter import Reading, find_updates
-from llem_energy._source import Sample
+from llem_energy._estimation.counter import Reading, find_updates
+from llem_energy._sources.protocol import Sample
 
 Point = tuple[float, float]  # when a value was first seen, and the value
 Piece = tuple[float, float, float]  # from, to, mean watts in between

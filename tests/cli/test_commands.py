@@ -13,8 +13,8 @@ from cli.conftest import Run
 from fakes import measures
 from fakes.studies import only_folder
 
-from llem_cli import _study
-from llem_cli._options import seconds
+from llem_cli._commands import study as _study
+from llem_cli._commands.options import seconds
 from llem_runner import read_manifest
 
 STUDY = """\

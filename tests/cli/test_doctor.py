@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from cli.conftest import Run
-from energy.test_rapl import domain
+from energy.sources.test_rapl import domain
 from fakes import fake_nvml
 from fakes.fake_nvml import FakeGpu
 

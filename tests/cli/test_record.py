@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from llem_cli._record import show_study
+from llem_cli._display.study_result import show_study
 from llem_runner import StudyResult, read_study_result
 
-DATA = Path(__file__).parents[1] / "runner" / "data"
+DATA = Path(__file__).parents[1] / "runner" / "storage" / "data"
 
 
 def stored(folder: Path, version: int) -> StudyResult:

@@ -21,7 +21,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from fakes import measures
-from llem_cli import _app, _study
+from llem_cli import _app
+from llem_cli._commands import study as _study
 if __name__ == "__main__":
     sys.exit(_study.run(Path(sys.argv[1]), output=Path(sys.argv[2]),
                         measure=getattr(measures, sys.argv[3])))

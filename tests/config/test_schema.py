@@ -17,7 +17,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import llem_config
-from llem_cli._reference import schema as schema_command
+from llem_cli._commands.reference import schema as schema_command
 from llem_config import (
     ConfigError,
     StudyConfig,

@@ -126,7 +126,7 @@ _FROM_HUB = """
 import json, sys
 from llem_config import ExperimentConfig
 from llem_energy import BackendError
-from llem_energy._pytorch import PyTorchBackend
+from llem_energy._backends.pytorch.backend import PyTorchBackend
 
 
 def loaded(model, **options):

@@ -75,7 +75,9 @@ def with_gpus(
 
 def loaded(config: ExperimentConfig) -> Any:
     """Return the real PyTorch backend of an experiment with its model loaded."""
-    from llem_energy._pytorch import PyTorchBackend  # torch: seconds that other tests do without
+    from llem_energy._backends.pytorch.backend import (
+        PyTorchBackend,  # torch: seconds that other tests do without
+    )
 
     backend = PyTorchBackend(config)
     backend.open()
@@ -85,7 +87,7 @@ def loaded(config: ExperimentConfig) -> Any:
 
 def answers(config: ExperimentConfig) -> list[tuple[list[int], list[int]]]:
     """Return (token counts, tokens of the first prompt) of every batch of an experiment."""
-    from llem_energy._datasets import load_prompts
+    from llem_energy._prompts.load import load_prompts
 
     backend = loaded(config)
     workload = backend.prepare(load_prompts(config, backend.vocabulary()))

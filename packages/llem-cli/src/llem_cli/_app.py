@@ -27,29 +27,43 @@ study = App(name="study", help="A study file: many experiments, repeated, with p
 experiment = App(name="experiment", help="A single experiment.")
 app.command(study)
 app.command(experiment)
-study.command("llem_cli._study:run", name="run", help="Run every experiment of a study file.")
 study.command(
-    "llem_cli._study:validate", name="validate", help="Check a study file and count its points."
+    "llem_cli._commands.study:run", name="run", help="Run every experiment of a study file."
 )
 study.command(
-    "llem_cli._study:plan", name="plan", help="Show every run of a study in execution order."
+    "llem_cli._commands.study:validate",
+    name="validate",
+    help="Check a study file and count its points.",
 )
-study.command("llem_cli._study:resume", name="resume", help="Run what is left of a study's folder.")
-study.command("llem_cli._study:show", name="show", help="Show what a study's folder holds.")
+study.command(
+    "llem_cli._commands.study:plan",
+    name="plan",
+    help="Show every run of a study in execution order.",
+)
+study.command(
+    "llem_cli._commands.study:resume", name="resume", help="Run what is left of a study's folder."
+)
+study.command(
+    "llem_cli._commands.study:show", name="show", help="Show what a study's folder holds."
+)
 experiment.command(
-    "llem_cli._experiment:run", name="run", help="Measure one experiment and print its result."
+    "llem_cli._commands.experiment:run",
+    name="run",
+    help="Measure one experiment and print its result.",
 )
 app.command(
-    "llem_cli._doctor:doctor",
+    "llem_cli._commands.doctor:doctor",
     name="doctor",
     help="Show what this machine can measure and how well; exit code 1 if no source of energy "
     "can be read.",
 )
 app.command(
-    "llem_cli._reference:schema", name="schema", help="Print the JSON schema of a study file."
+    "llem_cli._commands.reference:schema",
+    name="schema",
+    help="Print the JSON schema of a study file.",
 )
 app.command(
-    "llem_cli._reference:config",
+    "llem_cli._commands.reference:config",
     name="config",
     help="Print this machine's settings and their file.",
 )

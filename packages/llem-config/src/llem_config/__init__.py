@@ -7,19 +7,24 @@
 Needs pydantic and a YAML parser, nothing of the rest of llem.
 """
 
-from llem_config._backends import PyTorchConfig, TensorRTConfig, VLLMConfig
-from llem_config._dataset import DatasetConfig, InputTokensConfig
 from llem_config._errors import ConfigError, Fault, LlemError
-from llem_config._experiment import DecoderConfig, ExperimentConfig, LoRAConfig
-from llem_config._hash import HASH_FORMAT, canonical, measurement_config_hash, study_design_hash
-from llem_config._layers import merge
-from llem_config._load import load_experiment, load_study, override
-from llem_config._protocol import BaselineConfig, EnergyConfig, WarmupConfig
+from llem_config._loading.layers import merge
+from llem_config._loading.load import load_experiment, load_study, override
+from llem_config._loading.yaml_document import parse_value
 from llem_config._schema import study_json_schema
 from llem_config._settings import Settings, cache_path, load_settings, settings_path
-from llem_config._study import ExecutionConfig, SkippedPoint, StudyConfig
-from llem_config._support import BACKENDS, DECODING_SUPPORT, PRECISION_SUPPORT, PhaseName
-from llem_config._yaml import parse_value
+from llem_config._spec.capabilities import BACKENDS, DECODING_SUPPORT, PRECISION_SUPPORT, PhaseName
+from llem_config._spec.dataset import DatasetConfig, InputTokensConfig
+from llem_config._spec.experiment import DecoderConfig, ExperimentConfig, LoRAConfig
+from llem_config._spec.hashing import (
+    HASH_FORMAT,
+    canonical,
+    measurement_config_hash,
+    study_design_hash,
+)
+from llem_config._spec.measurement import BaselineConfig, EnergyConfig, WarmupConfig
+from llem_config._spec.pytorch import PyTorchConfig, TensorRTConfig, VLLMConfig
+from llem_config._spec.study import ExecutionConfig, SkippedPoint, StudyConfig
 
 __all__ = [
     "BACKENDS",

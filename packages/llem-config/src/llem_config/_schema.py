@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llem_config._read import experiment_schema
-from llem_config._study import NAME_PATTERN, ExecutionConfig
-from llem_config._support import BACKENDS
+from llem_config._loading.reader import experiment_schema
+from llem_config._spec.capabilities import BACKENDS
+from llem_config._spec.study import NAME_PATTERN, ExecutionConfig
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

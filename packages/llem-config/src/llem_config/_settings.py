@@ -23,8 +23,8 @@ from pydantic import (
 )
 
 from llem_config._errors import ConfigError, Fault
-from llem_config._faults import sentence
-from llem_config._yaml import Document, read_document
+from llem_config._loading.fault_messages import sentence
+from llem_config._loading.yaml_document import Document, read_document
 
 ENV_PREFIX = "LLEM_"
 ENV_FILE = "LLEM_CONFIG"

@@ -6,23 +6,8 @@
 Importing this loads neither torch nor the NVIDIA driver.
 """
 
-from llem_energy._backend import (
-    Answer,
-    Backend,
-    Batch,
-    Memory,
-    Phase,
-    Prompt,
-    Workload,
-    backend_names,
-    preload,
-)
-from llem_energy._builtin import builtin_architecture, builtin_names
-from llem_energy._calibration import Calibration, calibrate
-from llem_energy._calibration_cache import load_calibrations, save_calibrations
-from llem_energy._capacity import gigabytes, memory_obstacles
-from llem_energy._contract import CONTRACT, ContractBroken
-from llem_energy._diagnosis import diagnose
+from llem_energy._backends.protocol import Answer, Backend, Batch, Memory, Phase, Workload
+from llem_energy._backends.registry import backend_names, preload
 from llem_energy._errors import (
     BackendError,
     DatasetError,
@@ -30,36 +15,47 @@ from llem_energy._errors import (
     MeasurementError,
     OutOfMemory,
 )
-from llem_energy._figures import (
-    Baseline,
-    DeviceWindow,
-    ErrorBudget,
-    EstimateFigure,
-    PhaseResult,
-    Quality,
-    Sampling,
-    WarmUpReport,
+from llem_energy._estimation.figures import DeviceWindow, ErrorBudget, EstimateFigure, Quality
+from llem_energy._machine.doctor import diagnose
+from llem_energy._machine.doctor_report import (
+    DiagnosedDomain,
+    DiagnosedGpu,
+    DiagnosedSource,
+    Diagnosis,
 )
-from llem_energy._findings import DiagnosedDomain, DiagnosedGpu, DiagnosedSource, Diagnosis
-from llem_energy._gpu_states import GpuState, gpu_states
-from llem_energy._measure import STAGES, measure
-from llem_energy._memory import MemoryEstimate, estimate_memory
-from llem_energy._nvml import gpu_temperatures_c, gpu_uuids
-from llem_energy._positions import position_warnings
-from llem_energy._prior import ContextIdle, Prior, prior_of
-from llem_energy._reachable import missing_libraries, obstacles, unmet_needs
-from llem_energy._results import (
+from llem_energy._machine.snapshot import EnvironmentSnapshot
+from llem_energy._measurement.carryover import Prior, prior_of
+from llem_energy._measurement.measure import STAGES, measure
+from llem_energy._metering.calibration import Calibration, calibrate
+from llem_energy._metering.calibration_cache import load_calibrations, save_calibrations
+from llem_energy._model_info.builtin import builtin_architecture, builtin_names
+from llem_energy._model_info.flops import Flops
+from llem_energy._model_info.memory_estimate import MemoryEstimate, estimate_memory, gigabytes
+from llem_energy._preflight.availability import missing_libraries, obstacles, unmet_needs
+from llem_energy._preflight.context_fit import position_warnings
+from llem_energy._preflight.memory_fit import memory_obstacles
+from llem_energy._prompts.prompt import Prompt
+from llem_energy._result.experiment_result import (
     RESULT_SCHEMA_VERSION,
     ExperimentResult,
-    Flops,
     Latency,
     Span,
     check_finite,
     encode_result,
     read_result,
 )
-from llem_energy._snapshots import EnvironmentSnapshot, GpuSnapshot
-from llem_energy._source import missing_meters
+from llem_energy._result.measurement_figures import (
+    Baseline,
+    ContextIdle,
+    PhaseResult,
+    Sampling,
+    WarmUpReport,
+)
+from llem_energy._sources.gpu_snapshot import GpuSnapshot
+from llem_energy._sources.gpu_state import GpuState, gpu_states
+from llem_energy._sources.nvml_gpu import gpu_temperatures_c, gpu_uuids
+from llem_energy._sources.registry import missing_meters
+from llem_energy.testing import CONTRACT, ContractBroken
 
 __all__ = [
     "CONTRACT",

@@ -42,12 +42,19 @@ from llem_runner._events import (
     StudyStarted,
     WaitingForGpu,
 )
-from llem_runner._files import encode_json
-from llem_runner._isolated import run_isolated
-from llem_runner._locks import is_running
-from llem_runner._manifest import ManifestEntry, ManifestWriter, StudyManifest, read_manifest
-from llem_runner._messages import Failed, Finished, Interrupted, Outcome, Reason
-from llem_runner._results import (
+from llem_runner._executors.local.run_isolated import run_isolated
+from llem_runner._executors.measure import Measure
+from llem_runner._outcome import Failed, Finished, Interrupted, Outcome, Reason
+from llem_runner._plan.schedule import PlannedRun, gap_seconds, schedule
+from llem_runner._storage.atomic_files import encode_json
+from llem_runner._storage.lock import is_running
+from llem_runner._storage.manifest import (
+    ManifestEntry,
+    ManifestWriter,
+    StudyManifest,
+    read_manifest,
+)
+from llem_runner._storage.study_result import (
     Comparison,
     Comparisons,
     FailedRun,
@@ -60,12 +67,11 @@ from llem_runner._results import (
     StudySummary,
     read_study_result,
 )
-from llem_runner._resume import resume_study
-from llem_runner._runner import StudyRunner
-from llem_runner._schedule import PlannedRun, gap_seconds, schedule
-from llem_runner._study import run_experiment, run_study
-from llem_runner._time_left import time_left_s
-from llem_runner._worker import Measure
+from llem_runner._study.resume import resume_study
+from llem_runner._study.run import run_study
+from llem_runner._study.run_one import run_experiment
+from llem_runner._study.runner import StudyRunner
+from llem_runner._study.time_left import time_left_s
 
 __all__ = [
     "Calibration",

@@ -12,6 +12,8 @@ import select
 import threading
 from collections.abc import Iterator
 
+LONGEST_WAIT_S = 86_400.0  # the kernel's timeouts end at 24 days
+
 
 class Control:
     """A request to stop, waitable like a pipe."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from llem_runner._manifest import StudyStatus
-from llem_runner._messages import Reason
-from llem_runner._schedule import GapKind
+from llem_runner._outcome import Reason
+from llem_runner._plan.schedule import GapKind
+from llem_runner._storage.manifest import StudyStatus
 
 
 class Cautioned(msgspec.Struct, frozen=True):

@@ -1,0 +1,1 @@
+"""All output to the terminal."""

@@ -1,0 +1,146 @@
+"""A validator's error as one plain sentence: what was expected, what was found, what was meant.
+
+What a field expects is read from its JSON schema, so that it is written down once, in the models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from llem_config._loading.suggest import did_you_mean
+from llem_config._loading.yaml_document import Route
+
+_NAMES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "object": "a mapping",
+    "array": "a list",
+}
+_BOUNDS = {
+    "minimum": ">=",
+    "exclusiveMinimum": ">",
+    "maximum": "<=",
+    "exclusiveMaximum": "<",
+}
+_LONGEST = 60
+
+
+def sentence(error: Mapping[str, Any], schema: Mapping[str, Any], route: Route) -> str:
+    """Return the problem of one pydantic error at `route` below the model with this schema."""
+    kind = str(error["type"])
+    if kind.startswith("llem_"):
+        return str(error["msg"])
+    if kind == "extra_forbidden":
+        known = list(properties(schema, route[:-1]))
+        return f"unknown key {route[-1]!r}{did_you_mean(route[-1], known)}"
+    if kind == "missing":
+        return "required, but missing"
+    expected = expectation(schema, route)
+    if expected is None:
+        return str(error["msg"])
+    known = list(choices(schema, route))
+    hint = did_you_mean(error["input"], known) if known else ""
+    return f"expected {expected}, found {found(error['input'])}{hint}"
+
+
+def found(value: object) -> str:
+    """Return a value as a person wrote it."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case Mapping():
+            return "a mapping" if value else "an empty mapping"
+        case str():
+            text = repr(value)
+        case Sequence():
+            return "a list" if value else "an empty list"
+        case _:
+            text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def properties(schema: Mapping[str, Any], route: Route) -> Mapping[str, Any]:
+    """Return the known keys below a route, or nothing where keys are free."""
+    merged: dict[str, Any] = {}
+    for branch in _at(schema, route):
+        merged.update(branch.get("properties", {}))
+    return merged
+
+
+def choices(schema: Mapping[str, Any], route: Route) -> Iterator[str]:
+    """Yield the names that a field accepts, where it accepts only some."""
+    for branch in _at(schema, route):
+        yield from (str(name) for name in branch.get("enum", ()))
+
+
+def expectation(schema: Mapping[str, Any], route: Route) -> str | None:
+    """Return what a field accepts, e.g. `a whole number >= 1`; None if the route is unknown."""
+    parts = [_describe(branch) for branch in _at(schema, route)]
+    return " or ".join(dict.fromkeys(part for part in parts if part)) or None
+
+
+def unknown_part(schema: Mapping[str, Any], route: Route) -> int | None:
+    """Return the position of the first part of a route that leads nowhere, or None."""
+    for depth in range(1, len(route) + 1):
+        if not list(_at(schema, route[:depth])):
+            return depth - 1
+    return None
+
+
+def _at(schema: Mapping[str, Any], route: Route) -> Iterator[Mapping[str, Any]]:
+    """Yield every branch of the schema that a route leads to, without the null branches."""
+    branches = list(_branches(schema, schema))
+    for part in route:
+        step: list[Mapping[str, Any]] = []
+        for branch in branches:
+            child = _child(branch, part)
+            if child is not None:
+                step += _branches(schema, child)
+        branches = step
+    yield from branches
+
+
+def _branches(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    if "$ref" in schema:
+        yield from _branches(root, root["$defs"][schema["$ref"].rpartition("/")[2]])
+    elif "anyOf" in schema:
+        for branch in schema["anyOf"]:
+            yield from _branches(root, branch)
+    elif schema.get("type") != "null":
+        yield schema
+
+
+def _child(schema: Mapping[str, Any], part: str | int) -> Mapping[str, Any] | None:
+    if isinstance(part, int):
+        items = schema.get("items")
+        return items if isinstance(items, Mapping) else None
+    child = schema.get("properties", {}).get(part)
+    if child is not None:
+        return child  # type: ignore[no-any-return]  # a JSON schema is a tree of mappings
+    free = schema.get("additionalProperties", False)
+    if free is True or (free is False and not schema):
+        return {}  # anything goes below here
+    return free if isinstance(free, Mapping) else None
+
+
+def _describe(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(str(name) for name in schema["enum"])
+    if "const" in schema:
+        return repr(schema["const"])
+    name = _NAMES.get(schema.get("type", ""), "")
+    if schema.get("type") == "integer" and "exclusiveMinimum" in schema:
+        schema = {**schema, "minimum": schema["exclusiveMinimum"] + 1}
+        del schema["exclusiveMinimum"]  # "a whole number >= 1" reads better than "> 0"
+    bounds = [f"{sign} {schema[key]:.15g}" for key, sign in _BOUNDS.items() if key in schema]
+    if schema.get("type") == "array" and isinstance(schema.get("items"), Mapping):
+        inner = _describe(schema["items"])
+        name = f"a list, each {inner}" if inner else name
+    if "pattern" in schema:
+        name += f" that matches {schema['pattern']}"
+    return " ".join([name, " and ".join(bounds)]).strip()

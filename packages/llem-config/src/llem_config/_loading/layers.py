@@ -1,0 +1,103 @@
+"""Plain data in layers: deep merging, dotted keys, and which source set what.
+
+Everything here is copy-on-write: no function changes what it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from llem_config._errors import Fault
+from llem_config._loading.yaml_document import Document, Route
+
+_MISSING = object()
+
+
+def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `low` with `high` on top; mappings merge, everything else is replaced."""
+    result = dict(low)
+    for key, value in high.items():
+        below = result.get(key)
+        # Asking for `dict` first spares most values the slow check of an abstract class.
+        if isinstance(value, dict | Mapping) and isinstance(below, dict | Mapping):
+            result[key] = merge(below, value)
+        else:
+            result[key] = value
+    return result
+
+
+def nested(route: Route, value: Any) -> dict[str, Any]:
+    """Return a mapping that holds only `value`, at `route`."""
+    for part in reversed(route):
+        value = {part: value}
+    return value  # type: ignore[no-any-return]  # a route has at least one part
+
+
+def get(data: Any, route: Route) -> Any:
+    """Return the value at `route`, or None where there is none; see `has`."""
+    for part in route:
+        data = _step(data, part)
+    return None if data is _MISSING else data
+
+
+def has(data: Any, route: Route) -> bool:
+    """Tell whether `data` holds something at `route`."""
+    for part in route:
+        data = _step(data, part)
+    return data is not _MISSING
+
+
+def _step(data: Any, part: str | int) -> Any:
+    if isinstance(part, str) and isinstance(data, Mapping):
+        return data.get(part, _MISSING)
+    if isinstance(part, int) and isinstance(data, list) and part < len(data):
+        return data[part]
+    return _MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Some data of a point, and where in which document it was written."""
+
+    document: Document
+    data: Mapping[str, Any]
+    at: Route = ()
+    n_covered: int = 0
+    """Leading parts of a point's route that `at` stands for (an axis stands for its target)."""
+    written: Mapping[str | int, str] = field(default_factory=dict)
+    """Fields that stand in the document under another name, and that name."""
+
+    def fault(self, route: Route, problem: str, *, at_key: bool) -> Fault:
+        """Return a fault at the place where this source sets `route`."""
+        below = route[self.n_covered :]
+        if below:
+            below = (self.written.get(below[0], below[0]), *below[1:])
+        return self.document.fault((*self.at, *below), problem, at_key=at_key)
+
+
+def locate(
+    sources: Sequence[Source], route: Route, problem: str, home: Source, *, at_key: bool = False
+) -> Fault:
+    """Return a fault at the source that set `route`.
+
+    Args:
+        sources: highest layer first; the first that sets the route, or the longest part of it,
+            is the one a person must edit.
+        route: below the experiment, e.g. `("pytorch", "batch_size")`.
+        problem: the sentence.
+        home: where a person would add what no source sets.
+        at_key: point at the key rather than at its value.
+    """
+    for depth in range(len(route), 0, -1):
+        for source in sources:
+            if has(source.data, route[:depth]):
+                fault = source.fault(route[:depth], problem, at_key=at_key)
+                return _below(fault, route[depth:])
+    return _below(home.document.fault(home.at, problem), route)
+
+
+def _below(fault: Fault, rest: Route) -> Fault:
+    """Return a fault at the same place whose key goes on to what is missing there."""
+    return replace(fault, key=".".join(part for part in (fault.key, *map(str, rest)) if part))

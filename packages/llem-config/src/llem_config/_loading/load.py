@@ -1,0 +1,236 @@
+"""From a study file to a checked, hashed, frozen study, or to every fault of it at once.
+
+    text -> data with places (_yaml) -> parts (_read) -> grid expanded over layers (_sweep, _layers)
+    -> each point validated and hashed (_points, _experiment, _hash) -> StudyConfig
+
+Layers, low to high: model defaults < `defaults` < this machine's settings < `base` < top-level
+fields < sweep value < explicit entry < `overrides`.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from llem_config._errors import ConfigError, Fault
+from llem_config._loading.fault_messages import found
+from llem_config._loading.layers import Source, nested
+from llem_config._loading.points import Points, faults_of, merged
+from llem_config._loading.reader import STUDY_KEYS, Reader
+from llem_config._loading.yaml_document import Document, read_document
+from llem_config._settings import load_settings
+from llem_config._spec.experiment import ExperimentConfig
+from llem_config._spec.study import EXECUTION_ALIASES, ExecutionConfig, Name, StudyConfig
+
+COMMAND_LINE = "<command line>"
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def load_study(
+    path: str | Path,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> StudyConfig:
+    """Read a study file and return its points, each validated and each once.
+
+    Args:
+        path: the YAML file; `base` in it is relative to it.
+        defaults: the lowest layer, in the shape of a study file; a command's own defaults.
+        overrides: the highest layer, in the same shape; a command's flags. It may not set a
+            swept key.
+
+    Raises:
+        ConfigError: every mistake in the file, each with its line; or no point can run.
+    """
+    return _Loader(Path(path), defaults or {}, overrides or {}).study()
+
+
+def load_experiment(
+    path: str | Path,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> ExperimentConfig:
+    """Read the file of a single experiment; arguments and errors as in `load_study`."""
+    return _Loader(Path(path), defaults or {}, overrides or {}).experiment()
+
+
+@contextmanager
+def _collection_paused() -> Iterator[None]:
+    """Pause the garbage collector: it would walk every point made so far, again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+class _Loader:
+    """The state of one loading: the documents, the faults so far, the points so far."""
+
+    def __init__(
+        self, path: Path, defaults: Mapping[str, Any], overrides: Mapping[str, Any]
+    ) -> None:
+        self.path = path
+        self.document = read_document(path)
+        self.read = Reader()
+        self.overrides = Document(COMMAND_LINE, overrides)
+        self.defaults = Document("<defaults>", defaults)
+        self.base = self._base()
+        # Lowest first; each with the experiment fields it sets.
+        documents = [self.defaults, *self.base, self.document]
+        self.fixed = [
+            Source(document, self.read.fields(document, (), document.data, STUDY_KEYS))
+            for document in documents
+        ]
+        self.top = Source(
+            self.overrides, self.read.fields(self.overrides, (), overrides, STUDY_KEYS)
+        )
+        self.points = Points(self.document, self.fixed, self.top, self.read)
+
+    def study(self) -> StudyConfig:
+        self._check_layer(self.defaults, ("execution",))
+        self._check_layer(self.overrides, ("execution", "name", "max_experiments"))
+        execution = self._execution()
+        name = self._name()
+        made = self.points
+        with _collection_paused():
+            made.expand()
+        self._raise_faults()
+        if not made.points:
+            reasons = sorted({point.reason for point in made.skipped})
+            why = "; ".join(reasons) if reasons else "exclude drops every point"
+            problem = f"no point of this study can run: {why}"
+            raise ConfigError([Fault(self.path, 0, 0, "", problem)])
+        return StudyConfig.of_points(
+            made.points,
+            name=name,
+            execution=execution,
+            skipped=tuple(made.skipped),
+            n_duplicates=made.n_duplicates,
+            n_excluded=made.n_excluded,
+            source=self.path.read_text("utf-8-sig"),
+        )
+
+    def experiment(self) -> ExperimentConfig:
+        for key in self.document.data:
+            if key in STUDY_KEYS and key not in ("base", "name"):
+                problem = "this key belongs to a study; run the file with `study run`"
+                self.read.add(self.document, (key,), problem, at_key=True)
+        for layer in (self.defaults, self.overrides):
+            self._check_layer(layer, ())
+        sources = [self.top, *reversed(self.fixed)]
+        self.points.add(merged(reversed(sources)), lambda: sources, self.points.home)
+        self._raise_faults()
+        for point in self.points.skipped:
+            raise ConfigError([Fault(self.path, 0, 0, "", point.reason)])
+        return next(iter(self.points.points.values()))
+
+    # Parts around the points
+
+    def _check_layer(self, layer: Document, allowed: tuple[str, ...]) -> None:
+        for key in layer.data:
+            if key in STUDY_KEYS and key not in allowed:
+                problem = "this key can only be set in a study file"
+                self.read.add(layer, (key,), problem)
+
+    def _base(self) -> list[Document]:
+        if "base" not in self.document.data:
+            return []
+        named = self.document.data["base"]
+        if not isinstance(named, str):
+            problem = f"expected the path of an experiment file, found {found(named)}"
+            self.read.add(self.document, ("base",), problem)
+            return []
+        try:
+            path = self.path.parent / Path(named).expanduser()
+            is_there = path.is_file()
+        except (OSError, ValueError, RuntimeError):  # too long, a null byte, `~nobody`
+            path, is_there = Path(named), False
+        if not is_there:
+            self.read.add(self.document, ("base",), f"no such file: {path}")
+            return []
+        base = read_document(path)
+        for key in STUDY_KEYS:
+            if key in base.data:
+                problem = (
+                    "a base file has no base of its own; one level only"
+                    if key == "base"
+                    else "a base file holds experiment fields only; move this to the study file"
+                )
+                self.read.add(base, (key,), problem, at_key=True)
+        return [base]
+
+    def _execution(self) -> ExecutionConfig:
+        gaps = load_settings().execution
+        machine = {
+            "config_gap_seconds": gaps.config_gap_seconds,
+            "cycle_gap_seconds": gaps.cycle_gap_seconds,
+        }
+        local = Document("<settings>", {"execution": machine})
+        sources = [
+            self._execution_of(d) for d in (self.defaults, local, self.document, self.overrides)
+        ]
+        sources.reverse()
+        return self._validated(ExecutionConfig, sources) or ExecutionConfig()
+
+    def _execution_of(self, document: Document) -> Source:
+        data = document.data.get("execution", {})
+        if not isinstance(data, Mapping):
+            self.read.add(document, ("execution",), f"expected a mapping, found {found(data)}")
+            data = {}
+        renamed: dict[str, Any] = {}
+        written: dict[str | int, str] = {}
+        for key, value in data.items():
+            field = EXECUTION_ALIASES.get(key, key)
+            if field in renamed:
+                problem = f"{key} is another name of {field}; set one of them"
+                self.read.add(document, ("execution", key), problem, at_key=True)
+            renamed[field] = value
+            written[field] = key
+        return Source(document, renamed, ("execution",), written=written)
+
+    def _name(self) -> str:
+        for document in (self.overrides, self.document):
+            if "name" in document.data:
+                name = document.data["name"]
+                try:
+                    return TypeAdapter(Name).validate_python(name, strict=True)
+                except ValidationError:
+                    problem = (
+                        "expected at most 100 letters, digits, dots, dashes and underscores, "
+                        f"the first a letter or digit, found {found(name)}"
+                    )
+                    self.read.add(document, ("name",), problem)
+                    return "study"
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.path.stem).lstrip("._-")[:100] or "study"
+
+    def _validated(self, model: type[_Model], sources: list[Source]) -> _Model | None:
+        """Validate the merged sources (highest first); collect faults and return None if any."""
+        data = merged(reversed(sources))
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            schema = model.model_json_schema(by_alias=False)
+            self.read.faults += faults_of(error, sources, schema, data, sources[-1])
+            return None
+
+    def _raise_faults(self) -> None:
+        # One value of an axis is part of many points, but it is one mistake.
+        faults = list(dict.fromkeys(self.read.faults))
+        if faults:
+            raise ConfigError(sorted(faults, key=lambda f: (str(f.file), f.line, f.column)))
+
+
+def override(key: str, value: Any) -> dict[str, Any]:
+    """Return `key=value` of a command-line flag in the shape of a study file."""
+    return nested(tuple(key.split(".")), value)

@@ -1,0 +1,118 @@
+"""The grid of a study: pure functions on plain data, before any model is validated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from llem_config._loading.layers import get, has, merge
+from llem_config._loading.yaml_document import Route
+from llem_config._spec.capabilities import BACKENDS
+from llem_config._spec.experiment import ExperimentConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One value of an axis: what it sets, as nested data."""
+
+    data: Mapping[str, Any]
+    at: Route  # where it stands in the study file
+    n_covered: int  # parts of its target that `at` stands for
+
+    def for_backend(self, backend: str) -> Alternative | None:
+        """Return it without other backends' sections; None if it is another backend's alone."""
+        foreign = [name for name in BACKENDS if name in self.data and name != backend]
+        if not foreign:
+            return self
+        if backend not in self.data:
+            return None
+        data = {key: value for key, value in self.data.items() if key not in foreign}
+        return Alternative(data, self.at, self.n_covered)
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One dimension of the grid."""
+
+    key: str  # as written
+    alternatives: tuple[Alternative, ...]
+
+    def for_backend(self, backend: str) -> Axis | None:
+        """Return the part of this axis that concerns a backend, or None."""
+        parts = (item.for_backend(backend) for item in self.alternatives)
+        kept = tuple(part for part in parts if part is not None)
+        return Axis(self.key, kept) if kept else None
+
+
+def axes_for(axes: Sequence[Axis], backend: str) -> tuple[Axis, ...]:
+    """Return common axes and a backend's own, in file order."""
+    return tuple(part for axis in axes if (part := axis.for_backend(backend)))
+
+
+def count(axes: Sequence[Axis]) -> int:
+    """Return the number of points of a grid without building them."""
+    return math.prod(len(axis.alternatives) for axis in axes)
+
+
+def grid(
+    fixed: Mapping[str, Any], axes: Sequence[Axis]
+) -> Iterator[tuple[Mapping[str, Any], tuple[Alternative, ...]]]:
+    """Yield every point of the product and the alternatives it is made of.
+
+    The last axis is the fastest. Inner axes start from what the outer ones have already merged,
+    so a point costs about one merge, whatever the number of axes.
+    """
+    if not axes:
+        yield fixed, ()
+        return
+    for outer, chosen in grid(fixed, axes[:-1]):
+        for alternative in axes[-1].alternatives:
+            yield merge(outer, alternative.data), (*chosen, alternative)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One `exclude` entry: a point that matches every condition is dropped."""
+
+    data: Mapping[str, Any]
+    at: Route  # where it stands in the study file
+    conditions: tuple[tuple[Route, Any], ...]
+
+    def matches(self, point: Mapping[str, Any], completed: object) -> bool:
+        """Tell whether a point meets every condition.
+
+        Args:
+            point: as written, all layers merged.
+            completed: the validated experiment, whose fields say what the point leaves unset;
+                anything else stands for the defaults.
+        """
+        for route, wanted in self.conditions:
+            value = get(point, route) if has(point, route) else _field(completed, route)
+            if not _same(value, wanted):
+                return False
+        return True
+
+
+def _field(config: object, route: Route) -> Any:
+    """Return a field of a validated experiment, as a file would hold it."""
+    value: Any = config if isinstance(config, ExperimentConfig) else _DEFAULTS
+    for part in route:
+        if isinstance(value, BaseModel):
+            value = getattr(value, str(part), None) if part in type(value).model_fields else None
+        else:
+            value = get(value, (part,))
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return list(value) if isinstance(value, tuple) else value
+
+
+_DEFAULTS = ExperimentConfig(model="any")
+
+
+def _same(left: Any, right: Any) -> bool:
+    # In Python True == 1, but `n: 1` and `n: true` are not the same thing in a file.
+    return bool(left == right) and isinstance(left, bool) == isinstance(right, bool)

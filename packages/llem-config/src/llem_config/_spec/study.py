@@ -1,0 +1,148 @@
+"""The resolved study: every point once, and how to run them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    computed_field,
+    model_validator,
+)
+
+from llem_config._spec.experiment import ExperimentConfig
+from llem_config._spec.hashing import design_hash_of, measurement_config_hash
+from llem_config._spec.pytorch import STRICT
+
+EXECUTION_ALIASES = {"experiment_gap_seconds": "config_gap_seconds"}
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+"""A study's name begins its folder's name, so it may not leave the results folder."""
+
+
+class ExecutionConfig(BaseModel):
+    """How often, in which order and with which pauses: how, never what. Outside both hashes."""
+
+    model_config = ConfigDict(**STRICT, populate_by_name=True)
+
+    n_cycles: PositiveInt = 1
+    """Repeats of every experiment; the command line raises its own default to 3."""
+    cycle_order: Literal["sequential", "interleaved", "shuffled"] = "sequential"
+    """`sequential`: A A B B; `interleaved`: A B A B, so that slow drift hits all alike;
+    `shuffled`: each cycle in a fresh random order."""
+    shuffle_seed: NonNegativeInt = 42
+    config_gap_seconds: NonNegativeFloat | None = Field(
+        None, validation_alias=AliasChoices("config_gap_seconds", "experiment_gap_seconds")
+    )
+    """Pause before a run; None takes the machine's setting."""
+    cycle_gap_seconds: NonNegativeFloat | None = None
+    """Pause where a new cycle begins; None takes the machine's setting."""
+    timeout_seconds: PositiveFloat = 3600.0
+    """A run that takes longer is killed and booked as failed."""
+    stall_seconds: PositiveFloat = 600.0
+    """So is one without any sign of progress for so long: no message, no line in its log and no
+    processor time."""
+    max_consecutive_failures: PositiveInt = 5
+    """So many failures in a row abort the study."""
+
+
+class SkippedPoint(BaseModel):
+    """A point of the grid that its backend cannot run."""
+
+    model_config = STRICT
+
+    config: dict[str, Any]
+    """As asked, before defaults."""
+    reason: str
+
+
+class _Hashed:
+    """Validation context of points that are known to be unique."""
+
+
+_HASHED = _Hashed()
+
+
+class StudyConfig(BaseModel):
+    """A study ready to run. Made by `load_study`, or directly from experiments in Python."""
+
+    model_config = STRICT
+
+    name: Name = "study"
+    experiments: Annotated[tuple[ExperimentConfig, ...], Field(strict=False, min_length=1)]
+    """Each point once; a repeated point is dropped and counted."""
+    execution: ExecutionConfig = ExecutionConfig()
+    skipped: Annotated[tuple[SkippedPoint, ...], Field(strict=False)] = ()
+    n_duplicates: NonNegativeInt = 0
+    n_excluded: NonNegativeInt = 0
+    source: str | None = Field(None, exclude=True, repr=False)
+    """The text of the study file, kept beside the results."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _each_point_once(
+        cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo
+    ) -> Self:
+        if isinstance(info.context, _Hashed):
+            return handler(data)
+        experiments = data.get("experiments") if isinstance(data, Mapping) else None
+        if not isinstance(experiments, list | tuple):
+            return handler(data)
+        points: dict[str, ExperimentConfig] = {}
+        for item in experiments:
+            given = isinstance(item, ExperimentConfig)
+            config = item if given else ExperimentConfig.model_validate(item)
+            points.setdefault(measurement_config_hash(config), config)
+        n_dropped = len(experiments) - len(points)
+        study = handler(
+            {
+                **{key: value for key, value in data.items() if key != "study_design_hash"},
+                "experiments": tuple(points.values()),
+                "n_duplicates": data.get("n_duplicates", 0) + n_dropped,
+            }
+        )
+        study.__dict__["config_hashes"] = tuple(points)  # hashing is half the cost of a point
+        return study
+
+    @classmethod
+    def of_points(cls, points: Mapping[str, ExperimentConfig], **rest: Any) -> Self:
+        """Return the study of validated points, given by their hashes; hashes nothing again.
+
+        Args:
+            points: by `measurement_config_hash`, in order.
+            rest: the other fields.
+        """
+        study = cls.model_validate({"experiments": tuple(points.values()), **rest}, context=_HASHED)
+        study.__dict__["config_hashes"] = tuple(points)
+        return study
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy; one with other experiments gets hashes of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        if update and "experiments" in update:
+            for name in ("config_hashes", "study_design_hash"):
+                copied.__dict__.pop(name, None)
+        return copied
+
+    @cached_property
+    def config_hashes(self) -> tuple[str, ...]:
+        """Return the `measurement_config_hash` of each experiment, in their order."""
+        return tuple(measurement_config_hash(config) for config in self.experiments)
+
+    @computed_field  # type: ignore[prop-decorator]  # the order that pydantic documents
+    @cached_property
+    def study_design_hash(self) -> str:
+        """Return the hash of the set of experiments."""
+        return design_hash_of(self.config_hashes)

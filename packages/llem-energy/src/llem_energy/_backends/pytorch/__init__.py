@@ -1,0 +1,1 @@
+"""The PyTorch backend. Only this folder imports torch and transformers."""

@@ -1,0 +1,98 @@
+"""What the operation count needs of a loaded model, read from its modules rather than its name.
+
+An architecture in which anything is found that the count does not know gives None: no figure is
+better than one that leaves a part out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.pytorch_utils import Conv1D
+
+from llem_energy._model_info.flops import Decoder
+
+_ATTENTION = ("full_attention", "sliding_attention", "chunked_attention")
+
+
+def decoder_of(model: Any) -> Decoder | None:
+    """Return what the operation count needs, or None for an architecture it does not fit."""
+    shape = model.config.get_text_config()
+    output = model.get_output_embeddings()
+    weights = _weights_per_token(model, shape)
+    width = _attention_width(shape)
+    windows = _windows(shape)
+    if output is None or weights is None or width is None or windows is None:
+        return None
+    return Decoder(
+        n_linear_weights=weights,
+        n_output_weights=output.weight.numel(),
+        attention_width=width,
+        windows=windows,
+    )
+
+
+def _weights_per_token(model: Any, shape: Any) -> int | None:
+    """Count the weights that one token is multiplied with: of experts, only those it is sent to."""
+    total = 0
+    for module in model.modules():
+        match module:
+            case torch.nn.Linear():  # its own sizes, since quantised weights are packed
+                total += module.in_features * module.out_features
+            case Conv1D():
+                total += module.weight.numel()
+            case torch.nn.Embedding():
+                pass  # looked up, not multiplied
+            case _:
+                found = _other_weights(module, shape)
+                if found is None:
+                    return None
+                total += found
+    return total or None
+
+
+def _other_weights(module: Any, shape: Any) -> int | None:
+    """Count the matrices that a module holds itself: those of a router or of its experts."""
+    matrices = [
+        matrix
+        for name, matrix in module.named_parameters(recurse=False)
+        if matrix.dim() > 1 and not name.endswith("bias")
+    ]
+    n_experts = getattr(shape, "num_local_experts", None) or getattr(shape, "num_experts", None)
+    n_used = getattr(shape, "num_experts_per_tok", None)
+    if not matrices:
+        return 0
+    if not n_experts or not n_used or any(one.shape[0] != n_experts for one in matrices):
+        return None
+    n_weights = sum(int(one.numel()) for one in matrices)
+    if all(one.dim() == 2 for one in matrices):
+        return n_weights  # a router: every token asks every expert
+    # Marked by transformers as experts that see only the tokens sent to them. Others may see all.
+    if not hasattr(module, "_apply_gate"):
+        return None
+    return n_weights * int(n_used) // int(n_experts)
+
+
+def _attention_width(shape: Any) -> int | None:
+    heads = getattr(shape, "num_attention_heads", None)
+    # With a compressed cache, every step multiplies all of it with the weights that expand it.
+    if heads is None or getattr(shape, "kv_lora_rank", None):
+        return None
+    return int(heads * (getattr(shape, "head_dim", None) or shape.hidden_size // heads))
+
+
+def _windows(shape: Any) -> tuple[int | None, ...] | None:
+    """Return how far back each layer attends, None meaning to the beginning."""
+    window = getattr(shape, "sliding_window", None)
+    kinds = getattr(shape, "layer_types", None)
+    if kinds is None:
+        kinds = ["sliding_attention" if window else "full_attention"] * shape.num_hidden_layers
+    if any(kind not in _ATTENTION for kind in kinds):
+        return None
+    reach = {
+        "full_attention": None,
+        "sliding_attention": window,
+        "chunked_attention": getattr(shape, "attention_chunk_size", None),
+    }
+    return tuple(reach[kind] for kind in kinds)

@@ -1,0 +1,1 @@
+"""From readings to joules with an error bound: arithmetic only. May import `_metering`."""

@@ -1,0 +1,74 @@
+"""What a figure is worth, and what it was made from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Status = Literal["ok", "flagged", "missing"]
+
+
+SENSOR_GAIN_SHARE = 0.05
+"""Error of a board's own power sensor against an external meter, from the literature: -6 to -4 %
+on six of nine boards, +11 % on one (arXiv 2312.02741). It is the same for every run on one board,
+so it cancels in ratios between its points, but not between boards."""
+
+
+class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a figure can be relied on, and if not, why."""
+
+    status: Status
+    reasons: tuple[str, ...] = ()
+
+
+class EstimateFigure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one estimator says of the window of one device."""
+
+    method: str
+    energy_j: float
+    uncertainty_j: float | None
+    """The estimator's own, as far as its assumption holds."""
+    bound_j: float | None
+    """Needs no assumption about the load; None for an integral of power, which has no such bound."""
+
+
+class DeviceWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one metered device did during the window."""
+
+    device: str
+    """GPU UUID, or the name of a RAPL domain."""
+    energy_j: float | None
+    energy_bound_j: float | None
+    power_limit_w: float | None = None
+    temperature_start_c: float | None = None
+    temperature_end_c: float | None = None
+    temperature_max_c: float | None = None
+    sm_clock_mean_mhz: float | None = None
+    throttled_power_s: float | None = None
+    """Time held back by the power limit, from the driver's cumulative counter."""
+    throttled_thermal_s: float | None = None
+    throttle_reasons: tuple[str, ...] = ()
+    """Reasons seen in any sample of the window."""
+    estimates: tuple[EstimateFigure, ...] = ()
+    """Every estimator that could be applied; the first is the one that `energy_j` is from."""
+    power_mean_w: float | None = None
+    power_max_w: float | None = None
+    """Of the instant power that was sampled, in the window."""
+
+
+class ErrorBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Four errors side by side. They are of different kinds, so they are not added up.
+
+    The gain is common to all runs on one board and cancels in their ratios; the others do not.
+    """
+
+    edge_bound_j: float | None
+    """Largest error from the two ends of the window; None where only power could be integrated."""
+    sampling_j: float | None
+    """Error (95 %) from the time that an integral of power did not see; None with a counter, which
+    sees everything."""
+    gain_share: float | None
+    """Literature value for a GPU's sensor; None for other meters."""
+    statistical_share: float | None = None
+    """From repeats only; a single run has none. See the point's interval in `study_result.json`."""

@@ -1,0 +1,1 @@
+"""One measurement, stage by stage. Only here do meters and backends meet."""

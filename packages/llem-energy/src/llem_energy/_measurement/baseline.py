@@ -1,0 +1,117 @@
+"""Idle power from the phases in which the devices were left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from llem_energy._estimation.figures import Quality
+from llem_energy._estimation.window_energy import energy_figures
+from llem_energy._measurement.idle import IdleSpan, context_of
+from llem_energy._measurement.raw_measurement import Idles
+from llem_energy._metering.calibration import Calibration
+from llem_energy._metering.window import MeasuredSpan
+from llem_energy._result.measurement_figures import Baseline
+from llem_energy._sources.protocol import EnergySource, Sample
+
+_AROUND_S = 1.5  # more than the longest period of a counter
+_CHANGED = 0.05  # between before and after, a share of idle power that is worth a flag
+
+
+class IdlePower(msgspec.Struct, frozen=True):
+    """Mean power of all devices while they idled, in watts, and what speaks against it."""
+
+    power_w: float | None
+    uncertainty_w: float = 0.0
+    reasons: tuple[str, ...] = ()
+
+
+_NONE = IdlePower(None)
+Between = Callable[[float, float], list[Sample]]
+
+
+def baseline_figures(
+    source: EnergySource,
+    between: Between,
+    idles: Idles,
+    calibration: Sequence[Calibration],
+    middle_s: float,
+    boot_id: str | None,
+) -> tuple[Baseline, Quality]:
+    """Return idle power, and what it is worth at the middle of a window.
+
+    Args:
+        source: what was read.
+        between: gives the samples of a span in time order.
+        idles: when the devices idled.
+        calibration: of the devices.
+        middle_s: of the window.
+        boot_id: of this machine.
+    """
+
+    def power(span: IdleSpan | None) -> IdlePower:
+        return _NONE if span is None else idle_power(source, between, span, calibration)
+
+    context = idles.reused
+    found = power(idles.context)
+    if idles.context is not None and found.power_w is not None and not found.reasons:
+        around = between(idles.context.start_s - _AROUND_S, idles.context.end_s)
+        context = context_of(source.devices, found.power_w, idles.context.end_s, around, boot_id)
+    before, after = power(idles.before), power(idles.after)
+    before_w, after_w = before.power_w, after.power_w
+    power_w, uncertainty_w = before_w if before_w is not None else after_w, None
+    if before_w is not None and after_w is not None and idles.before and idles.after:
+        first_s, last_s = _middle(idles.before), _middle(idles.after)
+        power_w = before_w + (after_w - before_w) * (middle_s - first_s) / (last_s - first_s)
+        half_w = abs(after_w - before_w) / 2
+        uncertainty_w = max(half_w, before.uncertainty_w, after.uncertainty_w)
+    baseline = Baseline(
+        context=context,
+        context_reused=context is not None and context is idles.reused,
+        loaded_before_w=before_w,
+        loaded_after_w=after_w,
+        power_w=power_w,
+        uncertainty_w=uncertainty_w,
+    )
+    reasons = dict.fromkeys((*before.reasons, *after.reasons))
+    return baseline, _quality(baseline, list(reasons), measured=idles.before is not None)
+
+
+def idle_power(
+    source: EnergySource, between: Between, span: IdleSpan, calibration: Sequence[Calibration]
+) -> IdlePower:
+    """Return the mean power of all devices over an idle span."""
+    samples = between(span.start_s - _AROUND_S, span.end_s + _AROUND_S)
+    window = MeasuredSpan(span.start_s, span.end_s, 0.0, 1, 0.0)
+    figures = energy_figures(source, samples, window, calibration)
+    if figures.total_j is None:
+        return _NONE
+    duration_s = span.end_s - span.start_s
+    reasons = [f"idle: {reason}" for reason in figures.doubts]
+    if not span.is_steady:
+        reasons.append("idle: power had not become steady")
+    return IdlePower(
+        figures.total_j / duration_s,
+        (figures.uncertainty_j or 0.0) / duration_s,
+        tuple(reasons),
+    )
+
+
+def _middle(span: IdleSpan) -> float:
+    return (span.start_s + span.end_s) / 2
+
+
+def _quality(baseline: Baseline, reasons: list[str], *, measured: bool) -> Quality:
+    if baseline.power_w is None:
+        why = "idle power could not be read" if measured else "no baseline was asked for"
+        return Quality("missing", (why,))
+    if baseline.uncertainty_w is None:
+        reasons.append("idle power is known on one side of the window only")
+    else:
+        change_w = abs((baseline.loaded_after_w or 0.0) - (baseline.loaded_before_w or 0.0))
+        if change_w > _CHANGED * baseline.power_w:
+            reasons.append(
+                f"idle power changed by {change_w:.3g} W from before to after the window"
+            )
+    return Quality("flagged" if reasons else "ok", tuple(reasons))

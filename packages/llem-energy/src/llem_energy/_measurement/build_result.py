@@ -1,0 +1,183 @@
+"""From the evidence of one measurement to its result: arithmetic only.
+
+No file is read here but the model's config.json.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import msgspec
+
+from llem_energy._backends.protocol import Backend, Memory
+from llem_energy._measurement.energy_metrics import energy_part
+from llem_energy._measurement.raw_measurement import Answered, Evidence
+from llem_energy._model_info.context_length import past_positions
+from llem_energy._model_info.flops import Flops
+from llem_energy._model_info.memory_estimate import estimate_memory
+from llem_energy._result.experiment_result import ExperimentResult, Latency, Span
+from llem_energy._result.measurement_figures import Sampling
+from llem_energy._sources.protocol import Sample
+
+
+def assemble(evidence: Evidence, backend: Backend) -> ExperimentResult:
+    """Return the result; the backend still holds its model and says what it really used."""
+    config, workload = evidence.config, evidence.workload
+    window, samples = evidence.window, evidence.samples
+    window_s = window.end_s - window.start_s
+    output_tokens = sum(sum(one.n_tokens) for one in evidence.answered)
+    input_tokens = window.n_repeats * sum(sum(batch.lengths) for batch in workload.batches)
+    first, between = _latencies(evidence.answered)
+    energy = energy_part(evidence, input_tokens=input_tokens, output_tokens=output_tokens)
+    inside = samples.between(window.start_s, window.end_s)
+    return ExperimentResult(
+        measurement_config_hash=evidence.config_hash,
+        config=config.model_dump(mode="json", exclude_none=True),
+        effective_config=backend.effective_config(),
+        started_at=evidence.started_at.isoformat(),
+        ended_at=datetime.now(UTC).isoformat(),
+        n_prompts=config.n,
+        n_repeats=window.n_repeats,
+        n_truncated_prompts=workload.n_truncated,
+        prompts_sha256=evidence.prompts_sha256,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        window_s=window_s,
+        tokens_per_second=output_tokens / window_s,
+        time_to_first_token=first,
+        inter_token_latency=between,
+        peak_memory_bytes=evidence.memory.peak_bytes,
+        weights_memory_bytes=evidence.memory.weights_bytes,
+        memory_method=evidence.memory.method,
+        rest_memory_bytes=_rest(evidence.memory),
+        memory_estimate=estimate_memory(config),
+        flops=_flops(evidence.answered, backend),
+        measurement_methodology="steady_state" if config.warmup.enabled else "total",
+        steady_state_window=Span(start_s=window.start_s, end_s=window.end_s),
+        n_warmup=evidence.warm_up.report.n_repeats,
+        warmup_excluded_samples=samples.n_before(window.start_s),
+        warmup_converged=evidence.warm_up.converged,
+        n_samples=len(inside),
+        timeseries_file=samples.file.name if samples.file else None,
+        requests_file=evidence.requests_file,
+        environment_snapshot=evidence.environment,
+        measurement_warnings=(*energy.warnings, *_warnings(evidence)),
+        reproducibility_notes=tuple(_notes(evidence)),
+        warmup=evidence.warm_up.report,
+        sampling=_sampling(inside),
+        calibration=evidence.calibration,
+        **energy.fields,
+    )
+
+
+def _sampling(inside: Sequence[Sample]) -> Sampling | None:
+    """Return how well the worst device was sampled."""
+    times: dict[str, list[float]] = {}
+    for sample in inside:
+        times.setdefault(sample.device, []).append(sample.t_s)
+    longest = [max((b - a for a, b in pairwise(one)), default=0.0) for one in times.values()]
+    n_least = min((len(one) for one in times.values()), default=0)
+    if n_least < 2:
+        return None
+    spans = [one[-1] - one[0] for one in times.values()]
+    brackets = sorted(sample.bracket_s for sample in inside)
+    return Sampling(
+        n=n_least,
+        rate_hz=(n_least - 1) / max(spans),
+        worst_gap_s=max(longest),
+        bracket_p99_s=brackets[math.ceil(0.99 * len(brackets)) - 1],
+    )
+
+
+def _rest(memory: Memory) -> int | None:
+    if memory.peak_bytes is None or memory.weights_bytes is None:
+        return None
+    return memory.peak_bytes - memory.weights_bytes
+
+
+def _latencies(answered: Sequence[Answered]) -> tuple[Latency | None, Latency | None]:
+    """Return time to first token and between tokens, over every batch of the window."""
+    first: list[float] = []
+    between: list[float] = []
+    for one in answered:
+        if one.times_s:
+            first.append(one.times_s[0])
+            between += [later - earlier for earlier, later in pairwise(one.times_s)]
+    return _distribution(first), _distribution(between)
+
+
+def _distribution(durations: Sequence[float]) -> Latency | None:
+    if not durations:
+        return None
+    if len(durations) == 1:
+        (only,) = durations
+        return Latency(n=1, mean_s=only, p50_s=only, p90_s=only, p99_s=only)
+    cuts = statistics.quantiles(durations, n=100, method="inclusive")
+    return Latency(
+        n=len(durations),
+        mean_s=statistics.fmean(durations),
+        p50_s=cuts[49],
+        p90_s=cuts[89],
+        p99_s=cuts[98],
+    )
+
+
+def _flops(answered: Sequence[Answered], backend: Backend) -> Flops | None:
+    total, last = 0.0, None
+    known: dict[tuple[int, int], Flops | None] = {}
+    for one in answered:
+        for lengths in zip(one.batch.lengths, one.n_tokens, strict=True):
+            if lengths not in known:
+                known[lengths] = backend.flops(*lengths)
+            last = known[lengths]
+            if last is None:
+                return None
+            total += last.total
+    return None if last is None else msgspec.structs.replace(last, total=total)
+
+
+def _warnings(evidence: Evidence) -> Iterator[str]:
+    if evidence.workload.n_truncated:
+        yield (
+            f"{evidence.workload.n_truncated} of {evidence.config.n} prompts were cut to "
+            f"max_input_tokens {evidence.config.max_input_tokens}"
+        )
+    lengths = (
+        n_input + n_output
+        for one in evidence.answered
+        for n_input, n_output in zip(one.batch.lengths, one.n_tokens, strict=True)
+    )
+    if too_long := past_positions(evidence.config, max(lengths, default=0)):
+        yield f"{too_long}: what they cost is measured, their text means little"
+    own = evidence.config.pytorch
+    largest = max((batch.n_prompts for batch in evidence.workload.batches), default=0)
+    if own and largest < (own.batch_size or 1):
+        yield (
+            f"asked for batch_size {own.batch_size}, but no batch has more than {largest} prompts, "
+            f"since n is {evidence.config.n}"
+        )
+    if own and own.trust_remote_code:
+        yield "code that came with the model was allowed to run (trust_remote_code)"
+    if own and own.use_safetensors is False:
+        yield "weights were read from pickle files, which can run code (use_safetensors: false)"
+    if evidence.n_compilations:
+        yield (
+            f"code was compiled {evidence.n_compilations} times inside the window, whose time and "
+            "energy are part of it"
+        )
+    if evidence.samples.error is not None:
+        yield f"not every sample could be written: {evidence.samples.error}"
+    if evidence.requests_problem is not None:
+        yield f"the requests could not be written: {evidence.requests_problem}"
+
+
+def _notes(evidence: Evidence) -> Iterator[str]:
+    config = evidence.config
+    if config.weights == "random":
+        yield f"random weights from seed {config.random_seed}: the text means nothing, the work does"
+    if config.decoder.do_sample:
+        yield f"sampled with seed {config.random_seed}; repeats inside the window differ"

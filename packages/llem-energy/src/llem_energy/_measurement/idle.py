@@ -1,0 +1,125 @@
+"""Idle power: how long to wait until a device idles, and what it draws then."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from llem_energy._metering.calibration import Calibration
+from llem_energy._result.measurement_figures import ContextIdle
+from llem_energy._sources.protocol import Sample
+
+_LONGEST_WAIT_S = 10.0
+_LOOK_EVERY_S = 0.25
+_HALF_S = 1.0
+_STEADY = 0.02  # change of mean power from one second to the next
+_CHANGED_C = 3.0
+_OLD_S = 900.0
+
+
+class IdleSpan(msgspec.Struct, frozen=True):
+    """When the devices idled, on the clock of the samples."""
+
+    start_s: float
+    end_s: float
+    is_steady: bool = True
+    """Whether power had stopped falling when it began."""
+
+
+def idle(
+    seconds: float,
+    recent: Callable[[], Iterable[Sample]],
+    *,
+    sleep: Callable[[float], object] = time.sleep,
+) -> IdleSpan:
+    """Wait until power no longer falls, then for so many seconds more; return the latter.
+
+    Args:
+        seconds: how long to idle.
+        recent: gives the newest samples of all devices.
+        sleep: waits.
+    """
+    begin_s = time.perf_counter()
+    deadline_s = begin_s + _LONGEST_WAIT_S
+    while not (is_steady := _steady(recent(), begin_s)) and time.perf_counter() < deadline_s:
+        sleep(_LOOK_EVERY_S)
+    start_s = time.perf_counter()
+    sleep(seconds)
+    return IdleSpan(start_s, time.perf_counter(), is_steady)
+
+
+def _steady(samples: Iterable[Sample], since_s: float) -> bool:
+    """Tell whether each device drew as much in the last second as in the one before.
+
+    Only since it was left alone: just then it still seems as steady as it worked.
+    """
+    now_s = time.perf_counter()
+    halves: dict[str, tuple[list[float], list[float]]] = {}
+    for sample in samples:
+        age_s = now_s - sample.t_s
+        if sample.power_w is None or age_s > 2 * _HALF_S:
+            continue
+        before_after = halves.setdefault(sample.device, ([], []))
+        if sample.t_s >= since_s:
+            before_after[age_s < _HALF_S].append(sample.power_w)
+    for before, after in halves.values():
+        if not before or not after:
+            return False
+        change_w = abs(statistics.fmean(after) - statistics.fmean(before))
+        if change_w > max(_STEADY * statistics.fmean(after), _noise(before, after)):
+            return False
+    return True
+
+
+def _noise(*halves: Sequence[float]) -> float:
+    """Return twice the standard error of the difference of two means."""
+    variances = [statistics.variance(h) / len(h) for h in halves if len(h) > 1]
+    return 2 * math.sqrt(sum(variances))
+
+
+def context_of(
+    devices: Sequence[str], power_w: float, at_s: float, recent: Iterable[Sample], boot: str | None
+) -> ContextIdle:
+    """Return an idle power with what has to be the same for it to be used again."""
+    return ContextIdle(
+        devices=tuple(devices),
+        power_w=power_w,
+        temperature_c=temperatures(recent),
+        at_s=at_s,
+        boot_id=boot,
+    )
+
+
+def reusable(
+    known: ContextIdle | None,
+    devices: Sequence[str],
+    recent: Iterable[Sample],
+    calibration: Sequence[Calibration],
+) -> bool:
+    """Tell whether an idle power of an earlier run is still true of this one.
+
+    The same devices in the same boot, not long ago, and each as warm as it was: leakage changes
+    idle power with temperature. Without a temperature nothing can be said, so it is measured.
+    """
+    if known is None or known.devices != tuple(devices) or known.boot_id is None:
+        return False
+    if any(one.boot_id != known.boot_id for one in calibration) or not calibration:
+        return False
+    if not 0 <= time.perf_counter() - known.at_s <= _OLD_S:
+        return False
+    now = temperatures(recent)
+    return all(
+        device in now
+        and device in known.temperature_c
+        and abs(now[device] - known.temperature_c[device]) <= _CHANGED_C
+        for device in devices
+    )
+
+
+def temperatures(samples: Iterable[Sample]) -> dict[str, float]:
+    """Return the newest temperature of each device that tells it."""
+    return {s.device: s.temperature_c for s in samples if s.temperature_c is not None}

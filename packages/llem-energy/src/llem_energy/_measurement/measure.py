@@ -1,0 +1,273 @@
+"""One measurement, from configuration to result: a straight script over three small protocols.
+
+    open device -> calibrate -> idle -> load -> tokenise -> idle, loaded -> warm up
+    -> [window: synchronise, read, generate, synchronise, read] -> phases alone -> idle -> result
+
+Inside a window nothing of ours happens but the work and the sampler's thread: no message, no
+file, no tokenisation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from llem_config import ExperimentConfig, PhaseName, Settings, measurement_config_hash
+from llem_energy._backends.protocol import Answer, Backend, Batch, Phase
+from llem_energy._backends.registry import find_backend
+from llem_energy._errors import BackendError, OutOfMemory
+from llem_energy._machine.device_memory import Capacity
+from llem_energy._machine.environment import snapshot_environment
+from llem_energy._measurement.build_result import assemble
+from llem_energy._measurement.carryover import Prior
+from llem_energy._measurement.idle import IdleSpan, idle, reusable
+from llem_energy._measurement.raw_measurement import Answered, Evidence, Idles, PhaseSpan
+from llem_energy._measurement.requests import REQUESTS, requests_of, write_requests
+from llem_energy._measurement.warm_up import warm_up
+from llem_energy._metering.boot import boot_id
+from llem_energy._metering.calibration import Calibration, calibrate, usable, versions
+from llem_energy._metering.recorder import Recorder
+from llem_energy._metering.sampler import Sampler
+from llem_energy._metering.window import Windows
+from llem_energy._model_info.memory_estimate import describe, estimate_memory, gigabytes
+from llem_energy._prompts.load import fingerprint, load_prompts
+from llem_energy._result.experiment_result import ExperimentResult
+from llem_energy._result.measurement_figures import ContextIdle
+from llem_energy._sources.protocol import EnergySource, Sample
+from llem_energy._sources.registry import open_source
+
+STAGES = (
+    "open", "calibration", "baseline", "load", "tokenise", "loaded idle", "warm-up", "window",
+    "prefill", "decode", "idle after", "result",
+)  # fmt: skip
+"""In this order; those that have nothing to do are left out."""
+
+_Context = tuple[IdleSpan | None, ContextIdle | None]
+
+
+def measure(
+    config: ExperimentConfig,
+    *,
+    settings: Settings | None = None,
+    timeseries: Path | None = None,
+    on_stage: Callable[[str], None] | None = None,
+    prior: Prior | None = None,
+) -> ExperimentResult:
+    """Measure one experiment in this process and return its result.
+
+    Args:
+        config: what to measure.
+        settings: machine-local settings; None takes the defaults.
+        timeseries: where to write the samples, if there is an energy source; beside it comes
+            `requests.parquet`, in any case. None writes nothing.
+        on_stage: called at the beginning of each of `STAGES`, never inside a window.
+        prior: what an earlier run on this machine has found out; used where it still holds.
+
+    Raises:
+        MeasurementError: the experiment cannot be run; a missing energy source is no error but
+            a figure that is None, with its reason in `figures`.
+    """
+    own = settings or Settings()
+    with contextlib.ExitStack() as stack:
+        stack.callback(gc.unfreeze)
+        measurement = _Measurement(config, own, timeseries, on_stage or _say_nothing, stack)
+        try:
+            return measurement.run(prior or Prior())
+        except OutOfMemory as error:
+            raise OutOfMemory(f"{error}; {measurement.memory_needed()}") from error
+
+
+def _say_nothing(stage: str) -> None:
+    """Take the place of a caller's callback."""
+
+
+class _Measurement:
+    """The state of one measurement, so that each step below is short."""
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        settings: Settings,
+        timeseries: Path | None,
+        on_stage: Callable[[str], None],
+        stack: contextlib.ExitStack,
+    ) -> None:
+        self._config = config
+        self._on_stage = on_stage
+        self._started_at = datetime.now(UTC)
+        self._on_stage("open")
+        self._backend: Backend = find_backend(config)
+        stack.callback(self._backend.close)
+        self._gpus = self._backend.open()
+        self._environment = snapshot_environment()
+        self._source: EnergySource | None
+        self._source, self._reasons = open_source(
+            config.energy.sources, self._gpus or settings.devices.gpus
+        )
+        if self._source is not None:
+            stack.callback(self._source.close)
+        self._beside = timeseries
+        self._recorder = Recorder(timeseries if self._source is not None else None)
+        stack.callback(self._recorder.discard)
+
+    def run(self, prior: Prior) -> ExperimentResult:
+        """Go through all stages."""
+        config, backend = self._config, self._backend
+        calibration = self._calibrate(prior)
+        with self._sampling() as sampler:
+            context, reused = self._context_idle(prior, calibration)
+            # What is there by now, most of it imported, would be gone through in each full
+            # collection, for a fifth of a second, perhaps inside the window.
+            gc.freeze()
+            self._begin("load")
+            backend.load()
+            self._begin("tokenise")
+            prompts = load_prompts(config, backend.vocabulary())
+            workload = backend.prepare(prompts)
+            before = self._idle("loaded idle")
+            self._begin("warm-up")
+            backend.seed()
+            warm = warm_up(
+                config.warmup,
+                workload.batches,
+                self._timed,
+                self._recent,
+                compilations=backend.compilations,
+            )
+            backend.seed()
+            windows = Windows(sampler, backend.synchronise, calibration, self._devices)
+            answers: list[tuple[Batch, Answer]] = []
+
+            def answer_all() -> None:
+                answers.extend((batch, backend.generate(batch)) for batch in workload.batches)
+
+            backend.reset_peak_memory()
+            self._begin("window")
+            compiled_before = backend.compilations()
+            window = windows.measure(answer_all, config.energy.min_window_seconds)
+            n_compilations = (backend.compilations() or 0) - (compiled_before or 0)
+            memory = backend.memory()
+            phases = [
+                self._phase(name, windows, workload.batches[0])
+                for name in config.energy.phases or ()
+            ]
+            after = self._idle("idle after")
+            windows.settle()
+            self._begin("result")
+        self._recorder.close()
+        answered = [Answered(batch, one.n_tokens(), one.token_times_s()) for batch, one in answers]
+        requests_file, problem = self._keep_requests(answered, len(workload.batches))
+        evidence = Evidence(
+            config=config,
+            config_hash=measurement_config_hash(config),
+            started_at=self._started_at,
+            gpus=self._gpus,
+            source=self._source,
+            reasons=tuple(self._reasons),
+            environment=self._environment,
+            calibration=calibration,
+            samples=self._recorder,
+            sampler_failure=sampler.failure,
+            idles=Idles(context=context, reused=reused, before=before, after=after),
+            window=window,
+            n_compilations=n_compilations,
+            answered=answered,
+            requests_file=requests_file,
+            requests_problem=problem,
+            phases=phases,
+            warm_up=warm,
+            workload=workload,
+            memory=memory,
+            prompts_sha256=fingerprint(prompts),
+        )
+        return assemble(evidence, backend)
+
+    def memory_needed(self) -> str:
+        """Return the peak up to now beside what was estimated, for a person out of memory."""
+        peak_bytes = self._backend.memory().peak_bytes
+        size_bytes = Capacity(self._gpus).of(self._config)
+        estimate = estimate_memory(self._config)
+        return (
+            f"peak {gigabytes(peak_bytes) if peak_bytes else 'unknown'}, "
+            f"estimated {describe(estimate) if estimate else 'unknown'}, "
+            f"the device has {gigabytes(size_bytes) if size_bytes else 'an unknown amount'}"
+        )
+
+    def _keep_requests(
+        self, answered: Sequence[Answered], n_batches: int
+    ) -> tuple[str | None, str | None]:
+        """Write every request beside the time series; return the file's name, or why there is none."""
+        if self._beside is None:
+            return None, None
+        try:
+            write_requests(self._beside.with_name(REQUESTS), requests_of(answered, n_batches))
+        except OSError as error:
+            return None, str(error)
+        return REQUESTS, None
+
+    @property
+    def _devices(self) -> tuple[str, ...]:
+        return () if self._source is None else self._source.devices
+
+    def _begin(self, stage: str) -> None:
+        self._on_stage(stage)
+        self._recorder.begin(stage)
+
+    def _sampling(self) -> Sampler:
+        return Sampler(self._source, self._config.energy.sample_period_seconds, self._recorder)
+
+    def _calibrate(self, prior: Prior) -> tuple[Calibration, ...]:
+        """Take over what is known of every metered device, or watch them all."""
+        source = self._source
+        if source is None:
+            return ()
+        driver, binding = versions(source.name)
+        known = {
+            one.device: one
+            for one in prior.calibration
+            if usable(one, boot_id=boot_id(), driver=driver, binding=binding)
+        }
+        if all(device in known for device in source.devices):
+            return tuple(known[device] for device in source.devices)
+        self._begin("calibration")
+        return calibrate(source)
+
+    def _context_idle(self, prior: Prior, calibration: Sequence[Calibration]) -> _Context:
+        if not self._config.baseline.enabled or self._source is None:
+            return None, None
+        # One reading with temperatures, on which it depends whether the known value still holds.
+        self._recorder.add(self._source.read(details=True))
+        if reusable(prior.context, self._devices, tuple(self._recorder.recent), calibration):
+            return None, prior.context
+        return self._idle("baseline"), None
+
+    def _idle(self, stage: str) -> IdleSpan | None:
+        """Let the devices idle, if that is asked for and anything is metered."""
+        if not self._config.baseline.enabled or self._source is None:
+            return None
+        self._begin(stage)
+        return idle(self._config.baseline.duration_seconds, self._recent)
+
+    def _recent(self) -> Iterator[Sample]:
+        return iter(tuple(self._recorder.recent))
+
+    def _timed(self, batch: Batch) -> float:
+        start_s = time.perf_counter()
+        self._backend.generate(batch)
+        self._backend.synchronise()
+        return time.perf_counter() - start_s
+
+    def _phase(self, name: PhaseName, windows: Windows, batch: Batch) -> PhaseSpan:
+        """Measure one phase alone; what cannot be run apart is said, and costs nothing else."""
+        self._begin(name)
+        try:
+            phase: Phase = self._backend.phase(name, batch)
+            phase.run()  # once before, as the window's own work had its warm-up
+            span = windows.measure(phase.run, self._config.energy.min_window_seconds)
+        except BackendError as error:
+            return PhaseSpan(name, None, None, str(error))
+        return PhaseSpan(name, phase, span)

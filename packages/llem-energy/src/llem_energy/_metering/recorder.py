@@ -1,0 +1,177 @@
+"""Keeps every sample of a measurement: the newest in memory, older ones in a Parquet file.
+
+`timeseries.parquet` has one row per sample and device, with the phase it fell in. Memory stays
+bounded however long the measurement is. What a full disk swallows is said, and kept in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+import time
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from llem_energy._sources.protocol import Sample
+
+_CHUNK = 8192  # samples kept before they are written between two phases: minutes at 20 Hz
+_MOST = 4 * _CHUNK  # and inside one, where writing would disturb; hardly ever reached
+_RECENT = 4 * _CHUNK
+_CACHED = 200_000  # rows that are kept once they have been read back
+_COLUMNS = (
+    "t_s", "bracket_s", "driver_time_s", "device", "energy_j", "power_w", "power_average_w",
+    "throttled_power_s", "throttled_thermal_s", "temperature_c", "memory_temperature_c", "sm_clock_mhz",
+    "memory_clock_mhz", "utilisation", "memory_used_bytes", "throttle_reasons",
+)  # fmt: skip
+_TEXT, _WHOLE = ("device", "phase"), ("memory_used_bytes", "throttle_reasons")
+
+
+class Recorder:
+    """Takes samples from any thread; gives them back in time order once it is closed."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Keep samples in `path`; None keeps them only as long as this process needs them."""
+        self.phases: list[tuple[float, str]] = []
+        """When each phase began, on the clock of the samples."""
+        self.recent: deque[Sample] = deque(maxlen=_RECENT)
+        """The newest samples, for whoever has to decide something now."""
+        self.error: OSError | None = None
+        """Why not everything is in the file."""
+        self._path = path
+        self._pending: list[Sample] = []
+        self._lock = threading.Lock()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._writer: Any = None
+        self._written: Path | None = None
+        self._wall_offset_s = time.time() - time.perf_counter()
+        self._last: list[Sample] = []  # written last; it is safe only once the file is closed
+        self._cache: list[Sample] | None = None
+
+    def begin(self, phase: str) -> None:
+        """Note that a phase begins now."""
+        self.phases.append((time.perf_counter(), phase))
+        if len(self._pending) > _CHUNK:
+            self._write()
+
+    def add(self, samples: Sequence[Sample]) -> None:
+        """Take the samples of one reading."""
+        with self._lock:
+            self._pending.extend(samples)
+            self.recent.extend(samples)
+            is_full = len(self._pending) > _MOST
+        if is_full:
+            self._write()
+
+    def between(self, start_s: float, end_s: float) -> list[Sample]:
+        """Return the samples of a span in time order; only after `close`."""
+        found = [s for s in self._kept() if start_s <= s.t_s <= end_s]
+        return sorted(found, key=lambda sample: sample.t_s)
+
+    def n_before(self, t_s: float) -> int:
+        """Return how many samples were taken before an instant; only after `close`."""
+        return sum(sample.t_s < t_s for sample in self._kept())
+
+    @property
+    def file(self) -> Path | None:
+        """Return the file that holds every sample; None if there is none."""
+        return self._path if self._written is not None and self.error is None else None
+
+    def close(self) -> None:
+        """Write what is left to the file that was asked for; safe to call twice."""
+        if self._pending and self._path is not None:
+            self._write(everything=True)
+        if self._writer is not None:
+            try:
+                self._writer.close()
+            except OSError as error:
+                self._fail(error, self._last)
+            self._writer = None
+
+    def discard(self) -> None:
+        """Let go of the samples."""
+        self.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _kept(self) -> Iterator[Sample]:
+        if self._cache is not None:
+            yield from self._cache
+            return
+        kept: list[Sample] = []
+        if self._written is not None and self.error is None:
+            for sample in _read(self._written):
+                if len(kept) <= _CACHED:
+                    kept.append(sample)
+                yield sample
+        yield from self._pending
+        if len(kept) <= _CACHED:
+            self._cache = kept + self._pending
+
+    def _fail(self, error: OSError, unsaved: Sequence[Sample]) -> None:
+        """Take back what is not safe; what was written before it cannot be read without its end."""
+        self.error, self._writer = error, None
+        self._pending = [*unsaved, *self._pending]
+        if self._written is not None:
+            with contextlib.suppress(OSError):
+                self._written.unlink()
+
+    def _write(self, *, everything: bool = False) -> None:
+        """Move samples to the file; the newest may still come out of order, so they stay."""
+        if self.error is not None:
+            return
+        with self._lock:
+            ordered = sorted(self._pending, key=lambda sample: sample.t_s)
+            n_kept = 0 if everything else _CHUNK // 8
+            chunk, kept = ordered[: len(ordered) - n_kept], ordered[len(ordered) - n_kept :]
+            try:
+                self._writer = self._writer or self._open()
+                self._writer.write_table(self._table(chunk))
+            except OSError as error:
+                self._fail(error, self._last)
+                return
+            self._pending, self._last = kept, chunk
+
+    def _open(self) -> Any:
+        import pyarrow.parquet as pq  # a third of a second, and never needed without a meter
+
+        if self._path is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="llem-samples-")
+            self._written = Path(self._folder.name) / "samples.parquet"
+        else:
+            self._written = self._path
+        schema = _schema(self._wall_offset_s)
+        return pq.ParquetWriter(self._written, schema, compression="zstd")
+
+    def _table(self, samples: Sequence[Sample]) -> Any:
+        import pyarrow as pa
+
+        starts = [start for start, _ in self.phases]
+        names = ["", *(name for _, name in self.phases)]
+        columns: dict[str, list[Any]] = {
+            name: [getattr(sample, name) for sample in samples] for name in _COLUMNS
+        }
+        columns["phase"] = [names[bisect_right(starts, sample.t_s)] for sample in samples]
+        return pa.table(columns, schema=_schema(self._wall_offset_s))
+
+
+def _schema(wall_offset_s: float) -> Any:
+    import pyarrow as pa
+
+    kinds = {name: pa.string() for name in _TEXT} | {name: pa.int64() for name in _WHOLE}
+    return pa.schema(
+        [(name, kinds.get(name, pa.float64())) for name in (*_COLUMNS, "phase")],
+        metadata={"schema_version": "2", "wall_offset_s": repr(wall_offset_s)},
+    )
+
+
+def _read(path: Path) -> Iterator[Sample]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=list(_COLUMNS)):
+            for row in batch.to_pylist():
+                yield Sample(**row)

@@ -1,0 +1,89 @@
+"""Reads a source at a fixed rate beside the measurement, and densely around the edges of a window.
+
+One thread for the whole measurement. It sleeps on an absolute schedule, so that it does not
+drift, and skips a tick rather than bunching up when it was held back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from llem_energy._metering.recorder import Recorder
+from llem_energy._sources.protocol import EnergySource, Sample
+
+_DETAILS_PERIOD_S = 1.0  # temperature and clocks change slowly, and cost a call each
+_DENSE_S = 0.001
+
+
+class Sampler:
+    """A context: samples from entry to exit. Without a source it does nothing."""
+
+    def __init__(self, source: EnergySource | None, period_s: float, recorder: Recorder) -> None:
+        self._source = source
+        self._period_s = period_s
+        self._every = max(1, round(_DETAILS_PERIOD_S / period_s))
+        # A bare lock that nobody but `__exit__` gives free: waiting for it with a timeout is one
+        # call, where an event takes twenty lines of Python at every tick.
+        self._running = threading.Lock()
+        self._running.acquire()
+        self._thread = threading.Thread(target=self._run, name="llem-sampler", daemon=True)
+        self._recorder = recorder
+        self.failure: str | None = None
+        """Why it stopped before its end."""
+
+    def __enter__(self) -> Sampler:
+        if self._source is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._running.release()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def read(self) -> tuple[Sample, ...]:
+        """Read once, now, in the caller's thread; () without a source."""
+        if self._source is None:
+            return ()
+        samples = self._source.read()
+        self._recorder.add(samples)
+        return samples
+
+    def read_until(self, seen: Callable[[tuple[Sample, ...]], bool], at_most_s: float) -> bool:
+        """Read about a thousand times a second until `seen` says so; return whether it did.
+
+        It tells when a counter moved to a millisecond, where the schedule tells it to a period.
+        """
+        deadline_s = time.perf_counter() + at_most_s
+        while self._source is not None and time.perf_counter() < deadline_s:
+            if seen(self.read()):
+                return True
+            time.sleep(_DENSE_S)
+        return False
+
+    def _run(self) -> None:
+        try:
+            self._sample()
+        except Exception as error:  # noqa: BLE001  # in a thread nobody else would ever hear of it
+            self.failure = f"{type(error).__name__}: {error}"
+
+    def _sample(self) -> None:
+        assert self._source is not None
+        due_s = time.perf_counter()
+        n_read = 0
+        while True:
+            self._recorder.add(self._source.read(details=n_read % self._every == 0))
+            n_read += 1
+            # The next tick on the grid that is still to come; missed ones are not made up for.
+            n_ticks = int((time.perf_counter() - due_s) / self._period_s) + 1
+            due_s += n_ticks * self._period_s
+            if self._running.acquire(timeout=max(0.0, due_s - time.perf_counter())):
+                return

@@ -1,0 +1,191 @@
+"""What a memory estimate needs of an architecture, read from its config.json without torch.
+
+Source: the model definitions of transformers 5.23. A test compares every family below with them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from llem_energy._errors import MeasurementError
+from llem_energy._hub import model_folder
+from llem_energy._model_info.builtin import builtin_architecture
+
+
+class _Family(msgspec.Struct, frozen=True):
+    """How a `model_type` differs from a plain decoder with a gated feed-forward part."""
+
+    tied: bool = False
+    head_dim: int | None = None
+    biased: str = ""
+    """Which of q, k, v and o have a bias whatever the configuration says."""
+    head_norms: Literal["none", "head", "all"] = "none"
+    """Norms of queries and keys: over one head, or over all of them."""
+    n_norms: int = 2
+    window: int | None = None
+    """`sliding_window` where the configuration leaves it open."""
+    windowed_if: str = ""
+    """The field without which the window is not used."""
+    full_every: int = 0
+    """Every so many layers one attends to everything; 0: none does."""
+
+
+FAMILIES = {
+    "gemma": _Family(tied=True, head_dim=256),
+    "gemma2": _Family(tied=True, head_dim=256, n_norms=4, window=4096, full_every=2),
+    "gemma3_text": _Family(
+        tied=True, head_dim=256, head_norms="head", n_norms=4, window=4096, full_every=6
+    ),
+    "granite": _Family(),
+    "llama": _Family(),
+    "mistral": _Family(window=4096),
+    "mixtral": _Family(),
+    "olmo2": _Family(head_norms="all"),
+    "olmoe": _Family(head_norms="all"),
+    "phi3": _Family(),
+    "qwen2": _Family(biased="qkv", windowed_if="use_sliding_window"),
+    "qwen3": _Family(head_dim=128, head_norms="head", windowed_if="use_sliding_window"),
+    "qwen3_moe": _Family(head_norms="head", windowed_if="use_sliding_window"),
+    "smollm3": _Family(tied=True, windowed_if="use_sliding_window"),
+}
+"""The families whose weights are counted exactly, by `model_type`."""
+
+
+class Architecture(msgspec.Struct, frozen=True, kw_only=True):
+    """The sizes of a decoder."""
+
+    n_linear_weights: int | None
+    """In the matrices of its layers, which are what quantisation packs; None: not known."""
+    n_other_weights: int | None
+    """Embeddings, output layer, norms and biases."""
+    hidden: int
+    vocabulary: int
+    n_heads: int
+    n_key_value_heads: int
+    head_dim: int
+    width: int
+    """Of the feed-forward part that one token meets, all its experts together."""
+    n_experts_met: int
+    """By one token; 0 where there are none."""
+    windows: tuple[int | None, ...]
+    """Per layer, how many positions it attends to at most; None: all."""
+
+
+def read_config(model: str, revision: str | None = None) -> dict[str, Any] | None:
+    """Return the config.json of a model that is on this machine; None for any other."""
+    try:
+        builtin = builtin_architecture(model)
+        if builtin is not None:
+            return builtin
+        folder = model_folder(model, revision)
+        if folder is None:
+            return None
+        data = json.loads((folder / "config.json").read_text("utf-8"))
+    except (MeasurementError, OSError, ValueError):
+        return None  # looking for obstacles says what is wrong
+    return data if isinstance(data, dict) else None
+
+
+def architecture_of(data: Mapping[str, Any]) -> Architecture | None:
+    """Return the sizes that a config.json tells; None for one without those of a plain decoder."""
+    if data.get("kv_lora_rank"):
+        return None  # its cache holds something else than keys and values
+    family = FAMILIES.get(data.get("model_type", ""))
+    known = family or _Family()
+    try:
+        hidden, n_heads = int(data["hidden_size"]), int(data["num_attention_heads"])
+        width, sparse = _width(data)
+        head_dim = int(data.get("head_dim") or known.head_dim or hidden // n_heads)
+        n_kv = int(data.get("num_key_value_heads") or n_heads)
+        n_layers, vocabulary = int(data["num_hidden_layers"]), int(data["vocab_size"])
+        attention = 2 * hidden * head_dim * (n_heads + n_kv)
+        dense = 3 * hidden * int(data["intermediate_size"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    tied = data.get("tie_word_embeddings", known.tied)
+    sizes = {"q": n_heads * head_dim, "k": n_kv * head_dim, "v": n_kv * head_dim, "o": hidden}
+    biased = "qkvo" if data.get("attention_bias") else known.biased
+    small = sum(sizes[name] for name in biased) + known.n_norms * hidden
+    small += {"none": 0, "head": 2 * head_dim, "all": sizes["q"] + sizes["k"]}[known.head_norms]
+    if data.get("mlp_bias"):
+        small += 2 * int(data["intermediate_size"]) + hidden
+    feed_forward = [sparse if sparse and _is_sparse(data, i) else dense for i in range(n_layers)]
+    return Architecture(
+        n_linear_weights=n_layers * attention + sum(feed_forward) if family else None,
+        n_other_weights=(
+            (1 if tied else 2) * vocabulary * hidden + n_layers * small + hidden if family else None
+        ),
+        hidden=hidden,
+        vocabulary=vocabulary,
+        n_heads=n_heads,
+        n_key_value_heads=n_kv,
+        head_dim=head_dim,
+        width=width,
+        n_experts_met=int(data.get("num_experts_per_tok") or 0) if sparse else 0,
+        windows=_windows(data, known, n_layers),
+    )
+
+
+def _width(data: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the feed-forward width that a token meets, and the weights of one layer's experts."""
+    n_experts = data.get("num_local_experts") or data.get("num_experts")
+    plain = int(data["intermediate_size"])
+    if not n_experts:
+        return plain, 0
+    own = int(data.get("moe_intermediate_size") or plain)
+    hidden = int(data["hidden_size"])
+    return own * int(data["num_experts_per_tok"]), (3 * hidden * own + hidden) * int(n_experts)
+
+
+def _is_sparse(data: Mapping[str, Any], layer: int) -> bool:
+    step = int(data.get("decoder_sparse_step", 1))
+    return layer not in (data.get("mlp_only_layers") or ()) and (layer + 1) % step == 0
+
+
+def _windows(data: Mapping[str, Any], family: _Family, n_layers: int) -> tuple[int | None, ...]:
+    window = data.get("sliding_window", family.window)
+    if family.windowed_if and not data.get(family.windowed_if):
+        window = None
+    kinds = data.get("layer_types")
+    if kinds:
+        return tuple(None if kind == "full_attention" else window for kind in kinds)
+    if "max_window_layers" in data:
+        return tuple(window if i >= data["max_window_layers"] else None for i in range(n_layers))
+    every = family.full_every
+    return tuple(None if every and (i + 1) % every == 0 else window for i in range(n_layers))
+
+
+def stored_weights(model: str, revision: str | None = None) -> tuple[int, int] | None:
+    """Return the number and the bytes of the weights in a model's safetensors files, as stored.
+
+    None where there are none on this machine. Only the beginning of each file is read, which
+    lists its tensors (safetensors, "Format").
+    """
+    folder = model_folder(model, revision)
+    files = sorted(folder.glob("*.safetensors")) if folder is not None else []
+    n_weights = n_bytes = 0
+    try:
+        for file in files:
+            for name, tensor in _header(file).items():
+                if name != "__metadata__":
+                    start, end = tensor["data_offsets"]
+                    n_weights += math.prod(tensor["shape"])
+                    n_bytes += end - start
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return (n_weights, n_bytes) if n_weights else None
+
+
+def _header(file: Path) -> dict[str, Any]:
+    with file.open("rb") as content:
+        n_bytes = int.from_bytes(content.read(8), "little")
+        if n_bytes > 100e6:  # the limit of the format itself
+            raise ValueError("no safetensors file")
+        header: dict[str, Any] = json.loads(content.read(n_bytes))
+    return header

@@ -1,0 +1,33 @@
+"""Architectures that ship with this package as configuration: no download, random weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from llem_energy._errors import BackendError
+
+PREFIX = "builtin:"
+_FOLDER = Path(__file__).parent / "architectures"
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Return what may stand after `builtin:`."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
+
+
+def builtin_architecture(model: str) -> dict[str, Any] | None:
+    """Return the configuration of `builtin:NAME`, or None for any other model.
+
+    Raises:
+        BackendError: there is no builtin of that name.
+    """
+    if not model.startswith(PREFIX):
+        return None
+    name = model.removeprefix(PREFIX)
+    if name not in builtin_names():
+        known = ", ".join(builtin_names())
+        raise BackendError(f"expected one of the builtin models {known}, found {name!r}")
+    architecture: dict[str, Any] = json.loads((_FOLDER / f"{name}.json").read_text("utf-8"))
+    return architecture

@@ -1,0 +1,1 @@
+"""The structs of `result.json`, and how to read it back."""

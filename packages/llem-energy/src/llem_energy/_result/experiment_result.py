@@ -1,0 +1,208 @@
+"""The result of one measurement, as it is written to `result.json`.
+
+Units are in the names: `_s _j _w _c _bytes`, counts `n_`. A figure that was not measured is None,
+never 0, and its entry in `figures` says why. Format 2 has more fields than format 1, which still
+loads: what it does not have is then missing.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from llem_energy._errors import MeasurementError
+from llem_energy._estimation.figures import DeviceWindow, ErrorBudget, Quality, Status
+from llem_energy._machine.snapshot import EnvironmentSnapshot
+from llem_energy._metering.calibration import Calibration
+from llem_energy._model_info.flops import Flops
+from llem_energy._model_info.memory_estimate import MemoryEstimate
+from llem_energy._result.measurement_figures import Baseline, PhaseResult, Sampling, WarmUpReport
+
+RESULT_SCHEMA_VERSION = 2
+_READABLE = (1, 2)
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A distribution of durations in seconds."""
+
+    n: int
+    mean_s: float
+    p50_s: float
+    p90_s: float
+    p99_s: float
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The measured window on the clock of `timeseries.parquet`, in seconds."""
+
+    start_s: float
+    end_s: float
+
+
+class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything about one run of one experiment."""
+
+    schema_version: int = RESULT_SCHEMA_VERSION
+    measurement_config_hash: str
+    config: dict[str, Any]
+    """The experiment as asked, defaults included."""
+    effective_config: dict[str, Any]
+    """What the backend really used, read back from it."""
+    started_at: str
+    """UTC, ISO 8601."""
+    ended_at: str
+
+    n_prompts: int
+    """Prompts of one pass over the data set."""
+    n_repeats: int
+    """Passes inside the window."""
+    n_truncated_prompts: int
+    """Prompts of one pass that were cut to `max_input_tokens`."""
+    prompts_sha256: str
+    """Content and order of the prompts of one pass."""
+    input_tokens: int
+    """Total of the window, padding left out."""
+    output_tokens: int
+    """Total of the window: no padding, nothing after an answer's end."""
+
+    window_s: float
+    tokens_per_second: float
+    """Output tokens per second of window."""
+    time_to_first_token: Latency | None
+    """Per batch."""
+    inter_token_latency: Latency | None
+
+    energy_status: Status
+    """Of `energy_total_j`; `figures` has the status of every figure."""
+    energy_source: str | None
+    energy_method: str | None
+    """How the joules were taken from the readings."""
+    energy_total_j: float | None
+    """All metered devices, from start to end of the window."""
+    energy_bound_j: float | None
+    """The truth lies within this of `energy_total_j`, the sensor's own gain error apart, whatever
+    the load did."""
+    energy_counter_j: float | None
+    energy_integrated_j: float | None
+    """The integral of instant power, as a cross-check."""
+    energy_disagreement: float | None
+    """(integrated - counter) / counter."""
+    energy_per_device_j: dict[str, float | None]
+    baseline_power_w: float | None
+    """Idle with the model loaded, interpolated to the middle of the window; see `baseline`."""
+    energy_adjusted_j: float | None
+    """`energy_total_j` less the baseline over the window; negative if it comes out so."""
+    energy_per_output_token_j: float | None
+    energy_per_input_token_j: float | None
+    energy_per_prompt_j: float | None
+    energy_estimated_j: float | None
+    """Modelled, not measured; never part of any other figure."""
+    energy_estimate_method: str | None
+
+    peak_memory_bytes: int | None
+    weights_memory_bytes: int | None
+    memory_method: str
+    """What the peak counts; what it holds besides the weights is `rest_memory_bytes`."""
+    flops: Flops | None
+    devices: tuple[DeviceWindow, ...]
+
+    measurement_methodology: Literal["steady_state", "total"]
+    """`steady_state`: after a warm-up; `total`: without one."""
+    steady_state_window: Span
+    n_warmup: int
+    """Warm-up passes, left out of every figure."""
+    warmup_excluded_samples: int
+    """Samples taken before the window, left out of every figure."""
+    warmup_converged: bool | None
+    """None where convergence was not looked for."""
+    n_samples: int
+    """Samples inside the window."""
+    timeseries_file: str | None
+    """Beside the result; None where nothing was sampled."""
+
+    environment_snapshot: EnvironmentSnapshot
+    measurement_warnings: tuple[str, ...]
+    reproducibility_notes: tuple[str, ...]
+
+    energy_uncertainty_j: float | None = None
+    """The estimator's own error, as far as its assumption holds; narrower than the bound."""
+    figures: dict[str, Quality] = {}
+    """Status of every energy figure, by the name of its field."""
+    error_budget: ErrorBudget | None = None
+    baseline: Baseline | None = None
+    warmup: WarmUpReport | None = None
+    phases: tuple[PhaseResult, ...] = ()
+    """Prefill and decode alone, where `energy.phases` asks for them."""
+    sampling: Sampling | None = None
+    """None where nothing was sampled."""
+    rest_memory_bytes: int | None = None
+    """The peak less the weights: cache, activations, and whatever else `memory_method` counts."""
+    memory_estimate: MemoryEstimate | None = None
+    """Made from the architecture before loading; None where that is not known."""
+    requests_file: str | None = None
+    """Tokens and latencies of every request, beside the result; None where it was not written."""
+    calibration: tuple[Calibration, ...] = ()
+    """How each metered device's counter behaves, on which the bounds rest."""
+
+
+class _Format(msgspec.Struct):
+    """The one field that every format has."""
+
+    schema_version: int
+
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+_DECODER = msgspec.json.Decoder(ExperimentResult)
+_FORMAT_DECODER = msgspec.json.Decoder(_Format)
+
+
+def encode_result(result: ExperimentResult) -> bytes:
+    """Return a result as indented JSON.
+
+    Raises:
+        MeasurementError: a figure is NaN or infinite; JSON has neither, and neither is a result.
+    """
+    check_finite(result)
+    return msgspec.json.format(_ENCODER.encode(result), indent=2) + b"\n"
+
+
+def read_result(path: str | Path) -> ExperimentResult:
+    """Read a `result.json`, checked field by field.
+
+    Raises:
+        MeasurementError: missing, damaged, or of another format.
+    """
+    try:
+        data = Path(path).read_bytes()
+        found = _FORMAT_DECODER.decode(data).schema_version
+        if found in _READABLE:
+            return _DECODER.decode(data)
+    except OSError as error:
+        raise MeasurementError(f"{path}: cannot be read: {error.strerror}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise MeasurementError(f"{path}: not a result of this version: {error}") from error
+    raise MeasurementError(
+        f"{path}: expected a result of format {RESULT_SCHEMA_VERSION}, found format {found}"
+    )
+
+
+def check_finite(result: ExperimentResult) -> None:
+    """Raise MeasurementError if any number in a result is NaN or infinite."""
+    for route, value in _numbers(msgspec.to_builtins(result), ""):
+        if not math.isfinite(value):
+            raise MeasurementError(f"{route} is {value}, which is no measurement")
+
+
+def _numbers(data: Any, route: str) -> list[tuple[str, float]]:
+    match data:
+        case float():
+            return [(route.removeprefix("."), data)]
+        case dict():
+            return [n for key, value in data.items() for n in _numbers(value, f"{route}.{key}")]
+        case list() | tuple():
+            return [n for i, value in enumerate(data) for n in _numbers(value, f"{route}[{i}]")]
+        case _:
+            return []

@@ -1,0 +1,277 @@
+"""NVIDIA GPUs through NVML. With `_nvml_fields`, all that knows pynvml, milliwatts and millijoules.
+
+What a GPU supports is found by calling, never by its architecture. Field ids are the stable ones
+(NVML API reference, "Field Value Enums"): 83 total energy, 186 instant and 185 average power, 74
+and 75 time held back by the power limit and by temperature, in nanoseconds, 82 memory temperature.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+import pynvml
+
+from llem_energy._errors import GpuError
+from llem_energy._sources.gpu_snapshot import GpuSnapshot
+from llem_energy._sources.nvml_fields import FieldReader, field_value
+from llem_energy._sources.protocol import Sample
+
+_ENERGY, _INSTANT_POWER, _AVERAGE_POWER = 83, 186, 185
+_POWER_VIOLATION, _THERMAL_VIOLATION, _MEMORY_TEMPERATURE = 74, 75, 82
+_MILLI, _NANO = 1e-3, 1e-9
+_FIELDS = {
+    _ENERGY: _MILLI, _INSTANT_POWER: _MILLI, _AVERAGE_POWER: _MILLI,
+    _POWER_VIOLATION: _NANO, _THERMAL_VIOLATION: _NANO,
+}  # fmt: skip
+_PROBED_FIELDS = [*_FIELDS, 191]  # and energy in the newer block of fields
+_MODULE_SCOPE = 1  # the GPU with its processor and memory, on boards that are one module
+_VIRTUALIZATION = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host vgpu", 4: "host vsga"}
+_Value = TypeVar("_Value")
+
+THROTTLE_REASONS = {
+    0x2: "application clocks",
+    0x4: "software power cap",
+    0x8: "hardware slowdown",
+    0x10: "sync boost",
+    0x20: "software thermal",
+    0x40: "hardware thermal",
+    0x80: "power brake",
+}
+
+
+def reason_names(mask: int) -> tuple[str, ...]:
+    """Return the names of the bits of a throttle mask; idle is no throttling."""
+    return tuple(name for bit, name in THROTTLE_REASONS.items() if mask & bit)
+
+
+@contextlib.contextmanager
+def driver() -> Iterator[None]:
+    """Hold the driver's library open; it counts how often it is opened.
+
+    Raises:
+        GpuError: no driver, or it does not answer.
+    """
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        raise GpuError(f"the NVIDIA driver cannot be used: {error}") from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
+
+
+def _maybe(function: Callable[..., _Value], *arguments: Any) -> _Value | None:
+    """Return what NVML says, or None where this GPU or driver does not say it."""
+    try:
+        return function(*arguments)
+    except (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError, UnicodeDecodeError):
+        return None
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value * unit
+
+
+class Gpu:
+    """One GPU, found by index or UUID."""
+
+    def __init__(self, key: int | str) -> None:
+        """Find it.
+
+        Raises:
+            GpuError: there is no such GPU.
+        """
+        try:
+            if isinstance(key, int):
+                self._handle: Any = pynvml.nvmlDeviceGetHandleByIndex(key)
+            else:
+                self._handle = pynvml.nvmlDeviceGetHandleByUUID(key)
+            self.uuid: str = pynvml.nvmlDeviceGetUUID(self._handle)
+            self.index: int = pynvml.nvmlDeviceGetIndex(self._handle)
+            self.name = str(pynvml.nvmlDeviceGetName(self._handle))
+            self._reader = FieldReader(self._handle, _FIELDS)
+        except pynvml.NVMLError as error:
+            raise GpuError(f"GPU {key}: {error}") from error
+
+    @property
+    def mig(self) -> bool | None:
+        """Tell whether the GPU is split into MIG instances; None where it cannot be."""
+        mode = _maybe(pynvml.nvmlDeviceGetMigMode, self._handle)
+        return None if mode is None else bool(mode[0])
+
+    def power_limit_w(self) -> float | None:
+        """Return the limit in force, in watts."""
+        return _scaled(_maybe(pynvml.nvmlDeviceGetEnforcedPowerLimit, self._handle), _MILLI)
+
+    def temperature_c(self) -> float | None:
+        """Return the core's temperature in degrees Celsius."""
+        core = pynvml.NVML_TEMPERATURE_GPU
+        return _maybe(pynvml.nvmlDeviceGetTemperature, self._handle, core)
+
+    def sample(self, clock: Callable[[], float], *, details: bool) -> Sample:
+        """Return one reading; what fails is None. Twenty times a second, so without detours."""
+        before = clock()
+        stamp_s, energy_j, power_w, average_w, power_s, thermal_s = self._reader.read()
+        if energy_j is None:
+            energy_mj = _maybe(pynvml.nvmlDeviceGetTotalEnergyConsumption, self._handle)
+            energy_j = _scaled(energy_mj, _MILLI)
+        if average_w is None and power_w is None:
+            average_w = _scaled(_maybe(pynvml.nvmlDeviceGetPowerUsage, self._handle), _MILLI)
+        after = clock()
+        found = Sample(
+            self.uuid, (before + after) / 2, after - before, stamp_s, energy_j, power_w, average_w,
+            power_s, thermal_s,
+        )  # fmt: skip
+        return msgspec.structs.replace(found, **self._details()) if details else found
+
+    def _details(self) -> dict[str, Any]:
+        handle = self._handle
+        rates = _maybe(pynvml.nvmlDeviceGetUtilizationRates, handle)
+        memory = _maybe(pynvml.nvmlDeviceGetMemoryInfo, handle)
+        sm, mem = pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM
+        hbm = _maybe(pynvml.nvmlDeviceGetFieldValues, handle, [_MEMORY_TEMPERATURE])
+        return {
+            "temperature_c": self.temperature_c(),
+            "memory_temperature_c": None if hbm is None else _field(hbm[0]),
+            "sm_clock_mhz": _maybe(pynvml.nvmlDeviceGetClockInfo, handle, sm),
+            "memory_clock_mhz": _maybe(pynvml.nvmlDeviceGetClockInfo, handle, mem),
+            "utilisation": None if rates is None else rates.gpu / 100,
+            "memory_used_bytes": None if memory is None else int(memory.used),
+            "throttle_reasons": self._throttle_reasons(),
+        }
+
+    def _throttle_reasons(self) -> int | None:
+        found = _maybe(pynvml.nvmlDeviceGetCurrentClocksEventReasons, self._handle)
+        if found is None:  # its name before driver 535
+            found = _maybe(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, self._handle)
+        return found
+
+    def snapshot(self, own_pid: int) -> GpuSnapshot:
+        """Return what the GPU is and how it is set."""
+        handle = self._handle
+        memory = _maybe(pynvml.nvmlDeviceGetMemoryInfo, handle)
+        ecc = _maybe(pynvml.nvmlDeviceGetEccMode, handle)
+        persistence = _maybe(pynvml.nvmlDeviceGetPersistenceMode, handle)
+        processes = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
+        default_mw = _maybe(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)
+        sm = pynvml.NVML_CLOCK_SM
+        return GpuSnapshot(
+            index=self.index,
+            uuid=self.uuid,
+            name=self.name,
+            power_limit_w=self.power_limit_w(),
+            power_limit_default_w=_scaled(default_mw, _MILLI),
+            vbios=_maybe(pynvml.nvmlDeviceGetVbiosVersion, handle),
+            memory_bytes=None if memory is None else int(memory.total),
+            sm_clock_max_mhz=_maybe(pynvml.nvmlDeviceGetMaxClockInfo, handle, sm),
+            application_sm_clock_mhz=_maybe(pynvml.nvmlDeviceGetApplicationsClock, handle, sm),
+            persistence_mode=None if persistence is None else bool(persistence),
+            ecc=None if ecc is None else bool(ecc[0]),
+            mig=self.mig,
+            compute_mode=_maybe(pynvml.nvmlDeviceGetComputeMode, handle),
+            n_other_processes=(
+                None if processes is None else sum(item.pid != own_pid for item in processes)
+            ),
+            temperature_c=self.temperature_c(),
+            virtualization=self.virtualization(),
+        )
+
+    def supported_fields(self) -> tuple[int, ...]:
+        """Return the ids of those fields that this GPU answers, out of all that matter here."""
+        answers = _maybe(pynvml.nvmlDeviceGetFieldValues, self._handle, _PROBED_FIELDS) or ()
+        return tuple(sorted(item.fieldId for item in answers if _field(item) is not None))
+
+    def has_module_power(self) -> bool:
+        """Tell whether the instant power of the whole module can be read too."""
+        asked = [(_INSTANT_POWER, _MODULE_SCOPE)]
+        answers = _maybe(pynvml.nvmlDeviceGetFieldValues, self._handle, asked) or ()
+        return any(_field(item) is not None for item in answers)
+
+    def counter_problem(self) -> str | None:
+        """Return why the energy counter cannot be read; None if it can."""
+        if _ENERGY in self.supported_fields():
+            return None
+        try:
+            pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)
+        except pynvml.NVMLError as error:
+            return str(error)
+        return None
+
+    def virtualization(self) -> str | None:
+        """Return how a hypervisor shares the GPU; `none` on bare metal, None if it is not told."""
+        mode = _maybe(pynvml.nvmlDeviceGetVirtualizationMode, self._handle)
+        return None if mode is None else _VIRTUALIZATION.get(mode, str(mode))
+
+    def other_pids(self, own_pid: int) -> tuple[int, ...] | None:
+        """Return the processes on this GPU except our own; None where the driver does not say."""
+        compute = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, self._handle)
+        if compute is None:
+            return None
+        graphics = _maybe(pynvml.nvmlDeviceGetGraphicsRunningProcesses, self._handle) or []
+        return tuple(sorted({item.pid for item in (*compute, *graphics)} - {own_pid}))
+
+
+def _field(item: Any) -> float | None:
+    """Return the value of one field; each carries a return code and a type of its own."""
+    if item.nvmlReturn != pynvml.NVML_SUCCESS:
+        return None
+    return field_value(item.valueType, item.value.ullVal)
+
+
+def find_gpus() -> tuple[list[Gpu], list[str]]:
+    """Return the GPUs that answer and, of those which do not, what is wrong; needs `driver`."""
+    found: list[Gpu] = []
+    silent: list[str] = []
+    for index in range(_maybe(pynvml.nvmlDeviceGetCount) or 0):
+        try:
+            found.append(Gpu(index))
+        except GpuError as error:
+            silent.append(str(error))
+    return found, silent
+
+
+def driver_versions() -> tuple[str | None, str | None, str | None]:
+    """Return the versions of the driver, of NVML and of the newest CUDA that the driver runs."""
+    try:
+        with driver():
+            cuda = _maybe(pynvml.nvmlSystemGetCudaDriverVersion)
+            return (
+                _maybe(pynvml.nvmlSystemGetDriverVersion),
+                _maybe(pynvml.nvmlSystemGetNVMLVersion),
+                None if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
+            )
+    except GpuError:
+        return None, None, None
+
+
+def snapshot_gpus(own_pid: int) -> tuple[GpuSnapshot, ...]:
+    """Return every GPU that answers; () without a driver."""
+    try:
+        with driver():
+            return tuple(gpu.snapshot(own_pid) for gpu in find_gpus()[0])
+    except GpuError:
+        return ()
+
+
+def gpu_uuids() -> tuple[str, ...]:
+    """Return the UUID of every GPU that answers, in NVML's order; () without a driver."""
+    try:
+        with driver():
+            return tuple(gpu.uuid for gpu in find_gpus()[0])
+    except GpuError:
+        return ()
+
+
+def gpu_temperatures_c() -> tuple[float, ...]:
+    """Return the temperature of every GPU that tells it; () without a driver."""
+    try:
+        with driver():
+            values = [gpu.temperature_c() for gpu in find_gpus()[0]]
+    except GpuError:
+        return ()
+    return tuple(value for value in values if value is not None)

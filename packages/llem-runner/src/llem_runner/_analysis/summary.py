@@ -1,0 +1,182 @@
+"""Statistics over cycles and totals over runs, from the results on disk."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from llem_config import ExecutionConfig, Settings, StudyConfig
+from llem_energy import ExperimentResult, read_result
+from llem_runner._analysis.comparison import compare_points, find_outliers
+from llem_runner._analysis.statistics import lag1, mean_interval, runs_needed
+from llem_runner._storage.layout import Layout
+from llem_runner._storage.manifest import ManifestEntry, StudyManifest
+from llem_runner._storage.study_result import (
+    FailedRun,
+    MeasurementProtocol,
+    PointSummary,
+    Skipped,
+    Statistics,
+    StudyResult,
+    StudySummary,
+)
+
+_J_PER_KWH = 3.6e6
+_HALF_WIDTHS = {"0.5%": 0.005, "1%": 0.01, "2%": 0.02}
+_Figure = Callable[[ExperimentResult], float | None]
+
+
+def summarise(
+    study: StudyConfig,
+    layout: Layout,
+    manifest: StudyManifest,
+    settings: Settings,
+    *,
+    isolated: bool,
+) -> StudyResult:
+    """Return the record of a study from its manifest and the results it names."""
+    results = {
+        entry.index: read_result(layout.folder / entry.result_file)
+        for entry in manifest.entries
+        if entry.status == "completed" and entry.result_file is not None
+    }
+    entries = manifest.entries
+    total_j = _sum([result.energy_total_j for result in results.values()])
+    grid_kwh = None
+    if total_j is not None:
+        grid_kwh = total_j / _J_PER_KWH * settings.measurement.datacenter_pue
+    local = settings.measurement
+    by_point: dict[str, list[ManifestEntry]] = {}
+    for entry in entries:
+        by_point.setdefault(entry.config_hash, []).append(entry)
+    return StudyResult(
+        study_name=study.name,
+        study_design_hash=study.study_design_hash,
+        status=manifest.status,
+        measurement_protocol=_protocol(study.execution, settings, results.values(), isolated),
+        result_files=tuple(e.result_file for e in entries if e.index in results and e.result_file),
+        summary=StudySummary(
+            planned=len(entries),
+            completed=manifest.totals.completed,
+            failed=manifest.totals.failed,
+            skipped=len(study.skipped),
+            wall_time_s=_wall_time_s(entries),
+            total_energy_j=total_j,
+            emissions_gco2=_times(grid_kwh, local.carbon_intensity_gco2_kwh),
+            electricity_cost=_times(grid_kwh, local.electricity_price_kwh),
+            points=tuple(_point(group, results) for group in by_point.values()),
+            warnings=dict(Counter(w for r in results.values() for w in r.measurement_warnings)),
+            comparisons=compare_points(entries, results, study.execution.cycle_order),
+            outliers=find_outliers(entries, results),
+        ),
+        skipped=tuple(Skipped(config=p.config, reason=p.reason) for p in study.skipped),
+        failed=tuple(
+            FailedRun(
+                index=entry.index,
+                cycle=entry.cycle,
+                config_hash=entry.config_hash,
+                label=entry.label,
+                error_type=entry.error_type,
+                error_message=entry.error_message,
+            )
+            for entry in entries
+            if entry.status == "failed"
+        ),
+        n_duplicates=study.n_duplicates,
+        n_excluded=study.n_excluded,
+    )
+
+
+def _protocol(
+    execution: ExecutionConfig,
+    settings: Settings,
+    results: Iterable[ExperimentResult],
+    isolated: bool,
+) -> MeasurementProtocol:
+    return MeasurementProtocol(
+        n_cycles=execution.n_cycles,
+        cycle_order=execution.cycle_order,
+        shuffle_seed=execution.shuffle_seed,
+        config_gap_seconds=execution.config_gap_seconds or 0.0,
+        cycle_gap_seconds=execution.cycle_gap_seconds or 0.0,
+        gap_until_temperature_c=settings.execution.gap_until_temperature_c,
+        gap_within_c=settings.execution.gap_within_c,
+        gap_at_most_seconds=settings.execution.gap_at_most_seconds,
+        stall_seconds=execution.stall_seconds if isolated else None,
+        timeout_seconds=execution.timeout_seconds if isolated else None,
+        energy_sources=tuple(sorted({r.energy_source for r in results if r.energy_source})),
+    )
+
+
+def _point(entries: Sequence[ManifestEntry], results: dict[int, ExperimentResult]) -> PointSummary:
+    own = [results[entry.index] for entry in entries if entry.index in results]
+    # A resume repeats a run later than its place in the list says.
+    own.sort(key=lambda result: result.started_at)
+
+    def over_cycles(figure: _Figure) -> Statistics | None:
+        return describe([value for result in own if (value := figure(result)) is not None])
+
+    energy = over_cycles(lambda r: r.energy_per_output_token_j)
+    speed = over_cycles(lambda r: r.tokens_per_second)
+    return PointSummary(
+        config_hash=entries[0].config_hash,
+        label=entries[0].label,
+        n_completed=len(own),
+        n_failed=sum(entry.status == "failed" for entry in entries),
+        energy_per_output_token_j=energy,
+        energy_total_j=over_cycles(lambda r: r.energy_total_j),
+        energy_bound_share=max(
+            (
+                result.energy_bound_j / result.energy_total_j
+                for result in own
+                if result.energy_total_j and result.energy_bound_j is not None
+            ),
+            default=None,
+        ),
+        energy_estimated_j=over_cycles(lambda r: r.energy_estimated_j),
+        tokens_per_second=speed,
+        time_to_first_token_s=over_cycles(
+            lambda r: None if r.time_to_first_token is None else r.time_to_first_token.mean_s
+        ),
+        runs_needed=_runs_needed(energy or speed),
+    )
+
+
+def describe(values: Sequence[float]) -> Statistics | None:
+    """Return the statistics of a point's runs, in the order in which they ran; None of nothing."""
+    if not values:
+        return None
+    low, high = mean_interval(values) or (None, None)
+    return Statistics(
+        n=len(values),
+        mean=statistics.fmean(values),
+        median=statistics.median(values),
+        sd=statistics.stdev(values) if len(values) > 1 else None,
+        ci95_low=low,
+        ci95_high=high,
+        lag1=lag1(values),
+    )
+
+
+def _runs_needed(figure: Statistics | None) -> dict[str, int | None]:
+    if figure is None or figure.sd is None or figure.mean <= 0:
+        return {}
+    cv = figure.sd / figure.mean
+    return {name: runs_needed(cv, share) for name, share in _HALF_WIDTHS.items()}
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known and len(known) == len(values) else None
+
+
+def _times(amount: float | None, factor: float | None) -> float | None:
+    return None if amount is None or factor is None else amount * factor
+
+
+def _wall_time_s(entries: Sequence[ManifestEntry]) -> float:
+    starts = [datetime.fromisoformat(e.started_at) for e in entries if e.started_at]
+    ends = [datetime.fromisoformat(e.ended_at) for e in entries if e.ended_at]
+    return (max(ends) - min(starts)).total_seconds() if starts and ends else 0.0

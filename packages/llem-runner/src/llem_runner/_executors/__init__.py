@@ -1,0 +1,1 @@
+"""Ways to execute one run: one file or folder per way."""

@@ -1,0 +1,1 @@
+"""Execute each run in a process of its own on this machine."""

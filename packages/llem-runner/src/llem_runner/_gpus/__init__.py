@@ -1,0 +1,1 @@
+"""The GPUs of a study: locks, and their state between runs."""

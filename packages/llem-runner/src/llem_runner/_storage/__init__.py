@@ -1,0 +1,1 @@
+"""The study folder. Only this code knows its file names and formats."""

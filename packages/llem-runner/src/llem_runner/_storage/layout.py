@@ -1,0 +1,79 @@
+"""The only place that knows the names of a study's files.
+
+{study_name}_{UTC timestamp}/
+study.yaml  study_resolved.json  manifest.json  study_result.json
+0001_c1_{model}_{hash8}/result.json  timeseries.parquet  requests.parquet  log.txt
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from llem_config import StudyConfig
+from llem_runner._errors import StudyError
+from llem_runner._plan.schedule import PlannedRun
+from llem_runner._storage.atomic_files import sync_folder, write_atomically
+
+RESULT, TIMESERIES, LOG = "result.json", "timeseries.parquet", "log.txt"
+REQUESTS = "requests.parquet"  # written by a measurement beside its time series
+
+
+class Layout:
+    """The files of one study folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.source = folder / "study.yaml"
+        self.resolved = folder / "study_resolved.json"
+        self.manifest = folder / "manifest.json"
+        self.study_result = folder / "study_result.json"
+        self.lock = folder / ".lock"
+
+    def write_study(self, study: StudyConfig) -> None:
+        """Put the resolved study on disk.
+
+        Raises:
+            StudyError: it cannot be written.
+        """
+        write_atomically(self.resolved, (study.model_dump_json(indent=2) + "\n").encode())
+
+    def run_folder(self, run: PlannedRun) -> Path:
+        """Return the folder of one run, e.g. `0001_c1_tiny-llama_0123abcd`."""
+        model = re.sub(r"[^A-Za-z0-9._-]+", "-", run.config.model.rstrip("/").split("/")[-1])
+        model = model.removeprefix("builtin-").lstrip(".-")[:40] or "model"
+        return self.folder / f"{run.index:04d}_c{run.cycle}_{model}_{run.config_hash[:8]}"
+
+    def relative(self, path: Path) -> str:
+        """Return a path as the manifest keeps it, so that the folder can be moved."""
+        return path.relative_to(self.folder).as_posix()
+
+
+def create_folder(results_dir: Path, study: StudyConfig) -> Layout:
+    """Make the study's folder, never one that exists, and put the study itself into it.
+
+    Raises:
+        StudyError: the folder cannot be made.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    for number in itertools.count():
+        suffix = f"_{number}" if number else ""
+        folder = results_dir / f"{study.name}_{stamp}{suffix}"
+        try:
+            results_dir.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+            sync_folder(results_dir)
+        except FileExistsError:
+            if not results_dir.is_dir():
+                raise StudyError(f"{results_dir} is not a folder") from None
+            continue
+        except OSError as error:
+            raise StudyError(f"{folder} cannot be created: {error.strerror}") from error
+        break
+    layout = Layout(folder)
+    if study.source is not None:
+        write_atomically(layout.source, study.source.encode())
+    layout.write_study(study)
+    return layout

@@ -1,0 +1,33 @@
+"""Reading back the study that a folder was made for."""
+
+from __future__ import annotations
+
+from llem_config import StudyConfig
+from llem_runner._errors import StudyError
+from llem_runner._storage.layout import Layout
+
+
+def read_study(layout: Layout) -> StudyConfig:
+    """Read the study that a folder was made for.
+
+    Raises:
+        StudyError: the file is missing or damaged.
+    """
+    try:
+        return StudyConfig.model_validate_json(layout.resolved.read_bytes())
+    except FileNotFoundError as error:
+        if layout.manifest.exists():
+            raise StudyError(
+                f"{layout.resolved} is missing; put a copy of it back, or run the study again into "
+                "another folder"
+            ) from error
+        raise StudyError(f"{layout.folder} is not a study folder: {error}") from error
+    except OSError as error:
+        raise StudyError(f"{layout.resolved} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        # pydantic says it in several lines, the last of which is a link.
+        what = " ".join(str(error).partition(" [type=")[0].split())
+        raise StudyError(
+            f"{layout.resolved} is damaged ({what}); put a copy of it back, or run the study again "
+            "into another folder"
+        ) from error

@@ -1,0 +1,1 @@
+"""A study from start to end: run, resume, gaps, limits."""

@@ -1,0 +1,104 @@
+"""How long the rest of a study will take, learned from the runs that are done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from llem_config import ExecutionConfig
+from llem_runner._plan.schedule import GapKind, PlannedRun, gap_between, gap_seconds
+from llem_runner._storage.manifest import ManifestEntry
+
+
+class _Mean:
+    def __init__(self) -> None:
+        self._n, self._sum_s = 0, 0.0
+
+    def add(self, seconds: float) -> None:
+        self._n += 1
+        self._sum_s += seconds
+
+    @property
+    def value_s(self) -> float | None:
+        return self._sum_s / self._n if self._n else None
+
+
+class Estimate:
+    """Runs cost what runs of their point have cost, else what the others did; gaps what gaps did.
+
+    A gap may last longer than its seconds: until a GPU is cool, or a worker has its imports done.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[PlannedRun],
+        execution: ExecutionConfig,
+        entries: Iterable[ManifestEntry] = (),
+    ) -> None:
+        """Begin with the runs to come.
+
+        Args:
+            runs: in their order.
+            execution: of their study.
+            entries: of runs done before, e.g. of a study that is resumed.
+        """
+        cycles = [None, *(run.cycle for run in runs)]
+        self._gaps = [
+            gap_between(a, run.cycle, execution) for a, run in zip(cycles, runs, strict=False)
+        ]
+        self._execution = execution
+        self._n_gaps = Counter(self._gaps)
+        self._n_runs = Counter(run.config_hash for run in runs)
+        self._points: dict[str, _Mean] = {}
+        self._all = _Mean()
+        self._waits: dict[GapKind, _Mean] = {}
+        self.n_left = len(runs)
+        for entry in entries:
+            if entry.status == "completed" and entry.started_at and entry.ended_at:
+                start, end = map(datetime.fromisoformat, (entry.started_at, entry.ended_at))
+                # The wall clock may have been set back meanwhile.
+                self._add(entry.config_hash, max(0.0, (end - start).total_seconds()))
+
+    def learn_gap(self, kind: GapKind | None, seconds: float) -> None:
+        """Take note of how long one gap really was."""
+        if kind is not None:
+            self._waits.setdefault(kind, _Mean()).add(seconds)
+
+    def begin(self, kind: GapKind | None) -> None:
+        """Take note that the gap before the next run is over."""
+        if self._n_gaps[kind]:
+            self._n_gaps[kind] -= 1
+
+    def done(self, run: PlannedRun, seconds: float) -> None:
+        """Take note of a run that has ended for good."""
+        self._n_runs[run.config_hash] -= 1
+        if not self._n_runs[run.config_hash]:
+            del self._n_runs[run.config_hash]
+        self.n_left -= 1
+        self._add(run.config_hash, seconds)
+
+    def run_s(self, config_hash: str) -> float | None:
+        """Return what a run of a point will take; None before any run was seen."""
+        point = self._points.get(config_hash)
+        return point.value_s if point else self._all.value_s
+
+    @property
+    def gaps_s(self) -> float:
+        """Return what the pauses to come will take."""
+        return sum(n * self._gap_s(kind) for kind, n in self._n_gaps.items() if kind and n)
+
+    def left_s(self) -> float | None:
+        """Return what all that is left will take; None before any run was seen."""
+        if self.n_left and self._all.value_s is None:
+            return None
+        return self.gaps_s + sum(n * (self.run_s(h) or 0.0) for h, n in self._n_runs.items())
+
+    def _gap_s(self, kind: GapKind) -> float:
+        seen = self._waits.get(kind)
+        known_s = seen.value_s if seen else None
+        return gap_seconds(kind, self._execution) if known_s is None else known_s
+
+    def _add(self, config_hash: str, seconds: float) -> None:
+        self._points.setdefault(config_hash, _Mean()).add(seconds)
+        self._all.add(seconds)

@@ -1,0 +1,99 @@
+"""The front doors: a study or an experiment, from what a person has to what was measured.
+
+load -> pre-flight -> schedule -> locks -> folder -> manifest -> runs (_runner) -> record
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llem_config import (
+    Settings,
+    StudyConfig,
+    load_settings,
+    load_study,
+)
+from llem_energy import measure as default_measure
+from llem_runner._control import Control
+from llem_runner._events import Cautioned, ignore
+from llem_runner._executors.measure import Measure
+from llem_runner._gpus.locks import Queue, hold_gpus
+from llem_runner._plan.schedule import schedule
+from llem_runner._storage.layout import create_folder
+from llem_runner._storage.lock import hold
+from llem_runner._storage.manifest import ManifestWriter
+from llem_runner._storage.study_result import StudyResult
+from llem_runner._study.limits import Limits
+from llem_runner._study.preflight import check
+from llem_runner._study.preparation import check_caller, gpus_to_watch, isolated, with_gaps
+from llem_runner._study.runner import OnEvent, StudyRunner
+
+
+def run_study(
+    config: str | Path | StudyConfig,
+    *,
+    output: str | Path | None = None,
+    on_event: OnEvent | None = None,
+    control: Control | None = None,
+    measure: Measure = default_measure,
+    settings: Settings | None = None,
+    retry: int = 0,
+    time_limit_s: float | None = None,
+    wait: bool = False,
+) -> StudyResult:
+    """Run every experiment of a study and return its record.
+
+    Args:
+        config: a study file, or a study made in Python.
+        output: folder that the study's own folder is made in; None takes the machine's setting.
+        on_event: told everything that happens; see `Event`.
+        control: to stop the study from a signal handler or another thread.
+        measure: what each run calls; a child process must be able to import it.
+        settings: machine-local settings; None loads them.
+        retry: further attempts at a run whose process crashed; a run that raises an error or
+            takes too long would do so again.
+        time_limit_s: for all of it. No run begins that is not expected to end in time, and one
+            that has not ended is stopped; the rest stays pending, for `resume_study`.
+        wait: until a GPU that another study uses is free, instead of an error.
+
+    Returns:
+        The record, whatever became of the runs: a failed run is data. `status` tells.
+
+    Raises:
+        ConfigError: mistakes in the study file.
+        PreflightError: the study cannot run on this machine; nothing was written.
+        StudyError: results cannot be written; what was written before stays readable.
+        KeyboardInterrupt: after the running process is gone and the manifest is closed.
+    """
+    check_caller(measure)
+    study = config if isinstance(config, StudyConfig) else load_study(config)
+    own = settings or load_settings()
+    study = with_gaps(study, own)
+    results_dir = Path(output) if output is not None else own.output.results_dir
+    outlook = check(study, results_dir, own)
+    for warning in outlook.warnings:
+        (on_event or ignore)(Cautioned(warning))
+    if control is not None and control.stop_requested:
+        raise KeyboardInterrupt
+    runs = schedule(study.experiments, study.execution)
+    with (
+        Control.owned(control) as stop,
+        Limits(stop, retry=retry, time_limit_s=time_limit_s) as limits,
+        hold_gpus(study.experiments, Queue(stop, on_event or ignore) if wait else None) as uuids,
+    ):
+        layout = create_folder(results_dir, study)
+        with hold(layout.lock, str(layout.folder)):
+            manifest = ManifestWriter.create(layout, study.name, study.study_design_hash, runs)
+            runner = StudyRunner(
+                study,
+                layout,
+                manifest,
+                settings=own,
+                control=stop,
+                on_event=on_event or ignore,
+                measure=measure,
+                limits=limits,
+                gpus=gpus_to_watch(uuids, own),
+                foretold=outlook.foretold,
+            )
+            return runner.run(runs, isolated=isolated(study, manifest, limits))

@@ -1,0 +1,80 @@
+"""One experiment in the calling process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from llem_config import (
+    ExperimentConfig,
+    Settings,
+    StudyConfig,
+    load_experiment,
+    load_settings,
+)
+from llem_energy import ExperimentResult, Prior, encode_result
+from llem_energy import measure as default_measure
+from llem_runner._errors import StudyError
+from llem_runner._executors.measure import Measure
+from llem_runner._gpus.locks import hold_gpus
+from llem_runner._storage.atomic_files import write_atomically
+from llem_runner._storage.layout import RESULT, TIMESERIES
+from llem_runner._study.carryover import known_calibrations
+from llem_runner._study.preflight import check
+from llem_runner._study.preparation import check_caller
+
+
+def run_experiment(
+    config: str | Path | ExperimentConfig,
+    *,
+    output: str | Path | None = None,
+    on_stage: Callable[[str], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
+    measure: Measure = default_measure,
+    settings: Settings | None = None,
+) -> ExperimentResult:
+    """Measure one experiment in this process and return its result.
+
+    Args:
+        config: an experiment file, or an experiment made in Python.
+        output: folder for `result.json` and `timeseries.parquet`; None writes nothing.
+        on_stage: called at the beginning of each stage.
+        on_warning: told what may go wrong, before anything begins.
+        measure: what is called.
+        settings: machine-local settings; None loads them.
+
+    Raises:
+        ConfigError: mistakes in the file.
+        PreflightError: the experiment cannot run on this machine.
+        MeasurementError: it was tried and failed.
+        StudyError: `output` holds a result already, or cannot be written.
+    """
+    check_caller(measure)
+    experiment = config if isinstance(config, ExperimentConfig) else load_experiment(config)
+    own = settings or load_settings()
+    folder = None if output is None else Path(output)
+    for warning in check(StudyConfig(experiments=(experiment,)), folder, own).warnings:
+        if on_warning is not None:
+            on_warning(warning)
+    if folder is not None:
+        _prepare(folder)
+    with hold_gpus([experiment]):
+        result = measure(
+            experiment,
+            settings=own,
+            timeseries=folder / TIMESERIES if folder is not None else None,
+            on_stage=on_stage,
+            prior=Prior(calibration=known_calibrations()),
+        )
+    if folder is not None:
+        write_atomically(folder / RESULT, encode_result(result))
+    return result
+
+
+def _prepare(folder: Path) -> None:
+    if (folder / RESULT).exists():
+        raise StudyError(f"{folder / RESULT} exists already; name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(f"{folder} cannot be created: {error.strerror}") from error

@@ -1,0 +1,194 @@
+"""Every token is counted as a slow loop counts it, and every request has a row (RES-06, CM-17..22)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+import pytest
+from energy.backends.pytorch.test_tokens import of_text
+from energy.parts import experiment, loaded
+
+from llem_config import ExperimentConfig
+from llem_energy import ExperimentResult, encode_result, measure
+from llem_energy._prompts.load import load_prompts
+
+N_CASES = 24
+Slow = Callable[[Sequence[int], int, Sequence[int] | None, int], list[int]]
+
+
+class Case(NamedTuple):
+    """One random experiment: its prompts differ in length, its answers end at different places."""
+
+    config: ExperimentConfig
+    end_ids: list[int]
+
+
+@pytest.fixture(scope="module")
+def slow(text_model: Any) -> Slow:
+    """Return a loop that answers one prompt alone, step by step and without a cache.
+
+    Written as the definition of an answer: the most likely token, again and again; tokens that
+    would end it are left out until it is long enough; then it ends with the first of them.
+    """
+    import torch
+    import transformers
+
+    model = transformers.LlamaForCausalLM.from_pretrained(text_model.folder, dtype=torch.float32)
+    known: dict[tuple[int, ...], Any] = {}
+
+    def next_scores(ids: tuple[int, ...]) -> Any:
+        if ids not in known:
+            with torch.inference_mode():
+                known[ids] = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1]
+        return known[ids]
+
+    def answer(
+        prompt: Sequence[int], n_most: int, end_ids: Sequence[int] | None, n_least: int
+    ) -> list[int]:
+        found: list[int] = []
+        while len(found) < n_most and (not end_ids or not found or found[-1] not in end_ids):
+            scores = next_scores((*prompt, *found)).clone()
+            if end_ids and len(found) < n_least:
+                scores[list(end_ids)] = float("-inf")
+            found.append(int(scores.argmax()))
+        return found
+
+    return answer
+
+
+def cases(model: Any) -> list[Case]:
+    draw = random.Random(5)
+    made = []
+    for number in range(N_CASES):
+        n_most = draw.randint(1, 14)
+        longest = draw.randint(1, 20)
+        lengths = {"distribution": "uniform", "max": longest}
+        config = experiment(
+            model=str(model.folder),
+            weights="pretrained",
+            dataset={"input_tokens": lengths},
+            n=draw.randint(1, 9),
+            max_input_tokens=longest,
+            max_output_tokens=n_most,
+            random_seed=number,
+            decoder={
+                "ignore_eos": number % 4 == 0,
+                "min_new_tokens": draw.choice([None, draw.randint(1, n_most)]),
+            },
+            pytorch={
+                "batch_size": draw.randint(1, 5),
+                "batching": draw.choice(["static", "sorted"]),
+            },
+        )
+        made.append(Case(config, draw.sample(range(44), draw.randint(1, 12))))
+    return made
+
+
+def test_counts_and_tokens_are_those_of_a_slow_loop_over_each_prompt(
+    text_model: Any, slow: Slow
+) -> None:
+    n_early = n_held = 0
+    for config, end_ids in cases(text_model):
+        backend = loaded(config)
+        # Other end tokens than the folder's, several at a time, as published models have them.
+        ends = None if config.decoder.ignore_eos else end_ids
+        backend._generation.eos_token_id = ends
+        prompts = [tuple(p) for p in load_prompts(config, backend.vocabulary())]
+        workload = backend.prepare(prompts)
+        seen = []
+        for batch in workload.batches:
+            answer = backend.generate(batch)
+            rows = answer._ids.tolist()
+            places = zip(batch.positions, batch.lengths, answer.n_tokens(), rows, strict=True)
+            for place, n_in, n_out, row in places:
+                least = config.decoder.min_new_tokens or 0
+                expected = slow(prompts[place], config.max_output_tokens, ends, least)
+                assert row[:n_out] == expected, (config, end_ids, place)
+                assert n_in == len(prompts[place])
+                n_early += n_out < config.max_output_tokens
+                n_held += bool(ends) and least > 0 and n_out >= least
+                seen.append(place)
+        assert sorted(seen) == list(range(config.n))
+    assert n_early > 20  # else nothing of this would have tested an early end
+    assert n_held > 20
+
+
+def rows(tmp_path: Path, **changes: Any) -> tuple[ExperimentResult, list[dict[str, Any]]]:
+    result = measure(experiment(**changes), timeseries=tmp_path / "timeseries.parquet")
+    assert result.requests_file == "requests.parquet"
+    return result, pq.read_table(tmp_path / "requests.parquet").to_pylist()
+
+
+def test_every_request_of_the_window_has_a_row_that_adds_up_to_the_totals(tmp_path: Path) -> None:
+    lengths = {"distribution": "uniform", "min": 2, "max": 8}
+    result, found = rows(
+        tmp_path,
+        n=5,
+        dataset={"input_tokens": lengths},
+        pytorch={"batching": "sorted"},
+        energy={"min_window_seconds": 0.2},
+    )
+    assert len(found) == 5 * result.n_repeats > 5
+    assert sum(row["input_tokens"] for row in found) == result.input_tokens
+    assert sum(row["output_tokens"] for row in found) == result.output_tokens
+    prompts = load_prompts(experiment(n=5, dataset={"input_tokens": lengths}), range(8, 100))
+    assert len({len(prompt) for prompt in prompts}) > 1
+    for number in range(result.n_repeats):
+        turn = found[number * 5 : number * 5 + 5]
+        assert [row["repeat"] for row in turn] == [number + 1] * 5
+        assert [row["batch"] for row in turn] == [1, 1, 2, 2, 3]
+        assert sorted(row["prompt"] for row in turn) == [1, 2, 3, 4, 5]
+        for row in turn:
+            assert row["input_tokens"] == len(prompts[row["prompt"] - 1])
+
+
+def test_latencies_of_a_request_are_those_of_its_own_tokens(
+    text_model: Any, tmp_path: Path
+) -> None:
+    config = of_text(text_model, decoder={"ignore_eos": False}, pytorch={"batch_size": 7})
+    result = measure(config, timeseries=tmp_path / "timeseries.parquet")
+    found = pq.read_table(tmp_path / "requests.parquet").to_pylist()
+    assert len({row["output_tokens"] for row in found}) >= 3
+    latencies = {row["output_tokens"]: row["latency_s"] for row in found}
+    ordered = [latencies[n] for n in sorted(latencies)]
+    # One batch: a longer answer was there later, and one of the same length at the same time.
+    assert ordered == sorted(set(ordered))
+    assert all(row["latency_s"] == latencies[row["output_tokens"]] for row in found)
+    assert len({row["time_to_first_token_s"] for row in found}) == 1
+    for row in found:
+        n_between = row["output_tokens"] - 1
+        spent_s = row["time_to_first_token_s"] + n_between * (row["inter_token_mean_s"] or 0.0)
+        assert spent_s == pytest.approx(row["latency_s"])
+        assert row["latency_s"] <= result.window_s
+
+
+def test_an_answer_of_one_token_and_one_that_comes_several_at_a_time_leave_gaps(
+    tmp_path: Path,
+) -> None:
+    _, found = rows(tmp_path, max_output_tokens=1)
+    assert {row["inter_token_mean_s"] for row in found} == {None}
+    assert all(row["latency_s"] == row["time_to_first_token_s"] > 0 for row in found)
+    _, found = rows(tmp_path, pytorch={"batch_size": 1, "prompt_lookup_num_tokens": 2})
+    assert {(row["latency_s"], row["time_to_first_token_s"]) for row in found} == {(None, None)}
+
+
+def test_the_result_holds_no_list_of_requests_and_nothing_is_written_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = measure(experiment(n=2))
+    many = measure(experiment(n=40))
+    assert abs(len(encode_result(many)) - len(encode_result(few))) < 200
+    assert few.requests_file is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_requests_that_cannot_be_written_are_said_and_cost_no_result(tmp_path: Path) -> None:
+    result = measure(experiment(), timeseries=tmp_path / "gone" / "timeseries.parquet")
+    assert result.requests_file is None
+    assert result.output_tokens == 3 * 4
+    assert any("the requests could not be written" in w for w in result.measurement_warnings)

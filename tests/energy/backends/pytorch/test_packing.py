@@ -1,0 +1,81 @@
+"""4 bits on a processor: what its kernel does otherwise, or cannot do, is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from energy.backends.pytorch.test_tokens import of_text
+from energy.parts import experiment, loaded
+
+from llem_energy import BackendError
+
+bitsandbytes = pytest.importorskip("bitsandbytes")
+# Others compute with the layers as they were packed.
+repacks = pytest.mark.skipif(
+    not bitsandbytes.functional.has_avx512bf16() or torch.cuda.is_available(),
+    reason="needs a processor with AVX512-BF16, and no GPU",
+)
+
+
+def answer(model: Any, **options: Any) -> None:
+    own = {"device": "cpu", "batch_size": 1, "load_in_4bit": True, **options}
+    backend = loaded(experiment(model=str(model), precision="bf16", pytorch=own))
+    backend.generate(*backend.prepare([(10, 11, 12)]).batches)
+
+
+@repacks
+@pytest.mark.parametrize(
+    ("option", "asked", "found"),
+    [
+        ("bnb_4bit_use_double_quant", True, "false"),
+        ("bnb_4bit_compute_dtype", "float32", "bfloat16"),
+    ],
+)
+def test_a_processor_that_packs_anew_is_found_out_with_the_first_answer(
+    wide_model: Path, option: str, asked: Any, found: str
+) -> None:
+    answer(wide_model)
+    with pytest.raises(BackendError, match=f"asked for {option} .*, found {found}"):
+        answer(wide_model, **{option: asked})
+
+
+@repacks
+def test_layers_that_its_kernel_cannot_take_are_refused_by_name(text_model: Any) -> None:
+    with pytest.raises(
+        BackendError, match=r"multiples of 64 inputs and 32 outputs, \S+ has 32 and"
+    ):
+        loaded(
+            of_text(text_model, precision="bf16", pytorch={"device": "cpu", "load_in_4bit": True})
+        )
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"torch_compile": True},
+        {"attn_implementation": "flex_attention"},
+        {"cache_implementation": "quantized"},
+    ],
+    ids=str,
+)
+def test_without_a_compiler_what_needs_one_is_refused_before_loading(
+    option: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(
+        BackendError, match=f"{next(iter(option))}.* needs a C\\+\\+ compiler on a CPU"
+    ):
+        loaded(experiment(pytorch={"device": "cpu", **option}))
+
+
+def test_a_kernel_from_the_hub_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kernels.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(BackendError, match="takes a kernel from the hub"):
+        loaded(experiment(pytorch={"device": "cpu", "load_in_4bit": True}))

@@ -1,0 +1,290 @@
+"""A backend of another package is found, checked, measured and swept like our own (CM-10).
+
+`tests/example_backend` is a package of its own. It is installed into a folder that only the
+processes of these tests see.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from energy.parts import run_python
+
+from llem_config import ExperimentConfig, load_study, measurement_config_hash
+
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "tests" / "example_backend"
+HEAVY = ("torch", "transformers", "llem_energy", "llem_parrot._backend")
+
+STUDY = """
+model: builtin:tiny-llama
+backend: parrot
+precision: fp32
+n: 3
+max_input_tokens: 12
+max_output_tokens: 6
+warmup: {n_warmup: 1, convergence_detection: false}
+baseline: {enabled: false}
+energy: {min_window_seconds: 0.0}
+parrot: {batch_size: 2}
+sweep:
+  parrot.memory: [2, 5]
+  parrot.mood: [literal, playful]
+execution: {config_gap_seconds: 0, cycle_gap_seconds: 0}
+"""
+
+
+def installer() -> str:
+    """Return the program that this repository is built with; `uv run` says where it is."""
+    for found in (os.environ.get("UV"), shutil.which("uv"), ROOT / ".uv" / "bin" / "uv"):
+        if found and Path(found).is_file():
+            return str(found)
+    pytest.skip("needs uv to install the example")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the environment of a process that sees the example."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [installer(), "pip", "install", "--quiet", "--offline", "--no-deps"]
+    subprocess.run([*command, "--target", str(folder), str(EXAMPLE)], check=True, timeout=60)
+    return {"PYTHONPATH": str(folder)}
+
+
+def test_the_example_keeps_the_contract_and_breaches_are_found(installed: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "contract.py"]
+    done = subprocess.run(
+        command,
+        cwd=EXAMPLE,
+        env=os.environ | installed,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
+
+
+MEASURED = """
+import json, sys
+from llem_config import ExperimentConfig
+from llem_energy import measure
+
+for section in json.loads(sys.argv[1]):
+    config = json.loads(sys.argv[2]) | {"parrot": section}
+    result = measure(ExperimentConfig.model_validate(config))
+    used = result.effective_config
+    print(json.dumps([result.output_tokens, result.input_tokens, used["memory"], used["playful"]]))
+print(json.dumps(sorted({"torch", "transformers"} & set(sys.modules))))
+"""
+
+
+def test_the_example_is_measured_with_its_own_options(installed: dict[str, str]) -> None:
+    config = {
+        "backend": "parrot", "model": "builtin:tiny-llama", "precision": "fp32", "n": 3,
+        "max_input_tokens": 12, "max_output_tokens": 6,
+        "warmup": {"n_warmup": 1, "convergence_detection": False},
+        "baseline": {"enabled": False}, "energy": {"min_window_seconds": 0.0},
+    }  # fmt: skip
+    sections = [{}, {"memory": 4, "mood": "playful"}]
+    lines = run_python(MEASURED, json.dumps(sections), json.dumps(config), env=installed)
+    plain, playful, heavy = (json.loads(line) for line in lines.splitlines())
+    assert plain == [18, 36, None, False]
+    assert playful == [18, 36, 4, True]
+    assert heavy == []
+
+
+RUN = """
+import sys
+from llem_runner import run_study
+
+if __name__ == "__main__":
+    result = run_study(sys.argv[1], output=sys.argv[2])
+    print([point.label for point in result.summary.points])
+    print(result.summary.completed, [p.tokens_per_second.n for p in result.summary.points])
+"""
+
+
+def test_a_study_sweeps_the_options_of_the_example(
+    installed: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY)
+    (tmp_path / "run.py").write_text(RUN)  # a file, since each run is a process of its own
+    done = subprocess.run(
+        [sys.executable, "run.py", "study.yaml", "results"],
+        cwd=tmp_path, env=os.environ | installed, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    labels, completed = done.stdout.splitlines()
+    assert completed == "4 [1, 1, 1, 1]"
+    assert labels.count("memory") == 4
+    results = sorted(tmp_path.glob("results/*/*/result.json"))
+    used = [json.loads(path.read_text())["effective_config"] for path in results]
+    assert {(one["memory"], one["playful"]) for one in used} == {
+        (2, False), (2, True), (5, False), (5, True),
+    }  # fmt: skip
+
+
+READ = """
+import json, sys
+from llem_config import ConfigError, load_study, measurement_config_hash
+
+found = {}
+for path in sys.argv[1:]:
+    try:
+        study = load_study(path)
+        points = [measurement_config_hash(one) for one in study.experiments]
+        found[path] = {"points": points, "skipped": [one.reason for one in study.skipped]}
+    except ConfigError as error:
+        found[path] = {"faults": [f"{f.line}: {f.key}: {f.problem}" for f in error.faults]}
+found["heavy"] = [name for name in %r if name in sys.modules]
+print(json.dumps(found))
+""" % (HEAVY,)  # noqa: UP031  # braces are the program's own
+
+
+def read(tmp_path: Path, env: dict[str, str], **files: str) -> dict[str, Any]:
+    """Return what a process finds in study files, by the name of each."""
+    paths = {name: tmp_path / f"{name}.yaml" for name in files}
+    for name, text in files.items():
+        paths[name].write_text(text)
+    found = json.loads(run_python(READ, *map(str, paths.values()), env=env))
+    return {name: found[str(path)] for name, path in paths.items()} | {"heavy": found["heavy"]}
+
+
+OWN = "model: builtin:tiny-llama\nsweep: {precision: [fp32, bf16], pytorch.batch_size: [1, 8]}\n"
+BOTH = STUDY.replace("backend: parrot", "backend: [pytorch, parrot]")
+
+
+def test_mistakes_in_the_options_of_the_example_are_told_like_any_other(
+    installed: dict[str, str], tmp_path: Path
+) -> None:
+    found = read(
+        tmp_path,
+        installed,
+        key=STUDY.replace("parrot: {batch_size", "parrot: {batchsize"),
+        value=STUDY.replace("[literal, playful]", "[literal, playfull]"),
+        kind=STUDY.replace("[2, 5]", "[2, five]"),
+        backend=STUDY.replace("backend: parrot", "backend: parot"),
+        precision=STUDY.replace("precision: fp32", "precision: bf16"),
+        beams=STUDY.replace("sweep:", "sweep:\n  pytorch.num_beams: [1, 2]"),
+        both=BOTH,
+        own=OWN,
+    )
+    assert found["key"]["faults"] == ["11: parrot.batchsize: unknown key 'batchsize'; did you mean"
+                                      " 'batch_size'?"]  # fmt: skip
+    assert found["value"]["faults"] == [
+        "14: sweep.parrot.mood[1]: expected one of literal, playful, found 'playfull'; did you mean"
+        " 'playful'?"
+    ]
+    assert found["kind"]["faults"] == [
+        "13: sweep.parrot.memory[1]: expected a whole number >= 1, found 'five'"
+    ]
+    assert found["backend"]["faults"][0] == (
+        "3: backend: expected one of pytorch, vllm, tensorrt, parrot, found 'parot'; did you mean"
+        " 'parrot'?"
+    )
+    assert found["beams"]["faults"] == [
+        "13: sweep.pytorch.num_beams: this study does not use pytorch, only parrot"
+    ]
+    # Its axes multiply its own points only: one of pytorch, four of the parrot.
+    assert len(found["both"]["points"]) == 5
+    assert found["heavy"] == []
+
+
+def test_what_the_example_does_not_support_is_skipped_with_the_reason(
+    installed: dict[str, str], tmp_path: Path
+) -> None:
+    some = STUDY.replace("precision: fp32", "").replace(
+        "sweep:", "sweep:\n  precision: [fp32, bf16]"
+    )
+    found = read(tmp_path, installed, some=some)["some"]
+    assert len(found["points"]) == 4
+    assert set(found["skipped"]) == {"parrot does not support bf16"}
+
+
+def test_the_hashes_of_other_studies_stay_as_they_are(
+    installed: dict[str, str], tmp_path: Path
+) -> None:
+    found = read(tmp_path, installed, own=OWN, both=BOTH)
+    study = load_study(tmp_path / "own.yaml")
+    assert found["own"]["points"] == [measurement_config_hash(one) for one in study.experiments]
+    assert "parrot" not in ExperimentConfig.model_fields  # this process does not see the example
+    assert len(set(found["both"]["points"]) - set(found["own"]["points"])) >= 4
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_library'"),
+        ("Section = dict", "expected a pydantic model"),
+        ("from pydantic import BaseModel\nclass Section(BaseModel): pass", 'extra="forbid"'),
+    ],
+)
+def test_a_broken_package_breaks_its_own_studies_only(
+    tmp_path: Path, module: str, reason: str
+) -> None:
+    site = tmp_path / "site"
+    described = site / "broken-1.0.dist-info"
+    described.mkdir(parents=True)
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (described / "entry_points.txt").write_text("[llem.sections]\nbroken = broken_one:Section\n")
+    (site / "broken_one.py").write_text(module)
+    asked = "model: builtin:tiny-llama\nbackend: broken\n"
+    found = read(tmp_path, {"PYTHONPATH": str(site)}, own=OWN, asked=asked)
+    assert len(found["own"]["points"]) == 4
+    (fault, *_) = found["asked"]["faults"]
+    assert "; the section of its package cannot be used: " in fault
+    assert reason in fault
+
+
+AHEAD = """
+import json, sys
+from pathlib import Path
+from llem_config import ExperimentConfig, StudyConfig
+from llem_runner import Cautioned, PreflightError, run_study
+folder = Path(sys.argv[1])
+(folder / "config.json").write_text("{}")
+base = {"backend": "parrot", "precision": "fp32", "n": 1, "dataset": "synthetic"}
+def one(model):
+    return ExperimentConfig.model_validate({**base, "model": model})
+def told(*models):
+    events = []
+    try:
+        study = StudyConfig(experiments=tuple(map(one, models)))
+        study = study.model_copy(update={"execution": study.execution.model_copy(
+            update={"config_gap_seconds": 0.0})})
+        run_study(study, output=folder / "results", on_event=events.append)
+    except PreflightError as error:
+        return list(error.failures)
+    return [e.warning for e in events if isinstance(e, Cautioned) and "parrot" in e.warning]
+if __name__ == "__main__":
+    print(json.dumps([told(str(folder)), told("builtin:tiny-llama", str(folder))]))
+"""
+
+
+def test_what_its_package_says_it_needs_is_told_ahead(
+    installed: dict[str, str], tmp_path: Path
+) -> None:
+    program = tmp_path / "ahead.py"
+    program.write_text(AHEAD)
+    done = subprocess.run(
+        [sys.executable, program, tmp_path],
+        env=os.environ | installed,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    alone, beside = json.loads(done.stdout)
+    sentence = f"the parrot takes its vocabulary from a builtin model, found '{tmp_path}'"
+    assert alone == [sentence]
+    (line,) = beside
+    assert line.startswith(f"will fail: {sentence} (in 1 of 2 points, the first is model=")

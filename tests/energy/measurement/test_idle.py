@@ -1,0 +1,150 @@
+"""Idle power: waited for, measured on both sides, taken over only where it holds (CM-11 to CM-34)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from llem_energy import Baseline, Calibration, ContextIdle, Quality
+from llem_energy._measurement.baseline import baseline_figures
+from llem_energy._measurement.idle import IdleSpan, idle, reusable
+from llem_energy._measurement.raw_measurement import Idles
+from llem_energy._sources.protocol import Sample
+
+DEVICES = ("GPU-1",)
+
+
+def constant(t_s: float) -> float:
+    return 100.0
+
+
+class Meter:
+    """A device whose counter is exact and moves every 20 ms."""
+
+    name = "nvml"
+    devices: tuple[str, ...] = DEVICES
+
+    def __init__(self, power_w: Callable[[float], float]) -> None:
+        self._power_w = power_w
+
+    def read(self, *, details: bool = False) -> tuple[Sample, ...]:
+        del details
+        raise AssertionError("figures are computed from what was recorded")
+
+    def power_limit_w(self, device: str) -> float | None:
+        return 700.0 if device in self.devices else None
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def between(self, start_s: float, end_s: float) -> list[Sample]:
+        energy_j, found = 0.0, []
+        for i in range(int(100 / 0.02)):
+            t_s = i * 0.02
+            energy_j += self._power_w(t_s) * 0.02
+            if start_s <= t_s <= end_s:
+                found.append(Sample("GPU-1", t_s, 0.0, energy_j=energy_j, temperature_c=41.0))
+        return found
+
+
+def figures(meter: Meter, idles: Idles, middle_s: float = 35.0) -> tuple[Baseline, Quality]:
+    return baseline_figures(meter, meter.between, idles, (), middle_s, "boot")
+
+
+BOTH = Idles(context=IdleSpan(2.0, 7.0), before=IdleSpan(10.0, 20.0), after=IdleSpan(60.0, 70.0))
+
+
+def test_idle_power_is_interpolated_to_the_middle_of_the_window() -> None:
+    # 100 W at 15 s, 104 W at 65 s, a straight line in between.
+    meter = Meter(lambda t_s: 100 + 0.08 * (t_s - 15))
+    baseline, quality = figures(meter, BOTH)
+    assert baseline.loaded_before_w == pytest.approx(100, abs=0.01)
+    assert baseline.loaded_after_w == pytest.approx(104, abs=0.01)
+    assert baseline.power_w == pytest.approx(100 + 4 * 20 / 50, abs=0.01)
+    assert baseline.uncertainty_w == pytest.approx(2, abs=0.01)
+    assert quality.status == "ok"
+    assert baseline.context is not None
+    assert baseline.context.power_w == pytest.approx(100 + 0.08 * (4.5 - 15), abs=0.01)
+    assert baseline.context.temperature_c == {"GPU-1": 41.0}
+    assert baseline.context_reused is False
+
+
+def test_idle_power_that_changed_is_flagged() -> None:
+    meter = Meter(lambda t_s: 100 if t_s < 40 else 120)
+    baseline, quality = figures(meter, BOTH)
+    assert quality.status == "flagged"
+    assert "changed by 20 W" in quality.reasons[0]
+    assert baseline.uncertainty_w == pytest.approx(10, abs=0.1)
+
+
+def test_idle_power_of_one_side_only_is_flagged() -> None:
+    _, quality = figures(Meter(constant), Idles(before=IdleSpan(10.0, 20.0)))
+    assert quality.status == "flagged"
+
+
+def test_without_an_idle_phase_there_is_no_idle_power() -> None:
+    baseline, quality = figures(Meter(constant), Idles())
+    assert baseline.power_w is None
+    assert quality.status == "missing"
+    assert quality.reasons == ("no baseline was asked for",)
+
+
+def test_an_idle_power_that_was_taken_over_says_so() -> None:
+    baseline, _ = figures(Meter(constant), Idles(reused=KNOWN))
+    assert baseline.context == KNOWN
+    assert baseline.context_reused is True
+
+
+KNOWN = ContextIdle(
+    devices=DEVICES, power_w=95.0, temperature_c={"GPU-1": 40.0}, at_s=0.0, boot_id="boot"
+)
+CALIBRATION = Calibration(
+    device="GPU-1", counter_period_s=0.1, counter_jitter_s=0.0, counter_step_j=1.0,
+    power_period_s=0.1, call_p50_s=1e-5, call_p99_s=1e-4, n_updates=8, duration_s=1.0,
+    boot_id="boot", driver="1", binding="2", made_at="2026-01-01T00:00:00+00:00",
+)  # fmt: skip
+
+
+def still_holds(
+    *, age_s: float = 10, now_c: float | None = 41.0, devices: tuple[str, ...] = DEVICES,
+    boot: str = "boot",
+) -> bool:  # fmt: skip
+    known = msgspec.structs.replace(KNOWN, at_s=time.perf_counter() - age_s)
+    recent = [Sample(device, time.perf_counter(), 0.0, temperature_c=now_c) for device in devices]
+    calibration = msgspec.structs.replace(CALIBRATION, boot_id=boot)
+    return reusable(known, devices, recent, [calibration])
+
+
+def test_an_idle_power_is_taken_over_only_where_it_still_holds() -> None:
+    assert still_holds()
+    assert not still_holds(age_s=1000)
+    assert not still_holds(age_s=-10)
+    assert not still_holds(now_c=44.0)
+    assert not still_holds(now_c=None)
+    assert not still_holds(devices=("GPU-2",))
+    assert not still_holds(devices=("GPU-1", "GPU-2"))
+    assert not still_holds(boot="another")
+    assert not reusable(None, DEVICES, [], [CALIBRATION])
+
+
+def test_idling_begins_once_power_no_longer_falls() -> None:
+    # Half a second after we begin to look it falls by a third, then stays.
+    begin = time.perf_counter()
+
+    def recent() -> list[Sample]:
+        now = time.perf_counter()
+        times = [now - 2.5 + i * 0.05 for i in range(51)]
+        return [Sample("GPU-1", t, 0.0, power_w=300 if t < begin + 0.5 else 200) for t in times]
+
+    span = idle(0.2, recent)
+    assert span.start_s - begin == pytest.approx(2.5, abs=0.4)  # two seconds after the fall
+    assert span.end_s - span.start_s == pytest.approx(0.2, abs=0.1)
+
+
+def test_without_power_readings_there_is_nothing_to_wait_for() -> None:
+    begin = time.perf_counter()
+    span = idle(0.1, lambda: [])
+    assert span.start_s - begin < 0.1

@@ -1,0 +1,347 @@
+"""How meters are found to behave, and the cache of it (CM-11, CM-14, RES-06).
+
+The GPUs play side by side in one process, each watched in a thread of its own, so that one which
+stands still makes no other wait.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from energy.parts import with_gpus
+from fakes.fake_nvml import FakeGpu, Fault
+
+from llem_energy._metering.boot import boot_id
+from llem_energy._metering.calibration import (
+    Calibration,
+    calibrate,
+    edge_bound_shares,
+    usable,
+    versions,
+)
+from llem_energy._metering.calibration_cache import load_calibrations, save_calibrations
+from llem_energy._sources.protocol import Sample
+
+LOST, NOT_SUPPORTED = 15, 3
+# Power that moves at every update of the sensor, as real power does.
+RAMP: dict[str, Any] = {"points": ((0.0, 200.0), (7.3, 600.0)), "linear": True, "repeat_s": 7.3}
+
+WATCH = """
+import json, os, sys, time
+from concurrent.futures import ThreadPoolExecutor
+import msgspec
+from llem_energy._metering.calibration import calibrate
+from llem_energy._sources.registry import open_source
+
+os.environ["LLEM_FAKE_NVML_EPOCH"] = repr(time.monotonic())
+def watch(group):
+    source, _ = open_source(["nvml"], group)
+    return calibrate(source, at_most_s=4.6)
+groups = json.loads(sys.argv[1])
+with ThreadPoolExecutor(len(groups)) as pool:
+    found = dict(zip(groups, pool.map(watch, groups.values())))
+print(msgspec.json.encode(found).decode())
+"""
+
+GROUPS: dict[str, tuple[FakeGpu, ...]] = {
+    "10": (FakeGpu(counter_period_s=0.01, power_period_s=0.02, **RAMP),),
+    "20": (FakeGpu(counter_period_s=0.02, counter_phase_s=0.007, **RAMP),),
+    "100": (FakeGpu(counter_period_s=0.1, latency_us=300, points=((0.0, 300.0),)),),
+    "106": (FakeGpu(counter_period_s=0.106, **RAMP),),
+    "500": (FakeGpu(counter_period_s=0.5, **RAMP),),
+    "unsteady": (FakeGpu(counter_jitter_s=0.02),),
+    "stalled": (FakeGpu(stalls=((0.0, 1000.0),)),),
+    "lost": (FakeGpu(faults=(Fault("*", LOST, 0.6),)), FakeGpu()),
+    "no counter": (
+        FakeGpu(
+            faults=(
+                Fault("field:83", NOT_SUPPORTED),
+                Fault("nvmlDeviceGetTotalEnergyConsumption", NOT_SUPPORTED),
+            ),
+            **RAMP,
+        ),
+    ),
+}
+
+
+def numbered() -> Iterator[tuple[str, FakeGpu]]:
+    everything = [(name, gpu) for name, gpus in GROUPS.items() for gpu in gpus]
+    for i, (name, gpu) in enumerate(everything):
+        changes = {f: getattr(gpu, f) for f in gpu.__slots__} | {"uuid": f"GPU-{i:04d}"}
+        yield name, FakeGpu(**changes)
+
+
+@pytest.fixture(scope="module")
+def watched(
+    library: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[dict[str, Any]]]:
+    gpus = list(numbered())
+    groups = {name: [i for i, (of, _) in enumerate(gpus) if of == name] for name in GROUPS}
+    folder = tmp_path_factory.mktemp("calibration")
+    found: dict[str, list[dict[str, Any]]] = with_gpus(
+        WATCH, library, [gpu for _, gpu in gpus], folder, json.dumps(groups)
+    )
+    return found
+
+
+@pytest.mark.parametrize("period_ms", [10, 20, 100, 106, 500])
+def test_the_period_of_a_counter_is_found(watched: dict[str, Any], period_ms: int) -> None:
+    (found,) = watched[str(period_ms)]
+    assert found["counter_period_s"] == pytest.approx(period_ms / 1e3, rel=0.05)
+    assert found["n_updates"] >= 8
+    # These counters are exact; whatever else it looks like, the polls were late.
+    assert found["counter_jitter_s"] < 0.002
+    assert found["driver"] == "580.00.01"
+    assert found["binding"] == version("nvidia-ml-py")
+
+
+def test_a_counter_that_is_not_steady_has_its_jitter(watched: dict[str, Any]) -> None:
+    (found,) = watched["unsteady"]
+    assert found["counter_period_s"] == pytest.approx(0.1, abs=0.02)
+    assert 0.004 < found["counter_jitter_s"] < 0.08
+
+
+def test_it_takes_a_second_unless_a_counter_is_slow(watched: dict[str, Any]) -> None:
+    quick, slow = watched["20"][0], watched["500"][0]
+    assert 1.0 <= quick["duration_s"] < 2.0
+    assert 3.5 <= slow["duration_s"] < 4.6
+
+
+def test_the_step_is_the_power_of_one_period(watched: dict[str, Any]) -> None:
+    (found,) = watched["100"]
+    assert found["counter_step_j"] == pytest.approx(30.0, rel=0.01)
+
+
+def test_the_period_of_power_is_found_where_power_changes(watched: dict[str, Any]) -> None:
+    assert watched["10"][0]["power_period_s"] == pytest.approx(0.02, rel=0.05)
+    assert watched["106"][0]["power_period_s"] == pytest.approx(0.1, rel=0.05)
+    assert watched["100"][0]["power_period_s"] is None
+
+
+def test_the_duration_of_a_call_is_found(watched: dict[str, Any]) -> None:
+    slow, quick = watched["100"][0], watched["106"][0]
+    assert 0.0003 <= slow["call_p50_s"] <= slow["call_p99_s"]
+    assert 0 < quick["call_p50_s"] < slow["call_p50_s"]
+
+
+def test_a_counter_that_stands_still_has_no_period(watched: dict[str, Any]) -> None:
+    (found,) = watched["stalled"]
+    assert (found["counter_period_s"], found["counter_jitter_s"]) == (None, None)
+    assert (found["counter_step_j"], found["n_updates"]) == (None, 0)
+    assert found["duration_s"] >= 4.6  # it might have moved yet
+
+
+def test_a_gpu_that_is_lost_keeps_nobody_waiting(watched: dict[str, Any]) -> None:
+    lost, other = watched["lost"]
+    assert 2 <= lost["n_updates"] <= 6
+    assert lost["counter_period_s"] == pytest.approx(0.1, rel=0.05)
+    assert other["counter_period_s"] == pytest.approx(0.1, rel=0.05)
+    assert other["n_updates"] >= 8
+    assert other["duration_s"] < 2.0
+
+
+def test_a_gpu_without_a_counter_has_only_the_rest(watched: dict[str, Any]) -> None:
+    (found,) = watched["no counter"]
+    assert (found["counter_period_s"], found["n_updates"]) == (None, 0)
+    assert found["power_period_s"] == pytest.approx(0.1, rel=0.05)
+    assert found["duration_s"] < 2.0
+
+
+class Scripted:
+    """A source whose readings are a function of its own clock, which only `sleep` moves."""
+
+    def __init__(self, energy_j: Callable[[float], float | None], call_s: float = 0.0) -> None:
+        self.name = "rapl"
+        self.devices: tuple[str, ...] = ("package-0",)
+        self._energy_j = energy_j
+        self._call_s = call_s
+        self.now_s = 0.0
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def read(self, *, details: bool = False) -> tuple[Sample, ...]:
+        del details
+        return (Sample("package-0", self.now_s, self._call_s, energy_j=self._energy_j(self.now_s)),)
+
+    def power_limit_w(self, device: str) -> float | None:
+        del device
+        return None
+
+    def close(self) -> None:
+        pass
+
+
+def seen(source: Scripted, **limits: Any) -> Calibration:
+    (found,) = calibrate(source, clock=source.clock, sleep=source.sleep, **limits)
+    return found
+
+
+def test_jitter_is_what_the_polls_do_not_explain() -> None:
+    # One update in ten comes 30 ms late; the next one is on time again.
+    def late(t_s: float) -> float:
+        n = int((t_s + 1e-9) / 0.1)
+        return float(n - 1 if n % 10 == 5 and t_s - n * 0.1 < 0.0295 else n)
+
+    found = seen(Scripted(late), at_least_s=3.0)
+    assert found.counter_period_s == pytest.approx(0.1, abs=0.001)
+    assert found.counter_jitter_s == pytest.approx(0.028, abs=0.002)
+    steady = seen(Scripted(lambda t_s: float(int(t_s / 0.1 + 1e-9))), at_least_s=3.0, poll_s=0.033)
+    assert steady.counter_period_s == pytest.approx(0.1, rel=0.02)
+    assert steady.counter_jitter_s == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_silence_is_no_interval() -> None:
+    def silent(t_s: float) -> float | None:
+        return None if 0.25 < t_s < 0.85 else float(int(t_s / 0.1 + 1e-9))
+
+    found = seen(Scripted(silent))
+    assert found.counter_period_s == pytest.approx(0.1, abs=0.002)
+    assert found.counter_jitter_s == pytest.approx(0.0, abs=0.002)
+
+
+def test_a_counter_as_fast_as_the_polls_is_read_in_full() -> None:
+    found = seen(Scripted(lambda t_s: 50.0 * t_s, call_s=0.0001), at_least_s=0.2)
+    assert found.counter_period_s == pytest.approx(0.001, rel=0.01)
+    assert found.counter_step_j == pytest.approx(0.05, rel=0.01)
+    assert (found.call_p50_s, found.call_p99_s) == (0.0001, 0.0001)
+    assert found.duration_s == pytest.approx(0.2, abs=0.002)
+
+
+def test_the_bound_grows_with_the_period_and_falls_with_the_window() -> None:
+    assert edge_bound_shares(0.1, 10.0) == pytest.approx((0.011, 0.019))
+    assert edge_bound_shares(0.5, 1.0) == pytest.approx((0.55, 0.95))
+
+
+def example(**changes: Any) -> Calibration:
+    found = Calibration(
+        device="GPU-0", counter_period_s=0.1, counter_jitter_s=0.0, counter_step_j=3.0,
+        power_period_s=None, call_p50_s=1e-5, call_p99_s=2e-5, n_updates=9, duration_s=1.0,
+        boot_id="this boot", driver="580", binding="13.6", made_at="2026-01-31T12:00:00+00:00",
+    )  # fmt: skip
+    return msgspec.structs.replace(found, **changes)
+
+
+NOW: dict[str, str | None] = {"boot_id": "this boot", "driver": "580", "binding": "13.6"}
+
+
+def test_a_calibration_holds_for_the_same_boot_driver_and_binding() -> None:
+    assert usable(example(), **NOW)
+    for name in NOW:
+        assert not usable(example(), **{**NOW, name: "another"})
+    assert not usable(example(boot_id=None), **{**NOW, "boot_id": None})
+    assert not usable(example(counter_period_s=None), **NOW)
+
+
+def test_what_was_made_now_is_usable_now() -> None:
+    found = seen(Scripted(lambda t_s: t_s))
+    driver, binding = versions("rapl")
+    assert usable(found, boot_id=boot_id(), driver=driver, binding=binding) == (
+        Path("/proc/sys/kernel/random/boot_id").exists()
+    )
+    age_s = (datetime.now(UTC) - datetime.fromisoformat(found.made_at)).total_seconds()
+    assert -1 <= age_s < 60
+
+
+def test_what_is_saved_is_loaded_again(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "calibrations.json"
+    assert load_calibrations(path) == ()
+    save_calibrations(path, [example(), example(device="GPU-1", power_period_s=0.02)])
+    assert load_calibrations(path) == (example(), example(device="GPU-1", power_period_s=0.02))
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_saving_replaces_the_same_device_and_boot_and_keeps_all_others(tmp_path: Path) -> None:
+    path = tmp_path / "calibrations.json"
+    save_calibrations(path, [example(), example(device="GPU-1"), example(boot_id="another")])
+    save_calibrations(path, [example(counter_period_s=0.02)])
+    found = {(c.boot_id, c.device): c.counter_period_s for c in load_calibrations(path)}
+    assert found == {
+        ("this boot", "GPU-0"): 0.02,
+        ("this boot", "GPU-1"): 0.1,
+        ("another", "GPU-0"): 0.1,
+    }
+
+
+def test_the_cache_does_not_grow_without_end_and_forgets_the_oldest(tmp_path: Path) -> None:
+    path = tmp_path / "calibrations.json"
+    old = [example(boot_id=str(n), made_at=f"2025-01-01T00:00:00.{n:04}") for n in range(600)]
+    save_calibrations(path, old)
+    save_calibrations(path, [example()])
+    found = load_calibrations(path)
+    assert len(found) == 500
+    assert found[-1] == example()
+    assert old[-1] in found
+    assert old[0] not in found
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b'{"schema_version": 2, "calibrations": []}',
+        b'{"schema_version": 1, "calibrations": [{"device": "GPU-0"}]}',
+        msgspec.json.encode({"schema_version": 2, "calibrations": [example()]}),
+        msgspec.json.encode({"schema_version": 1, "calibrations": [example()]})[:-20],
+        msgspec.json.encode({"schema_version": 1, "calibrations": [example()], "more": 1}),
+    ],
+)
+def test_a_file_that_is_damaged_or_not_ours_is_no_cache_and_is_replaced(
+    tmp_path: Path, damage: bytes
+) -> None:
+    path = tmp_path / "calibrations.json"
+    path.write_bytes(damage)
+    assert load_calibrations(path) == ()
+    save_calibrations(path, [example()])
+    assert load_calibrations(path) == (example(),)
+
+
+@pytest.mark.parametrize("place", ["file/calibrations.json", "folder"])
+def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "inside").touch()
+    save_calibrations(tmp_path / place, [example()])
+    assert load_calibrations(tmp_path / place) == ()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder", "inside"]
+
+
+def test_writers_at_once_leave_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "calibrations.json"
+    save_calibrations(path, [example(device="first")])
+    broken: list[int] = []
+    done = threading.Event()
+
+    def read_on() -> None:
+        while not done.is_set():
+            if not load_calibrations(path):
+                broken.append(1)
+
+    def write(name: str) -> None:
+        for n in range(30):
+            save_calibrations(path, [example(device=f"{name}-{n}")])
+
+    reader = threading.Thread(target=read_on)
+    writers = [threading.Thread(target=write, args=(name,)) for name in "abc"]
+    reader.start()
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    done.set()
+    reader.join()
+    assert broken == []
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

@@ -1,0 +1,107 @@
+"""Samples are kept in time order, in bounded memory, whatever the disk does (RES-16, CM-11..34)."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from llem_energy._metering import recorder as _recorder
+from llem_energy._metering.recorder import Recorder
+from llem_energy._sources.protocol import Sample
+
+
+def samples(n: int, start: int = 0) -> list[Sample]:
+    return [
+        Sample(
+            f"GPU-{i % 2}", i / 1000, 1e-6, energy_j=i * 0.25, power_w=250.0, power_average_w=240.0,
+            throttled_power_s=0.5, temperature_c=45.0, memory_used_bytes=1 << 40,
+            throttle_reasons=0x4 if i % 3 else None,
+        )
+        for i in range(start, start + n)
+    ]  # fmt: skip
+
+
+def test_what_was_added_comes_back_the_same_in_time_order(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "series.parquet")
+    recorder.add(samples(10, 10))
+    recorder.add(samples(10))  # another thread was slower to hand its reading in
+    recorder.close()
+    assert recorder.between(-1, 99) == samples(20)
+    assert recorder.between(0.005, 0.007) == samples(3, 5)
+    assert recorder.n_before(0.0105) == 11
+    assert recorder.file == tmp_path / "series.parquet"
+
+
+def test_memory_stays_bounded_and_nothing_is_lost(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "series.parquet")
+    n, most = 200_000, 0
+    for start in range(0, n, 1000):
+        recorder.add(samples(1000, start))
+        most = max(most, len(recorder._pending) + len(recorder.recent))
+    recorder.close()
+    assert most <= _recorder._MOST + 1000 + _recorder._RECENT
+    assert recorder.n_before(1e9) == n
+    assert recorder.between(123.0, 123.01) == samples(11, 123_000)
+    times = pq.read_table(tmp_path / "series.parquet")["t_s"].to_pylist()
+    assert times == sorted(times)
+    assert len(times) == n
+
+
+def test_a_phase_that_begins_is_the_time_to_write_and_names_what_follows(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "series.parquet")
+    recorder.add(samples(_recorder._CHUNK + 1))
+    assert len(recorder._pending) == _recorder._CHUNK + 1  # nothing is written inside a phase
+    recorder.phases.append((0.004, "load"))
+    recorder.begin("window")
+    assert len(recorder._pending) < _recorder._CHUNK
+    recorder.close()
+    phases = pq.read_table(tmp_path / "series.parquet")["phase"].to_pylist()
+    assert phases[:6] == ["", "", "", "", "load", "load"]
+
+
+def test_without_a_file_asked_for_old_samples_go_to_one_that_is_removed() -> None:
+    recorder = Recorder(None)
+    for start in range(0, 100_000, 1000):
+        recorder.add(samples(1000, start))
+    folder = Path(str(recorder._folder.name if recorder._folder else ""))
+    assert list(folder.iterdir())
+    assert recorder.file is None
+    recorder.close()
+    assert recorder.n_before(1e9) == 100_000
+    recorder.discard()
+    assert not folder.exists()
+
+
+def test_without_samples_no_file_is_made(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "series.parquet")
+    recorder.begin("open")
+    recorder.close()
+    assert recorder.file is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """Let no file of this process grow beyond 10 kB, as if the disk were full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that the write fails instead
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_a_full_disk_costs_the_file_and_not_the_samples(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "series.parquet")
+    recorder.add(samples(_recorder._CHUNK // 2))
+    recorder.close()
+    assert recorder.error is not None
+    assert recorder.file is None
+    assert recorder.between(0.0, 1.0) == samples(1001)
+    recorder.discard()

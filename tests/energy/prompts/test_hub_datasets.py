@@ -1,0 +1,114 @@
+"""Data sets of the hub through the `datasets` library: folder, cache, subset, split (CM-19, CFG-08)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from energy.parts import run_python
+
+from llem_config import DatasetConfig
+from llem_energy import DatasetError
+from llem_energy._prompts.load import read_prompts
+
+CARD = """---
+configs:
+- config_name: default
+  data_files:
+  - {split: train, path: data/train-*}
+  - {split: test, path: data/test-*}
+- config_name: small
+  data_files:
+  - {split: validation, path: data/small-*}
+---
+"""
+N = {"train": 5, "test": 4, "small": 3}
+
+_READ = """
+import json, sys
+from llem_config import DatasetConfig
+from llem_energy import DatasetError
+from llem_energy._prompts.load import read_prompts
+def read(source):
+    try:
+        return read_prompts(DatasetConfig(source=source), 2)
+    except DatasetError as error:
+        return str(error)
+print(json.dumps([read(source) for source in sys.argv[1:]]))
+assert "torch" not in sys.modules
+"""
+_WITHOUT_LIBRARY = "import sys\nsys.modules['datasets'] = None\n" + _READ
+
+
+def make(folder: Path) -> Path:
+    """Make a data set in the hub's layout: a card and Parquet files by subset and split."""
+    (folder / "data").mkdir(parents=True)
+    (folder / "README.md").write_text(CARD)
+    for name, n in N.items():
+        table = pa.table({"id": list(range(n)), "text": [f"{name} {i}" for i in range(n)]})
+        pq.write_table(table, folder / "data" / f"{name}-00000-of-00001.parquet")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "datasets"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(make(tmp_path_factory.mktemp("hub") / "set"))
+
+
+def test_a_folder_in_the_layout_of_the_hub_is_read_in_its_order(folder: str) -> None:
+    assert read_prompts(DatasetConfig(source=folder), 3) == ("train 0", "train 1", "train 2")
+
+
+def test_split_and_subset_are_honoured(folder: str) -> None:
+    assert read_prompts(DatasetConfig(source=folder, split="test"), 1) == ("test 0",)
+    assert read_prompts(DatasetConfig(source=folder, subset="small"), 1) == ("small 0",)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"split": "absent"}, "cannot be read.*absent.*'train', 'test'"),
+        ({"subset": "absent"}, "cannot be read.*absent.*'default', 'small'"),
+        ({"column": "id"}, "row 1 has no text in the column 'id'"),
+        ({"column": "absent"}, "row 1 has no text in the column 'absent'"),
+    ],
+)
+def test_what_is_not_in_a_data_set_is_an_error_with_what_there_is(
+    folder: str, option: dict[str, str], said: str
+) -> None:
+    with pytest.raises(DatasetError, match=said):
+        read_prompts(DatasetConfig(source=folder, **option), 1)
+
+
+def test_too_few_rows_are_an_error_with_both_numbers(folder: str) -> None:
+    with pytest.raises(DatasetError, match="at least n = 6 prompts, found 5"):
+        read_prompts(DatasetConfig(source=folder), 6)
+
+
+def test_what_is_in_the_cache_of_the_hub_is_read_without_network_and_without_torch(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / "hub" / "datasets--AIEnergyScore--text_generation"
+    make(own / "snapshots" / "0123")
+    (own / "refs").mkdir()
+    (own / "refs" / "main").write_text("0123")
+    env = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    there, absent = json.loads(run_python(_READ, "aienergyscore", "someone/prompts", env=env))
+    assert there == ["train 0", "train 1"]
+    assert absent.startswith("the data set someone/prompts cannot be read: ")
+
+
+def test_without_the_library_the_error_says_how_to_install_it() -> None:
+    (said,) = json.loads(run_python(_WITHOUT_LIBRARY, "someone/prompts"))
+    assert said == (
+        "the data set someone/prompts needs the library datasets; "
+        "`pip install 'llem-energy[datasets]'`"
+    )

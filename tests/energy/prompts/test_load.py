@@ -1,0 +1,162 @@
+"""Prompts from files, and what is said of a bad one (CM-19, CFG-08)."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from energy.parts import experiment
+
+from llem_config import DatasetConfig
+from llem_energy import DatasetError, measure
+from llem_energy._prompts.load import fingerprint, load_prompts, read_prompts
+from llem_energy._prompts.synthetic import longest_synthetic
+
+TEXTS = ["first, with a comma", 'second "quoted"', "third\nover two lines", "vierte: Überraschung"]
+
+
+def write(path: Path, column: str, texts: list[str]) -> DatasetConfig:
+    rows = [{"id": str(i), column: text} for i, text in enumerate(texts)]
+    match path.suffix:
+        case ".jsonl":
+            path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n", "utf-8")
+        case ".csv":
+            with path.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, ["id", column])
+                writer.writeheader()
+                writer.writerows(rows)
+        case _:
+            pq.write_table(pa.Table.from_pylist(rows), path)
+    return DatasetConfig(source=str(path))
+
+
+formats = pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+
+
+@formats
+@pytest.mark.parametrize("column", ["prompt", "text", "question"])
+def test_the_prompt_column_is_found_by_its_name(tmp_path: Path, suffix: str, column: str) -> None:
+    dataset = write(tmp_path / f"prompts{suffix}", column, TEXTS)
+    assert read_prompts(dataset, 4) == tuple(TEXTS)
+    assert read_prompts(dataset, 2) == tuple(TEXTS[:2])
+
+
+@formats
+def test_a_named_column_is_used(tmp_path: Path, suffix: str) -> None:
+    dataset = write(tmp_path / f"prompts{suffix}", "my own", TEXTS)
+    named = dataset.model_copy(update={"column": "my own"})
+    assert read_prompts(named, 4) == tuple(TEXTS)
+    with pytest.raises(DatasetError, match=r"found \['id', 'my own'\]; name it"):
+        read_prompts(dataset, 4)
+    with pytest.raises(DatasetError, match="row 1 has no text in the column 'other'"):
+        read_prompts(dataset.model_copy(update={"column": "other"}), 4)
+
+
+@formats
+def test_too_few_rows_are_an_error_with_both_numbers(tmp_path: Path, suffix: str) -> None:
+    dataset = write(tmp_path / f"prompts{suffix}", "prompt", TEXTS)
+    with pytest.raises(DatasetError, match="at least n = 5 prompts, found 4"):
+        read_prompts(dataset, 5)
+
+
+@formats
+def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"absent{suffix}"
+    with pytest.raises(DatasetError, match=rf"absent\{suffix}: cannot be read: .*o such file"):
+        read_prompts(DatasetConfig(source=str(path)), 1)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        (".jsonl", b'{"prompt": "unfinished'),
+        (".jsonl", b'{"prompt": "\xff"}\n'),
+        (".csv", b"prompt\n\xff\n"),
+        (".parquet", b"PAR1 this is no parquet file PAR1"),
+    ],
+)
+def test_a_damaged_file_is_an_error_that_names_it(
+    tmp_path: Path, suffix: str, content: bytes
+) -> None:
+    path = tmp_path / f"damaged{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=rf"damaged\{suffix}: damaged"):
+        read_prompts(DatasetConfig(source=str(path)), 1)
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", '{"prompt": 3}', '{"prompt": null}', "{}"])
+def test_a_row_without_text_is_named_by_its_number(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(f'{{"prompt": "fine"}}\n{line}\n')
+    with pytest.raises(DatasetError, match="row 2 has no text in the column 'prompt'"):
+        read_prompts(DatasetConfig(source=str(path)), 2)
+
+
+def test_a_source_that_is_neither_file_folder_nor_hub_id_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="neither a file, a folder nor a hub id"):
+        read_prompts(DatasetConfig(source=str(tmp_path / "absent")), 1)
+
+
+@pytest.mark.parametrize("option", [{"subset": "a"}, {"split": "test"}])
+def test_a_file_has_neither_subset_nor_split(tmp_path: Path, option: dict[str, str]) -> None:
+    dataset = write(tmp_path / "prompts.jsonl", "prompt", TEXTS)
+    with pytest.raises(DatasetError, match="neither subset nor split"):
+        read_prompts(dataset.model_copy(update=option), 1)
+
+
+def test_synthetic_prompts_have_the_exact_length_and_follow_the_seed() -> None:
+    config = experiment(n=5, max_input_tokens=17)
+    prompts = load_prompts(config, range(8, 100))
+    assert [len(prompt) for prompt in prompts] == [17] * 5
+    assert all(token in range(8, 100) for prompt in prompts for token in prompt)
+    assert load_prompts(config, range(8, 100)) == prompts
+    other = load_prompts(config.model_copy(update={"random_seed": 7}), range(8, 100))
+    assert fingerprint(other) != fingerprint(prompts)
+
+
+def lengths(seed: int = 1, **asked: Any) -> list[int]:
+    dataset = {"input_tokens": asked}
+    config = experiment(n=4000, max_input_tokens=64, dataset=dataset, random_seed=seed)
+    found = [len(prompt) for prompt in load_prompts(config, range(8, 20))]
+    assert max(found) == longest_synthetic(config)
+    return found
+
+
+def test_uniform_lengths_reach_both_ends_alike() -> None:
+    found = lengths(distribution="uniform", min=10, max=29)
+    assert set(found) == set(range(10, 30))
+    assert statistics.fmean(found) == pytest.approx(19.5, abs=0.4)
+    assert max(lengths(distribution="uniform")) == 64  # max_input_tokens, where no max is given
+
+
+def test_lognormal_lengths_have_the_mean_and_deviation_asked_for() -> None:
+    found = lengths(distribution="lognormal", mean=20.0, sd=5.0)
+    assert statistics.fmean(found) == pytest.approx(20, abs=0.4)
+    assert statistics.stdev(found) == pytest.approx(5, abs=0.4)
+    logarithms = [math.log(n) for n in found]
+    assert statistics.fmean(logarithms) == pytest.approx(statistics.median(logarithms), abs=0.03)
+    held = lengths(distribution="lognormal", mean=20.0, sd=5.0, min=18, max=22)
+    assert (min(held), max(held)) == (18, 22)
+
+
+def test_drawn_lengths_follow_the_seed_and_are_measured_exactly() -> None:
+    asked: dict[str, Any] = {"distribution": "uniform", "min": 2, "max": 9}
+    assert lengths(**asked) == lengths(**asked) != lengths(seed=2, **asked)
+    config = experiment(n=6, max_input_tokens=9, dataset={"input_tokens": asked})
+    result = measure(config)
+    drawn = [len(prompt) for prompt in load_prompts(config, range(8, 100))]
+    assert len(set(drawn)) > 1
+    assert result.input_tokens == result.n_repeats * sum(drawn)
+    assert result.n_truncated_prompts == 0
+
+
+def test_the_fingerprint_tells_content_and_order() -> None:
+    assert fingerprint(["a", "b"]) == fingerprint(["a", "b"])
+    assert len({fingerprint(p) for p in (["a", "b"], ["b", "a"], ["ab"], ["a"])}) == 4

@@ -1,0 +1,321 @@
+"""Why a run has no result, told apart in its record; and that nothing of it stays (STU-04)."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes import fake_nvml, measures
+from fakes.studies import experiment, model_folder, study
+
+from llem_config import ExecutionConfig, StudyConfig
+from llem_runner import (
+    Control,
+    Event,
+    Failed,
+    Finished,
+    Interrupted,
+    Measure,
+    RunFailed,
+    StudyError,
+    read_manifest,
+    run_isolated,
+    run_study,
+)
+from llem_runner._executors.local.exit_reason import OomCounts, how_it_ended
+from llem_runner._executors.local.leftovers import wait_until_clear
+from llem_runner._gpus.state import Gpus
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def failure_of(
+    tmp_path: Path, measure: Measure, *, timeout_s: float = 60, stall_s: float = math.inf
+) -> Failed:
+    outcome = run_isolated(
+        experiment(model=model_folder(tmp_path)),
+        measure=measure,
+        log=tmp_path / "log",
+        timeout_s=timeout_s,
+        stall_s=stall_s,
+    )
+    assert isinstance(outcome, Failed), outcome
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("measure", "reason", "words"),
+    [
+        (measures.raises, "exception", "does not fit"),
+        (measures.runs_out_of_gpu_memory, "gpu_memory", "cannot be loaded"),
+        (measures.killed, "signal", "SIGKILL, not by llem"),
+        (measures.dies_by_a_nameless_signal, "signal", "signal"),
+        (measures.exits, "exit", "exit code 0"),
+        (measures.closes_its_pipe, "pipe", "closed its pipe"),
+        (measures.sends_garbage, "garbage", "unreadable"),
+        (measures.claims_two_gigabytes, "garbage", "2147483647 bytes"),
+    ],
+)
+def test_reasons_are_told_apart(tmp_path: Path, measure: Measure, reason: str, words: str) -> None:
+    failure = failure_of(tmp_path, measure)
+    assert failure.reason == reason
+    assert words in failure.message
+
+
+@pytest.mark.parametrize("measure", [measures.hangs_in_native_code, measures.hangs])
+def test_a_run_that_hangs_says_where(tmp_path: Path, measure: Measure) -> None:
+    failure = failure_of(tmp_path, measure, timeout_s=3)
+    assert (failure.reason, failure.error_type) == ("timeout", "Timeout")
+    assert measure.__name__ in failure.log_tail  # type: ignore[attr-defined]  # a function
+
+
+def test_a_run_without_any_sign_of_progress_is_stalled(tmp_path: Path) -> None:
+    start = time.monotonic()
+    failure = failure_of(tmp_path, measures.hangs, stall_s=1)
+    assert failure.reason == "stalled"
+    assert time.monotonic() - start < 20
+
+
+def test_a_run_that_works_is_not_stalled(tmp_path: Path) -> None:
+    failure = failure_of(tmp_path, measures.works_in_silence, stall_s=2, timeout_s=8)
+    assert failure.reason == "timeout"
+
+
+def test_half_a_message_does_not_make_the_parent_deaf(tmp_path: Path) -> None:
+    control = Control()
+    threading.Timer(3, control.request_stop).start()
+    start = time.monotonic()
+    outcome = run_isolated(
+        experiment(),
+        measure=measures.stops_inside_a_message,
+        timeout_s=60,
+        log=tmp_path / "log",
+        control=control,
+    )
+    control.close()
+    assert isinstance(outcome, Interrupted)
+    assert time.monotonic() - start < 15
+
+
+def test_100_megabytes_arrive(tmp_path: Path) -> None:
+    outcome = run_isolated(
+        experiment(), measure=measures.sends_100_megabytes, timeout_s=60, log=tmp_path / "log"
+    )
+    assert isinstance(outcome, Finished)
+    assert len(outcome.result.reproducibility_notes[0]) == 100_000_000
+
+
+def test_a_gigabyte_of_log_leaves_its_ends(tmp_path: Path) -> None:
+    start = time.monotonic()
+    failure = failure_of(tmp_path, measures.floods_its_log)
+    assert "last words" in failure.log_tail
+    log = (tmp_path / "log").read_bytes()
+    assert log.startswith(b"first words")
+    assert log.endswith(b"last words\n")
+    assert b"were taken out here" in log
+    assert len(log) < 3 * 2**20
+    assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize(("measure", "mark"), [("leaves_a_daemon", ".daemon")])
+def test_what_a_run_has_started_is_gone_even_from_a_session_of_its_own(
+    tmp_path: Path, measure: str, mark: str
+) -> None:
+    model = model_folder(tmp_path)
+    run_isolated(
+        experiment(model=model),
+        measure=getattr(measures, measure),
+        timeout_s=60,
+        log=tmp_path / "log",
+    )
+    pid = int(Path(model).with_suffix(mark).read_text())
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        state = "gone"
+    assert state in ("Z", "gone")
+
+
+@pytest.fixture
+def memory_group() -> Iterator[Path]:
+    """A control group of 64 MB, on the older and the newer kind of hierarchy."""
+    for mount, limit in (
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        ("/sys/fs/cgroup", "memory.max"),
+    ):
+        group = Path(mount) / f"llem-test-{os.getpid()}"
+        try:
+            group.mkdir()
+            (group / limit).write_text(str(64 * 2**20))
+        except OSError:
+            if group.is_dir():
+                group.rmdir()
+            continue
+        yield group
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                group.rmdir()
+                break
+            time.sleep(0.05)
+        return
+    pytest.skip("this machine lets nobody make a control group for memory")
+
+
+def test_the_kernels_out_of_memory_killer_is_recognised(tmp_path: Path, memory_group: Path) -> None:
+    model = model_folder(tmp_path)
+    Path(model).with_suffix(".group").write_text(str(memory_group))
+    outcome = run_isolated(
+        experiment(model=model), measure=measures.eats_memory, timeout_s=60, log=tmp_path / "log"
+    )
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "oom_killer"
+    assert "out-of-memory killer" in outcome.message
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "file"),
+    [
+        ("0::/job/7\n", "sys/fs/cgroup/job/7/memory.events"),
+        ("0::/of/the/host\n", "sys/fs/cgroup/memory.events"),
+        ("5:cpu:/\n4:memory,x:/job\n0::/\n", "sys/fs/cgroup/memory/job/memory.oom_control"),
+    ],
+)
+def test_counts_of_killed_processes_are_read_from_either_hierarchy(
+    tmp_path: Path, cgroup: str, file: str
+) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(cgroup)
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text("low 0\noom 3\noom_kill 2\n")
+    assert OomCounts.read(tmp_path) == OomCounts(2, None)
+    (tmp_path / "proc/vmstat").write_text("nr_free_pages 5\noom_kill 9\n")
+    assert OomCounts.read(tmp_path) == OomCounts(2, 9)
+
+
+def test_a_kill_is_laid_on_the_kernel_only_where_it_counts_one() -> None:
+    killed = -signal.SIGKILL
+    same, more, none = OomCounts(1, 1), OomCounts(1, 2), OomCounts(None, None)
+    assert how_it_ended(killed, same, same)[0] == "signal"
+    reason, words = how_it_ended(killed, same, more)
+    assert reason == "oom_killer"
+    assert "most likely" in words  # anybody's process may have been killed
+    assert "does not tell" in how_it_ended(killed, none, none)[1]
+    assert how_it_ended(-signal.SIGSEGV, same, more)[0] == "signal"
+
+
+def test_the_record_of_a_failure_has_its_reason_and_last_lines(tmp_path: Path) -> None:
+    events: list[Event] = []
+    run_study(study((1, 2)), output=tmp_path, measure=measures.killed, on_event=events.append)
+    (folder,) = tmp_path.iterdir()
+    entry = read_manifest(folder).entries[0]
+    assert (entry.error_reason, entry.error_log) == ("signal", "about to die")
+    failure = next(event for event in events if isinstance(event, RunFailed))
+    assert (failure.reason, failure.log_tail) == ("signal", "about to die")
+
+
+_CLEAR = """
+import sys, time
+from llem_runner import Control, StudyError
+from llem_runner._executors.local.leftovers import wait_until_clear
+from llem_runner._gpus.state import Gpus
+if __name__ == "__main__":
+    start = time.monotonic()
+    try:
+        wait_until_clear(3, own=eval(sys.argv[2]), undead=(), before={}, gpus=Gpus([sys.argv[1]]),
+                         control=Control(), on_event=lambda e: print("event", e.own, e.others),
+                         own_at_most_s=4, others_at_most_s=2)
+    except StudyError as error:
+        print("error", error)
+    print("waited", time.monotonic() - start)
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "until_s", "expected"),
+    [
+        ("{4100001}", 2.5, (2.0, 4.0, "event (4100001,) ()")),
+        ("{4100001}", 1e9, (4.0, 6.0, "error what run 3 has started cannot be ended")),
+        ("{4100009}", 1e9, (2.0, 3.5, "event () (4100001,)")),
+        ("{4100009}", 0.0, (0.0, 0.9, "")),
+    ],
+    ids=["freed in the end", "never freed", "somebody else's", "nobody there"],
+)
+def test_the_next_run_waits_for_gpu_memory_to_be_free(
+    tmp_path: Path, library: Path, own: str, until_s: float, expected: tuple[float, float, str]
+) -> None:
+    gpu = fake_nvml.FakeGpu(processes=(fake_nvml.Process(4100001, t1_s=until_s + 1.0),))
+    if not until_s:
+        gpu = fake_nvml.FakeGpu()
+    fake_nvml.write_trace(tmp_path / "trace", [gpu])
+    (tmp_path / "clear.py").write_text(_CLEAR)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "clear.py", gpu.uuid, own],
+        env={**os.environ, **fake_nvml.environment(library, tmp_path / "trace")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    least, most, words = expected
+    waited = float(done.stdout.split()[-1])
+    assert words in done.stdout
+    # Its clock began with the process, up to a second before the wait did.
+    assert least - 1.5 <= waited <= most
+
+
+def test_a_process_that_cannot_be_ended_aborts_the_study(tmp_path: Path) -> None:
+    events: list[Event] = []
+    with pytest.raises(StudyError, match=f"process {os.getpid()} is still there"):
+        wait_until_clear(
+            1,
+            own={os.getpid()},
+            undead={os.getpid()},
+            before={},
+            gpus=Gpus(),
+            control=Control(),
+            on_event=events.append,
+            own_at_most_s=0.3,
+        )
+
+
+def crashing(tmp_path: Path) -> StudyConfig:
+    model = model_folder(tmp_path)
+    return StudyConfig(
+        experiments=tuple(experiment(model=model, n=n) for n in (1, 2)),
+        execution=ExecutionConfig(config_gap_seconds=0, cycle_gap_seconds=0),
+    )
+
+
+def test_a_crash_is_tried_again(tmp_path: Path) -> None:
+    events: list[Event] = []
+    result = run_study(
+        crashing(tmp_path),
+        output=tmp_path / "results",
+        measure=measures.crashes_once,
+        retry=1,
+        on_event=events.append,
+    )
+    (folder,) = (tmp_path / "results").iterdir()
+    assert result.status == "completed"
+    assert [entry.attempts for entry in read_manifest(folder).entries] == [2, 2]
+    assert all(e.error_reason is None for e in read_manifest(folder).entries)
+    failures = [event for event in events if isinstance(event, RunFailed)]
+    assert [event.tried_again for event in failures] == [True, True]
+
+
+def test_a_crash_is_not_tried_for_ever_and_an_error_not_at_all(tmp_path: Path) -> None:
+    made = study((1, 2), max_consecutive_failures=3)
+    run_study(made, output=tmp_path / "a", measure=measures.killed, retry=1)
+    run_study(made, output=tmp_path / "b", measure=measures.raises, retry=3)
+    for name, attempts in (("a", 2), ("b", 1)):
+        (folder,) = (tmp_path / name).iterdir()
+        assert [e.attempts for e in read_manifest(folder).entries] == [attempts] * 2

@@ -1,0 +1,317 @@
+"""One run in a real spawned process, and every way it can end (STU-01, STU-02, STU-03, STU-04)."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fakes import measures
+from fakes.studies import experiment, model_folder
+
+from llem_config import Settings
+from llem_energy import ExperimentResult
+from llem_runner import (
+    Control,
+    Failed,
+    Finished,
+    Interrupted,
+    Outcome,
+    StudyError,
+    run_isolated,
+)
+from llem_runner._executors.local.parent import Worker
+
+
+def finished(outcome: Outcome) -> ExperimentResult:
+    assert isinstance(outcome, Finished), outcome
+    return outcome.result
+
+
+def failed(outcome: Outcome) -> Failed:
+    assert isinstance(outcome, Failed), outcome
+    return outcome
+
+
+def run(worker: Worker, folder: Path) -> Outcome:
+    """Let a worker do its run, whatever happened to it before."""
+    with Control.owned(None) as control:
+        return worker.run(
+            settings=Settings(),
+            timeseries=folder / "t.parquet",
+            timeout_s=60,
+            control=control,
+            on_stage=lambda _stage: None,
+        )
+
+
+def gone(pid: int) -> bool:
+    """Tell whether a process is dead, or a zombie that nothing has collected yet."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return status.rpartition(")")[2].split()[0] == "Z"
+
+
+def wait_until_gone(pid: int, seconds: float = 5) -> bool:
+    deadline = time.monotonic() + seconds
+    while not gone(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return gone(pid)
+
+
+def test_a_run_has_a_fresh_spawned_process_of_its_own_group(tmp_path: Path) -> None:
+    seen = []
+    for _ in range(2):
+        outcome = run_isolated(
+            experiment(), measure=measures.quick, timeout_s=60, log=tmp_path / "log"
+        )
+        seen.append(finished(outcome).effective_config)
+    assert seen[0]["pid"] != seen[1]["pid"] != os.getpid()
+    for inside in seen:
+        assert inside["parent_pid"] == os.getpid()
+        assert inside["start_method"] == "spawn"
+        assert inside["daemon"] is False
+        assert inside["group"] == inside["pid"]
+
+
+def test_stages_arrive_while_the_run_goes_on(tmp_path: Path) -> None:
+    stages: list[str] = []
+    run_isolated(
+        experiment(),
+        measure=measures.quick,
+        timeout_s=60,
+        log=tmp_path / "log",
+        on_stage=stages.append,
+    )
+    assert stages == ["import", "window"]  # told what to do while it still imports
+
+
+def test_a_run_that_is_killed_while_it_imports_is_a_run_like_any_other(tmp_path: Path) -> None:
+    """The study goes on, and `--retry` covers it; only what ends by itself would end every run."""
+    worker = Worker(experiment(), measure=measures.quick, log=tmp_path / "log")
+    os.kill(worker.pid, signal.SIGKILL)
+    outcome = run(worker, tmp_path)
+    assert (failed(outcome).error_type, failed(outcome).reason) == ("ProcessDied", "signal")
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.01, 0.02, 0.05, 0.1])
+def test_ctrl_c_at_a_terminal_is_nothing_to_a_process_that_is_just_being_born(
+    tmp_path: Path, after_s: float
+) -> None:
+    """The terminal sends it to all its processes; what comes of it is for the parent to decide."""
+    worker = Worker(experiment(), measure=measures.quick, log=tmp_path / "log")
+    time.sleep(after_s)
+    os.kill(worker.pid, signal.SIGINT)
+    assert finished(run(worker, tmp_path))
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_a_log_that_cannot_be_written_stops_before_a_process_is_started(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="log cannot be written: Is a directory"):
+        (tmp_path / "log").mkdir()
+        run_isolated(experiment(), measure=measures.quick, timeout_s=60, log=tmp_path / "log")
+
+
+def test_result_of_ten_megabytes_arrives(tmp_path: Path) -> None:
+    outcome = run_isolated(experiment(), measure=measures.big, timeout_s=60, log=tmp_path / "log")
+    assert len(finished(outcome).reproducibility_notes) == 10_000
+
+
+def test_hung_run_is_killed_at_its_deadline(tmp_path: Path) -> None:
+    start = time.monotonic()
+    outcome = run_isolated(experiment(), measure=measures.hangs, timeout_s=2, log=tmp_path / "log")
+    assert failed(outcome).error_type == "Timeout"
+    assert "2 s" in failed(outcome).message
+    assert time.monotonic() - start < 10
+    assert multiprocessing.active_children() == []
+
+
+def test_run_that_ignores_sigterm_is_killed_at_its_deadline(tmp_path: Path) -> None:
+    model = model_folder(tmp_path)
+    outcome = run_isolated(
+        experiment(model=model), measure=measures.ignores_sigterm, timeout_s=3, log=tmp_path / "log"
+    )
+    assert failed(outcome).error_type == "Timeout"
+    assert wait_until_gone(int(Path(model).with_suffix(".ready").read_text()))
+
+
+def test_what_a_run_started_is_killed_with_it(tmp_path: Path) -> None:
+    model = model_folder(tmp_path)
+    run_isolated(
+        experiment(model=model), measure=measures.has_grandchild, timeout_s=3, log=tmp_path / "log"
+    )
+    assert wait_until_gone(int(Path(model).with_suffix(".grandchild").read_text()))
+
+
+def test_run_killed_by_a_signal_says_which_and_its_last_words(tmp_path: Path) -> None:
+    failure = failed(
+        run_isolated(experiment(), measure=measures.killed, timeout_s=60, log=tmp_path / "log")
+    )
+    assert failure.error_type == "ProcessDied"
+    assert "SIGKILL" in failure.message
+    assert "about to die" in failure.message
+
+
+def test_run_that_leaves_without_a_result_is_failed(tmp_path: Path) -> None:
+    failure = failed(
+        run_isolated(experiment(), measure=measures.exits, timeout_s=60, log=tmp_path / "log")
+    )
+    assert failure.error_type == "ProcessDied"
+    assert "exit code 0" in failure.message
+
+
+def test_a_figure_that_is_no_number_fails_its_run_and_not_the_study(tmp_path: Path) -> None:
+    failure = failed(
+        run_isolated(experiment(), measure=measures.gives_nan, timeout_s=60, log=tmp_path / "log")
+    )
+    assert failure.error_type == "MeasurementError"
+    assert "tokens_per_second is nan" in failure.message
+
+
+def test_error_in_a_run_crosses_as_data_and_stands_in_the_log(tmp_path: Path) -> None:
+    failure = failed(
+        run_isolated(experiment(), measure=measures.raises, timeout_s=60, log=tmp_path / "log")
+    )
+    assert failure.error_type == "BackendError"
+    assert failure.message == "the model does not fit"
+    assert "measures.py" in failure.traceback
+    assert "the model does not fit" in (tmp_path / "log").read_text()
+
+
+def test_everything_a_run_prints_is_in_its_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_isolated(experiment(), measure=measures.noisy, timeout_s=60, log=tmp_path / "log")
+    log = (tmp_path / "log").read_text()
+    for words in ("from python", "from native stdout", "from native stderr"):
+        assert words in log
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_stop_ends_the_run_soon(tmp_path: Path) -> None:
+    control = Control()
+    control.request_stop()
+    start = time.monotonic()
+    outcome = run_isolated(
+        experiment(), measure=measures.hangs, timeout_s=60, log=tmp_path / "log", control=control
+    )
+    assert isinstance(outcome, Interrupted)
+    assert time.monotonic() - start < 5
+    control.close()
+
+
+def test_the_parent_uses_no_processor_time_while_a_run_goes_on(tmp_path: Path) -> None:
+    before = time.process_time()
+    run_isolated(experiment(), measure=measures.hangs, timeout_s=3, log=tmp_path / "log")
+    # A parent that spins in a loop uses 3 s here; starting and reading a process take some.
+    assert time.process_time() - before < 0.5
+
+
+def test_a_dead_run_is_noticed_though_something_it_forked_lives_on(tmp_path: Path) -> None:
+    start = time.monotonic()
+    failure = failed(
+        run_isolated(
+            experiment(), measure=measures.forks_and_dies, timeout_s=60, log=tmp_path / "log"
+        )
+    )
+    assert failure.error_type == "ProcessDied"
+    assert time.monotonic() - start < 20
+
+
+def test_a_signal_without_a_name_is_still_a_failed_run(tmp_path: Path) -> None:
+    failure = failed(
+        run_isolated(
+            experiment(),
+            measure=measures.dies_by_a_nameless_signal,
+            timeout_s=60,
+            log=tmp_path / "log",
+        )
+    )
+    assert f"signal {signal.SIGRTMIN + 6}" in failure.message
+
+
+def test_a_result_that_no_message_can_carry_is_a_failed_run(tmp_path: Path) -> None:
+    failure = failed(
+        run_isolated(
+            experiment(),
+            measure=measures.gives_too_large_a_number,
+            timeout_s=60,
+            log=tmp_path / "log",
+        )
+    )
+    assert failure.error_type == "OverflowError"
+
+
+def test_an_error_text_that_is_no_utf_8_keeps_its_type(tmp_path: Path) -> None:
+    failure = failed(
+        run_isolated(
+            experiment(),
+            measure=measures.raises_half_a_character,
+            timeout_s=60,
+            log=tmp_path / "log",
+        )
+    )
+    assert failure.error_type == "BackendError"
+    assert "caf" in failure.message
+
+
+def test_last_words_are_those_of_this_attempt(tmp_path: Path) -> None:
+    config = experiment(model=model_folder(tmp_path))
+    for _ in range(2):
+        outcome = run_isolated(
+            config, measure=measures.succeeds_once, timeout_s=60, log=tmp_path / "log"
+        )
+    assert "words of the first attempt" in (tmp_path / "log").read_text()
+    assert "last words" not in failed(outcome).message
+
+
+def test_a_timeout_of_years_is_no_error(tmp_path: Path) -> None:
+    outcome = run_isolated(
+        experiment(), measure=measures.quick, timeout_s=1e8, log=tmp_path / "log"
+    )
+    finished(outcome)
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    def n_open() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    run_isolated(experiment(), measure=measures.quick, timeout_s=60, log=tmp_path / "log")
+    before = n_open()
+    for measure in (measures.quick, measures.killed, measures.raises):
+        run_isolated(experiment(), measure=measure, timeout_s=60, log=tmp_path / "log")
+    assert n_open() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's own")
+@pytest.mark.parametrize("measure", ["ignores_sigterm", "has_grandchild_and_is_patient"])
+def test_a_worker_and_what_it_started_die_with_the_parent(tmp_path: Path, measure: str) -> None:
+    model = model_folder(tmp_path)
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from fakes import measures\n"
+        "from fakes.studies import experiment\n"
+        "from llem_runner import run_isolated\n"
+        "if __name__ == '__main__':\n"
+        f"    run_isolated(experiment(model={model!r}), measure=measures.{measure},\n"
+        f"                 timeout_s=300, log=Path({str(tmp_path / 'log')!r}))\n"
+    )
+    tests = Path(__file__).parents[2]
+    parent = subprocess.Popen(
+        [sys.executable, script], env={**os.environ, "PYTHONPATH": str(tests)}
+    )
+    ready = Path(model).with_suffix(".ready")
+    deadline = time.monotonic() + 30
+    while not (ready.exists() and ready.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    assert wait_until_gone(int(ready.read_text()))

@@ -1,0 +1,134 @@
+"""A disk that is full or read-only, and a clock that is set: one sentence, a readable folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes import measures
+from fakes.studies import study
+
+from llem_runner import StudyError, read_manifest, read_result, resume_study, run_study
+
+
+def mount(folder: Path, options: str) -> None:
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip("this machine lets nobody mount a small disk")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of half a megabyte."""
+    if shutil.which("mount") is None or sys.platform != "linux":
+        pytest.skip("needs mount")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount(disk, "size=512k")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_stops_the_study_with_one_sentence_and_a_folder_to_resume(
+    small_disk: Path,
+) -> None:
+    with pytest.raises(StudyError, match="No space left on device") as caught:
+        run_study(study((1, 2, 3)), output=small_disk, measure=measures.fills_the_disk)
+    assert "\n" not in str(caught.value)
+    (folder,) = small_disk.iterdir()
+    manifest = read_manifest(folder)
+    completed = [entry for entry in manifest.entries if entry.status == "completed"]
+    assert [entry.index for entry in completed] == [1]
+    for entry in completed:
+        assert read_result(folder / str(entry.result_file))
+    for filler in small_disk.rglob("filler"):
+        filler.unlink()
+    assert resume_study(folder, measure=measures.quick).status == "completed"
+    assert [path.name for path in folder.rglob(".*.tmp")] == []
+    assert [entry.attempts for entry in read_manifest(folder).entries] == [1, 2, 1]
+
+
+def test_a_folder_that_may_not_be_written_any_more_stops_the_study(tmp_path: Path) -> None:
+    if shutil.which("chattr") is None or os.geteuid() != 0:
+        pytest.skip("only root can take the right to write from root")
+    try:
+        with pytest.raises(StudyError, match="cannot be written"):
+            run_study(study((1, 2)), output=tmp_path, measure=measures.seals_its_study)
+    finally:
+        (folder,) = tmp_path.iterdir()
+        subprocess.run(["chattr", "-i", folder], check=True)
+    assert [e.status for e in read_manifest(folder).entries] == ["running", "pending"]
+    assert resume_study(folder, measure=measures.quick).status == "completed"
+    # Its result was on disk before the manifest could not be: nothing of it is measured again.
+    assert [e.attempts for e in read_manifest(folder).entries] == [1, 1]
+
+
+_STEP = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t id, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int rc = real(id, now);
+    if (id == CLOCK_REALTIME && access(getenv("LLEM_STEP"), F_OK) == 0) now->tv_sec -= 7200;
+    return rc;
+}
+"""
+_STUDY = """
+import sys, time
+from pathlib import Path
+from fakes import measures
+from fakes.studies import study
+from llem_runner import GapStarted, RunFinished, run_study
+if __name__ == "__main__":
+    start = time.monotonic(), time.time()
+    def on_event(event):
+        if isinstance(event, GapStarted):
+            Path(sys.argv[2]).touch()
+        if isinstance(event, RunFinished):
+            assert event.left_s is not None and 0 <= event.left_s < 30, event
+    result = run_study(study((1, 2, 3), config_gap_seconds=1.5), output=sys.argv[1],
+                       measure=measures.quick, on_event=on_event)
+    assert time.time() < start[1] - 7000, "the clock was not set"
+    print(time.monotonic() - start[0], result.status, result.summary.wall_time_s)
+"""
+
+
+def test_a_clock_that_is_set_back_changes_no_gap_and_no_order(tmp_path: Path) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("needs a C compiler")
+    (tmp_path / "step.c").write_text(_STEP)
+    (tmp_path / "study.py").write_text(_STUDY)
+    library = tmp_path / "step.so"
+    source = str(tmp_path / "step.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), source, "-ldl"], check=True)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "study.py", tmp_path / "results", tmp_path / "set"],
+        env={
+            **os.environ,
+            "LD_PRELOAD": str(library),
+            "LLEM_STEP": str(tmp_path / "set"),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    seconds, status, wall_time_s = done.stdout.split()
+    assert status == "completed"
+    assert 3.0 <= float(seconds) < 30
+    assert float(wall_time_s) >= 0
+    (folder,) = (tmp_path / "results").iterdir()
+    assert resume_study(folder, measure=measures.raises).status == "completed"

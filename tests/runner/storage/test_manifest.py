@@ -1,0 +1,138 @@
+"""The checkpoint on disk (STU-08, STU-09, RES-14)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fakes.studies import study
+
+from llem_runner import Failed, ManifestWriter, PlannedRun, StudyError, read_manifest, schedule
+from llem_runner._storage.layout import Layout
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path)
+
+
+@pytest.fixture
+def runs() -> tuple[PlannedRun, ...]:
+    made = study((1, 2), n_cycles=2, cycle_order="interleaved")
+    return schedule(made.experiments, made.execution)
+
+
+@pytest.fixture
+def writer(layout: Layout, runs: tuple[PlannedRun, ...]) -> ManifestWriter:
+    return ManifestWriter.create(layout, "test", "d" * 16, runs)
+
+
+def on_disk(layout: Layout, index: int) -> dict[str, object]:
+    entries = json.loads(layout.manifest.read_text())["entries"]
+    found: dict[str, object] = entries[index - 1]
+    return found
+
+
+def test_every_planned_run_is_pending_from_the_start(
+    writer: ManifestWriter, layout: Layout, runs: tuple[PlannedRun, ...]
+) -> None:
+    manifest = read_manifest(layout.folder)
+    assert manifest.status == "running"
+    assert manifest.ended_at is None
+    assert [entry.index for entry in manifest.entries] == [1, 2, 3, 4]
+    assert {entry.status for entry in manifest.entries} == {"pending"}
+    assert manifest.totals.pending == 4
+    assert set(manifest.versions) == {"llem-config", "llem-energy", "llem-runner"}
+
+
+def test_a_completed_run_names_its_result_relative_to_the_folder(
+    writer: ManifestWriter, layout: Layout, runs: tuple[PlannedRun, ...]
+) -> None:
+    result = layout.run_folder(runs[0]) / "result.json"
+    result.parent.mkdir()
+    result.write_text("{}")
+    writer.mark_running(runs[0])
+    assert on_disk(layout, 1)["status"] == "running"
+    assert on_disk(layout, 1)["attempts"] == 1
+    writer.mark_completed(runs[0], result)
+    entry = on_disk(layout, 1)
+    assert entry["status"] == "completed"
+    assert entry["result_file"] == f"{result.parent.name}/result.json"
+    assert entry["started_at"]
+    assert entry["ended_at"]
+
+
+def test_a_run_without_a_result_on_disk_cannot_be_completed(
+    writer: ManifestWriter, layout: Layout, runs: tuple[PlannedRun, ...]
+) -> None:
+    writer.mark_running(runs[0])
+    with pytest.raises(StudyError, match="not on disk"):
+        writer.mark_completed(runs[0], layout.run_folder(runs[0]) / "result.json")
+    assert on_disk(layout, 1)["status"] == "running"
+
+
+def test_a_failed_run_keeps_the_error(
+    writer: ManifestWriter, layout: Layout, runs: tuple[PlannedRun, ...]
+) -> None:
+    writer.mark_running(runs[1])
+    writer.mark_failed(runs[1], Failed("BackendError", "too large"))
+    entry = on_disk(layout, 2)
+    assert (entry["status"], entry["error_type"], entry["error_message"]) == (
+        "failed",
+        "BackendError",
+        "too large",
+    )
+    assert entry["result_file"] is None
+
+
+def test_an_interrupted_run_is_not_a_failed_one(
+    writer: ManifestWriter, layout: Layout, runs: tuple[PlannedRun, ...]
+) -> None:
+    writer.mark_running(runs[0])
+    writer.mark_interrupted(runs[0])
+    assert on_disk(layout, 1)["status"] == "interrupted"
+    assert read_manifest(layout.folder).totals.failed == 0
+
+
+def test_the_same_point_in_two_cycles_has_two_entries(
+    writer: ManifestWriter, layout: Layout, runs: tuple[PlannedRun, ...]
+) -> None:
+    writer.mark_running(runs[0])
+    assert on_disk(layout, 1)["config_hash"] == on_disk(layout, 3)["config_hash"]
+    assert on_disk(layout, 3)["status"] == "pending"
+
+
+def test_a_full_disk_leaves_the_old_file_whole_and_says_so(
+    writer: ManifestWriter, layout: Layout, runs: tuple[PlannedRun, ...]
+) -> None:
+    resource = pytest.importorskip("resource")
+    import signal
+
+    before = layout.manifest.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(StudyError, match="what was written before is intact"):
+            writer.mark_running(runs[0])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, previous)
+    assert layout.manifest.read_bytes() == before
+    assert [path.name for path in layout.folder.iterdir()] == ["manifest.json"]
+
+
+def test_an_unknown_field_or_format_is_refused(writer: ManifestWriter, layout: Layout) -> None:
+    data = json.loads(layout.manifest.read_text())
+    layout.manifest.write_text(json.dumps({**data, "schema_version": 99}))
+    with pytest.raises(StudyError, match="schema_version"):
+        read_manifest(layout.folder)
+    layout.manifest.write_text(json.dumps({**data, "surprise": 1}))
+    with pytest.raises(StudyError, match="surprise"):
+        read_manifest(layout.folder)
+
+
+def test_a_folder_without_a_manifest_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="No such file"):
+        read_manifest(tmp_path / "nothing")

@@ -1,0 +1,207 @@
+"""A time limit for all of a study, an estimate of what is left, and a queue for a GPU (STU-06)."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from fakes import fake_nvml, measures
+from fakes.studies import only_folder, study
+
+from llem_config import ExecutionConfig
+from llem_runner import (
+    Cautioned,
+    Control,
+    Event,
+    GapStarted,
+    RunFinished,
+    RunStarted,
+    StudyEnded,
+    StudyError,
+    StudyStarted,
+    read_manifest,
+    resume_study,
+    run_study,
+    schedule,
+    time_left_s,
+)
+from llem_runner._events import ignore
+from llem_runner._gpus.locks import Queue
+from llem_runner._study.duration import Estimate
+
+
+def test_a_time_limit_stops_a_run_and_leaves_the_rest_for_later(tmp_path: Path) -> None:
+    events: list[Event] = []
+    start = time.monotonic()
+    result = run_study(
+        study((1, 2)),
+        output=tmp_path,
+        measure=measures.hangs,
+        time_limit_s=3,
+        on_event=events.append,
+    )
+    assert time.monotonic() - start < 15
+    assert result.status == "interrupted"
+    folder = only_folder(tmp_path)
+    assert [e.status for e in read_manifest(folder).entries] == ["interrupted", "pending"]
+    (ended,) = [event for event in events if isinstance(event, StudyEnded)]
+    assert "time limit of 3 s" in (ended.reason or "")
+    assert resume_study(folder, measure=measures.quick).status == "completed"
+
+
+def test_no_run_begins_that_is_not_expected_to_end_in_time(tmp_path: Path) -> None:
+    result = run_study(
+        study((1, 2), config_gap_seconds=2.0),
+        output=tmp_path,
+        measure=measures.takes_two_seconds,
+        time_limit_s=5.5,  # two runs and the gap take 6 s on the quickest machine
+    )
+    statuses = [entry.status for entry in read_manifest(only_folder(tmp_path)).entries]
+    assert (result.status, statuses) == ("interrupted", ["completed", "pending"])
+
+
+@pytest.mark.parametrize(("retry", "limit"), [(-1, None), (0, 0.0), (0, -1.0)])
+def test_limits_that_are_none_are_refused(tmp_path: Path, retry: int, limit: float | None) -> None:
+    with pytest.raises(StudyError, match="expected"):
+        run_study(study(), output=tmp_path, measure=measures.quick, retry=retry, time_limit_s=limit)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_time_left_is_learned_from_the_runs_of_each_point() -> None:
+    made = study((1, 2), n_cycles=3, cycle_order="interleaved", cycle_gap_seconds=100)
+    runs = schedule(made.experiments, made.execution)
+    estimate = Estimate(runs, made.execution)
+    assert estimate.gaps_s == 200
+    assert estimate.left_s() is None
+    for run, seconds in zip(runs[:2], (10, 30), strict=True):
+        estimate.begin(run.gap)
+        estimate.done(run, seconds)
+    assert estimate.left_s() == 200 + 2 * 10 + 2 * 30
+    assert estimate.run_s(runs[2].config_hash) == 10
+    estimate.begin("cycle")
+    estimate.learn_gap("cycle", 150)  # it had to cool down
+    estimate.done(runs[2], 20)
+    assert estimate.left_s() == 150 + 1 * 15 + 2 * 30
+
+
+def test_a_point_that_was_not_seen_yet_costs_what_the_others_did() -> None:
+    made = study((1, 2, 3))
+    runs = schedule(made.experiments, ExecutionConfig())
+    estimate = Estimate(runs, ExecutionConfig())
+    estimate.done(runs[0], 8)
+    assert estimate.left_s() == 16
+    assert estimate.n_left == 2
+
+
+def test_a_wait_for_a_gpu_that_is_stopped_says_so(tmp_path: Path) -> None:
+    with Control.owned(None) as control:
+        control.request_stop()
+        with pytest.raises(KeyboardInterrupt, match="waiting for GPU GPU-1; nothing was begun"):
+            Queue(control, ignore).hold(tmp_path / "lock", "GPU-1")
+
+
+def test_the_time_left_of_a_running_study_is_read_from_its_folder(tmp_path: Path) -> None:
+    left_s: list[float | None] = []
+    in_gap_s: list[float | None] = []
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, RunStarted | GapStarted):
+            folder = only_folder(tmp_path)
+            found = left_s if isinstance(event, RunStarted) else in_gap_s
+            found.append(time_left_s(folder, read_manifest(folder)))
+
+    made = study((1, 2, 3), config_gap_seconds=1.0)
+    run_study(made, output=tmp_path, measure=measures.takes_two_seconds, on_event=on_event)
+    first, second, third = left_s
+    took_s = [
+        (
+            datetime.fromisoformat(one.ended_at) - datetime.fromisoformat(one.started_at)
+        ).total_seconds()
+        for one in read_manifest(only_folder(tmp_path)).entries
+        if one.started_at and one.ended_at
+    ]
+    assert first is None  # nothing was seen yet
+    assert second == pytest.approx(2 * took_s[0] + 1, abs=0.3)
+    assert third == pytest.approx(statistics.fmean(took_s[:2]), abs=0.3)
+    # In the first pause: two runs, this pause and another one.
+    assert in_gap_s[0] == pytest.approx(2 * took_s[0] + 2, abs=0.5)
+
+
+def test_events_carry_the_time_left_and_a_resume_knows_it_from_the_start(tmp_path: Path) -> None:
+    events: list[Event] = []
+    run_study(
+        study((1, measures.BAD_N), n_cycles=2, cycle_order="interleaved"),
+        output=tmp_path,
+        measure=measures.fails_at_bad_n,
+        on_event=events.append,
+    )
+    finished = [event for event in events if isinstance(event, RunFinished)]
+    assert [event.n_left for event in finished] == [3, 1]
+    assert all(event.left_s is not None for event in finished)
+    events.clear()
+    resume_study(only_folder(tmp_path), measure=measures.quick, on_event=events.append)
+    events = [event for event in events if not isinstance(event, Cautioned)]
+    assert isinstance(events[0], StudyStarted)
+    assert events[0].n_runs == 2
+    assert events[0].left_s is not None
+
+
+_STUDY = """
+import sys, time
+from fakes import measures
+from fakes.studies import experiment
+from llem_config import StudyConfig
+from llem_runner import StudyLocked, run_study
+if __name__ == "__main__":
+    made = StudyConfig(experiments=(experiment(pytorch={"device": "auto"}),))
+    measure = getattr(measures, sys.argv[2])
+    limit = float(sys.argv[4]) if sys.argv[4:] else None
+    def on_event(event):
+        print(type(event).__name__, time.monotonic(), flush=True)
+    try:
+        run_study(made, output=sys.argv[1], measure=measure, wait=sys.argv[3] == "wait",
+                  on_event=on_event, time_limit_s=limit)
+    except StudyLocked as error:
+        print("StudyLocked", error)
+    except KeyboardInterrupt:
+        print("KeyboardInterrupt")
+"""
+
+
+def test_a_study_waits_for_the_gpu_of_another_if_it_is_told_to(
+    tmp_path: Path, library: Path
+) -> None:
+    trace = tmp_path / "trace"
+    fake_nvml.write_trace(trace, [fake_nvml.FakeGpu(uuid=f"GPU-wait-{os.getpid()}")])
+    (tmp_path / "study.py").write_text(_STUDY)
+    env = {
+        **os.environ,
+        **fake_nvml.environment(library, trace),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+
+    def start(name: str, measure: str, *rest: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "study.py", name, measure, *rest]
+        return subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True)
+
+    first = start("first", "takes_five_seconds", "no")
+    assert first.stdout is not None
+    assert first.stdout.readline().startswith("StudyStarted")
+    waiting = start("second", "quick", "wait")
+    hasty = start("third", "quick", "no")
+    short = start("fourth", "quick", "wait", "1")
+    assert "StudyLocked GPU GPU-wait" in hasty.communicate(timeout=60)[0]
+    assert short.communicate(timeout=60)[0].split()[-1] == "KeyboardInterrupt"
+    ended = first.communicate(timeout=60)[0].splitlines()[-1].split()
+    lines = [line.split() for line in waiting.communicate(timeout=60)[0].splitlines()]
+    assert [line[0] for line in lines][:2] == ["WaitingForGpu", "StudyStarted"]
+    assert lines[-1][0] == "StudyEnded"
+    assert float(lines[1][1]) > float(ended[1])
+    assert not (tmp_path / "third").exists()
+    assert not (tmp_path / "fourth").exists()

@@ -1,0 +1,284 @@
+"""What stops a study before anything is written (CM-10), and locks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fakes import fake_nvml, measures
+from fakes.studies import TINY, experiment, study
+
+from llem_config import ExperimentConfig, StudyConfig
+from llem_energy import builtin_architecture
+from llem_runner import Cautioned, Event, PreflightError, StudyStarted, run_study
+
+
+def failures(tmp_path: Path, *configs: ExperimentConfig) -> tuple[str, ...]:
+    with pytest.raises(PreflightError) as caught:
+        run_study(
+            StudyConfig(experiments=configs), output=tmp_path / "results", measure=measures.quick
+        )
+    assert not (tmp_path / "results").exists()
+    return caught.value.failures
+
+
+def test_more_than_one_backend_is_a_hard_error(tmp_path: Path) -> None:
+    vllm = ExperimentConfig(model="a/b", backend="vllm")
+    found = failures(tmp_path, experiment(), vllm)
+    assert any("one backend" in line and "pytorch and vllm" in line for line in found)
+
+
+def test_a_backend_that_nothing_runs_is_an_error(tmp_path: Path) -> None:
+    (line,) = failures(tmp_path, ExperimentConfig(model="a/b", backend="vllm"))
+    assert "vllm" in line
+    assert "pytorch" in line
+
+
+def test_every_failure_is_reported_at_once(tmp_path: Path) -> None:
+    found = failures(
+        tmp_path,
+        experiment(model="builtin:nothing"),
+        experiment(model=str(tmp_path / "nowhere")),
+        experiment(dataset=str(tmp_path / "missing.jsonl")),
+    )
+    text = "\n".join(found)
+    assert "builtin" in text
+    assert "nowhere" in text
+    assert "missing.jsonl" in text
+
+
+def test_a_failure_of_some_points_says_which(tmp_path: Path) -> None:
+    here, on_gpu = experiment(), [experiment(n=n, pytorch={"device": "cuda"}) for n in (5, 6)]
+    nowhere = experiment(model="builtin:nothing")
+    found = failures(tmp_path, here, *on_gpu, nowhere)
+    first = "the first is model=builtin:tiny-llama n=5 pytorch.device=cuda"
+    assert any(line.endswith(f"no NVIDIA GPU (in 2 of 4 points, {first})") for line in found)
+    assert any("builtin:nothing" in line and "(in 1 of 4 points, " in line for line in found)
+    assert all("points" not in line for line in failures(tmp_path, nowhere))  # which is all of them
+
+
+def test_a_model_that_drafts_for_itself_and_is_not_there_is_one_failure(tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nowhere")
+    own = {"device": "cpu", "assistant_model": nowhere}
+    twice = experiment(model=nowhere, pytorch=own)
+    assert failures(tmp_path, twice) == (f"there is no model folder {nowhere}",)
+    first, _ = failures(tmp_path, twice, experiment(model=f"{nowhere}2"))
+    assert first.startswith(f"there is no model folder {nowhere} (in 1 of 2 points, ")
+
+
+def test_a_failure_of_one_revision_is_not_one_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    snapshot = tmp_path / "hub" / "models--some--model" / "snapshots" / "v1"
+    snapshot.mkdir(parents=True)
+    revisions = ({"device": "cpu", "revision": r} for r in ("v2", "v1"))
+    here_and_not = [experiment(model="some/model", pytorch=own) for own in revisions]
+    for points in (here_and_not, here_and_not[::-1]):
+        (line,) = failures(tmp_path, *points)
+        assert line.endswith("(in 1 of 2 points, the first is pytorch.revision=v2)")
+
+
+def test_pre_flight_loads_no_inference_library(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from fakes.studies import experiment, study\n"
+        "from llem_config import Settings\n"
+        "from llem_runner._study.preflight import check\n"
+        "own = {'device': 'cpu', 'load_in_4bit': True, 'torch_compile': True}\n"
+        "made = study().model_copy(update={'experiments': (experiment(pytorch=own),)})\n"
+        "check(made.model_copy(update={'experiments': (*study().experiments, *made.experiments)}),\n"
+        "      Path(sys.argv[1]), Settings())\n"
+        "loaded = {'torch', 'transformers', 'bitsandbytes'} & set(sys.modules)\n"
+        "assert 'llem_energy._backends.pytorch.requirements' in sys.modules and not loaded, loaded\n"
+    )
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], env=env, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_model_that_is_not_cached_is_an_error_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    (line,) = failures(tmp_path, experiment(model="some/model"))
+    assert "HF_HUB_OFFLINE" in line
+
+
+def test_a_gpu_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    (line,) = failures(tmp_path, experiment(pytorch={"device": "cuda"}))
+    assert "no NVIDIA GPU" in line
+
+
+def test_weights_beyond_the_memory_are_a_failure_among_the_others(tmp_path: Path) -> None:
+    architecture = builtin_architecture("builtin:tiny-llama") or {}
+    (tmp_path / "config.json").write_text(json.dumps({**architecture, "vocab_size": 10**13}))
+    large = experiment(model=str(tmp_path), weights="random")
+    found = failures(tmp_path, experiment(model="builtin:nothing"), large)
+    assert any("builtin" in line for line in found)
+    assert any("for its weights alone, the device has" in line for line in found)
+
+
+def test_what_may_not_fit_is_told_before_the_study_starts_and_stops_nothing(
+    tmp_path: Path,
+) -> None:
+    many = {"n": 10**7, "pytorch": {"device": "cpu", "batch_size": 10**7}}
+    none = {"energy": {"sources": ["none"]}}
+    points = (experiment(**none), experiment(**none, **many))
+    made = study().model_copy(update={"experiments": points})
+    events: list[Event] = []
+    result = run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    assert result.status == "completed"
+    first, second, *rest = events
+    assert isinstance(first, Cautioned)
+    assert first.warning.startswith("1 of 2 points may not fit into memory: estimated are up to ")
+    assert isinstance(second, StudyStarted)
+    assert not any(isinstance(event, Cautioned) for event in rest)
+
+
+def test_points_that_cannot_run_here_are_told_ahead_and_stop_a_study_only_together(
+    tmp_path: Path,
+) -> None:
+    pinned = experiment(pytorch={"device": "cpu", "revision": "v2"})
+    packed = experiment(weights="random", pytorch={"device": "cpu", "load_in_8bit": True})
+    made = study().model_copy(update={"experiments": (experiment(), pinned, packed)})
+    events: list[Event] = []
+    result = run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    assert result.status == "completed"  # of a stand-in; the backend itself refuses them
+    cautions = [event.warning for event in events if isinstance(event, Cautioned)]
+    of_revision = "revision v2 has no effect on builtin:tiny-llama, which is not on a hub"
+    of_weights = "load_in_8bit needs pretrained weights, found weights: random"
+    where = "in 1 of 3 points, the first is"
+    assert f"will fail: {of_revision} ({where} pytorch.revision=v2)" in cautions
+    assert f"will fail: {of_weights} ({where} pytorch.load_in_8bit=true)" in cautions
+    found = failures(tmp_path / "none", pinned, packed)
+    assert any(line.startswith(f"{of_revision} (in 1 of 2 points") for line in found)
+    assert any(line.startswith(f"{of_weights} (in 1 of 2 points") for line in found)
+
+
+def test_where_every_point_wants_a_gpu_that_is_not_seen_nothing_is_refused_nor_goes_on_for_long(
+    tmp_path: Path, nothing: dict[str, str]
+) -> None:
+    """The inference library may see one that NVML does not show; if not, a few failures are enough."""
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from fakes.studies import experiment\n"
+        "from llem_config import Settings, StudyConfig\n"
+        "from llem_runner._study.preflight import check\n"
+        "own = {'device': 'auto', 'cache_implementation': 'offloaded'}\n"
+        "points = tuple(experiment(pytorch=own, n=n) for n in (1, 2))\n"
+        "found = check(StudyConfig(experiments=points), Path(sys.argv[1]), Settings())\n"
+        "assert found.foretold == frozenset(), found\n"
+        "assert any(w.startswith('will fail: cache_implementation') for w in found.warnings)\n"
+    )
+    env = os.environ | nothing | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], env=env, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_failures_that_were_foretold_do_not_end_a_study(tmp_path: Path) -> None:
+    doomed = experiment(n=measures.BAD_N, pytorch={"device": "cpu", "revision": "v2"})
+    made = study(n_cycles=3, max_consecutive_failures=2, cycle_order="sequential")
+    made = made.model_copy(update={"experiments": (doomed, experiment())})
+    result = run_study(made, output=tmp_path, measure=measures.fails_at_bad_n)
+    assert (result.status, result.summary.failed, result.summary.completed) == ("failed", 3, 3)
+    unforeseen = made.model_copy(
+        update={"experiments": (experiment(n=measures.BAD_N), experiment())}
+    )
+    result = run_study(unforeseen, output=tmp_path, measure=measures.fails_at_bad_n)
+    assert (result.status, result.summary.failed, result.summary.completed) == ("aborted", 2, 0)
+
+
+@pytest.mark.parametrize(("n_input", "warned"), [(4093, False), (4094, True)])
+def test_sequences_past_the_positions_of_a_model_are_told_before_the_study_starts(
+    tmp_path: Path, n_input: int, warned: bool
+) -> None:
+    points = (experiment(), experiment(max_input_tokens=n_input))  # and 4 tokens of answer
+    made = study().model_copy(update={"experiments": points})
+    events: list[Event] = []
+    run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    cautions = [event.warning for event in events if isinstance(event, Cautioned)]
+    told = [line for line in cautions if "sequences of up to 4098 tokens go past" in line]
+    assert len(told) == warned
+    assert all("the 4096 positions that builtin:tiny-llama was made for" in one for one in told)
+
+
+def test_that_no_energy_will_be_measured_is_told_before_the_study_starts(tmp_path: Path) -> None:
+    """A night of runs without it would be known in the morning only."""
+    sources = (["rapl"], ["none"], ["nvml"])  # a study on the CPU has no GPU to meter
+    points = tuple(experiment(n=n, energy={"sources": s}) for n, s in enumerate(sources, 1))
+    made = study().model_copy(update={"experiments": points})
+    events: list[Event] = []
+    run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    warnings = [event.warning for event in events if isinstance(event, Cautioned)]
+    assert "no energy will be measured: nvml: the experiment uses no GPU" in warnings
+    assert len(warnings) == (1 if _can_read_rapl() else 2)
+    assert isinstance(events[len(warnings)], StudyStarted)
+
+
+def _can_read_rapl() -> bool:
+    files = Path("/sys/class/powercap").glob("intel-rapl:*/energy_uj")
+    return any(os.access(file, os.R_OK) for file in files)
+
+
+_HOLDER = """
+import sys
+from pathlib import Path
+from fakes import measures
+from fakes.studies import study, experiment
+from llem_config import StudyConfig
+from llem_runner import StudyLocked, run_study
+made = StudyConfig(experiments=(experiment(pytorch={"device": "auto"}),))
+output = sys.argv[1]
+def nested(config, **rest):
+    # A second study on the same GPU while this one is measured, in the way a second user would.
+    import subprocess
+    code = subprocess.run([sys.executable, __file__, output + "/second", "inner"]).returncode
+    assert code == 7, code
+    return measures.quick(config, **rest)
+try:
+    run_study(made, output=output, measure=measures.quick if sys.argv[2:] else nested)
+except StudyLocked as error:
+    assert "GPU-" in str(error), error
+    sys.exit(7)
+"""
+
+
+def test_two_studies_do_not_share_a_gpu(tmp_path: Path) -> None:
+    try:
+        library = fake_nvml.build(tmp_path)
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    trace = tmp_path / "trace"
+    fake_nvml.write_trace(trace, [fake_nvml.FakeGpu(uuid=f"GPU-test-{os.getpid()}")])
+    script = tmp_path / "holder.py"
+    script.write_text(_HOLDER)
+    env = {
+        **os.environ,
+        **fake_nvml.environment(library, trace),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    done = subprocess.run([sys.executable, script, tmp_path / "results"], env=env, check=False)
+    assert done.returncode == 0
+    (folder,) = (tmp_path / "results").glob("study_*")
+    assert (folder / "study_result.json").is_file()
+    assert not (tmp_path / "results" / "second").exists()
+
+
+def test_studies_on_the_processor_alone_hold_no_gpu() -> None:
+    from llem_runner._gpus.locks import gpus_of
+
+    assert gpus_of(study().experiments) == ()
+    assert TINY["pytorch"] == {"device": "cpu"}

@@ -1,0 +1,140 @@
+"""What one run finds out about the machine, the next one is told (CM-11 to CM-34, STU-01).
+
+Real measurements on a scripted GPU, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from energy.measurement.test_idle import CALIBRATION
+from fakes import fake_nvml
+from fakes.fake_nvml import FakeGpu, Fault, true_energy_j
+from fakes.results import make_result
+from fakes.studies import experiment
+
+from llem_energy import ExperimentResult, Prior, prior_of
+from llem_runner import read_manifest, read_result
+
+pytestmark = pytest.mark.slow  # processes that import torch
+
+GPU = FakeGpu(uuid="GPU-prior", points=((0.0, 280.0), (0.7, 320.0)), repeat_s=1.3)
+STUDY = """
+model: builtin:tiny-llama
+precision: fp32
+n: 2
+max_input_tokens: 8
+max_output_tokens: 4
+pytorch: {device: cpu}
+warmup: {n_warmup: 1, convergence_detection: false}
+baseline: {duration_seconds: 0.5}
+energy: {min_window_seconds: 2.5}
+execution: {n_cycles: 2, config_gap_seconds: 0, cycle_gap_seconds: 0}
+"""
+
+
+def run(
+    folder: Path, library: Path, gpu: FakeGpu, *flags: str
+) -> tuple[Path, float, list[ExperimentResult]]:
+    """Run the study as a person does; return its folder, the fake's time 0 and the results."""
+    (folder / "study.yaml").write_text(STUDY)
+    trace = folder / "gpus.trace"
+    fake_nvml.write_trace(trace, [gpu])
+    fake = fake_nvml.environment(library, trace)
+    done = subprocess.run(
+        [sys.executable, "-m", "llem_cli", "study", "run", "study.yaml", "--quiet", *flags],
+        cwd=folder,
+        env={
+            **os.environ,
+            **fake,
+            "LLEM_CACHE": str(folder / "cache" / "calibrations.json"),
+            "LLEM_DEVICES__GPUS": "[0]",
+            "OMP_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    study = sorted((folder / "results").iterdir())[-1]
+    results = [read_result(study / str(e.result_file)) for e in read_manifest(study).entries]
+    return study, float(fake["LLEM_FAKE_NVML_EPOCH"]), results
+
+
+@pytest.fixture(scope="module")
+def two(
+    tmp_path_factory: pytest.TempPathFactory, library: Path
+) -> tuple[Path, float, list[ExperimentResult]]:
+    """Return a study of two runs."""
+    return run(tmp_path_factory.mktemp("two"), library, GPU)
+
+
+Ran = tuple[Path, float, list[ExperimentResult]]
+
+
+def test_calibration_and_idle_power_are_measured_once_and_handed_on(two: Ran) -> None:
+    study, _, (first, second) = two
+    assert first.calibration == second.calibration
+    assert first.calibration[0].counter_period_s == pytest.approx(0.1, abs=0.005)
+    assert first.baseline is not None
+    assert second.baseline is not None
+    assert (first.baseline.context_reused, second.baseline.context_reused) == (False, True)
+    assert first.baseline.context == second.baseline.context
+    files = sorted(study.glob("*/timeseries.parquet"))
+    phases = [set(pq.read_table(file)["phase"].to_pylist()) for file in files]
+    assert [("baseline" in one, "loaded idle" in one) for one in phases] == [
+        (True, True),
+        (False, True),
+    ]
+
+
+def test_the_next_study_of_a_boot_finds_the_calibration_but_idles_itself(
+    two: Ran, library: Path
+) -> None:
+    study, _, (first, _) = two
+    _, _, (third,) = run(study.parents[1], library, GPU, "--cycles", "1")
+    assert third.calibration == first.calibration
+    assert third.baseline is not None
+    assert third.baseline.context_reused is False
+
+
+def test_every_energy_of_a_study_is_within_its_bound_of_the_scripted_truth(two: Ran) -> None:
+    _, epoch_s, results = two
+    for result in results:
+        span = result.steady_state_window
+        truth = true_energy_j(GPU, span.start_s - epoch_s, span.end_s - epoch_s)
+        assert result.energy_total_j is not None
+        assert result.energy_bound_j is not None
+        assert abs(result.energy_total_j - truth) <= result.energy_bound_j
+        assert result.energy_bound_j < 0.1 * truth
+        # The model ran on the CPU, which is said; nothing else speaks against the energy.
+        (reason,) = result.figures["energy_total_j"].reasons
+        assert "the backend used no GPU" in reason
+
+
+def test_a_gpu_that_is_lost_costs_its_energy_and_nothing_else(
+    tmp_path: Path, library: Path
+) -> None:
+    # Gone after twelve seconds, somewhere in the first run or before the second.
+    lost = FakeGpu(uuid="GPU-lost", faults=(Fault("*", 15, 12.0),))
+    _, _, results = run(tmp_path, library, lost)
+    assert len(results) == 2
+    last = results[-1]
+    assert last.energy_total_j is None
+    assert last.energy_status == "missing"
+    assert last.figures["energy_total_j"].reasons
+    assert last.energy_per_output_token_j is None
+    assert last.tokens_per_second > 0
+
+
+def test_a_run_without_a_meter_hands_nothing_on_and_forgets_nothing() -> None:
+    without = make_result(experiment())
+    assert prior_of(without).calibration == ()
+    known = Prior(calibration=(CALIBRATION,))
+    assert prior_of(without, known) == known

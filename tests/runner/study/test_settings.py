@@ -1,0 +1,158 @@
+"""Each machine-local setting has an effect on a study (CFG-21 to CFG-25, STU-06)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fakes import fake_nvml, measures
+from fakes.studies import experiment, study
+
+from llem_config import StudyConfig
+from llem_runner import Event, GapStarted, read_result, run_study
+
+
+def test_results_dir_is_where_results_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLEM_OUTPUT__RESULTS_DIR", str(tmp_path / "there"))
+    run_study(study((1,)), measure=measures.quick)
+    assert len(list((tmp_path / "there").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("order", "n_cycles", "ns", "setting"),
+    [
+        ("sequential", 1, (1, 2), "config_gap_seconds"),
+        ("interleaved", 2, (1,), "cycle_gap_seconds"),
+    ],
+)
+def test_gaps_come_from_the_machine_where_the_study_leaves_them_open(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    order: str,
+    n_cycles: int,
+    ns: tuple[int, ...],
+    setting: str,
+) -> None:
+    monkeypatch.setenv(f"LLEM_EXECUTION__{setting.upper()}", "1.25")
+    events: list[Event] = []
+    made = study(
+        ns, n_cycles=n_cycles, cycle_order=order, config_gap_seconds=None, cycle_gap_seconds=None
+    )
+    run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    (gap,) = [event for event in events if isinstance(event, GapStarted)]
+    assert 1.0 < gap.seconds <= 1.25
+
+
+def test_carbon_intensity_pue_and_price_give_emissions_and_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLEM_MEASUREMENT__CARBON_INTENSITY_GCO2_KWH", "360")
+    monkeypatch.setenv("LLEM_MEASUREMENT__DATACENTER_PUE", "1.5")
+    monkeypatch.setenv("LLEM_MEASUREMENT__ELECTRICITY_PRICE_KWH", "0.3")
+    summary = run_study(study((1,)), output=tmp_path, measure=measures.quick).summary
+    assert summary.total_energy_j == 100.0
+    assert summary.emissions_gco2 == pytest.approx(100 / 3.6e6 * 1.5 * 360)
+    assert summary.electricity_cost == pytest.approx(100 / 3.6e6 * 1.5 * 0.3)
+
+
+def test_without_them_emissions_and_cost_are_missing_not_zero(tmp_path: Path) -> None:
+    summary = run_study(study((1,)), output=tmp_path, measure=measures.quick).summary
+    assert summary.emissions_gco2 is None
+    assert summary.electricity_cost is None
+
+
+def test_settings_reach_the_child_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLEM_OUTPUT__RESULTS_DIR", "/some/where")
+    result = run_study(study((1, 2)), output=tmp_path, measure=measures.quick)
+    (folder,) = tmp_path.iterdir()
+    inside = read_result(folder / result.result_files[0]).effective_config
+    assert inside["results_dir"] == "/some/where"
+
+
+_COOLING = """
+import sys, time
+from fakes import measures
+from fakes.studies import study
+from llem_runner import run_study
+times = {}
+def on_event(event):
+    times[type(event).__name__] = time.monotonic()
+    if type(event).__name__ == "GapStarted":
+        print("gap", flush=True)
+run_study(study((1, 2)), output=sys.argv[1], measure=measures.quick, on_event=on_event)
+print(times["GapEnded"] - times["GapStarted"])
+"""
+
+
+@pytest.mark.parametrize(("limit_c", "waits"), [("90", False), ("30", True)])
+def test_a_gap_goes_on_until_the_gpu_is_cool(tmp_path: Path, limit_c: str, waits: bool) -> None:
+    try:
+        library = fake_nvml.build(tmp_path)
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    trace = tmp_path / "trace"
+    fake_nvml.write_trace(trace, [fake_nvml.FakeGpu()])
+    script = tmp_path / "cooling.py"
+    script.write_text("if __name__ == '__main__':\n    " + _COOLING.replace("\n", "\n    "))
+    env = {
+        **os.environ,
+        **fake_nvml.environment(library, trace),
+        "LLEM_EXECUTION__GAP_UNTIL_TEMPERATURE_C": limit_c,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    command = [sys.executable, str(script), str(tmp_path / "results")]
+    try:
+        done = subprocess.run(
+            command,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=8 if waits else 120,
+        )
+    except subprocess.TimeoutExpired as error:
+        # The scripted GPU never cools: the gap had begun, and was still going on.
+        assert waits
+        assert b"gap" in (error.stdout or b"")
+    else:
+        assert not waits
+        assert float(done.stdout.split()[1]) < 1.5
+
+
+def test_devices_gpus_are_metered_where_the_backend_names_none(tmp_path: Path) -> None:
+    try:
+        library = fake_nvml.build(tmp_path)
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    trace = tmp_path / "trace"
+    gpu = fake_nvml.FakeGpu()
+    fake_nvml.write_trace(trace, [gpu])
+    made = StudyConfig(
+        experiments=(experiment(baseline={"enabled": False}, energy={"min_window_seconds": 0.5}),)
+    )
+    (tmp_path / "study.json").write_text(made.model_dump_json())
+    script = tmp_path / "metered.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from llem_config import StudyConfig\n"
+        "from llem_runner import run_study\n"
+        "if __name__ == '__main__':\n"
+        "    made = StudyConfig.model_validate_json(Path(sys.argv[1]).read_text())\n"
+        "    run_study(made, output=sys.argv[2])\n"
+    )
+    env = {
+        **os.environ,
+        **fake_nvml.environment(library, trace),
+        "LLEM_DEVICES__GPUS": "[0]",
+    }
+    command = [sys.executable, str(script), str(tmp_path / "study.json"), str(tmp_path / "results")]
+    subprocess.run(command, env=env, check=True)
+    (result_file,) = (tmp_path / "results").rglob("result.json")
+    result = read_result(result_file)
+    assert result.energy_source == "nvml"
+    assert list(result.energy_per_device_j) == [gpu.uuid]
+    assert (result_file.parent / "timeseries.parquet").is_file()

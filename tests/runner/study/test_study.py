@@ -1,0 +1,299 @@
+"""A whole study through the front door (LA-02, LA-05, STU-NEW-01, RES-13, RES-15, RES-NEW-01)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fakes import measures
+from fakes.studies import experiment, only_folder, study
+
+from llem_config import ExperimentConfig, Settings, StudyConfig
+from llem_runner import (
+    Cautioned,
+    Event,
+    ExperimentResult,
+    GapEnded,
+    GapStarted,
+    RunFailed,
+    RunFinished,
+    RunStage,
+    RunStarted,
+    StudyEnded,
+    StudyError,
+    StudyResult,
+    StudyStarted,
+    read_manifest,
+    read_result,
+    read_study_result,
+    run_experiment,
+    run_study,
+)
+
+
+def pids(folder: Path, result: StudyResult) -> list[int]:
+    return [read_result(folder / f).effective_config["pid"] for f in result.result_files]
+
+
+def test_a_study_leaves_exactly_the_documented_folder(tmp_path: Path) -> None:
+    made = study((1, 2), n_cycles=2, cycle_order="interleaved")
+    result = run_study(made, output=tmp_path / "results", measure=measures.quick)
+    folder = only_folder(tmp_path / "results")
+    one, two = (config_hash[:8] for config_hash in made.config_hashes)
+    files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    assert files == [
+        ".lock",
+        f"0001_c1_tiny-llama_{one}/log.txt",
+        f"0001_c1_tiny-llama_{one}/result.json",
+        f"0002_c1_tiny-llama_{two}/log.txt",
+        f"0002_c1_tiny-llama_{two}/result.json",
+        f"0003_c2_tiny-llama_{one}/log.txt",
+        f"0003_c2_tiny-llama_{one}/result.json",
+        f"0004_c2_tiny-llama_{two}/log.txt",
+        f"0004_c2_tiny-llama_{two}/result.json",
+        "manifest.json",
+        "study_resolved.json",
+        "study_result.json",
+    ]
+    assert result == read_study_result(folder)
+    assert result.status == "completed"
+    assert [str(Path(f).parent) for f in result.result_files] == [f[:-8] for f in files[1:9:2]]
+    manifest = read_manifest(folder)
+    assert manifest.status == "completed"
+    assert [entry.result_file for entry in manifest.entries] == list(result.result_files)
+    resolved = StudyConfig.model_validate_json((folder / "study_resolved.json").read_text())
+    assert resolved.study_design_hash == made.study_design_hash == result.study_design_hash
+
+
+def test_a_study_file_is_kept_as_it_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("# my words\nmodel: builtin:tiny-llama\nn: 3\n")
+    run_study(file, output=tmp_path / "results", measure=measures.quick)
+    folder = only_folder(tmp_path / "results")
+    assert folder.name.startswith("mine_")
+    assert (folder / "study.yaml").read_text() == file.read_text()
+
+
+def test_one_point_and_one_cycle_is_measured_in_the_calling_process(tmp_path: Path) -> None:
+    result = run_study(study((1,)), output=tmp_path, measure=measures.quick)
+    assert pids(only_folder(tmp_path), result) == [os.getpid()]
+    assert read_manifest(only_folder(tmp_path)).status == "completed"
+
+
+def test_one_point_and_two_cycles_are_measured_in_two_processes(tmp_path: Path) -> None:
+    result = run_study(study((1,), n_cycles=2), output=tmp_path, measure=measures.quick)
+    one, two = pids(only_folder(tmp_path), result)
+    assert len({one, two, os.getpid()}) == 3
+
+
+def test_two_points_are_measured_in_two_processes(tmp_path: Path) -> None:
+    result = run_study(study((1, 2)), output=tmp_path, measure=measures.quick)
+    one, two = pids(only_folder(tmp_path), result)
+    assert len({one, two, os.getpid()}) == 3
+
+
+def test_a_timeout_that_is_asked_for_holds_for_a_single_run_too(tmp_path: Path) -> None:
+    result = run_study(study((1,), timeout_seconds=2), output=tmp_path, measure=measures.hangs)
+    (failure,) = result.failed
+    assert failure.error_type == "Timeout"
+    assert result.measurement_protocol.timeout_seconds == 2
+
+
+def test_without_a_timeout_of_its_own_a_single_run_claims_none(tmp_path: Path) -> None:
+    result = run_study(study((1,)), output=tmp_path, measure=measures.quick)
+    assert result.measurement_protocol.timeout_seconds is None
+
+
+def test_a_script_without_the_main_guard_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from fakes import measures\n"
+        "from fakes.studies import study\n"
+        "from llem_runner import StudyError, run_study\n"
+        f"run_study(study((1, 2)), output={str(tmp_path / 'results')!r}, measure=measures.quick)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert 'if __name__ == "__main__":' in done.stderr.splitlines()[-1]
+    manifest = read_manifest(only_folder(tmp_path / "results"))
+    assert manifest.status == "aborted"
+    assert manifest.totals.completed == 0
+
+
+def test_a_measure_that_no_process_can_import_is_refused(tmp_path: Path) -> None:
+    def local(config: ExperimentConfig, **rest: object) -> ExperimentResult:
+        raise AssertionError
+
+    with pytest.raises(StudyError, match="top of a module"):
+        run_study(study(), output=tmp_path / "out", measure=local)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failing_point_in_the_middle_is_data_and_the_study_goes_on(tmp_path: Path) -> None:
+    made = study((1, measures.BAD_N, 2), n_cycles=2, cycle_order="interleaved")
+    events: list[Event] = []
+    result = run_study(
+        made, output=tmp_path, measure=measures.fails_at_bad_n, on_event=events.append
+    )
+    folder = only_folder(tmp_path)
+    assert result.status == "failed"
+    assert (result.summary.completed, result.summary.failed) == (4, 2)
+    assert [(f.index, f.error_type, f.error_message) for f in result.failed] == [
+        (2, "BackendError", "this one does not work"),
+        (5, "BackendError", "this one does not work"),
+    ]
+    statuses = [entry.status for entry in read_manifest(folder).entries]
+    assert statuses == ["completed", "failed", "completed"] * 2
+    failures = [event for event in events if isinstance(event, RunFailed)]
+    assert [event.index for event in failures] == [2, 5]
+    assert "this one does not work" in failures[0].log.read_text()
+    assert not (failures[0].log.parent / "result.json").exists()
+    (bad,) = [point for point in result.summary.points if point.n_failed]
+    assert bad.energy_total_j is None
+    assert result.summary.total_energy_j == 400.0
+
+
+def test_too_many_failures_in_a_row_abort_and_stay_aborted(tmp_path: Path) -> None:
+    made = study((1, 2, 3, 4), max_consecutive_failures=2)
+    events: list[Event] = []
+    result = run_study(made, output=tmp_path, measure=measures.raises, on_event=events.append)
+    manifest = read_manifest(only_folder(tmp_path))
+    assert result.status == manifest.status == "aborted"
+    assert isinstance(events[-1], StudyEnded)
+    assert events[-1].reason == (
+        "2 runs failed in a row, as many as execution.max_consecutive_failures allows"
+    )
+    assert [e.status for e in manifest.entries] == ["failed", "failed", "pending", "pending"]
+
+
+def test_a_success_between_failures_starts_the_count_again(tmp_path: Path) -> None:
+    bad = measures.BAD_N
+    made = study((bad, 1), n_cycles=3, cycle_order="interleaved", max_consecutive_failures=2)
+    result = run_study(made, output=tmp_path, measure=measures.fails_at_bad_n)
+    assert result.status == "failed"
+    assert result.summary.failed == 3
+
+
+def test_events_tell_the_whole_story_in_order(tmp_path: Path) -> None:
+    events: list[Event] = []
+    made = study((1, 2), config_gap_seconds=3.0)
+    run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    imports = [e for e in events if isinstance(e, RunStage) and e.stage == "import"]
+    cautions = [e for e in events if isinstance(e, Cautioned)]
+    kinds = [type(event) for event in events if event not in [*imports, *cautions]]
+    assert kinds == [
+        StudyStarted,
+        *(RunStarted, RunStage, RunFinished),
+        *(GapStarted, GapEnded),
+        *(RunStarted, RunStage, RunFinished),
+        StudyEnded,
+    ]
+    # The second has done its imports during the gap, unless the machine was very busy.
+    assert imports[0].index == 1
+
+
+def test_a_gap_counts_from_the_end_of_the_measurement_before_it(tmp_path: Path) -> None:
+    made = study((1, 2), config_gap_seconds=2.5)
+    result = run_study(made, output=tmp_path, measure=measures.quick)
+    folder = only_folder(tmp_path)
+    first, second = (read_result(folder / f).effective_config for f in result.result_files)
+    # The next worker's start, about half a second, lies inside the gap and not on top of it.
+    assert second["monotonic_s"] - first["monotonic_s"] >= 2.4
+    assert second["monotonic_s"] - first["monotonic_s"] < 3.4
+
+
+def test_a_second_study_of_the_same_second_gets_a_folder_of_its_own(tmp_path: Path) -> None:
+    names = []
+    for _ in range(3):
+        run_study(study((1,)), output=tmp_path, measure=measures.quick)
+        names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 3
+
+
+def test_summary_statistics_are_over_the_cycles_of_a_point(tmp_path: Path) -> None:
+    made = study((1,), n_cycles=3)
+    result = run_study(made, output=tmp_path, measure=measures.quick)
+    (point,) = result.summary.points
+    assert point.energy_per_output_token_j is not None
+    assert point.energy_per_output_token_j.n == 3
+    assert point.energy_per_output_token_j.mean == 2.0
+    assert point.energy_per_output_token_j.median == 2.0
+    assert point.energy_per_output_token_j.sd == 0.0
+    assert result.summary.total_energy_j == 300.0
+
+
+def test_the_protocol_records_the_effective_values(tmp_path: Path) -> None:
+    made = StudyConfig(experiments=(experiment(n=1),))
+    settings = Settings.model_validate({"execution": {"config_gap_seconds": 7}})
+    result = run_study(made, output=tmp_path, measure=measures.quick, settings=settings)
+    protocol = result.measurement_protocol
+    assert (protocol.n_cycles, protocol.cycle_order) == (1, "sequential")
+    assert (protocol.config_gap_seconds, protocol.cycle_gap_seconds) == (7.0, 300.0)
+    assert protocol.energy_sources == ("nvml",)
+
+
+def test_a_folder_that_vanishes_stops_the_study_with_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="cannot be written"):
+        run_study(study((1, 2)), output=tmp_path, measure=measures.removes_the_study)
+
+
+def test_what_cannot_be_written_to_is_said_before_anything_is_made(tmp_path: Path) -> None:
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    with pytest.raises(StudyError, match="not a folder"):
+        run_study(study(), output=blocker / "results", measure=measures.quick)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_run_experiment_writes_nothing_unless_given_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_experiment(experiment(), measure=measures.quick)
+    assert list(tmp_path.iterdir()) == []
+    result = run_experiment(experiment(), output=tmp_path / "one", measure=measures.quick)
+    assert read_result(tmp_path / "one" / "result.json") == result
+    with pytest.raises(StudyError, match="exists already"):
+        run_experiment(experiment(), output=tmp_path / "one", measure=measures.quick)
+
+
+def test_a_thousand_planned_runs_are_booked_quickly(tmp_path: Path) -> None:
+    made = study(tuple(range(1, 501)), n_cycles=2)
+    start = time.perf_counter()
+    from llem_runner import ManifestWriter, schedule
+    from llem_runner._storage.layout import Layout
+
+    runs = schedule(made.experiments, made.execution)
+    writer = ManifestWriter.create(Layout(tmp_path), "big", made.study_design_hash, runs)
+    for run in runs[:50]:
+        writer.mark_running(run)
+    assert len(json.loads((tmp_path / "manifest.json").read_text())["entries"]) == 1000
+    assert time.perf_counter() - start < 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_token_reaches_the_run_by_its_environment_and_stands_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "hf_nobodyMayEverReadThis"
+    monkeypatch.setenv("HF_TOKEN", secret)
+    made = study((1, 2))
+    result = run_study(made, output=tmp_path / "results", measure=measures.tells_command_lines)
+    folder = only_folder(tmp_path / "results")
+    for file in result.result_files:
+        told = read_result(folder / file).effective_config
+        assert told["has_token"]
+        assert secret not in "".join(told["lines"])
+    for path in folder.rglob("*"):
+        assert path.is_dir() or secret.encode() not in path.read_bytes(), path

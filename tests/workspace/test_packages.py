@@ -1,0 +1,113 @@
+"""The packages: public names, what an import costs, names of files.
+
+The layers between them are import-linter contracts, run by `lint-imports`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("llem_config", "llem_energy", "llem_runner", "llem_cli")
+PUBLIC_MODULES = {
+    "llem_config": {"__init__.py"},
+    "llem_energy": {"__init__.py", "testing.py"},
+    "llem_runner": {"__init__.py"},
+    "llem_cli": {"__init__.py", "__main__.py"},
+}
+HEAVY = ("torch", "transformers", "pyarrow", "cyclopts", "rich")
+
+
+def source_folder(package: str) -> Path:
+    return ROOT / "packages" / package.replace("_", "-") / "src" / package
+
+
+def sources(package: str) -> list[Path]:
+    return sorted(source_folder(package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_lists_exactly_its_public_names(package: str) -> None:
+    module = importlib.import_module(package)
+    public = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and type(value).__name__ != "module"
+    }
+    assert public == set(module.__all__)
+
+
+@pytest.mark.parametrize("package", ["llem_config", "llem_energy", "llem_runner"])
+def test_importing_a_package_loads_nothing_heavy_and_no_driver(package: str) -> None:
+    code = (
+        f"import sys, {package}\n"
+        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "pynvml = sys.modules.get('pynvml')\n"
+        "sys.exit(repr(loaded) if loaded or (pynvml and pynvml.nvmlLib) else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_llem_config_costs_pydantic_and_yaml_and_nothing_else() -> None:
+    code = (
+        "import sys, llem_config\n"
+        "extra = {'msgspec', 'pydantic_settings', 'platformdirs', 'llem_energy', 'numpy'}\n"
+        "sys.exit(repr(sorted(extra & set(sys.modules))) if extra & set(sys.modules) else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_modules_are_private_well_named_and_say_what_they_are_for(package: str) -> None:
+    forbidden = {"utils", "helpers", "common", "base", "core", "manager", "ssot"}
+    for path in sources(package):
+        first = path.relative_to(source_folder(package)).parts[0]
+        assert first.startswith("_") or first in PUBLIC_MODULES[package], path
+        if path.parent != source_folder(package):
+            # A folder says once that what is in it is private.
+            assert not path.stem.startswith("_") or path.stem == "__init__", path
+        assert path.stem.strip("_") not in forbidden, path
+        text = path.read_text("utf-8")
+        assert text.startswith('"""'), f"{path} has no docstring"
+        assert len(text.splitlines()) <= 320, f"{path} is too long"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_front_page_of_a_sub_package_is_a_docstring_and_no_code(package: str) -> None:
+    for path in source_folder(package).rglob("__init__.py"):
+        if path.parent != source_folder(package):
+            (docstring,) = ast.parse(path.read_text("utf-8")).body
+            assert isinstance(docstring, ast.Expr), path
+
+
+def test_only_the_nvml_files_know_the_binding_and_only_the_backend_knows_torch() -> None:
+    for package in PACKAGES:
+        for path in sources(package):
+            text = path.read_text("utf-8")
+            if re.search(r"^\s*import pynvml", text, re.MULTILINE):
+                assert path.parent.name == "_sources", path
+                assert path.name.startswith("nvml_"), path
+            if re.search(r"^\s*(import|from) (torch|transformers)", text, re.MULTILINE):
+                assert path.parent.parts[-2:] == ("_backends", "pytorch"), path
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_each_package_is_complete(package: str) -> None:
+    folder = ROOT / "packages" / package.replace("_", "-")
+    for name in (
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE",
+        "pyproject.toml",
+        f"src/{package}/py.typed",
+    ):
+        assert (folder / name).is_file(), name
