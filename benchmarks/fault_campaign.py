@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from llem_config import ExecutionConfig, ExperimentConfig, StudyConfig
-from llem_runner import read_manifest, read_result
+from llem_energy import read_result
+from llem_runner import read_manifest
 
 Victim = str
 VICTIMS: tuple[Victim, ...] = ("parent", "child", "both")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from benchmarks.gpu_checks.check import Check, Row
 from llem_config import ExecutionConfig, Settings, StudyConfig
-from llem_runner import read_result, run_study
+from llem_energy import read_result
+from llem_runner import run_study
 
 
 def repeats(check: Check) -> Iterator[Row]:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from llem_config import StudyConfig, load_study
-from llem_runner import StudyResult, read_manifest, read_result, read_study_result
+from llem_energy import read_result
+from llem_runner import StudyResult, read_manifest, read_study_result
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart.yaml"

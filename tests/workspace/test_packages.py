@@ -100,6 +100,20 @@ def test_only_the_nvml_files_know_the_binding_and_only_the_backend_knows_torch()
                 assert path.parent.parts[-2:] == ("_backends", "pytorch"), path
 
 
+def test_the_cli_imports_only_public_modules_of_the_other_packages() -> None:
+    for path in sources("llem_cli"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            modules: list[str] = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                modules = [f"{node.module}.{alias.name}" for alias in node.names]
+            for module in modules:
+                package, *rest = module.split(".")
+                if package in PACKAGES and package != "llem_cli":
+                    assert not any(part.startswith("_") for part in rest), f"{path}: {module}"
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_each_package_is_complete(package: str) -> None:
     folder = ROOT / "packages" / package.replace("_", "-")

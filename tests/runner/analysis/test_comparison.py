@@ -10,7 +10,8 @@ import pytest
 from fakes.results import make_result
 from fakes.studies import study
 
-from llem_runner import Comparisons, ExperimentResult, ManifestEntry, PlannedRun, schedule
+from llem_energy import ExperimentResult
+from llem_runner import Comparisons, ManifestEntry, PlannedRun, schedule
 from llem_runner._analysis.comparison import compare_points, find_outliers
 
 Runs = tuple[list[ManifestEntry], dict[int, ExperimentResult]]

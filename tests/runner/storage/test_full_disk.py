@@ -13,7 +13,8 @@ import pytest
 from fakes import measures
 from fakes.studies import study
 
-from llem_runner import StudyError, read_manifest, read_result, resume_study, run_study
+from llem_energy import read_result
+from llem_runner import StudyError, read_manifest, resume_study, run_study
 
 
 def mount(folder: Path, options: str) -> None:

@@ -18,8 +18,8 @@ from fakes.fake_nvml import FakeGpu, Fault, true_energy_j
 from fakes.results import make_result
 from fakes.studies import experiment
 
-from llem_energy import ExperimentResult, Prior, prior_of
-from llem_runner import read_manifest, read_result
+from llem_energy import ExperimentResult, Prior, prior_of, read_result
+from llem_runner import read_manifest
 
 pytestmark = pytest.mark.slow  # processes that import torch
 

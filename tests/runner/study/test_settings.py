@@ -12,7 +12,8 @@ from fakes import fake_nvml, measures
 from fakes.studies import experiment, study
 
 from llem_config import StudyConfig
-from llem_runner import Event, GapStarted, read_result, run_study
+from llem_energy import read_result
+from llem_runner import Event, GapStarted, run_study
 
 
 def test_results_dir_is_where_results_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

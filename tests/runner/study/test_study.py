@@ -14,10 +14,10 @@ from fakes import measures
 from fakes.studies import experiment, only_folder, study
 
 from llem_config import ExperimentConfig, Settings, StudyConfig
+from llem_energy import ExperimentResult, read_result
 from llem_runner import (
     Cautioned,
     Event,
-    ExperimentResult,
     GapEnded,
     GapStarted,
     RunFailed,
@@ -29,7 +29,6 @@ from llem_runner import (
     StudyResult,
     StudyStarted,
     read_manifest,
-    read_result,
     read_study_result,
     run_experiment,
     run_study,

@@ -7,24 +7,6 @@ The process that calls this never imports torch. Child processes are spawned, so
 calls it needs the usual `if __name__ == "__main__":`.
 """
 
-from llem_energy import (
-    Calibration,
-    DiagnosedDomain,
-    DiagnosedGpu,
-    DiagnosedSource,
-    Diagnosis,
-    ExperimentResult,
-    MemoryEstimate,
-    PhaseResult,
-    calibrate,
-    diagnose,
-    estimate_memory,
-    gigabytes,
-    load_calibrations,
-    read_result,
-    save_calibrations,
-)
-from llem_energy import measure as default_measure
 from llem_runner._control import Control
 from llem_runner._errors import PreflightError, StudyError, StudyLocked
 from llem_runner._events import (
@@ -74,17 +56,11 @@ from llem_runner._study.runner import StudyRunner
 from llem_runner._study.time_left import time_left_s
 
 __all__ = [
-    "Calibration",
     "Cautioned",
     "Comparison",
     "Comparisons",
     "Control",
-    "DiagnosedDomain",
-    "DiagnosedGpu",
-    "DiagnosedSource",
-    "Diagnosis",
     "Event",
-    "ExperimentResult",
     "Failed",
     "FailedRun",
     "Finished",
@@ -96,10 +72,8 @@ __all__ = [
     "ManifestWriter",
     "Measure",
     "MeasurementProtocol",
-    "MemoryEstimate",
     "Outcome",
     "Outlier",
-    "PhaseResult",
     "PlannedRun",
     "PointSummary",
     "PreflightError",
@@ -120,23 +94,15 @@ __all__ = [
     "StudyStarted",
     "StudySummary",
     "WaitingForGpu",
-    "calibrate",
-    "default_measure",
-    "diagnose",
     "encode_json",
-    "estimate_memory",
     "gap_seconds",
-    "gigabytes",
     "is_running",
-    "load_calibrations",
     "read_manifest",
-    "read_result",
     "read_study_result",
     "resume_study",
     "run_experiment",
     "run_isolated",
     "run_study",
-    "save_calibrations",
     "schedule",
     "time_left_s",
 ]

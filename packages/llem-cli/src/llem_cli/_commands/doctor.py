@@ -7,7 +7,8 @@ from llem_cli._commands.options import Json, Verbose
 from llem_cli._display.console import note, show_json
 from llem_cli._display.doctor import show_diagnosis
 from llem_config import load_settings
-from llem_runner import diagnose, encode_json
+from llem_energy import diagnose
+from llem_runner import encode_json
 
 
 def doctor(*, json_: Json = False, verbose: Verbose = False) -> int:

@@ -37,11 +37,11 @@ from llem_cli._display.progress import Progress
 from llem_cli._display.study_result import show_study
 from llem_cli._signals import controlled
 from llem_config import load_study
+from llem_energy import measure as default_measure
 from llem_runner import (
     Measure,
     StudyError,
     StudyResult,
-    default_measure,
     encode_json,
     is_running,
     read_manifest,

@@ -10,15 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from llem_config import StudyConfig
-from llem_runner import (
-    ExperimentResult,
-    PhaseResult,
-    PlannedRun,
-    StudyManifest,
-    estimate_memory,
-    gap_seconds,
-    gigabytes,
-)
+from llem_energy import ExperimentResult, PhaseResult, estimate_memory, gigabytes
+from llem_runner import PlannedRun, StudyManifest, gap_seconds
 
 MOST_LINES = 10
 """Of one kind, before the rest is only counted."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 from rich.table import Table
 
 from llem_cli._display.console import out, say
-from llem_runner import Calibration, DiagnosedDomain, DiagnosedGpu, Diagnosis
+from llem_energy import Calibration, DiagnosedDomain, DiagnosedGpu, Diagnosis
 
 _Row = TypeVar("_Row")
 _Column = tuple[str, Callable[[_Row], str]]

@@ -7,7 +7,8 @@ from typing import Any
 
 from llem_cli._display.console import say, show_json, show_plan, study_lines
 from llem_config import ExperimentConfig, StudyConfig
-from llem_runner import PlannedRun, estimate_memory
+from llem_energy import estimate_memory
+from llem_runner import PlannedRun
 
 
 def say_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool) -> None:
