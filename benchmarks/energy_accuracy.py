@@ -26,11 +26,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from fakes.faults import FAULTS, WINDOW, verdict
 
-from benchmarks.energy_bench import Bench, Row
-from benchmarks.energy_costs import costs, throughput
-from benchmarks.energy_errors import biases, bounds, window_errors
-from benchmarks.energy_peers import run as peer_runs
-from benchmarks.energy_peers.run import Missing
+from benchmarks.energy.bench import Bench, Row
+from benchmarks.energy.costs import costs, throughput
+from benchmarks.energy.errors import biases, bounds, window_errors
+from benchmarks.energy.peers import run as peer_runs
+from benchmarks.energy.peers.run import Missing
 from benchmarks.energy_statistics import coverage, false_differences
 
 

@@ -23,14 +23,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not installed
 
-from benchmarks.gpu_checks.blocks import blocks
-from benchmarks.gpu_checks.check import Check, Row
-from benchmarks.gpu_checks.costs import latency, sampler_cost
-from benchmarks.gpu_checks.counter import agreement, exactness
-from benchmarks.gpu_checks.load import Load
-from benchmarks.gpu_checks.machine import calibration, environment, stamps
-from benchmarks.gpu_checks.repeats import repeats
-from benchmarks.gpu_checks.tail import tail
+from benchmarks.gpu.blocks import blocks
+from benchmarks.gpu.check import Check, Row
+from benchmarks.gpu.costs import latency, sampler_cost
+from benchmarks.gpu.counter import agreement, exactness
+from benchmarks.gpu.load import Load
+from benchmarks.gpu.machine import calibration, environment, stamps
+from benchmarks.gpu.repeats import repeats
+from benchmarks.gpu.tail import tail
 from llem_energy import GpuError, MeasurementError
 from llem_energy._sources.nvml import NvmlSource
 from llem_energy._sources.nvml_gpu import driver, find_gpus

@@ -33,8 +33,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not installed
 
-from benchmarks.optimum_peer import PEER, last_answer, peer_command
-from benchmarks.pytorch_parts import N_INPUT, N_OUTPUT, PARTS, save_model
+from benchmarks.pytorch.parts import N_INPUT, N_OUTPUT, PARTS, save_model
+from benchmarks.shared.optimum_benchmark import PEER, last_answer, peer_command
 
 _BARE = """
 import json, sys, time

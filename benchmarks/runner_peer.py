@@ -26,7 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not installed
 
-from benchmarks.optimum_peer import PEER, last_answer, peer_command
+from benchmarks.shared.optimum_benchmark import PEER, last_answer, peer_command
 from llem_config import ExecutionConfig, ExperimentConfig, StudyConfig
 from llem_energy import read_result
 from llem_runner import run_study

@@ -14,9 +14,9 @@ import pytest
 from fakes import fake_nvml
 from fakes.fake_nvml import FakeGpu, Fault
 
-from benchmarks.gpu_checks.traces import Piece, counter_pieces, follow, settled_s
-from benchmarks.gpu_checks.waves import exact, fit, updates_per_step
-from benchmarks.quantiles import median_interval
+from benchmarks.gpu.traces import Piece, counter_pieces, follow, settled_s
+from benchmarks.gpu.waves import exact, fit, updates_per_step
+from benchmarks.shared.quantiles import median_interval
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu_check.py"
 IDLE_W, LOAD_W = 80.0, 600.0

@@ -11,9 +11,9 @@ from pathlib import Path
 from fakes.fake_nvml import FakeGpu, true_energy_j
 from fakes.traces import LLM, Window
 
-from benchmarks.energy_peers.installed import CODECARBON, ZEUS, Missing, Peers
-from benchmarks.energy_peers.meter import Cost, measure_cost
-from benchmarks.energy_peers.outcomes import (
+from benchmarks.energy.peers.installed import CODECARBON, ZEUS, Missing, Peers
+from benchmarks.energy.peers.meter import Cost, measure_cost
+from benchmarks.energy.peers.outcomes import (
     Outcome,
     codecarbon_faults,
     zeus_faults,

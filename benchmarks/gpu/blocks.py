@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.gpu_checks.check import Check, Row
+from benchmarks.gpu.check import Check, Row
 
 
 def blocks(check: Check) -> Iterator[Row]:

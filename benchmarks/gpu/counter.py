@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from benchmarks.gpu_checks.check import DENSE_S, Check, Row
-from benchmarks.gpu_checks.durations import ms
-from benchmarks.gpu_checks.traces import changes, counter_pieces, power_pieces
-from benchmarks.gpu_checks.waves import Burst, Fit, exact, fit, updates_per_step
+from benchmarks.gpu.check import DENSE_S, Check, Row
+from benchmarks.gpu.durations import ms
+from benchmarks.gpu.traces import changes, counter_pieces, power_pieces
+from benchmarks.gpu.waves import Burst, Fit, exact, fit, updates_per_step
 
 
 def exactness(check: Check) -> Iterator[Row]:

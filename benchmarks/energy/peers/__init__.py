@@ -1,6 +1,6 @@
 """Zeus and CodeCarbon beside us: the same traces, windows and faults, the same fake driver.
 
-    uv run python -m benchmarks.energy_peers [PART ...]
+    uv run python -m benchmarks.energy.peers [PART ...]
 
 Each peer is installed by uv into an environment of its own, for this run only, and is not changed;
 what runs there imports nothing of ours. Where a peer cannot be installed, its figures are a
@@ -11,4 +11,4 @@ what runs there imports nothing of ours. Where a peer cannot be installed, its f
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[2] / "tests"))  # the fakes are not installed
+sys.path.append(str(Path(__file__).parents[3] / "tests"))  # the fakes are not installed

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.gpu_checks.check import Check, Row
+from benchmarks.gpu.check import Check, Row
 from llem_config import ExecutionConfig, Settings, StudyConfig
 from llem_energy import read_result
 from llem_runner import run_study

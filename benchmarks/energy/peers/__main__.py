@@ -16,8 +16,8 @@ from random import Random
 
 from fakes.traces import CONSTANT, LLM, SQUARE, TRACES, blocks, random_windows
 
-from benchmarks.energy_peers import __doc__ as description
-from benchmarks.energy_peers.run import (
+from benchmarks.energy.peers import __doc__ as description
+from benchmarks.energy.peers.run import (
     Edges,
     Measured,
     Missing,

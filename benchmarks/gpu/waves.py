@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import msgspec
 
-from benchmarks.gpu_checks.durations import ms
-from benchmarks.gpu_checks.traces import Piece
+from benchmarks.gpu.durations import ms
+from benchmarks.gpu.traces import Piece
 
 Burst = tuple[float, float]  # when a load began and ended
 

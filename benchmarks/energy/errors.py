@@ -11,9 +11,9 @@ from dataclasses import replace
 from fakes.fake_nvml import FakeGpu, true_energy_j
 from fakes.traces import CONSTANT, LLM, SQUARE, TRACES, blocks, random_windows
 
-from benchmarks.energy_bench import Bench, Row, bias, compared, p95, worst
-from benchmarks.energy_peers import run as peer_runs
-from benchmarks.energy_peers.run import Measured, Missing
+from benchmarks.energy.bench import Bench, Row, bias, compared, p95, worst
+from benchmarks.energy.peers import run as peer_runs
+from benchmarks.energy.peers.run import Measured, Missing
 
 _LENGTHS_S = (1.0, 2.0, 5.0, 10.0)
 

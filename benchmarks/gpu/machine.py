@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from benchmarks.gpu_checks.check import DENSE_S, Check, Row
-from benchmarks.gpu_checks.durations import ms
-from benchmarks.gpu_checks.traces import follow
+from benchmarks.gpu.check import DENSE_S, Check, Row
+from benchmarks.gpu.durations import ms
+from benchmarks.gpu.traces import follow
 from llem_energy import Calibration, calibrate
 from llem_energy._machine.environment import installed_version, snapshot_environment
 from llem_energy._metering.calibration import edge_bound_shares

@@ -14,9 +14,9 @@ from typing import Any
 from fakes.fake_nvml import FakeGpu, true_energy_j
 from fakes.traces import Window
 
-from benchmarks.energy_peers.run import Measured, Missing, Peers
+from benchmarks.energy.peers.run import Measured, Missing, Peers
 
-OURS = Path(__file__).with_name("energy_ours.py")
+OUR_SIDE = ("-m", "benchmarks.energy.our_side")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Bench:
     def ask(self, part: str, gpus: Sequence[FakeGpu], request: Mapping[str, Any]) -> Any:
         """Run a part of our own script."""
         done = subprocess.run(
-            [sys.executable, str(OURS), part], input=json.dumps(request) + "\n",
+            [sys.executable, *OUR_SIDE, part], input=json.dumps(request) + "\n",
             env=self.environment(gpus), capture_output=True, text=True, check=False, timeout=2400,
         )  # fmt: skip
         if done.returncode:

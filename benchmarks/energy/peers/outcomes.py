@@ -10,7 +10,7 @@ from typing import Any
 
 from fakes.faults import FAULTS, HEALTHY, WINDOW, Scenario, Verdict, verdict
 
-from benchmarks.energy_peers.installed import CODECARBON, ZEUS, Missing, Peers
+from benchmarks.energy.peers.installed import CODECARBON, ZEUS, Missing, Peers
 
 # How long before the window each begins to start; longer after it was late on a busy machine.
 _LEADS_S = {"ZeusMonitor": 1.0, "Zeus PowerMonitor": 6.0, "CodeCarbon": 3.0}

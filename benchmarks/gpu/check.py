@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.gpu_checks.load import Load
+from benchmarks.gpu.load import Load
 from llem_config import ExperimentConfig
 from llem_energy import Calibration, calibrate
 from llem_energy._backends.protocol import Backend, Batch

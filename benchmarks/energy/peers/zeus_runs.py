@@ -9,7 +9,7 @@ import statistics
 import time
 from typing import Any
 
-from benchmarks.energy_peers import stage
+from benchmarks.energy.peers import stage
 
 _NO_SYNC = {"sync_execution": False}  # no framework here whose kernels one could wait for
 

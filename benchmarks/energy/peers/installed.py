@@ -15,9 +15,9 @@ from typing import Any
 from fakes import fake_nvml
 from fakes.fake_nvml import FakeGpu
 
-from benchmarks.energy_peers.meter import Cost, measure_cost
+from benchmarks.energy.peers.meter import Cost, measure_cost
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ZEUS = "zeus==0.16.0"
 CODECARBON = "codecarbon==3.3.2"
 _SCRIPTS = {ZEUS: "zeus_runs", CODECARBON: "codecarbon_runs"}
@@ -76,7 +76,7 @@ class Peers:
         python = self._pythons[peer]
         if isinstance(python, Missing):
             return python
-        return [str(python), "-m", f"benchmarks.energy_peers.{_SCRIPTS[peer]}", part]
+        return [str(python), "-m", f"benchmarks.energy.peers.{_SCRIPTS[peer]}", part]
 
     def ask(
         self, peer: str, part: str, gpus: Sequence[FakeGpu], request: Mapping[str, Any]

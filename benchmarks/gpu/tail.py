@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.gpu_checks.check import DENSE_S, Check, Row
-from benchmarks.gpu_checks.durations import ms
-from benchmarks.gpu_checks.traces import WITHIN, changes, counter_pieces, settled_s
+from benchmarks.gpu.check import DENSE_S, Check, Row
+from benchmarks.gpu.durations import ms
+from benchmarks.gpu.traces import WITHIN, changes, counter_pieces, settled_s
 from llem_energy import GpuError
 from llem_energy._estimation.power_integral import integrated_energy
 

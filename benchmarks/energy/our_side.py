@@ -11,16 +11,12 @@ from __future__ import annotations
 import math
 import os
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not installed
-
-from benchmarks.energy_peers.stage import main, now_s, start_clock, stay, virtual_clock, wait_until
+from benchmarks.energy.peers.stage import main, now_s, start_clock, stay, virtual_clock, wait_until
 from llem_energy import Calibration
 from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
 from llem_energy._metering.calibration import calibrate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.quantiles import percentile
+from benchmarks.shared.quantiles import percentile
 
 
 def ms(seconds: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from benchmarks.energy_peers import stage
+from benchmarks.energy.peers import stage
 
 _J_PER_KWH = 3.6e6
 _OPTIONS: dict[str, Any] = {"country_iso_code": "FRA", "output_methods": []}  # no network, no file

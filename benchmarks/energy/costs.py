@@ -7,18 +7,18 @@ from collections.abc import Iterator
 
 from fakes.fake_nvml import DEMO, FakeGpu
 
-from benchmarks.energy_bench import OURS, Bench, Row, compared
-from benchmarks.energy_peers import run as peer_runs
-from benchmarks.energy_peers.meter import Cost, measure_cost
-from benchmarks.energy_peers.run import Missing
-from benchmarks.quantiles import median_interval
+from benchmarks.energy.bench import OUR_SIDE, Bench, Row, compared
+from benchmarks.energy.peers import run as peer_runs
+from benchmarks.energy.peers.meter import Cost, measure_cost
+from benchmarks.energy.peers.run import Missing
+from benchmarks.shared.quantiles import median_interval
 
 
 def costs(bench: Bench) -> Iterator[Row]:
     """Processor, memory, start and edges."""
 
     def ours(period_s: float) -> Cost:
-        command = [sys.executable, str(OURS), "cost"]
+        command = [sys.executable, *OUR_SIDE, "cost"]
         return measure_cost(
             command, {"period_s": period_s}, seconds=bench.seconds,
             env=bench.environment([DEMO]), cwd=bench.folder,

@@ -1,0 +1,5 @@
+"""The parts of `benchmarks/energy_accuracy.py`: our meter beside Zeus and CodeCarbon.
+
+`our_side` and `peers` measure the same scripted traces in processes of their own; `errors`, `costs`
+and `bench` run both sides and make the rows of the table.
+"""

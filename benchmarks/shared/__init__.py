@@ -1,0 +1,1 @@
+"""What several benchmarks use: percentiles, and a peer in an environment of its own."""
