@@ -97,6 +97,28 @@ def test_plan_lists_the_runs_in_execution_order(llem: Run, tmp_path: Path) -> No
     ]
 
 
+def test_every_plan_shows_the_gaps_that_the_run_will_use(
+    llem: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("LLEM_EXECUTION__CONFIG_GAP_SECONDS", "2")
+    monkeypatch.setenv("LLEM_EXECUTION__CYCLE_GAP_SECONDS", "400")
+    execution = "execution: {n_cycles: 1}\nenergy.min_window_seconds: 0\n"
+    (tmp_path / "s.yaml").write_text(
+        f"model: builtin:tiny-llama\n{execution}sweep: {{n: [1, 2]}}\n"
+    )
+    for command in (["validate"], ["plan"], ["run", "--dry-run"]):
+        shown = llem("study", *command, "s.yaml").stdout
+        assert "takes at least 2 s: 2 s of pauses" in shown
+    assert _study.run(tmp_path / "s.yaml", output=tmp_path / "r", measure=measures.quick) == 0
+    assert "takes at least 2 s: 2 s of pauses" in capsys.readouterr().err
+    record = json.loads((only_folder(tmp_path / "r") / "study_result.json").read_text())
+    protocol = record["measurement_protocol"]
+    assert (protocol["config_gap_seconds"], protocol["cycle_gap_seconds"]) == (2.0, 400.0)
+
+
 def test_plan_shows_the_memory_that_each_point_is_estimated_to_need(
     llem: Run, tmp_path: Path
 ) -> None:

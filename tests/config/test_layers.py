@@ -198,7 +198,6 @@ def test_the_path_of_base_is_relative_to_the_study_file(
 
 
 def test_the_name_defaults_to_the_stem_made_safe(tmp_path: Path) -> None:
-    from llem_config import load_study
 
     path = tmp_path / ".my study (2).yaml"
     path.write_text(MODEL)
@@ -283,15 +282,20 @@ def test_a_model_path_below_home_is_left_to_the_machine_that_loads_it(load: Load
     assert os.path.expanduser("~") not in study.experiments[0].model  # noqa: PTH111  # a string
 
 
-def test_the_layer_of_this_machine_is_above_defaults_and_below_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loading_leaves_open_gaps_unset(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLEM_EXECUTION__CONFIG_GAP_SECONDS", "7")
-    low = {"execution": {"config_gap_seconds": 5}}
-    high = {"execution": {"config_gap_seconds": 1}}
-    silent, speaking = tmp_path / "silent.yaml", tmp_path / "speaking.yaml"
-    silent.write_text("model: a/b\n")
-    speaking.write_text("model: a/b\nexecution: {experiment_gap_seconds: 3}\n")
-    assert load_study(silent, defaults=low).execution.config_gap_seconds == 7
-    assert load_study(speaking, defaults=low).execution.config_gap_seconds == 3
-    assert load_study(speaking, defaults=low, overrides=high).execution.config_gap_seconds == 1
+    execution = load(MODEL + "execution: {cycle_gap_seconds: 3}\n").execution
+    assert (execution.config_gap_seconds, execution.cycle_gap_seconds) == (None, 3)
+    assert load(MODEL, overrides={"execution": {"config_gap_seconds": 1}}).execution == (
+        ExecutionConfig(config_gap_seconds=1.0)
+    )
+
+
+@pytest.mark.parametrize(
+    "gap", ["config_gap_seconds", "experiment_gap_seconds", "cycle_gap_seconds"]
+)
+def test_defaults_may_not_set_a_gap(faults: Faults, gap: str) -> None:
+    assert faults(MODEL, defaults={"execution": {gap: 5.0, "n_cycles": 3}}) == [
+        f"<defaults>: execution.{gap}: "
+        "the settings of the machine give the default of a gap; set it there"
+    ]

@@ -193,21 +193,6 @@ def test_a_mistake_in_the_environment_names_the_variable(
     assert str(caught.value) == f"<environment>: {name}: {problem}"
 
 
-@pytest.mark.parametrize("gap", ["config_gap_seconds", "cycle_gap_seconds"])
-def test_a_gap_reaches_the_study_over_defaults_and_under_the_file(
-    load: Load, gap: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    defaults = {"execution": {gap: 1.0}}
-    write(f"execution: {{{gap}: 2}}\n")
-    assert getattr(load(MODEL, defaults=defaults).execution, gap) == 2
-    monkeypatch.setenv(f"LLEM_EXECUTION__{gap.upper()}", "3")
-    assert getattr(load(MODEL, defaults=defaults).execution, gap) == 3
-    own = MODEL + f"execution: {{{gap}: 4}}\n"
-    assert getattr(load(own, defaults=defaults).execution, gap) == 4
-    flag = {"execution": {gap: 0.0}}
-    assert getattr(load(own, defaults=defaults, overrides=flag).execution, gap) == 0
-
-
 def test_settings_change_no_hash(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     before = load(MODEL).study_design_hash
     for key, text, _ in EVERY:

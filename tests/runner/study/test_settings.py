@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from fakes import fake_nvml, measures
-from fakes.studies import experiment, study
+from fakes.studies import experiment, only_folder, study
 
-from llem_config import StudyConfig
+from llem_config import Settings, StudyConfig
 from llem_energy import read_result
-from llem_runner import Event, GapStarted, run_study
+from llem_runner import Event, GapStarted, resume_study, run_study
 
 
 def test_results_dir_is_where_results_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +46,56 @@ def test_gaps_come_from_the_machine_where_the_study_leaves_them_open(
     run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
     (gap,) = [event for event in events if isinstance(event, GapStarted)]
     assert 1.0 < gap.seconds <= 1.25
+
+
+def test_the_settings_of_the_caller_give_the_gaps_of_a_study_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLEM_EXECUTION__CONFIG_GAP_SECONDS", "60")
+    monkeypatch.setenv("LLEM_EXECUTION__CYCLE_GAP_SECONDS", "60")
+    settings = Settings.model_validate(
+        {"execution": {"config_gap_seconds": 0.5, "cycle_gap_seconds": 40.0}}
+    )
+    text = study((1, 2)).experiments[0].model_dump_json(exclude_none=True)
+    file = tmp_path / "study.yaml"  # JSON is YAML
+    file.write_text(f"{text[:-1]}, sweep: {{n: [1, 2]}}, execution: {{cycle_gap_seconds: 3}}}}")
+    events: list[Event] = []
+    result = run_study(
+        file,
+        output=tmp_path / "results",
+        measure=measures.quick,
+        on_event=events.append,
+        settings=settings,
+    )
+    (gap,) = [event for event in events if isinstance(event, GapStarted)]
+    assert gap.seconds <= 0.5
+    protocol = result.measurement_protocol
+    assert (protocol.config_gap_seconds, protocol.cycle_gap_seconds) == (0.5, 3.0)
+
+
+def test_a_continued_study_keeps_its_gaps_whatever_the_settings_are_now(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(study((1,)).experiments[0].model_dump_json(exclude_none=True))
+    before = Settings.model_validate({"execution": {"config_gap_seconds": 7.0}})
+    run_study(file, output=tmp_path / "results", measure=measures.quick, settings=before)
+    folder = only_folder(tmp_path / "results")
+    now = Settings.model_validate({"execution": {"config_gap_seconds": 0.25}})
+    # A gap that the file does not set is no difference between the file and the folder.
+    result = resume_study(folder, config=file, measure=measures.quick, settings=now)
+    assert result.measurement_protocol.config_gap_seconds == 7.0
+
+
+def test_a_folder_that_leaves_a_gap_open_takes_it_from_the_settings_of_the_caller(
+    tmp_path: Path,
+) -> None:
+    run_study(study((1,)), output=tmp_path, measure=measures.quick)
+    folder = only_folder(tmp_path)
+    resolved = json.loads((folder / "study_resolved.json").read_text())
+    del resolved["execution"]["config_gap_seconds"]
+    (folder / "study_resolved.json").write_text(json.dumps(resolved))
+    settings = Settings.model_validate({"execution": {"config_gap_seconds": 0.25}})
+    result = resume_study(folder, measure=measures.quick, settings=settings)
+    assert result.measurement_protocol.config_gap_seconds == 0.25
 
 
 def test_carbon_intensity_pue_and_price_give_emissions_and_cost(

@@ -49,6 +49,7 @@ from llem_runner._storage.study_result import (
     StudySummary,
     read_study_result,
 )
+from llem_runner._study.preparation import fill_gaps
 from llem_runner._study.resume import resume_study
 from llem_runner._study.run import run_study
 from llem_runner._study.run_one import run_experiment
@@ -95,6 +96,7 @@ __all__ = [
     "StudySummary",
     "WaitingForGpu",
     "encode_json",
+    "fill_gaps",
     "gap_seconds",
     "is_running",
     "read_manifest",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -36,13 +37,14 @@ from llem_cli._display.plan import described, say_plan
 from llem_cli._display.progress import Progress
 from llem_cli._display.study_result import show_study
 from llem_cli._signals import controlled
-from llem_config import load_study
+from llem_config import Settings, StudyConfig, load_settings, load_study
 from llem_energy import measure as default_measure
 from llem_runner import (
     Measure,
     StudyError,
     StudyResult,
     encode_json,
+    fill_gaps,
     is_running,
     read_manifest,
     read_study_result,
@@ -96,7 +98,8 @@ def run(
     """
     layer = overrides(settings, cycles=cycles, order=order, gaps=gaps, timeout=timeout)
     limit_s = seconds(time_limit)
-    study = load_study(path, defaults=CLI_DEFAULTS, overrides=layer)
+    machine = load_settings()
+    study = _study(path, layer, machine)
     runs = schedule(study.experiments, study.execution)
     if dry_run:
         say_plan(study, runs, as_json=json_)
@@ -111,6 +114,7 @@ def run(
             control=control,
             on_event=progress,
             measure=measure or default_measure,
+            settings=machine,
             retry=retry,
             time_limit_s=limit_s,
             wait=wait,
@@ -184,8 +188,7 @@ def validate(
         verbose: show tracebacks.
     """
     del verbose  # read where errors are explained
-    layer = overrides(settings, cycles=cycles, order=order)
-    study = load_study(path, defaults=CLI_DEFAULTS, overrides=layer)
+    study = _study(path, overrides(settings, cycles=cycles, order=order), load_settings())
     if json_:
         show_json(described(study))
     else:
@@ -218,7 +221,7 @@ def plan(
     """
     del verbose  # read where errors are explained
     layer = overrides(settings, cycles=cycles, order=order, gaps=gaps)
-    study = load_study(path, defaults=CLI_DEFAULTS, overrides=layer)
+    study = _study(path, layer, load_settings())
     say_plan(study, schedule(study.experiments, study.execution), as_json=json_)
     return OK
 
@@ -253,6 +256,12 @@ def show(folder: Path, /, *, json_: Json = False, verbose: Verbose = False) -> i
     else:
         show_study(result, str(folder))
     return OK
+
+
+def _study(path: Path, flags: Mapping[str, Any], machine: Settings) -> StudyConfig:
+    """Return the study of a file as it will run on this machine."""
+    study = load_study(path, defaults=CLI_DEFAULTS, overrides=flags)
+    return fill_gaps(study, machine)
 
 
 def _finish(result: StudyResult, folder: Path, *, as_json: bool) -> int:

@@ -1,10 +1,12 @@
 """From a study file to a checked, hashed, frozen study, or to every fault of it at once.
 
-    text -> data with places (_yaml) -> parts (_read) -> grid expanded over layers (_sweep, _layers)
-    -> each point validated and hashed (_points, _experiment, _hash) -> StudyConfig
+    text -> data with places (yaml_document) -> parts (reader) -> grid over layers (sweep, layers)
+    -> each point validated and hashed (points) -> StudyConfig
 
-Layers, low to high: model defaults < `defaults` < this machine's settings < `base` < top-level
-fields < sweep value < explicit entry < `overrides`.
+Layers, low to high: model defaults < `defaults` < `base` < top-level fields < sweep value <
+explicit entry < `overrides`. The settings of the machine are not read here: a gap that no layer
+sets stays None, and the runner fills it from the settings. So `defaults` may set no gap, because
+the settings, which always have one, are above `defaults`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,6 @@ from llem_config._loading.layers import Source, nested
 from llem_config._loading.points import Points, faults_of, merged
 from llem_config._loading.reader import STUDY_KEYS, Reader
 from llem_config._loading.yaml_document import Document, read_document
-from llem_config._settings import load_settings
 from llem_config._spec.experiment import ExperimentConfig
 from llem_config._spec.study import EXECUTION_ALIASES, ExecutionConfig, Name, StudyConfig
 
@@ -42,7 +43,8 @@ def load_study(
 
     Args:
         path: the YAML file; `base` in it is relative to it.
-        defaults: the lowest layer, in the shape of a study file; a command's own defaults.
+        defaults: the lowest layer, in the shape of a study file; a command's own defaults. It may
+            not set a gap, because the default of a gap is a setting of the machine.
         overrides: the highest layer, in the same shape; a command's flags. It may not set a
             swept key.
 
@@ -171,16 +173,12 @@ class _Loader:
         return [base]
 
     def _execution(self) -> ExecutionConfig:
-        gaps = load_settings().execution
-        machine = {
-            "config_gap_seconds": gaps.config_gap_seconds,
-            "cycle_gap_seconds": gaps.cycle_gap_seconds,
-        }
-        local = Document("<settings>", {"execution": machine})
-        sources = [
-            self._execution_of(d) for d in (self.defaults, local, self.document, self.overrides)
-        ]
-        sources.reverse()
+        documents = (self.overrides, self.document, self.defaults)
+        sources = [self._execution_of(document) for document in documents]
+        for field in ("config_gap_seconds", "cycle_gap_seconds"):
+            if field in sources[-1].data:
+                problem = "the settings of the machine give the default of a gap; set it there"
+                self.read.faults.append(sources[-1].fault((field,), problem, at_key=True))
         return self._validated(ExecutionConfig, sources) or ExecutionConfig()
 
     def _execution_of(self, document: Document) -> Source:

@@ -41,12 +41,16 @@ def check_caller(measure: Measure) -> None:
         ) from error
 
 
-def with_gaps(study: StudyConfig, settings: Settings) -> StudyConfig:
-    """Return a study whose gaps are numbers: its own, or this machine's where it leaves them."""
-    machine = settings.execution
+def fill_gaps(study: StudyConfig, settings: Settings) -> StudyConfig:
+    """Return the study with both gaps set, as it will run on this machine.
+
+    Args:
+        study: a gap that it sets is kept.
+        settings: the machine's settings; they give the gaps that the study leaves open.
+    """
     execution = study.execution
     update = {
-        name: getattr(machine, name)
+        name: getattr(settings.execution, name)
         for name in ("config_gap_seconds", "cycle_gap_seconds")
         if getattr(execution, name) is None
     }

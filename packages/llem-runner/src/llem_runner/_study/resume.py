@@ -35,7 +35,7 @@ from llem_runner._storage.study_reader import read_study
 from llem_runner._storage.study_result import StudyResult
 from llem_runner._study.limits import Limits
 from llem_runner._study.preflight import check
-from llem_runner._study.preparation import check_caller, gpus_to_watch, isolated
+from llem_runner._study.preparation import check_caller, fill_gaps, gpus_to_watch, isolated
 from llem_runner._study.runner import OnEvent, StudyRunner
 
 _PARQUET_MAGIC = b"PAR1"
@@ -67,7 +67,7 @@ def resume_study(
         on_event: as in `run_study`.
         control: as in `run_study`.
         measure: as in `run_study`.
-        settings: as in `run_study`.
+        settings: as in `run_study`; the gaps stay those that the folder was begun with.
         retry: as in `run_study`.
         time_limit_s: as in `run_study`.
         wait: as in `run_study`; a folder in use is an error all the same.
@@ -78,8 +78,8 @@ def resume_study(
     """
     check_caller(measure)
     layout = Layout(Path(folder))
-    study = read_study(layout)
     own = settings or load_settings()
+    study = fill_gaps(read_study(layout), own)
     asked = load_study(config) if isinstance(config, str | Path) else config
     # The lock first: what the manifest says is true only while nobody else can change it.
     with (

@@ -25,7 +25,7 @@ from llem_runner._storage.manifest import ManifestWriter
 from llem_runner._storage.study_result import StudyResult
 from llem_runner._study.limits import Limits
 from llem_runner._study.preflight import check
-from llem_runner._study.preparation import check_caller, gpus_to_watch, isolated, with_gaps
+from llem_runner._study.preparation import check_caller, fill_gaps, gpus_to_watch, isolated
 from llem_runner._study.runner import OnEvent, StudyRunner
 
 
@@ -49,7 +49,8 @@ def run_study(
         on_event: told everything that happens; see `Event`.
         control: to stop the study from a signal handler or another thread.
         measure: what each run calls; a child process must be able to import it.
-        settings: machine-local settings; None loads them.
+        settings: machine-local settings; None loads them. They give the gaps that the study does
+            not set.
         retry: further attempts at a run whose process crashed; a run that raises an error or
             takes too long would do so again.
         time_limit_s: for all of it. No run begins that is not expected to end in time, and one
@@ -68,7 +69,7 @@ def run_study(
     check_caller(measure)
     study = config if isinstance(config, StudyConfig) else load_study(config)
     own = settings or load_settings()
-    study = with_gaps(study, own)
+    study = fill_gaps(study, own)
     results_dir = Path(output) if output is not None else own.output.results_dir
     outlook = check(study, results_dir, own)
     for warning in outlook.warnings:
