@@ -1,6 +1,6 @@
-"""Every test has settings of its own: nothing of the person who runs it is read or written.
+"""Every test has settings of its own: the settings and caches of this user are not touched.
 
-The fake driver is built once for all of them.
+The fake driver is built once per process.
 """
 
 from __future__ import annotations
@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 from fakes import fake_nvml
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return two processes for the whole suite, and none for named files, which start faster."""
+    return 0 if config.args_source is pytest.Config.ArgsSource.ARGS else 2
 
 
 @pytest.fixture(scope="session")
