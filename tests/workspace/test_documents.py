@@ -1,4 +1,4 @@
-"""What the documents show is true: each command, file and snippet is run or read here."""
+"""The documents are true: every command, file and snippet that they show is run or read here."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_readme_has_two_commands_and_ci_runs_the_second_as_it_stands() -> None:
+def test_the_readme_has_two_commands_and_ci_runs_the_second_unchanged() -> None:
     quickstart, tests, check = blocks("sh")
     assert quickstart.strip().endswith("llem-cli study run examples/quickstart.yaml")
     assert tests.strip().endswith("uv run pytest")
@@ -64,7 +64,7 @@ def test_the_readme_has_two_commands_and_ci_runs_the_second_as_it_stands() -> No
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_inside_the_repository_lead_somewhere(document: Path) -> None:
+def test_links_inside_the_repository_exist(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", document.read_text("utf-8")):
         if "://" not in target:
             assert (document.parent / target).exists(), target

@@ -1,4 +1,4 @@
-"""Intervals, outliers and comparisons of points are right as often as they say."""
+"""Intervals, outliers and comparisons of points are right as often as they claim."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ FIGURES = st.floats(0.1, 10)
         (120, 1.980, 2.617),
     ],
 )
-def test_quantiles_of_t_are_those_of_printed_tables(df: int, at_95: float, at_99: float) -> None:
+def test_quantiles_of_t_agree_with_printed_tables(df: int, at_95: float, at_99: float) -> None:
     assert t_quantile(0.975, df) == pytest.approx(at_95, abs=5.1e-4)
     assert t_quantile(0.995, df) == pytest.approx(at_99, abs=5.1e-4)
 
 
-def test_quantiles_of_t_have_their_closed_forms_far_out() -> None:
+def test_quantiles_of_t_agree_with_closed_forms_in_the_tail() -> None:
     p = 1 - 1e-6
     assert t_quantile(p, 1) == pytest.approx(math.tan(math.pi * (p - 0.5)))
     assert t_quantile(p, 2) == pytest.approx((2 * p - 1) * math.sqrt(2 / (4 * p * (1 - p))))
@@ -65,17 +65,17 @@ def test_quantiles_of_t_have_their_closed_forms_far_out() -> None:
         (60, 200, 5.864),
     ],
 )
-def test_quantiles_of_the_range_are_those_of_printed_tables(
+def test_quantiles_of_the_studentised_range_agree_with_printed_tables(
     n_groups: int, df: int, expected: float
 ) -> None:
     assert range_quantile(0.95, n_groups, df) == pytest.approx(expected, abs=5.1e-4)
 
 
 @pytest.mark.parametrize("df", [2, 5, 20, 200])
-def test_the_range_grows_with_the_number_of_groups_from_that_of_t(df: int) -> None:
-    grown = [range_quantile(0.95, n, df) for n in (2, 3, 5, 10)]
-    assert grown == sorted(grown)
-    assert grown[0] == pytest.approx(math.sqrt(2) * t_quantile(0.975, df))
+def test_quantiles_of_the_range_start_at_t_and_grow_with_the_number_of_groups(df: int) -> None:
+    quantiles = [range_quantile(0.95, n, df) for n in (2, 3, 5, 10)]
+    assert quantiles == sorted(quantiles)
+    assert quantiles[0] == pytest.approx(math.sqrt(2) * t_quantile(0.975, df))
 
 
 def test_an_interval_needs_two_runs_and_positive_figures() -> None:
@@ -85,7 +85,7 @@ def test_an_interval_needs_two_runs_and_positive_figures() -> None:
     assert mean_interval([0.1, 0.1, 0.1]) == (0.1, 0.1)
 
 
-def test_an_interval_is_that_of_t_on_logarithms() -> None:
+def test_an_interval_is_computed_by_t_on_logarithms() -> None:
     low, high = mean_interval([1.0, math.e]) or (0.0, 0.0)
     half = 12.7062 * math.sqrt(0.5) / math.sqrt(2)
     assert math.log(low) == pytest.approx(0.5 - half, abs=1e-4)
@@ -93,7 +93,7 @@ def test_an_interval_is_that_of_t_on_logarithms() -> None:
 
 
 @given(st.lists(FIGURES, min_size=2, max_size=20), FIGURES)
-def test_another_unit_scales_an_interval_with_the_figures(values: list[float], unit: float) -> None:
+def test_an_interval_scales_with_the_unit(values: list[float], unit: float) -> None:
     low, high = mean_interval(values) or (0.0, 0.0)
     scaled = mean_interval([value * unit for value in values])
     assert scaled == pytest.approx((low * unit, high * unit))
@@ -102,11 +102,11 @@ def test_another_unit_scales_an_interval_with_the_figures(values: list[float], u
 
 
 @pytest.mark.parametrize("n", [5, 7, 10, 20])
-def test_the_interval_holds_the_truth_93_to_97_times_in_a_hundred(n: int) -> None:
+def test_the_95_percent_interval_covers_the_true_mean_in_93_to_97_percent(n: int) -> None:
     assert 0.93 <= coverage(n, trials=4000) <= 0.97
 
 
-def test_runs_that_drift_are_correlated_and_runs_that_alternate_are_the_opposite() -> None:
+def test_drifting_runs_have_positive_and_alternating_runs_negative_autocorrelation() -> None:
     assert lag1([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(0.4)
     assert lag1([1.0, 2.0] * 4) == pytest.approx(-7 / 8)
     assert lag1([1.0, 2.0, 3.0]) is None
@@ -123,16 +123,18 @@ def test_runs_that_drift_are_correlated_and_runs_that_alternate_are_the_opposite
         (0.05, (387, 99, 27)),
     ],
 )
-def test_runs_needed_are_those_of_the_protocol(cv: float, expected: tuple[int, ...]) -> None:
+def test_runs_needed_agree_with_the_measurement_protocol(
+    cv: float, expected: tuple[int, ...]
+) -> None:
     assert tuple(runs_needed(cv, half) for half in (0.005, 0.01, 0.02)) == expected
 
 
-def test_runs_needed_are_two_without_spread_and_have_a_cap() -> None:
+def test_runs_needed_are_2_without_spread_and_none_above_the_limit() -> None:
     assert runs_needed(0.0, 0.005) == 2
     assert runs_needed(0.5, 0.005) is None
 
 
-def test_a_run_far_from_the_others_is_found_and_a_spread_alone_is_not() -> None:
+def test_a_run_far_from_the_others_is_an_outlier_and_normal_spread_is_not() -> None:
     assert outliers([1.00, 1.01, 1.08, 0.99, 1.00]) == (2,)
     assert outliers([1.00, 1.01, 1.02, 0.99, 1.00]) == ()
     assert outliers([2.0, 2.0, 2.0, 2.1]) == (3,)
@@ -140,7 +142,7 @@ def test_a_run_far_from_the_others_is_found_and_a_spread_alone_is_not() -> None:
     assert outliers([1.0, 5.0]) == ()
 
 
-def test_outliers_agree_with_a_published_example_of_grubbs() -> None:
+def test_outliers_agree_with_a_published_example_of_the_grubbs_test() -> None:
     # NIST/SEMATECH e-Handbook 1.3.5.17.1, uranium isotope data; one outlier, the last.
     values = [199.31, 199.53, 200.19, 200.82, 201.92, 201.95, 202.18, 245.57]
     assert outliers(values) == (7,)
@@ -153,15 +155,16 @@ BLOCKS = st.integers(2, 4).flatmap(
 
 @settings(deadline=None)  # the first quantile of each size takes a tenth of a second
 @given(BLOCKS, st.data())
-def test_what_a_whole_cycle_has_in_common_leaves_the_comparison_alone(
+def test_an_effect_on_a_whole_cycle_does_not_change_the_comparison(
     blocks: list[list[float]], data: st.DataObject
 ) -> None:
     factors = data.draw(st.lists(FIGURES, min_size=len(blocks), max_size=len(blocks)))
     shifted = [[f * value for value in block] for f, block in zip(factors, blocks, strict=True)]
-    one, other = fit_blocks(blocks), fit_blocks(shifted)
-    assert other.half_width == pytest.approx(one.half_width, abs=1e-9)
-    for a, b in zip(one.means, other.means, strict=True):
-        assert b - other.means[0] == pytest.approx(a - one.means[0], abs=1e-9)
+    fit, shifted_fit = fit_blocks(blocks), fit_blocks(shifted)
+    assert shifted_fit.half_width == pytest.approx(fit.half_width, abs=1e-9)
+    for mean, shifted_mean in zip(fit.means, shifted_fit.means, strict=True):
+        difference = shifted_mean - shifted_fit.means[0]
+        assert difference == pytest.approx(mean - fit.means[0], abs=1e-9)
 
 
 def test_a_comparison_of_two_points_is_the_paired_t_test() -> None:
@@ -174,24 +177,24 @@ def test_a_comparison_of_two_points_is_the_paired_t_test() -> None:
     assert fit.half_width == pytest.approx(half)
 
 
-def test_points_that_are_the_same_up_to_rounding_are_not_told_apart() -> None:
+def test_points_that_differ_only_by_rounding_are_not_distinguishable() -> None:
     fit = fit_blocks([[0.3, 0.1 + 0.2], [0.6, 0.2 + 0.4], [0.9, 0.3 + 0.6]])
     assert max(fit.means) - min(fit.means) <= fit.half_width
 
 
 @pytest.mark.parametrize("cv", [0.0025, 0.005, 0.02])
-def test_shuffled_cycles_tell_identical_points_apart_at_most_7_times_in_a_hundred(
+def test_shuffled_cycles_distinguish_identical_points_in_at_most_7_percent(
     cv: float,
 ) -> None:
     assert false_differences("shuffled", cv=cv, trials=2000) <= 0.07
 
 
-def test_sequential_order_makes_a_false_winner_of_identical_points() -> None:
+def test_sequential_order_distinguishes_identical_points_falsely() -> None:
     assert false_differences("sequential", adjusted=False, trials=500) >= 0.95
     assert false_differences("sequential", adjusted=True, trials=500) >= 0.95
 
 
-def test_a_campaign_runs_in_the_order_of_the_schedule() -> None:
+def test_a_simulated_study_runs_in_the_order_of_the_schedule() -> None:
     assert turns("sequential", 1, 2, 2) == [(0, 0), (1, 0), (0, 1), (1, 1)]
     assert turns("interleaved", 1, 2, 2) == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert {tuple(turns("shuffled", seed, 3, 2)) for seed in range(20)} != {

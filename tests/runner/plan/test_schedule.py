@@ -1,4 +1,4 @@
-"""The list of runs: orders, cycles and pauses (STU-07, CFG-15, STU-06)."""
+"""The list of runs: orders, cycles and gaps (STU-07, CFG-15, STU-06)."""
 
 from __future__ import annotations
 
@@ -11,46 +11,47 @@ from llem_config import ExecutionConfig, StudyConfig, load_study
 from llem_runner import gap_seconds, schedule
 
 
-def turns(made: StudyConfig) -> list[tuple[int, int]]:
-    return [(run.config.n, run.cycle) for run in schedule(made.experiments, made.execution)]
+def turns(planned: StudyConfig) -> list[tuple[int, int]]:
+    return [(run.config.n, run.cycle) for run in schedule(planned.experiments, planned.execution)]
 
 
-def test_sequential_finishes_a_point_before_the_next() -> None:
-    made = study((1, 2), n_cycles=2, cycle_order="sequential")
-    assert turns(made) == [(1, 1), (1, 2), (2, 1), (2, 2)]
+def test_sequential_runs_all_cycles_of_a_point_before_the_next_point() -> None:
+    planned = study((1, 2), n_cycles=2, cycle_order="sequential")
+    assert turns(planned) == [(1, 1), (1, 2), (2, 1), (2, 2)]
 
 
-def test_interleaved_goes_through_all_points_cycle_by_cycle() -> None:
-    made = study((1, 2), n_cycles=2, cycle_order="interleaved")
-    assert turns(made) == [(1, 1), (2, 1), (1, 2), (2, 2)]
+def test_interleaved_runs_all_points_in_each_cycle() -> None:
+    planned = study((1, 2), n_cycles=2, cycle_order="interleaved")
+    assert turns(planned) == [(1, 1), (2, 1), (1, 2), (2, 2)]
 
 
-def test_shuffled_runs_every_point_once_per_cycle_in_fresh_orders() -> None:
+def test_shuffled_runs_every_point_once_per_cycle_in_a_new_order() -> None:
     ns = tuple(range(1, 9))
-    made = study(ns, n_cycles=6, cycle_order="shuffled")
-    cycles = [[n for n, cycle in turns(made) if cycle == wanted] for wanted in range(1, 7)]
+    planned = study(ns, n_cycles=6, cycle_order="shuffled")
+    cycles = [[n for n, cycle in turns(planned) if cycle == number] for number in range(1, 7)]
     assert all(sorted(order) == list(ns) for order in cycles)
     assert len({tuple(order) for order in cycles}) == 6
 
 
-def test_shuffled_is_the_same_again_and_another_with_another_seed() -> None:
+def test_the_shuffled_order_depends_only_on_the_seed() -> None:
     ns = tuple(range(1, 9))
-    one = turns(study(ns, n_cycles=3, cycle_order="shuffled"))
-    assert one == turns(study(ns, n_cycles=3, cycle_order="shuffled"))
-    assert one != turns(study(ns, n_cycles=3, cycle_order="shuffled", shuffle_seed=7))
+    order = turns(study(ns, n_cycles=3, cycle_order="shuffled"))
+    assert order == turns(study(ns, n_cycles=3, cycle_order="shuffled"))
+    assert order != turns(study(ns, n_cycles=3, cycle_order="shuffled", shuffle_seed=7))
 
 
-def test_a_cycle_added_later_leaves_the_shuffled_order_of_earlier_ones_alone() -> None:
+def test_adding_a_cycle_does_not_change_the_shuffled_order_of_earlier_cycles() -> None:
     ns = tuple(range(1, 9))
-    two = turns(study(ns, n_cycles=2, cycle_order="shuffled"))
-    assert turns(study(ns, n_cycles=3, cycle_order="shuffled"))[: len(two)] == two
+    two_cycles = turns(study(ns, n_cycles=2, cycle_order="shuffled"))
+    three_cycles = turns(study(ns, n_cycles=3, cycle_order="shuffled"))
+    assert three_cycles[: len(two_cycles)] == two_cycles
 
 
-def test_runs_are_numbered_from_one_and_carry_hash_and_label() -> None:
-    made = study((1, 2), n_cycles=2, cycle_order="interleaved")
-    runs = schedule(made.experiments, made.execution)
+def test_runs_are_numbered_from_1_and_have_hash_and_label() -> None:
+    planned = study((1, 2), n_cycles=2, cycle_order="interleaved")
+    runs = schedule(planned.experiments, planned.execution)
     assert [run.index for run in runs] == [1, 2, 3, 4]
-    assert [run.config_hash for run in runs] == [*made.config_hashes, *made.config_hashes]
+    assert [run.config_hash for run in runs] == [*planned.config_hashes, *planned.config_hashes]
     assert [run.label for run in runs] == ["n=1", "n=2", "n=1", "n=2"]
 
 
@@ -59,24 +60,24 @@ def test_runs_are_numbered_from_one_and_carry_hash_and_label() -> None:
     [
         ("interleaved", [None, "config", "cycle", "config"]),
         ("shuffled", [None, "config", "cycle", "config"]),
-        # No cycle of the whole study ever ends here, so repeats of a point are not held apart
-        # by the long pause between cycles.
+        # In this order no cycle of the study ends before the last run, so the gap between cycles
+        # is never used.
         ("sequential", [None, "config", "config", "config"]),
     ],
 )
-def test_a_gap_before_every_run_but_the_first_and_a_longer_one_between_cycles(
+def test_every_run_but_the_first_has_a_gap_before_it_and_a_new_cycle_the_longer_one(
     order: str, gaps: list[str | None]
 ) -> None:
-    made = study((1, 2), n_cycles=2, cycle_order=order)
-    assert [run.gap for run in schedule(made.experiments, made.execution)] == gaps
+    planned = study((1, 2), n_cycles=2, cycle_order=order)
+    assert [run.gap for run in schedule(planned.experiments, planned.execution)] == gaps
 
 
-def test_gaps_have_the_length_that_execution_says() -> None:
-    made = study((1, 2), n_cycles=2, cycle_order="interleaved")
+def test_gaps_have_the_length_given_in_execution() -> None:
+    planned = study((1, 2), n_cycles=2, cycle_order="interleaved")
     execution = ExecutionConfig(
         n_cycles=2, cycle_order="interleaved", config_gap_seconds=3, cycle_gap_seconds=7
     )
-    runs = schedule(made.experiments, execution)
+    runs = schedule(planned.experiments, execution)
     assert [gap_seconds(run.gap, execution) for run in runs] == [0, 3, 7, 3]
 
 

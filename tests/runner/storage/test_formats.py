@@ -1,4 +1,4 @@
-"""Files that an earlier version wrote must still load; one stored example of each format."""
+"""Files written by earlier versions still load; there is one stored example of each format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A disk that is full or read-only, and a clock that is set: one sentence, a readable folder."""
+"""A full or read-only disk, or a clock that is set back: a clear error and a readable folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def mount(folder: Path, options: str) -> None:
         ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False
     )
     if done.returncode != 0:
-        pytest.skip("this machine lets nobody mount a small disk")
+        pytest.skip("this machine does not allow mounting a small disk")
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def test_a_full_disk_stops_the_study_with_one_sentence_and_a_folder_to_resume(
     assert [entry.attempts for entry in read_manifest(folder).entries] == [1, 2, 1]
 
 
-def test_a_folder_that_may_not_be_written_any_more_stops_the_study(tmp_path: Path) -> None:
+def test_a_folder_that_becomes_read_only_stops_the_study(tmp_path: Path) -> None:
     if shutil.which("chattr") is None or os.geteuid() != 0:
-        pytest.skip("only root can take the right to write from root")
+        pytest.skip("only root can make a folder read-only for root")
     try:
         with pytest.raises(StudyError, match="cannot be written"):
             run_study(study((1, 2)), output=tmp_path, measure=measures.seals_its_study)
@@ -67,7 +67,7 @@ def test_a_folder_that_may_not_be_written_any_more_stops_the_study(tmp_path: Pat
         subprocess.run(["chattr", "-i", folder], check=True)
     assert [e.status for e in read_manifest(folder).entries] == ["running", "pending"]
     assert resume_study(folder, measure=measures.quick).status == "completed"
-    # Its result was on disk before the manifest could not be: nothing of it is measured again.
+    # The result was on disk before the manifest became read-only, so the run is not repeated.
     assert [e.attempts for e in read_manifest(folder).entries] == [1, 1]
 
 

@@ -114,7 +114,7 @@ def test_a_full_disk_leaves_the_old_file_whole_and_says_so(
     previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
-        with pytest.raises(StudyError, match="what was written before is intact"):
+        with pytest.raises(StudyError, match="previous content is intact"):
             writer.mark_running(runs[0])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -124,7 +124,7 @@ def test_a_damaged_study_is_one_sentence(half_done: Path, n_bytes: int | None) -
     text = file.read_text()
     file.write_text(text.replace('"n": 1', '"n": -1') if n_bytes is None else text[:n_bytes])
     with pytest.raises(
-        StudyError, match=r"study_resolved.json is damaged \(.*put a copy"
+        StudyError, match=r"study_resolved.json is damaged \(.*restore it from a copy"
     ) as caught:
         resume_study(half_done, measure=measures.quick)
     assert "\n" not in str(caught.value)
@@ -133,7 +133,7 @@ def test_a_damaged_study_is_one_sentence(half_done: Path, n_bytes: int | None) -
 
 def test_a_study_whose_file_is_gone_is_not_called_something_else(half_done: Path) -> None:
     (half_done / "study_resolved.json").unlink()
-    with pytest.raises(StudyError, match=r"study_resolved.json is missing; put a copy"):
+    with pytest.raises(StudyError, match=r"study_resolved.json is missing; restore it from a copy"):
         resume_study(half_done, measure=measures.quick)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a study as a whole. A failed run is no error but data."""
+"""Errors of a study as a whole. A failed run is recorded as data; it raises no error."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class StudyError(LlemError):
 
 
 class PreflightError(StudyError):
-    """The study cannot run on this machine; every reason at once. Nothing was written."""
+    """The study cannot run on this machine. Lists every reason; nothing was written."""
 
     def __init__(self, failures: Sequence[str]) -> None:
         super().__init__("\n".join(failures))
         self.failures = tuple(failures)
 
 
-class StudyLocked(StudyError):  # noqa: N818  # it is a state of the machine, no bug
+class StudyLocked(StudyError):  # noqa: N818  # a state of the machine, not a bug
     """Another study holds the folder or a GPU."""

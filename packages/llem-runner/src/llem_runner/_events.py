@@ -1,4 +1,4 @@
-"""What a study tells its caller while it runs: one callback, one closed union of events."""
+"""The events that a study sends to its caller's callback while it runs, as a closed union."""
 
 from __future__ import annotations
 
@@ -12,68 +12,73 @@ from llem_runner._storage.manifest import StudyStatus
 
 
 class Cautioned(msgspec.Struct, frozen=True):
-    """Something may go wrong with the study, found before it starts; it runs nevertheless."""
+    """A pre-flight warning; the study starts anyway."""
 
     warning: str
 
 
 class WaitingForGpu(msgspec.Struct, frozen=True):
-    """Another study has the GPU; this one begins once it is free."""
+    """Another study uses the GPU; this study starts when the GPU is free."""
 
     uuid: str
 
 
 class StudyStarted(msgspec.Struct, frozen=True):
-    """The folder is there and every run is planned."""
+    """The study folder exists and every run is planned."""
 
     folder: Path
     n_runs: int
-    """Runs that this call will execute; fewer than planned if the study is resumed."""
+    """Number of runs that this call will execute; a resume executes fewer than planned."""
     n_planned: int
     gap_s: float
-    """Sum of all pauses to come."""
+    """Sum of all remaining gaps, in seconds."""
     left_s: float | None = None
-    """An estimate of what all will take; None while no run of the study was seen."""
+    """Estimated time for all remaining runs and gaps; None before the first run is complete."""
 
 
 class GapStarted(msgspec.Struct, frozen=True):
-    """A pause begins; `seconds` are left of it."""
+    """A gap begins and will last `seconds`."""
 
     kind: GapKind
     seconds: float
     until: str | None
-    """What is waited for after that, in words: GPUs that are cool."""
+    """The condition to wait for after that, in words, e.g. that the GPUs are cool enough."""
 
 
 class GapReading(msgspec.Struct, frozen=True):
-    """How the study's GPUs are, by UUID; every few seconds of a pause, never during a run."""
+    """Temperature and power of the study's GPUs, by UUID.
+
+    Sent every few seconds during a gap, never during a run.
+    """
 
     temperature_c: dict[str, float]
     power_w: dict[str, float]
 
 
 class GapEnded(msgspec.Struct, frozen=True):
-    """The pause is over, or was skipped."""
+    """The gap is over, or was skipped."""
 
     skipped: bool
     cool: bool | None = None
-    """Whether the GPUs are as cool as was asked for; None if nothing was, or if it was skipped."""
+    """Whether the GPUs reached the requested temperature; None if none was requested or the gap
+    was skipped."""
 
 
 class RunStarted(msgspec.Struct, frozen=True):
-    """A run is due and its worker has been told."""
+    """A run starts in its child process."""
 
     index: int
     cycle: int
     label: str
     gpu_temperatures_c: dict[str, float] = {}
-    """By UUID, just before; empty without a GPU."""
+    """GPU temperatures just before the run, by UUID; empty without a GPU."""
 
 
 class RunStage(msgspec.Struct, frozen=True):
-    """A run has reached one of `llem_energy.STAGES`; the last before the window is `window`.
+    """A run reached one of `llem_energy.STAGES`; `window` is sent just before the window opens.
 
-    Before them comes `import`, where the process of the run has not had the time for it ahead.
+    The stage `import` comes first if the child process had no time to import its modules during
+    the gap.
     """
 
     index: int
@@ -81,20 +86,20 @@ class RunStage(msgspec.Struct, frozen=True):
 
 
 class RunFinished(msgspec.Struct, frozen=True):
-    """The result is on disk and booked."""
+    """The result is on disk and recorded in the manifest."""
 
     index: int
     seconds: float
     tokens_per_second: float
     energy_per_output_token_j: float | None
     n_left: int = 0
-    """Runs that this call has still to execute."""
+    """Number of runs that this call still has to execute."""
     left_s: float | None = None
-    """An estimate of what they and their pauses will take, learned from the runs so far."""
+    """Estimated time for these runs and their gaps, in seconds, based on the runs so far."""
 
 
 class RunFailed(msgspec.Struct, frozen=True):
-    """The run ended without a result; the study goes on."""
+    """The run ended without a result; the study continues."""
 
     index: int
     seconds: float
@@ -103,30 +108,31 @@ class RunFailed(msgspec.Struct, frozen=True):
     log: Path
     reason: Reason = "exception"
     log_tail: str = ""
-    """Last lines of the log."""
+    """The last lines of the log."""
     tried_again: bool = False
-    """It crashed, and the same run follows once more."""
+    """Whether the run crashed and will be retried now."""
     n_left: int = 0
     left_s: float | None = None
 
 
 class RunLeftBehind(msgspec.Struct, frozen=True):
-    """Something is still there after a run, and the next one waits for it."""
+    """Processes are still alive after a run; the next run waits for them to exit."""
 
     index: int
     own: tuple[int, ...]
-    """Processes of the run. The study is aborted if they stay."""
+    """Processes that the run started. The study is aborted if they do not exit."""
     others: tuple[int, ...]
-    """Processes that came to a GPU during the run, of whomever."""
+    """Other processes that started to use a GPU during the run."""
 
 
 class StudyEnded(msgspec.Struct, frozen=True):
-    """Everything is written; the last event, whatever happened."""
+    """All files are written. The last event, however the study ended."""
 
     folder: Path
     status: StudyStatus
     reason: str | None = None
-    """Why it ended before its last run; None where that was asked for or an exception says it."""
+    """Why the study ended before its last run; None if a stop was requested or an exception
+    gives the reason."""
 
 
 Event = (
@@ -146,4 +152,4 @@ Event = (
 
 
 def ignore(event: Event) -> None:
-    """Take the place of a caller's callback."""
+    """Ignore an event: the default callback."""

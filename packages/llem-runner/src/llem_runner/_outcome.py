@@ -1,4 +1,4 @@
-"""What came of a run."""
+"""How a run ended: with a result, without one, or stopped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llem_energy import ExperimentResult
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
-    """The measurement succeeded; always the last message."""
+    """The measurement succeeded. The last message of the child process."""
 
     result: ExperimentResult
 
@@ -19,33 +19,37 @@ Reason = Literal[
     "exception", "gpu_memory", "memory",
     "oom_killer", "signal", "exit", "timeout", "stalled", "pipe", "garbage",
 ]  # fmt: skip
-"""Why a run has no result: the first line is what a run says of itself, the second what its parent
-found: killed by the kernel for want of memory, by another signal, left without a last message,
-over its time, without progress, its pipe closed while it went on, not a message of ours."""
+"""Why a run has no result.
+
+The child process reports the first three itself. The parent process finds the others: killed by the
+kernel because memory ran out, killed by another signal, exited without a last message, ran into the
+timeout, made no progress, closed its pipe but kept running, sent data that is not a message.
+"""
 
 
 CRASHES: frozenset[Reason] = frozenset(
     {"oom_killer", "signal", "exit", "stalled", "pipe", "garbage"}
 )
-"""What may go better the next time. An exception comes again, and a timeout costs its time again."""
+"""Reasons for which a retry may help. An exception would be raised again, and a timeout would take
+its full time again."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """The measurement raised, hung or died; always the last message."""
+    """The measurement raised, hung or died. The last message of the child process."""
 
     error_type: str
-    """Class name, e.g. `BackendError`; from the parent `Timeout`, `Stalled`, `ProcessDied` or
-    `BadMessage`."""
+    """Class name, e.g. `BackendError`; if the parent process found the failure, `Timeout`,
+    `Stalled`, `ProcessDied` or `BadMessage`."""
     message: str
     traceback: str = ""
     reason: Reason = "exception"
     log_tail: str = ""
-    """The last lines of the log that this attempt wrote, or of one that hangs where it does; filled
-    in by the parent."""
+    """The last lines that this attempt wrote to the log, or where it hung; the parent process fills
+    it in."""
 
 
 class Interrupted(msgspec.Struct, frozen=True):
-    """The run was stopped on request; made by the parent, never sent."""
+    """The run was stopped on request. Made by the parent process, never sent."""
 
 
 Outcome = Finished | Failed | Interrupted

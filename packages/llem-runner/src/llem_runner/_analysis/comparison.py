@@ -1,7 +1,7 @@
-"""The points of a study against its best one, and runs that stand out: what a reader may conclude.
+"""Compare the points of a study with the best one, and find outlying runs.
 
-The rule of what is compared is fixed here, and depends on which runs have a result, never on what
-the results are.
+Which runs are compared is fixed here. It depends on which runs have a result, never on the values
+of the results.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from llem_runner._storage.manifest import ManifestEntry
 from llem_runner._storage.study_result import Comparison, Comparisons, Figure, Outlier
 
 _METHOD = (
-    "additive model of point and cycle on logarithms, so what a whole cycle has in common is taken "
-    "out; ratios of geometric means; Tukey's simultaneous 95 % intervals over all pairs of points, "
-    "since the reference is picked after the fact; the relative spread is taken to be the same at "
-    "all points"
+    "additive model of point and cycle on logarithms, which removes what all runs of a cycle have "
+    "in common; ratios of geometric means; Tukey's simultaneous 95 % intervals over all pairs of "
+    "points, because the reference is chosen after the measurement; the relative spread is assumed "
+    "to be the same at all points"
 )
 _RULE = (
-    "no run with a result is dropped for its value; a point with a result in fewer than half of "
-    "the cycles of the fullest point is left out; compared are the cycles in which every other "
-    "point has a result, at least 2; two points differ if their interval leaves out 1"
+    "no run with a result is dropped because of its value; a point with fewer than half as many "
+    "results as the point with the most is left out; the cycles compared are those in which every "
+    "remaining point has a result, at least 2; two points differ if their interval excludes 1"
 )
 _NAMES: dict[Figure, str] = {
     "energy_per_output_token_j": "J per output token",
@@ -37,44 +37,44 @@ _NAMES: dict[Figure, str] = {
 def compare_points(
     entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult], cycle_order: str
 ) -> Comparisons:
-    """Return every point's ratio to the best one, or the reason why there is none.
+    """Return the ratio of every point to the best one, or the reason why there is none.
 
     Args:
         entries: every planned run of the study.
-        results: of the completed ones, by index.
-        cycle_order: in which they ran.
+        results: results of the completed runs, by index.
+        cycle_order: the order in which the study ran its points.
     """
     figure = headline(results.values())
     values = _values(results, figure)
-    points: dict[str, dict[int, int]] = {}  # by hash, the index of its run in each cycle
+    points: dict[str, dict[int, int]] = {}  # config hash -> cycle -> index of the run
     for entry in entries:
-        own = points.setdefault(entry.config_hash, {})
+        runs_by_cycle = points.setdefault(entry.config_hash, {})
         if entry.index in values:
-            own[entry.cycle] = entry.index
-    fullest = max(map(len, points.values()), default=0)
-    kept = [point for point, own in points.items() if own and 2 * len(own) >= fullest]
+            runs_by_cycle[entry.cycle] = entry.index
+    max_runs = max(map(len, points.values()), default=0)
+    kept = [point for point, runs in points.items() if runs and 2 * len(runs) >= max_runs]
     cycles = sorted(set.intersection(*(set(points[point]) for point in kept))) if kept else []
     table = [[points[point][cycle] for point in kept] for cycle in cycles]
     labels = {entry.config_hash: entry.label for entry in entries}
-    nothing = Comparisons(
+    no_comparison = Comparisons(
         figure=figure,
         n_blocks=len(cycles),
         left_out=tuple(labels[point] for point in points if point not in kept),
         n_unused=len(values),
         method=_METHOD,
         rule=_RULE,
-        error_budget=_error_budget(_n_devices(table, results), figure),
+        error_budget=_error_budget(_n_device_sets(table, results), figure),
     )
     reason = _reason(len(kept), len(cycles), cycle_order, figure)
     if reason is not None:
-        return msgspec.structs.replace(nothing, reason=reason)
+        return msgspec.structs.replace(no_comparison, reason=reason)
     fit = fit_blocks([[values[index] for index in row] for row in table])
     reference, *others = _ranked(fit, kept, figure)
     return msgspec.structs.replace(
-        nothing,
+        no_comparison,
         reference_hash=kept[reference],
         reference_label=labels[kept[reference]],
-        points=tuple(_compared(fit, i, reference, kept[i], labels[kept[i]]) for i in others),
+        points=tuple(_comparison(fit, i, reference, kept[i], labels[kept[i]]) for i in others),
         n_unused=len(values) - len(kept) * len(cycles),
         residual_cv=fit.residual_sd,
         caveats=tuple(_caveats(table, results, figure)),
@@ -84,38 +84,40 @@ def compare_points(
 def find_outliers(
     entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
 ) -> tuple[Outlier, ...]:
-    """Return the runs that are far from the others of their point, by the headline figure."""
+    """Return the runs that are far from the other runs of their point, by the headline figure."""
     figure = headline(results.values())
     values = _values(results, figure)
     points: dict[str, list[ManifestEntry]] = {}
     for entry in entries:
         if entry.index in values:
             points.setdefault(entry.config_hash, []).append(entry)
-    found = {}
-    for own in points.values():
-        for i in outliers([values[entry.index] for entry in own]):
-            others = [values[entry.index] for entry in own if entry is not own[i]]
-            index = own[i].index
-            found[index] = Outlier(
-                index=index,
-                cycle=own[i].cycle,
-                label=own[i].label,
-                figure=figure,
-                ratio=values[index] / geometric_mean(others),
-                warnings=results[index].measurement_warnings,
+    outlying = []
+    for runs in points.values():
+        for i in outliers([values[run.index] for run in runs]):
+            outlier = runs[i]
+            others = [values[run.index] for run in runs if run is not outlier]
+            outlying.append(
+                Outlier(
+                    index=outlier.index,
+                    cycle=outlier.cycle,
+                    label=outlier.label,
+                    figure=figure,
+                    ratio=values[outlier.index] / geometric_mean(others),
+                    warnings=results[outlier.index].measurement_warnings,
+                )
             )
-    return tuple(found[index] for index in sorted(found))
+    return tuple(sorted(outlying, key=lambda outlier: outlier.index))
 
 
 def headline(results: Iterable[ExperimentResult]) -> Figure:
-    """Return the figure that points are compared by: energy wherever any was measured."""
+    """Return the figure to compare points by: energy if any result has it, else speed."""
     if any(result.energy_per_output_token_j is not None for result in results):
         return "energy_per_output_token_j"
     return "tokens_per_second"
 
 
 def _values(results: Mapping[int, ExperimentResult], figure: Figure) -> dict[int, float]:
-    """Return the figure of every run that has one which a ratio can be made of."""
+    """Return the figure of every run that has a positive one, because ratios need that."""
     return {
         index: value
         for index, result in results.items()
@@ -124,30 +126,31 @@ def _values(results: Mapping[int, ExperimentResult], figure: Figure) -> dict[int
 
 
 def _reason(n_points: int, n_cycles: int, cycle_order: str, figure: Figure) -> str | None:
+    """Return why the points cannot be compared, or None if they can."""
     if n_points == 0:
         return f"no run has {_NAMES[figure]}"
     if n_points == 1:
         return f"only one point has {_NAMES[figure]}"
     if n_cycles < 2:
         complete = "1 complete cycle" if n_cycles == 1 else f"{n_cycles} complete cycles"
-        return f"{complete} of the {n_points} points, at least 2 are needed"
+        return f"{complete} of the {n_points} points, but at least 2 are needed"
     if cycle_order == "sequential":
-        # Simulated: 3 % drift makes a false winner of identical points every time, and taking
-        # the cycles out changes nothing, since a point's cycles all lie together in time.
+        # Simulated: a drift of 3 % makes identical points differ every time, and removing the
+        # cycle effect does not help, because all cycles of a point are adjacent in time.
         return (
-            "in sequential order a drift of the machine looks like a difference between points; "
-            "cycle_order: shuffled avoids it"
+            "in sequential order, drift of the machine looks like a difference between points; "
+            "use cycle_order: shuffled"
         )
     return None
 
 
 def _ranked(fit: BlockFit, points: Sequence[str], figure: Figure) -> list[int]:
-    """Return the positions of the points, the best first."""
+    """Return the positions of the points, best first."""
     sign = 1 if figure == "energy_per_output_token_j" else -1
     return sorted(range(len(points)), key=lambda i: sign * fit.means[i])
 
 
-def _compared(fit: BlockFit, i: int, reference: int, point: str, label: str) -> Comparison:
+def _comparison(fit: BlockFit, i: int, reference: int, point: str, label: str) -> Comparison:
     difference = fit.means[i] - fit.means[reference]
     return Comparison(
         config_hash=point,
@@ -159,7 +162,7 @@ def _compared(fit: BlockFit, i: int, reference: int, point: str, label: str) -> 
     )
 
 
-def _n_devices(table: Sequence[Sequence[int]], results: Mapping[int, ExperimentResult]) -> int:
+def _n_device_sets(table: Sequence[Sequence[int]], results: Mapping[int, ExperimentResult]) -> int:
     """Return how many different sets of devices the compared runs were metered on."""
     return len({frozenset(results[index].energy_per_device_j) for row in table for index in row})
 
@@ -167,38 +170,39 @@ def _n_devices(table: Sequence[Sequence[int]], results: Mapping[int, ExperimentR
 def _caveats(
     table: Sequence[Sequence[int]], results: Mapping[int, ExperimentResult], figure: Figure
 ) -> Iterator[str]:
-    # Shuffled orders come out alike now and then too: of two points in two cycles, every other
-    # time.
+    # Shuffled cycles can have the same order by chance: with two points and two cycles, every
+    # second time.
     orders = {tuple(sorted(range(len(row)), key=row.__getitem__)) for row in table}
     if len(orders) == 1:
         yield (
-            "every cycle ran in the same order, so a drift within a cycle looks like a difference "
-            "between points; cycle_order: shuffled and more cycles avoid it"
+            "every cycle ran in the same order, so drift within a cycle looks like a difference "
+            "between points; use cycle_order: shuffled and more cycles"
         )
-    if figure == "energy_per_output_token_j" and _n_devices(table, results) > 1:
+    if figure == "energy_per_output_token_j" and _n_device_sets(table, results) > 1:
         yield "the runs were metered on different devices, so their gain errors do not cancel"
     starts = [[results[index].started_at for index in row] for row in table]
-    if any(max(before) > min(after) for before, after in pairwise(starts)):
+    if any(max(earlier) > min(later) for earlier, later in pairwise(starts)):
         yield (
-            "some runs were repeated after their cycle had ended, so what their cycle has in "
-            "common may not be theirs"
+            "some runs were repeated after their cycle, so the cycle effect removed may not apply "
+            "to them"
         )
 
 
-def _error_budget(n_devices: int, figure: Figure) -> dict[str, str]:
-    """Return each error in words, by the names that a run's own budget has; never one sum."""
-    budget = {"statistical": "the spread of the runs; the intervals hold it and nothing else"}
+def _error_budget(n_device_sets: int, figure: Figure) -> dict[str, str]:
+    """Return each error in words, under the names that the result of a run uses; never a sum."""
+    budget = {"statistical": "the spread between runs; it is all that the intervals cover"}
     if figure == "tokens_per_second":
         return budget
-    if n_devices > 1:
-        gain = "does not cancel, since the runs were metered on different devices"
+    if n_device_sets > 1:
+        gain = "does not cancel, because the runs were metered on different devices"
     else:
-        gain = "cancels in a ratio of two points, which were metered on the same device"
+        gain = "cancels in a ratio of two points, because both were metered on the same device"
     return budget | {
         "gain": f"{gain}; about 5 % of any figure in joules, by published comparisons",
         "edge": (
-            "does not cancel: each run has its own, at most its energy_bound_j; as far as it "
-            "differs from run to run it is part of the statistical spread too"
+            "does not cancel: every run has its own, up to its energy_bound_j; the part that "
+            "varies between runs is also in the statistical spread"
         ),
-        "sampling": "does not cancel; none where a counter was read, which sees everything",
+        "sampling": "does not cancel; zero where a counter was read, because a counter sees "
+        "all energy",
     }

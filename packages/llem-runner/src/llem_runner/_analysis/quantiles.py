@@ -1,7 +1,13 @@
-"""Quantiles of Student's t and of the studentised range, so that nothing here needs scipy.
+"""Quantiles of Student's t and of the studentised range.
 
-Both are found by bisection on a distribution that is computed exactly (t) or by a quadrature that
-agrees with printed tables in every digit they have (range).
+Both are found by bisection on the distribution function, which is exact for t and computed by
+quadrature for the range.
+
+We compute them ourselves because the alternative, scipy, is a dependency of 114 MB that takes
+seconds to import (1.5 to 8 s on a busy machine with 2 processors; this module takes milliseconds).
+The results agree with scipy 1.17.1 to 1e-11 for t and 3e-10 for the range, over the sizes that
+studies have, and the range takes no longer than in scipy (0.2 to 0.3 s per quantile). To print
+these figures: `uv run --with scipy python benchmarks/scipy_quantiles.py`.
 """
 
 from __future__ import annotations
@@ -9,23 +15,23 @@ from __future__ import annotations
 import math
 from functools import cache, lru_cache
 
-_HALVINGS = 60  # of an interval below 2: down to the last bit of a double
+_N_HALVINGS = 60  # narrow an interval of length below 2 to the last bit of a double
 
 
 @lru_cache(maxsize=4096)
 def t_quantile(probability: float, df: int) -> float:
-    """Return the value that Student's t stays below with this probability.
+    """Return the quantile of Student's t.
 
     Args:
         probability: 0.5 <= p < 1; 0.975 for a two-sided 95 % interval.
-        df: whole degrees of freedom, n >= 1.
+        df: degrees of freedom, a whole number >= 1.
     """
-    # t = tan(angle) * sqrt(df): the whole line in a bounded interval, so no bracket is looked for.
+    # t = tan(angle) * sqrt(df) maps all t >= 0 to a bounded interval, so bisection can start there.
     low, high = 0.0, math.pi / 2
-    wanted = 2 * probability - 1
-    for _ in range(_HALVINGS):
+    target = 2 * probability - 1
+    for _ in range(_N_HALVINGS):
         middle = (low + high) / 2
-        if _t_inside(middle, df) < wanted:
+        if _t_inside(middle, df) < target:
             low = middle
         else:
             high = middle
@@ -35,7 +41,7 @@ def t_quantile(probability: float, df: int) -> float:
 def _t_inside(angle: float, df: int) -> float:
     """Return P(|t| <= tan(angle) sqrt(df)).
 
-    Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4, finite
+    Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4: finite
     sums for whole degrees of freedom.
     """
     sine, cosine = math.sin(angle), math.cos(angle)
@@ -51,12 +57,13 @@ def _t_inside(angle: float, df: int) -> float:
 
 @cache
 def range_quantile(probability: float, n_groups: int, df: int) -> float:
-    """Return the value that the studentised range stays below with this probability.
+    """Return the quantile of the studentised range.
 
-    The range is that of `n_groups` >= 2 independent means, over the standard error of one mean
-    which is estimated with `df` >= 1 degrees of freedom. Takes about 0.1 s the first time.
+    The studentised range is the range of `n_groups` >= 2 independent means, divided by the standard
+    error of one mean, which is estimated with `df` >= 1 degrees of freedom. Takes 0.1 to 0.3 s the
+    first time.
     """
-    # Two groups are the least, and Bonferroni's bound over all pairs the most, that it can be.
+    # The quantile for two groups is a lower bound, Bonferroni's over all pairs an upper bound.
     n_pairs = n_groups * (n_groups - 1) // 2
     low = math.sqrt(2) * t_quantile((1 + probability) / 2, df)
     high = math.sqrt(2) * t_quantile(1 - (1 - probability) / (2 * n_pairs), df)
@@ -72,10 +79,11 @@ def range_quantile(probability: float, n_groups: int, df: int) -> float:
 
 
 def _range_below(value: float, n_groups: int, df: int) -> float:
-    """Return P(studentised range <= value): the range of normals, averaged over the estimate.
+    """Return P(studentised range <= value).
 
-    The trapezoid rule converges faster than any power here, since both integrands are smooth and
-    vanish at both ends. The estimate s of the standard error runs over its logarithm.
+    The probability for normals, averaged over the distribution of the estimated standard error s;
+    the integral is over log s. The trapezoid rule converges faster than any power of the step
+    here, because both integrands are smooth and vanish at both ends.
     """
     lowest, highest = -max(36 / (df + 1), 6 / math.sqrt(df)), min(2.3, 6 / math.sqrt(df))
     step = (highest - lowest) / 100

@@ -1,8 +1,8 @@
-"""Statistics of run means: intervals, autocorrelation, outliers, and points compared in blocks.
+"""Statistics of run means: intervals, autocorrelation, outliers, and comparison in blocks.
 
-Everything works on the logarithms of positive figures (joules per token, tokens per second), so
-means are geometric, differences are ratios, and nothing here depends on the unit. The unit of
-repetition is a run: steps within one run are correlated and are no repeats.
+All functions work on the logarithms of positive figures (joules per token, tokens per second), so
+means are geometric, differences are ratios, and no result depends on the unit. The unit of
+repetition is a run: steps within a run are correlated, so they are not repeats.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import msgspec
 
 from llem_runner._analysis.quantiles import range_quantile, t_quantile
 
-_ROUNDING = 1e-12  # logarithms that differ by less are the same figure, differently rounded
-_LEAST_FOR_LAG1 = 4
+_ROUNDING = 1e-12  # logarithms that differ by less differ only by rounding
+_MIN_RUNS_FOR_LAG1 = 4
 
 
 def geometric_mean(values: Sequence[float]) -> float:
@@ -28,11 +28,11 @@ def geometric_mean(values: Sequence[float]) -> float:
 def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """Return the 95 % confidence interval of the geometric mean of a point's runs.
 
-    Student's t on the logarithms. For a spread of a few per cent the geometric mean is the mean;
-    for a large one the interval stays positive, as the figure does.
+    Student's t on the logarithms. If the spread is a few per cent, the geometric mean is close to
+    the arithmetic mean; if it is large, the interval still stays positive.
 
     Args:
-        values: one figure of each run, in any unit.
+        values: the figure of every run, in any unit.
 
     Returns:
         Lower and upper end in the unit of the values; None for n < 2, or if a value is not
@@ -41,7 +41,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
     if len(values) < 2 or min(values) <= 0:
         return None
     if min(values) == max(values):
-        return values[0], values[0]  # exactly, where the logarithm and back would round
+        return values[0], values[0]  # exact; the logarithm and back would round
     logs = [math.log(value) for value in values]
     centre = statistics.fmean(logs)
     half = t_quantile(0.975, len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
@@ -51,104 +51,108 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
 def lag1(values: Sequence[float]) -> float | None:
     """Return the lag-1 autocorrelation of a point's runs in the order in which they ran.
 
-    Where it is above 0 the runs drift together, and intervals that take them for independent are
-    too narrow: at 0.3, 0.6 and 0.8 an interval of ten runs holds the truth 87, 69 and 47 times in
-    a hundred instead of 95. Independent runs give -1/n on average, within 2/sqrt(n) of 0.
+    A value above 0 means that the runs drift, and that intervals which assume independent runs are
+    too narrow: at 0.3, 0.6 and 0.8, a 95 % interval of ten runs contains the true value in 87, 69
+    and 47 % of cases. Independent runs give -1/n on average, within 2/sqrt(n) of 0.
 
     Returns:
         -1 to 1; None for n < 4, or if all values are equal.
     """
-    if len(values) < _LEAST_FOR_LAG1:
+    if len(values) < _MIN_RUNS_FOR_LAG1:
         return None
     mean = statistics.fmean(values)
-    apart = [value - mean for value in values]
-    variance = math.fsum(a * a for a in apart)
-    if max(map(abs, apart)) <= _ROUNDING * abs(mean):
+    deviations = [value - mean for value in values]
+    if max(map(abs, deviations)) <= _ROUNDING * abs(mean):
         return None
-    return math.fsum(a * b for a, b in pairwise(apart)) / variance
+    sum_of_squares = math.fsum(d * d for d in deviations)
+    return math.fsum(a * b for a, b in pairwise(deviations)) / sum_of_squares
 
 
-def runs_needed(cv: float, half_width: float, most: int = 1000) -> int | None:
-    """Return the runs of a point after which its 95 % interval is as narrow as wanted.
+def runs_needed(cv: float, half_width: float, max_runs: int = 1000) -> int | None:
+    """Return how many runs a point needs for a 95 % interval of the wanted width.
 
     Args:
-        cv: standard deviation of its runs over their mean.
-        half_width: wanted, as a share of the mean.
-        most: give up beyond it.
+        cv: coefficient of variation of its runs (standard deviation over mean).
+        half_width: the wanted half-width, as a share of the mean.
+        max_runs: the largest number to consider.
 
     Returns:
-        n >= 2 by Student's t, or None for more than `most`.
+        n >= 2 by Student's t, or None if more than `max_runs` are needed.
     """
-    # The normal distribution asks for a little fewer than t does: a start a few steps below.
+    # The normal distribution needs a few runs less than t, so start the search there.
     start = math.ceil((statistics.NormalDist().inv_cdf(0.975) * cv / half_width) ** 2)
-    for n in range(max(2, start), most + 1):
+    for n in range(max(2, start), max_runs + 1):
         if t_quantile(0.975, n - 1) * cv / math.sqrt(n) <= half_width:
             return n
     return None
 
 
 def outliers(values: Sequence[float]) -> tuple[int, ...]:
-    """Return the positions of runs that are too far from the other runs of their point.
+    """Return the positions of the runs that are far from the other runs of their point.
 
-    Grubbs' two-sided test at 5 %, in its form for each run against the others: the distance of
-    its logarithm from their mean is beyond Student's t at 0.05/n. So one point in twenty without
-    any trouble has a flagged run; three runs can hardly flag one, and two strays hide each other.
+    Grubbs' two-sided test at 5 %, which compares each run with the others: a run is an outlier if
+    the distance of its logarithm from their mean exceeds Student's t at 0.05/n. One point in twenty
+    therefore has a flagged run by chance. With three runs the test flags almost nothing, and two
+    outliers of a point can hide each other.
 
     Source: Grubbs, Procedures for Detecting Outlying Observations in Samples, Technometrics 11
-    (1969). Rules by the median absolute deviation flag far more of so few runs.
+    (1969). Rules that use the median absolute deviation flag far more runs at such small n.
     """
     n = len(values)
     if n < 3 or min(values) <= 0:
         return ()
     logs = [math.log(value) for value in values]
     limit = t_quantile(1 - 0.05 / (2 * n), n - 2)
-    found = []
+    outlying = []
     for i, value in enumerate(logs):
         others = logs[:i] + logs[i + 1 :]
         error = max(statistics.stdev(others), _ROUNDING) * math.sqrt(n / (n - 1))
         if abs(value - statistics.fmean(others)) > limit * error:
-            found.append(i)
-    return tuple(found)
+            outlying.append(i)
+    return tuple(outlying)
 
 
 class BlockFit(msgspec.Struct, frozen=True):
-    """What is left of the points once the cycles are taken out. All figures are logarithms."""
+    """The points of a study with the cycle effect removed. All figures are logarithms."""
 
     means: tuple[float, ...]
-    """Of each point over the blocks."""
+    """The mean of each point over the blocks."""
     residual_sd: float
-    """Spread of a run around its point and its cycle; about the coefficient of variation."""
+    """Spread of the runs once point and cycle effects are removed; roughly the coefficient of
+    variation."""
     df: int
     """Degrees of freedom of `residual_sd`: (points - 1) * (blocks - 1)."""
     half_width: float
-    """Of the simultaneous 95 % intervals of the differences of all pairs of points."""
+    """Half-width of the simultaneous 95 % intervals for the differences between all points."""
 
 
 def fit_blocks(blocks: Sequence[Sequence[float]]) -> BlockFit:
     """Compare points that ran once in every block.
 
-    Additive model of point and block: what slows or warms the whole machine for a cycle hits all
-    its points alike and leaves the differences alone. It takes the order within a block to be
-    random, and the relative spread to be the same for all points.
+    Additive model of point and block: an effect on the whole machine during a cycle changes all
+    its points alike, so it does not change their differences. The model assumes that the order
+    within a block is random and that the relative spread is the same for all points.
 
-    The intervals hold all at once for all pairs, by Tukey's studentised range. A correction for
-    comparing every point with one reference would be narrower, but would not hold here: the
-    reference is the best point, picked after the fact, so every pair had its chance.
+    The intervals hold simultaneously for all pairs, by Tukey's studentised range. Dunnett's
+    correction, which compares every point with one fixed reference, would be narrower but is not
+    valid here: the reference is the best point, chosen after the measurement, so every pair could
+    have been the one compared.
 
     Args:
         blocks: n >= 2 rows, each with one positive figure per point, n >= 2, in the same order.
 
-    Source: Tukey's method for randomised complete blocks, as in any book on designed experiments.
+    Source: Tukey's method for randomised complete blocks, found in textbooks on the design of
+    experiments.
     """
     logs = [[math.log(value) for value in block] for block in blocks]
     n_blocks, n_points = len(logs), len(logs[0])
     means = [statistics.fmean(column) for column in zip(*logs, strict=True)]
     overall = statistics.fmean(means)
-    squares = 0.0
+    sum_of_squares = 0.0
     for block in logs:
         shift = statistics.fmean(block) - overall
-        squares += math.fsum((x - m - shift) ** 2 for x, m in zip(block, means, strict=True))
+        sum_of_squares += math.fsum((x - m - shift) ** 2 for x, m in zip(block, means, strict=True))
     df = (n_points - 1) * (n_blocks - 1)
-    sd = max(math.sqrt(squares / df), _ROUNDING)
+    sd = max(math.sqrt(sum_of_squares / df), _ROUNDING)
     half = range_quantile(0.95, n_points, df) * sd / math.sqrt(n_blocks)
     return BlockFit(means=tuple(means), residual_sd=sd, df=df, half_width=half)

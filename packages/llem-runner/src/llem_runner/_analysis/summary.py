@@ -1,4 +1,4 @@
-"""Statistics over cycles and totals over runs, from the results on disk."""
+"""The statistics of a study over its cycles and the totals over its runs, from its files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def summarise(
     *,
     isolated: bool,
 ) -> StudyResult:
-    """Return the record of a study from its manifest and the results it names."""
+    """Return the result of a study from its manifest and the result files listed there."""
     results = {
         entry.index: read_result(layout.folder / entry.result_file)
         for entry in manifest.entries
@@ -45,9 +45,9 @@ def summarise(
     entries = manifest.entries
     total_j = _sum([result.energy_total_j for result in results.values()])
     grid_kwh = None
+    site = settings.measurement
     if total_j is not None:
-        grid_kwh = total_j / _J_PER_KWH * settings.measurement.datacenter_pue
-    local = settings.measurement
+        grid_kwh = total_j / _J_PER_KWH * site.datacenter_pue
     by_point: dict[str, list[ManifestEntry]] = {}
     for entry in entries:
         by_point.setdefault(entry.config_hash, []).append(entry)
@@ -64,8 +64,8 @@ def summarise(
             skipped=len(study.skipped),
             wall_time_s=_wall_time_s(entries),
             total_energy_j=total_j,
-            emissions_gco2=_times(grid_kwh, local.carbon_intensity_gco2_kwh),
-            electricity_cost=_times(grid_kwh, local.electricity_price_kwh),
+            emissions_gco2=_times(grid_kwh, site.carbon_intensity_gco2_kwh),
+            electricity_cost=_times(grid_kwh, site.electricity_price_kwh),
             points=tuple(_point(group, results) for group in by_point.values()),
             warnings=dict(Counter(w for r in results.values() for w in r.measurement_warnings)),
             comparisons=compare_points(entries, results, study.execution.cycle_order),
@@ -111,26 +111,28 @@ def _protocol(
 
 
 def _point(entries: Sequence[ManifestEntry], results: dict[int, ExperimentResult]) -> PointSummary:
-    own = [results[entry.index] for entry in entries if entry.index in results]
-    # A resume repeats a run later than its place in the list says.
-    own.sort(key=lambda result: result.started_at)
+    point_results = [results[entry.index] for entry in entries if entry.index in results]
+    # By time, not by place in the schedule: a resume repeats a run later than planned.
+    point_results.sort(key=lambda result: result.started_at)
 
     def over_cycles(figure: _Figure) -> Statistics | None:
-        return describe([value for result in own if (value := figure(result)) is not None])
+        return describe(
+            [value for result in point_results if (value := figure(result)) is not None]
+        )
 
     energy = over_cycles(lambda r: r.energy_per_output_token_j)
     speed = over_cycles(lambda r: r.tokens_per_second)
     return PointSummary(
         config_hash=entries[0].config_hash,
         label=entries[0].label,
-        n_completed=len(own),
+        n_completed=len(point_results),
         n_failed=sum(entry.status == "failed" for entry in entries),
         energy_per_output_token_j=energy,
         energy_total_j=over_cycles(lambda r: r.energy_total_j),
         energy_bound_share=max(
             (
                 result.energy_bound_j / result.energy_total_j
-                for result in own
+                for result in point_results
                 if result.energy_total_j and result.energy_bound_j is not None
             ),
             default=None,
@@ -145,7 +147,10 @@ def _point(entries: Sequence[ManifestEntry], results: dict[int, ExperimentResult
 
 
 def describe(values: Sequence[float]) -> Statistics | None:
-    """Return the statistics of a point's runs, in the order in which they ran; None of nothing."""
+    """Return the statistics of a point's runs, in the order in which they ran.
+
+    Returns None if there are no values.
+    """
     if not values:
         return None
     low, high = mean_interval(values) or (None, None)
@@ -168,8 +173,9 @@ def _runs_needed(figure: Statistics | None) -> dict[str, int | None]:
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known and len(known) == len(values) else None
+    """Return the sum; None if a value is missing, because a partial sum would look complete."""
+    present = [value for value in values if value is not None]
+    return sum(present) if present and len(present) == len(values) else None
 
 
 def _times(amount: float | None, factor: float | None) -> float | None:

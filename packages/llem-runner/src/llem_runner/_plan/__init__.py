@@ -1,1 +1,1 @@
-"""The runs of a study and their order: pure functions."""
+"""The runs of a study, in order. Pure functions: no files, no processes, no GPU."""

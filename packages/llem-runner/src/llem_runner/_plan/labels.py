@@ -1,4 +1,4 @@
-"""Short names for the points of a study: what tells each from the others."""
+"""Short names for the points of a study: the fields in which they differ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from llem_config import ExperimentConfig, canonical
 
 
 def labels(configs: Sequence[ExperimentConfig]) -> list[str]:
-    """Return one label per experiment: the fields in which they differ, `model` if none does."""
+    """Return one label per experiment, made of the fields in which the experiments differ.
+
+    If they do not differ, the label is the name of the model.
+    """
     flat = [dict(_leaves(canonical(config))) for config in configs]
     keys = list(dict.fromkeys(key for point in flat for key in point))
     differing = [key for key in keys if len({repr(point.get(key)) for point in flat}) > 1]

@@ -1,4 +1,4 @@
-"""The explicit list of runs, made once; runner, manifest, gaps and resume all read it."""
+"""The list of all runs of a study, made once and used by runner, manifest, gaps and resume."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class PlannedRun(msgspec.Struct, frozen=True):
     """One execution of one experiment."""
 
     index: int
-    """1-based position in the study; the key of a run everywhere."""
+    """Position in the study, from 1; it identifies the run everywhere."""
     cycle: int
-    """1-based."""
+    """Number of the cycle, from 1."""
     config: ExperimentConfig
     config_hash: str
     label: str
-    """What tells this experiment from the others of the study."""
+    """Short name: the fields in which this experiment differs from the others of the study."""
     gap: GapKind | None
-    """The pause before it; None before the first run."""
+    """The gap before the run; None before the first run."""
 
 
 def schedule(
@@ -34,9 +34,9 @@ def schedule(
 ) -> tuple[PlannedRun, ...]:
     """Return every run of a study in execution order, numbered from 1.
 
-    `sequential` finishes all cycles of a point before the next (A A B B), so no cycle of the
-    whole study ever ends and every pause is the one between configurations. The other orders go
-    through all points cycle by cycle; the longer pause comes where a cycle begins.
+    `sequential` runs all cycles of a point before the next point (A A B B), so every gap is the
+    one between configurations. The other orders run all points in each cycle; the longer gap
+    comes before each new cycle.
     """
     points = list(zip(configs, labels(configs), map(measurement_config_hash, configs), strict=True))
     cycles = range(1, execution.n_cycles + 1)
@@ -45,9 +45,10 @@ def schedule(
     else:
         turns = [(cycle, point) for cycle in cycles for point in _ordered(points, cycle, execution)]
     runs = []
+    previous_cycle = None
     for index, (cycle, (config, label, config_hash)) in enumerate(turns, 1):
-        before = turns[index - 2][0] if index > 1 else None
-        gap = gap_between(before, cycle, execution)
+        gap = gap_between(previous_cycle, cycle, execution)
+        previous_cycle = cycle
         runs.append(PlannedRun(index, cycle, config, config_hash, label, gap))
     return tuple(runs)
 
@@ -58,19 +59,22 @@ _Point = tuple[ExperimentConfig, str, str]
 def _ordered(points: list[_Point], cycle: int, execution: ExecutionConfig) -> list[_Point]:
     if execution.cycle_order == "interleaved":
         return points
-    # Seeded per cycle, so that a cycle added later leaves the order of the earlier ones alone.
+    # Seeded per cycle, so that adding a cycle later does not change the order of earlier ones.
     return random.Random(f"{execution.shuffle_seed}/{cycle}").sample(points, len(points))
 
 
-def gap_between(before: int | None, cycle: int, execution: ExecutionConfig) -> GapKind | None:
-    """Return the pause between a run of cycle `before` (None: no run) and one of `cycle`."""
-    if before is None:
+def gap_between(
+    previous_cycle: int | None, cycle: int, execution: ExecutionConfig
+) -> GapKind | None:
+    """Return the gap between a run of `previous_cycle` (None: no run) and a run of `cycle`."""
+    if previous_cycle is None:
         return None
-    return "cycle" if execution.cycle_order != "sequential" and before != cycle else "config"
+    new_cycle = execution.cycle_order != "sequential" and previous_cycle != cycle
+    return "cycle" if new_cycle else "config"
 
 
 def gap_seconds(gap: GapKind | None, execution: ExecutionConfig) -> float:
-    """Return the length of a pause in seconds."""
+    """Return the length of a gap in seconds."""
     match gap:
         case "config":
             return execution.config_gap_seconds or 0.0

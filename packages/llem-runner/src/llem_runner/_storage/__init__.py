@@ -1,1 +1,1 @@
-"""The study folder. Only this code knows its file names and formats."""
+"""The study folder. Only this sub-package knows its file names and formats."""

@@ -1,4 +1,4 @@
-"""Writing and reading files so that a crash or a full disk never leaves half of one."""
+"""Write and read files so that a crash or a full disk never leaves an incomplete file."""
 
 from __future__ import annotations
 
@@ -14,32 +14,34 @@ _Type = TypeVar("_Type")
 
 
 def write_atomically(path: Path, *content: bytes) -> None:
-    """Replace `path` so that a reader sees the old file or the new one, never a part.
+    """Replace `path` so that a reader sees the old file or the new one, never a part of one.
 
     Args:
         path: the file.
-        content: what it will hold, in one or many pieces.
+        content: its new content, in one or several pieces.
 
     Raises:
-        StudyError: disk full or folder gone; the previous file is still intact.
+        StudyError: the disk is full or the folder is gone; the old file is still intact.
     """
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with scratch.open("wb") as file:
             file.writelines(content)
             file.flush()
-            os.fsync(file.fileno())  # else a power cut can leave the new name on an empty file
+            os.fsync(
+                file.fileno()
+            )  # otherwise a power cut can leave an empty file under the new name
         scratch.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         scratch.unlink(missing_ok=True)
         raise StudyError(
-            f"{path} cannot be written: {error.strerror}; what was written before is intact"
+            f"{path} cannot be written: {error.strerror}; its previous content is intact"
         ) from error
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to disk: a new one is lost in a power cut until then."""
+    """Flush a folder's entries to disk; until then a power cut can lose a new file's name."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -48,10 +50,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Flush a file that another process has written to disk; no file is nothing to do.
+    """Flush a file that another process wrote to disk; do nothing if there is no file.
 
     Raises:
-        StudyError: it cannot be.
+        StudyError: the file cannot be flushed.
     """
     try:
         with path.open("rb") as file:
@@ -63,13 +65,13 @@ def sync_file(path: Path) -> None:
 
 
 def remove_scratch(folder: Path) -> None:
-    """Take away the files that a killed `write_atomically` has left; only its owner may ask."""
+    """Delete the temporary files of a killed `write_atomically`; call only with the lock held."""
     for scratch in folder.rglob(".*.tmp"):
         scratch.unlink(missing_ok=True)
 
 
 def encode_json(data: Any) -> bytes:
-    """Return a struct as indented JSON with keys in the order of its fields."""
+    """Return a struct as indented JSON, with keys in the order of its fields."""
     return msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n"
 
 
@@ -77,11 +79,11 @@ def read_json(path: Path, kind: type[_Type]) -> _Type:
     """Read a file that this package wrote, checked field by field.
 
     Raises:
-        StudyError: missing, damaged, or of another version.
+        StudyError: the file is missing, damaged, or from another version.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
         raise StudyError(f"{path} cannot be read: {error.strerror}") from error
     except msgspec.MsgspecError as error:
-        raise StudyError(f"{path} is not a file of this version of llem: {error}") from error
+        raise StudyError(f"{path} is damaged or from another version of llem: {error}") from error

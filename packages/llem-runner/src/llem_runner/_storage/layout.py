@@ -1,4 +1,4 @@
-"""The only place that knows the names of a study's files.
+"""The names of a study's files; no other module knows them.
 
 {study_name}_{UTC timestamp}/
 study.yaml  study_resolved.json  manifest.json  study_result.json
@@ -18,7 +18,7 @@ from llem_runner._plan.schedule import PlannedRun
 from llem_runner._storage.atomic_files import sync_folder, write_atomically
 
 RESULT, TIMESERIES, LOG = "result.json", "timeseries.parquet", "log.txt"
-REQUESTS = "requests.parquet"  # written by a measurement beside its time series
+REQUESTS = "requests.parquet"  # the measurement writes it beside its time series
 
 
 class Layout:
@@ -33,10 +33,10 @@ class Layout:
         self.lock = folder / ".lock"
 
     def write_study(self, study: StudyConfig) -> None:
-        """Put the resolved study on disk.
+        """Write the resolved study.
 
         Raises:
-            StudyError: it cannot be written.
+            StudyError: the file cannot be written.
         """
         write_atomically(self.resolved, (study.model_dump_json(indent=2) + "\n").encode())
 
@@ -47,15 +47,15 @@ class Layout:
         return self.folder / f"{run.index:04d}_c{run.cycle}_{model}_{run.config_hash[:8]}"
 
     def relative(self, path: Path) -> str:
-        """Return a path as the manifest keeps it, so that the folder can be moved."""
+        """Return a path relative to the study folder, so that the folder can be moved."""
         return path.relative_to(self.folder).as_posix()
 
 
 def create_folder(results_dir: Path, study: StudyConfig) -> Layout:
-    """Make the study's folder, never one that exists, and put the study itself into it.
+    """Create a new folder for a study and write the study into it.
 
     Raises:
-        StudyError: the folder cannot be made.
+        StudyError: the folder cannot be created.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     for number in itertools.count():

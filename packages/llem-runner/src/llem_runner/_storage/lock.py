@@ -1,4 +1,4 @@
-"""One process at a time in a study folder."""
+"""File locks: only one process at a time works in a study folder or on a GPU."""
 
 from __future__ import annotations
 
@@ -13,20 +13,27 @@ from llem_runner._storage.layout import Layout
 
 
 @contextlib.contextmanager
-def hold(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock file while the context lasts.
+def hold(path: Path, locked: str) -> Iterator[None]:
+    """Hold a lock file for the duration of the context.
+
+    Args:
+        path: the lock file.
+        locked: what it protects, for messages, e.g. `GPU 0`.
 
     Raises:
-        StudyLocked: another process holds it.
+        StudyLocked: another process holds the lock.
+        StudyError: the lock file cannot be opened.
     """
-    # Never a plain file as a lock, which would outlast a killed process.
+    # No soft lock: its file would remain after its process was killed.
     lock = filelock.FileLock(path, timeout=0, mode=0o666, fallback_to_soft=False)
     try:
         lock.acquire()
     except filelock.Timeout as error:
-        raise StudyLocked(f"{what} is in use by another study (lock file {path})") from error
+        raise StudyLocked(f"{locked} is in use by another study (lock file {path})") from error
     except OSError as error:
-        raise StudyError(f"{what} cannot be locked: {path}: {error.strerror}") from error
+        raise StudyError(
+            f"{locked} cannot be locked: lock file {path}: {error.strerror}"
+        ) from error
     try:
         yield
     finally:
@@ -34,15 +41,15 @@ def hold(path: Path, what: str) -> Iterator[None]:
 
 
 def is_running(folder: str | Path) -> bool:
-    """Tell whether a process is running the study of this folder now.
+    """Return whether a process is running the study of this folder now.
 
-    A manifest that says `running` without one was left by a process that was killed.
+    If none is and the manifest has the status `running`, the process of the study was killed.
 
     Raises:
-        StudyError: the lock cannot be asked, e.g. in somebody else's folder.
+        StudyError: the lock file cannot be opened, e.g. because the folder belongs to another user.
     """
     lock = Layout(Path(folder)).lock
-    if not lock.exists():  # whoever runs a study makes it first
+    if not lock.exists():  # a study creates it before anything else
         return False
     try:
         with hold(lock, str(folder)):

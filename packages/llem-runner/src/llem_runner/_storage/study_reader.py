@@ -1,4 +1,4 @@
-"""Reading back the study that a folder was made for."""
+"""Read the study that a folder was created for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from llem_runner._storage.layout import Layout
 
 
 def read_study(layout: Layout) -> StudyConfig:
-    """Read the study that a folder was made for.
+    """Read the study that a folder was created for.
 
     Raises:
         StudyError: the file is missing or damaged.
@@ -18,16 +18,16 @@ def read_study(layout: Layout) -> StudyConfig:
     except FileNotFoundError as error:
         if layout.manifest.exists():
             raise StudyError(
-                f"{layout.resolved} is missing; put a copy of it back, or run the study again into "
+                f"{layout.resolved} is missing; restore it from a copy, or run the study again in "
                 "another folder"
             ) from error
         raise StudyError(f"{layout.folder} is not a study folder: {error}") from error
     except OSError as error:
         raise StudyError(f"{layout.resolved} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        # pydantic says it in several lines, the last of which is a link.
-        what = " ".join(str(error).partition(" [type=")[0].split())
+        # pydantic's message has several lines and ends with a link.
+        problem = " ".join(str(error).partition(" [type=")[0].split())
         raise StudyError(
-            f"{layout.resolved} is damaged ({what}); put a copy of it back, or run the study again "
-            "into another folder"
+            f"{layout.resolved} is damaged ({problem}); restore it from a copy, or run the study "
+            "again in another folder"
         ) from error

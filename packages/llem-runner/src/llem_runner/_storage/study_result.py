@@ -1,4 +1,4 @@
-"""`study_result.json`: what a study found, in figures per point and as paths to every result."""
+"""The content of `study_result.json`: statistics per point, and the paths of all results."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """One figure of one point over its cycles."""
 
     n: int
-    """Cycles that have the figure."""
+    """Number of cycles that have the figure."""
     mean: float
     median: float
     sd: float | None
-    """Sample standard deviation; None with a single cycle."""
+    """Sample standard deviation; None for a single cycle."""
     ci95_low: float | None = None
-    """95 % confidence interval of the geometric mean, Student's t; None with a single cycle."""
+    """95 % confidence interval of the geometric mean, by Student's t; None for a single cycle."""
     ci95_high: float | None = None
     lag1: float | None = None
-    """Autocorrelation of the runs in the order in which they ran; None for fewer than 4. Well
-    above 0, the interval is too narrow."""
+    """Lag-1 autocorrelation of the runs in the order in which they ran; None for fewer than 4. If
+    it is well above 0, the interval is too narrow."""
 
 
 class PointSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One point over its cycles. A figure that no cycle has is None."""
+    """One point over its cycles. A figure is None if no cycle has it."""
 
     config_hash: str
     label: str
@@ -39,30 +39,31 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     energy_per_output_token_j: Statistics | None
     energy_total_j: Statistics | None
     energy_bound_share: float | None
-    """Largest error bound of any run, as a share of its energy."""
+    """The largest error bound of any run, as a share of its energy."""
     energy_estimated_j: Statistics | None
     """Modelled, not measured."""
     tokens_per_second: Statistics | None
     time_to_first_token_s: Statistics | None
     runs_needed: dict[str, int | None] = {}
-    """For a 95 % half-width of `0.5%`, `1%`, `2%` of the mean at the spread that was seen, of
-    joules per output token or, where there are none, tokens per second. None: more than 1000."""
+    """How many runs a 95 % interval with a half-width of `0.5%`, `1%`, `2%` of the mean needs at
+    the observed spread of joules per output token, or of tokens per second if no energy was
+    measured. None: more than 1000."""
 
 
 Figure = Literal["energy_per_output_token_j", "tokens_per_second"]
 
 
 class Outlier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A run that is far from the others of its point. It is named, and stays in every figure."""
+    """A run that is far from the other runs of its point. It is listed, but never dropped."""
 
     index: int
     cycle: int
     label: str
     figure: Figure
     ratio: float
-    """Its figure over the geometric mean of the point's other runs."""
+    """The figure of the run over the geometric mean of the other runs of its point."""
     warnings: tuple[str, ...]
-    """What the run itself said, such as throttling; empty where no cause is known."""
+    """The measurement warnings of the run, such as throttling; empty if no cause is known."""
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,40 +72,40 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     config_hash: str
     label: str
     ratio: float
-    """Its figure over the reference's: geometric means over the compared cycles."""
+    """Figure of the point over that of the reference: geometric means over the compared cycles."""
     ci95_low: float
-    """Simultaneous interval: all of the study's hold at once in 95 % of studies."""
+    """Simultaneous interval: in 95 % of studies, all intervals of the study hold."""
     ci95_high: float
     distinguishable: bool
-    """The interval leaves out 1."""
+    """Whether the interval excludes 1."""
 
 
 class Comparisons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The points of a study against its best one, cycle by cycle."""
+    """The points of a study compared with the best one, cycle by cycle."""
 
     figure: Figure
-    """Joules per output token, or tokens per second where no energy was measured."""
+    """Joules per output token, or tokens per second if no energy was measured."""
     reference_hash: str | None = None
-    """The best point over the compared cycles; None where nothing is compared."""
+    """The best point over the compared cycles; None if nothing is compared."""
     reference_label: str | None = None
     points: tuple[Comparison, ...] = ()
-    """Every other compared point, the best first."""
+    """Every other compared point, best first."""
     n_blocks: int
-    """Cycles in which every compared point has the figure: the ones that are compared."""
+    """Number of compared cycles: those in which every compared point has the figure."""
     residual_cv: float | None = None
-    """Spread of a run once its point and its cycle are taken out, as a share."""
+    """Relative spread of the runs once point and cycle effects are removed."""
     left_out: tuple[str, ...]
-    """Labels of points with too few results to be compared."""
+    """Labels of the points with too few results to compare."""
     n_unused: int
-    """Runs that have the figure and take no part, of those points or of incomplete cycles; all
-    of them where nothing is compared."""
+    """Number of runs that have the figure but are not compared, because their point is left out
+    or their cycle is incomplete; all runs if nothing is compared."""
     method: str
     rule: str
-    """What is left out and when two points differ; fixed before any result is seen."""
+    """What is left out and when two points differ. It does not depend on the values measured."""
     caveats: tuple[str, ...] = ()
-    """What may make these ratios wrong in a way that the intervals do not show."""
+    """Possible errors of the ratios that the intervals do not cover."""
     error_budget: dict[str, str]
-    """Each error by name: whether it cancels in a ratio of two points."""
+    """For each kind of error, whether it cancels in a ratio of two points."""
     reason: str | None = None
     """Why nothing is compared."""
 
@@ -116,25 +117,25 @@ class StudySummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     completed: int
     failed: int
     skipped: int
-    """Points that the backend cannot run; see `skipped`."""
+    """Number of points that the backend cannot run; see `skipped`."""
     wall_time_s: float
-    """From the first start to the last end of a run, gaps included."""
+    """From the start of the first run to the end of the last, gaps included."""
     total_energy_j: float | None
-    """Of all measured windows; None if any completed run has no energy."""
+    """Sum over all measured windows; None if any completed run has no energy."""
     emissions_gco2: float | None
-    """With this machine's carbon intensity and PUE; None where it is not set."""
+    """By the carbon intensity and PUE in the settings; None if the intensity is not set."""
     electricity_cost: float | None
-    """In the currency of this machine's price per kWh; None where it is not set."""
+    """By the price per kWh in the settings, in its currency; None if it is not set."""
     points: tuple[PointSummary, ...]
     warnings: dict[str, int]
-    """Every warning of a measurement, and how many runs have it."""
+    """Every measurement warning, and the number of runs that have it."""
     comparisons: Comparisons | None = None
     """None in a file of format 1."""
     outliers: tuple[Outlier, ...] = ()
 
 
 class MeasurementProtocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the study was run: the effective values, whichever layer set them."""
+    """How the study was run: the values in effect, from file, options and settings."""
 
     n_cycles: int
     cycle_order: str
@@ -144,12 +145,13 @@ class MeasurementProtocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     gap_until_temperature_c: float | None
     gap_within_c: float | None = None
     gap_at_most_seconds: float | None = None
-    """For both of the above; these two and `stall_seconds` are None in a file of format 1 or 2."""
+    """Maximum length of a gap under both conditions above. `gap_within_c`, this field and
+    `stall_seconds` are None in a file of format 1 or 2."""
     stall_seconds: float | None = None
     timeout_seconds: float | None
-    """None where the run was measured in the calling process, which nothing can kill."""
+    """None if runs were measured in the calling process, where no timeout can be enforced."""
     energy_sources: tuple[str, ...]
-    """Sources that the completed runs really used; empty where nothing was metered."""
+    """Sources that the completed runs used; empty if nothing was metered."""
 
 
 class Skipped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -171,10 +173,10 @@ class FailedRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class StudyResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The record of a study.
+    """The result of a study.
 
-    Format 1 had no intervals, comparisons and outliers; format 2 adds them, each with a default.
-    Format 3 adds three fields of the protocol.
+    Format 2 added intervals, comparisons and outliers, format 3 three fields of the protocol. Each
+    added field has a default, so older files still load.
     """
 
     schema_version: Literal[1, 2, 3] = 3
@@ -183,7 +185,7 @@ class StudyResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     status: StudyStatus
     measurement_protocol: MeasurementProtocol
     result_files: tuple[str, ...]
-    """Relative to the study's folder, in execution order."""
+    """Paths relative to the study folder, in execution order."""
     summary: StudySummary
     skipped: tuple[Skipped, ...]
     failed: tuple[FailedRun, ...]
@@ -195,6 +197,6 @@ def read_study_result(folder: str | Path) -> StudyResult:
     """Read the result of a study folder.
 
     Raises:
-        StudyError: there is none yet, or it is damaged.
+        StudyError: the file does not exist yet, or is damaged.
     """
     return read_json(Layout(Path(folder)).study_result, StudyResult)
