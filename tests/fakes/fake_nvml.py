@@ -1,11 +1,11 @@
-"""Builds and feeds the fake NVIDIA driver library of `fake_nvml.c`.
+"""Compile the fake NVIDIA driver library in `nvml_library`, and write the traces that it plays.
 
-A test describes its GPUs as `FakeGpu`s, writes them to a trace file and starts a process under
-`environment`; the binding in that process then finds the fake instead of a driver. `true_energy_j`
-says what a perfect meter would have read. It shares no formula with the C code, so that the two
-check each other.
+A test describes its GPUs as `FakeGpu`s, writes them to a trace file and starts a process with the
+variables from `environment`; the binding in that process then finds the fake instead of a driver.
+`true_energy_j` returns what a perfect meter would read. It shares no formula with the C code, so
+the two check each other.
 
-Run as a program, it sets up a demo that a person can use by hand:
+Run as a program, it sets up a demo to use by hand:
 
     python tests/fakes/fake_nvml.py /tmp/fake
 """
@@ -24,15 +24,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-SOURCE = Path(__file__).with_suffix(".c")
-LIBRARY_NAME = "libnvidia-ml.so.1"  # what the binding asks the loader for
+SOURCES = Path(__file__).with_name("nvml_library")
+LIBRARY_NAME = "libnvidia-ml.so.1"  # the name that the binding loads
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One function that fails for a while; times in seconds, `t1_s` not included.
+    """A function that fails from `t0_s` until before `t1_s`, in seconds.
 
-    `function` is an NVML function of any GPU, "field:83" for one value of
+    `function` is the name of an NVML function, "field:83" for one value of
     `nvmlDeviceGetFieldValues`, or "*" for every call on this GPU, as if it were lost.
     """
 
@@ -44,9 +44,9 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class CallFault:
-    """One function that fails in its calls `first` to `last`, which is included.
+    """A function that fails in its calls `first` to `last`, both included.
 
-    Each process counts its calls of one function from 1, on all GPUs together.
+    Each process counts the calls of a function from 1, over all GPUs.
     """
 
     function: str  # as in `Fault`
@@ -57,18 +57,18 @@ class CallFault:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process on a GPU, there from `t0_s` until before `t1_s`."""
+    """A process that is on a GPU from `t0_s` until before `t1_s`."""
 
     pid: int
     used_bytes: int = 1 << 30
-    graphics: bool = False  # it draws; else it computes
+    graphics: bool = False  # a graphics process; else a compute process
     t0_s: float = 0.0
     t1_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
-    """A time in which the GPU is slowed down, with the bits of the clock event reasons.
+    """An interval in which the GPU is slowed down, with the bits of the clock event reasons.
 
     Bits 0x84 also count into field 74 (power), bits 0x60 into field 75 (thermal).
     """
@@ -80,45 +80,45 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True)
 class FakeGpu:
-    """One GPU: its true power over time, and the sensors through which the driver shows it.
+    """One GPU: its true power over time, and the sensors with which the driver reports it.
 
-    Times are seconds since the epoch of the fake. The first and the last power hold before and
-    after the points; with `repeat_s`, inside each period.
+    Times are seconds since the epoch of the fake. The first power also holds before the first
+    point and the last power after the last one; with `repeat_s`, in each period.
     """
 
     name: str = "Fake H200"
     uuid: str = "GPU-00000000-0000-0000-0000-000000000001"
     points: tuple[tuple[float, float], ...] = ((0.0, 100.0),)  # (t_s, watts), in time order
-    linear: bool = False  # between points: a ramp, or the earlier power
+    linear: bool = False  # True: power is linear between points; False: it keeps the earlier value
     repeat_s: float = 0.0  # 0: the points are played once
     counter_period_s: float = 0.1
     counter_phase_s: float = 0.0
-    counter_initial_mj: int = 1_000_000_000  # of an ideal counter at time 0
+    counter_initial_mj: int = 1_000_000_000  # value of an ideal counter at time 0
     counter_gain: float = 1.0  # 1.05: the counter overstates by 5 %
-    counter_jitter_s: float = 0.0  # an update is up to this early or late, as if at random
-    counter_quantum_mj: int = 1  # the counter shows whole multiples of this
+    counter_jitter_s: float = 0.0  # max. shift of an update; it looks random
+    counter_quantum_mj: int = 1  # the counter shows multiples of this
     power_period_s: float = 0.1
-    average_window_s: float = 1.0  # Hopper, as is the next
+    average_window_s: float = 1.0  # this and the next as on Hopper
     instant_window_s: float = 0.025
-    sample_period_s: float = 0.02  # of the ring behind `nvmlDeviceGetSamples`, 120 entries
-    module_w: float = 0.0  # of the rest of a Grace Hopper module; 0: there is no module
-    memory_share: float = 0.0  # part of the power that is the memory's; 0: it is not told
-    memory_bytes: int = 141 << 30  # of the board
+    sample_period_s: float = 0.02  # of the 120 entries of `nvmlDeviceGetSamples`
+    module_w: float = 0.0  # rest of a Grace Hopper module; 0: no module
+    memory_share: float = 0.0  # share of the power that the memory draws; 0: not reported
+    memory_bytes: int = 141 << 30  # total of the board
     power_limit_w: float = 700.0
     temperature_c: float = 45.0
-    temperatures: tuple[tuple[float, float], ...] = ()  # (t_s, C), linear; over `temperature_c`
+    temperatures: tuple[tuple[float, float], ...] = ()  # (t_s, C), linear; replaces `temperature_c`
     mig: bool = False
     persistence: bool = True
     virtualization: int = 0  # nvmlGpuVirtualizationMode_t: 2 is a vGPU
     processes: tuple[Process, ...] = ()
     throttles: tuple[Throttle, ...] = ()
-    stalls: tuple[tuple[float, float], ...] = ()  # the energy counter misses its updates
-    resets: tuple[float, ...] = ()  # the energy counter starts again from 0
+    stalls: tuple[tuple[float, float], ...] = ()  # the energy counter is not updated
+    resets: tuple[float, ...] = ()  # the energy counter restarts from 0
     faults: tuple[Fault, ...] = ()
     call_faults: tuple[CallFault, ...] = ()
-    missing: tuple[str, ...] = ()  # functions that an older driver does not have
+    missing: tuple[str, ...] = ()  # functions that an older driver lacks
     latency_us: int = 0  # of every call on this GPU
-    latency_spikes: tuple[tuple[int, float, float], ...] = ()  # (us, t0_s, t1_s), on top
+    latency_spikes: tuple[tuple[int, float, float], ...] = ()  # (us, t0_s, t1_s); added
 
     def power_w(self, t_s: float) -> float:
         """Return the true power at one instant, in watts."""
@@ -133,14 +133,14 @@ class FakeGpu:
 
 
 def true_energy_j(gpu: FakeGpu, t0: float, t1: float) -> float:
-    """Return the joules that a GPU really uses between two instants, `t0 <= t1`, in seconds."""
+    """Return the true joules of a GPU between two instants in seconds, `t0 <= t1`."""
     period_s = gpu.repeat_s or math.inf
     bends_s = {t0, t1}
     for turn in range(math.floor(t0 / period_s), math.floor(t1 / period_s) + 1):
         start_s = turn * period_s if turn else 0.0
         bends_s |= {start_s, *(start_s + t_s for t_s, _ in gpu.points)}
-    # Between two bends the power is constant or a straight line, and for both of these the
-    # middle times the length is the exact area.
+    # Between two bends the power is constant or linear, so its value in the middle times the
+    # length is the exact area.
     return math.fsum(
         (b - a) * gpu.power_w((a + b) / 2)
         for a, b in pairwise(sorted(bend_s for bend_s in bends_s if t0 <= bend_s <= t1))
@@ -148,23 +148,24 @@ def true_energy_j(gpu: FakeGpu, t0: float, t1: float) -> float:
 
 
 def build(folder: Path) -> Path:
-    """Compile the fake into `folder` and return the folder which holds `libnvidia-ml.so.1`.
+    """Compile the fake into `folder` and return the folder that holds `libnvidia-ml.so.1`.
 
     Raises:
         FileNotFoundError: this machine has no C compiler.
-        RuntimeError: the compiler rejects the source; the message is its own.
+        RuntimeError: the compiler rejects the sources; the message quotes it.
     """
     compiler = shutil.which("cc")
     if compiler is None:
         raise FileNotFoundError("the fake NVML library needs a C compiler named cc on PATH")
     folder.mkdir(parents=True, exist_ok=True)
     command = [compiler, "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    # The SONAME lets the loader take an already loaded fake for the driver's library.
+    # With this SONAME the loader treats a fake that is already loaded as the driver's library.
     command += ["-fvisibility=hidden", f"-Wl,-soname,{LIBRARY_NAME}"]
-    command += ["-o", str(folder / LIBRARY_NAME), str(SOURCE), "-lm", "-ldl", "-lpthread"]
+    command += ["-o", str(folder / LIBRARY_NAME), *map(str, sorted(SOURCES.glob("*.c")))]
+    command += ["-lm", "-ldl", "-lpthread"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"{SOURCE.name} does not compile:\n{done.stderr}")
+        raise RuntimeError(f"{SOURCES.name} does not compile:\n{done.stderr}")
     return folder.resolve()
 
 
@@ -204,22 +205,22 @@ def _statements(gpu: FakeGpu) -> Iterator[str]:
 
 
 def write_trace(path: Path, gpus: Sequence[FakeGpu]) -> None:
-    """Write the trace file of some GPUs; their order is their index.
+    """Write the trace file of these GPUs; their order is their index.
 
     Raises:
         ValueError: two GPUs share a UUID, so a look-up by UUID would find the wrong one.
     """
     if len({gpu.uuid for gpu in gpus}) < len(gpus):
-        raise ValueError("every fake GPU needs its own uuid")
+        raise ValueError("expected a different uuid for every fake GPU, found two that are equal")
     lines = [line for gpu in gpus for line in _statements(gpu)]
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def environment(library: Path, trace: Path) -> dict[str, str]:
-    """Return the variables under which a new process finds the fake; its time 0 is now.
+    """Return the variables with which a new process finds the fake; its time 0 is now.
 
-    They go on top of the caller's own: `env=os.environ | environment(...)`. Setting them in a
-    running process does nothing, because the loader has read them by then.
+    Add them to those of the caller: `env=os.environ | environment(...)`. Setting them in a running
+    process has no effect, because the loader reads them at the start.
 
     Args:
         library: what `build` returned.
@@ -241,12 +242,12 @@ DEMO = FakeGpu(
 
 
 def main() -> None:
-    """Build the library and a demo trace, and print the lines that turn a shell towards them."""
+    """Build the library and a demo trace, and print the exports for a shell that is to use them."""
     parser = argparse.ArgumentParser(
         description='Set up a fake GPU. Typical use: eval "$(python %(prog)s /tmp/fake)"; the '
-        "shell's next commands then see one GPU with a request every 4 s."
+        "next commands of the shell then see one GPU with a request every 4 s."
     )
-    parser.add_argument("folder", type=Path, help="where the library and the trace are put")
+    parser.add_argument("folder", type=Path, help="folder for the library and the trace")
     library = build(parser.parse_args().folder)
     trace = library / "demo.trace"
     write_trace(trace, [DEMO])

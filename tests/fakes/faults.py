@@ -1,8 +1,8 @@
-"""The faults that a measurement of energy must survive, each scripted on the fake driver.
+"""The faults that an energy measurement must survive, each scripted on the fake driver.
 
-All are played over one window on a GPU that answers requests. What a meter gives for the window
-is correct if it lies within 5 % of the truth; else the meter must have said so (an error, a
-warning, no value), or it is wrong in silence.
+Each fault occurs during the same window on a GPU that serves requests. The value of a meter for the
+window is correct if it is within 5 % of the truth. If it is not, the meter must flag it (by an
+error, a warning or no value); otherwise the meter is silently wrong.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fakes.traces import LLM
 WINDOW = (4.0, 7.0)  # seconds of the fake
 TOLERANCE = 0.05
 _T0, _T1 = WINDOW
-_ALWAYS = -1000.0  # a meter that is slow to start begins before time 0
+_ALWAYS = -1000.0  # before time 0, because a slow meter starts earlier
 _NOT_SUPPORTED, _DRIVER_NOT_LOADED, _GPU_IS_LOST, _UNKNOWN = 3, 9, 15, 999
 _COUNTER = ("nvmlDeviceGetTotalEnergyConsumption", "field:83", "field:191")
 Verdict = Literal["correct", "flagged", "wrong"]
@@ -26,26 +26,26 @@ Verdict = Literal["correct", "flagged", "wrong"]
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One thing that goes wrong.
+    """A fault and the GPUs on which it occurs.
 
     Attributes:
-        name: for a table.
-        gpus: the whole script.
+        name: as printed in tables.
+        gpus: all GPUs with their faults.
     """
 
     name: str
     gpus: tuple[FakeGpu, ...]
 
     def truth_j(self, t0_s: float, t1_s: float) -> float:
-        """Return the joules that all GPUs together really use between two instants."""
+        """Return the true joules of all GPUs together between two instants."""
         return sum(true_energy_j(gpu, t0_s, t1_s) for gpu in self.gpus)
 
 
 def verdict(value_j: float | None, truth_j: float, *, flagged: bool) -> Verdict:
-    """Return what a meter's answer is worth.
+    """Return whether the value of a meter is correct, flagged or silently wrong.
 
     Args:
-        value_j: what it gave for the window; None if it gave nothing or raised.
+        value_j: its value for the window; None if it returned none or raised.
         truth_j: the true energy of the same window.
         flagged: whether it marked the value as doubtful, or warned.
     """

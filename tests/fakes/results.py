@@ -1,4 +1,4 @@
-"""A complete, plausible result, so that runner and terminal can be tested without a model."""
+"""A complete, plausible result for tests of the runner and the terminal without a model."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ TINY: dict[str, Any] = {
     "warmup": {"n_warmup": 1, "convergence_detection": False},
     "energy": {"min_window_seconds": 0},
 }
-"""The quickest real experiment."""
+"""The fastest real experiment."""
 
 
 def experiment(**fields: Any) -> ExperimentConfig:
@@ -26,7 +26,7 @@ def experiment(**fields: Any) -> ExperimentConfig:
 
 
 def study(ns: Sequence[int] = (1, 2), **execution: Any) -> StudyConfig:
-    """Return a study of one point per `n`, without pauses."""
+    """Return a study of one point per `n`, without gaps."""
     without_gaps = {"config_gap_seconds": 0.0, "cycle_gap_seconds": 0.0}
     return StudyConfig(
         name="test",
@@ -36,7 +36,7 @@ def study(ns: Sequence[int] = (1, 2), **execution: Any) -> StudyConfig:
 
 
 def model_folder(folder: Path) -> str:
-    """Return a folder that passes for a model's, for stand-ins that leave files beside it."""
+    """Return a folder that looks like a model, for stand-ins that write files beside it."""
     model = folder / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
@@ -44,6 +44,6 @@ def model_folder(folder: Path) -> str:
 
 
 def only_folder(results: Path) -> Path:
-    """Return the folder of the one study that was run into `results`."""
+    """Return the folder of the only study in `results`."""
     (folder,) = results.iterdir()
     return folder

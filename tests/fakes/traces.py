@@ -1,9 +1,9 @@
-"""The power traces on which energy is benchmarked, and the windows that are measured on them.
+"""The power traces of the energy benchmarks, and the windows that are measured on them.
 
-The true energy is closed-form on each (`true_energy_j`). No change of power falls on an update of
-the counter, because the counter has a phase: else reading between two updates would look exact.
-Where a GPU works or idles its power ripples, as a real one's does: some meters drop a reading that
-equals the one before.
+The true energy of each is a closed form (`true_energy_j`). The counter has a phase, so no change of
+power coincides with an update; otherwise a read between two updates would look exact. Power ripples
+both under load and at idle, as on a real GPU, because some meters drop a reading that equals the
+one before.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from itertools import pairwise
 
 from fakes.fake_nvml import FakeGpu
 
-Window = tuple[float, float]  # begin and end in seconds of the fake
+Window = tuple[float, float]  # start and end in seconds of the fake
 _Point = tuple[float, float]  # seconds, watts
 
 _PHASE_S = 0.037
-_REQUESTS_S = 5.43  # no multiple of 0.1 s, so that all phases of a sensor occur
-_JUMP_S = 1e-6  # points need rising times, so that in a linear trace a jump takes a microsecond
+_REQUESTS_S = 5.43  # not a multiple of 0.1 s, so all phases of a sensor occur
+_JUMP_S = 1e-6  # times must rise, so in a linear trace a jump takes 1 us
 _RIPPLE_S = 0.07  # a few decoding steps
-_LOAD_RIPPLE, _IDLE_RIPPLE = 0.04, 0.01  # parts of the power
+_LOAD_RIPPLE, _IDLE_RIPPLE = 0.04, 0.01  # shares of the power
 _IDLE_W, _PREFILL_W, _DECODE_W = 95.0, 650.0, 420.0  # of the blocks
 
 
 def _ripple(t0: float, t1: float, w: float, share: float, rng: random.Random) -> Iterator[_Point]:
-    """Give points from `t0` to before `t1` that wander around a power."""
+    """Yield points from `t0` until before `t1` that vary around a power."""
     while t0 < t1 - 2 * _JUMP_S:
         yield t0, w * (1 + rng.uniform(-share, share))
         t0 += _RIPPLE_S * rng.uniform(0.7, 1.3)
 
 
 def _requests() -> tuple[_Point, ...]:
-    """Three requests of different length: a prefill spike, a plateau that rises, a short wait."""
+    """Return three requests of different length: prefill spike, rising plateau, short wait."""
     levels = (
         (0.0, 650.0), (0.11, 400.0), (0.9, 420.0), (1.62, 140.0),
         (1.77, 680.0), (2.03, 410.0), (3.21, 430.0), (4.4, 140.0),
@@ -63,13 +63,13 @@ TRACES = {"constant": CONSTANT, "square 0.8 s": SQUARE, "LLM": LLM, "ramp": RAMP
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Loads apart from each other on an idle GPU.
+    """Isolated loads on a GPU that is otherwise idle.
 
     Attributes:
         gpu: the trace.
-        windows: begin and end of each load; the first begins at 3 s.
-        idle_w: mean power before, between and after.
-        tail_s: how long the power takes to fall to `idle_w` after a load.
+        windows: start and end of each load; the first starts at 3 s.
+        idle_w: mean power before, between and after the loads.
+        tail_s: time that the power takes to fall to `idle_w` after a load.
     """
 
     gpu: FakeGpu
@@ -81,8 +81,9 @@ class Blocks:
 def blocks(n: int = 27, *, tail_s: float = 0.0, seed: int = 0) -> Blocks:
     """Return `n` loads of 0.9 to 3.1 s with 1.5 to 2.5 s idle between them.
 
-    The tail falls exponentially with a time constant of `tail_s / 4`, as eight straight lines that
-    stay within 2.5 % of the load's power of that curve. The truth is that of the lines.
+    The tail is exponential with a time constant of `tail_s / 4`. It consists of eight straight lines
+    that deviate from the curve by at most 2.5 % of the power of the load; the true energy is that of
+    the lines.
     """
     rng, ripple = random.Random(seed), random.Random(seed + 1)
     points: list[_Point] = []
@@ -117,20 +118,20 @@ def _tail(t1: float, tail_s: float) -> list[_Point]:
 def random_windows(
     length_s: float, n: int, *, start_s: float = 3.0, span_s: float = 600.0, seed: int = 0
 ) -> tuple[Window, ...]:
-    """Return `n` windows at random places of a trace, in order of their begin; they may overlap.
+    """Return `n` windows at random places of a trace, sorted by start; they may overlap.
 
-    Their lengths are random too, up to 10 % around `length_s`: in a whole number of updates of a
-    counter, what reads miss at the begin is made up for at the end, which flatters them.
+    Their lengths also vary, by up to 10 % around `length_s`: if a window lasts a whole number of
+    counter updates, the errors of its two edges cancel, which flatters a meter.
 
     Args:
-        length_s: about how long each is.
-        n: how many.
-        start_s: none begins before.
-        span_s: none ends later than this after `start_s`.
-        seed: another one gives other windows.
+        length_s: approximate length of each window.
+        n: number of windows.
+        start_s: no window starts earlier.
+        span_s: no window ends later than this after `start_s`.
+        seed: a different seed gives different windows.
     """
     rng = random.Random(f"{seed}/{length_s}")
     lengths_s = [length_s * rng.uniform(0.9, 1.1) for _ in range(n)]
-    starts_s = [start_s + rng.uniform(0, span_s - one_s) for one_s in lengths_s]
+    starts_s = [start_s + rng.uniform(0, span_s - window_s) for window_s in lengths_s]
     pairs = zip(starts_s, lengths_s, strict=True)
-    return tuple(sorted((t_s, t_s + one_s) for t_s, one_s in pairs))
+    return tuple(sorted((t_s, t_s + window_s) for t_s, window_s in pairs))
