@@ -141,6 +141,17 @@ def test_plan_shows_the_memory_that_each_point_is_estimated_to_need(
     assert memory[2] is None
 
 
+def test_plan_shows_that_memory_is_unknown_for_a_backend_without_facts(
+    llem: Run, tmp_path: Path
+) -> None:
+    text = "model: builtin:llama-1b\nbackend: vllm\nvllm: {max_num_seqs: 64}\n"
+    (tmp_path / "s.yaml").write_text(text)
+    table = llem("study", "plan", "s.yaml", "--cycles", "1").stdout
+    assert table.split()[-1] == "unknown"
+    (point,) = json.loads(llem("study", "plan", "s.yaml", "--json").stdout)["points"]
+    assert point["memory"] is None
+
+
 def test_dry_run_shows_the_plan_and_runs_nothing(llem: Run, study_file: Path) -> None:
     done = llem("study", "run", study_file, "--dry-run")
     assert done.returncode == 0

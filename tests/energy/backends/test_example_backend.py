@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from energy.parts import run_python
+from energy.parts import run_python, with_gpus
+from fakes.fake_nvml import FakeGpu
 
 from llem_config import ExperimentConfig, load_study, measurement_config_hash
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "tests" / "example_backend"
 HEAVY = ("torch", "transformers", "llem_energy", "llem_parrot._backend")
+PARROT = {"model": "builtin:tiny-llama", "backend": "parrot", "precision": "fp32", "n": 3}
 
 STUDY = """
 model: builtin:tiny-llama
@@ -270,7 +272,7 @@ if __name__ == "__main__":
 """
 
 
-def test_what_its_package_says_it_needs_is_told_ahead(
+def test_requirements_of_the_example_are_reported_before_the_study_starts(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
     program = tmp_path / "ahead.py"
@@ -288,3 +290,84 @@ def test_what_its_package_says_it_needs_is_told_ahead(
     assert alone == [sentence]
     (line,) = beside
     assert line.startswith(f"will fail: {sentence} (in 1 of 2 points, the first is model=")
+
+
+FACTS = """
+import json, sys
+from llem_config import ExperimentConfig
+from llem_energy import estimate_memory, unmet_requirements
+from llem_runner._gpus.locks import gpus_of
+
+answers = []
+for section in json.loads(sys.argv[2]):
+    config = ExperimentConfig.model_validate({**json.loads(sys.argv[1]), "parrot": section})
+    estimate = estimate_memory(config)
+    answers.append({
+        "locked": list(gpus_of([config])),
+        "memory": None if estimate is None else estimate.total_bytes,
+        "without_gpu": list(unmet_requirements([config], has_gpu=False)),
+    })
+heavy = ["llem_parrot._backend", "llem_energy._backends.pytorch.facts", "torch"]
+print(json.dumps([answers, [name for name in heavy if name in sys.modules]]))
+"""
+
+
+def test_facts_of_the_example_decide_on_locks_memory_and_requirements(
+    installed: dict[str, str], library: Path, tmp_path: Path
+) -> None:
+    sections = [{}, {"device": "cpu", "memory": 5, "batch_size": 2}, {"device": "gpu"}]
+    answers, heavy = with_gpus(
+        FACTS, library, [FakeGpu(uuid="GPU-a"), FakeGpu(uuid="GPU-b")], tmp_path,
+        json.dumps(PARROT), json.dumps(sections), env=installed,
+    )  # fmt: skip
+    assert answers == [
+        {"locked": [], "memory": None, "without_gpu": []},
+        {"locked": [], "memory": 2 * 5 * 8, "without_gpu": []},
+        {
+            "locked": ["GPU-a", "GPU-b"],
+            "memory": None,
+            "without_gpu": ["a parrot on a GPU needs a GPU, but there is none"],
+        },
+    ]
+    assert heavy == []
+
+
+BESIDE = """
+import json, sys
+from pathlib import Path
+from llem_config import StudyConfig
+from llem_energy import gpu_uuids
+from llem_runner import StudyLocked, run_study
+from llem_runner._storage.lock import hold
+
+if __name__ == "__main__":
+    (uuid,) = gpu_uuids()
+    outcomes = []
+    for section in ({"device": "cpu"}, {"device": "gpu"}):
+        point = {**json.loads(sys.argv[1]), "parrot": section}
+        study = StudyConfig(experiments=[point])
+        with hold(Path("/tmp") / f"llem-{uuid}.lock", "another study"):
+            try:
+                result = run_study(study, output=sys.argv[2])
+                outcomes.append(result.status)
+            except StudyLocked:
+                outcomes.append("locked")
+    print(json.dumps(outcomes))
+"""
+
+
+def test_a_study_of_the_example_on_the_cpu_runs_beside_one_that_holds_the_gpu(
+    installed: dict[str, str], library: Path, tmp_path: Path
+) -> None:
+    """Another study holds the only GPU; the one on the CPU does not wait for it."""
+    point = PARROT | {
+        "warmup": {"n_warmup": 1, "convergence_detection": False},
+        "baseline": {"enabled": False},
+        "energy": {"min_window_seconds": 0.0},
+    }
+    gpu = FakeGpu(uuid=f"GPU-parrot-{os.getpid()}")
+    outcomes = with_gpus(
+        BESIDE, library, [gpu], tmp_path, json.dumps(point), str(tmp_path / "results"),
+        env=installed,
+    )  # fmt: skip
+    assert outcomes == ["completed", "locked"]

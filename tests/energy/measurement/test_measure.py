@@ -42,7 +42,7 @@ def test_a_batch_that_cannot_be_filled_is_a_warning() -> None:
     batches = {"device": "cpu", "batch_size": 8}
     result = measure(experiment(n=2, pytorch=batches, energy={"sources": ["none"]}))
     assert (
-        "asked for batch_size 8, but no batch has more than 2 prompts, since n is 2"
+        "batch_size is 8, but no batch has more than 2 prompts because n is 2"
         in result.measurement_warnings
     )
 

@@ -1,4 +1,4 @@
-"""Sequences that are too long for their model are told, ahead and in the result (CM-16)."""
+"""Sequences beyond a model's context length cause a warning, before and in the result (CM-16)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from energy.parts import experiment
 
 from llem_config import ExperimentConfig
-from llem_energy import builtin_architecture, measure, position_warnings
+from llem_energy import builtin_architecture, context_length_warnings, measure
 
 LLAMA = builtin_architecture("builtin:tiny-llama") or {}
 
@@ -21,16 +21,17 @@ def of(folder: Path, architecture: dict[str, Any], **changes: Any) -> Experiment
     return experiment(model=str(folder), weights="random", **changes)
 
 
-def test_a_result_warns_of_sequences_past_the_positions_of_its_model(tmp_path: Path) -> None:
+def test_a_result_warns_of_sequences_beyond_the_context_length(tmp_path: Path) -> None:
     config = of(tmp_path, LLAMA | {"max_position_embeddings": 10})
     last_one_in = measure(config.model_copy(update={"max_output_tokens": 3}))
-    assert not any("positions" in line for line in last_one_in.measurement_warnings)
-    (line,) = [line for line in measure(config).measurement_warnings if "positions" in line]
-    assert line.startswith("sequences of up to 12 tokens go past the 10 positions that ")
+    assert not any("context length" in line for line in last_one_in.measurement_warnings)
+    (line,) = [line for line in measure(config).measurement_warnings if "context length" in line]
+    assert line.startswith("sequences of up to 12 tokens exceed the context length of ")
+    assert "(10 tokens)" in line
 
 
 @pytest.mark.parametrize(
-    ("architecture", "known"),
+    ("architecture", "n_context"),
     [
         ({"max_position_embeddings": 10}, 10),
         ({"n_positions": 10}, 10),
@@ -45,21 +46,22 @@ def test_a_result_warns_of_sequences_past_the_positions_of_its_model(tmp_path: P
         ({"max_position_embeddings": 10, "rope_scaling": None}, 10),
     ],
 )  # fmt: skip
-def test_the_positions_are_those_of_the_text_part_and_as_far_as_they_are_stretched(
-    tmp_path: Path, architecture: dict[str, Any], known: int | None
+def test_the_context_length_is_that_of_the_text_part_after_rope_scaling(
+    tmp_path: Path, architecture: dict[str, Any], n_context: int | None
 ) -> None:
-    found = position_warnings([of(tmp_path, architecture)])
-    assert len(found) == (known is not None)
-    assert all(f"of up to 12 tokens go past the {known} positions" in line for line in found)
+    warnings = context_length_warnings([of(tmp_path, architecture)])
+    assert len(warnings) == (n_context is not None)
+    expected = f"of up to 12 tokens exceed the context length of {tmp_path} ({n_context} tokens)"
+    assert all(expected in line for line in warnings)
 
 
-def test_the_longest_experiment_of_a_model_counts_and_synthetic_prompts_by_their_length(
+def test_the_longest_experiment_of_a_model_counts_with_the_real_lengths_of_synthetic_prompts(
     tmp_path: Path,
 ) -> None:
     tight = LLAMA | {"max_position_embeddings": 30}
     longer = of(tmp_path, tight, max_output_tokens=24)
-    (line,) = position_warnings([of(tmp_path, tight), longer, of(tmp_path, tight)])
+    (line,) = context_length_warnings([of(tmp_path, tight), longer, of(tmp_path, tight)])
     assert "sequences of up to 32 tokens" in line
     lengths = {"input_tokens": {"distribution": "uniform", "min": 4, "max": 10}}
     limit_alone = of(tmp_path, tight, max_input_tokens=500, dataset=lengths)
-    assert position_warnings([limit_alone]) == []
+    assert context_length_warnings([limit_alone]) == []

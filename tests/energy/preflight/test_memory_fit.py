@@ -83,7 +83,7 @@ def test_only_weights_larger_than_the_device_are_sure_not_to_fit(
     assert fits(library, tmp_path, 2, small) == [[], []]
     (failure,), warnings = fits(library, tmp_path, 2, small, large, {**large, "n": 9})
     assert failure == (
-        "builtin:llama-8b in bf16 needs 16.1 GB for its weights alone, the device has 16 GB"
+        "builtin:llama-8b in bf16 needs 16.1 GB for its weights alone, but the device has 16 GB"
     )
     assert warnings == []
     # Spread over both GPUs, or in 4 bits.
@@ -96,7 +96,7 @@ def test_what_may_not_fit_is_a_warning_with_its_parts(library: Path, tmp_path: P
         library, tmp_path, 1, point("llama-1b"), point("llama-1b", batch_size=400)
     )
     assert failures == []
-    assert warning.startswith("1 of 2 points may not fit into memory: estimated are up to ")
+    assert warning.startswith("1 of 2 points may not fit into memory: the estimate is up to ")
     assert "(weights 2.47 GB, cache 8.38 GB, activations " in warning
     assert warning.endswith("the device has 8 GB")
 

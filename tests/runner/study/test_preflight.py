@@ -125,7 +125,7 @@ def test_weights_beyond_the_memory_are_a_failure_among_the_others(tmp_path: Path
     large = experiment(model=str(tmp_path), weights="random")
     found = failures(tmp_path, experiment(model="builtin:nothing"), large)
     assert any("builtin" in line for line in found)
-    assert any("for its weights alone, the device has" in line for line in found)
+    assert any("for its weights alone, but the device has" in line for line in found)
 
 
 def test_what_may_not_fit_is_told_before_the_study_starts_and_stops_nothing(
@@ -140,7 +140,7 @@ def test_what_may_not_fit_is_told_before_the_study_starts_and_stops_nothing(
     assert result.status == "completed"
     first, second, *rest = events
     assert isinstance(first, Cautioned)
-    assert first.warning.startswith("1 of 2 points may not fit into memory: estimated are up to ")
+    assert first.warning.startswith("1 of 2 points may not fit into memory: the estimate is up to ")
     assert isinstance(second, StudyStarted)
     assert not any(isinstance(event, Cautioned) for event in rest)
 
@@ -202,7 +202,7 @@ def test_failures_that_were_foretold_do_not_end_a_study(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("n_input", "warned"), [(4093, False), (4094, True)])
-def test_sequences_past_the_positions_of_a_model_are_told_before_the_study_starts(
+def test_sequences_beyond_the_context_length_cause_a_warning_before_the_study_starts(
     tmp_path: Path, n_input: int, warned: bool
 ) -> None:
     points = (experiment(), experiment(max_input_tokens=n_input))  # and 4 tokens of answer
@@ -210,9 +210,9 @@ def test_sequences_past_the_positions_of_a_model_are_told_before_the_study_start
     events: list[Event] = []
     run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
     cautions = [event.warning for event in events if isinstance(event, Cautioned)]
-    told = [line for line in cautions if "sequences of up to 4098 tokens go past" in line]
-    assert len(told) == warned
-    assert all("the 4096 positions that builtin:tiny-llama was made for" in one for one in told)
+    too_long = [line for line in cautions if "sequences of up to 4098 tokens exceed" in line]
+    assert len(too_long) == warned
+    assert all("the context length of builtin:tiny-llama (4096 tokens)" in w for w in too_long)
 
 
 def test_that_no_energy_will_be_measured_is_told_before_the_study_starts(tmp_path: Path) -> None:

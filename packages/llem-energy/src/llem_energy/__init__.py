@@ -6,8 +6,10 @@
 Importing this loads neither torch nor the NVIDIA driver.
 """
 
+from llem_energy._backends.facts import BackendFacts, DeviceChoice
+from llem_energy._backends.memory import estimate_memory
 from llem_energy._backends.protocol import Answer, Backend, Batch, Memory, Phase, Workload
-from llem_energy._backends.registry import backend_names, preload
+from llem_energy._backends.registry import backend_names, facts_of, preload
 from llem_energy._errors import (
     BackendError,
     DatasetError,
@@ -30,9 +32,14 @@ from llem_energy._metering.calibration import Calibration, calibrate
 from llem_energy._metering.calibration_cache import load_calibrations, save_calibrations
 from llem_energy._model_info.builtin import builtin_architecture, builtin_names
 from llem_energy._model_info.flops import Flops
-from llem_energy._model_info.memory_estimate import MemoryEstimate, estimate_memory, gigabytes
-from llem_energy._preflight.availability import missing_libraries, obstacles, unmet_needs
-from llem_energy._preflight.context_fit import position_warnings
+from llem_energy._model_info.memory_estimate import MemoryEstimate, MemoryLayout, gigabytes
+from llem_energy._model_info.model_ref import ModelRef
+from llem_energy._preflight.availability import (
+    blocking_problems,
+    missing_libraries,
+    unmet_requirements,
+)
+from llem_energy._preflight.context_fit import context_length_warnings
 from llem_energy._preflight.memory_fit import memory_obstacles
 from llem_energy._prompts.prompt import Prompt
 from llem_energy._result.experiment_result import (
@@ -64,12 +71,14 @@ __all__ = [
     "Answer",
     "Backend",
     "BackendError",
+    "BackendFacts",
     "Baseline",
     "Batch",
     "Calibration",
     "ContextIdle",
     "ContractBroken",
     "DatasetError",
+    "DeviceChoice",
     "DeviceWindow",
     "DiagnosedDomain",
     "DiagnosedGpu",
@@ -87,6 +96,8 @@ __all__ = [
     "MeasurementError",
     "Memory",
     "MemoryEstimate",
+    "MemoryLayout",
+    "ModelRef",
     "OutOfMemory",
     "Phase",
     "PhaseResult",
@@ -98,13 +109,16 @@ __all__ = [
     "WarmUpReport",
     "Workload",
     "backend_names",
+    "blocking_problems",
     "builtin_architecture",
     "builtin_names",
     "calibrate",
     "check_finite",
+    "context_length_warnings",
     "diagnose",
     "encode_result",
     "estimate_memory",
+    "facts_of",
     "gigabytes",
     "gpu_states",
     "gpu_temperatures_c",
@@ -114,11 +128,9 @@ __all__ = [
     "memory_obstacles",
     "missing_libraries",
     "missing_meters",
-    "obstacles",
-    "position_warnings",
     "preload",
     "prior_of",
     "read_result",
     "save_calibrations",
-    "unmet_needs",
+    "unmet_requirements",
 ]

@@ -44,13 +44,15 @@ def _cache() -> Path:
     return Path(os.path.expandvars(os.environ.get("HF_HUB_CACHE", f"{home}/hub"))).expanduser()
 
 
-def absence(what: str, name: str, file: str, revision: str | None = None) -> str | None:
-    """Return why something of the hub's kind cannot be here; None if it may be.
+def missing_model_problem(
+    what: str, name: str, file: str, revision: str | None = None
+) -> str | None:
+    """Return why a model or an adapter cannot be loaded here; None if it may load.
 
     Args:
-        what: to call it in the sentence.
-        name: a folder of the person's own, or a hub id.
-        file: that a folder of its kind has.
+        what: `model` or `adapter`, for the sentence.
+        name: a local folder or a hub id.
+        file: which such a folder must contain.
         revision: of a hub id.
     """
     folder = Path(name).expanduser()

@@ -10,7 +10,7 @@ import pytest
 from energy.backends.pytorch.test_phases import N_OUT, Calls, asked, prepared
 from energy.parts import loaded
 
-from llem_energy import BackendError, unmet_needs
+from llem_energy import BackendError, unmet_requirements
 
 peft = pytest.importorskip("peft", reason="adapters need `pip install peft`")
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's, of transformers
@@ -56,7 +56,7 @@ def test_an_adapter_that_is_not_here_is_told_without_loading_anything(
     (tmp_path / "empty").mkdir()
     names = (adapter, "some/adapter", tmp_path / "empty", tmp_path / "nowhere", "some/other")
     asking = [asked(lora={"adapter": str(name)}) for name in names]
-    assert unmet_needs(asking, has_gpu=False) == {
+    assert unmet_requirements(asking, has_gpu=False) == {
         f"the adapter folder {tmp_path / 'empty'} has no adapter_config.json": [2],
         f"there is no adapter folder {tmp_path / 'nowhere'}": [3],
         "the adapter some/other is not in the local cache, and HF_HUB_OFFLINE is set": [4],

@@ -17,9 +17,9 @@ from llem_energy._backends.pytorch.loading import load_architecture
 _FROM_CACHE = """
 import json, sys
 from llem_config import ExperimentConfig
-from llem_energy import encode_result, measure, obstacles
+from llem_energy import encode_result, measure, blocking_problems
 config = ExperimentConfig.model_validate_json(sys.argv[1])
-assert obstacles(config) == []
+assert blocking_problems(config) == []
 print(encode_result(measure(config)).decode())
 """
 _CODE = """

@@ -17,10 +17,10 @@ from llem_energy import (
     Prompt,
     Workload,
     builtin_architecture,
+    gpu_uuids,
 )
-from llem_parrot._needs import needs
+from llem_parrot._facts import ParrotFacts, options_of
 from llem_parrot._parrot import Parrot
-from llem_parrot._section import ParrotConfig
 
 _END = 2
 _PAD = 0
@@ -43,26 +43,27 @@ class ParrotAnswer:
 
 
 class ParrotBackend:
-    """One parrot on the CPU."""
+    """One parrot, on the CPU or beside a GPU."""
 
     def __init__(self, config: ExperimentConfig) -> None:
         self._config = config
-        # The section is a field of the experiment, checked by `ParrotConfig`.
-        self._own: ParrotConfig = getattr(config, "parrot", None) or ParrotConfig()
+        self._options = options_of(config)
+        self._gpus: tuple[str, ...] = ()
         self._parrot: Parrot | None = None
         self._chance: random.Random | None = None
 
     def open(self) -> tuple[str, ...]:
-        """No GPU is used, so none is measured."""
-        return ()
+        """Return the GPU that is occupied, whose energy is then measured; () on the CPU."""
+        self._gpus = gpu_uuids()[:1] if self._options.device == "gpu" else ()
+        return self._gpus
 
     def load(self) -> None:
         """Hatch the parrot with the vocabulary of the model."""
-        if missing := [*needs(self._config, has_gpu=False)]:
+        if missing := [*ParrotFacts().requirements(self._config, has_gpu=bool(self._gpus))]:
             raise BackendError("; ".join(missing))
         shape = builtin_architecture(self._config.model) or {}
-        playful = self._own.mood == "playful"
-        self._parrot = Parrot(int(shape["vocab_size"]), self._own.memory, playful=playful)
+        playful = self._options.mood == "playful"
+        self._parrot = Parrot(int(shape["vocab_size"]), self._options.memory, playful=playful)
         self.seed()
 
     @property
@@ -80,7 +81,7 @@ class ParrotBackend:
         most = self._config.max_input_tokens
         ids = [self._ids(prompt) for prompt in prompts]
         cut = [list(one[:most]) for one in ids]
-        size = self._own.batch_size or 1
+        size = self._options.batch_size or 1
         groups = [cut[start : start + size] for start in range(0, len(cut), size)]
         batches = tuple(
             Batch(
@@ -169,7 +170,7 @@ class ParrotBackend:
             "n_tokens": self._loaded.n_tokens,
             "memory": self._loaded._memory,
             "playful": self._loaded._playful,
-            "batch_size": self._own.batch_size or 1,
+            "batch_size": self._options.batch_size or 1,
             "sampled": self._chance is not None,
         }
 

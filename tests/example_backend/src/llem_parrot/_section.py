@@ -15,6 +15,8 @@ class ParrotConfig(BaseModel):
     PRECISIONS: ClassVar[tuple[str, ...]] = ("fp32",)
     DECODINGS: ClassVar[tuple[str, ...]] = ("greedy", "sampling")
 
+    device: Literal["cpu", "gpu"] | None = None
+    """Where the parrot sits; on the CPU by default."""
     batch_size: PositiveInt | None = None
     """Prompts answered together; 1 by default."""
     memory: PositiveInt | None = None

@@ -13,12 +13,13 @@ from itertools import pairwise
 
 import msgspec
 
+from llem_energy._backends.memory import estimate_memory
 from llem_energy._backends.protocol import Backend, Memory
+from llem_energy._backends.registry import facts_of
 from llem_energy._measurement.energy_metrics import energy_part
 from llem_energy._measurement.raw_measurement import Answered, Evidence
-from llem_energy._model_info.context_length import past_positions
+from llem_energy._model_info.context_length import context_length_problem
 from llem_energy._model_info.flops import Flops
-from llem_energy._model_info.memory_estimate import estimate_memory
 from llem_energy._result.experiment_result import ExperimentResult, Latency, Span
 from llem_energy._result.measurement_figures import Sampling
 from llem_energy._sources.protocol import Sample
@@ -151,19 +152,11 @@ def _warnings(evidence: Evidence) -> Iterator[str]:
         for one in evidence.answered
         for n_input, n_output in zip(one.batch.lengths, one.n_tokens, strict=True)
     )
-    if too_long := past_positions(evidence.config, max(lengths, default=0)):
-        yield f"{too_long}: what they cost is measured, their text means little"
-    own = evidence.config.pytorch
-    largest = max((batch.n_prompts for batch in evidence.workload.batches), default=0)
-    if own and largest < (own.batch_size or 1):
-        yield (
-            f"asked for batch_size {own.batch_size}, but no batch has more than {largest} prompts, "
-            f"since n is {evidence.config.n}"
-        )
-    if own and own.trust_remote_code:
-        yield "code that came with the model was allowed to run (trust_remote_code)"
-    if own and own.use_safetensors is False:
-        yield "weights were read from pickle files, which can run code (use_safetensors: false)"
+    facts = facts_of(evidence.config.backend)
+    model = facts.models(evidence.config)[0]
+    if too_long := context_length_problem(model, max(lengths, default=0)):
+        yield f"{too_long}: their cost is measured, but their text is poor"
+    yield from facts.warnings(evidence.config)
     if evidence.n_compilations:
         yield (
             f"code was compiled {evidence.n_compilations} times inside the window, whose time and "

@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from llem_config import ExperimentConfig, PhaseName, Settings, measurement_config_hash
+from llem_energy._backends.memory import estimate_memory
 from llem_energy._backends.protocol import Answer, Backend, Batch, Phase
-from llem_energy._backends.registry import find_backend
+from llem_energy._backends.registry import facts_of, find_backend
 from llem_energy._errors import BackendError, OutOfMemory
 from llem_energy._machine.device_memory import Capacity
 from llem_energy._machine.environment import snapshot_environment
@@ -33,7 +34,7 @@ from llem_energy._metering.calibration import Calibration, calibrate, usable, ve
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.sampler import Sampler
 from llem_energy._metering.window import Windows
-from llem_energy._model_info.memory_estimate import describe, estimate_memory, gigabytes
+from llem_energy._model_info.memory_estimate import describe, gigabytes
 from llem_energy._prompts.load import fingerprint, load_prompts
 from llem_energy._result.experiment_result import ExperimentResult
 from llem_energy._result.measurement_figures import ContextIdle
@@ -189,7 +190,10 @@ class _Measurement:
     def memory_needed(self) -> str:
         """Return the peak up to now beside what was estimated, for a person out of memory."""
         peak_bytes = self._backend.memory().peak_bytes
-        size_bytes = Capacity(self._gpus).of(self._config)
+        facts = facts_of(self._config.backend)
+        size_bytes = Capacity(self._gpus).of(
+            facts.device(self._config), is_spread=facts.spreads_over_gpus(self._config)
+        )
         estimate = estimate_memory(self._config)
         return (
             f"peak {gigabytes(peak_bytes) if peak_bytes else 'unknown'}, "

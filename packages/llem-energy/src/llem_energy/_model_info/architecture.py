@@ -1,6 +1,6 @@
-"""What a memory estimate needs of an architecture, read from its config.json without torch.
+"""The sizes of an architecture that a memory estimate needs, read from config.json without torch.
 
-Source: the model definitions of transformers 5.23. A test compares every family below with them.
+Source: the model definitions of transformers 5.23. A test compares every family below with it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 from llem_energy._errors import MeasurementError
 from llem_energy._hub import model_folder
 from llem_energy._model_info.builtin import builtin_architecture
+from llem_energy._model_info.model_ref import ModelRef
 
 
 class _Family(msgspec.Struct, frozen=True):
@@ -24,16 +25,16 @@ class _Family(msgspec.Struct, frozen=True):
     tied: bool = False
     head_dim: int | None = None
     biased: str = ""
-    """Which of q, k, v and o have a bias whatever the configuration says."""
+    """Those of q, k, v and o that have a bias regardless of the configuration."""
     head_norms: Literal["none", "head", "all"] = "none"
-    """Norms of queries and keys: over one head, or over all of them."""
+    """Norms of queries and keys: over each head, or over all heads together."""
     n_norms: int = 2
     window: int | None = None
-    """`sliding_window` where the configuration leaves it open."""
+    """The default of `sliding_window`."""
     windowed_if: str = ""
-    """The field without which the window is not used."""
+    """The window is used only if this field of the configuration is set."""
     full_every: int = 0
-    """Every so many layers one attends to everything; 0: none does."""
+    """Every n-th layer attends to all positions; 0: no layer does."""
 
 
 FAMILIES = {
@@ -61,7 +62,7 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
     """The sizes of a decoder."""
 
     n_linear_weights: int | None
-    """In the matrices of its layers, which are what quantisation packs; None: not known."""
+    """In the matrices of the layers, which quantisation packs; None: unknown."""
     n_other_weights: int | None
     """Embeddings, output layer, norms and biases."""
     hidden: int
@@ -70,56 +71,58 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
     n_key_value_heads: int
     head_dim: int
     width: int
-    """Of the feed-forward part that one token meets, all its experts together."""
-    n_experts_met: int
-    """By one token; 0 where there are none."""
+    """Of the feed-forward part that one token uses, its experts added up."""
+    n_experts_per_token: int
+    """0 if the model has no experts."""
     windows: tuple[int | None, ...]
-    """Per layer, how many positions it attends to at most; None: all."""
+    """For each layer, the max number of positions it attends to; None: all."""
 
 
-def read_config(model: str, revision: str | None = None) -> dict[str, Any] | None:
-    """Return the config.json of a model that is on this machine; None for any other."""
+def read_config(model: ModelRef) -> dict[str, Any] | None:
+    """Return the config.json of a model; None if it is not on this machine or is damaged."""
     try:
-        builtin = builtin_architecture(model)
+        builtin = builtin_architecture(model.name)
         if builtin is not None:
             return builtin
-        folder = model_folder(model, revision)
+        folder = model_folder(model.name, model.revision)
         if folder is None:
             return None
         data = json.loads((folder / "config.json").read_text("utf-8"))
     except (MeasurementError, OSError, ValueError):
-        return None  # looking for obstacles says what is wrong
+        return None  # the pre-flight checks report what is wrong
     return data if isinstance(data, dict) else None
 
 
 def architecture_of(data: Mapping[str, Any]) -> Architecture | None:
-    """Return the sizes that a config.json tells; None for one without those of a plain decoder."""
+    """Return the sizes in a config.json; None if it lacks a size that every decoder has."""
     if data.get("kv_lora_rank"):
-        return None  # its cache holds something else than keys and values
+        return None  # its cache holds compressed states, not keys and values
     family = FAMILIES.get(data.get("model_type", ""))
-    known = family or _Family()
+    traits = family or _Family()
     try:
         hidden, n_heads = int(data["hidden_size"]), int(data["num_attention_heads"])
         width, sparse = _width(data)
-        head_dim = int(data.get("head_dim") or known.head_dim or hidden // n_heads)
+        head_dim = int(data.get("head_dim") or traits.head_dim or hidden // n_heads)
         n_kv = int(data.get("num_key_value_heads") or n_heads)
         n_layers, vocabulary = int(data["num_hidden_layers"]), int(data["vocab_size"])
         attention = 2 * hidden * head_dim * (n_heads + n_kv)
         dense = 3 * hidden * int(data["intermediate_size"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
-    tied = data.get("tie_word_embeddings", known.tied)
+    tied = data.get("tie_word_embeddings", traits.tied)
     sizes = {"q": n_heads * head_dim, "k": n_kv * head_dim, "v": n_kv * head_dim, "o": hidden}
-    biased = "qkvo" if data.get("attention_bias") else known.biased
-    small = sum(sizes[name] for name in biased) + known.n_norms * hidden
-    small += {"none": 0, "head": 2 * head_dim, "all": sizes["q"] + sizes["k"]}[known.head_norms]
+    biased = "qkvo" if data.get("attention_bias") else traits.biased
+    n_small = sum(sizes[name] for name in biased) + traits.n_norms * hidden
+    n_small += {"none": 0, "head": 2 * head_dim, "all": sizes["q"] + sizes["k"]}[traits.head_norms]
     if data.get("mlp_bias"):
-        small += 2 * int(data["intermediate_size"]) + hidden
+        n_small += 2 * int(data["intermediate_size"]) + hidden
     feed_forward = [sparse if sparse and _is_sparse(data, i) else dense for i in range(n_layers)]
     return Architecture(
         n_linear_weights=n_layers * attention + sum(feed_forward) if family else None,
         n_other_weights=(
-            (1 if tied else 2) * vocabulary * hidden + n_layers * small + hidden if family else None
+            (1 if tied else 2) * vocabulary * hidden + n_layers * n_small + hidden
+            if family
+            else None
         ),
         hidden=hidden,
         vocabulary=vocabulary,
@@ -127,20 +130,21 @@ def architecture_of(data: Mapping[str, Any]) -> Architecture | None:
         n_key_value_heads=n_kv,
         head_dim=head_dim,
         width=width,
-        n_experts_met=int(data.get("num_experts_per_tok") or 0) if sparse else 0,
-        windows=_windows(data, known, n_layers),
+        n_experts_per_token=int(data.get("num_experts_per_tok") or 0) if sparse else 0,
+        windows=_windows(data, traits, n_layers),
     )
 
 
 def _width(data: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the feed-forward width that a token meets, and the weights of one layer's experts."""
+    """Return the feed-forward width that a token uses, and the weights of one layer's experts."""
     n_experts = data.get("num_local_experts") or data.get("num_experts")
     plain = int(data["intermediate_size"])
     if not n_experts:
         return plain, 0
-    own = int(data.get("moe_intermediate_size") or plain)
+    expert_width = int(data.get("moe_intermediate_size") or plain)
     hidden = int(data["hidden_size"])
-    return own * int(data["num_experts_per_tok"]), (3 * hidden * own + hidden) * int(n_experts)
+    n_weights = (3 * hidden * expert_width + hidden) * int(n_experts)
+    return expert_width * int(data["num_experts_per_tok"]), n_weights
 
 
 def _is_sparse(data: Mapping[str, Any], layer: int) -> bool:
@@ -161,13 +165,13 @@ def _windows(data: Mapping[str, Any], family: _Family, n_layers: int) -> tuple[i
     return tuple(None if every and (i + 1) % every == 0 else window for i in range(n_layers))
 
 
-def stored_weights(model: str, revision: str | None = None) -> tuple[int, int] | None:
+def stored_weights(model: ModelRef) -> tuple[int, int] | None:
     """Return the number and the bytes of the weights in a model's safetensors files, as stored.
 
-    None where there are none on this machine. Only the beginning of each file is read, which
-    lists its tensors (safetensors, "Format").
+    None if this machine has no such files. Only the header of each file is read, which lists its
+    tensors (safetensors, "Format").
     """
-    folder = model_folder(model, revision)
+    folder = model_folder(model.name, model.revision)
     files = sorted(folder.glob("*.safetensors")) if folder is not None else []
     n_weights = n_bytes = 0
     try:
@@ -186,6 +190,6 @@ def _header(file: Path) -> dict[str, Any]:
     with file.open("rb") as content:
         n_bytes = int.from_bytes(content.read(8), "little")
         if n_bytes > 100e6:  # the limit of the format itself
-            raise ValueError("no safetensors file")
+            raise ValueError("not a safetensors file")
         header: dict[str, Any] = json.loads(content.read(n_bytes))
     return header

@@ -1,54 +1,54 @@
-"""Whether sequences stay within the positions that a model was made for; read from config.json."""
+"""Whether sequences stay within a model's context length, which its config.json states."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from llem_config import ExperimentConfig
 from llem_energy._model_info.architecture import read_config
+from llem_energy._model_info.model_ref import ModelRef
 
 _FIELDS = ("max_position_embeddings", "n_positions")
-_STRETCHED = ("rope_parameters", "rope_scaling")  # of transformers 5 and 4
+_ROPE_FIELDS = ("rope_parameters", "rope_scaling")  # of transformers 5 and 4
 
 
-def n_positions(config: ExperimentConfig) -> int | None:
-    """Return how many positions the model of an experiment knows; None where it does not say."""
-    data = read_config(config.model, config.pytorch.revision if config.pytorch else None) or {}
+def context_length(model: ModelRef) -> int | None:
+    """Return the context length of a model in tokens; None if its config.json does not state it."""
+    data = read_config(model) or {}
     nested = data.get("text_config")
-    found = _positions(nested) if isinstance(nested, dict) else None
-    return found or _positions(data)
+    n_tokens = _stated_length(nested) if isinstance(nested, dict) else None
+    return n_tokens or _stated_length(data)
 
 
-def _positions(data: Mapping[str, Any]) -> int | None:
+def _stated_length(data: Mapping[str, Any]) -> int | None:
     for field in _FIELDS:
-        known = data.get(field)
-        if isinstance(known, int) and known > 0:
-            return max(known, *(_stretched(data.get(name)) for name in _STRETCHED))
+        n_tokens = data.get(field)
+        if isinstance(n_tokens, int) and n_tokens > 0:
+            return max(n_tokens, *(_rope_length(data.get(name)) for name in _ROPE_FIELDS))
     return None
 
 
-def _stretched(rope: Any) -> int:
-    """Return how far rotary positions reach once they are stretched; 0 where they are not."""
+def _rope_length(rope: Any) -> int:
+    """Return the context length after rotary embeddings are scaled; 0 if they are not scaled."""
     if not isinstance(rope, dict):
         return 0
-    factor, before = rope.get("factor"), rope.get("original_max_position_embeddings")
-    if not isinstance(factor, int | float) or not isinstance(before, int):
+    factor, original = rope.get("factor"), rope.get("original_max_position_embeddings")
+    if not isinstance(factor, int | float) or not isinstance(original, int):
         return 0
-    return round(factor * before)
+    return round(factor * original)
 
 
-def past_positions(config: ExperimentConfig, n_tokens: int) -> str | None:
-    """Return that sequences go past the positions of their model, None if they do not.
+def context_length_problem(model: ModelRef, n_tokens: int) -> str | None:
+    """Return a sentence without its end if sequences exceed the context length, else None.
 
     Args:
-        config: names the model.
-        n_tokens: of a prompt and its answer; the last token of an answer takes no position.
+        model: whose context length counts.
+        n_tokens: of prompt and output together; the last output token takes no position.
     """
-    known = n_positions(config)
-    if known is None or n_tokens - 1 <= known:
+    n_context = context_length(model)
+    if n_context is None or n_tokens - 1 <= n_context:
         return None
     return (
-        f"sequences of up to {n_tokens} tokens go past the {known} positions that {config.model} "
-        "was made for"
+        f"sequences of up to {n_tokens} tokens exceed the context length of {model.name} "
+        f"({n_context} tokens)"
     )

@@ -1,25 +1,61 @@
-"""How much memory an experiment will need, told from its architecture before anything is loaded.
+"""The memory that an experiment needs, estimated from its architecture before anything is loaded.
 
-Weights and cache are exact for the families of `_architecture`; what lies beside them while a batch
-is answered is an estimate. The library's own memory, such as a CUDA context, is not in it.
+Weights and cache are exact for the families of `architecture`; the memory for activations is an
+estimate. The library's own memory, such as a CUDA context, is not included.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import msgspec
 
-from llem_config import ExperimentConfig, PyTorchConfig
+from llem_config import ExperimentConfig
 from llem_energy._model_info.architecture import (
     Architecture,
     architecture_of,
     read_config,
     stored_weights,
 )
+from llem_energy._model_info.model_ref import ModelRef
 from llem_energy._prompts.synthetic import SYNTHETIC, longest_synthetic
+
+CacheKind = Literal["none", "growing", "preallocated"]
+
+_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
+_METHOD = "weights and cache from the architecture, activations of the longest batch's prefill"
+
+
+class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bytes on the device that holds the model, summed over devices if the model is spread."""
+
+    weights_bytes: int
+    cache_bytes: int
+    """Keys and values of the longest batch at its last token."""
+    activations_bytes: int
+    total_bytes: int
+    method: str
+
+
+class MemoryLayout(msgspec.Struct, frozen=True, kw_only=True):
+    """How a backend holds a model in memory: all that an estimate needs beside the architecture."""
+
+    max_batch_prompts: int
+    """Prompts that are processed at the same time."""
+    sequences_per_prompt: int = 1
+    """The number of beams in beam search."""
+    bytes_per_matrix_weight: float | None = None
+    """Of the layers' matrices if quantised; None: as `precision` says."""
+    cache: CacheKind = "growing"
+    """`growing` reads the whole prompt into every layer before a sliding window takes effect;
+    `preallocated` has its final size from the start."""
+    stores_attention_scores: bool = False
+    """Whether attention writes the scores of all pairs of tokens to memory."""
 
 
 def gigabytes(n_bytes: int) -> str:
-    """Return a size as a person reads it; 1 GB is 10**9 bytes."""
+    """Return a size as text; 1 GB is 10**9 bytes."""
     for unit, name in ((1e9, "GB"), (1e6, "MB")):
         if n_bytes >= unit:
             return f"{n_bytes / unit:.3g} {name}"
@@ -27,7 +63,7 @@ def gigabytes(n_bytes: int) -> str:
 
 
 def describe(estimate: MemoryEstimate) -> str:
-    """Return an estimate with its parts."""
+    """Return an estimate with its parts as text."""
     return (
         f"{gigabytes(estimate.total_bytes)} (weights {gigabytes(estimate.weights_bytes)}, "
         f"cache {gigabytes(estimate.cache_bytes)}, "
@@ -35,109 +71,124 @@ def describe(estimate: MemoryEstimate) -> str:
     )
 
 
-_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
-_METHOD = "weights and cache from the architecture, activations of the longest batch's prefill"
-# bitsandbytes: 4 bits a weight, and for each 64 of them one scale in fp32, or in 8 bits and a
-# second scale for 256 of those; 8 bits a weight, and one scale a row.
-_PACKED_4BIT, _PACKED_4BIT_TWICE, _PACKED_8BIT = 0.5 + 4 / 64, 0.5 + 1 / 64 + 4 / 64 / 256, 1.0
+def estimate_from_architecture(
+    config: ExperimentConfig, models: Sequence[ModelRef], layout: MemoryLayout
+) -> MemoryEstimate | None:
+    """Return the memory that the models of an experiment need.
 
+    Args:
+        config: for what every backend has: precision, number and length of prompts and outputs.
+        models: the main model first; draft models after it, which are not quantised.
+        layout: how the backend holds the main model.
 
-class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bytes on the device that the model is on, all devices together where it is spread."""
-
-    weights_bytes: int
-    cache_bytes: int
-    """Keys and values of the longest batch, when they are most."""
-    activations_bytes: int
-    total_bytes: int
-    method: str
-
-
-def estimate_memory(config: ExperimentConfig) -> MemoryEstimate | None:
-    """Return what an experiment will need; None where its architecture is unknown or not here."""
-    own = config.pytorch or PyTorchConfig()
-    data = read_config(config.model, own.revision)
-    sizes = architecture_of(data) if data is not None else None
-    if data is None or sizes is None:
+    Returns:
+        None if an architecture is unknown, or a model is not on this machine.
+    """
+    draft_layout = msgspec.structs.replace(layout, bytes_per_matrix_weight=None, cache="growing")
+    layouts = [layout, *(draft_layout for _ in models[1:])]
+    sizes = [_one_model(config, *pair) for pair in zip(models, layouts, strict=True)]
+    complete = [size for size in sizes if size is not None]
+    if len(complete) < len(sizes):
         return None
-    weights = _weights(config, own, sizes, packed="quantization_config" in data)
-    if weights is None:
-        return None
-    cache, activations = _cache(config, own, sizes), _activations(config, own, sizes)
-    if own.assistant_model:
-        drafter = {"model": own.assistant_model, "pytorch": None, "lora": None}
-        small = estimate_memory(config.model_copy(update=drafter))
-        if small is None:
-            return None
-        weights, cache = weights + small.weights_bytes, cache + small.cache_bytes
+    weights_bytes = sum(size.weights_bytes for size in complete)
+    cache_bytes = sum(size.cache_bytes for size in complete)
+    activations_bytes = complete[0].activations_bytes
     return MemoryEstimate(
-        weights_bytes=weights,
-        cache_bytes=cache,
-        activations_bytes=activations,
-        total_bytes=weights + cache + activations,
+        weights_bytes=weights_bytes,
+        cache_bytes=cache_bytes,
+        activations_bytes=activations_bytes,
+        total_bytes=weights_bytes + cache_bytes + activations_bytes,
         method=_METHOD,
     )
 
 
+class _ModelSize(msgspec.Struct, frozen=True):
+    """The memory of one model."""
+
+    weights_bytes: int
+    cache_bytes: int
+    activations_bytes: int
+
+
+def _one_model(
+    config: ExperimentConfig, model: ModelRef, layout: MemoryLayout
+) -> _ModelSize | None:
+    data = read_config(model)
+    sizes = architecture_of(data) if data is not None else None
+    if data is None or sizes is None:
+        return None
+    is_packed = "quantization_config" in data
+    weights_bytes = _weights(config, model, layout, sizes, is_packed=is_packed)
+    if weights_bytes is None:
+        return None
+    cache_bytes, activations_bytes = (
+        _cache(config, layout, sizes),
+        _activations(config, layout, sizes),
+    )
+    return _ModelSize(weights_bytes, cache_bytes, activations_bytes)
+
+
 def _weights(
-    config: ExperimentConfig, own: PyTorchConfig, sizes: Architecture, *, packed: bool
+    config: ExperimentConfig,
+    model: ModelRef,
+    layout: MemoryLayout,
+    sizes: Architecture,
+    *,
+    is_packed: bool,
 ) -> int | None:
-    one = _BYTES[config.precision]
-    linear, other = sizes.n_linear_weights, sizes.n_other_weights
-    if packed or linear is None or other is None:
-        stored = stored_weights(config.model, own.revision)
+    value_bytes = _BYTES[config.precision]
+    n_linear, n_other = sizes.n_linear_weights, sizes.n_other_weights
+    if is_packed or n_linear is None or n_other is None:
+        stored = stored_weights(model)
         if stored is None:
             return None
         n_weights, n_bytes = stored
-        return n_bytes if packed else n_weights * one
-    return round(linear * _linear_bytes(own, one)) + other * one
+        return n_bytes if is_packed else n_weights * value_bytes
+    matrix_bytes = layout.bytes_per_matrix_weight or value_bytes
+    return round(n_linear * matrix_bytes) + n_other * value_bytes
 
 
-def _linear_bytes(own: PyTorchConfig, plain: int) -> float:
-    if own.load_in_4bit:
-        return _PACKED_4BIT_TWICE if own.bnb_4bit_use_double_quant else _PACKED_4BIT
-    return _PACKED_8BIT if own.load_in_8bit else plain
-
-
-def _rows(config: ExperimentConfig, own: PyTorchConfig) -> int:
-    return min(own.batch_size or 1, config.n) * (own.num_beams or 1)
+def _n_sequences(config: ExperimentConfig, layout: MemoryLayout) -> int:
+    return min(layout.max_batch_prompts, config.n) * layout.sequences_per_prompt
 
 
 def longest_prompt(config: ExperimentConfig) -> int:
-    """Return the longest prompt; of text only its limit is known before it is tokenised."""
+    """Return the tokens of the longest prompt; for text, the limit `max_input_tokens`."""
     is_synthetic = config.dataset.source == SYNTHETIC
     return longest_synthetic(config) if is_synthetic else config.max_input_tokens
 
 
-def _cache(config: ExperimentConfig, own: PyTorchConfig, sizes: Architecture) -> int:
-    if own.use_cache is False:
+def _cache(config: ExperimentConfig, layout: MemoryLayout, sizes: Architecture) -> int:
+    if layout.cache == "none":
         return 0
-    n_read, per_layer = longest_prompt(config), sizes.windows
-    n_tokens = n_read + config.max_output_tokens - 1  # the last is chosen, but never fed back
-    held = sum(n_tokens if window is None else min(n_tokens, window) for window in per_layer)
-    if own.cache_implementation not in ("static", "offloaded_static"):
-        # Until the first step a layer holds all of the prompt, however short its window is.
-        held = max(held, n_read * len(per_layer))
-    per_token = 2 * sizes.n_key_value_heads * sizes.head_dim * _BYTES[config.precision]
-    return _rows(config, own) * per_token * held
+    n_prompt, windows = longest_prompt(config), sizes.windows
+    n_tokens = n_prompt + config.max_output_tokens - 1  # the last token is never read
+    n_kept = sum(n_tokens if window is None else min(n_tokens, window) for window in windows)
+    if layout.cache == "growing":
+        # Until the first step a layer holds the whole prompt, however short its window is.
+        n_kept = max(n_kept, n_prompt * len(windows))
+    token_bytes = 2 * sizes.n_key_value_heads * sizes.head_dim * _BYTES[config.precision]
+    return _n_sequences(config, layout) * token_bytes * n_kept
 
 
-def _activations(config: ExperimentConfig, own: PyTorchConfig, sizes: Architecture) -> int:
-    """Return the most that is alive at once while the prompts are read, besides what is kept."""
-    one, rows, length = _BYTES[config.precision], _rows(config, own), longest_prompt(config)
-    tokens = rows * length
-    heads, key_values = sizes.n_heads * sizes.head_dim, sizes.n_key_value_heads * sizes.head_dim
-    # Queries, their rotated copy and the mix; keys and values twice as well.
-    attention = tokens * (3 * heads + 4 * key_values) * one
-    if own.attn_implementation == "eager":
+def _activations(config: ExperimentConfig, layout: MemoryLayout, sizes: Architecture) -> int:
+    """Return the peak during prefill, without weights and cache."""
+    value_bytes = _BYTES[config.precision]
+    n_sequences, length = _n_sequences(config, layout), longest_prompt(config)
+    n_tokens = n_sequences * length
+    query_width = sizes.n_heads * sizes.head_dim
+    key_width = sizes.n_key_value_heads * sizes.head_dim
+    # Queries, their rotated copy and the output; keys and values twice as well.
+    attention = n_tokens * (3 * query_width + 4 * key_width) * value_bytes
+    if layout.stores_attention_scores:
         # All scores at once, before and after the softmax in fp32: 4 and 4 bytes, or 2, 4 and 2.
-        # And the mask, of which there is one for all heads.
-        attention += rows * length**2 * (sizes.n_heads * 8 + one)
-    feed_forward = 3 * tokens * sizes.width * one
-    # Each expert's share of the stream, picked out and put back.
-    feed_forward += 2 * tokens * sizes.n_experts_met * sizes.hidden * one
-    # For the last position only, once more in fp32.
-    scores = rows * sizes.vocabulary * (one + 4)
-    # The stream itself, its norm, and the norm's fp32 copy.
-    stream = tokens * sizes.hidden * (2 * one + 4)
-    return stream + max(attention, feed_forward, scores)
+        # And the mask, which all heads share.
+        attention += n_sequences * length**2 * (sizes.n_heads * 8 + value_bytes)
+    feed_forward = 3 * n_tokens * sizes.width * value_bytes
+    # The hidden states of each expert's tokens, gathered and scattered.
+    feed_forward += 2 * n_tokens * sizes.n_experts_per_token * sizes.hidden * value_bytes
+    # Logits of the last position only, and a copy in fp32.
+    logits = n_sequences * sizes.vocabulary * (value_bytes + 4)
+    # The hidden states, their norm, and the norm's fp32 copy.
+    hidden = n_tokens * sizes.hidden * (2 * value_bytes + 4)
+    return hidden + max(attention, feed_forward, logits)

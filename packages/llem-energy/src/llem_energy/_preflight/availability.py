@@ -1,4 +1,4 @@
-"""Whether an experiment could start here, told without importing its inference library."""
+"""Checks whether an experiment can start here, without importing its inference library."""
 
 from __future__ import annotations
 
@@ -7,61 +7,60 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution, entry_points
 
 from llem_config import ExperimentConfig
-from llem_energy._backends.registry import GROUP, NEEDS, backend_names, backend_package
-from llem_energy._errors import BackendError, MeasurementError
-from llem_energy._hub import absence
+from llem_energy._backends.registry import (
+    GROUP,
+    backend_names,
+    backend_package,
+    facts_of,
+    missing_backend_problem,
+)
+from llem_energy._errors import MeasurementError
+from llem_energy._hub import missing_model_problem
 from llem_energy._model_info.builtin import PREFIX, builtin_architecture
+from llem_energy._model_info.model_ref import ModelRef
 from llem_energy._prompts.load import read_prompts
 from llem_energy._prompts.synthetic import SYNTHETIC
 
 
-def obstacles(config: ExperimentConfig) -> list[str]:
-    """Return why an experiment cannot start on this machine; empty if nothing is in its way."""
-    found = [_backend(config.backend), _model(config)]
-    if config.pytorch and config.pytorch.assistant_model:
-        drafter = {"model": config.pytorch.assistant_model, "pytorch": None}
-        found.append(_model(config.model_copy(update=drafter)))
+def blocking_problems(config: ExperimentConfig) -> list[str]:
+    """Return why an experiment cannot start on this machine; empty if it can."""
+    problems = [_backend_problem(config.backend)]
+    models = facts_of(config.backend).models(config)
+    problems += [_model_problem(model) for model in dict.fromkeys(models)]
     if config.dataset.source != SYNTHETIC:
         if config.model.startswith(PREFIX):
-            found.append(f"{config.model} has no tokenizer, so its data set must be synthetic")
+            problems.append(f"{config.model} has no tokenizer, so its data set must be synthetic")
         try:
             read_prompts(config.dataset, config.n)
         except MeasurementError as error:
-            found.append(str(error))
-    return [problem for problem in found if problem]
+            problems.append(str(error))
+    return [problem for problem in problems if problem]
 
 
-def unmet_needs(experiments: Sequence[ExperimentConfig], *, has_gpu: bool) -> dict[str, list[int]]:
-    """Return what experiments ask for and will not get here, as far as their backend tells ahead.
+def unmet_requirements(
+    experiments: Sequence[ExperimentConfig], *, has_gpu: bool
+) -> dict[str, list[int]]:
+    """Return the requirements of experiments that this machine does not meet.
 
-    Other than `obstacles`, which concern a model or a data set, these come from single choices: of
-    a study that sweeps over them, the other points can run.
+    `blocking_problems` concern a model or a data set. These come from single options: if a study
+    sweeps over such an option, its other points can run.
 
     Args:
-        experiments: what is to run.
-        has_gpu: this machine shows one.
+        experiments: to be run.
+        has_gpu: whether the driver shows a GPU on this machine.
 
     Returns:
-        Sentences, each with the places of the experiments that it concerns.
+        Sentences, each with the indices of the experiments that it concerns.
 
     Raises:
-        BackendError: the part of a backend's package that tells it cannot be imported.
+        BackendError: the facts of a backend cannot be imported.
     """
-    found: dict[str, list[int]] = {}
-    for name in {config.backend for config in experiments}:
-        for point in entry_points(group=NEEDS, name=name):
-            try:
-                needs = point.load()
-            except (ImportError, AttributeError) as error:
-                package = backend_package(name)
-                raise BackendError(
-                    f"the package {package} of the backend {name} cannot tell what it needs: {error}"
-                ) from error
-            for i, config in enumerate(experiments):
-                own = needs(config, has_gpu=has_gpu) if config.backend == name else ()
-                for sentence in dict.fromkeys(own):
-                    found.setdefault(sentence, []).append(i)
-    return found
+    points: dict[str, list[int]] = {}
+    for i, config in enumerate(experiments):
+        sentences = facts_of(config.backend).requirements(config, has_gpu=has_gpu)
+        for sentence in dict.fromkeys(sentences):
+            points.setdefault(sentence, []).append(i)
+    return points
 
 
 def missing_libraries(backend: str) -> list[str]:
@@ -87,25 +86,23 @@ def _installed(package: str) -> bool:
     return True
 
 
-def _backend(name: str) -> str | None:
+def _backend_problem(name: str) -> str | None:
     if name not in backend_names():
-        known = ", ".join(backend_names()) or "none"
-        return f"no installed package runs the backend {name}; installed: {known}"
+        return missing_backend_problem(name)
     missing = missing_libraries(name)
     if missing:
         libraries = ", ".join(missing)
+        package = backend_package(name)
         return (
-            f"the backend {name} needs {libraries}; `pip install '{backend_package(name)}[{name}]'`"
+            f"the backend {name} needs {libraries}; install with `pip install '{package}[{name}]'`"
         )
     return None
 
 
-def _model(config: ExperimentConfig) -> str | None:
-    model = config.model
+def _model_problem(model: ModelRef) -> str | None:
     try:
-        if builtin_architecture(model) is not None:
+        if builtin_architecture(model.name) is not None:
             return None
     except MeasurementError as error:
         return str(error)
-    revision = config.pytorch.revision if config.pytorch else None
-    return absence("model", model, "config.json", revision)
+    return missing_model_problem("model", model.name, "config.json", model.revision)

@@ -12,7 +12,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from llem_config import ExperimentConfig
-from llem_energy import gpu_uuids
+from llem_energy import facts_of, gpu_uuids
 from llem_runner._control import Control
 from llem_runner._errors import StudyLocked
 from llem_runner._events import Event, WaitingForGpu
@@ -69,8 +69,11 @@ def hold_gpus(
 
 
 def gpus_of(experiments: Sequence[ExperimentConfig]) -> tuple[str, ...]:
-    """Return the UUIDs of the GPUs that experiments may use; () if all run on the CPU."""
-    if all(config.pytorch and config.pytorch.device == "cpu" for config in experiments):
+    """Return the UUIDs of the GPUs that experiments may use; () if all run on the CPU.
+
+    An experiment whose backend does not say where it runs may use every visible GPU.
+    """
+    if all(facts_of(config.backend).device(config) == "cpu" for config in experiments):
         return ()
     every = gpu_uuids()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from llem_config import ExperimentConfig, StudyConfig
+from llem_energy import facts_of
 from llem_runner._plan.labels import labels
 
 _MOST_LINES = 5
@@ -55,12 +56,11 @@ def file_differences(study: StudyConfig, directory: str | None) -> list[str]:
 
 
 def _paths(config: ExperimentConfig) -> Iterator[str]:
-    """Yield what may be a path below the directory in which a study was begun."""
+    """Yield the values that may be paths relative to the directory where a study was started."""
     named = (
-        config.model,
+        *(model.name for model in facts_of(config.backend).models(config)),
         config.dataset.source,
         config.lora.adapter if config.lora else None,
-        config.pytorch.assistant_model if config.pytorch else None,
     )
     yield from (name for name in named if name and not Path(name).is_absolute())
 

@@ -11,12 +11,13 @@ import msgspec
 
 from llem_config import ExperimentConfig, Settings, StudyConfig
 from llem_energy import (
+    blocking_problems,
+    context_length_warnings,
+    facts_of,
     gpu_uuids,
     memory_obstacles,
     missing_meters,
-    obstacles,
-    position_warnings,
-    unmet_needs,
+    unmet_requirements,
 )
 from llem_runner._errors import PreflightError
 from llem_runner._gpus.locks import gpus_of
@@ -53,18 +54,16 @@ def check(study: StudyConfig, results_dir: Path | None, settings: Settings) -> O
         )
     found: dict[str, list[int]] = {}
     for alike in _alike(study.experiments):
-        for failure in dict.fromkeys(obstacles(study.experiments[alike[0]])):
+        for failure in dict.fromkeys(blocking_problems(study.experiments[alike[0]])):
             found.setdefault(failure, []).extend(alike)
-    on_gpu = [
-        i for i, c in enumerate(study.experiments) if c.pytorch and c.pytorch.device == "cuda"
-    ]
+    on_gpu = [i for i, c in enumerate(study.experiments) if facts_of(c.backend).device(c) == "gpu"]
     if on_gpu and not gpu_uuids():
-        found["device cuda is asked for, but this machine shows no NVIDIA GPU"] = on_gpu
+        found["a GPU is required, but this machine shows no NVIDIA GPU"] = on_gpu
     failures += _told(study, found)
     has_gpu = bool(gpu_uuids())
-    lacking = unmet_needs(study.experiments, has_gpu=has_gpu)
+    lacking = unmet_requirements(study.experiments, has_gpu=has_gpu)
     # A GPU may be there that only the inference library sees: for want of one nothing is refused.
-    hopeless = lacking if has_gpu else unmet_needs(study.experiments, has_gpu=True)
+    hopeless = lacking if has_gpu else unmet_requirements(study.experiments, has_gpu=True)
     if len(set(itertools.chain(*hopeless.values()))) == len(study.experiments):
         failures += _told(study, lacking)
     impossible, doubtful = memory_obstacles(study.experiments, gpus_of(study.experiments))
@@ -73,7 +72,7 @@ def check(study: StudyConfig, results_dir: Path | None, settings: Settings) -> O
         failures += _folder(results_dir)
     if failures:
         raise PreflightError(list(dict.fromkeys(failures)))
-    too_long = position_warnings(study.experiments)
+    too_long = context_length_warnings(study.experiments)
     will_fail = [f"will fail: {sentence}" for sentence in _told(study, lacking)]
     warnings = (*will_fail, *doubtful, *too_long, *_without_energy(study, settings))
     points = set(itertools.chain(*lacking.values()))
@@ -94,9 +93,8 @@ def _alike(experiments: Sequence[ExperimentConfig]) -> list[list[int]]:
     """Return the places of experiments with the same models and prompts, which is what is read."""
     found: dict[tuple[object, ...], list[int]] = {}
     for i, config in enumerate(experiments):
-        own = config.pytorch
-        models = (config.model, own and own.revision, own and own.assistant_model)
-        key = (config.backend, *models, config.dataset.model_dump_json(), config.n)
+        models = facts_of(config.backend).models(config)
+        key = (config.backend, models, config.dataset.model_dump_json(), config.n)
         found.setdefault(key, []).append(i)
     return list(found.values())
 

@@ -27,7 +27,7 @@ from llem_energy._backends.pytorch.loading import (
     preload_model_class,
 )
 from llem_energy._backends.pytorch.phases import decode, prefill
-from llem_energy._backends.pytorch.requirements import check_needs
+from llem_energy._backends.pytorch.requirements import check_requirements
 from llem_energy._backends.pytorch.section import section
 from llem_energy._backends.pytorch.verification import NOT_YET, Running, check, effective
 from llem_energy._errors import BackendError
@@ -65,7 +65,7 @@ class PyTorchBackend:
         has_gpu = asked != "cpu" and torch.cuda.is_available()
         if asked == "cuda" and not has_gpu:
             raise BackendError("asked for device cuda, but torch sees no GPU")
-        check_needs(self._config, has_gpu=has_gpu)
+        check_requirements(self._config, has_gpu=has_gpu)
         self.seed()
         if not has_gpu:
             return ()

@@ -1,8 +1,8 @@
-"""What an experiment needs of the machine and its libraries, told before anything is loaded.
+"""What an experiment needs from the machine and its libraries, checked before anything is loaded.
 
-Left to the libraries, each of these would come up late, in a message that names no field, or not
-at all, where they take something else instead. Pre-flight asks too, in a process that loads no
-torch, so this file does not either.
+The libraries themselves would report these late, in a message that names no field, or would
+silently use something else. The pre-flight checks call this in a process that does not load
+torch, so this file must not load it either.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from llem_config import ExperimentConfig
 from llem_energy._backends.pytorch.section import section
 from llem_energy._errors import BackendError
-from llem_energy._hub import absence
+from llem_energy._hub import missing_model_problem
 from llem_energy._model_info.builtin import PREFIX
 
 _GPU_ONLY = ("device_map", "max_memory")
@@ -27,76 +27,79 @@ _GPU_VALUES = {
 }
 
 
-def check_needs(config: ExperimentConfig, *, has_gpu: bool) -> None:
-    """Refuse what cannot be had here.
+def check_requirements(config: ExperimentConfig, *, has_gpu: bool) -> None:
+    """Return if the machine meets every requirement.
 
     Raises:
-        BackendError: everything that is missing, as one sentence.
+        BackendError: it does not; the message lists everything that is missing.
     """
-    if missing := needs(config, has_gpu=has_gpu):
+    if missing := unmet_requirements(config, has_gpu=has_gpu):
         raise BackendError("; ".join(missing))
 
 
-def needs(config: ExperimentConfig, *, has_gpu: bool) -> list[str]:
-    """Return a sentence for everything that an experiment asks for and cannot have here."""
+def unmet_requirements(config: ExperimentConfig, *, has_gpu: bool) -> list[str]:
+    """Return a sentence for each requirement of an experiment that this machine does not meet."""
     on_gpu = has_gpu and section(config).device != "cpu"
     on_cpu = () if on_gpu else (*_gpu(config), *_processor(config))
     return [*on_cpu, *_libraries(config), *_files(config), *_weights(config)]
 
 
 def _gpu(config: ExperimentConfig) -> Iterator[str]:
-    own = section(config)
+    options = section(config)
     for name in _GPU_ONLY:
-        if getattr(own, name):
+        if getattr(options, name):
             yield f"{name} needs a GPU, but there is none"
     for name, values in _GPU_VALUES.items():
-        if getattr(own, name) in values:
-            yield f"{name} {getattr(own, name)} needs a GPU, but there is none"
+        if getattr(options, name) in values:
+            yield f"{name} {getattr(options, name)} needs a GPU, but there is none"
 
 
 def _processor(config: ExperimentConfig) -> Iterator[str]:
-    """Tell what only runs on a processor need."""
-    own = section(config)
+    """Yield what only runs on a CPU need."""
+    options = section(config)
     compiled = {
-        "torch_compile": own.torch_compile and own.torch_compile_backend in (None, "inductor"),
-        "attn_implementation flex_attention": own.attn_implementation == "flex_attention",
-        "cache_implementation quantized": own.cache_implementation == "quantized",
+        "torch_compile": options.torch_compile
+        and options.torch_compile_backend in (None, "inductor"),
+        "attn_implementation flex_attention": options.attn_implementation == "flex_attention",
+        "cache_implementation quantized": options.cache_implementation == "quantized",
     }
     has_compiler = _has_compiler(os.environ.get("CXX"), os.environ.get("PATH"))
-    for what in (what for what, asked in compiled.items() if asked and not has_compiler):
-        yield f"{what} needs a C++ compiler on a CPU, found none; install g++"
-    if own.load_in_4bit and _found("kernels"):
+    for what in (what for what, used in compiled.items() if used and not has_compiler):
+        yield f"{what} on a CPU needs a C++ compiler, but there is none; install g++"
+    if options.load_in_4bit and _is_installed("kernels"):
         yield (
-            "load_in_4bit on a CPU takes a kernel from the hub where the package kernels is "
-            "installed, and which one is not known; uninstall it"
+            "load_in_4bit on a CPU downloads an unknown kernel from the hub if the package kernels "
+            "is installed; uninstall kernels"
         )
 
 
 def _libraries(config: ExperimentConfig) -> Iterator[str]:
-    own = section(config)
-    attention = own.attn_implementation or ""
+    options = section(config)
+    attention = options.attn_implementation or ""
     rules = (
-        (own.load_in_4bit or own.load_in_8bit, "load_in_4bit and load_in_8bit", "bitsandbytes",
+        (options.load_in_4bit or options.load_in_8bit, "load_in_4bit and load_in_8bit", "bitsandbytes",
          "`pip install 'llem-energy[bitsandbytes]'`"),
         (config.lora, "lora", "peft", "`pip install 'llem-energy[lora]'`"),
         # Without it, transformers would download another kernel of the same name.
         (attention == "flash_attention_2", attention, "flash_attn", "`pip install flash-attn`"),
         (attention == "flash_attention_3", attention, "flash_attn_interface",
          "`python setup.py install` in the folder hopper of its sources"),
-        (own.cache_implementation == "quantized", "cache_implementation quantized",
+        (options.cache_implementation == "quantized", "cache_implementation quantized",
          "optimum.quanto", "`pip install 'llem-energy[quanto]'`"),
     )  # fmt: skip
-    for asked, what, module, install in rules:
-        if asked and not _found(module):
+    for is_used, what, module, install in rules:
+        if is_used and not _is_installed(module):
             yield f"{what} needs {module}; install it with {install}"
 
 
 def _files(config: ExperimentConfig) -> Iterator[str]:
-    own = section(config)
+    options = section(config)
     local = config.model.startswith(PREFIX) or Path(config.model).expanduser().is_dir()
-    if own.revision and local:
-        yield f"revision {own.revision} has no effect on {config.model}, which is not on a hub"
-    if config.lora and (problem := absence("adapter", config.lora.adapter, "adapter_config.json")):
+    if options.revision and local:
+        yield f"revision {options.revision} has no effect on {config.model}, which is not on a hub"
+    if config.lora and (
+        problem := missing_model_problem("adapter", config.lora.adapter, "adapter_config.json")
+    ):
         yield problem
 
 
@@ -107,12 +110,12 @@ def _weights(config: ExperimentConfig) -> Iterator[str]:
                 yield f"{name} needs pretrained weights, found weights: random"
 
 
-@functools.lru_cache(maxsize=1)  # asked for every point of a study
-def _has_compiler(own: str | None, path: str | None) -> bool:
-    return any(shutil.which(name, path=path) for name in (own, "c++", "g++", "clang++") if name)
+@functools.lru_cache(maxsize=1)  # called for every point of a study
+def _has_compiler(named: str | None, path: str | None) -> bool:
+    return any(shutil.which(name, path=path) for name in (named, "c++", "g++", "clang++") if name)
 
 
-def _found(module: str) -> bool:
+def _is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # of the package that it would be in

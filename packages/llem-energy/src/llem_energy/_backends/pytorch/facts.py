@@ -1,0 +1,77 @@
+"""What the PyTorch backend can say about an experiment without importing torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llem_config import ExperimentConfig, PyTorchConfig
+from llem_energy._backends.facts import BackendFacts, DeviceChoice
+from llem_energy._backends.pytorch.requirements import unmet_requirements
+from llem_energy._backends.pytorch.section import section
+from llem_energy._model_info.memory_estimate import CacheKind, MemoryLayout
+from llem_energy._model_info.model_ref import ModelRef
+
+_DEVICES: dict[str, DeviceChoice] = {"auto": "auto", "cuda": "gpu", "cpu": "cpu"}
+# bitsandbytes: 4 bits a weight, and for each 64 of them one scale in fp32, or in 8 bits and a
+# second scale for 256 of those; 8 bits a weight (the scale of each row is not counted).
+_BYTES_4BIT, _BYTES_4BIT_DOUBLE, _BYTES_8BIT = 0.5 + 4 / 64, 0.5 + 1 / 64 + 4 / 64 / 256, 1.0
+
+
+class PyTorchFacts(BackendFacts):
+    """Facts from the section `pytorch:`; see `BackendFacts` for what each method promises."""
+
+    def requirements(self, config: ExperimentConfig, *, has_gpu: bool) -> list[str]:
+        """Return what the machine or an installed library lacks."""
+        return unmet_requirements(config, has_gpu=has_gpu)
+
+    def device(self, config: ExperimentConfig) -> DeviceChoice:
+        """Return the requested device."""
+        return _DEVICES[section(config).device or "auto"]
+
+    def spreads_over_gpus(self, config: ExperimentConfig) -> bool:
+        """Return whether `device_map` spreads the model."""
+        return bool(section(config).device_map)
+
+    def models(self, config: ExperimentConfig) -> tuple[ModelRef, ...]:
+        """Return the model with its revision, and the draft model of assisted decoding."""
+        options = section(config)
+        model = ModelRef(config.model, options.revision)
+        draft = options.assistant_model
+        return (model, ModelRef(draft)) if draft else (model,)
+
+    def memory(self, config: ExperimentConfig) -> MemoryLayout:
+        """Return how transformers holds the model in memory."""
+        options = section(config)
+        return MemoryLayout(
+            max_batch_prompts=options.batch_size or 1,
+            sequences_per_prompt=options.num_beams or 1,
+            bytes_per_matrix_weight=_bytes_per_matrix_weight(options),
+            cache=_cache(options),
+            stores_attention_scores=options.attn_implementation == "eager",
+        )
+
+    def warnings(self, config: ExperimentConfig) -> Iterator[str]:
+        """Yield what the options mean for a reader of the result."""
+        options = section(config)
+        if config.n < (options.batch_size or 1):
+            yield (
+                f"batch_size is {options.batch_size}, but no batch has more than {config.n} "
+                f"prompts because n is {config.n}"
+            )
+        if options.trust_remote_code:
+            yield "code that came with the model was allowed to run (trust_remote_code)"
+        if options.use_safetensors is False:
+            yield "weights were read from pickle files, which can run code (use_safetensors: false)"
+
+
+def _bytes_per_matrix_weight(options: PyTorchConfig) -> float | None:
+    if options.load_in_4bit:
+        return _BYTES_4BIT_DOUBLE if options.bnb_4bit_use_double_quant else _BYTES_4BIT
+    return _BYTES_8BIT if options.load_in_8bit else None
+
+
+def _cache(options: PyTorchConfig) -> CacheKind:
+    if options.use_cache is False:
+        return "none"
+    is_static = options.cache_implementation in ("static", "offloaded_static")
+    return "preallocated" if is_static else "growing"
