@@ -24,7 +24,7 @@ from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.sampler import Sampler
 from llem_energy._metering.window import GUARD_PERIODS, MeasuredSpan, Windows
 from llem_energy._sources.nvml import NvmlSource
-from llem_energy._sources.protocol import Sample
+from llem_energy._sources.protocol import Kind, Sample
 from llem_energy._sources.registry import open_source
 
 _TICK_S = 0.05  # the default sample period
@@ -139,7 +139,7 @@ def fault(request: dict[str, Any]) -> dict[str, Any]:
     if source is None:
         wait_until(t1_s)
         return {"window": [t0_s, t1_s], "value_j": None, "status": "missing", "reasons": reasons}
-    calibration: tuple[Calibration, ...] = calibrate(source, at_most_s=2.0)
+    calibration: tuple[Calibration, ...] = calibrate(source, timeout_s=2.0)
     recorder = Recorder(None)
     offset_s = time.perf_counter() - now_s()
     with Sampler(source, _TICK_S, recorder) as sampler:
@@ -164,9 +164,12 @@ class _Gated:
     """
 
     name = "nvml"
+    kind: Kind = "gpu"
 
     def __init__(self, source: NvmlSource) -> None:
         self.devices = source.devices
+        self.gain_share = source.gain_share
+        self.versions = source.versions
         self.gate = threading.Event()
         self._source = source
 

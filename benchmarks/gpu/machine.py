@@ -77,7 +77,7 @@ def calibration(check: Check) -> Iterator[Row]:
     yield from _calibrated("idle", check.calibration)
     if check.load is not None:
         with check.load.busy():
-            found = calibrate(check.source, at_least_s=2.0)[0]
+            found = calibrate(check.source, min_duration_s=2.0)[0]
         yield from _calibrated("under load", found)
 
 

@@ -63,7 +63,7 @@ def test_without_a_meter_the_reasons_are_shown_and_the_code_is_1(
 def test_a_split_gpu_alone_is_no_meter(llem: Run, library: Path, tmp_path: Path) -> None:
     done = llem("doctor", **with_gpu(library, tmp_path, FakeGpu(mig=True)))
     assert (done.returncode, done.stderr) == (1, "")
-    assert "`sudo nvidia-smi -i 0 -mig 0` makes it whole again" in done.stdout
+    assert "`sudo nvidia-smi -i 0 -mig 0` turns MIG off" in done.stdout
 
 
 # Root may read everything, so the question is asked by somebody else; who may not even read the

@@ -164,7 +164,7 @@ def test_a_gpu_without_a_counter_is_found_by_calling(machine: dict[str, Any]) ->
     assert counterless["supported_fields"] == [74, 75, 185, 186]
     assert counterless["bound_10s_share"] is None
     (problem,) = said_of(machine, 3)
-    assert "(Not Supported), so its energy is an integral of power without a bound" in problem
+    assert "(Not Supported), so its energy will be an integral of power without a bound" in problem
 
 
 def test_a_gpu_without_counter_and_power_cannot_be_measured(machine: dict[str, Any]) -> None:
@@ -302,7 +302,11 @@ def test_nothing_is_said_of_a_gpu_in_order() -> None:
 @pytest.mark.parametrize(
     ("changes", "cause", "next_step"),
     [
-        ({"persistence_mode": False}, "no persistence mode", "`sudo nvidia-smi -i 3 -pm 1`"),
+        (
+            {"persistence_mode": False},
+            "persistence mode of GPU 3 is off",
+            "`sudo nvidia-smi -i 3 -pm 1`",
+        ),
         ({"other_pids": (12, 345)}, "other processes (12, 345)", "stop them"),
         ({"virtualization": "vgpu"}, "shared by a hypervisor (vgpu)", "on bare metal"),
         ({"calibration": calibration(call_p99_s=0.02)}, "takes up to 20 ms", "other load"),
@@ -321,5 +325,5 @@ def test_each_problem_of_a_gpu_is_one_sentence_with_its_next_step(
 def test_a_gpu_that_the_settings_name_must_be_there() -> None:
     assert said(gpu(), gpus=(3, "GPU-3")) == ()
     (problem,) = said(gpu(), gpus=(3, "GPU-9"))
-    assert "devices.gpus names GPU GPU-9, which is not there" in problem
+    assert "devices.gpus names GPU GPU-9, which this machine does not have" in problem
     assert "config.yaml" in problem

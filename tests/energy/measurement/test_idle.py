@@ -12,7 +12,7 @@ from llem_energy import Baseline, Calibration, ContextIdle, Quality
 from llem_energy._measurement.baseline import baseline_figures
 from llem_energy._measurement.idle import IdleSpan, idle, reusable
 from llem_energy._measurement.raw_measurement import Idles
-from llem_energy._sources.protocol import Sample
+from llem_energy._sources.protocol import Kind, Sample, SourceVersions
 
 DEVICES = ("GPU-1",)
 
@@ -25,6 +25,8 @@ class Meter:
     """A device whose counter is exact and moves every 20 ms."""
 
     name = "nvml"
+    kind: Kind = "gpu"
+    gain_share = None
     devices: tuple[str, ...] = DEVICES
 
     def __init__(self, power_w: Callable[[float], float]) -> None:
@@ -36,6 +38,9 @@ class Meter:
 
     def power_limit_w(self, device: str) -> float | None:
         return 700.0 if device in self.devices else None
+
+    def versions(self) -> SourceVersions:
+        return SourceVersions()
 
     def close(self) -> None:
         """Nothing is open."""

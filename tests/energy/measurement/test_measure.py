@@ -33,7 +33,7 @@ def test_without_a_source_every_energy_is_none_and_the_reason_is_given() -> None
     assert all(one.reasons for one in result.figures.values())
     assert (result.baseline, result.sampling, result.error_budget) == (None, None, None)
     assert result.measurement_warnings == (
-        "no energy was measured: the experiment asks for no energy source",
+        "no energy was measured: the experiment requests no energy source",
     )
     assert result.tokens_per_second > 0
 
@@ -51,7 +51,7 @@ def test_every_source_that_was_tried_gives_its_reason() -> None:
     result = measure(experiment(energy={"sources": ["nvml", "none"]}))
     assert result.measurement_warnings == (
         "no energy was measured: nvml: the experiment uses no GPU; "
-        "the experiment asks for no energy source",
+        "the experiment requests no energy source",
     )
 
 

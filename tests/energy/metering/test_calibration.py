@@ -25,10 +25,9 @@ from llem_energy._metering.calibration import (
     calibrate,
     edge_bound_shares,
     usable,
-    versions,
 )
 from llem_energy._metering.calibration_cache import load_calibrations, save_calibrations
-from llem_energy._sources.protocol import Sample
+from llem_energy._sources.protocol import Kind, Sample, SourceVersions
 
 LOST, NOT_SUPPORTED = 15, 3
 # Power that moves at every update of the sensor, as real power does.
@@ -44,7 +43,7 @@ from llem_energy._sources.registry import open_source
 os.environ["LLEM_FAKE_NVML_EPOCH"] = repr(time.monotonic())
 def watch(group):
     source, _ = open_source(["nvml"], group)
-    return calibrate(source, at_most_s=4.6)
+    return calibrate(source, timeout_s=4.6)
 groups = json.loads(sys.argv[1])
 with ThreadPoolExecutor(len(groups)) as pool:
     found = dict(zip(groups, pool.map(watch, groups.values())))
@@ -160,6 +159,8 @@ class Scripted:
 
     def __init__(self, energy_j: Callable[[float], float | None], call_s: float = 0.0) -> None:
         self.name = "rapl"
+        self.kind: Kind = "cpu"
+        self.gain_share = None
         self.devices: tuple[str, ...] = ("package-0",)
         self._energy_j = energy_j
         self._call_s = call_s
@@ -179,6 +180,9 @@ class Scripted:
         del device
         return None
 
+    def versions(self) -> SourceVersions:
+        return SourceVersions("1.2")
+
     def close(self) -> None:
         pass
 
@@ -194,10 +198,12 @@ def test_jitter_is_what_the_polls_do_not_explain() -> None:
         n = int((t_s + 1e-9) / 0.1)
         return float(n - 1 if n % 10 == 5 and t_s - n * 0.1 < 0.0295 else n)
 
-    found = seen(Scripted(late), at_least_s=3.0)
+    found = seen(Scripted(late), min_duration_s=3.0)
     assert found.counter_period_s == pytest.approx(0.1, abs=0.001)
     assert found.counter_jitter_s == pytest.approx(0.028, abs=0.002)
-    steady = seen(Scripted(lambda t_s: float(int(t_s / 0.1 + 1e-9))), at_least_s=3.0, poll_s=0.033)
+    steady = seen(
+        Scripted(lambda t_s: float(int(t_s / 0.1 + 1e-9))), min_duration_s=3.0, poll_s=0.033
+    )
     assert steady.counter_period_s == pytest.approx(0.1, rel=0.02)
     assert steady.counter_jitter_s == pytest.approx(0.0, abs=1e-9)
 
@@ -212,7 +218,7 @@ def test_a_silence_is_no_interval() -> None:
 
 
 def test_a_counter_as_fast_as_the_polls_is_read_in_full() -> None:
-    found = seen(Scripted(lambda t_s: 50.0 * t_s, call_s=0.0001), at_least_s=0.2)
+    found = seen(Scripted(lambda t_s: 50.0 * t_s, call_s=0.0001), min_duration_s=0.2)
     assert found.counter_period_s == pytest.approx(0.001, rel=0.01)
     assert found.counter_step_j == pytest.approx(0.05, rel=0.01)
     assert (found.call_p50_s, found.call_p99_s) == (0.0001, 0.0001)
@@ -246,8 +252,7 @@ def test_a_calibration_holds_for_the_same_boot_driver_and_binding() -> None:
 
 def test_what_was_made_now_is_usable_now() -> None:
     found = seen(Scripted(lambda t_s: t_s))
-    driver, binding = versions("rapl")
-    assert usable(found, boot_id=boot_id(), driver=driver, binding=binding) == (
+    assert usable(found, boot_id=boot_id(), driver="1.2", binding=None) == (
         Path("/proc/sys/kernel/random/boot_id").exists()
     )
     age_s = (datetime.now(UTC) - datetime.fromisoformat(found.made_at)).total_seconds()

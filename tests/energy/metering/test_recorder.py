@@ -20,7 +20,7 @@ def samples(n: int, start: int = 0) -> list[Sample]:
         Sample(
             f"GPU-{i % 2}", i / 1000, 1e-6, energy_j=i * 0.25, power_w=250.0, power_average_w=240.0,
             throttled_power_s=0.5, temperature_c=45.0, memory_used_bytes=1 << 40,
-            throttle_reasons=0x4 if i % 3 else None,
+            throttle_reasons=("idle", "software power cap") if i % 3 else None,
         )
         for i in range(start, start + n)
     ]  # fmt: skip
@@ -35,6 +35,14 @@ def test_what_was_added_comes_back_the_same_in_time_order(tmp_path: Path) -> Non
     assert recorder.between(0.005, 0.007) == samples(3, 5)
     assert recorder.n_before(0.0105) == 11
     assert recorder.file == tmp_path / "series.parquet"
+
+
+def test_throttle_reasons_are_stored_as_the_drivers_bit_mask(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "series.parquet")
+    recorder.add(samples(2))
+    recorder.close()
+    stored = pq.read_table(tmp_path / "series.parquet")["throttle_reasons"].to_pylist()
+    assert stored == [None, 0x5]
 
 
 def test_memory_stays_bounded_and_nothing_is_lost(tmp_path: Path) -> None:

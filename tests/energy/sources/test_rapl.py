@@ -43,7 +43,7 @@ def energies(source: RaplSource) -> dict[str, float | None]:
 
 
 def test_packages_and_memory_count_once_and_their_parts_do_not(root: Path) -> None:
-    assert energies(RaplSource(root)) == {
+    assert energies(RaplSource(root=root)) == {
         "package-0": 1.0,
         "package-0-dram": 3.0,
         "package-1": 5.0,
@@ -53,7 +53,7 @@ def test_packages_and_memory_count_once_and_their_parts_do_not(root: Path) -> No
 
 def test_a_counter_that_wraps_goes_on_rising(tmp_path: Path) -> None:
     file = domain(tmp_path, "intel-rapl:0", "package-0", RANGE_UJ - 2_000_000)
-    source = RaplSource(tmp_path)
+    source = RaplSource(root=tmp_path)
     (before,) = source.read()
     file.write_text("3000000\n")
     (after,) = source.read()
@@ -67,7 +67,7 @@ def test_a_counter_that_wraps_goes_on_rising(tmp_path: Path) -> None:
 
 
 def test_a_counter_that_cannot_be_read_any_more_is_none_and_not_zero(root: Path) -> None:
-    source = RaplSource(root)
+    source = RaplSource(root=root)
     (root / "intel-rapl:1" / "energy_uj").write_text("nonsense")
     (root / "intel-rapl:0" / "energy_uj").unlink()
     found = energies(source)
@@ -78,7 +78,7 @@ def test_a_counter_that_cannot_be_read_any_more_is_none_and_not_zero(root: Path)
 
 def test_two_readers_at_once_see_no_wrap(tmp_path: Path) -> None:
     file = domain(tmp_path, "intel-rapl:0", "package-0", 0)
-    source = RaplSource(tmp_path)
+    source = RaplSource(root=tmp_path)
     highest: list[float] = []
     stop = threading.Event()
 
@@ -110,11 +110,11 @@ def test_a_forbidden_counter_is_explained_with_the_command_that_helps(root: Path
         file.chmod(0)
     if os.geteuid() != 0:
         with pytest.raises(SourceUnavailable) as caught:
-            RaplSource(root)
+            RaplSource(root=root)
         message = str(caught.value)
     else:
         message = run_python(AS_NOBODY, str(root))
-    assert "may not be read by this user" in message
+    assert "this user may not read" in message
     assert f"sudo chmod a+r {root}/intel-rapl*/energy_uj" in message
 
 
@@ -131,7 +131,7 @@ for above in (folder, *list(folder.parents)[:3]):
 os.setgid(65534)
 os.setuid(65534)
 try:
-    RaplSource(folder)
+    RaplSource(root=folder)
 except SourceUnavailable as error:
     print(error)
 """
@@ -139,9 +139,9 @@ except SourceUnavailable as error:
 
 def test_a_machine_without_counters_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(SourceUnavailable, match="no energy counters below"):
-        RaplSource(tmp_path)
+        RaplSource(root=tmp_path)
     with pytest.raises(SourceUnavailable, match="no energy counters below"):
-        RaplSource(tmp_path / "absent")
+        RaplSource(root=tmp_path / "absent")
 
 
 def test_the_folder_can_be_named_and_feeds_a_measurement(root: Path) -> None:

@@ -18,12 +18,16 @@ def show_diagnosis(found: Diagnosis) -> None:
     """Print what a machine can measure and how well, and what is in the way."""
     _show("sources of energy", found.sources, [
         ("source", lambda source: source.name),
+        ("meters", lambda source: source.kind or "-"),
         ("available", lambda source: _yes(source.available)),
         ("why not", lambda source: source.reason or ""),
     ])  # fmt: skip
     _show("how well a GPU is measured", found.gpus, _MEASURED)
     _show("how a GPU is set", found.gpus, _SET)
     _show("counters of the processor", found.domains, _DOMAINS)
+    shown = {gpu.uuid for gpu in found.gpus} | {domain.name for domain in found.domains}
+    devices = [c for source in found.sources for c in source.calibration if c.device not in shown]
+    _show("other metered devices", devices, _DEVICES)
     _show("versions", list(found.versions.items()), [
         ("of", lambda item: item[0]),
         ("version", lambda item: item[1] or "-"),
@@ -120,4 +124,9 @@ _DOMAINS: list[_Column[DiagnosedDomain]] = [
     ("readable", lambda domain: _yes(domain.readable)),
     ("period ms", lambda domain: _period(domain.calibration)),
     ("call ms, p50 / p99", lambda domain: _call(domain.calibration)),
+]
+_DEVICES: list[_Column[Calibration]] = [
+    ("device", lambda device: device.device),
+    ("period ms", _period),
+    ("call ms, p50 / p99", _call),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -16,7 +16,13 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from llem_config._spec.capabilities import INCOMPATIBLE, PHASES, PhaseName
+from llem_config._spec.plugins import SOURCES
 from llem_config._spec.pytorch import STRICT
+
+if TYPE_CHECKING:
+    SourceName = str
+else:
+    SourceName = Literal[SOURCES]  # the sources of other packages are only known at run time
 
 
 def _each_once(phases: tuple[PhaseName, ...]) -> tuple[PhaseName, ...]:
@@ -80,10 +86,11 @@ class EnergyConfig(BaseModel):
 
     model_config = STRICT
 
-    sources: Annotated[
-        tuple[Literal["nvml", "rapl", "none"], ...], Field(strict=False, min_length=1)
-    ] = ("nvml", "rapl")
-    """Tried in order; `none` measures no energy and is taken only when named."""
+    sources: Annotated[tuple[SourceName, ...], Field(strict=False, min_length=1)] = (
+        "nvml",
+        "rapl",
+    )
+    """Tried in order; `none` measures no energy. Other packages may offer more sources."""
     sample_period_seconds: Annotated[float, Field(ge=0.001, le=10)] = 0.05
     min_window_seconds: NonNegativeFloat = 10.0
     """The workload repeats until this is reached; 0 runs it once."""

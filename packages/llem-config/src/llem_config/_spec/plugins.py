@@ -8,12 +8,17 @@ reads a study file: it may import pydantic, and nothing heavy.
 from __future__ import annotations
 
 import keyword
+import re
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
 from pydantic import BaseModel, create_model
 
 GROUP = "llem.sections"
+SOURCES_GROUP = "llem.energy_sources"
+_POINTS = entry_points()  # one search for both groups: it reads a file of every installed package
+_OUR_SOURCES = ("nvml", "rapl", "none")
+_SOURCE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -22,7 +27,7 @@ def _found() -> tuple[dict[str, type[BaseModel]], dict[str, str]]:
     """Return the sections by name, and why others cannot be used: one must not break the rest."""
     sections: dict[str, type[BaseModel]] = {}
     broken: dict[str, str] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+    for point in sorted(_POINTS.select(group=GROUP), key=lambda point: point.name):
         try:
             sections[point.name] = _load(point)
         except Exception as error:  # noqa: BLE001  # whatever another package's import may raise
@@ -43,6 +48,14 @@ def _load(point: EntryPoint) -> type[BaseModel]:
 
 
 OTHER_SECTIONS, BROKEN_SECTIONS = _found()
+
+_names = {point.name for point in _POINTS.select(group=SOURCES_GROUP)}
+SOURCES: tuple[str, ...] = (
+    *_OUR_SOURCES,
+    *sorted(name for name in _names.difference(_OUR_SOURCES) if _SOURCE_NAME.fullmatch(name)),
+)
+"""What `energy.sources` may name: ours, and the sources of other packages, which are not imported
+here. Whether one can be read on this machine is found before the first run."""
 
 
 def with_other_sections(model: type[_Model]) -> type[_Model]:

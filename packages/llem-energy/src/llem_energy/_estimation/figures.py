@@ -9,12 +9,6 @@ import msgspec
 Status = Literal["ok", "flagged", "missing"]
 
 
-SENSOR_GAIN_SHARE = 0.05
-"""Error of a board's own power sensor against an external meter, from the literature: -6 to -4 %
-on six of nine boards, +11 % on one (arXiv 2312.02741). It is the same for every run on one board,
-so it cancels in ratios between its points, but not between boards."""
-
-
 class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether a figure can be relied on, and if not, why."""
 

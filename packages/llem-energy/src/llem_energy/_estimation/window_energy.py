@@ -11,11 +11,11 @@ from typing import Literal
 import msgspec
 
 from llem_energy._estimation.device_energy import DeviceEnergy, device_energy
-from llem_energy._estimation.figures import SENSOR_GAIN_SHARE, DeviceWindow, ErrorBudget, Quality
+from llem_energy._estimation.figures import DeviceWindow, ErrorBudget, Quality
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.window import MeasuredSpan
-from llem_energy._sources.nvml_gpu import reason_names
 from llem_energy._sources.protocol import EnergySource, Sample
+from llem_energy._sources.throttling import slowed_by
 
 _LATE_S = 0.3
 _BRAKES = {"power brake", "hardware slowdown"}
@@ -134,7 +134,7 @@ def _budget(
     return ErrorBudget(
         edge_bound_j=bound_j,
         sampling_j=sum(sampling) if sampling else None,
-        gain_share=SENSOR_GAIN_SHARE if source.name == "nvml" else None,
+        gain_share=source.gain_share,
     )
 
 
@@ -166,9 +166,6 @@ def _device(
     temperatures = [s.temperature_c for s in inside if s.temperature_c is not None]
     clocks = [s.sm_clock_mhz for s in inside if s.sm_clock_mhz is not None]
     powers = [s.power_w for s in inside if s.power_w is not None]
-    mask = 0
-    for sample in inside:
-        mask |= sample.throttle_reasons or 0
     return DeviceWindow(
         device=device,
         energy_j=energy.energy_j,
@@ -180,7 +177,7 @@ def _device(
         sm_clock_mean_mhz=sum(clocks) / len(clocks) if clocks else None,
         throttled_power_s=_rise([(s.t_s, s.throttled_power_s) for s in samples], span),
         throttled_thermal_s=_rise([(s.t_s, s.throttled_thermal_s) for s in samples], span),
-        throttle_reasons=reason_names(mask),
+        throttle_reasons=slowed_by(sample.throttle_reasons for sample in inside),
         estimates=energy.estimates,
         power_mean_w=sum(powers) / len(powers) if powers else None,
         power_max_w=max(powers, default=None),

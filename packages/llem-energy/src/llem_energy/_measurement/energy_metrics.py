@@ -61,6 +61,7 @@ def energy_part(evidence: Evidence, *, input_tokens: int, output_tokens: int) ->
     fields: dict[str, Any] = {
         "energy_status": total.status,
         "energy_source": None if evidence.source is None else evidence.source.name,
+        "energy_source_kind": None if evidence.source is None else evidence.source.kind,
         "energy_method": found.method,
         "energy_total_j": found.total_j,
         "energy_bound_j": found.bound_j,
@@ -118,15 +119,17 @@ def _absent(evidence: Evidence) -> list[str]:
 
 def _source_doubts(evidence: Evidence) -> Iterator[str]:
     source = evidence.source
-    if source is not None and evidence.gpus and source.name != "nvml":
+    if source is None:
+        return
+    if source.kind == "cpu" and evidence.gpus:
         why = f" ({'; '.join(evidence.reasons)})" if evidence.reasons else ""
         yield (
-            f"the model ran on a GPU, but its energy is missing{why}; "
-            f"energy_total_j holds {source.name} alone"
+            f"GPU energy could not be measured{why}; "
+            f"energy_total_j covers the CPU only ({source.name})"
         )
-    if source is not None and source.name == "nvml" and not evidence.gpus:
+    if source.kind == "gpu" and not evidence.gpus:
         yield (
-            "the backend used no GPU that it could name; those of this machine's settings "
+            "the backend reported no GPU of its own; the GPUs of this machine's settings "
             "(devices.gpus) were metered"
         )
 

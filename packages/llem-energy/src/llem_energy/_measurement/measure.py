@@ -30,7 +30,7 @@ from llem_energy._measurement.raw_measurement import Answered, Evidence, Idles, 
 from llem_energy._measurement.requests import REQUESTS, requests_of, write_requests
 from llem_energy._measurement.warm_up import warm_up
 from llem_energy._metering.boot import boot_id
-from llem_energy._metering.calibration import Calibration, calibrate, usable, versions
+from llem_energy._metering.calibration import Calibration, calibrate, usable
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.sampler import Sampler
 from llem_energy._metering.window import Windows
@@ -229,7 +229,7 @@ class _Measurement:
         source = self._source
         if source is None:
             return ()
-        driver, binding = versions(source.name)
+        driver, binding = source.versions()
         known = {
             one.device: one
             for one in prior.calibration

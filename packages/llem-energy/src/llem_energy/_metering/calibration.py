@@ -12,8 +12,6 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed
 
 import msgspec
 
@@ -57,8 +55,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 def calibrate(
     source: EnergySource,
     *,
-    at_least_s: float = 1.0,
-    at_most_s: float = 5.0,
+    min_duration_s: float = 1.0,
+    timeout_s: float = 5.0,
     n_updates: int = 8,
     poll_s: float = 0.001,
     clock: Callable[[], float] = time.perf_counter,
@@ -68,8 +66,8 @@ def calibrate(
 
     Args:
         source: an open source; nobody else should be reading it.
-        at_least_s: watch for so long, for the duration of the calls and the period of power.
-        at_most_s: give up waiting for updates after so long.
+        min_duration_s: watch for so long, for the duration of the calls and the period of power.
+        timeout_s: give up waiting for updates after so long.
         n_updates: wait for so many updates of every counter that can be read at all.
         poll_s: pause between two reads.
         clock: seconds that only rise; `sleep` must move it.
@@ -84,10 +82,10 @@ def calibrate(
             watch.take(sample)
         elapsed_s = clock() - start_s
         settled = all(watch.is_settled(n_updates) for watch in watches)
-        if elapsed_s >= at_most_s or (settled and elapsed_s >= at_least_s):
+        if elapsed_s >= timeout_s or (settled and elapsed_s >= min_duration_s):
             break
         sleep(poll_s)
-    boot, (driver, binding) = boot_id(), versions(source.name)
+    boot, (driver, binding) = boot_id(), source.versions()
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
     return tuple(
         Calibration(
@@ -124,21 +122,6 @@ def usable(
         and calibration.counter_period_s is not None
         and calibration.n_updates >= _ENOUGH_UPDATES
     )
-
-
-def versions(source: str) -> tuple[str | None, str | None]:
-    """Return the versions of driver and binding below a source, by its name."""
-    if source != "nvml":  # RAPL is part of the kernel, which is the same for all of a boot
-        return None, None
-    from llem_energy._sources.nvml_gpu import (
-        driver_versions,  # the binding, which only this source needs
-    )
-
-    driver, _, _ = driver_versions()
-    try:
-        return driver, installed("nvidia-ml-py")
-    except PackageNotFoundError:
-        return driver, None
 
 
 def edge_bound_shares(period_s: float, window_s: float) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from llem_energy._sources.protocol import Sample
+from llem_energy._sources.throttling import throttle_mask, throttle_names
 
 _CHUNK = 8192  # samples kept before they are written between two phases: minutes at 20 Hz
 _MOST = 4 * _CHUNK  # and inside one, where writing would disturb; hardly ever reached
@@ -154,6 +155,9 @@ class Recorder:
         columns: dict[str, list[Any]] = {
             name: [getattr(sample, name) for sample in samples] for name in _COLUMNS
         }
+        columns["throttle_reasons"] = [
+            None if names is None else throttle_mask(names) for names in columns["throttle_reasons"]
+        ]
         columns["phase"] = [names[bisect_right(starts, sample.t_s)] for sample in samples]
         return pa.table(columns, schema=_schema(self._wall_offset_s))
 
@@ -174,4 +178,6 @@ def _read(path: Path) -> Iterator[Sample]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=list(_COLUMNS)):
             for row in batch.to_pylist():
+                mask = row["throttle_reasons"]
+                row["throttle_reasons"] = None if mask is None else throttle_names(mask)
                 yield Sample(**row)

@@ -20,6 +20,7 @@ from llem_energy._metering.calibration import Calibration
 from llem_energy._model_info.flops import Flops
 from llem_energy._model_info.memory_estimate import MemoryEstimate
 from llem_energy._result.measurement_figures import Baseline, PhaseResult, Sampling, WarmUpReport
+from llem_energy._sources.protocol import Kind
 
 RESULT_SCHEMA_VERSION = 2
 _READABLE = (1, 2)
@@ -144,6 +145,8 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Made from the architecture before loading; None where that is not known."""
     requests_file: str | None = None
     """Tokens and latencies of every request, beside the result; None where it was not written."""
+    energy_source_kind: Kind | None = None
+    """Whether `energy_source` meters GPUs, the CPU, or everything on a board or machine."""
     calibration: tuple[Calibration, ...] = ()
     """How each metered device's counter behaves, on which the bounds rest."""
 

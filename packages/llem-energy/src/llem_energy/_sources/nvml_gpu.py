@@ -18,6 +18,7 @@ from llem_energy._errors import GpuError
 from llem_energy._sources.gpu_snapshot import GpuSnapshot
 from llem_energy._sources.nvml_fields import FieldReader, field_value
 from llem_energy._sources.protocol import Sample
+from llem_energy._sources.throttling import throttle_names
 
 _ENERGY, _INSTANT_POWER, _AVERAGE_POWER = 83, 186, 185
 _POWER_VIOLATION, _THERMAL_VIOLATION, _MEMORY_TEMPERATURE = 74, 75, 82
@@ -30,21 +31,6 @@ _PROBED_FIELDS = [*_FIELDS, 191]  # and energy in the newer block of fields
 _MODULE_SCOPE = 1  # the GPU with its processor and memory, on boards that are one module
 _VIRTUALIZATION = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host vgpu", 4: "host vsga"}
 _Value = TypeVar("_Value")
-
-THROTTLE_REASONS = {
-    0x2: "application clocks",
-    0x4: "software power cap",
-    0x8: "hardware slowdown",
-    0x10: "sync boost",
-    0x20: "software thermal",
-    0x40: "hardware thermal",
-    0x80: "power brake",
-}
-
-
-def reason_names(mask: int) -> tuple[str, ...]:
-    """Return the names of the bits of a throttle mask; idle is no throttling."""
-    return tuple(name for bit, name in THROTTLE_REASONS.items() if mask & bit)
 
 
 @contextlib.contextmanager
@@ -145,11 +131,11 @@ class Gpu:
             "throttle_reasons": self._throttle_reasons(),
         }
 
-    def _throttle_reasons(self) -> int | None:
-        found = _maybe(pynvml.nvmlDeviceGetCurrentClocksEventReasons, self._handle)
-        if found is None:  # its name before driver 535
-            found = _maybe(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, self._handle)
-        return found
+    def _throttle_reasons(self) -> tuple[str, ...] | None:
+        mask = _maybe(pynvml.nvmlDeviceGetCurrentClocksEventReasons, self._handle)
+        if mask is None:  # its name before driver 535
+            mask = _maybe(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, self._handle)
+        return None if mask is None else throttle_names(mask)
 
     def snapshot(self, own_pid: int) -> GpuSnapshot:
         """Return what the GPU is and how it is set."""

@@ -1,16 +1,23 @@
-"""What an energy source is: the protocol and its samples."""
+"""What an energy source is: the protocol, its samples, and what it reports about a machine."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import msgspec
 
 from llem_energy._errors import MeasurementError
+from llem_energy._sources.gpu_snapshot import GpuSnapshot
+
+Kind = Literal["gpu", "cpu", "board"]
+"""What a source meters: GPU boards, the processor and its memory, or everything on a board or
+machine, GPUs included."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):
-    """One reading of one device. What the device does not tell is None."""
+    """One reading of one device. What the device does not report is None."""
 
     device: str
     t_s: float
@@ -33,15 +40,43 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     utilisation: float | None = None
     """0 to 1, as the driver averages it."""
     memory_used_bytes: int | None = None
-    throttle_reasons: int | None = None
-    """The driver's bit mask."""
+    throttle_reasons: tuple[str, ...] | None = None
+    """Names of `THROTTLE_REASONS`; () if there are none."""
+
+
+class SourceVersions(NamedTuple):
+    """Versions below a source; a calibration is only reused while both are the same."""
+
+    driver: str | None = None
+    binding: str | None = None
+    """Of the library between us and the driver."""
 
 
 class EnergySource(Protocol):
-    """What the sampler and the window need from a meter."""
+    """An open meter.
 
-    name: str
-    devices: tuple[str, ...]
+    A package offers one by the entry point group `llem.energy_sources`. The entry point names a
+    `SourceType`, usually the class of the source.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name of the entry point, as in `energy.sources` of a study file."""
+
+    @property
+    def kind(self) -> Kind:
+        """What is metered."""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """A unique name of each metered device; the UUID if it is a GPU."""
+
+    @property
+    def gain_share(self) -> float | None:
+        """Gain error of the sensor as a share of its reading, from the literature, if known."""
+
+    def versions(self) -> SourceVersions:
+        """Return the versions of the driver and the binding."""
 
     def read(self, *, details: bool = False) -> tuple[Sample, ...]:
         """Return one sample per device, in the order of `devices`.
@@ -49,15 +84,73 @@ class EnergySource(Protocol):
         Args:
             details: also temperature, clocks, utilisation and memory, which cost more calls.
 
-        A device that fails gives a sample with nothing in it; this never raises.
+        A device that fails gives a sample without values; this never raises.
         """
 
     def power_limit_w(self, device: str) -> float | None:
-        """Return the power limit of a device in watts, or None if it has none to tell."""
+        """Return the power limit of a device in watts, or None if it has none or cannot say."""
 
     def close(self) -> None:
-        """Let go of the meter; safe to call twice."""
+        """Close the meter; safe to call twice."""
 
 
-class SourceUnavailable(MeasurementError):  # noqa: N818  # it is a state of the machine, no bug
-    """This machine does not have the source, or does not let us read it; the text says why."""
+class SourceType(Protocol):
+    """Opens a source. It may have `diagnose() -> SourceDiagnosis` too, for `llem-cli doctor`."""
+
+    def __call__(self, gpus: Sequence[int | str]) -> EnergySource:
+        """Open the meter.
+
+        Args:
+            gpus: NVML indices or UUIDs of the GPUs that the experiment uses.
+
+        Raises:
+            SourceUnavailable: this machine does not have it, or denies access.
+        """
+
+
+class GpuDiagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """One GPU as its driver describes it."""
+
+    snapshot: GpuSnapshot
+    refusal: str | None
+    """Why its energy cannot be metered at all; None if it can."""
+    counter_problem: str | None
+    """Why its energy counter cannot be read; None if it can."""
+    supported_fields: tuple[int, ...]
+    module_power: bool
+    other_pids: tuple[int, ...] | None
+
+
+class CounterDiagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """One counter that is a file."""
+
+    device: str
+    file: str
+    readable: bool
+    permission_command: str | None
+    """Makes the file readable; None if it is."""
+
+
+class SourceDiagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """What a source finds on a machine before anything is measured."""
+
+    reason: str | None = None
+    """Why it can meter nothing; None if it can."""
+    open_with: tuple[str, ...] = ()
+    """The GPUs to open it with; () for a source that meters no GPU."""
+    description: str | None = None
+    """What is calibrated, for a progress message; None is the source's name."""
+    min_watch_s: float = 1.0
+    max_watch_s: float = 5.0
+    """How long to watch its counters."""
+    gpus: tuple[GpuDiagnosis, ...] = ()
+    silent_gpus: tuple[str, ...] = ()
+    """The error of every GPU that does not respond."""
+    counters: tuple[CounterDiagnosis, ...] = ()
+    versions: dict[str, str | None] = {}
+    problems: tuple[str, ...] = ()
+    """Each ends with what to do next."""
+
+
+class SourceUnavailable(MeasurementError):  # noqa: N818  # a state of the machine, not a bug
+    """This machine does not have the source, or denies access; the message says why."""

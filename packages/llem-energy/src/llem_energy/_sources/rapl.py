@@ -9,13 +9,21 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from llem_energy._sources.protocol import Sample, SourceUnavailable
+from llem_energy._sources.protocol import (
+    CounterDiagnosis,
+    Sample,
+    SourceDiagnosis,
+    SourceUnavailable,
+    SourceVersions,
+)
 
 POWERCAP = Path(os.environ.get("LLEM_POWERCAP", "/sys/class/powercap"))
 _MICRO = 1e-6
-_MOST_W = 5000.0  # of one package; several times what any has
+_MAX_PACKAGE_W = 5000.0  # several times what any processor draws
 _MARGIN_S = 1.0
 
 
@@ -34,8 +42,8 @@ class _Domain:
         now_uj, now_s = int(self._file.read_text()), time.perf_counter()
         if now_uj < self._last_uj:
             rise_uj = now_uj + self._range_uj - self._last_uj
-            # A wrap, unless that takes more power than there is: then it was reset, and falls.
-            if rise_uj * _MICRO <= _MOST_W * (now_s - self._last_s + _MARGIN_S):
+            # A wrap, unless that needs more power than any package draws: then it was reset.
+            if rise_uj * _MICRO <= _MAX_PACKAGE_W * (now_s - self._last_s + _MARGIN_S):
                 self._wrapped_uj += self._range_uj
         self._last_uj, self._last_s = now_uj, now_s
         return (self._wrapped_uj + now_uj) * _MICRO
@@ -44,19 +52,26 @@ class _Domain:
 class RaplSource:
     """Reads every package and, below it, DRAM; core and uncore are parts of the package."""
 
-    name = "rapl"
+    name: Final = "rapl"
+    kind: Final = "cpu"
+    gain_share: Final = None
 
-    def __init__(self, root: Path = POWERCAP) -> None:
-        """Open every domain below `root`.
+    def __init__(self, gpus: Sequence[int | str] = (), *, root: Path = POWERCAP) -> None:
+        """Open every domain.
+
+        Args:
+            gpus: not used; this meters the processor.
+            root: the kernel's folder of counters.
 
         Raises:
-            SourceUnavailable: no domain, or the counters may not be read.
+            SourceUnavailable: no domain, or no permission to read the counters.
         """
+        del gpus
         try:
             self._domains = [_Domain(folder, name) for folder, name in _folders(root)]
         except PermissionError as error:
             raise SourceUnavailable(
-                f"{error.filename} may not be read by this user; "
+                f"this user may not read {error.filename}; "
                 f"`{permission_command(root)}` allows it until the next boot"
             ) from error
         except (OSError, ValueError) as error:
@@ -68,26 +83,67 @@ class RaplSource:
 
     def read(self, *, details: bool = False) -> tuple[Sample, ...]:
         """Return one sample per domain; see `EnergySource.read`."""
-        del details  # there is nothing else to read
-        # One reader at a time: were two to overlap, the older value would look like a wrap.
+        del details  # there is nothing more to read
+        # One reader at a time: if two overlap, the older value looks like a wrap.
         with self._lock:
             return tuple(_sample(domain) for domain in self._domains)
 
     def power_limit_w(self, device: str) -> float | None:
-        """Return None: the kernel's limits here are not those of a whole board."""
+        """Return None: the kernel's limits apply to averages, so that peaks exceed them."""
         del device
         return None
 
+    def versions(self) -> SourceVersions:
+        """Return no versions: this is part of the kernel, which is the same until the next boot."""
+        return SourceVersions()
+
     def close(self) -> None:
-        """Nothing is held open between reads."""
+        """Do nothing: no file is open between reads."""
+
+    @classmethod
+    def diagnose(cls) -> SourceDiagnosis:
+        """Return every counter of this machine's processors, and whether it can be read."""
+        reason = None
+        try:
+            cls().close()
+        except SourceUnavailable as error:
+            reason = str(error)
+        counters = tuple(_diagnosed(name, file) for name, file in _domain_files().items())
+        closed = [counter for counter in counters if not counter.readable]
+        problem = (
+            f"this user may not read the energy of the processor "
+            f"({', '.join(counter.device for counter in closed)}); "
+            f"`{permission_command()}` allows it until the next boot"
+        )
+        return SourceDiagnosis(
+            reason=reason,
+            description="the counters of the processor",
+            # These counters move about every millisecond.
+            min_watch_s=0.2,
+            max_watch_s=0.5,
+            counters=counters,
+            problems=(problem,) if closed else (),
+        )
 
 
 def permission_command(root: Path = POWERCAP) -> str:
-    """Return what lets every user read the counters below `root` until the next boot."""
+    """Return the command that lets every user read the counters until the next boot."""
     return f"sudo chmod a+r {root}/intel-rapl*/energy_uj"
 
 
-def domain_files(root: Path = POWERCAP) -> dict[str, Path]:
+def _diagnosed(name: str, file: Path) -> CounterDiagnosis:
+    try:
+        file.read_bytes()
+    except OSError:
+        command: str | None = permission_command()
+    else:
+        command = None
+    return CounterDiagnosis(
+        device=name, file=str(file), readable=command is None, permission_command=command
+    )
+
+
+def _domain_files(root: Path = POWERCAP) -> dict[str, Path]:
     """Return the counter of every domain by the domain's name, readable or not."""
     try:
         return {name: folder / "energy_uj" for folder, name in _folders(root)}
@@ -107,13 +163,13 @@ def _sample(domain: _Domain) -> Sample:
 
 def _folders(root: Path) -> list[tuple[Path, str]]:
     """Return the folders of packages and DRAM with a name for each, every domain once."""
-    found: list[tuple[Path, str]] = []
+    folders: list[tuple[Path, str]] = []
     for package in sorted(root.glob("intel-rapl:*")):
         name = (package / "name").read_text().strip()
         if package.name.count(":") != 1 or not name.startswith("package"):
-            continue  # sub-domains come below; `psys` would count the package twice
-        found.append((package, name))
+            continue  # sub-domains follow below; `psys` would count the package twice
+        folders.append((package, name))
         for part in sorted(root.glob(f"{package.name}:*")):
             if (part / "name").read_text().strip() == "dram":
-                found.append((part, f"{name}-dram"))
-    return found
+                folders.append((part, f"{name}-dram"))
+    return folders

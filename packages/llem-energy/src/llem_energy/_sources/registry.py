@@ -1,39 +1,75 @@
-"""Where energy readings come from: one protocol, and the choice among what this machine has.
+"""Energy sources by name, found by entry points, and the first one that this machine can read.
 
-A source is cumulative: each reading carries the joules of a device since some start of its own.
+A source is cumulative: each reading has the joules of a device since some fixed instant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, cast
 
 from llem_energy._errors import MeasurementError
-from llem_energy._sources.protocol import EnergySource
+from llem_energy._sources.protocol import (
+    KINDS,
+    EnergySource,
+    Sample,
+    SourceDiagnosis,
+    SourceType,
+    SourceUnavailable,
+)
+
+GROUP = "llem.energy_sources"
+_PACKAGE = "llem-energy"
+_OURS = ("nvml", "rapl")
+_ATTRIBUTES = ("name", "kind", "devices", "gain_share", "versions", "power_limit_w", "close")
+
+
+def source_names() -> tuple[str, ...]:
+    """Return the sources that installed packages offer, ours first."""
+    others = {point.name for point in entry_points(group=GROUP)}.difference(_OURS, ("none",))
+    return (*_OURS, *sorted(others))
+
+
+def source_type(name: str) -> SourceType:
+    """Return what opens a source.
+
+    Raises:
+        SourceUnavailable: no installed package offers it, or its package cannot be used.
+    """
+    point = _entry_point(name)
+    try:
+        return cast("SourceType", point.load())
+    except Exception as error:  # importing another package may raise anything
+        raise SourceUnavailable(
+            f"the package {_package(point)}, which offers it, cannot be imported "
+            f"({type(error).__name__}: {error}); install what it needs or reinstall it"
+        ) from error
 
 
 def open_source(
     names: Sequence[str], gpus: Sequence[int | str]
 ) -> tuple[EnergySource | None, list[str]]:
-    """Return the first source of `names` that this machine can read, and why others cannot.
+    """Return the first source of `names` that this machine can read, and why others cannot be read.
 
     Args:
-        names: of `nvml`, `rapl`, `none`, in order of preference.
+        names: of `source_names`, or `none`, in order of preference.
         gpus: NVML indices or UUIDs of the GPUs to meter.
     """
     reasons: list[str] = []
     for name in names:
         if name == "none":
-            reasons.append("the experiment asks for no energy source")
+            reasons.append("the experiment requests no energy source")
             break
         try:
-            return _OPENERS[name](gpus), reasons
+            return _open(name, gpus), reasons
         except MeasurementError as error:
             reasons.append(f"{name}: {error}")
     return None, reasons
 
 
 def missing_meters(names: Sequence[str], gpus: Sequence[int | str]) -> list[str]:
-    """Return why none of the sources can be read here; [] if one can, or if `none` is asked for.
+    """Return why none of the sources can be read; [] if one can, or if `none` is among them.
 
     Args:
         names: as in `open_source`.
@@ -45,17 +81,74 @@ def missing_meters(names: Sequence[str], gpus: Sequence[int | str]) -> list[str]
     return [] if source is not None or "none" in names else reasons
 
 
-def _open_nvml(gpus: Sequence[int | str]) -> EnergySource:
-    from llem_energy._sources.nvml import NvmlSource  # it imports this module
+def diagnose_source(name: str) -> SourceDiagnosis:
+    """Return what a source finds on this machine; a source that fails gives the reason."""
+    try:
+        diagnose = getattr(source_type(name), "diagnose", None)
+        if diagnose is not None:
+            return cast("SourceDiagnosis", diagnose())
+        _open(name, ()).close()
+    except MeasurementError as error:
+        return SourceDiagnosis(reason=str(error))
+    except Exception as error:  # noqa: BLE001  # doctor continues, whatever another package does
+        return SourceDiagnosis(reason=f"its package failed ({type(error).__name__}: {error})")
+    return SourceDiagnosis()
 
-    return NvmlSource(gpus)
+
+def _open(name: str, gpus: Sequence[int | str]) -> EnergySource:
+    """Open a source and read it once, so that a broken one fails here."""
+    opener = source_type(name)
+    package = _package(_entry_point(name))
+    try:
+        source = opener(gpus)
+        problem = _problem(source, name)
+    except MeasurementError:
+        raise
+    except Exception as error:
+        raise SourceUnavailable(
+            f"the package {package}, which offers it, failed to open it "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    if problem is not None:
+        raise SourceUnavailable(f"the package {package}, which offers it, is broken: {problem}")
+    return source
 
 
-def _open_rapl(gpus: Sequence[int | str]) -> EnergySource:
-    from llem_energy._sources.rapl import RaplSource  # it imports this module
+def _problem(source: Any, name: str) -> str | None:
+    """Return what an open source does wrong; None if it keeps the protocol."""
+    missing = [attribute for attribute in _ATTRIBUTES if not hasattr(source, attribute)]
+    if missing:
+        return f"its source has no {', '.join(missing)}"
+    if source.name != name:
+        return f"expected a source named {name}, found {source.name!r}"
+    if source.kind not in KINDS:
+        return f"expected one of {', '.join(KINDS)} as its kind, found {source.kind!r}"
+    samples = source.read()
+    if not all(isinstance(sample, Sample) for sample in samples):
+        return "read() must return a tuple of Sample"
+    if tuple(sample.device for sample in samples) != tuple(source.devices):
+        return "read() must return one sample per device, in the order of `devices`"
+    return None
 
-    del gpus  # it meters the processor
-    return RaplSource()
+
+def _entry_point(name: str) -> EntryPoint:
+    """Return the entry point of a source; our names belong to our package alone."""
+    points = list(entry_points(group=GROUP, name=name))
+    if name in _OURS:
+        points = [point for point in points if _package(point) == _PACKAGE]
+        if not points:
+            raise SourceUnavailable(
+                f"the installation of {_PACKAGE} is out of date and does not list it; reinstall it"
+            )
+    packages = sorted({_package(point) for point in points})
+    if len(packages) > 1:
+        raise SourceUnavailable(
+            f"the packages {' and '.join(packages)} both offer it; uninstall one of them"
+        )
+    if not points:
+        raise SourceUnavailable("no installed package offers it; install the package that does")
+    return points[0]
 
 
-_OPENERS = {"nvml": _open_nvml, "rapl": _open_rapl}
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "unknown"

@@ -1,0 +1,44 @@
+"""Energy sources: read one that exists, or write one for another meter.
+
+    from llem_energy.sources import calibrate, open_source
+    source, reasons = open_source(["nvml", "rapl"], gpus=[0])
+
+A package offers a source by an entry point of the group `llem.energy_sources`; a study file then
+names it in `energy.sources`. `tests/example_source` is a complete example.
+"""
+
+from llem_energy._metering.calibration import Calibration, calibrate
+from llem_energy._sources.nvml import NvmlSource
+from llem_energy._sources.protocol import (
+    CounterDiagnosis,
+    EnergySource,
+    GpuDiagnosis,
+    Kind,
+    Sample,
+    SourceDiagnosis,
+    SourceType,
+    SourceUnavailable,
+    SourceVersions,
+)
+from llem_energy._sources.rapl import RaplSource
+from llem_energy._sources.registry import open_source, source_names
+from llem_energy._sources.throttling import THROTTLE_REASONS
+
+__all__ = [
+    "THROTTLE_REASONS",
+    "Calibration",
+    "CounterDiagnosis",
+    "EnergySource",
+    "GpuDiagnosis",
+    "Kind",
+    "NvmlSource",
+    "RaplSource",
+    "Sample",
+    "SourceDiagnosis",
+    "SourceType",
+    "SourceUnavailable",
+    "SourceVersions",
+    "calibrate",
+    "open_source",
+    "source_names",
+]
