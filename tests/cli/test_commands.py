@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from fakes.studies import only_folder
 
 from llem_cli._commands import study as _study
 from llem_cli._commands.options import seconds
-from llem_runner import read_manifest
+from llem_runner import read_manifest, read_study_result
 
 STUDY = """\
 model: builtin:tiny-llama
@@ -276,7 +275,6 @@ def test_timeout_and_gaps_flags_reach_the_runs(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "s.yaml").write_text("model: builtin:tiny-llama\nn: 2\npytorch: {device: cpu}\n")
-    start = time.monotonic()
     code = _study.run(
         tmp_path / "s.yaml",
         output=tmp_path / "out",
@@ -286,8 +284,10 @@ def test_timeout_and_gaps_flags_reach_the_runs(
         measure=measures.hangs,
     )
     assert code == 1
-    assert time.monotonic() - start < 30
     assert "Timeout: no result within 1.5 s" in capfd.readouterr().out
+    (folder,) = (tmp_path / "out").iterdir()
+    protocol = read_study_result(folder).measurement_protocol
+    assert (protocol.config_gap_seconds, protocol.cycle_gap_seconds) == (0, 0)
 
 
 def test_schema_is_json_that_names_every_field(llem: Run) -> None:
@@ -318,18 +318,6 @@ def test_help_loads_neither_torch_nor_the_driver_nor_the_runner() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_help_takes_less_than_0_35_of_importing_torch() -> None:
-    def median_s(*command: str) -> float:
-        times = []
-        for _ in range(3):
-            start = time.perf_counter()
-            subprocess.run([sys.executable, *command], capture_output=True, check=True)
-            times.append(time.perf_counter() - start)
-        return sorted(times)[1]
-
-    assert median_s("-m", "llem_cli", "--help") < 0.35 * median_s("-c", "import torch")
 
 
 def test_a_closed_stdout_is_no_error(tmp_path: Path, study_file: Path) -> None:

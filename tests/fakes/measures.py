@@ -86,6 +86,21 @@ def ignores_sigterm(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     return make_result(config)
 
 
+def is_slow_to_stop(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Note a request to stop, and 1.5 s later that nothing has ended this process since."""
+    base = Path(config.model)
+
+    def stop(*_: object) -> None:
+        base.with_suffix(".asked").touch()
+        time.sleep(1.5)
+        base.with_suffix(".survived").touch()
+
+    signal.signal(signal.SIGTERM, stop)
+    base.with_suffix(".ready").touch()
+    time.sleep(600)
+    return make_result(config)
+
+
 def killed(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Die by a signal, as by the kernel's out-of-memory killer."""
     print("about to die", flush=True)

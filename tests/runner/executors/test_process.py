@@ -125,11 +125,9 @@ def test_result_of_ten_megabytes_arrives(tmp_path: Path) -> None:
 
 
 def test_hung_run_is_killed_at_its_deadline(tmp_path: Path) -> None:
-    start = time.monotonic()
     outcome = run_isolated(experiment(), measure=measures.hangs, timeout_s=2, log=tmp_path / "log")
     assert failed(outcome).error_type == "Timeout"
     assert "2 s" in failed(outcome).message
-    assert time.monotonic() - start < 10
     assert multiprocessing.active_children() == []
 
 
@@ -195,15 +193,13 @@ def test_everything_a_run_prints_is_in_its_log(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_stop_ends_the_run_soon(tmp_path: Path) -> None:
+def test_a_stop_ends_the_run_before_its_timeout(tmp_path: Path) -> None:
     control = Control()
     control.request_stop()
-    start = time.monotonic()
     outcome = run_isolated(
         experiment(), measure=measures.hangs, timeout_s=60, log=tmp_path / "log", control=control
     )
     assert isinstance(outcome, Interrupted)
-    assert time.monotonic() - start < 5
     control.close()
 
 
@@ -215,14 +211,12 @@ def test_the_parent_uses_no_processor_time_while_a_run_goes_on(tmp_path: Path) -
 
 
 def test_a_dead_run_is_noticed_though_something_it_forked_lives_on(tmp_path: Path) -> None:
-    start = time.monotonic()
     failure = failed(
         run_isolated(
             experiment(), measure=measures.forks_and_dies, timeout_s=60, log=tmp_path / "log"
         )
     )
-    assert failure.error_type == "ProcessDied"
-    assert time.monotonic() - start < 20
+    assert failure.error_type == "ProcessDied"  # and not "Timeout"
 
 
 def test_a_signal_without_a_name_is_still_a_failed_run(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_a_clock_that_is_set_back_changes_no_gap_and_no_order(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     seconds, status, wall_time_s = done.stdout.split()
     assert status == "completed"
-    assert 3.0 <= float(seconds) < 30
+    assert float(seconds) >= 3.0  # two gaps of 1.5 s
     assert float(wall_time_s) >= 0
     (folder,) = (tmp_path / "results").iterdir()
     assert resume_study(folder, measure=measures.raises).status == "completed"

