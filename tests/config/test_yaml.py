@@ -180,18 +180,6 @@ def test_nothing_of_the_parsed_text_is_kept_after_loading(load: Load) -> None:
     assert not [item for item in gc.get_objects() if issubclass(type(item), yaml.Node)]
 
 
-def test_the_garbage_collector_is_left_as_it_was(load: Load, faults: Faults) -> None:
-    load(MODEL)
-    faults(MODEL + "n: x\n")
-    assert gc.isenabled()
-    gc.disable()
-    try:
-        load(MODEL)
-        assert not gc.isenabled()
-    finally:
-        gc.enable()
-
-
 def test_a_file_of_too_many_values_is_refused_before_it_takes_gigabytes(faults: Faults) -> None:
     (fault,) = faults(MODEL + "x:\n" + "- a\n" * 1_900_000)
     assert fault.endswith("expected at most 1500000 values; sweeps need no long lists")

@@ -20,8 +20,7 @@ def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(low)
     for key, value in high.items():
         below = result.get(key)
-        # Asking for `dict` first spares most values the slow check of an abstract class.
-        if isinstance(value, dict | Mapping) and isinstance(below, dict | Mapping):
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
             result[key] = merge(below, value)
         else:
             result[key] = value

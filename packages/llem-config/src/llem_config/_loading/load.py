@@ -11,10 +11,8 @@ the settings, which always have one, are above `defaults`.
 
 from __future__ import annotations
 
-import gc
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,18 +62,6 @@ def load_experiment(
     return _Loader(Path(path), defaults or {}, overrides or {}).experiment()
 
 
-@contextmanager
-def _collection_paused() -> Iterator[None]:
-    """Pause the garbage collector: it would walk every point made so far, again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 class _Loader:
     """The state of one loading: the documents, the faults so far, the points so far."""
 
@@ -105,20 +91,18 @@ class _Loader:
         execution = self._execution()
         name = self._name()
         made = self.points
-        with _collection_paused():
-            made.expand()
+        made.expand()
         self._raise_faults()
         if not made.points:
             reasons = sorted({point.reason for point in made.skipped})
             why = "; ".join(reasons) if reasons else "exclude drops every point"
             problem = f"no point of this study can run: {why}"
             raise ConfigError([Fault(self.path, 0, 0, "", problem)])
-        return StudyConfig.of_points(
-            made.points,
+        return StudyConfig(
             name=name,
+            experiments=tuple(made.points),
             execution=execution,
             skipped=tuple(made.skipped),
-            n_duplicates=made.n_duplicates,
             n_excluded=made.n_excluded,
             source=self.path.read_text("utf-8-sig"),
         )
@@ -131,11 +115,11 @@ class _Loader:
         for layer in (self.defaults, self.overrides):
             self._check_layer(layer, ())
         sources = [self.top, *reversed(self.fixed)]
-        self.points.add(merged(reversed(sources)), lambda: sources, self.points.home)
+        self.points.add(merged(reversed(sources)), sources, self.points.home)
         self._raise_faults()
         for point in self.points.skipped:
             raise ConfigError([Fault(self.path, 0, 0, "", point.reason)])
-        return next(iter(self.points.points.values()))
+        return self.points.points[0]
 
     # Parts around the points
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,12 +11,10 @@ from llem_config._errors import Fault
 from llem_config._loading.fault_messages import found, sentence
 from llem_config._loading.layers import Source, get, has, locate, merge
 from llem_config._loading.reader import Reader, experiment_schema, leaves, overlap
-from llem_config._loading.section_cache import Validator
-from llem_config._loading.sweep import Alternative, Axis, Rule, axes_for, count, grid
+from llem_config._loading.sweep import Axis, Rule, axes_for, count, grid
 from llem_config._loading.yaml_document import Document, Route
 from llem_config._spec.capabilities import BACKENDS, INCOMPATIBLE
 from llem_config._spec.experiment import ExperimentConfig
-from llem_config._spec.hashing import Hasher
 from llem_config._spec.pytorch import own_plain
 from llem_config._spec.study import SkippedPoint
 
@@ -31,13 +29,10 @@ class Points:
         self.fixed = fixed  # lowest layer first
         self.top = top  # the command line's
         self.read = read
-        self.points: dict[str, ExperimentConfig] = {}
+        self.points: list[ExperimentConfig] = []
         self.skipped: list[SkippedPoint] = []
-        self.n_duplicates = 0
         self.n_excluded = 0
         self.home = Source(document, {})  # what no layer sets is missing from the file as a whole
-        self._validate = Validator()
-        self._hash = Hasher()
 
     def expand(self) -> None:
         """Add every point of the grid, then every explicit entry."""
@@ -77,19 +72,15 @@ class Points:
             point = merge(data, top.data) if top.data else data
             config = None
             if rules:
-                config = self._validate(point)
+                config = _validated(point)
                 if any(rule.matches(point, config) for rule in rules):
                     self.n_excluded += 1
                     continue
-
-            def sources(chosen: tuple[Alternative, ...] = chosen) -> list[Source]:
-                swept = [
-                    Source(self.document, item.data, item.at, item.n_covered)
-                    for item in reversed(chosen)
-                ]
-                return [top, *swept, *reversed(fixed)]
-
-            self.add(point, sources, self.home, config)
+            swept = [
+                Source(self.document, item.data, item.at, item.n_covered)
+                for item in reversed(chosen)
+            ]
+            self.add(point, [top, *swept, *reversed(fixed)], self.home, config)
 
     def _fixed_for(self, backend: str) -> list[Source]:
         return [_for_backend(source, backend) for source in self.fixed]
@@ -111,7 +102,7 @@ class Points:
         fixed = fixed_for[backend] if known else self._fixed_for(backend)
         own = Source(self.document, entry, at)
         point = merge({"backend": backend}, merged([*fixed, own, self.top]))
-        self.add(point, lambda: [self.top, own, *reversed(fixed)], own)
+        self.add(point, [self.top, own, *reversed(fixed)], own)
 
     def _entry_backends(
         self, entries: list[tuple[Route, dict[str, Any]]], backends: list[str]
@@ -124,7 +115,7 @@ class Points:
     def add(
         self,
         data: Mapping[str, Any],
-        sources: Callable[[], list[Source]],
+        sources: list[Source],
         home: Source,
         config: ExperimentConfig | ValidationError | None = None,
     ) -> None:
@@ -132,22 +123,20 @@ class Points:
 
         Args:
             data: the point, all layers merged.
-            sources: makes its layers, highest first; called only where there is a mistake.
+            sources: its layers, highest first.
             home: where a missing field would be added.
             config: what validation made of it, where that is known.
         """
-        config = config or self._validate(data)
+        config = config or _validated(data)
         if isinstance(config, ValidationError):
             errors = config.errors(include_url=False)
             if all(item["type"] == INCOMPATIBLE for item in errors):
                 reason = "; ".join(item["msg"] for item in errors)
                 self.skipped.append(SkippedPoint(config=own_plain(data), reason=reason))
             else:
-                self.read.faults += faults_of(config, sources(), experiment_schema(), data, home)
+                self.read.faults += faults_of(config, sources, experiment_schema(), data, home)
             return
-        key = self._hash(config)
-        if self.points.setdefault(key, config) is not config:
-            self.n_duplicates += 1
+        self.points.append(config)
 
     def _backends(self, axes: list[Axis]) -> tuple[list[str], list[Axis]]:
         """Return the backends of the grid and the axes without a `backend` axis.
@@ -236,6 +225,14 @@ class Points:
             self.read.add(document, ("max_experiments",), problem)
             return MAX_EXPERIMENTS
         return value
+
+
+def _validated(data: Mapping[str, Any]) -> ExperimentConfig | ValidationError:
+    """Return the experiment, or why the data make none."""
+    try:
+        return ExperimentConfig.model_validate(data)
+    except ValidationError as error:
+        return error
 
 
 def _for_backend(source: Source, backend: Any) -> Source:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 from llem_config._errors import Fault
@@ -23,7 +23,7 @@ from llem_config._spec.plugins import BROKEN_SECTIONS
 STUDY_KEYS = ("name", "base", "sweep", "experiments", "exclude", "execution", "max_experiments")
 
 
-@cache
+@cache  # pydantic takes 16 ms to make it, and every key of a study file is looked up in it
 def experiment_schema() -> dict[str, Any]:
     """Return the JSON schema of an experiment: which routes exist and what they accept."""
     return ExperimentConfig.model_json_schema()
@@ -72,7 +72,6 @@ class Reader:
         return result
 
     @staticmethod
-    @lru_cache(maxsize=1024)  # a list of entries has few keys, each of them many times
     def problem_of(route: Route, known: tuple[str, ...] = ()) -> str | None:
         """Return why a dotted key leads nowhere, or None if it leads to a field."""
         position = unknown_part(experiment_schema(), route)
