@@ -26,7 +26,7 @@ NO_COUNTER = (
 NO_POWER = (Fault("field:185", NOT_SUPPORTED), Fault("field:186", NOT_SUPPORTED))
 
 DIAGNOSE = """
-import json, sys, time
+import json, sys
 started = []
 watched = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec")
 sys.addaudithook(lambda event, args: started.append(event) if event in watched else None)
@@ -34,11 +34,9 @@ import msgspec
 from llem_config import Settings
 from llem_energy import diagnose
 stages = []
-start = time.perf_counter()
 found = diagnose(Settings(), on_stage=stages.append)
-took_s = time.perf_counter() - start
 heavy = sorted({"torch", "transformers", "numpy", "pyarrow"} & set(sys.modules))
-print(json.dumps([msgspec.to_builtins(found), took_s, stages, started, heavy]))
+print(json.dumps([msgspec.to_builtins(found), stages, started, heavy]))
 """
 
 
@@ -54,15 +52,17 @@ def nobodys_driver(tmp_path: Path) -> dict[str, str]:
     return {"LD_LIBRARY_PATH": str(tmp_path)}
 
 
-def test_a_machine_without_any_meter_is_known_at_once(nobodys_driver: dict[str, str]) -> None:
-    found, took_s, stages, started, heavy = json.loads(run_python(DIAGNOSE, env=nobodys_driver))
+def test_a_machine_without_any_meter_is_known_without_watching_it(
+    nobodys_driver: dict[str, str],
+) -> None:
+    found, stages, started, heavy = json.loads(run_python(DIAGNOSE, env=nobodys_driver))
     assert not found["measurable"]
     assert [source["available"] for source in found["sources"]] == [False, False]
     assert (found["gpus"], found["domains"], found["versions"]["driver"]) == ([], [], None)
     driver, everything = found["problems"]
     assert "make `nvidia-smi` work first" in driver
     assert "no energy can be measured" in everything
-    assert took_s < 0.5
+    # No stage: nothing is watched.
     assert (stages, started, heavy) == ([], [], [])
 
 
@@ -108,9 +108,8 @@ def said_of(machine: dict[str, Any], index: int) -> list[str]:
     return [problem for problem in machine["problems"] if f"GPU {index}" in problem]
 
 
-def test_one_look_takes_seconds_starts_nothing_and_says_what_it_does(looked_at: Any) -> None:
-    _, took_s, stages, started, heavy = looked_at
-    assert 1.0 <= took_s < 4.0
+def test_a_diagnosis_starts_no_process_and_reports_its_stage(looked_at: Any) -> None:
+    _, stages, started, heavy = looked_at
     assert stages == ["calibrating GPUs: 4 of 6"]
     assert (started, heavy) == ([], [])
 
@@ -203,13 +202,14 @@ def test_versions_are_those_of_driver_libraries_and_llem(machine: dict[str, Any]
     assert found["python"].startswith("3.")
 
 
-def test_slow_and_stalled_counters_take_six_seconds_at_most(library: Path, tmp_path: Path) -> None:
+def test_slow_and_stalled_counters_are_watched_for_five_seconds(
+    library: Path, tmp_path: Path
+) -> None:
     gpus = [
         FakeGpu(uuid="GPU-slow", counter_period_s=0.5),
         FakeGpu(uuid="GPU-stalled", stalls=((0.0, 1000.0),)),
     ]
-    found, took_s, *_ = with_gpus(DIAGNOSE, library, gpus, tmp_path)
-    assert took_s < 6
+    found, *_ = with_gpus(DIAGNOSE, library, gpus, tmp_path)
     slow = gpu_of(found, "GPU-slow")
     assert slow["calibration"]["counter_period_s"] == pytest.approx(0.5, rel=0.02)
     assert slow["window_1_percent_p95_s"] == pytest.approx(95, rel=0.02)
@@ -218,10 +218,10 @@ def test_slow_and_stalled_counters_take_six_seconds_at_most(library: Path, tmp_p
 
 
 def test_a_driver_without_a_gpu_is_told(library: Path, tmp_path: Path) -> None:
-    found, took_s, *_ = with_gpus(DIAGNOSE, library, [], tmp_path)
+    found, stages, *_ = with_gpus(DIAGNOSE, library, [], tmp_path)
     assert found["sources"][0]["reason"] == "the driver shows no GPU"
     assert found["versions"]["driver"] == "580.00.01"
-    assert took_s < 0.5
+    assert stages == []
 
 
 TICKING = """
@@ -246,10 +246,9 @@ def test_counters_of_the_processor_are_watched_and_one_that_stands_still_is_told
     file = domain(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
     domain(tmp_path, "intel-rapl:0:0", "dram", 1_000_000)
     env = {**nobodys_driver, "LLEM_POWERCAP": str(tmp_path)}
-    found, took_s, stages, *_ = json.loads(run_python(TICKING + DIAGNOSE, env=env))
+    found, stages, *_ = json.loads(run_python(TICKING + DIAGNOSE, env=env))
     assert found["measurable"]
     assert stages == ["calibrating the counters of the processor"]
-    assert took_s < 2
     package, memory = found["domains"]
     assert (package["name"], package["file"], package["readable"]) == ("package-0", str(file), True)
     assert package["permission_command"] is None

@@ -15,24 +15,21 @@ from llem_energy import BackendError, backend_names
 from llem_energy._backends.registry import find_backend
 
 SNAPSHOT = """
-import json, sys, time
+import json, sys
 import msgspec
 from llem_energy._machine.environment import snapshot_environment
 started = []
 watched = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec")
 sys.addaudithook(lambda event, args: started.append(event) if event in watched else None)
-start = time.perf_counter()
 snapshot = snapshot_environment()
-took_s = time.perf_counter() - start
-print(json.dumps([msgspec.to_builtins(snapshot), took_s, started]))
+print(json.dumps([msgspec.to_builtins(snapshot), started]))
 """
 
 
-def test_the_snapshot_is_complete_quick_and_starts_no_process() -> None:
+def test_the_snapshot_is_complete_and_starts_no_process() -> None:
     env = {"OMP_NUM_THREADS": "2", "SECRET_TOKEN": "hidden"}
-    snapshot, took_s, started = json.loads(run_python(SNAPSHOT, env=env))
+    snapshot, started = json.loads(run_python(SNAPSHOT, env=env))
     assert started == []
-    assert took_s < 0.3
     assert snapshot["python"].startswith("3.")
     assert snapshot["platform"]
     assert snapshot["cpu_model"]
@@ -45,7 +42,7 @@ def test_the_snapshot_is_complete_quick_and_starts_no_process() -> None:
 
 def test_the_snapshot_names_every_gpu_and_the_driver(library: Path, tmp_path: Path) -> None:
     gpus = [FakeGpu(uuid="GPU-a", mig=True), FakeGpu(uuid="GPU-b", power_limit_w=450.0)]
-    snapshot, _, started = with_gpus(SNAPSHOT, library, gpus, tmp_path)
+    snapshot, started = with_gpus(SNAPSHOT, library, gpus, tmp_path)
     assert started == []
     assert snapshot["driver"]
     assert snapshot["nvml"]
@@ -61,7 +58,7 @@ def test_a_gpu_that_does_not_answer_leaves_the_others_in_the_snapshot(
     library: Path, tmp_path: Path
 ) -> None:
     gpus = [FakeGpu(uuid="GPU-a", faults=(Fault("*", 15),)), FakeGpu(uuid="GPU-b")]
-    snapshot, _, _ = with_gpus(SNAPSHOT, library, gpus, tmp_path)
+    snapshot, _ = with_gpus(SNAPSHOT, library, gpus, tmp_path)
     assert snapshot["driver"]
     assert [gpu["uuid"] for gpu in snapshot["gpus"]] == ["GPU-b"]
 

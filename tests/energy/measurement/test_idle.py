@@ -135,21 +135,33 @@ def test_an_idle_power_is_taken_over_only_where_it_still_holds() -> None:
     assert not reusable(None, DEVICES, [], [CALIBRATION])
 
 
+class Clock:
+    """A clock that only `sleep` moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
 def test_idling_begins_once_power_no_longer_falls() -> None:
     # Half a second after we begin to look it falls by a third, then stays.
-    begin = time.perf_counter()
+    clock = Clock()
 
     def recent() -> list[Sample]:
-        now = time.perf_counter()
-        times = [now - 2.5 + i * 0.05 for i in range(51)]
-        return [Sample("GPU-1", t, 0.0, power_w=300 if t < begin + 0.5 else 200) for t in times]
+        times = [clock.now_s - 2.5 + i * 0.05 for i in range(51)]
+        return [Sample("GPU-1", t, 0.0, power_w=300 if t < 100.5 else 200) for t in times]
 
-    span = idle(0.2, recent)
-    assert span.start_s - begin == pytest.approx(2.5, abs=0.4)  # two seconds after the fall
-    assert span.end_s - span.start_s == pytest.approx(0.2, abs=0.1)
+    span = idle(0.2, recent, clock=clock, sleep=clock.sleep)
+    assert span.start_s == pytest.approx(102.5)  # two seconds after the fall
+    assert span.end_s == pytest.approx(102.7)
 
 
 def test_without_power_readings_there_is_nothing_to_wait_for() -> None:
-    begin = time.perf_counter()
-    span = idle(0.1, lambda: [])
-    assert span.start_s - begin < 0.1
+    clock = Clock()
+    span = idle(0.1, lambda: [], clock=clock, sleep=clock.sleep)
+    assert (span.start_s, span.end_s) == (100.0, 100.1)

@@ -34,6 +34,7 @@ def idle(
     seconds: float,
     recent: Callable[[], Iterable[Sample]],
     *,
+    clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], object] = time.sleep,
 ) -> IdleSpan:
     """Wait until power no longer falls, then for so many seconds more; return the latter.
@@ -41,23 +42,23 @@ def idle(
     Args:
         seconds: how long to idle.
         recent: gives the newest samples of all devices.
+        clock: seconds on the clock of the samples; `sleep` must move it.
         sleep: waits.
     """
-    begin_s = time.perf_counter()
+    begin_s = clock()
     deadline_s = begin_s + _LONGEST_WAIT_S
-    while not (is_steady := _steady(recent(), begin_s)) and time.perf_counter() < deadline_s:
+    while not (is_steady := _steady(recent(), begin_s, clock())) and clock() < deadline_s:
         sleep(_LOOK_EVERY_S)
-    start_s = time.perf_counter()
+    start_s = clock()
     sleep(seconds)
-    return IdleSpan(start_s, time.perf_counter(), is_steady)
+    return IdleSpan(start_s, clock(), is_steady)
 
 
-def _steady(samples: Iterable[Sample], since_s: float) -> bool:
+def _steady(samples: Iterable[Sample], since_s: float, now_s: float) -> bool:
     """Tell whether each device drew as much in the last second as in the one before.
 
     Only since it was left alone: just then it still seems as steady as it worked.
     """
-    now_s = time.perf_counter()
     halves: dict[str, tuple[list[float], list[float]]] = {}
     for sample in samples:
         age_s = now_s - sample.t_s
