@@ -70,6 +70,21 @@ def test_links_inside_the_repository_exist(document: Path) -> None:
             assert (document.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_to_headings_exist(document: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^):]*)#([^)]+)", document.read_text("utf-8")):
+        page = document.parent / target if target else document
+        headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+        anchors = [re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings]
+        assert anchor in anchors, target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_named_in_the_documents_exist(document: Path) -> None:
+    for path in re.findall(r"(?:benchmarks|tests|docs)/[\w./]+\w", document.read_text("utf-8")):
+        assert (ROOT / path).exists(), path
+
+
 def test_the_study_file_of_the_readme_is_valid(tmp_path: Path) -> None:
     (text,) = blocks("yaml")
     (tmp_path / "study.yaml").write_text(text)

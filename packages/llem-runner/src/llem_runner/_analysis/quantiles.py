@@ -6,7 +6,7 @@ quadrature for the range.
 We compute them ourselves because the alternative, scipy, is a dependency of 114 MB that takes
 seconds to import (1.5 to 8 s on a busy machine with 2 processors; this module takes milliseconds).
 The results agree with scipy 1.17.1 to 1e-11 for t and 3e-10 for the range, over the sizes that
-studies have, and the range takes no longer than in scipy (0.2 to 0.3 s per quantile). To print
+studies have, and the range takes no longer than in scipy (0.1 to 0.3 s per quantile). To print
 these figures: `uv run --with scipy python benchmarks/scipy_quantiles.py`.
 """
 
