@@ -12,8 +12,9 @@ from cli.conftest import Run
 from fakes import measures
 from fakes.studies import only_folder
 
-from llem_cli._commands import study as _study
-from llem_cli._commands.options import seconds
+from llem_cli._commands.options import parse_duration_s
+from llem_cli._commands.study.resume import resume
+from llem_cli._commands.study.run import run
 from llem_runner import read_manifest, read_study_result
 
 STUDY = """\
@@ -110,9 +111,9 @@ def test_every_plan_shows_the_gaps_that_the_run_will_use(
     )
     for command in (["validate"], ["plan"], ["run", "--dry-run"]):
         shown = llem("study", *command, "s.yaml").stdout
-        assert "takes at least 2 s: 2 s of pauses" in shown
-    assert _study.run(tmp_path / "s.yaml", output=tmp_path / "r", measure=measures.quick) == 0
-    assert "takes at least 2 s: 2 s of pauses" in capsys.readouterr().err
+        assert "takes at least 2 s (2 s of pauses" in shown
+    assert run(tmp_path / "s.yaml", output=tmp_path / "r", measure=measures.quick) == 0
+    assert "takes at least 2 s (2 s of pauses" in capsys.readouterr().err
     record = json.loads((only_folder(tmp_path / "r") / "study_result.json").read_text())
     protocol = record["measurement_protocol"]
     assert (protocol["config_gap_seconds"], protocol["cycle_gap_seconds"]) == (2.0, 400.0)
@@ -186,20 +187,20 @@ def test_one_experiment_is_measured_and_warned_of_before(llem: Run, tmp_path: Pa
 def test_run_shows_a_record_and_exits_0(
     tmp_path: Path, study_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    code = _study.run(study_file, output=tmp_path / "out", measure=measures.quick)
+    code = run(study_file, output=tmp_path / "out", measure=measures.quick)
     printed = capfd.readouterr()
     assert code == 0
     assert "3 of 3 runs completed, 0 failed" in printed.out
     assert "2 ± 0" in printed.out
     assert "1 point x 3 cycles = 3 runs" in printed.err
-    assert "results go to" in printed.err
+    assert "; results in " in printed.err
     assert "\x1b" not in printed.out + printed.err  # no terminal, no control codes
 
 
 def test_run_json_prints_the_study_result_alone(
     tmp_path: Path, study_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    _study.run(study_file, output=tmp_path / "out", measure=measures.quick, json_=True, quiet=True)
+    run(study_file, output=tmp_path / "out", measure=measures.quick, json_=True, quiet=True)
     printed = capfd.readouterr()
     on_disk = (only_folder(tmp_path / "out") / "study_result.json").read_text()
     assert json.loads(printed.out) == json.loads(on_disk)
@@ -209,20 +210,20 @@ def test_run_json_prints_the_study_result_alone(
 def test_a_failed_run_exits_1_and_resume_exits_0(
     tmp_path: Path, study_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert _study.run(study_file, output=tmp_path / "out", measure=measures.raises) == 1
+    assert run(study_file, output=tmp_path / "out", measure=measures.raises) == 1
     printed = capfd.readouterr()
     assert "the model does not fit" in printed.out
     folder = only_folder(tmp_path / "out")
-    assert _study.resume(folder, measure=measures.quick) == 0
+    assert resume(folder, measure=measures.quick) == 0
     assert [entry.attempts for entry in read_manifest(folder).entries] == [2, 2, 2]
 
 
 def test_resume_tops_up_and_refuses_another_study(
     llem: Run, tmp_path: Path, study_file: Path
 ) -> None:
-    _study.run(study_file, output=tmp_path / "out", measure=measures.quick, quiet=True)
+    run(study_file, output=tmp_path / "out", measure=measures.quick, quiet=True)
     folder = only_folder(tmp_path / "out")
-    code = _study.resume(folder, study=study_file, cycles=4, measure=measures.quick, quiet=True)
+    code = resume(folder, study=study_file, cycles=4, measure=measures.quick, quiet=True)
     assert code == 0
     assert read_manifest(folder).totals.completed == 4
     study_file.write_text(STUDY.replace("n: 2", "n: 3"))
@@ -235,7 +236,7 @@ def test_resume_tops_up_and_refuses_another_study(
 def test_a_time_limit_exits_130_and_says_how_to_go_on(
     tmp_path: Path, study_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    code = _study.run(
+    code = run(
         study_file, output=tmp_path / "out", time_limit="2s", measure=measures.hangs, retry=1
     )
     assert code == 130
@@ -248,7 +249,7 @@ def test_a_time_limit_exits_130_and_says_how_to_go_on(
     ("text", "expected"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("1h30m", 5400)]
 )
 def test_a_time_limit_is_written_as_a_person_says_it(text: str, expected: float) -> None:
-    assert seconds(text) == expected
+    assert parse_duration_s(text) == expected
 
 
 def test_a_time_limit_that_is_none_is_a_mistake(llem: Run, study_file: Path) -> None:
@@ -260,7 +261,7 @@ def test_a_time_limit_that_is_none_is_a_mistake(llem: Run, study_file: Path) -> 
 def test_show_prints_a_finished_study_and_its_json(
     llem: Run, tmp_path: Path, study_file: Path
 ) -> None:
-    _study.run(study_file, output=tmp_path / "out", measure=measures.quick, quiet=True)
+    run(study_file, output=tmp_path / "out", measure=measures.quick, quiet=True)
     folder = only_folder(tmp_path / "out")
     assert "3 of 3 runs completed" in llem("study", "show", folder).stdout
     result = json.loads(llem("study", "show", folder, "--json").stdout)
@@ -268,14 +269,14 @@ def test_show_prints_a_finished_study_and_its_json(
     (folder / "study_result.json").unlink()
     unfinished = llem("study", "show", folder).stdout
     assert "3 completed" in unfinished
-    assert f"no process is at it; `llem-cli study resume {folder}` goes on" in unfinished
+    assert f"not running; continue with `llem-cli study resume {folder}`" in unfinished
 
 
 def test_timeout_and_gaps_flags_reach_the_runs(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "s.yaml").write_text("model: builtin:tiny-llama\nn: 2\npytorch: {device: cpu}\n")
-    code = _study.run(
+    code = run(
         tmp_path / "s.yaml",
         output=tmp_path / "out",
         cycles=2,

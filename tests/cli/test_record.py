@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from llem_cli._display.study_result import show_study
+from llem_cli._display.study_result import show_study_result
 from llem_runner import StudyResult, read_study_result
 
 DATA = Path(__file__).parents[1] / "runner" / "storage" / "data"
@@ -23,7 +23,7 @@ def stored(folder: Path, version: int) -> StudyResult:
 
 def rendered(result: StudyResult, width: int) -> list[str]:
     text = io.StringIO()
-    show_study(result, "there", console=Console(file=text, width=width))
+    show_study_result(result, Path("there"), console=Console(file=text, width=width))
     return text.getvalue().splitlines()
 
 
@@ -35,11 +35,11 @@ def test_the_record_says_which_points_cannot_be_told_apart(
     assert best.startswith("precision=bf16 pytorch.batch_size=8")
     assert sum("(0.9" in line for line in lines) == 1  # the interval that holds 1
     notes = capsys.readouterr().out.splitlines()
-    assert "±: half of the 95 % confidence interval of the mean over a point's runs" in notes
-    assert "1 of 3 other points cannot be told apart from the best at 95 %" in notes
+    assert "±: half-width of the 95 % confidence interval of the mean over a point's runs" in notes
+    assert "1 of 3 other points cannot be distinguished from the best (95 % confidence)" in notes
     assert [note for note in notes if note.startswith("best: precision=bf16 pytorch.batch_size=8")]
-    assert [note for note in notes if note.startswith("run 9 stands out, at 1.0")]
-    assert [note for note in notes if note.startswith("± 1 % of the mean takes ")]
+    assert [note for note in notes if note.startswith("run 9 is an outlier: 1.0")]
+    assert [note for note in notes if note.startswith("a precision of ± 1 % takes ")]
 
 
 @pytest.mark.parametrize("width", [100, 80])
@@ -62,7 +62,7 @@ def test_points_that_are_not_compared_have_no_column_and_a_reason(
     assert "x best" not in "".join(lines)
     notes = capsys.readouterr().out.splitlines()
     assert "points are not compared: one cycle" in notes
-    assert "not compared, for want of results: n=2" in notes
+    assert "not compared (too few results): n=2" in notes
 
 
 def test_runs_that_drift_together_are_said(
@@ -75,7 +75,7 @@ def test_runs_that_drift_together_are_said(
     first = msgspec.structs.replace(first, energy_per_output_token_j=drifting)
     summary = msgspec.structs.replace(result.summary, points=(first, *others))
     rendered(msgspec.structs.replace(result, summary=summary), 120)
-    assert f"the runs of {first.label} drift together" in capsys.readouterr().out
+    assert f"the runs of {first.label} are correlated" in capsys.readouterr().out
 
 
 def test_a_spread_wider_than_its_mean_is_said_and_not_counted(tmp_path: Path) -> None:

@@ -21,11 +21,10 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from fakes import measures
-from llem_cli import _app
-from llem_cli._commands import study as _study
+from llem_cli._commands.study.run import run
 if __name__ == "__main__":
-    sys.exit(_study.run(Path(sys.argv[1]), output=Path(sys.argv[2]),
-                        measure=getattr(measures, sys.argv[3])))
+    sys.exit(run(Path(sys.argv[1]), output=Path(sys.argv[2]),
+                 measure=getattr(measures, sys.argv[3])))
 """
 STUDY = """\
 model: builtin:tiny-llama
@@ -96,7 +95,7 @@ def test_ctrl_c_during_a_gap_ends_it_at_once(tmp_path: Path) -> None:
     time.sleep(0.5)
     watching = [sys.executable, "-m", "llem_cli", "study", "show", str(folder)]
     shown = subprocess.run(watching, capture_output=True, text=True, check=True).stdout
-    assert "no run is on: a pause between two of them" in shown
+    assert "no run in progress: pausing, or waiting for a GPU" in shown
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 130

@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run the program and exit with its code."""
     try:
-        # Here, so that Ctrl-C in the first half second is no traceback of somebody's imports.
+        # Imported here, so that Ctrl-C during the imports prints one word instead of a traceback.
         from llem_cli._app import main as program
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

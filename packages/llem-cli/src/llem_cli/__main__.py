@@ -2,5 +2,5 @@
 
 from llem_cli import main
 
-if __name__ == "__main__":  # a spawned worker imports this module under another name
+if __name__ == "__main__":  # a spawned child process imports this module under another name
     main()

@@ -1,7 +1,7 @@
-"""The program: its commands by name, and what becomes of an error.
+"""The program: its commands by name, and how errors are reported.
 
-Commands are registered by import string, so that `--help` loads none of them, and nothing here
-loads the runner: a second saved for whoever only wants to look something up.
+Commands are registered by import string, so that `--help` imports none of them. Nothing here
+imports the runner, which would take another second.
 """
 
 from __future__ import annotations
@@ -12,39 +12,53 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 app = App(
     name="llem-cli",
-    help="Measure what LLM inference costs in energy, over broad sweeps of its implementation.",
+    help="Measure the energy of LLM inference, across sweeps of models, settings and backends.",
     version_flags=["--version"],
+    default_parameter=Parameter(show_default=False),  # the help texts name the defaults
     result_action="return_value",
-    suppress_keyboard_interrupt=False,  # `run` says what was interrupted
+    suppress_keyboard_interrupt=False,  # `run` reports the interruption
 )
-study = App(name="study", help="A study file: many experiments, repeated, with pauses.")
-experiment = App(name="experiment", help="A single experiment.")
+study = App(
+    name="study",
+    help="Run a study and look at its results: many experiments, repeated, from one file.",
+)
+experiment = App(name="experiment", help="Measure a single experiment.")
 app.command(study)
 app.command(experiment)
 study.command(
-    "llem_cli._commands.study:run", name="run", help="Run every experiment of a study file."
+    "llem_cli._commands.study.run:run",
+    name="run",
+    help="Run every experiment of a study file.\n\n"
+    "Results are saved as they arrive, in a new folder. Ctrl-C stops the study; continue it with "
+    "the command `study resume`. Exits with code 0 if all runs completed, 1 if a run failed, 2 if the study "
+    "file or a flag is wrong, and 130 if the study was interrupted.",
 )
 study.command(
-    "llem_cli._commands.study:validate",
-    name="validate",
-    help="Check a study file and count its points.",
+    "llem_cli._commands.study.resume:resume",
+    name="resume",
+    help="Continue a study that stopped early, or add cycles to it.\n\n"
+    "Runs everything that is not completed: pending, interrupted and failed runs.",
 )
 study.command(
-    "llem_cli._commands.study:plan",
+    "llem_cli._commands.study.show:show",
+    name="show",
+    help="Show the result of a study, or its progress while it runs.",
+)
+study.command(
+    "llem_cli._commands.study.plan:plan",
     name="plan",
-    help="Show every run of a study in execution order.",
+    help="List every run of a study in execution order; measure nothing.",
 )
 study.command(
-    "llem_cli._commands.study:resume", name="resume", help="Run what is left of a study's folder."
-)
-study.command(
-    "llem_cli._commands.study:show", name="show", help="Show what a study's folder holds."
+    "llem_cli._commands.study.plan:validate",
+    name="validate",
+    help="Check a study file and count its points; measure nothing.",
 )
 experiment.command(
     "llem_cli._commands.experiment:run",
@@ -54,27 +68,28 @@ experiment.command(
 app.command(
     "llem_cli._commands.doctor:doctor",
     name="doctor",
-    help="Show what this machine can measure and how well; exit code 1 if no source of energy "
+    help="Show what this machine can measure, and how accurately.\n\n"
+    "Lists every problem with the command that solves it. Exits with code 1 if no energy source "
     "can be read.",
 )
 app.command(
     "llem_cli._commands.reference:schema",
     name="schema",
-    help="Print the JSON schema of a study file.",
+    help="Print the JSON Schema of study files.",
 )
 app.command(
     "llem_cli._commands.reference:config",
     name="config",
-    help="Print this machine's settings and their file.",
+    help="Print this machine's settings and the file they come from.",
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit with its code: 0 done, 1 failed, 2 usage, 130 interrupted."""
-    # Python tells of semaphores that a run, killed by whomever, has not given back. It gives them
-    # back itself then, and nobody has to act; its process takes over these options.
+    # When a run was killed, Python warns about the semaphores it leaked, then frees them itself:
+    # the user need not act. The resource tracker's process inherits this option.
     sys.warnoptions.append("ignore:resource_tracker:UserWarning")
-    # Closed by whoever started us (`>&-`): then there is nobody to write to, which is no error.
+    # A closed stream (`>&-`) means that no output is wanted, which is not an error.
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     if sys.stderr is None:
@@ -89,13 +104,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        return _fail(f"error: {error}".rstrip() + " (`--help` shows what there is)", USAGE)
+        return _fail(f"error: {error}".rstrip() + " (see `--help`)", USAGE)
     except KeyboardInterrupt as error:
         return _fail(str(error) or "interrupted", INTERRUPTED)
-    except BrokenPipeError:  # whoever read our output has left, e.g. `| head`
+    except BrokenPipeError:  # the reader of our output has exited, e.g. `| head`
         sys.stderr.close()
         return FAILED
-    except Exception as error:  # noqa: BLE001  # the last line: a person gets a sentence
+    except Exception as error:  # noqa: BLE001  # the outermost handler: users get a sentence
         if verbose:
             traceback.print_exc()
         return _fail(*_explain(error, verbose=verbose))
@@ -103,10 +118,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _explain(error: Exception, *, verbose: bool) -> tuple[str, int]:
-    from llem_config import ConfigError, LlemError  # loaded already by whatever raised it
+    """Return the message for an error, and the exit code."""
+    from llem_config import ConfigError, LlemError  # imported already by the command that failed
 
     if isinstance(error, ConfigError):
-        # With the line quoted where a person looks; else as editors make a link of it.
+        # People get the line of the file quoted; programs get `file:line:column: key: problem`.
         return error.pretty() if sys.stderr.isatty() else str(error), USAGE
     if isinstance(error, LlemError):
         return "\n".join(f"error: {line}" for line in str(error).splitlines()), FAILED

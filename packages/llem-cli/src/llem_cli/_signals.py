@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as requests to the study; the library itself touches no signal."""
+"""Ctrl-C and SIGTERM ask the study to stop; the library itself installs no signal handlers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from llem_runner import Control
 
 
 @contextlib.contextmanager
-def controlled() -> Iterator[Control]:
-    """Return a control that the terminal drives: Ctrl-C stops, Enter skips a gap."""
-    control = Control(skip_fd=_terminal())
+def controlled_by_terminal() -> Iterator[Control]:
+    """Yield a control for a study: Ctrl-C and SIGTERM stop it, Enter skips a pause."""
+    control = Control(skip_fd=_foreground_terminal())
 
-    def ask(number: int, frame: object) -> None:
+    def request_stop(number: int, frame: object) -> None:
         del number, frame
         control.request_stop()
 
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    signals = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, request_stop) for number in signals}
     try:
         yield control
     finally:
@@ -29,10 +30,11 @@ def controlled() -> Iterator[Control]:
         control.close()
 
 
-def _terminal() -> int | None:
+def _foreground_terminal() -> int | None:
+    """Return the descriptor of stdin if it is a terminal that this process may read."""
     try:
         descriptor = sys.stdin.fileno()
-        # A job in the background must not read: the kernel would stop it.
+        # The kernel suspends a background job that reads from its terminal.
         foreground = os.isatty(descriptor) and os.tcgetpgrp(descriptor) == os.getpgrp()
     except (AttributeError, OSError, ValueError):
         return None

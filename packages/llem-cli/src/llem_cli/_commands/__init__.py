@@ -1,1 +1,1 @@
-"""The commands: plain functions that parse, call the runner and show the result."""
+"""The commands: one plain function each, which parses, calls the library and shows the result."""

@@ -3,38 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from llem_cli._app import OK
-from llem_cli._commands.options import Json, Quiet, Set, Verbose, overrides
-from llem_cli._display.console import note, show_experiment, show_json
+from llem_cli._commands.options import Json, Quiet, Set, Tracebacks, command_line_layer
+from llem_cli._display.console import note, show_json
+from llem_cli._display.experiment_result import show_experiment_result
 from llem_config import load_experiment
 from llem_runner import encode_json, run_experiment
 
+ExperimentFile = Annotated[Path, Parameter(help="Experiment file (YAML).")]
+
 
 def run(
-    path: Path,
+    path: ExperimentFile,
     /,
     *,
-    output: Path | None = None,
+    output: Annotated[
+        Path | None,
+        Parameter(help="Folder for the result and the samples (default: save nothing)."),
+    ] = None,
     settings: Set = (),
     json_: Json = False,
     quiet: Quiet = False,
-    verbose: Verbose = False,
+    verbose: Tracebacks = False,
 ) -> int:
-    """Measure one experiment and print its result.
-
-    Args:
-        path: the experiment file.
-        output: folder for result and samples; nothing is written without it.
-        settings: fields set over the file, `key=value`.
-        json_: print the ExperimentResult.
-        quiet: show no progress.
-        verbose: show tracebacks.
-    """
+    """Measure one experiment and print its result."""
     del verbose  # read where errors are explained
-    config = load_experiment(path, overrides=overrides(settings))
+    experiment = load_experiment(path, overrides=command_line_layer(settings))
     result = run_experiment(
-        config,
+        experiment,
         output=output,
         on_stage=None if quiet else lambda stage: note(f"{stage} ..."),
         on_warning=lambda warning: note(f"warning: {warning}"),
@@ -42,5 +42,5 @@ def run(
     if json_:
         show_json(encode_json(result))
     else:
-        show_experiment(result)
+        show_experiment_result(result)
     return OK

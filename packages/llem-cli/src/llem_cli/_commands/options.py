@@ -1,9 +1,10 @@
-"""Flags that several commands share, and their translation into layers of a study file."""
+"""Flags that several commands share, and how they change a study file."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -12,57 +13,67 @@ from cyclopts.validators import Number
 from llem_config import ConfigError, Fault, merge, override, parse_value
 
 CLI_DEFAULTS: Mapping[str, Any] = {"execution": {"n_cycles": 3}}
-"""A person at a terminal wants an error bar; a file or a flag that says otherwise wins."""
+"""Enough repeats for an error bar; the study file and the flags override it."""
 
-Order = Literal["sequential", "interleaved", "shuffled"]
+StudyFile = Annotated[Path, Parameter(help="Study file (YAML).")]
+StudyFolder = Annotated[
+    Path, Parameter(help="Folder of the study, as printed at the end of its run.")
+]
+CycleOrder = Literal["sequential", "interleaved", "shuffled"]
+Order = Annotated[
+    CycleOrder | None, Parameter(help="Order of the runs across cycles (default: from the file).")
+]
 Set = Annotated[
     tuple[str, ...],
     Parameter(
         name="--set",
         negative=(),
-        help="Set a field over the file, e.g. --set pytorch.batch_size=8; may be repeated.",
+        help="Override a field of the file, e.g. --set pytorch.batch_size=8; repeatable.",
     ),
 ]
-Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print one JSON object.")]
+Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON instead of text.")]
 Quiet = Annotated[bool, Parameter(name="--quiet", negative=(), help="Show no progress.")]
 Verbose = Annotated[
-    bool, Parameter(name="--verbose", negative=(), help="Show every stage, and tracebacks.")
+    bool,
+    Parameter(
+        name="--verbose",
+        negative=(),
+        help="Show every stage of a run, and tracebacks of errors.",
+    ),
+]
+Tracebacks = Annotated[
+    bool, Parameter(name="--verbose", negative=(), help="Show tracebacks of errors.")
 ]
 Cycles = Annotated[
     int | None,
-    Parameter(name="--cycles", help="Repeats of every experiment; 3 if the file does not say."),
+    Parameter(help="Number of repeats of every experiment (default: from the file, or 3)."),
 ]
-Gaps = Annotated[bool, Parameter(name="--gaps", negative="--no-gaps", help="Pause between runs.")]
-Timeout = Annotated[
-    float | None, Parameter(name="--timeout", help="Seconds after which a run is killed.")
+Gaps = Annotated[
+    bool,
+    Parameter(
+        negative="--no-gaps", help="Pause between runs (default), or start them without a pause."
+    ),
 ]
+Timeout = Annotated[float | None, Parameter(help="Kill a run after this number of seconds.")]
 Retry = Annotated[
     int,
-    Parameter(
-        name="--retry",
-        validator=Number(gte=0),
-        help="Further attempts at a run whose process crashed.",
-    ),
+    Parameter(validator=Number(gte=0), help="Retry a crashed run up to N times (default: 0)."),
 ]
 TimeLimit = Annotated[
     str | None,
-    Parameter(
-        name="--time-limit",
-        help="For all of it, e.g. 90s, 30m, 8h; the rest stays pending for `study resume`.",
-    ),
+    Parameter(help="Time budget for the whole study, e.g. 8h; remaining runs stay pending."),
 ]
 Wait = Annotated[
-    bool,
-    Parameter(name="--wait", negative=(), help="Wait for a GPU that another study uses."),
+    bool, Parameter(negative=(), help="Wait for a GPU that another study uses, instead of failing.")
 ]
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def seconds(text: str | None) -> float | None:
-    """Return a length of time in seconds: `90`, `90s`, `30m`, `8h`, `1.5d`, `1h30m`.
+def parse_duration_s(text: str | None) -> float | None:
+    """Return a duration in seconds: `90`, `90s`, `30m`, `8h`, `1.5d`, `1h30m`.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the text is not a duration.
     """
     if text is None:
         return None
@@ -73,18 +84,18 @@ def seconds(text: str | None) -> float | None:
     return sum(float(number) * _UNITS_S[unit or "s"] for number, unit in parts)
 
 
-def overrides(
+def command_line_layer(
     settings: Sequence[str],
     *,
     cycles: int | None = None,
-    order: Order | None = None,
+    order: CycleOrder | None = None,
     gaps: bool = True,
     timeout: float | None = None,
 ) -> dict[str, Any]:
     """Return the flags that were given, in the shape of a study file.
 
     Raises:
-        ConfigError: a `--set` without `=`, or with a value that is no YAML.
+        ConfigError: a `--set` has no `=`, or its value is not valid YAML.
     """
     layer: dict[str, Any] = {}
     for text in settings:

@@ -1,4 +1,4 @@
-"""`llem-cli schema` and `llem-cli config`: what may be written, and what is set here."""
+"""`llem-cli schema` and `llem-cli config`: what a study file may contain, and this machine's settings."""
 
 from __future__ import annotations
 
@@ -13,17 +13,24 @@ from llem_cli._commands.options import Json
 from llem_cli._display.console import say, show_json
 from llem_config import ConfigError, Fault, load_settings, settings_path, study_json_schema
 
-Install = Annotated[bool, Parameter(negative=())]
 SCHEMA_FILE = Path("llem-study.schema.json")
 
 
-def schema(*, install: Install = False, output: Path | None = None) -> int:
-    """Print the JSON schema of a study file, for editors.
-
-    Args:
-        install: write it to a file, and print the line that makes an editor use it.
-        output: that file; llem-study.schema.json in the current folder if not given.
-    """
+def schema(
+    *,
+    install: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Write the schema to a file and print the line that makes editors use it.",
+        ),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        Parameter(help=f"File to write (default: {SCHEMA_FILE} in the current folder)."),
+    ] = None,
+) -> int:
+    """Print the JSON Schema of study files, or write it to a file for editors."""
     text = json.dumps(study_json_schema(), indent=2)
     if not install and output is None:
         show_json(text.encode())
@@ -34,23 +41,19 @@ def schema(*, install: Install = False, output: Path | None = None) -> int:
     except OSError as error:
         problem = f"cannot be written: {error.strerror}"
         raise ConfigError([Fault(path, 0, 0, "", problem)]) from error
-    # To be put at the top of a study file; a relative path counts from there.
+    # The first line of a study file; editors resolve a relative path from that file.
     say(f"# yaml-language-server: $schema={path.as_posix()}")
     return OK
 
 
 def config(*, json_: Json = False) -> int:
-    """Print this machine's settings and the file they come from.
-
-    Args:
-        json_: print them as one JSON object.
-    """
+    """Print this machine's settings and the file they come from."""
     settings = load_settings()
     if json_:
         show_json(settings.model_dump_json(indent=2).encode())
         return OK
     path = settings_path()
-    say(f"# {path}" + ("" if path.is_file() else " (not there; these are defaults)"))
+    say(f"# {path}" + ("" if path.is_file() else " (no such file; these are the defaults)"))
     for section, values in settings.model_dump(mode="json").items():
         say(f"{section}:")
         for name, value in values.items():

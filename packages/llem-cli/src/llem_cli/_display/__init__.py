@@ -1,1 +1,1 @@
-"""All output to the terminal."""
+"""Everything that the terminal shows: results on stdout, progress and warnings on stderr."""

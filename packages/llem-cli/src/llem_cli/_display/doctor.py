@@ -1,4 +1,4 @@
-"""The record of `llem-cli doctor`: tables of what was found, then every problem."""
+"""What `llem-cli doctor` prints: tables of what can be measured, then every problem."""
 
 from __future__ import annotations
 
@@ -6,47 +6,45 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from rich.table import Table
+from rich.text import Text
 
-from llem_cli._display.console import out, say
-from llem_energy import Calibration, DiagnosedDomain, DiagnosedGpu, Diagnosis
+from llem_cli._display.console import say, stdout_console
+from llem_energy import Calibration, DiagnosedDomain, DiagnosedGpu, DiagnosedSource, Diagnosis
 
 _Row = TypeVar("_Row")
 _Column = tuple[str, Callable[[_Row], str]]
 
 
-def show_diagnosis(found: Diagnosis) -> None:
-    """Print what a machine can measure and how well, and what is in the way."""
-    _show("sources of energy", found.sources, [
-        ("source", lambda source: source.name),
-        ("meters", lambda source: source.kind or "-"),
-        ("available", lambda source: _yes(source.available)),
-        ("why not", lambda source: source.reason or ""),
-    ])  # fmt: skip
-    _show("how well a GPU is measured", found.gpus, _MEASURED)
-    _show("how a GPU is set", found.gpus, _SET)
-    _show("counters of the processor", found.domains, _DOMAINS)
-    shown = {gpu.uuid for gpu in found.gpus} | {domain.name for domain in found.domains}
-    devices = [c for source in found.sources for c in source.calibration if c.device not in shown]
-    _show("other metered devices", devices, _DEVICES)
-    _show("versions", list(found.versions.items()), [
-        ("of", lambda item: item[0]),
-        ("version", lambda item: item[1] or "-"),
-    ])  # fmt: skip
-    for problem in found.problems:
+def show_diagnosis(diagnosis: Diagnosis) -> None:
+    """Print what a machine can measure, how accurately, and every problem."""
+    _show("Energy sources", diagnosis.sources, _SOURCES)
+    _show("GPUs", diagnosis.gpus, _GPUS)
+    _show(
+        "GPU accuracy (median / 95th percentile; read time: median / 99th)",
+        diagnosis.gpus,
+        _ACCURACY,
+    )
+    _show("GPU settings", diagnosis.gpus, _SETTINGS)
+    _show("CPU energy counters", diagnosis.domains, _DOMAINS)
+    shown = {gpu.uuid for gpu in diagnosis.gpus} | {domain.name for domain in diagnosis.domains}
+    calibrations = [item for source in diagnosis.sources for item in source.calibration]
+    _show("Other meters", [item for item in calibrations if item.device not in shown], _METERS)
+    _show("Versions", list(diagnosis.versions.items()), _VERSIONS)
+    for problem in diagnosis.problems:
         say(f"problem: {problem}")
-    if not found.problems:
-        say("no problem found")
+    if not diagnosis.problems:
+        say("no problems found")
 
 
 def _show(title: str, rows: Sequence[_Row], columns: Sequence[_Column[_Row]]) -> None:
     if not rows:
         return
-    table = Table(title=title, title_justify="left", title_style="bold", box=None)
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for name, _ in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(cell(row) for _, cell in columns))
-    out().print(table)
+        table.add_row(*(Text(cell(row)) for _, cell in columns))
+    stdout_console().print(table)
     say("")
 
 
@@ -58,75 +56,87 @@ def _number(value: float | None, scale: float = 1.0, digits: int = 3) -> str:
     return "-" if value is None else f"{value * scale:.{digits}g}"
 
 
-def _period(seen: Calibration | None) -> str:
-    if seen is None or seen.counter_period_s is None:
-        return "-"
-    return f"{_number(seen.counter_period_s, 1e3)} ± {_number(seen.counter_jitter_s, 1e3, 2)}"
+def _pair(first: float | None, second: float | None, scale: float = 1.0, digits: int = 3) -> str:
+    return f"{_number(first, scale, digits)} / {_number(second, scale, digits)}"
 
 
-def _call(seen: Calibration | None) -> str:
-    if seen is None:
+def _period(calibration: Calibration | None) -> str:
+    if calibration is None or calibration.counter_period_s is None:
         return "-"
-    return f"{_number(seen.call_p50_s, 1e3)} / {_number(seen.call_p99_s, 1e3)}"
+    period_ms = _number(calibration.counter_period_s, 1e3)
+    return f"{period_ms} ± {_number(calibration.counter_jitter_s, 1e3, 2)}"
+
+
+def _read_time(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return "-"
+    return _pair(calibration.call_p50_s, calibration.call_p99_s, 1e3)
 
 
 def _counter(gpu: DiagnosedGpu) -> str:
     if gpu.counter_problem is not None:
         return gpu.counter_problem
-    moves = gpu.calibration is None or gpu.calibration.counter_period_s is not None
-    return "yes" if moves else "stands still"
+    updates = gpu.calibration is None or gpu.calibration.counter_period_s is not None
+    return "yes" if updates else "not updating"
 
 
-def _bound(gpu: DiagnosedGpu) -> str:
-    typical, worst = gpu.bound_10s_share, gpu.bound_10s_p95_share
-    return f"{_number(typical, 100)} / {_number(worst, 100)}"
-
-
-def _shortest(gpu: DiagnosedGpu) -> str:
-    return f"{_number(gpu.window_1_percent_s)} / {_number(gpu.window_1_percent_p95_s)}"
-
-
-def _limit(gpu: DiagnosedGpu) -> str:
-    return (
-        f"{_number(gpu.power_limit_w, digits=4)} / {_number(gpu.power_limit_default_w, digits=4)}"
-    )
-
-
-def _others(gpu: DiagnosedGpu) -> str:
+def _other_processes(gpu: DiagnosedGpu) -> str:
     if gpu.other_pids is None:
         return "-"
     return ", ".join(str(pid) for pid in gpu.other_pids) or "none"
 
 
-_MEASURED: list[_Column[DiagnosedGpu]] = [
+_SOURCES: list[_Column[DiagnosedSource]] = [
+    ("source", lambda source: source.name),
+    ("measures", lambda source: source.kind or "-"),
+    ("available", lambda source: _yes(source.available)),
+    ("reason", lambda source: source.reason or ""),
+]
+_GPUS: list[_Column[DiagnosedGpu]] = [
     ("GPU", lambda gpu: str(gpu.index)),
     ("name", lambda gpu: gpu.name),
-    ("counter", _counter),
-    ("period ms", lambda gpu: _period(gpu.calibration)),
-    ("call ms, p50 / p99", lambda gpu: _call(gpu.calibration)),
-    ("bound of 10 s %, median / p95", _bound),
-    ("window s for 1 %, median / p95", _shortest),
+    ("UUID", lambda gpu: gpu.uuid),
 ]
-_SET: list[_Column[DiagnosedGpu]] = [
+_ACCURACY: list[_Column[DiagnosedGpu]] = [
     ("GPU", lambda gpu: str(gpu.index)),
-    ("uuid", lambda gpu: gpu.uuid),
-    ("limit W, now / default", _limit),
-    ("C", lambda gpu: _number(gpu.temperature_c)),
-    ("persistence", lambda gpu: _yes(gpu.persistence_mode)),
+    ("energy\ncounter", _counter),
+    ("update\nperiod, ms", lambda gpu: _period(gpu.calibration)),
+    ("read\ntime, ms", lambda gpu: _read_time(gpu.calibration)),
+    (
+        "error bound\nof 10 s, %",
+        lambda gpu: _pair(gpu.bound_10s_share, gpu.bound_10s_p95_share, 100),
+    ),
+    (
+        "window for a\n1 % bound, s",
+        lambda gpu: _pair(gpu.window_1_percent_s, gpu.window_1_percent_p95_s),
+    ),
+]
+_SETTINGS: list[_Column[DiagnosedGpu]] = [
+    ("GPU", lambda gpu: str(gpu.index)),
+    (
+        "power limit, W\n(now / default)",
+        lambda gpu: _pair(gpu.power_limit_w, gpu.power_limit_default_w, digits=4),
+    ),
+    ("temp.,\nC", lambda gpu: _number(gpu.temperature_c)),
+    ("persis-\ntence", lambda gpu: _yes(gpu.persistence_mode)),
     ("MIG", lambda gpu: _yes(gpu.mig)),
     ("virtual", lambda gpu: gpu.virtualization or "-"),
-    ("other pids", _others),
-    ("fields", lambda gpu: " ".join(str(field) for field in gpu.supported_fields) or "none"),
-    ("module power", lambda gpu: _yes(gpu.module_power)),
+    ("other\nprocesses", _other_processes),
+    ("NVML\nfields", lambda gpu: " ".join(map(str, gpu.supported_fields)) or "none"),
+    ("module\npower", lambda gpu: _yes(gpu.module_power)),
 ]
 _DOMAINS: list[_Column[DiagnosedDomain]] = [
     ("domain", lambda domain: domain.name),
     ("readable", lambda domain: _yes(domain.readable)),
-    ("period ms", lambda domain: _period(domain.calibration)),
-    ("call ms, p50 / p99", lambda domain: _call(domain.calibration)),
+    ("update\nperiod, ms", lambda domain: _period(domain.calibration)),
+    ("read time, ms\n(median / p99)", lambda domain: _read_time(domain.calibration)),
 ]
-_DEVICES: list[_Column[Calibration]] = [
-    ("device", lambda device: device.device),
-    ("period ms", _period),
-    ("call ms, p50 / p99", _call),
+_METERS: list[_Column[Calibration]] = [
+    ("device", lambda calibration: calibration.device),
+    ("update\nperiod, ms", _period),
+    ("read time, ms\n(median / p99)", _read_time),
+]
+_VERSIONS: list[_Column[tuple[str, str | None]]] = [
+    ("package", lambda item: item[0]),
+    ("version", lambda item: item[1] or "-"),
 ]

@@ -1,18 +1,60 @@
-"""A study before it runs, for a person and for a program."""
+"""A study before it runs: as lines, as a table, and as JSON."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from llem_cli._display.console import say, show_json, show_plan, study_lines
+from rich.table import Table
+from rich.text import Text
+
+from llem_cli._display.console import (
+    MAX_LINES,
+    count,
+    duration,
+    say,
+    show_json,
+    stdout_console,
+)
 from llem_config import ExperimentConfig, StudyConfig
-from llem_energy import estimate_memory
-from llem_runner import PlannedRun
+from llem_energy import estimate_memory, gigabytes
+from llem_runner import PlannedRun, gap_seconds
 
 
-def say_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool) -> None:
-    """Print every run of a study, as a table or as one JSON object with the memory of each point."""
+def summary_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterator[str]:
+    """Yield the size of a study, what is left out of it, and how long it takes at least."""
+    n_points, n_cycles = len(study.experiments), study.execution.n_cycles
+    yield (
+        f"{study.name}: {count(n_points, 'point')} x {count(n_cycles, 'cycle')} = "
+        f"{count(len(runs), 'run')}, "
+        f"{study.execution.cycle_order} (design {study.study_design_hash})"
+    )
+    dropped = []
+    if study.n_duplicates:
+        dropped.append(f"{count(study.n_duplicates, 'duplicate')} dropped")
+    if study.n_excluded:
+        dropped.append(f"{count(study.n_excluded, 'point')} excluded")
+    if dropped:
+        yield ", ".join(dropped)
+    if study.skipped:
+        yield f"{count(len(study.skipped), 'point')} skipped because the backend cannot run them:"
+        reasons = Counter(point.reason for point in study.skipped)
+        for reason, n_points in reasons.most_common(MAX_LINES):
+            yield f"  {n_points} x {reason}"
+    gaps_s = sum(gap_seconds(run.gap, study.execution) for run in runs)
+    # Each run has its main window, and one window for each phase that is measured alone.
+    energies = [run.config.energy for run in runs]
+    windows_s = sum(e.min_window_seconds * (1 + len(e.phases or ())) for e in energies)
+    yield (
+        f"takes at least {duration(gaps_s + windows_s)} ({duration(gaps_s)} of pauses, "
+        f"{duration(windows_s)} of measured windows), plus loading and warm-up"
+    )
+
+
+def show_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool) -> None:
+    """Print every run of a study in execution order, with the estimated memory of its point."""
     if as_json:
         data = _data(study)
         for point, config in zip(data["points"], study.experiments, strict=True):
@@ -22,12 +64,33 @@ def say_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool)
         ]
         show_json(_json(data))
         return
-    for line in study_lines(study, runs):
+    for line in summary_lines(study, runs):
         say(line)
-    show_plan(runs, study)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("run", justify="right")
+    table.add_column("cycle", justify="right")
+    table.add_column("point", overflow="fold")
+    table.add_column("hash", no_wrap=True)
+    table.add_column("pause before", justify="right", min_width=6)
+    table.add_column("memory (estimate)", justify="right", min_width=10)
+    memory = {
+        config_hash: _memory_cell(config)
+        for config_hash, config in zip(study.config_hashes, study.experiments, strict=True)
+    }
+    for run in runs:
+        pause = "-" if run.gap is None else duration(gap_seconds(run.gap, study.execution))
+        table.add_row(
+            str(run.index),
+            str(run.cycle),
+            Text(run.label),
+            run.config_hash,
+            pause,
+            memory[run.config_hash],
+        )
+    stdout_console().print(table)
 
 
-def described(study: StudyConfig) -> bytes:
+def study_as_json(study: StudyConfig) -> bytes:
     """Return a study as JSON: points, hashes, counts and what was skipped."""
     return _json(_data(study))
 
@@ -54,7 +117,7 @@ def _data(study: StudyConfig) -> dict[str, Any]:
 
 
 def _memory(config: ExperimentConfig) -> dict[str, int] | None:
-    """Return the bytes that a point is estimated to need; None where nobody can tell."""
+    """Return the estimated memory of a point in bytes; None if there is no estimate."""
     estimate = estimate_memory(config)
     if estimate is None:
         return None
@@ -64,6 +127,11 @@ def _memory(config: ExperimentConfig) -> dict[str, int] | None:
         "activations_bytes": estimate.activations_bytes,
         "total_bytes": estimate.total_bytes,
     }
+
+
+def _memory_cell(config: ExperimentConfig) -> str:
+    estimate = estimate_memory(config)
+    return "unknown" if estimate is None else gigabytes(estimate.total_bytes)
 
 
 def _json(data: dict[str, Any]) -> bytes:

@@ -1,24 +1,15 @@
-"""Progress of a study on stderr: a live line on a terminal, plain lines anywhere else.
-
-While a window is open nothing is redrawn: the display would be part of what is measured. Only a
-gap has a thread, for its countdown.
-"""
+"""The progress of a study on stderr: a status bar in a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
+from typing import assert_never
 
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
-
-from llem_cli._display.console import count, duration
+from llem_cli._display.console import count, duration, print_line, resume_command, stderr_console
+from llem_cli._display.status_bar import StatusBar
 from llem_runner import (
     Cautioned,
     Event,
@@ -35,212 +26,157 @@ from llem_runner import (
     WaitingForGpu,
 )
 
-_BAR = 24
-
 
 class Progress:
-    """A context and an event callback."""
+    """A context manager, and a callback that shows each event of a study."""
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
         self._quiet = quiet
         self._verbose = verbose
-        self._console = Console(file=sys.stderr, highlight=False)
-        self._live = (
-            Live(console=self._console, auto_refresh=False, transient=True)
-            if not quiet and self._console.is_terminal
-            else None
-        )
-        self._ticker: _Countdown | None = None
-        self._n_runs = self._n_done = 0
-        self._now = "", ""
+        self._console = stderr_console()
+        dumb = not sys.stderr.isatty() or self._console.is_dumb_terminal
+        self._live = not quiet and not dumb
+        self._bar = StatusBar(self._console, disable=not self._live)
+        self._run = self._label = ""
+        self._gpus = ""
+        """Temperature and power of the GPUs during a pause."""
+        self._n_runs = 0
         self.folder = Path()
         """Where the study writes; known once it has started."""
 
     def __enter__(self) -> Progress:
-        if self._live is not None:
-            self._live.start()
+        self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with contextlib.suppress(OSError, SystemExit):
-            self._stop_countdown()
-            if self._live is not None:
-                self._live.stop()
+    def __exit__(self, *exception: object) -> None:
+        with contextlib.suppress(OSError):
+            self._bar.stop()
 
     def __call__(self, event: Event) -> None:
-        """Show one event; a display that is gone, e.g. a closed pipe, does not end the study."""
+        """Show one event; a display that fails, e.g. a closed pipe, does not end the study."""
         try:
             self._show(event)
-        except (OSError, SystemExit):  # rich leaves the program when its pipe breaks
-            self._stop_countdown()
-            self._quiet, self._live = True, None
+        except OSError:
+            self.__exit__()
+            self._quiet = True
 
     def _show(self, event: Event) -> None:
         match event:
             case Cautioned(warning):
-                self._line(f"warning: {warning}")
+                self._line(f"warning: {warning}", "yellow")
             case WaitingForGpu(uuid):
                 self._line(f"waiting for GPU {uuid}, which another study uses; Ctrl-C stops")
-            case StudyStarted():
-                self._started(event)
+            case StudyStarted() | StudyEnded():
+                self._show_study(event)
             case GapStarted() | GapReading() | GapEnded():
                 self._show_gap(event)
-            case RunLeftBehind():
-                self._left_behind(event)
-            case RunStarted() | RunStage() | RunFinished() | RunFailed():
+            case RunStarted() | RunStage() | RunFinished() | RunFailed() | RunLeftBehind():
                 self._show_run(event)
-            case StudyEnded():
-                self._ended(event)
+            case _:
+                assert_never(event)
+
+    def _show_study(self, event: StudyStarted | StudyEnded) -> None:
+        if isinstance(event, StudyStarted):
+            self.folder, self._n_runs = event.folder, event.n_runs
+            n_completed = event.n_planned - event.n_runs
+            completed = f", {n_completed} already completed" if n_completed else ""
+            runs = f"{count(event.n_runs, 'run')}{completed}{_about(event.left_s)}"
+            self._line(f"{runs}; results in {event.folder}")
+            self._bar.show_count(0, event.n_runs, _about(event.left_s, " left"))
+        elif event.status in ("interrupted", "aborted"):
+            reason = f": {event.reason}" if event.reason else ""
+            self._line(f"stopped{reason}; continue with {resume_command(event.folder)}", "yellow")
+
+    def _show_run(
+        self, event: RunStarted | RunStage | RunFinished | RunFailed | RunLeftBehind
+    ) -> None:
+        match event:
+            case RunStarted(index, cycle, label, temperatures_c):
+                self._run, self._label = f"run {index} (cycle {cycle})", label
+                at = ", ".join(f"{celsius:.0f} C" for celsius in temperatures_c.values())
+                self._status(f"{self._run}: {label}" + (f" (GPU at {at})" if at else ""))
+            case RunStage(index, stage):
+                if self._verbose:
+                    self._line(f"run {index}: {stage}")
+                self._bar.show_status(f"{self._run}, {stage}: {self._label}")
+            case RunFinished():
+                self._show_run_end(event, f": {_figures(event)}, {duration(event.seconds)}")
+            case RunFailed():
+                retrying = ", retrying" if event.tried_again else ""
+                self._show_run_end(event, f" failed after {duration(event.seconds)}{retrying}")
+                self._line(f"  {event.error_type}: {event.message}", "red")
+                self._line(f"  log: {event.log}")
+            case RunLeftBehind():
+                self._line(_leftovers(event))
+
+    def _show_run_end(self, event: RunFinished | RunFailed, result: str) -> None:
+        about = _about(event.left_s)
+        ahead = f"; {event.n_left} left{about}" if event.n_left and not self._live else ""
+        self._line(f"run {event.index} ({self._label}){result}{ahead}")
+        self._bar.show_status("")
+        time_left = _about(event.left_s, " left") if event.n_left else ""
+        self._bar.show_count(self._n_runs - event.n_left, self._n_runs, time_left)
 
     def _show_gap(self, event: GapStarted | GapReading | GapEnded) -> None:
         match event:
             case GapStarted(kind, seconds, until):
-                self._gap(kind, seconds, until)
+                self._gpus = ""
+                pause = "pause between cycles" if kind == "cycle" else "pause between runs"
+                cooling = f", then until {until}" if until is not None else ""
+                if not self._live:
+                    self._line(f"{pause}: {duration(seconds)}{cooling}")
+                end_s = time.monotonic() + seconds
+                self._bar.show_live_status(
+                    lambda: (
+                        f"{pause}: {duration(max(0.0, end_s - time.monotonic()))} left"
+                        f"{cooling}{self._gpus}\nEnter skips it, Ctrl-C stops the study"
+                    )
+                )
             case GapReading():
-                if self._ticker is not None:  # drawn with the next second
-                    self._ticker.note = _gpus(event)
-            case GapEnded():
-                self._gap_ended(event)
+                self._gpus = _gpus(event)  # drawn with the next second
+            case GapEnded(skipped, cool):
+                self._bar.show_status("")
+                if skipped:
+                    self._line("pause skipped")
+                elif cool is False:
+                    self._line("pause over, but a GPU is still warmer than requested")
 
-    def _show_run(self, event: RunStarted | RunStage | RunFinished | RunFailed) -> None:
-        match event:
-            case RunStarted():
-                self._begun(event)
-            case RunStage(index, stage):
-                self._stage(index, stage)
-            case RunFinished():
-                self._done(event, _figures(event))
-            case RunFailed():
-                again = "; it is tried again" if event.tried_again else ""
-                sentence = f"failed: {event.error_type}: {event.message} (log: {event.log}){again}"
-                self._done(event, sentence)
+    def _status(self, text: str) -> None:
+        """Show what happens now: live in a terminal, else as a line."""
+        self._bar.show_status(text)
+        if not self._live:
+            self._line(text)
 
-    def _started(self, event: StudyStarted) -> None:
-        self.folder = event.folder
-        self._n_runs = event.n_runs
-        kept = event.n_planned - event.n_runs
-        done = f", {kept} done before" if kept else ""
-        about = "" if event.left_s is None else f", about {duration(event.left_s)}"
-        self._line(f"{count(event.n_runs, 'run')}{done}{about}; results go to {event.folder}")
-
-    def _begun(self, event: RunStarted) -> None:
-        self._now = f"run {event.index} (cycle {event.cycle})", event.label
-        warm = ", ".join(f"{degrees:.0f} C" for degrees in event.gpu_temperatures_c.values())
-        self._line(": ".join(self._now) + (f" (GPU at {warm})" if warm else ""), live="start")
-
-    def _left_behind(self, event: RunLeftBehind) -> None:
-        whose = f"process {_numbers(event.own)} of it" if event.own else ""
-        others = f"process {_numbers(event.others)}, new on a GPU" if event.others else ""
-        who = " and ".join(part for part in (whose, others) if part)
-        self._line(f"run {event.index} is over, but {who} is still there; waiting")
-
-    def _gap_ended(self, event: GapEnded) -> None:
-        self._stop_countdown()
-        if event.skipped:
-            self._line("pause skipped")
-        elif event.cool is False:
-            self._line("pause over; a GPU is still warmer than was asked for")
-
-    def _stage(self, index: int, stage: str) -> None:
-        if self._verbose:
-            self._line(f"run {index}: {stage}")
-        run, label = self._now
-        self._redraw(f"{run}, {stage}: {label}")
-
-    def _ended(self, event: StudyEnded) -> None:
-        if event.status == "interrupted":
-            why = f": {event.reason}" if event.reason else ""
-            self._line(f"stopped{why}; `llem-cli study resume {event.folder}` goes on")
-        elif event.status == "aborted":
-            self._line(f"stopped: {event.reason or 'an error'}")
-
-    def _done(self, event: RunFinished | RunFailed, figures: str) -> None:
-        self._n_done = self._n_runs - event.n_left
-        about = "" if event.left_s is None else f", about {duration(event.left_s)}"
-        ahead = f"; {event.n_left} left{about}" if event.n_left else ""
-        self._line(f"run {event.index}: {figures}, {duration(event.seconds)}{ahead}")
-        self._redraw("")
-
-    def _gap(self, kind: str, seconds: float, until: str | None) -> None:
-        cool = f" and until {until}" if until is not None else ""
-        what = "between cycles" if kind == "cycle" else "between runs"
-        if self._live is None:
-            self._line(f"pause of {duration(seconds)}{cool} {what}")
-            return
-        self._ticker = _Countdown(
-            seconds,
-            lambda left, note: self._redraw(
-                f"pause {what}: {left} s left{cool}{note}; Enter skips it, Ctrl-C stops"
-            ),
-        )
-        self._ticker.start()
-
-    def _stop_countdown(self) -> None:
-        if self._ticker is not None:
-            self._ticker.stop()
-            self._ticker = None
-
-    def _line(self, text: str, *, live: str = "") -> None:
-        if self._quiet:
-            return
-        if self._live is None:
-            self._console.print(Text(text), soft_wrap=True)
-        elif live == "start":
-            self._redraw(text)
-        else:
-            self._live.console.print(Text(text), soft_wrap=True)
-
-    def _redraw(self, text: str) -> None:
-        if self._live is None:
-            return
-        filled = _BAR * self._n_done // max(1, self._n_runs)
-        bar = "█" * filled + "░" * (_BAR - filled)
-        line = f"{bar} {self._n_done}/{self._n_runs}  {text}"
-        self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+    def _line(self, text: str, style: str = "") -> None:
+        if not self._quiet:
+            print_line(self._console, text, style)
 
 
-class _Countdown(threading.Thread):
-    """Calls back once a second with the whole seconds left."""
-
-    def __init__(self, seconds: float, show: Callable[[int, str], None]) -> None:
-        super().__init__(name="llem-countdown", daemon=True)
-        self._deadline_s = time.monotonic() + seconds
-        self._show = show
-        self._over = threading.Event()
-        self.note = ""
-        """Shown beside the seconds."""
-
-    def run(self) -> None:
-        while not self._over.is_set():
-            left_s = max(0.0, self._deadline_s - time.monotonic())
-            self._show(round(left_s), self.note)
-            self._over.wait(1.0)
-
-    def stop(self) -> None:
-        self._over.set()
-        self.join()
+def _about(left_s: float | None, left: str = "") -> str:
+    return "" if left_s is None else f", about {duration(left_s)}{left}"
 
 
 def _figures(event: RunFinished) -> str:
-    energy = event.energy_per_output_token_j
-    joules = "energy missing" if energy is None else f"{energy:.4g} J/token"
-    return f"{event.tokens_per_second:.4g} tokens/s, {joules}"
+    energy_j = event.energy_per_output_token_j
+    energy = "energy missing" if energy_j is None else f"{energy_j:.4g} J/token"
+    return f"{event.tokens_per_second:.4g} tokens/s, {energy}"
 
 
 def _gpus(reading: GapReading) -> str:
-    words = []
+    gpus = []
     for uuid in dict.fromkeys((*reading.temperature_c, *reading.power_w)):
-        degrees, watts = reading.temperature_c.get(uuid), reading.power_w.get(uuid)
-        known = [f"{degrees:.0f} C" if degrees is not None else ""]
-        known += [f"{watts:.0f} W" if watts is not None else ""]
-        words.append(" ".join(word for word in known if word))
-    return f"; GPU {', '.join(words)}" if words else ""
+        celsius, watts = reading.temperature_c.get(uuid), reading.power_w.get(uuid)
+        figures = [] if celsius is None else [f"{celsius:.0f} C"]
+        figures += [] if watts is None else [f"{watts:.0f} W"]
+        gpus.append(" ".join(figures))
+    return f"; GPU {', '.join(gpus)}" if gpus else ""
 
 
-def _numbers(pids: tuple[int, ...]) -> str:
-    return ", ".join(map(str, pids))
+def _leftovers(event: RunLeftBehind) -> str:
+    processes = [f"its process {pid}" for pid in event.own]
+    processes += [f"process {pid} (another program, new on a GPU)" for pid in event.others]
+    are, them = ("is", "it") if len(processes) == 1 else ("are", "them")
+    return (
+        f"run {event.index} finished, but {' and '.join(processes)} {are} still alive; "
+        f"waiting for {them} to exit"
+    )

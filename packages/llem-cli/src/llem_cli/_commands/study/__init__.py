@@ -1,0 +1,1 @@
+"""The commands `llem-cli study ...`, one file each."""

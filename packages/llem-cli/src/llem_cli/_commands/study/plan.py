@@ -1,0 +1,71 @@
+"""`llem-cli study plan` and `llem-cli study validate`: look at a study before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llem_cli._app import OK
+from llem_cli._commands.options import (
+    CLI_DEFAULTS,
+    Cycles,
+    Gaps,
+    Json,
+    Order,
+    Set,
+    StudyFile,
+    Tracebacks,
+    command_line_layer,
+)
+from llem_cli._display.console import say, show_json
+from llem_cli._display.plan import show_plan, study_as_json, summary_lines
+from llem_config import Settings, StudyConfig, load_settings, load_study
+from llem_runner import fill_gaps, schedule
+
+
+def plan(
+    path: StudyFile,
+    /,
+    *,
+    cycles: Cycles = None,
+    order: Order = None,
+    gaps: Gaps = True,
+    settings: Set = (),
+    json_: Json = False,
+    verbose: Tracebacks = False,
+) -> int:
+    """List every run of a study in execution order; measure nothing."""
+    del verbose  # read where errors are explained
+    layer = command_line_layer(settings, cycles=cycles, order=order, gaps=gaps)
+    study = load_planned_study(path, layer, load_settings())
+    show_plan(study, schedule(study.experiments, study.execution), as_json=json_)
+    return OK
+
+
+def validate(
+    path: StudyFile,
+    /,
+    *,
+    cycles: Cycles = None,
+    order: Order = None,
+    settings: Set = (),
+    json_: Json = False,
+    verbose: Tracebacks = False,
+) -> int:
+    """Check a study file and count its points; measure nothing."""
+    del verbose  # read where errors are explained
+    layer = command_line_layer(settings, cycles=cycles, order=order)
+    study = load_planned_study(path, layer, load_settings())
+    if json_:
+        show_json(study_as_json(study))
+    else:
+        for line in summary_lines(study, schedule(study.experiments, study.execution)):
+            say(line)
+    return OK
+
+
+def load_planned_study(path: Path, layer: Mapping[str, Any], settings: Settings) -> StudyConfig:
+    """Return the study of a file with the flags applied, as it will run on this machine."""
+    study = load_study(path, defaults=CLI_DEFAULTS, overrides=layer)
+    return fill_gaps(study, settings)

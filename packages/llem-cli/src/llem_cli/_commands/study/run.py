@@ -1,0 +1,102 @@
+"""`llem-cli study run`: run every experiment of a study file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from llem_cli._app import FAILED, INTERRUPTED, OK
+from llem_cli._commands.options import (
+    Cycles,
+    Gaps,
+    Json,
+    Order,
+    Quiet,
+    Retry,
+    Set,
+    StudyFile,
+    TimeLimit,
+    Timeout,
+    Verbose,
+    Wait,
+    command_line_layer,
+    parse_duration_s,
+)
+from llem_cli._commands.study.plan import load_planned_study
+from llem_cli._display.console import note, show_json
+from llem_cli._display.plan import show_plan, summary_lines
+from llem_cli._display.progress import Progress
+from llem_cli._display.study_result import show_study_result
+from llem_cli._signals import controlled_by_terminal
+from llem_config import load_settings
+from llem_energy import measure as default_measure
+from llem_runner import Measure, StudyResult, encode_json, run_study, schedule
+
+MeasureFunction = Annotated[Measure | None, Parameter(parse=False)]
+"""What each run calls; no flag, but other programs can pass their own."""
+_EXIT_CODES = {"completed": OK, "failed": FAILED, "aborted": FAILED, "interrupted": INTERRUPTED}
+
+
+def run(
+    path: StudyFile,
+    /,
+    *,
+    cycles: Cycles = None,
+    order: Order = None,
+    gaps: Gaps = True,
+    output: Annotated[
+        Path | None,
+        Parameter(help="Parent of the study's new folder (default: results_dir in the settings)."),
+    ] = None,
+    timeout: Timeout = None,
+    retry: Retry = 0,
+    time_limit: TimeLimit = None,
+    wait: Wait = False,
+    settings: Set = (),
+    dry_run: Annotated[
+        bool, Parameter(negative=(), help="Show the plan and exit; measure nothing.")
+    ] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    measure: MeasureFunction = None,
+) -> int:
+    """Run every experiment of a study file and return the exit code."""
+    layer = command_line_layer(settings, cycles=cycles, order=order, gaps=gaps, timeout=timeout)
+    time_limit_s = parse_duration_s(time_limit)
+    machine_settings = load_settings()
+    study = load_planned_study(path, layer, machine_settings)
+    runs = schedule(study.experiments, study.execution)
+    if dry_run:
+        show_plan(study, runs, as_json=json_)
+        return OK
+    if not quiet:
+        for line in summary_lines(study, runs):
+            note(line)
+    with (
+        controlled_by_terminal() as control,
+        Progress(quiet=quiet, verbose=verbose) as progress,
+    ):
+        result = run_study(
+            study,
+            output=output,
+            control=control,
+            on_event=progress,
+            measure=measure or default_measure,
+            settings=machine_settings,
+            retry=retry,
+            time_limit_s=time_limit_s,
+            wait=wait,
+        )
+    return finish(result, progress.folder, as_json=json_)
+
+
+def finish(result: StudyResult, folder: Path, *, as_json: bool) -> int:
+    """Show the result of a study and return the exit code."""
+    if as_json:
+        show_json(encode_json(result))
+    else:
+        show_study_result(result, folder)
+    return _EXIT_CODES[result.status]

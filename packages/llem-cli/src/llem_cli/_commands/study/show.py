@@ -1,0 +1,48 @@
+"""`llem-cli study show`: the result of a study, or how far it is."""
+
+from __future__ import annotations
+
+import contextlib
+
+from llem_cli._app import OK
+from llem_cli._commands.options import Json, StudyFolder, Tracebacks
+from llem_cli._display.console import show_json
+from llem_cli._display.study_progress import show_study_progress
+from llem_cli._display.study_result import show_study_result
+from llem_runner import (
+    StudyError,
+    encode_json,
+    is_running,
+    read_manifest,
+    read_study_result,
+    time_left_s,
+)
+
+
+def show(folder: StudyFolder, /, *, json_: Json = False, verbose: Tracebacks = False) -> int:
+    """Show the result of a study, or how far it is while there is no result.
+
+    With `--json`, print the StudyResult, or the StudyManifest while there is no result.
+    """
+    del verbose  # read where errors are explained
+    manifest = read_manifest(folder)
+    if manifest.status != "running" and (folder / "study_result.json").is_file():
+        result = read_study_result(folder)
+        if json_:
+            show_json(encode_json(result))
+        else:
+            show_study_result(result, folder)
+        return OK
+    if json_:
+        show_json(encode_json(manifest))
+        return OK
+    running: bool | None = None
+    with contextlib.suppress(StudyError):  # no access to the lock file, e.g. of another user
+        running = is_running(folder)
+    left_s = None
+    if running:
+        # The versions installed here may not read a study that other versions are running.
+        with contextlib.suppress(StudyError):
+            left_s = time_left_s(folder, manifest)
+    show_study_progress(manifest, folder, running=running, left_s=left_s)
+    return OK

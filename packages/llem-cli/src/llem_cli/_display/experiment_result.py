@@ -1,0 +1,62 @@
+"""The result of one measurement, as `experiment run` prints it."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from llem_cli._display.console import note, stdout_console
+from llem_energy import ExperimentResult, PhaseResult
+
+
+def show_experiment_result(result: ExperimentResult) -> None:
+    """Print the main figures of one measurement, and its warnings."""
+    first_token = result.time_to_first_token
+    per_token_j = result.energy_per_output_token_j
+    rows = [
+        ("tokens/s", f"{result.tokens_per_second:.4g}"),
+        ("output tokens", f"{result.output_tokens} in {result.window_s:.2f} s"),
+        ("first token", "missing" if first_token is None else f"{first_token.mean_s * 1e3:.3g} ms"),
+        ("energy", _energy(result)),
+        ("J/output token", "missing" if per_token_j is None else f"{per_token_j:.4g}"),
+    ]
+    if result.energy_adjusted_j is not None:
+        idle = f"{result.baseline_power_w:.4g} W of idle power subtracted"
+        rows.append(("above idle", f"{result.energy_adjusted_j:.6g} J ({idle})"))
+    rows += [(f"{phase.phase} alone", _phase(phase)) for phase in result.phases]
+    if result.energy_estimated_j is not None:
+        rows.append(("modelled J", f"{result.energy_estimated_j:.4g} (an estimate, not measured)"))
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, Text(value))
+    stdout_console().print(table)
+    for warning in result.measurement_warnings:
+        note(f"warning: {warning}")
+
+
+def _energy(result: ExperimentResult) -> str:
+    if result.energy_total_j is None:
+        return "missing"
+    return (
+        f"{result.energy_total_j:.6g}{_bound(result.energy_bound_j)} J, {result.energy_status} "
+        f"({result.energy_source}: {result.energy_method})"
+    )
+
+
+def _phase(phase: PhaseResult) -> str:
+    if phase.tokens_per_second is None:
+        return f"missing: {'; '.join(phase.quality.reasons)}"
+    speed = f"{phase.tokens_per_second:.4g} tokens/s"
+    if phase.energy_j is None or phase.energy_per_token_j is None:
+        return f"{speed}, energy missing"
+    kind = "input" if phase.phase == "prefill" else "output"
+    return (
+        f"{phase.energy_per_token_j:.4g} J/{kind} token, {speed}; {phase.energy_j:.6g}"
+        f"{_bound(phase.energy_bound_j)} J in {phase.window_s:.2f} s"
+    )
+
+
+def _bound(bound_j: float | None) -> str:
+    return "" if bound_j is None else f" ± {bound_j:.2g}"

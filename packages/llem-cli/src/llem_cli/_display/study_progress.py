@@ -1,0 +1,65 @@
+"""A study that has no result yet: the state of each run, and whether the study is running."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from llem_cli._display.console import duration, resume_command, say, stdout_console
+from llem_runner import StudyManifest
+
+
+def show_study_progress(
+    manifest: StudyManifest, folder: Path, *, running: bool | None, left_s: float | None = None
+) -> None:
+    """Print how far a study is.
+
+    Args:
+        manifest: the state of the study and of its runs.
+        folder: the study's folder.
+        running: whether a process is running the study; None if that is unknown.
+        left_s: an estimate of the seconds that the study still takes.
+    """
+    table = Table(box=None, pad_edge=False)
+    table.add_column("run", justify="right")
+    table.add_column("cycle", justify="right")
+    table.add_column("point", overflow="fold")
+    table.add_column("status", no_wrap=True)
+    for entry in manifest.entries:
+        attempts = f" ({entry.attempts} attempts)" if entry.attempts > 1 else ""
+        status = f"{entry.status}{attempts}"
+        table.add_row(str(entry.index), str(entry.cycle), Text(entry.label), status)
+    stdout_console().print(table)
+    for entry in manifest.entries:
+        if entry.error_type:
+            say(f"run {entry.index} {entry.status}: {entry.error_type}: {entry.error_message}")
+    totals = manifest.totals
+    counts = {
+        "completed": totals.completed,
+        "failed": totals.failed,
+        "running": totals.running,
+        "interrupted": totals.interrupted,
+        "pending": totals.pending,
+    }
+    say(
+        f"{manifest.study_name}: {len(manifest.entries)} runs, "
+        + ", ".join(f"{number} {status}" for status, number in counts.items() if number)
+    )
+    say(_activity(manifest, folder, running=running, left_s=left_s))
+    say(f"results: {folder}")
+
+
+def _activity(
+    manifest: StudyManifest, folder: Path, *, running: bool | None, left_s: float | None
+) -> str:
+    """Return whether the study is running now, and what the user can do."""
+    if running is None:
+        return "cannot tell whether the study is running (no access to its lock file)"
+    if not running:
+        return f"not running; continue with {resume_command(folder)}"
+    left = "" if left_s is None else f"; about {duration(left_s)} left"
+    if manifest.totals.pending and not manifest.totals.running:
+        return f"running, but no run in progress: pausing, or waiting for a GPU{left}"
+    return f"running{left}"
