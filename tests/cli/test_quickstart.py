@@ -130,9 +130,9 @@ def test_progress_is_on_stderr_and_shows_pauses_and_time_left(
     ran: tuple[Path, str, str, int],
 ) -> None:
     _, out, err, _ = ran
-    assert "pause of" in err
+    assert "pause between runs: 2 s" in err
     assert "left, about" in err
-    assert "pause of" not in out
+    assert "pause between" not in out
     assert "\x1b" not in out + err
 
 
