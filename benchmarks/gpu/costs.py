@@ -35,7 +35,7 @@ def latency(check: Check) -> Iterator[Row]:
                 (synchronise_s, again_s, edge_s), pairwise(marks), strict=True
             ):
                 taken.append(b - a)
-    beside_s = [sample.bracket_s for sample in samples]
+    beside_s = [sample.read_duration_s for sample in samples]
     loop = f"{check.experiment().model} on {'cuda' if check.load else 'cpu'}"
     yield Row(
         f"one reading in the sampler's thread beside a generate loop, {loop}",

@@ -22,7 +22,7 @@ _SENSOR_WINDOW_S = 0.025  # of instant power on Hopper and GA100 (GPU_Power_Benc
 def changes(samples: Sequence[Sample], value: Callable[[Sample], float | None]) -> list[Point]:
     """Return when one value of a device changed, and to what."""
     readings = [
-        Reading(s.t_s - s.bracket_s / 2, s.t_s + s.bracket_s / 2, found)
+        Reading(s.t_s - s.read_duration_s / 2, s.t_s + s.read_duration_s / 2, found)
         for s in samples
         if (found := value(s)) is not None
     ]

@@ -23,7 +23,7 @@ from typing import Any
 from fakes.results import make_result
 
 from llem_config import ExperimentConfig, Settings
-from llem_energy import BackendError, ExperimentResult, Prior
+from llem_energy import BackendError, Carryover, ExperimentResult
 
 OnStage = Callable[[str], None] | None
 _KEPT: list[Any] = []
@@ -37,7 +37,7 @@ def quick(
     settings: Settings | None = None,
     timeseries: Path | None = None,
     on_stage: OnStage = None,
-    prior: Prior | None = None,
+    carryover: Carryover | None = None,
 ) -> ExperimentResult:
     """Succeed at once; says which process it was and what that looks like from inside."""
     if on_stage is not None:
@@ -53,7 +53,7 @@ def quick(
             "start_method": multiprocessing.get_start_method(allow_none=True) or "spawn",
             "torch_loaded": "torch" in sys.modules,
             "timeseries": str(timeseries),
-            "n_known_calibrations": len(prior.calibration) if prior else 0,
+            "n_known_calibrations": len(carryover.calibration) if carryover else 0,
             "results_dir": str(settings.output.results_dir) if settings else None,
             "monotonic_s": time.monotonic(),
         },

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llem_energy._estimation.counter import Reading, fell, find_updates, longest_standstill_s, place
-from llem_energy._estimation.edge_estimators import Counter, Estimate
+from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 
 Energy = Callable[[float], float]
 
@@ -51,9 +51,11 @@ def steady(period_s: float = 0.1, watts: float = 200.0) -> Energy:
     return counter(energy_of([(1.0, watts)]), period_s, 0.03)
 
 
-def counter_energy(readings: Sequence[Reading], start_s: float, end_s: float) -> Estimate | None:
+def counter_energy(
+    readings: Sequence[Reading], start_s: float, end_s: float
+) -> WindowEstimate | None:
     """Return the estimate that would be used of a window that nothing is known of."""
-    found = Counter(readings).estimates(start_s, end_s)
+    found = CounterWindow(readings).estimates(start_s, end_s)
     return found[0] if found else None
 
 
@@ -101,11 +103,11 @@ def test_the_bound_always_contains_the_truth(
             s for s in spans if s[0] == s[1] or not any(s[0] < e < s[1] for e in (start_s, end_s))
         ]
     readings = [Reading(a, b, shown(a + seen_at * (b - a))) for a, b in spans]
-    counter_of_device = Counter(
+    counter_of_device = CounterWindow(
         readings,
         period_s=period_s if calibrated else None,
         jitter_s=0.001,
-        most_w=1000.0 if limited else None,
+        max_power_w=1000.0 if limited else None,
     )
     truth = energy(end_s) - energy(start_s)
     # Every estimator, whether what it assumes of the load holds or not.
@@ -213,7 +215,7 @@ def test_an_update_just_before_an_edge_bounds_it_by_the_power_limit() -> None:
     readings = read(
         shown, sorted([*every(0.05, 6.0), *[(1.02 + i / 1000, 0.0) for i in range(15)]])
     )
-    loose = Counter(readings).estimates(1.034, 5.0)[0]
-    tight = Counter(readings, most_w=800.0).estimates(1.034, 5.0)[0]
+    loose = CounterWindow(readings).estimates(1.034, 5.0)[0]
+    tight = CounterWindow(readings, max_power_w=800.0).estimates(1.034, 5.0)[0]
     assert tight.high_j - tight.low_j < loose.high_j - loose.low_j - 10
     assert tight.low_j <= 200 * (5.0 - 1.034) <= tight.high_j

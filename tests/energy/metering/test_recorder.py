@@ -52,7 +52,7 @@ def test_memory_stays_bounded_and_nothing_is_lost(tmp_path: Path) -> None:
         recorder.add(samples(1000, start))
         most = max(most, len(recorder._pending) + len(recorder.recent))
     recorder.close()
-    assert most <= _recorder._MOST + 1000 + _recorder._RECENT
+    assert most <= _recorder._MAX_PENDING + 1000 + _recorder._RECENT
     assert recorder.n_before(1e9) == n
     assert recorder.between(123.0, 123.01) == samples(11, 123_000)
     times = pq.read_table(tmp_path / "series.parquet")["t_s"].to_pylist()

@@ -26,7 +26,7 @@ from llem_energy._machine.doctor_report import (
     Diagnosis,
 )
 from llem_energy._machine.snapshot import EnvironmentSnapshot
-from llem_energy._measurement.carryover import Prior, prior_of
+from llem_energy._measurement.carryover import Carryover, carryover_from
 from llem_energy._measurement.measure import STAGES, measure
 from llem_energy._metering.calibration import Calibration, calibrate
 from llem_energy._metering.calibration_cache import load_calibrations, save_calibrations
@@ -75,6 +75,7 @@ __all__ = [
     "Baseline",
     "Batch",
     "Calibration",
+    "Carryover",
     "ContextIdle",
     "ContractBroken",
     "DatasetError",
@@ -101,7 +102,6 @@ __all__ = [
     "OutOfMemory",
     "Phase",
     "PhaseResult",
-    "Prior",
     "Prompt",
     "Quality",
     "Sampling",
@@ -113,6 +113,7 @@ __all__ = [
     "builtin_architecture",
     "builtin_names",
     "calibrate",
+    "carryover_from",
     "check_finite",
     "context_length_warnings",
     "diagnose",
@@ -129,7 +130,6 @@ __all__ = [
     "missing_libraries",
     "missing_meters",
     "preload",
-    "prior_of",
     "read_result",
     "save_calibrations",
     "unmet_requirements",

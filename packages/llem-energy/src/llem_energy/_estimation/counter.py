@@ -94,7 +94,7 @@ def enclose(
     readings: Sequence[Reading],
     updates: Sequence[Update],
     t_s: float,
-    most_w: float | None = None,
+    max_power_w: float | None = None,
 ) -> Interval | None:
     """Return what surely encloses the counter's truth at an instant.
 
@@ -102,7 +102,7 @@ def enclose(
         readings: in time order and not overlapping.
         updates: of the same readings.
         t_s: the instant.
-        most_w: power that the device never exceeds for long, if known: then an update just before
+        max_power_w: power that the device never exceeds for long, if known: then an update just before
             or after the instant encloses it more closely than the counter's next one.
 
     Returns:
@@ -121,13 +121,13 @@ def enclose(
     if after == len(readings):
         return None
     low_j, high_j = readings[before].energy_j, readings[after].energy_j
-    if most_w is not None:
+    if max_power_w is not None:
         # An update that came at `u` bounds any instant: the energy between differs by no more
         # than the most power times the time between, on whichever side of the instant it lies.
         nearest = bisect_left(updates, t_s, key=lambda update: update.latest_s)
         for update in updates[max(0, nearest - 1) : nearest + 1]:
-            high_j = min(high_j, update.energy_j + most_w * max(0.0, t_s - update.earliest_s))
-            low_j = max(low_j, update.energy_j - most_w * max(0.0, update.latest_s - t_s))
+            high_j = min(high_j, update.energy_j + max_power_w * max(0.0, t_s - update.earliest_s))
+            low_j = max(low_j, update.energy_j - max_power_w * max(0.0, update.latest_s - t_s))
     return Interval(low_j, high_j) if low_j <= high_j else None
 
 
@@ -139,10 +139,10 @@ def fell(readings: Sequence[Reading], start_s: float, end_s: float) -> bool:
     return any(b.energy_j < a.energy_j for a, b in pairwise(around))
 
 
-def leapt(updates: Sequence[Update], most_w: float) -> bool:
+def leapt(updates: Sequence[Update], max_power_w: float) -> bool:
     """Tell whether the counter once rose by more than the device can have drawn since before."""
     return any(
-        later.energy_j - earlier.energy_j > most_w * (later.latest_s - earlier.earliest_s)
+        later.energy_j - earlier.energy_j > max_power_w * (later.latest_s - earlier.earliest_s)
         for earlier, later in pairwise(updates)
     )
 

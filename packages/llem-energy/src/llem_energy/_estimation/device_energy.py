@@ -9,14 +9,14 @@ from itertools import pairwise
 import msgspec
 
 from llem_energy._estimation.counter import Reading, fell, longest_standstill_s
-from llem_energy._estimation.edge_estimators import Counter, Estimate
+from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 from llem_energy._estimation.figures import EstimateFigure
 from llem_energy._estimation.power_integral import Integral, Point, integrated_energy
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.window import MeasuredSpan
 from llem_energy._sources.protocol import Sample
 
-_MOST_POWER = 2.0  # times the limit: boards exceed it for milliseconds, never by so much for long
+_MAX_POWER = 2.0  # times the limit: boards exceed it for milliseconds, never by so much for long
 _STALLED_PERIODS = 5.0
 _SLOW_COUNTER_S = 0.2  # power is sampled several times between two updates of a slower one
 _LONGEST_GAP_S = 1.0  # without a power reading
@@ -108,10 +108,10 @@ def _counted(
     span: MeasuredSpan,
     calibration: Calibration | None,
     limit_w: float | None,
-) -> tuple[list[Estimate], list[str]]:
+) -> tuple[list[WindowEstimate], list[str]]:
     """Return the counter's estimates, and what speaks against them."""
     readings = [
-        Reading(s.t_s - s.bracket_s / 2, s.t_s + s.bracket_s / 2, s.energy_j)
+        Reading(s.t_s - s.read_duration_s / 2, s.t_s + s.read_duration_s / 2, s.energy_j)
         for s in samples
         if s.energy_j is not None
     ]
@@ -121,12 +121,12 @@ def _counted(
         return [], ["the energy counter fell in the window (it was reset)"]
     period_s = calibration.counter_period_s if calibration else None
     jitter_s = (calibration.counter_jitter_s if calibration else None) or 0.0
-    counter = Counter(
+    counter = CounterWindow(
         readings,
         period_s=period_s,
         # One millisecond: how finely the calibration saw the updates.
         jitter_s=jitter_s + 0.001,
-        most_w=_most_w(samples, limit_w),
+        max_power_w=_max_power_w(samples, limit_w),
         swing_w=_swing_w(samples, span) if (period_s or 0.0) > _SLOW_COUNTER_S else 0.0,
     )
     if counter.leapt:
@@ -145,12 +145,12 @@ def _counted(
     return estimates, []
 
 
-def _most_w(samples: Sequence[Sample], limit_w: float | None) -> float | None:
+def _max_power_w(samples: Sequence[Sample], limit_w: float | None) -> float | None:
     """Return a power that the board surely never drew for long; None where it has no limit."""
     if limit_w is None:
         return None
     seen_w = max((s.power_w for s in samples if s.power_w is not None), default=0.0)
-    return _MOST_POWER * max(limit_w, seen_w)
+    return _MAX_POWER * max(limit_w, seen_w)
 
 
 def _swing_w(samples: Sequence[Sample], span: MeasuredSpan) -> float:
@@ -183,9 +183,9 @@ def _integral(
     known = [(sample, value) for sample, value in points if value is not None]
     if len(known) < 2:
         return None
-    usual_s = statistics.median(sample.bracket_s for sample, _ in known)
+    usual_s = statistics.median(sample.read_duration_s for sample, _ in known)
     slow_s = max(_SLOW_READ_S, _SLOW_READ * usual_s)
-    readings: list[Point] = [(s.t_s, value) for s, value in known if s.bracket_s <= slow_s]
+    readings: list[Point] = [(s.t_s, value) for s, value in known if s.read_duration_s <= slow_s]
     inside = [t_s for t_s, _ in readings if span.start_s <= t_s <= span.end_s]
     spacings = [later - earlier for earlier, later in pairwise(inside)]
     # A few lost ticks are bridged; a device that was gone for longer may have drawn anything.
@@ -195,7 +195,7 @@ def _integral(
     )
 
 
-def _apart(counted: Estimate, integral: Integral, span: MeasuredSpan) -> bool:
+def _apart(counted: WindowEstimate, integral: Integral, span: MeasuredSpan) -> bool:
     """Tell whether counter and power differ by more than either of them can be wrong."""
     off_j = abs(integral.energy_j - counted.energy_j)
     usual_j = _DISAGREEMENT * max(counted.energy_j, integral.energy_j)
@@ -204,13 +204,13 @@ def _apart(counted: Estimate, integral: Integral, span: MeasuredSpan) -> bool:
     return off_j > max(usual_j, counted.bound_j + integral.sampling_j)
 
 
-def _share(counted: Estimate, integral: Integral) -> str:
+def _share(counted: WindowEstimate, integral: Integral) -> str:
     if counted.energy_j <= 0:
         return f"{integral.energy_j - counted.energy_j:+.3g} J"
     return f"{integral.energy_j / counted.energy_j - 1:+.1%}"
 
 
-def _counter_figure(estimate: Estimate) -> EstimateFigure:
+def _counter_figure(estimate: WindowEstimate) -> EstimateFigure:
     return EstimateFigure(
         method=f"energy counter, {estimate.method}",
         energy_j=estimate.energy_j,

@@ -39,7 +39,7 @@ class Edge(msgspec.Struct, frozen=True):
     uncertainty_j: float
 
 
-class Estimate(msgspec.Struct, frozen=True):
+class WindowEstimate(msgspec.Struct, frozen=True):
     """The energy of a window by one estimator."""
 
     method: str
@@ -56,7 +56,7 @@ class Estimate(msgspec.Struct, frozen=True):
         return max(self.energy_j - self.low_j, self.high_j - self.energy_j)
 
 
-class Counter:
+class CounterWindow:
     """The readings of one device's counter around a window, and what is known of the counter."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Counter:
         *,
         period_s: float | None = None,
         jitter_s: float = 0.0,
-        most_w: float | None = None,
+        max_power_w: float | None = None,
         swing_w: float = 0.0,
     ) -> None:
         """Take readings in time order.
@@ -74,7 +74,7 @@ class Counter:
             readings: not overlapping; joules since some start.
             period_s: of the counter's updates, if calibrated.
             jitter_s: how far an update strays from its period.
-            most_w: power that the device never exceeds for long.
+            max_power_w: power that the device never exceeds for long.
             swing_w: how far power went up and down between two updates of a slow counter, which
                 its own steps do not show.
         """
@@ -83,11 +83,13 @@ class Counter:
         self.updates = find_updates(readings, period_s)
         self._period_s = period_s
         self._jitter_s = jitter_s
-        self._most_w = most_w
+        self._max_power_w = max_power_w
         self._swing_w = swing_w
         self._places: dict[int, tuple[float, float]] = {}
 
-    def estimates(self, start_s: float, end_s: float, *, guard_s: float = 0.0) -> list[Estimate]:
+    def estimates(
+        self, start_s: float, end_s: float, *, guard_s: float = 0.0
+    ) -> list[WindowEstimate]:
         """Return what each estimator says of a window, the one to be used first.
 
         Args:
@@ -98,12 +100,12 @@ class Counter:
         Returns:
             [] where the counter does not enclose the window.
         """
-        low = enclose(self._readings, self._surely, start_s, self._most_w)
-        high = enclose(self._readings, self._surely, end_s, self._most_w)
+        low = enclose(self._readings, self._surely, start_s, self._max_power_w)
+        high = enclose(self._readings, self._surely, end_s, self._max_power_w)
         if low is None or high is None:
             return []
-        least_j = max(0.0, high.low_j - low.high_j - _QUANTUM_J)
-        most_j = high.high_j - low.low_j + _QUANTUM_J
+        min_energy_j = max(0.0, high.low_j - low.high_j - _QUANTUM_J)
+        max_energy_j = high.high_j - low.low_j + _QUANTUM_J
         starts, ends = self._edges(start_s, "start", guard_s), self._edges(end_s, "end", guard_s)
         chosen = (starts[0], ends[0])
         pairs = [chosen]
@@ -111,7 +113,7 @@ class Counter:
             pair = [edge for edges in (starts, ends) for edge in edges if edge.method == method]
             if len(pair) == 2 and (pair[0], pair[1]) != chosen:
                 pairs.append((pair[0], pair[1]))
-        return [_window(start, end, least_j, most_j) for start, end in pairs]
+        return [_window(start, end, min_energy_j, max_energy_j) for start, end in pairs]
 
     def _edges(self, t_s: float, side: Side, guard_s: float) -> list[Edge]:
         found = [self._quiet(t_s, side, guard_s), self._interpolated(t_s), self._read(t_s)]
@@ -202,7 +204,7 @@ class Counter:
     @property
     def leapt(self) -> bool:
         """Whether it rose faster than the device can draw; never where that is not known."""
-        return self._most_w is not None and leapt(self._surely, self._most_w)
+        return self._max_power_w is not None and leapt(self._surely, self._max_power_w)
 
     def _power(self, i: int) -> float | None:
         """Return the mean power between update i - 1 and update i."""
@@ -215,12 +217,12 @@ class Counter:
         return rise_j / length_s if length_s > 0 else None
 
 
-def _window(start: Edge, end: Edge, least_j: float, most_j: float) -> Estimate:
+def _window(start: Edge, end: Edge, min_energy_j: float, max_energy_j: float) -> WindowEstimate:
     method: str = start.method
     if start.method != end.method:
         method = f"{start.method} at the start, {end.method} at the end"
-    energy_j = min(max(end.energy_j - start.energy_j, least_j), most_j)
+    energy_j = min(max(end.energy_j - start.energy_j, min_energy_j), max_energy_j)
     # No estimator can be more wrong than the bound, which needs no assumption of its own.
-    bound_j = max(energy_j - least_j, most_j - energy_j)
+    bound_j = max(energy_j - min_energy_j, max_energy_j - energy_j)
     uncertainty_j = min(start.uncertainty_j + end.uncertainty_j, bound_j)
-    return Estimate(method, energy_j, uncertainty_j, least_j, most_j)
+    return WindowEstimate(method, energy_j, uncertainty_j, min_energy_j, max_energy_j)

@@ -17,7 +17,7 @@ from llem_energy._backends.memory import estimate_memory
 from llem_energy._backends.protocol import Backend, Memory
 from llem_energy._backends.registry import facts_of
 from llem_energy._measurement.energy_metrics import energy_part
-from llem_energy._measurement.raw_measurement import Answered, Evidence
+from llem_energy._measurement.raw_measurement import GenerationRecord, RawMeasurement
 from llem_energy._model_info.context_length import context_length_problem
 from llem_energy._model_info.flops import Flops
 from llem_energy._result.experiment_result import ExperimentResult, Latency, Span
@@ -25,7 +25,7 @@ from llem_energy._result.measurement_figures import Sampling
 from llem_energy._sources.protocol import Sample
 
 
-def assemble(evidence: Evidence, backend: Backend) -> ExperimentResult:
+def assemble(evidence: RawMeasurement, backend: Backend) -> ExperimentResult:
     """Return the result; the backend still holds its model and says what it really used."""
     config, workload = evidence.config, evidence.workload
     window, samples = evidence.window, evidence.samples
@@ -85,7 +85,7 @@ def _sampling(inside: Sequence[Sample]) -> Sampling | None:
     if n_least < 2:
         return None
     spans = [one[-1] - one[0] for one in times.values()]
-    brackets = sorted(sample.bracket_s for sample in inside)
+    brackets = sorted(sample.read_duration_s for sample in inside)
     return Sampling(
         n=n_least,
         rate_hz=(n_least - 1) / max(spans),
@@ -100,7 +100,7 @@ def _rest(memory: Memory) -> int | None:
     return memory.peak_bytes - memory.weights_bytes
 
 
-def _latencies(answered: Sequence[Answered]) -> tuple[Latency | None, Latency | None]:
+def _latencies(answered: Sequence[GenerationRecord]) -> tuple[Latency | None, Latency | None]:
     """Return time to first token and between tokens, over every batch of the window."""
     first: list[float] = []
     between: list[float] = []
@@ -127,7 +127,7 @@ def _distribution(durations: Sequence[float]) -> Latency | None:
     )
 
 
-def _flops(answered: Sequence[Answered], backend: Backend) -> Flops | None:
+def _flops(answered: Sequence[GenerationRecord], backend: Backend) -> Flops | None:
     total, last = 0.0, None
     known: dict[tuple[int, int], Flops | None] = {}
     for one in answered:
@@ -141,7 +141,7 @@ def _flops(answered: Sequence[Answered], backend: Backend) -> Flops | None:
     return None if last is None else msgspec.structs.replace(last, total=total)
 
 
-def _warnings(evidence: Evidence) -> Iterator[str]:
+def _warnings(evidence: RawMeasurement) -> Iterator[str]:
     if evidence.workload.n_truncated:
         yield (
             f"{evidence.workload.n_truncated} of {evidence.config.n} prompts were cut to "
@@ -168,7 +168,7 @@ def _warnings(evidence: Evidence) -> Iterator[str]:
         yield f"the requests could not be written: {evidence.requests_problem}"
 
 
-def _notes(evidence: Evidence) -> Iterator[str]:
+def _notes(evidence: RawMeasurement) -> Iterator[str]:
     config = evidence.config
     if config.weights == "random":
         yield f"random weights from seed {config.random_seed}: the text means nothing, the work does"

@@ -1,7 +1,6 @@
-"""What one run of a study hands on to the next, through whoever runs them.
+"""What a run hands to the next one: calibrations and idle power, with the conditions they need.
 
-Only what was measured, with what has to be the same for it to hold; whether it does is decided by
-the run that would use it.
+The next run checks whether the conditions still hold.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ if TYPE_CHECKING:
     from llem_energy._result.experiment_result import ExperimentResult
 
 
-class Prior(msgspec.Struct, frozen=True, kw_only=True):
-    """Known before a run begins; empty where nothing is."""
+class Carryover(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known before a run begins; empty if nothing is."""
 
     calibration: tuple[Calibration, ...] = ()
     context: ContextIdle | None = None
 
 
-def prior_of(result: ExperimentResult, before: Prior | None = None) -> Prior:
-    """Return what is known after a run: what it found out, over what was known before.
+def carryover_from(result: ExperimentResult, before: Carryover | None = None) -> Carryover:
+    """Return what is known after a run: its own findings, and `before` where it has none.
 
-    A run that measured another set of devices says nothing of those that it left alone.
+    Calibrations of devices that the run did not measure are kept.
     """
-    known = before or Prior()
-    calibration = {one.device: one for one in known.calibration}
-    calibration |= {one.device: one for one in result.calibration if one.counter_period_s}
+    earlier = before or Carryover()
+    calibrations = {each.device: each for each in earlier.calibration}
+    calibrations |= {each.device: each for each in result.calibration if each.counter_period_s}
     context = result.baseline.context if result.baseline else None
-    return Prior(calibration=tuple(calibration.values()), context=context or known.context)
+    return Carryover(calibration=tuple(calibrations.values()), context=context or earlier.context)

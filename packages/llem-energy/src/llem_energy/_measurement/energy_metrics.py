@@ -11,7 +11,7 @@ from llem_energy._estimation.cpu_model import METHOD, estimated_energy_j
 from llem_energy._estimation.figures import Quality
 from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
 from llem_energy._measurement.baseline import baseline_figures
-from llem_energy._measurement.raw_measurement import Evidence, PhaseSpan
+from llem_energy._measurement.raw_measurement import PhaseSpan, RawMeasurement
 from llem_energy._metering.window import MeasuredSpan
 from llem_energy._result.measurement_figures import Baseline, PhaseResult
 from llem_energy._sources.protocol import Sample
@@ -26,7 +26,7 @@ class EnergyPart(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...]
 
 
-def energy_part(evidence: Evidence, *, input_tokens: int, output_tokens: int) -> EnergyPart:
+def energy_part(evidence: RawMeasurement, *, input_tokens: int, output_tokens: int) -> EnergyPart:
     """Return the energy figures of a measurement.
 
     Args:
@@ -91,16 +91,16 @@ def energy_part(evidence: Evidence, *, input_tokens: int, output_tokens: int) ->
     return EnergyPart(fields, tuple(dict.fromkeys(warnings)))
 
 
-def _samples(evidence: Evidence, span: MeasuredSpan) -> list[Sample]:
+def _samples(evidence: RawMeasurement, span: MeasuredSpan) -> list[Sample]:
     return evidence.samples.between(span.start_s - _AROUND_S, span.end_s + _AROUND_S)
 
 
-def _figures(evidence: Evidence, span: MeasuredSpan) -> EnergyFigures:
+def _figures(evidence: RawMeasurement, span: MeasuredSpan) -> EnergyFigures:
     samples = _samples(evidence, span) if evidence.source is not None else []
     return energy_figures(evidence.source, samples, span, evidence.calibration)
 
 
-def _baseline(evidence: Evidence) -> tuple[Baseline, Quality]:
+def _baseline(evidence: RawMeasurement) -> tuple[Baseline, Quality]:
     if evidence.source is None:
         return Baseline(), Quality("missing", ("nothing was metered",))
     return baseline_figures(
@@ -113,11 +113,11 @@ def _baseline(evidence: Evidence) -> tuple[Baseline, Quality]:
     )
 
 
-def _absent(evidence: Evidence) -> list[str]:
+def _absent(evidence: RawMeasurement) -> list[str]:
     return [f"no energy was measured: {'; '.join(evidence.reasons)}"]
 
 
-def _source_doubts(evidence: Evidence) -> Iterator[str]:
+def _source_doubts(evidence: RawMeasurement) -> Iterator[str]:
     source = evidence.source
     if source is None:
         return
@@ -134,7 +134,7 @@ def _source_doubts(evidence: Evidence) -> Iterator[str]:
         )
 
 
-def _neighbours(evidence: Evidence) -> Iterator[str]:
+def _neighbours(evidence: RawMeasurement) -> Iterator[str]:
     """Name the processes that shared a metered GPU: what they drew is in the total."""
     metered = evidence.source.devices if evidence.source is not None else ()
     for gpu in evidence.environment.gpus:
@@ -142,7 +142,7 @@ def _neighbours(evidence: Evidence) -> Iterator[str]:
             yield f"{gpu.n_other_processes} other processes were on GPU {gpu.index} at the start"
 
 
-def _warm_up_doubts(evidence: Evidence) -> Iterator[str]:
+def _warm_up_doubts(evidence: RawMeasurement) -> Iterator[str]:
     warm_up = evidence.warm_up
     if warm_up.converged is False:
         yield f"after {warm_up.report.n_repeats} warm-up repeats {warm_up.problem}"
@@ -181,7 +181,7 @@ def _per(energy_j: float | None, count: int) -> float | None:
 
 
 def _phase(
-    evidence: Evidence,
+    evidence: RawMeasurement,
     measured: PhaseSpan,
     baseline: Baseline,
     idle: Quality,

@@ -24,9 +24,14 @@ from llem_energy._errors import BackendError, OutOfMemory
 from llem_energy._machine.device_memory import Capacity
 from llem_energy._machine.environment import snapshot_environment
 from llem_energy._measurement.build_result import assemble
-from llem_energy._measurement.carryover import Prior
+from llem_energy._measurement.carryover import Carryover
 from llem_energy._measurement.idle import IdleSpan, idle, reusable
-from llem_energy._measurement.raw_measurement import Answered, Evidence, Idles, PhaseSpan
+from llem_energy._measurement.raw_measurement import (
+    GenerationRecord,
+    Idles,
+    PhaseSpan,
+    RawMeasurement,
+)
 from llem_energy._measurement.requests import REQUESTS, requests_of, write_requests
 from llem_energy._measurement.warm_up import warm_up
 from llem_energy._metering.boot import boot_id
@@ -56,7 +61,7 @@ def measure(
     settings: Settings | None = None,
     timeseries: Path | None = None,
     on_stage: Callable[[str], None] | None = None,
-    prior: Prior | None = None,
+    carryover: Carryover | None = None,
 ) -> ExperimentResult:
     """Measure one experiment in this process and return its result.
 
@@ -66,7 +71,7 @@ def measure(
         timeseries: where to write the samples, if there is an energy source; beside it comes
             `requests.parquet`, in any case. None writes nothing.
         on_stage: called at the beginning of each of `STAGES`, never inside a window.
-        prior: what an earlier run on this machine has found out; used where it still holds.
+        carryover: what an earlier run on this machine has found out; used where it still holds.
 
     Raises:
         MeasurementError: the experiment cannot be run; a missing energy source is no error but
@@ -77,7 +82,7 @@ def measure(
         stack.callback(gc.unfreeze)
         measurement = _Measurement(config, own, timeseries, on_stage or _say_nothing, stack)
         try:
-            return measurement.run(prior or Prior())
+            return measurement.run(carryover or Carryover())
         except OutOfMemory as error:
             raise OutOfMemory(f"{error}; {measurement.memory_needed()}") from error
 
@@ -115,12 +120,12 @@ class _Measurement:
         self._recorder = Recorder(timeseries if self._source is not None else None)
         stack.callback(self._recorder.discard)
 
-    def run(self, prior: Prior) -> ExperimentResult:
+    def run(self, carryover: Carryover) -> ExperimentResult:
         """Go through all stages."""
         config, backend = self._config, self._backend
-        calibration = self._calibrate(prior)
+        calibration = self._calibrate(carryover)
         with self._sampling() as sampler:
-            context, reused = self._context_idle(prior, calibration)
+            context, reused = self._context_idle(carryover, calibration)
             # What is there by now, most of it imported, would be gone through in each full
             # collection, for a fifth of a second, perhaps inside the window.
             gc.freeze()
@@ -160,9 +165,11 @@ class _Measurement:
             windows.settle()
             self._begin("result")
         self._recorder.close()
-        answered = [Answered(batch, one.n_tokens(), one.token_times_s()) for batch, one in answers]
+        answered = [
+            GenerationRecord(batch, one.n_tokens(), one.token_times_s()) for batch, one in answers
+        ]
         requests_file, problem = self._keep_requests(answered, len(workload.batches))
-        evidence = Evidence(
+        evidence = RawMeasurement(
             config=config,
             config_hash=measurement_config_hash(config),
             started_at=self._started_at,
@@ -202,7 +209,7 @@ class _Measurement:
         )
 
     def _keep_requests(
-        self, answered: Sequence[Answered], n_batches: int
+        self, answered: Sequence[GenerationRecord], n_batches: int
     ) -> tuple[str | None, str | None]:
         """Write every request beside the time series; return the file's name, or why there is none."""
         if self._beside is None:
@@ -224,7 +231,7 @@ class _Measurement:
     def _sampling(self) -> Sampler:
         return Sampler(self._source, self._config.energy.sample_period_seconds, self._recorder)
 
-    def _calibrate(self, prior: Prior) -> tuple[Calibration, ...]:
+    def _calibrate(self, carryover: Carryover) -> tuple[Calibration, ...]:
         """Take over what is known of every metered device, or watch them all."""
         source = self._source
         if source is None:
@@ -232,7 +239,7 @@ class _Measurement:
         driver, binding = source.versions()
         known = {
             one.device: one
-            for one in prior.calibration
+            for one in carryover.calibration
             if usable(one, boot_id=boot_id(), driver=driver, binding=binding)
         }
         if all(device in known for device in source.devices):
@@ -240,13 +247,13 @@ class _Measurement:
         self._begin("calibration")
         return calibrate(source)
 
-    def _context_idle(self, prior: Prior, calibration: Sequence[Calibration]) -> _Context:
+    def _context_idle(self, carryover: Carryover, calibration: Sequence[Calibration]) -> _Context:
         if not self._config.baseline.enabled or self._source is None:
             return None, None
         # One reading with temperatures, on which it depends whether the known value still holds.
         self._recorder.add(self._source.read(details=True))
-        if reusable(prior.context, self._devices, tuple(self._recorder.recent), calibration):
-            return None, prior.context
+        if reusable(carryover.context, self._devices, tuple(self._recorder.recent), calibration):
+            return None, carryover.context
         return self._idle("baseline"), None
 
     def _idle(self, stage: str) -> IdleSpan | None:

@@ -38,7 +38,7 @@ class PhaseSpan(msgspec.Struct, frozen=True):
     problem: str | None = None
 
 
-class Answered(msgspec.Struct, frozen=True):
+class GenerationRecord(msgspec.Struct, frozen=True):
     """What was kept of one batch of the window, read from the device after it."""
 
     batch: Batch
@@ -48,7 +48,7 @@ class Answered(msgspec.Struct, frozen=True):
     """When each step's token was there, since the batch began; see `Answer.token_times_s`."""
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a measurement gathered."""
 
     config: ExperimentConfig
@@ -66,7 +66,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     window: MeasuredSpan
     n_compilations: int
     """Inside the window."""
-    answered: Sequence[Answered]
+    answered: Sequence[GenerationRecord]
     requests_file: str | None
     requests_problem: str | None
     """Why there is no file of requests, where one was asked for."""

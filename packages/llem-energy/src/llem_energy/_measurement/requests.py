@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from llem_energy._measurement.raw_measurement import Answered
+from llem_energy._measurement.raw_measurement import GenerationRecord
 
 REQUESTS = "requests.parquet"
 _SCHEMA_VERSION = "1"
@@ -36,7 +36,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Between its own tokens; None for an answer of one."""
 
 
-def requests_of(answered: Sequence[Answered], n_batches: int) -> Iterator[Request]:
+def requests_of(answered: Sequence[GenerationRecord], n_batches: int) -> Iterator[Request]:
     """Yield every request of the window in the order of its batches.
 
     Args:

@@ -20,7 +20,7 @@ from llem_energy._sources.protocol import Sample
 
 # Over all shapes, where code is compiled. A second shape compiles what the first has compiled anew,
 # for any length; what is compiled after several passes is compiled in each.
-_COMPILED_PASSES, _MOST_PASSES = 3, 8
+_COMPILED_PASSES, _MAX_PASSES = 3, 8
 _STEADY_REPEATS = 5  # over which latency has to be stationary
 _TRAIL_S, _LONGEST_TRAIL_S = 10.0, 60.0  # over which power and temperature are looked at
 _LOOK_EVERY_S = 1.0
@@ -92,7 +92,7 @@ def _each_shape(
     batches: Sequence[Batch],
     timed: Callable[[Batch], float],
     compilations: Callable[[], int | None],
-    most_s: float,
+    max_s: float,
     clock: Callable[[], float],
 ) -> bool:
     """Answer each shape before anything else: what comes first in the window would be measured.
@@ -103,7 +103,7 @@ def _each_shape(
 
     Returns:
         Whether compilation has stopped. The passes after the first, which has to be, end after
-        `most_s`.
+        `max_s`.
     """
     shapes = list({batch.shape: batch for batch in batches}.values())
     for batch in shapes:
@@ -111,12 +111,12 @@ def _each_shape(
     if not compilations():
         return True
     start_s, has_stopped = clock(), False
-    for n_passes in range(2, _MOST_PASSES + 1):
+    for n_passes in range(2, _MAX_PASSES + 1):
         before = compilations()
         for batch in shapes:
             timed(batch)
         has_stopped = compilations() == before
-        if (has_stopped and n_passes >= _COMPILED_PASSES) or clock() - start_s > most_s:
+        if (has_stopped and n_passes >= _COMPILED_PASSES) or clock() - start_s > max_s:
             break
     return has_stopped
 

@@ -143,7 +143,7 @@ class _Watch:
         self.calls_s = array("d")
 
     def take(self, sample: Sample) -> None:
-        self.calls_s.append(sample.bracket_s)
+        self.calls_s.append(sample.read_duration_s)
         self.counter.take(sample, sample.energy_j)
         self.power.take(sample, sample.power_w)
 
@@ -171,10 +171,10 @@ class _Changes:
         if value is None:  # it may change unseen, so that the next interval would be too long
             self._last = self._changed = None
             return
-        last, self._last = self._last, (sample.t_s - sample.bracket_s / 2, value)
+        last, self._last = self._last, (sample.t_s - sample.read_duration_s / 2, value)
         if last is None or value == last[1]:
             return
-        ended_s = sample.t_s + sample.bracket_s / 2
+        ended_s = sample.t_s + sample.read_duration_s / 2
         changed = (ended_s + last[0]) / 2, (ended_s - last[0]) / 2
         if self._changed is not None:
             self._intervals_s.append(changed[0] - self._changed[0])

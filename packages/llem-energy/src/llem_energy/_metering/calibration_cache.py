@@ -17,7 +17,9 @@ import msgspec
 from llem_energy._metering.calibration import Calibration
 
 _FORMAT = 1
-_MOST = 500  # a home folder may be shared by many machines, and each boot leaves entries behind
+_MAX_ENTRIES = (
+    500  # a home folder may be shared by many machines, and each boot leaves entries behind
+)
 
 
 class _Cache(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +47,7 @@ def save_calibrations(path: Path, calibrations: Iterable[Calibration]) -> None:
     Of two writers at once one may not see what the other adds, which costs a calibration later on.
     """
     kept = {(each.boot_id, each.device): each for each in (*load_calibrations(path), *calibrations)}
-    newest = sorted(kept.values(), key=lambda each: each.made_at)[-_MOST:]
+    newest = sorted(kept.values(), key=lambda each: each.made_at)[-_MAX_ENTRIES:]
     data = msgspec.json.encode(_Cache(schema_version=_FORMAT, calibrations=tuple(newest)))
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from llem_energy._sources.protocol import Sample
 from llem_energy._sources.throttling import throttle_mask, throttle_names
 
 _CHUNK = 8192  # samples kept before they are written between two phases: minutes at 20 Hz
-_MOST = 4 * _CHUNK  # and inside one, where writing would disturb; hardly ever reached
+_MAX_PENDING = 4 * _CHUNK  # and inside one, where writing would disturb; hardly ever reached
 _RECENT = 4 * _CHUNK
 _CACHED = 200_000  # rows that are kept once they have been read back
 _COLUMNS = (
@@ -28,6 +28,7 @@ _COLUMNS = (
     "throttled_power_s", "throttled_thermal_s", "temperature_c", "memory_temperature_c", "sm_clock_mhz",
     "memory_clock_mhz", "utilisation", "memory_used_bytes", "throttle_reasons",
 )  # fmt: skip
+_FIELDS = {"bracket_s": "read_duration_s"}  # columns that are named unlike the field of a sample
 _TEXT, _WHOLE = ("device", "phase"), ("memory_used_bytes", "throttle_reasons")
 
 
@@ -63,7 +64,7 @@ class Recorder:
         with self._lock:
             self._pending.extend(samples)
             self.recent.extend(samples)
-            is_full = len(self._pending) > _MOST
+            is_full = len(self._pending) > _MAX_PENDING
         if is_full:
             self._write()
 
@@ -153,7 +154,8 @@ class Recorder:
         starts = [start for start, _ in self.phases]
         names = ["", *(name for _, name in self.phases)]
         columns: dict[str, list[Any]] = {
-            name: [getattr(sample, name) for sample in samples] for name in _COLUMNS
+            name: [getattr(sample, _FIELDS.get(name, name)) for sample in samples]
+            for name in _COLUMNS
         }
         columns["throttle_reasons"] = [
             None if names is None else throttle_mask(names) for names in columns["throttle_reasons"]
@@ -180,4 +182,4 @@ def _read(path: Path) -> Iterator[Sample]:
             for row in batch.to_pylist():
                 mask = row["throttle_reasons"]
                 row["throttle_reasons"] = None if mask is None else throttle_names(mask)
-                yield Sample(**row)
+                yield Sample(**{_FIELDS.get(name, name): value for name, value in row.items()})

@@ -57,12 +57,12 @@ class Sampler:
         self._recorder.add(samples)
         return samples
 
-    def read_until(self, seen: Callable[[tuple[Sample, ...]], bool], at_most_s: float) -> bool:
+    def read_until(self, seen: Callable[[tuple[Sample, ...]], bool], timeout_s: float) -> bool:
         """Read about a thousand times a second until `seen` says so; return whether it did.
 
         It tells when a counter moved to a millisecond, where the schedule tells it to a period.
         """
-        deadline_s = time.perf_counter() + at_most_s
+        deadline_s = time.perf_counter() + timeout_s
         while self._source is not None and time.perf_counter() < deadline_s:
             if seen(self.read()):
                 return True

@@ -93,8 +93,8 @@ class Windows:
     def settle(self) -> None:
         """Read until every counter has shown what was used up to now, or it surely never will."""
         moved = _Moves(self._devices, _UPDATES_AFTER)
-        at_most_s = max(_LONGEST_SETTLE_S, (_UPDATES_AFTER + 1.5) * self._period_s)
-        self._sampler.read_until(moved, at_most_s)
+        timeout_s = max(_LONGEST_SETTLE_S, (_UPDATES_AFTER + 1.5) * self._period_s)
+        self._sampler.read_until(moved, timeout_s)
 
 
 def _never(samples: Sequence[Sample]) -> bool:

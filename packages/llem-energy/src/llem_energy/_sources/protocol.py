@@ -22,7 +22,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     device: str
     t_s: float
     """Middle of the call on the monotonic clock of `time.perf_counter`."""
-    bracket_s: float
+    read_duration_s: float
     """Duration of the call; the reading was taken somewhere inside it."""
     driver_time_s: float | None = None
     """Unix time that the driver gives its reading; the two clocks are not the same."""

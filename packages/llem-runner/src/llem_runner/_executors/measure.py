@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from llem_config import ExperimentConfig, Settings
-from llem_energy import ExperimentResult, Prior, check_finite
+from llem_energy import Carryover, ExperimentResult, check_finite
 from llem_runner._executors.local.messages import Task, encode
 from llem_runner._outcome import Failed, Finished, Reason
 
@@ -24,7 +24,7 @@ class Measure(Protocol):
         settings: Settings | None = None,
         timeseries: Path | None = None,
         on_stage: Callable[[str], None] | None = None,
-        prior: Prior | None = None,
+        carryover: Carryover | None = None,
     ) -> ExperimentResult:
         """Measure one experiment; see `llem_energy.measure`."""
 
@@ -37,7 +37,7 @@ def attempt(measure: Measure, task: Task, on_stage: Callable[[str], None]) -> Fi
             settings=Settings.model_validate_json(task.settings),
             timeseries=Path(task.timeseries),
             on_stage=on_stage,
-            prior=task.prior,
+            carryover=task.carryover,
         )
         # Both here, where a result that is none fails its run and not the study.
         check_finite(result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llem_config import cache_path
-from llem_energy import Calibration, Prior, load_calibrations, save_calibrations
+from llem_energy import Calibration, Carryover, load_calibrations, save_calibrations
 
 
 def known_calibrations() -> tuple[Calibration, ...]:
@@ -11,7 +11,7 @@ def known_calibrations() -> tuple[Calibration, ...]:
     return load_calibrations(cache_path())
 
 
-def remember(now: Prior, before: Prior) -> Prior:
+def remember(now: Carryover, before: Carryover) -> Carryover:
     """Keep what is new for the next study, and return it for the next run."""
     if now.calibration != before.calibration:
         save_calibrations(cache_path(), now.calibration)

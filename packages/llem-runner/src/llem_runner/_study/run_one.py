@@ -12,7 +12,7 @@ from llem_config import (
     load_experiment,
     load_settings,
 )
-from llem_energy import ExperimentResult, Prior, encode_result
+from llem_energy import Carryover, ExperimentResult, encode_result
 from llem_energy import measure as default_measure
 from llem_runner._errors import StudyError
 from llem_runner._executors.measure import Measure
@@ -64,7 +64,7 @@ def run_experiment(
             settings=own,
             timeseries=folder / TIMESERIES if folder is not None else None,
             on_stage=on_stage,
-            prior=Prior(calibration=known_calibrations()),
+            carryover=Carryover(calibration=known_calibrations()),
         )
     if folder is not None:
         write_atomically(folder / RESULT, encode_result(result))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from llem_config import LlemError, Settings, StudyConfig
-from llem_energy import Prior, prior_of
+from llem_energy import Carryover, carryover_from
 from llem_runner._analysis.summary import summarise
 from llem_runner._control import Control
 from llem_runner._events import (
@@ -75,7 +75,7 @@ class StudyRunner:
         self._estimate = Estimate((), study.execution)
         self._last_end_s = time.perf_counter()
         self._reason: str | None = None
-        self._prior = Prior(calibration=known_calibrations())
+        self._carryover = Carryover(calibration=known_calibrations())
 
     def run(self, runs: Sequence[PlannedRun], *, isolated: bool = True) -> StudyResult:
         """Execute `runs` and return the study's record, which is then also on disk.
@@ -226,7 +226,7 @@ class StudyRunner:
             stall_s=execution.stall_seconds + run.config.baseline.duration_seconds,
             control=self._control,
             on_stage=lambda name: self._on_event(RunStage(run.index, name)),
-            prior=self._prior,
+            carryover=self._carryover,
             on_result=self._start_next,
         )
 
@@ -244,7 +244,7 @@ class StudyRunner:
             run.config.model_dump_json(),
             self._settings.model_dump_json(),
             str(folder / TIMESERIES),
-            self._prior,
+            self._carryover,
         )
         out, err = sys.stdout, sys.stderr
 
@@ -270,7 +270,7 @@ class StudyRunner:
         n_left, left_s = self._estimate.n_left, self._estimate.left_s()
         match outcome:
             case Finished(result):
-                self._prior = remember(prior_of(result, self._prior), self._prior)
+                self._carryover = remember(carryover_from(result, self._carryover), self._carryover)
                 speed, energy = result.tokens_per_second, result.energy_per_output_token_j
                 self._on_event(RunFinished(run.index, seconds, speed, energy, n_left, left_s))
             case Failed():

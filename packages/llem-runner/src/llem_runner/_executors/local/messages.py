@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llem_energy import Prior
+from llem_energy import Carryover
 from llem_runner._outcome import Failed, Finished
 
 
@@ -21,7 +21,7 @@ class Task(msgspec.Struct, frozen=True, tag="task"):
     """The `Settings` as JSON."""
     timeseries: str
     """Path of the file for the samples."""
-    prior: Prior = Prior()
+    carryover: Carryover = Carryover()
     """What earlier runs have found out about this machine."""
 
 

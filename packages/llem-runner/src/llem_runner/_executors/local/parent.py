@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from llem_config import ExperimentConfig, Settings
-from llem_energy import Prior
+from llem_energy import Carryover
 from llem_runner._control import LONGEST_WAIT_S, Control
 from llem_runner._errors import StudyError
 from llem_runner._executors.local.child import worker_main
@@ -97,7 +97,7 @@ class Worker:
         timeout_s: float,
         control: Control,
         on_stage: Callable[[str], None],
-        prior: Prior | None = None,
+        carryover: Carryover | None = None,
         stall_s: float = math.inf,
         on_result: Callable[[], None] | None = None,
     ) -> Outcome:
@@ -108,7 +108,7 @@ class Worker:
         Raises:
             StudyError: the process could not even start, so that no run of the study will.
         """
-        known = prior or Prior()
+        known = carryover or Carryover()
         task = Task(self._config, settings.model_dump_json(), str(timeseries), known)
         watchdog = threading.Timer(timeout_s, self._time_out)
         watchdog.daemon = True  # covers a child that does not take its task

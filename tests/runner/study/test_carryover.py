@@ -18,7 +18,7 @@ from fakes.fake_nvml import FakeGpu, Fault, true_energy_j
 from fakes.results import make_result
 from fakes.studies import experiment
 
-from llem_energy import ExperimentResult, Prior, prior_of, read_result
+from llem_energy import Carryover, ExperimentResult, carryover_from, read_result
 from llem_runner import read_manifest
 
 pytestmark = pytest.mark.slow  # processes that import torch
@@ -115,7 +115,7 @@ def test_every_energy_of_a_study_is_within_its_bound_of_the_scripted_truth(two: 
         assert result.energy_bound_j < 0.1 * truth
         # The model ran on the CPU, which is said; nothing else speaks against the energy.
         (reason,) = result.figures["energy_total_j"].reasons
-        assert "the backend used no GPU" in reason
+        assert "the backend reported no GPU" in reason
 
 
 def test_a_gpu_that_is_lost_costs_its_energy_and_nothing_else(
@@ -135,6 +135,6 @@ def test_a_gpu_that_is_lost_costs_its_energy_and_nothing_else(
 
 def test_a_run_without_a_meter_hands_nothing_on_and_forgets_nothing() -> None:
     without = make_result(experiment())
-    assert prior_of(without).calibration == ()
-    known = Prior(calibration=(CALIBRATION,))
-    assert prior_of(without, known) == known
+    assert carryover_from(without).calibration == ()
+    known = Carryover(calibration=(CALIBRATION,))
+    assert carryover_from(without, known) == known
