@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import os
 import re
 import subprocess
@@ -130,3 +132,13 @@ def test_every_field_of_every_file_is_documented(struct: type) -> None:
     text = (ROOT / "docs" / "files.md").read_text("utf-8")
     fields: tuple[str, ...] = struct.__struct_fields__  # type: ignore[attr-defined]  # a msgspec struct
     assert [name for name in fields if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_names_that_snippets_import_from_llem_exist(document: Path) -> None:
+    for snippet in re.findall(r"```python\n(.*?)```", document.read_text("utf-8"), re.DOTALL):
+        for node in ast.walk(ast.parse(snippet)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("llem_"):
+                module = importlib.import_module(str(node.module))
+                missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
+                assert missing == []
