@@ -13,8 +13,10 @@ from fakes import measures
 from fakes.studies import only_folder
 
 from llem_cli._commands.options import parse_duration_s
+from llem_cli._commands.reference import schema as schema_command
 from llem_cli._commands.study.resume import resume
 from llem_cli._commands.study.run import run
+from llem_config import ConfigError, study_json_schema
 from llem_runner import read_manifest, read_study_result
 
 STUDY = """\
@@ -294,6 +296,20 @@ def test_timeout_and_gaps_flags_reach_the_runs(
 def test_schema_is_json_that_names_every_field(llem: Run) -> None:
     schema = json.loads(llem("schema").stdout)
     assert {"model", "sweep", "execution", "pytorch.batch_size"} <= set(schema["properties"])
+
+
+def test_schema_install_writes_the_schema_and_prints_the_modeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert schema_command(install=True) == 0
+    assert json.loads((tmp_path / "llem-study.schema.json").read_text()) == study_json_schema()
+    line = capsys.readouterr().out
+    assert line == "# yaml-language-server: $schema=llem-study.schema.json\n"
+    assert schema_command(output=tmp_path / "x.json") == 0
+    assert (tmp_path / "x.json").is_file()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        schema_command(output=tmp_path / "no" / "x.json")
 
 
 def test_config_shows_settings_and_where_they_come_from(llem: Run, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import llem_config
-from llem_cli._commands.reference import schema as schema_command
 from llem_config import (
     ConfigError,
     StudyConfig,
@@ -248,20 +247,6 @@ def test_what_the_schema_cannot_know_is_listed_with_the_reason(
         load(text)
     assert schema_accepts(text)
     assert why
-
-
-def test_schema_install_writes_the_schema_and_prints_the_modeline(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert schema_command(install=True) == 0
-    assert json.loads((tmp_path / "llem-study.schema.json").read_text()) == study_json_schema()
-    line = capsys.readouterr().out
-    assert line == "# yaml-language-server: $schema=llem-study.schema.json\n"
-    assert schema_command(output=tmp_path / "x.json") == 0
-    assert (tmp_path / "x.json").is_file()
-    with pytest.raises(ConfigError, match="cannot be written"):
-        schema_command(output=tmp_path / "no" / "x.json")
 
 
 def loaded_by(program: str) -> set[str]:
