@@ -10,6 +10,7 @@ import importlib
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,15 @@ def test_each_package_is_complete(package: str) -> None:
         f"src/{package}/py.typed",
     ):
         assert (folder / name).is_file(), name
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_layers_of_each_package_are_checked_and_name_all_its_modules(package: str) -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract for contract in contracts if contract.get("containers") == [package]]
+    assert layers["type"] == "layers"
+    # A new sub-package must be given its place; no import is excused.
+    assert layers["exhaustive"] is True
+    assert "ignore_imports" not in layers
+    assert "exhaustive_ignores" not in layers
