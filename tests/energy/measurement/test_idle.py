@@ -56,7 +56,8 @@ class Meter:
 
 
 def figures(meter: Meter, idles: Idles, middle_s: float = 35.0) -> tuple[Baseline, Quality]:
-    return baseline_figures(meter, meter.between, idles, (), middle_s, "boot")
+    rated = baseline_figures(meter, meter.between, idles, (), middle_s, "boot")
+    return rated.figures, rated.quality
 
 
 BOTH = Idles(context=IdleSpan(2.0, 7.0), before=IdleSpan(10.0, 20.0), after=IdleSpan(60.0, 70.0))

@@ -1,7 +1,8 @@
-"""What a figure is worth, and what it was made from."""
+"""Energy figures of a window: value, quality, estimators and errors."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -14,6 +15,30 @@ class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     status: Status
     reasons: tuple[str, ...] = ()
+
+    def with_reasons(self, reasons: Iterable[str]) -> Quality:
+        """Return this quality with more reasons; a figure that is there is then flagged."""
+        both = (*self.reasons, *reasons)
+        if self.status == "missing":
+            return Quality("missing", both)
+        return Quality("flagged" if both else "ok", both)
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """A number with its quality; None if and only if the quality is `missing`."""
+
+    value: float | None
+    quality: Quality
+
+    def per(self, count: int, what: str) -> Figure:
+        """Return the figure divided by a count of `what`; missing if there were none."""
+        if count == 0:
+            return Figure(None, Quality("missing", (f"there were no {what}",)))
+        return Figure(None if self.value is None else self.value / count, self.quality)
+
+    def reasons_besides(self, other: Figure) -> list[str]:
+        """Return the reasons of this figure that are not reasons of the other."""
+        return [reason for reason in self.quality.reasons if reason not in other.quality.reasons]
 
 
 class EstimateFigure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

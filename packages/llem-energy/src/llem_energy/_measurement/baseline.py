@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from llem_energy._estimation.figures import Quality
+from llem_energy._estimation.figures import Figure, Quality
 from llem_energy._estimation.window_energy import energy_figures
 from llem_energy._measurement.idle import IdleSpan, context_of
 from llem_energy._measurement.raw_measurement import Idles
@@ -27,6 +27,13 @@ class IdlePower(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...] = ()
 
 
+class RatedBaseline(msgspec.Struct, frozen=True):
+    """Idle power, and whether it can be relied on."""
+
+    figures: Baseline
+    quality: Quality
+
+
 _NONE = IdlePower(None)
 Between = Callable[[float, float], list[Sample]]
 
@@ -38,7 +45,7 @@ def baseline_figures(
     calibration: Sequence[Calibration],
     middle_s: float,
     boot_id: str | None,
-) -> tuple[Baseline, Quality]:
+) -> RatedBaseline:
     """Return idle power, and what it is worth at the middle of a window.
 
     Args:
@@ -75,7 +82,22 @@ def baseline_figures(
         uncertainty_w=uncertainty_w,
     )
     reasons = dict.fromkeys((*before.reasons, *after.reasons))
-    return baseline, _quality(baseline, list(reasons), measured=idles.before is not None)
+    quality = _quality(baseline, list(reasons), measured=idles.before is not None)
+    return RatedBaseline(baseline, quality)
+
+
+def without_baseline(total: Figure, baseline: RatedBaseline, duration_s: float) -> Figure:
+    """Return an energy less the idle power over the same time; negative if it comes out so."""
+    power_w = baseline.figures.power_w
+    if total.value is None:
+        return Figure(None, Quality("missing", total.quality.reasons))
+    if power_w is None:
+        return Figure(None, Quality("missing", baseline.quality.reasons))
+    adjusted_j = total.value - power_w * duration_s
+    reasons = [*total.quality.reasons, *baseline.quality.reasons]
+    if adjusted_j < 0:
+        reasons.append("it is negative: the window drew less than the baseline")
+    return Figure(adjusted_j, Quality("flagged" if reasons else "ok", tuple(reasons)))
 
 
 def idle_power(

@@ -16,7 +16,7 @@ import msgspec
 from llem_energy._backends.memory import estimate_memory
 from llem_energy._backends.protocol import Backend, Memory
 from llem_energy._backends.registry import facts_of
-from llem_energy._measurement.energy_metrics import energy_part
+from llem_energy._measurement.energy_metrics import energy_metrics
 from llem_energy._measurement.raw_measurement import GenerationRecord, RawMeasurement
 from llem_energy._model_info.context_length import context_length_problem
 from llem_energy._model_info.flops import Flops
@@ -33,7 +33,7 @@ def assemble(evidence: RawMeasurement, backend: Backend) -> ExperimentResult:
     output_tokens = sum(sum(one.n_tokens) for one in evidence.answered)
     input_tokens = window.n_repeats * sum(sum(batch.lengths) for batch in workload.batches)
     first, between = _latencies(evidence.answered)
-    energy = energy_part(evidence, input_tokens=input_tokens, output_tokens=output_tokens)
+    energy = energy_metrics(evidence, input_tokens=input_tokens, output_tokens=output_tokens)
     inside = samples.between(window.start_s, window.end_s)
     return ExperimentResult(
         measurement_config_hash=evidence.config_hash,
@@ -71,7 +71,29 @@ def assemble(evidence: RawMeasurement, backend: Backend) -> ExperimentResult:
         warmup=evidence.warm_up.report,
         sampling=_sampling(inside),
         calibration=evidence.calibration,
-        **energy.fields,
+        energy_status=energy.total.quality.status,
+        energy_source=energy.source,
+        energy_source_kind=energy.source_kind,
+        energy_method=energy.window.method,
+        energy_total_j=energy.total.value,
+        energy_bound_j=energy.window.bound_j,
+        energy_uncertainty_j=energy.window.uncertainty_j,
+        energy_counter_j=energy.counter.value,
+        energy_integrated_j=energy.integrated.value,
+        energy_disagreement=energy.window.disagreement,
+        energy_per_device_j={each.device: each.energy_j for each in energy.window.devices},
+        baseline_power_w=energy.baseline_power.value,
+        energy_adjusted_j=energy.adjusted.value,
+        energy_per_output_token_j=energy.per_output_token.value,
+        energy_per_input_token_j=energy.per_input_token.value,
+        energy_per_prompt_j=energy.per_prompt.value,
+        energy_estimated_j=energy.estimated.value,
+        energy_estimate_method=energy.estimate_method,
+        devices=energy.window.devices,
+        figures=energy.qualities,
+        error_budget=energy.window.budget,
+        baseline=energy.baseline,
+        phases=energy.phases,
     )
 
 

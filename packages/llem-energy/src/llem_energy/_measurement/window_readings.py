@@ -1,0 +1,17 @@
+"""The readings that belong to a window of a measurement, and the energy that they give."""
+
+from __future__ import annotations
+
+from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
+from llem_energy._measurement.raw_measurement import RawMeasurement
+from llem_energy._metering.window import MeasuredSpan
+
+_AROUND_S = 3.0  # before and after a window: its guards, and the updates that follow it
+
+
+def window_energy(raw: RawMeasurement, span: MeasuredSpan) -> EnergyFigures:
+    """Return the energy of the window, or of the window of a phase."""
+    if raw.source is None:
+        return EnergyFigures()
+    samples = raw.samples.between(span.start_s - _AROUND_S, span.end_s + _AROUND_S)
+    return energy_figures(raw.source, samples, span, raw.calibration)
