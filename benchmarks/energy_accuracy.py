@@ -1,11 +1,11 @@
-"""How right the energy figures are and what they cost, beside Zeus and CodeCarbon in the same run.
+"""Accuracy and cost of our energy measurement, compared with Zeus and CodeCarbon in the same run.
 
-    uv run python benchmarks/energy_accuracy.py [--quick]
+    uv run python benchmarks/energy_accuracy.py [PART ...] [--quick]
 
-Everything is played on the scripted driver of `tests/fakes`, whose true energy is a closed form.
-The peers are installed by uv into environments of their own and are not changed. Errors of windows
-are taken on the virtual clock, the rest in real time; on a busy machine the costs say little, and
-their ratios more than their values. Each row has a goal; nothing is asserted.
+All meters read the scripted driver of `tests/fakes`, whose true energy is a closed form. uv installs
+the unmodified peers into separate environments. Errors of windows are measured on the virtual clock,
+everything else in real time. On a busy machine the costs are unreliable; their ratios are less
+affected than their values. Each row has a goal; nothing is asserted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks and fakes are not installed
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from fakes.faults import FAULTS, WINDOW, verdict
+from fakes.faults import FAULTS, WINDOW, Scenario, Verdict, verdict
 
 from benchmarks.energy.bench import Bench, Row
 from benchmarks.energy.costs import costs, throughput
@@ -35,18 +35,17 @@ from benchmarks.energy_statistics import coverage, false_differences
 
 
 def faults(bench: Bench) -> Iterator[Row]:
-    """What becomes of the scripted faults."""
+    """Return whether our meter and the peers detect the scripted faults."""
 
-    def one(number: int) -> tuple[str, str]:
-        scenario = FAULTS[number]
-        found = bench.ask("fault", scenario.gpus, {"window": WINDOW, "n_gpus": len(scenario.gpus)})
-        flagged = found["status"] != "ok"
-        truth_j = scenario.truth_j(*found["window"])
-        worth = verdict(found["value_j"], truth_j, flagged=flagged)
-        return scenario.name, f"{worth}, {found['status']}"
+    def measure(scenario: Scenario) -> tuple[str, Verdict]:
+        request = {"window": WINDOW, "n_gpus": len(scenario.gpus)}
+        answer = bench.run_our_side("fault", scenario.gpus, request)
+        truth_j = scenario.truth_j(*answer["window"])
+        flagged = answer["status"] != "ok"
+        return scenario.name, verdict(answer["value_j"], truth_j, flagged=flagged)
 
     with ThreadPoolExecutor(2) as pool:
-        ours = dict(pool.map(one, range(len(FAULTS))))
+        ours = dict(pool.map(measure, FAULTS))
     by_meter: dict[str, Counter[str]] = {}
     for outcomes in (
         peer_runs.zeus_faults(bench.peers),
@@ -56,23 +55,23 @@ def faults(bench: Bench) -> Iterator[Row]:
             for outcome in outcomes:
                 if outcome.scenario != "healthy":
                     by_meter.setdefault(outcome.meter, Counter())[outcome.verdict] += 1
-    fine = sum(not worth.startswith("wrong") for worth in ours.values())
-    others = "; ".join(
-        f"{meter} {sum(seen.values()) - seen['wrong']}" for meter, seen in by_meter.items()
+    theirs = "; ".join(
+        f"{meter} {verdicts.total() - verdicts['wrong']}" for meter, verdicts in by_meter.items()
     )
-    wrong = [name for name, worth in ours.items() if worth.startswith("wrong")]
+    wrong = [name for name, outcome in ours.items() if outcome == "wrong"]
+    n_detected = len(ours) - len(wrong)
     yield Row(
-        f"{len(FAULTS)} scripted faults that end correct, flagged or missing", f"{len(FAULTS)}",
-        str(fine), others or "no peer could be run", "; ".join(wrong), fine == len(FAULTS),
+        f"{len(FAULTS)} scripted faults: value correct, flagged or missing", f"{len(FAULTS)}",
+        str(n_detected), theirs or "no peer could be run", "; ".join(wrong), not wrong,
     )  # fmt: skip
 
 
 def statistical(bench: Bench) -> Iterator[Row]:
-    """What a study says over its cycles."""
+    """Return how often the intervals and comparisons of a study are right."""
     shares = {n: 100 * coverage(n, trials=bench.trials) for n in (5, 7, 10, 20)}
     yield Row(
         "coverage of the nominal 95 % interval, 5 to 20 runs", "93-97 %",
-        ", ".join(f"{share:.1f}" for share in shares.values()) + " %", "no peer has one", "",
+        ", ".join(f"{share:.1f}" for share in shares.values()) + " %", "no peer reports one", "",
         all(93 <= share <= 97 for share in shares.values()),
     )  # fmt: skip
     shuffled = 100 * false_differences("shuffled", trials=bench.trials)
@@ -98,16 +97,16 @@ PARTS = {
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("part", nargs="*", help=f"of {', '.join(PARTS)}; all if none is named")
+    parser.add_argument("part", nargs="*", help=f"{', '.join(PARTS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="fewer windows, shorter runs")
-    given = parser.parse_args()
+    options = parser.parse_args()
     start = time.perf_counter()
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, "
           f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
     print("| what | goal | ours | peer | ratio or note | met |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), quick=given.quick)
-        for name in given.part or PARTS:
+        bench = Bench(Path(folder), quick=options.quick)
+        for name in options.part or PARTS:
             for row in PARTS[name](bench):
                 met = "-" if row.met is None else "yes" if row.met else "**no**"
                 cells = (row.what, row.goal, row.ours, row.peer, row.ratio, met)

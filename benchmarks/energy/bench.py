@@ -1,4 +1,4 @@
-"""What the parts of `energy_accuracy.py` share: how both sides are run, and a line of the table."""
+"""What the parts of `energy_accuracy.py` share: running both sides, and a row of the table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUR_SIDE = ("-m", "benchmarks.energy.our_side")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table; `met` is None where it cannot be told, such as without the peer."""
+    """A row of the table; `met` is None if it is unknown, for example without the peer."""
 
     what: str
     goal: str
@@ -32,7 +32,7 @@ class Row:
 
 
 class Bench:
-    """Runs our side and the peers' on the same scripts."""
+    """Runs our meter and the peers on the same scripts."""
 
     def __init__(self, folder: Path, *, quick: bool) -> None:
         self.peers = Peers(folder)
@@ -43,8 +43,8 @@ class Bench:
         self.n_turns = 40 if quick else 3000
         self.trials = 500 if quick else 4000
 
-    def ask(self, part: str, gpus: Sequence[FakeGpu], request: Mapping[str, Any]) -> Any:
-        """Run a part of our own script."""
+    def run_our_side(self, part: str, gpus: Sequence[FakeGpu], request: Mapping[str, Any]) -> Any:
+        """Run a part of `our_side` in a new process and return its answer."""
         done = subprocess.run(
             [sys.executable, *OUR_SIDE, part], input=json.dumps(request) + "\n",
             env=self.environment(gpus), capture_output=True, text=True, check=False, timeout=2400,
@@ -54,36 +54,36 @@ class Bench:
         return json.loads(done.stdout)
 
     def environment(self, gpus: Sequence[FakeGpu]) -> dict[str, str]:
-        """Return the variables of a process of ours; one thread each, as the machine is small."""
+        """Return the variables of a process of ours; it has one thread, because machines may be small."""
         return self.peers.environment(gpus) | {"OMP_NUM_THREADS": "1"}
 
     def windows(
         self, gpu: FakeGpu, windows: Sequence[Window], *, guard: bool
     ) -> tuple[list[Measured], dict[str, Any]]:
-        """Return what we give for windows on the virtual clock."""
-        answer = self.ask("windows", [gpu], {"windows": windows, "guard": guard})
+        """Return our energies of windows on the virtual clock, and the whole answer."""
+        answer = self.run_our_side("windows", [gpu], {"windows": windows, "guard": guard})
         pairs = zip(windows, answer["energies_j"], strict=True)
         return [Measured(w, energy_j, true_energy_j(gpu, *w)) for w, energy_j in pairs], answer
 
 
 def p95(measured: Sequence[Measured]) -> float:
     """Return the 95th percentile of the absolute error, in percent."""
-    errors = sorted(abs(one.error_percent) for one in measured)
+    errors = sorted(abs(window.error_percent) for window in measured)
     return errors[int(0.95 * (len(errors) - 1))]
 
 
 def worst(measured: Sequence[Measured]) -> float:
     """Return the largest absolute error, in percent."""
-    return max(abs(one.error_percent) for one in measured)
+    return max(abs(window.error_percent) for window in measured)
 
 
 def bias(measured: Sequence[Measured]) -> float:
     """Return the mean error, signed, in percent."""
-    return statistics.fmean(one.error_percent for one in measured)
+    return statistics.fmean(window.error_percent for window in measured)
 
 
 def compared(what: str, goal: float, ours: float, peer: float | Missing, unit: str) -> Row:
-    """Return a row whose goal is a largest ratio to a peer."""
+    """Return a row whose goal is a max. ratio to the peer."""
     if isinstance(peer, Missing):
         return Row(what, f"<= {goal:g} x", f"{ours:.3g} {unit}", peer.reason[:60], "", None)
     ratio = ours / peer if peer else float("inf")

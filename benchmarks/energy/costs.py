@@ -1,4 +1,4 @@
-"""What metering costs: processor, memory, start, edges, and tokens of a loop beside it."""
+"""The cost of metering: CPU time, memory, start, window edges, and throughput of a loop."""
 
 from __future__ import annotations
 
@@ -15,67 +15,62 @@ from benchmarks.shared.quantiles import median_interval
 
 
 def costs(bench: Bench) -> Iterator[Row]:
-    """Processor, memory, start and edges."""
-
-    def ours(period_s: float) -> Cost:
-        command = [sys.executable, *OUR_SIDE, "cost"]
-        return measure_cost(
-            command, {"period_s": period_s}, seconds=bench.seconds,
-            env=bench.environment([DEMO]), cwd=bench.folder,
-        )  # fmt: skip
-
-    own = ours(0.1)
-    one = peer_runs.zeus_cost(bench.peers, n_domains=1, seconds=bench.seconds)
-    three = peer_runs.zeus_cost(bench.peers, n_domains=3, seconds=bench.seconds)
+    """Return CPU time, memory, start and edges, compared with the peers."""
+    ours = measure_cost(
+        [sys.executable, *OUR_SIDE, "cost"], {"period_s": 0.1}, seconds=bench.seconds,
+        env=bench.environment([DEMO]), cwd=bench.folder,
+    )  # fmt: skip
+    zeus_1 = peer_runs.zeus_cost(bench.peers, n_domains=1, seconds=bench.seconds)
+    zeus_3 = peer_runs.zeus_cost(bench.peers, n_domains=3, seconds=bench.seconds)
     carbon = peer_runs.codecarbon_cost(bench.peers, seconds=bench.seconds)
 
     def cpu(cost: Cost | Missing) -> float | Missing:
         return cost if isinstance(cost, Missing) else cost.cpu_percent
 
     what = "sampler at 10 Hz, % of a core, vs"
-    yield compared(f"{what} Zeus, 1 domain, 10 Hz", 0.6, own.cpu_percent, cpu(one), "%")
-    yield compared(f"{what} Zeus, 3 domains, 10 Hz", 0.25, own.cpu_percent, cpu(three), "%")
-    yield compared(f"{what} CodeCarbon, 1 Hz", 1.3, own.cpu_percent, cpu(carbon), "%")
+    yield compared(f"{what} Zeus, 1 domain, 10 Hz", 0.6, ours.cpu_percent, cpu(zeus_1), "%")
+    yield compared(f"{what} Zeus, 3 domains, 10 Hz", 0.25, ours.cpu_percent, cpu(zeus_3), "%")
+    yield compared(f"{what} CodeCarbon, 1 Hz", 1.3, ours.cpu_percent, cpu(carbon), "%")
     yield compared(
-        "memory of helper processes vs Zeus, 1 domain", 0.05, own.helper_bytes / 2**20,
-        one if isinstance(one, Missing) else one.helper_bytes / 2**20, "MiB",
+        "memory of helper processes vs Zeus, 1 domain", 0.05, ours.helper_bytes / 2**20,
+        zeus_1 if isinstance(zeus_1, Missing) else zeus_1.helper_bytes / 2**20, "MiB",
     )  # fmt: skip
-    for name, cost, goal in (("Zeus PowerMonitor", one, 0.01), ("CodeCarbon", carbon, 0.05)):
+    for name, cost, goal in (("Zeus PowerMonitor", zeus_1, 0.01), ("CodeCarbon", carbon, 0.05)):
         started = cost if isinstance(cost, Missing) else 1e3 * cost.started_s
         yield compared(
-            f"start, calibration apart, vs {name}", goal, 1e3 * own.started_s, started, "ms"
+            f"start without calibration, vs {name}", goal, 1e3 * ours.started_s, started, "ms"
         )
-    edges = bench.ask("latency", [FakeGpu(latency_us=200)], {"n": 2000})
+    edges = bench.run_our_side("latency", [FakeGpu(latency_us=200)], {"n": 2000})
     zeus = peer_runs.zeus_edges(bench.peers)
     yield compared(
-        "edge at 200 us a call, vs one bare read", 1.2, 1e6 * edges["begin_s"],
+        "window edge at 200 us per call, vs one bare read", 1.2, 1e6 * edges["begin_s"],
         1e6 * edges["bare_s"], "us",
     )  # fmt: skip
     yield compared(
-        "edge at 200 us a call, vs ZeusMonitor begin", 1.1, 1e6 * edges["begin_s"],
+        "window edge at 200 us per call, vs ZeusMonitor begin", 1.1, 1e6 * edges["begin_s"],
         zeus if isinstance(zeus, Missing) else 1e6 * zeus.begin_s, "us",
     )  # fmt: skip
 
 
 def throughput(bench: Bench) -> Iterator[Row]:
-    """What a 10 Hz sampler does to a generate loop that keeps the processor busy."""
-    # Of a machine that other guests share, the speed changes by a sixth from one turn to the next,
-    # however long they are: only many of them tell one per cent.
+    """Return the effect of a 10 Hz sampler on the throughput of a CPU-bound generate loop."""
+    # The speed of a shared machine varies by a sixth between two turns of any length; only many
+    # turns can resolve one percent.
     request = {"period_s": 0.1, "turn_s": 0.1, "n_turns": bench.n_turns}
-    pairs = bench.ask("throughput", [DEMO], request)["pairs"]
-    for i, by in enumerate(("the clock", "processor time")):
+    pairs = bench.run_our_side("throughput", [DEMO], request)["pairs"]
+    for i, clock in enumerate(("wall-clock time", "CPU time")):
         ratios = [sampled[i] / alone[i] for sampled, alone in pairs]
         middle, low, high = median_interval(ratios)
         yield Row(
-            f"tokens/s of a CPU-bound generate loop beside a 10 Hz sampler, {len(ratios)} pairs, "
-            f"by {by}", "changes < 1 %", f"{100 * (middle - 1):+.2f} %", "without it",
+            f"tokens/s of a CPU-bound generate loop with a 10 Hz sampler, {len(ratios)} pairs, "
+            f"by {clock}", "change < 1 %", f"{100 * (middle - 1):+.2f} %", "without sampler",
             f"95 % interval {100 * (low - 1):+.2f} to {100 * (high - 1):+.2f} %",
-            _told(low, high),
+            _is_below_1_percent(low, high),
         )  # fmt: skip
 
 
-def _told(low: float, high: float) -> bool | None:
-    """Return whether an interval of a ratio lies within 1 % of 1; None where it cannot be told."""
+def _is_below_1_percent(low: float, high: float) -> bool | None:
+    """Return whether an interval of a ratio is within 1 % of 1; None if it is only partly so."""
     if abs(low - 1) < 0.01 and abs(high - 1) < 0.01:
         return True
     return None if low < 1.01 and high > 0.99 else False

@@ -1,4 +1,4 @@
-"""How far the energy of a window is from the truth, and how often its bound holds it."""
+"""The error of the energy of a window, and how often the true energy is within the bound."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LENGTHS_S = (1.0, 2.0, 5.0, 10.0)
 
 
 def window_errors(bench: Bench) -> Iterator[Row]:
-    """p95 of random windows inside a continuous run, and the worst of isolated blocks."""
+    """Return the p95 error of windows inside a continuous run, and the worst of isolated blocks."""
     for name, gpu, goal in (("LLM", LLM, 0.2), ("square wave", SQUARE, 0.25)):
         for length_s in _LENGTHS_S:
             windows = random_windows(length_s, bench.n)
@@ -40,38 +40,38 @@ def window_errors(bench: Bench) -> Iterator[Row]:
 
 
 def biases(bench: Bench) -> Iterator[Row]:
-    """Bias of recordings in real time beside Zeus's PowerMonitor and CodeCarbon."""
+    """Return the bias of real-time recordings, compared with Zeus PowerMonitor and CodeCarbon."""
     windows = [
         w for s in (1.0, 2.0, 5.0, 10.0) for w in random_windows(s, 50, start_s=0, span_s=15)
     ]
 
     def both(gpu: FakeGpu) -> tuple[list[Measured], list[Measured] | Missing]:
-        answer = bench.ask("recorded", [gpu], {"windows": windows})
+        answer = bench.run_our_side("recorded", [gpu], {"windows": windows})
         start_s = answer["start_s"]
         shifted = [(start_s + t0_s, start_s + t1_s) for t0_s, t1_s in windows]
-        own = [
+        ours = [
             Measured(w, energy_j, true_energy_j(gpu, *w))
             for w, energy_j in zip(shifted, answer["energies_j"], strict=True)
         ]
-        return own, peer_runs.zeus_power_windows(bench.peers, gpu, windows)
+        return ours, peer_runs.zeus_power_windows(bench.peers, gpu, windows)
 
     with ThreadPoolExecutor(2) as pool:
         (llm, zeus_llm), (constant, zeus_constant) = pool.map(both, (LLM, CONSTANT))
     peer = zeus_llm if isinstance(zeus_llm, Missing) else abs(bias(zeus_llm))
     yield compared("bias, LLM, 1-10 s, vs Zeus PowerMonitor", 0.1, abs(bias(llm)), peer, "%")
-    other = (
+    constant_bias = (
         zeus_constant.reason
         if isinstance(zeus_constant, Missing)
         else f"{bias(zeus_constant):.3g} %"
     )
     yield Row(
         "worst error, constant power, 1-10 s", "< 0.5 %", f"{worst(constant):.3g} %",
-        f"Zeus PowerMonitor {other}", "", worst(constant) < 0.5,
+        f"Zeus PowerMonitor {constant_bias}", "", worst(constant) < 0.5,
     )  # fmt: skip
     lengths = [(0.3, 1.0)] * 8 + [(0.3, 2.0)] * 4
     tasks = peer_runs.codecarbon_tasks(bench.peers, LLM, lengths)
-    own = [w for s in (1.0, 2.0) for w in random_windows(s, 100)]
-    ours, _ = bench.windows(LLM, own, guard=False)
+    windows = [w for s in (1.0, 2.0) for w in random_windows(s, 100)]
+    ours, _ = bench.windows(LLM, windows, guard=False)
     yield compared(
         "p95 error, LLM, 1-2 s, vs CodeCarbon task", 1.0, p95(ours),
         tasks if isinstance(tasks, Missing) else p95(tasks[0]), "%",
@@ -79,7 +79,7 @@ def biases(bench: Bench) -> Iterator[Row]:
 
 
 def bounds(bench: Bench) -> Iterator[Row]:
-    """How often the reported bound and the narrower uncertainty hold the truth."""
+    """Return how often the true energy is within the bound, and within the narrower uncertainty."""
     tail = blocks(n=60, tail_s=0.4)
     scripts: dict[str, tuple[FakeGpu, float]] = {n: (gpu, 600.0) for n, gpu in TRACES.items()}
     scripts["blocks with tails"] = (tail.gpu, tail.windows[-1][1] - 15)
@@ -92,30 +92,31 @@ def bounds(bench: Bench) -> Iterator[Row]:
     scripts["LLM, counter 500 ms"] = (replace(LLM, counter_period_s=0.5), 600.0)
     draw = random.Random(7)
 
-    def one(name: str) -> tuple[str, float, float, float]:
+    def measure(name: str) -> tuple[str, float, float, float]:
         gpu, span_s = scripts[name]
         windows = []
         for _ in range(bench.n_bound):
             t0_s, length_s = draw.uniform(3, span_s), draw.uniform(0.1, 10)
             windows.append((t0_s, t0_s + length_s))
         measured, answer = bench.windows(gpu, windows, guard=False)
-        held = certain = 0
+        n_in_bound = n_in_uncertainty = 0
         shares = []
-        for m, bound_j, own_j in zip(
+        for m, bound_j, uncertainty_j in zip(
             measured, answer["bounds_j"], answer["uncertainties_j"], strict=True
         ):
-            off_j = abs((m.energy_j or 0.0) - m.truth_j)
-            held += bound_j is not None and off_j <= bound_j
-            certain += own_j is not None and off_j <= own_j
+            error_j = abs((m.energy_j or 0.0) - m.truth_j)
+            n_in_bound += bound_j is not None and error_j <= bound_j
+            n_in_uncertainty += uncertainty_j is not None and error_j <= uncertainty_j
             shares.append(100 * (bound_j or 0.0) / m.truth_j)
         n = len(measured)
-        return name, 100 * held / n, 100 * certain / n, statistics.median(shares)
+        return name, 100 * n_in_bound / n, 100 * n_in_uncertainty / n, statistics.median(shares)
 
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(one, scripts))
-    for name, held, certain, share in found:
+        outcomes = list(pool.map(measure, scripts))
+    for name, in_bound, in_uncertainty, share in outcomes:
         yield Row(
-            f"bound holds the truth, {name}, {bench.n_bound} windows of 0.1-10 s", ">= 99.5 %",
-            f"{held:.2f} %", "no peer has one",
-            f"bound {share:.2g} % in the median; uncertainty holds {certain:.1f} %", held >= 99.5,
+            f"truth within the bound, {name}, {bench.n_bound} windows of 0.1-10 s", ">= 99.5 %",
+            f"{in_bound:.2f} %", "no peer reports one",
+            f"median bound {share:.2g} %; truth within the uncertainty {in_uncertainty:.1f} %",
+            in_bound >= 99.5,
         )  # fmt: skip

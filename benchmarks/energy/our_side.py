@@ -1,9 +1,9 @@
-"""Our side of the energy benchmark: one part, in a process under the fake driver; prints JSON.
+"""Our side of the energy benchmark: runs one part under the fake driver and prints JSON.
 
-`energy_accuracy.py` starts it as it starts the peers' scripts, with the same requests. On the
-virtual clock readings are taken at the instants at which the sampler and the guards of a window
-take them, through the real source and binding; everything from there on is the code of a
-measurement.
+`energy_accuracy.py` starts this process in the same way as the scripts of the peers, with the same
+requests. On the virtual clock, readings are taken at the times at which the sampler and the guards
+of a window take them, through the real source and binding. From there on the code of a measurement
+runs unchanged.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from llem_energy._sources.protocol import Kind, Sample
 from llem_energy._sources.registry import open_source
 
 _TICK_S = 0.05  # the default sample period
-_SETTLE_S = 0.01  # for the reading that waited at the gate
-_DENSE_S = 0.002  # a real guard is read somewhat more often
+_SETTLE_S = 0.01  # for the reading that waited for the gate
+_DENSE_S = 0.002  # a real guard is read slightly more often
 
 
 class Virtual:
-    """A source on the virtual clock."""
+    """A source on the virtual clock, with its calibration."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -46,46 +46,46 @@ class Virtual:
         self.read_at(self.now_s + seconds)
 
     def read_at(self, t_s: float) -> list[Sample]:
-        """Move the clock and read."""
+        """Move the clock and read the source."""
         self.now_s = t_s
         self._move(t_s)
         return list(self.source.read())
 
     def figures(self, ticks: Sequence[Sample], window: tuple[float, float], guard: bool) -> Any:
-        """Return the figures of one window from the shared ticks and its own dense readings."""
+        """Return the figures of one window from the shared ticks and the dense readings at its edges."""
         t0_s, t1_s = window
         period_s = self.calibration[0].counter_period_s or 0.1
         guard_s = GUARD_PERIODS * period_s
         n_dense = math.ceil(guard_s / _DENSE_S)
         first = max(0, int((t0_s - 3 * guard_s - 1) / _TICK_S))
-        own = list(ticks[first : int((t1_s + 3 * guard_s + 1) / _TICK_S)])
+        samples = list(ticks[first : int((t1_s + 3 * guard_s + 1) / _TICK_S)])
         for k in range(n_dense, 0, -1):
-            own += self.read_at(t0_s - k * _DENSE_S)
-        own += self.read_at(t0_s - 1e-5)
+            samples += self.read_at(t0_s - k * _DENSE_S)
+        samples += self.read_at(t0_s - 1e-5)
         for k in range(n_dense + 1):
-            own += self.read_at(t1_s + 1e-5 + k * _DENSE_S)
-        own.sort(key=lambda sample: sample.t_s)
+            samples += self.read_at(t1_s + 1e-5 + k * _DENSE_S)
+        samples.sort(key=lambda sample: sample.t_s)
         span = MeasuredSpan(t0_s, t1_s, 0.0, 1, guard_s if guard else 0.0)
-        return energy_figures(self.source, own, span, self.calibration)
+        return energy_figures(self.source, samples, span, self.calibration)
 
 
 def windows(request: dict[str, Any]) -> dict[str, Any]:
     """Measure windows on the virtual clock."""
     virtual = Virtual()
-    asked = [(t0_s, t1_s) for t0_s, t1_s in request["windows"]]
-    last_s = max(t1_s for _, t1_s in asked) + 3.0
+    requested = [(t0_s, t1_s) for t0_s, t1_s in request["windows"]]
+    last_s = max(t1_s for _, t1_s in requested) + 3.0
     ticks = [s for k in range(int(last_s / _TICK_S)) for s in virtual.read_at(k * _TICK_S)]
-    found = [virtual.figures(ticks, window, request["guard"]) for window in asked]
+    figures = [virtual.figures(ticks, window, request["guard"]) for window in requested]
     return {
-        "energies_j": [one.total_j for one in found],
-        "bounds_j": [one.bound_j for one in found],
-        "uncertainties_j": [one.uncertainty_j for one in found],
-        "methods": [one.method for one in found],
+        "energies_j": [window.total_j for window in figures],
+        "bounds_j": [window.bound_j for window in figures],
+        "uncertainties_j": [window.uncertainty_j for window in figures],
+        "methods": [window.method for window in figures],
     }
 
 
 def recorded(request: dict[str, Any]) -> dict[str, Any]:
-    """Measure windows of one recording in real time, after the fact."""
+    """Record in real time, then compute the energy of windows of the recording."""
     start_clock()
     source = NvmlSource([0])
     calibration = calibrate(source)
@@ -95,13 +95,13 @@ def recorded(request: dict[str, Any]) -> dict[str, Any]:
     with Sampler(source, _TICK_S, recorder):
         time.sleep(max(t1_s for _, t1_s in request["windows"]) + 1.0)
     samples = recorder.between(0.0, math.inf)
-    found = [
+    figures = [
         energy_figures(
             source, samples, MeasuredSpan(start_s + t0, start_s + t1, 0.0, 1, 0.0), calibration
         )
         for t0, t1 in request["windows"]
     ]
-    return {"start_s": fake_start_s, "energies_j": [one.total_j for one in found]}
+    return {"start_s": fake_start_s, "energies_j": [window.total_j for window in figures]}
 
 
 def cost(request: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def cost(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def latency(request: dict[str, Any]) -> dict[str, Any]:
-    """Return how long the work waits at the edges of a window."""
+    """Return the seconds for which the work waits at the edges of a window."""
     import pynvml
 
     source = NvmlSource([0])
@@ -132,7 +132,7 @@ def latency(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def fault(request: dict[str, Any]) -> dict[str, Any]:
-    """Measure one window in real time while something goes wrong."""
+    """Measure one window in real time while a scripted fault occurs."""
     start_clock()
     t0_s, t1_s = request["window"]
     source, reasons = open_source(["nvml"], list(range(request["n_gpus"])))
@@ -147,20 +147,21 @@ def fault(request: dict[str, Any]) -> dict[str, Any]:
         wait_until(t0_s - 0.42)
         span = windows.measure(lambda: wait_until(t1_s), 0.0)
     samples = recorder.between(0.0, math.inf)
-    found: EnergyFigures = energy_figures(source, samples, span, calibration)
+    figures: EnergyFigures = energy_figures(source, samples, span, calibration)
     return {
         "window": [span.start_s - offset_s, span.end_s - offset_s],
-        "value_j": found.total_j,
-        "bound_j": found.bound_j,
-        "status": found.total.status,
-        "reasons": list(found.total.reasons),
+        "value_j": figures.total_j,
+        "bound_j": figures.bound_j,
+        "status": figures.total.status,
+        "reasons": list(figures.total.reasons),
     }
 
 
 class _Gated:
-    """A source whose sampler stands still until the gate is opened, and then goes on as ever.
+    """A source whose sampler waits until the gate is opened.
 
-    A sampler for each turn would begin with its dearest reading, so that short turns had too many.
+    A new sampler for each turn would start with its slowest reading, of which short turns would then
+    have too many.
     """
 
     name = "nvml"
@@ -185,10 +186,10 @@ class _Gated:
 
 
 def throughput(request: dict[str, Any]) -> dict[str, Any]:
-    """Answer batches with and without a sampler beside, in turn, and return both rates of each turn.
+    """Generate batches alternately with and without a sampler, and return both rates of each turn.
 
-    The turns are short and their order alternates, so that the machine's own ups and downs fall on
-    both alike.
+    The turns are short and their order alternates, so that changes in the speed of the machine
+    affect both equally.
     """
     from llem_config import ExperimentConfig
     from llem_energy._backends.registry import find_backend
@@ -207,7 +208,7 @@ def throughput(request: dict[str, Any]) -> dict[str, Any]:
     gated = _Gated(NvmlSource([0]))
 
     def rates(sampled: bool) -> tuple[float, float]:
-        """Return batches a second, by the clock and by the processor time of the process."""
+        """Return batches per second of wall-clock time, and of CPU time of the process."""
         if sampled:
             gated.gate.set()
         time.sleep(_SETTLE_S)
@@ -215,18 +216,18 @@ def throughput(request: dict[str, Any]) -> dict[str, Any]:
         while time.perf_counter() - start_s < request["turn_s"]:
             backend.generate(batch)
             n += 1
-        found = n / (time.perf_counter() - start_s), n / (time.process_time() - cpu_s)
+        per_second = n / (time.perf_counter() - start_s), n / (time.process_time() - cpu_s)
         gated.gate.clear()
-        return found
+        return per_second
 
     pairs = []
     with Sampler(gated, request["period_s"], Recorder(None)):
         rates(False)
         for turn in range(request["n_turns"]):
-            first = turn % 2 == 0
-            one, other = rates(first), rates(not first)
-            pairs.append((one, other) if first else (other, one))
-        gated.gate.set()  # else the sampler would wait for it and never end
+            sampled_first = turn % 2 == 0
+            first, second = rates(sampled_first), rates(not sampled_first)
+            pairs.append((first, second) if sampled_first else (second, first))
+        gated.gate.set()  # otherwise the sampler would wait for it and never end
     return {"pairs": pairs, "n_threads": os.environ.get("OMP_NUM_THREADS")}
 
 

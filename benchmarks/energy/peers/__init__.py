@@ -1,10 +1,10 @@
-"""Zeus and CodeCarbon beside us: the same traces, windows and faults, the same fake driver.
+"""Zeus and CodeCarbon on the same traces, windows, faults and fake driver as our meter.
 
     uv run python -m benchmarks.energy.peers [PART ...]
 
-Each peer is installed by uv into an environment of its own, for this run only, and is not changed;
-what runs there imports nothing of ours. Where a peer cannot be installed, its figures are a
-`Missing` with the reason. Run as a program, it prints the peers' figures alone; the comparison is
+uv installs each unmodified peer into a separate environment for this run only; the scripts that run
+there import no llem package. If a peer cannot be installed, its figures are a `Missing` with the
+reason. Run as a program, this package prints the figures of the peers only; the comparison is
 `benchmarks/energy_accuracy.py`.
 """
 

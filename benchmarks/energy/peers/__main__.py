@@ -1,4 +1,4 @@
-"""The peers' figures alone, as text."""
+"""Prints the figures of the peers only."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from benchmarks.energy.peers.run import (
 def _spread(measured: list[Measured] | Missing) -> str:
     if isinstance(measured, Missing):
         return measured.reason
-    errors = sorted(abs(one.error_percent) for one in measured)
-    bias = statistics.fmean(one.error_percent for one in measured)
+    errors = sorted(abs(window.error_percent) for window in measured)
+    bias = statistics.fmean(window.error_percent for window in measured)
     return (
         f"|error| p50 {statistics.median(errors):7.2f} %, "
         f"p95 {errors[int(0.95 * (len(errors) - 1))]:7.2f} %, worst {errors[-1]:7.2f} %, "
         f"bias {bias:+7.2f} %  ({len(errors)} windows, "
-        f"{sum(one.energy_j == 0 for one in measured)} of 0 J)"
+        f"{sum(window.energy_j == 0 for window in measured)} of 0 J)"
     )
 
 
@@ -54,14 +54,14 @@ def show_windows(peers: Peers) -> None:
     lengths_s, n = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0), 1000
     windows = [window for length_s in lengths_s for window in random_windows(length_s, n)]
     for name, gpu in TRACES.items():
-        found = zeus_windows(peers, gpu, windows)
+        measured = zeus_windows(peers, gpu, windows)
         for i, length_s in enumerate(lengths_s):
-            part = found if isinstance(found, Missing) else found[n * i : n * (i + 1)]
+            part = measured if isinstance(measured, Missing) else measured[n * i : n * (i + 1)]
             print(f"ZeusMonitor, {name:13} {length_s:5} s: {_spread(part)}")
     for tail_s in (0.0, 0.4):
         script = blocks(tail_s=tail_s)
-        found = zeus_windows(peers, script.gpu, script.windows)
-        print(f"ZeusMonitor, isolated blocks, tail {tail_s} s: {_spread(found)}")
+        measured = zeus_windows(peers, script.gpu, script.windows)
+        print(f"ZeusMonitor, isolated blocks, tail {tail_s} s: {_spread(measured)}")
 
 
 def show_power(peers: Peers) -> None:
@@ -74,19 +74,19 @@ def show_power(peers: Peers) -> None:
         for window in random_windows(length_s, n, start_s=0.0, span_s=20.0)
     ]
     with ThreadPoolExecutor(len(traces)) as pool:
-        all_found = list(
+        by_trace = list(
             pool.map(lambda gpu: zeus_power_windows(peers, gpu, windows), traces.values())
         )
-    for name, found in zip(traces, all_found, strict=True):
+    for name, measured in zip(traces, by_trace, strict=True):
         for i, length_s in enumerate(lengths_s):
-            part = found if isinstance(found, Missing) else found[n * i : n * (i + 1)]
+            part = measured if isinstance(measured, Missing) else measured[n * i : n * (i + 1)]
             print(f"Zeus PowerMonitor, {name:13} {length_s:4} s: {_spread(part)}")
 
 
 def show_tasks(peers: Peers) -> None:
     """Print the errors of CodeCarbon in real time."""
 
-    def ask(length_s: float) -> tuple[list[Measured], Edges] | Missing:
+    def measure(length_s: float) -> tuple[list[Measured], Edges] | Missing:
         rng = Random(0)  # see `random_windows` for why the lengths differ
         n = round(16 / length_s)
         pairs = [(rng.uniform(0.1, 0.3), length_s * rng.uniform(0.9, 1.1)) for _ in range(n)]
@@ -94,20 +94,20 @@ def show_tasks(peers: Peers) -> None:
 
     lengths_s = (1.0, 2.0)
     with ThreadPoolExecutor(len(lengths_s)) as pool:
-        all_found = list(pool.map(ask, lengths_s))
-    for length_s, found in zip(lengths_s, all_found, strict=True):
-        if isinstance(found, Missing):
-            print(f"CodeCarbon, LLM: {found.reason}")
+        answers = list(pool.map(measure, lengths_s))
+    for length_s, answer in zip(lengths_s, answers, strict=True):
+        if isinstance(answer, Missing):
+            print(f"CodeCarbon, LLM: {answer.reason}")
             continue
-        measured, edges = found
+        measured, edges = answer
         print(f"CodeCarbon, LLM {length_s} s: {_spread(measured)}; start_task "
               f"{edges.begin_s * 1e6:.0f} us, stop_task {edges.end_s * 1e6:.0f} us")  # fmt: skip
 
 
 def show_cost(peers: Peers, seconds: float = 15.0) -> None:
-    """Print what the peers cost."""
+    """Print the cost of the peers."""
     costs = {
-        "a process that waits": idle_cost(peers, seconds=seconds),
+        "a process that only waits": idle_cost(peers, seconds=seconds),
         "Zeus PowerMonitor, 1 domain, 0.1 s": zeus_cost(peers, n_domains=1, seconds=seconds),
         "Zeus PowerMonitor, 3 domains, 0.1 s": zeus_cost(peers, n_domains=3, seconds=seconds),
         "CodeCarbon, 1 s": codecarbon_cost(peers, seconds=seconds),
@@ -122,7 +122,7 @@ def show_cost(peers: Peers, seconds: float = 15.0) -> None:
 
 
 def show_edges(peers: Peers) -> None:
-    """Print how long the edges of a window take."""
+    """Print the duration of the edges of a window."""
     for latency_us in (0, 200):
         edges = zeus_edges(peers, latency_us=latency_us)
         if isinstance(edges, Missing):
@@ -133,13 +133,13 @@ def show_edges(peers: Peers) -> None:
 
 
 def show_faults(peers: Peers) -> None:
-    """Print what ZeusMonitor and CodeCarbon make of the faults."""
+    """Print whether ZeusMonitor and CodeCarbon detect the faults."""
     _show_outcomes(zeus_faults(peers))
     _show_outcomes(codecarbon_faults(peers))
 
 
 def show_power_faults(peers: Peers) -> None:
-    """Print the same of Zeus's PowerMonitor, which takes long to start."""
+    """Print the same for Zeus PowerMonitor, which takes long to start."""
     _show_outcomes(zeus_power_faults(peers))
 
 
@@ -147,14 +147,15 @@ def _show_outcomes(outcomes: list[Outcome] | Missing) -> None:
     if isinstance(outcomes, Missing):
         print(outcomes.reason)
         return
-    for one in outcomes:
-        value = "nothing" if one.value_j is None else f"{one.value_j:.0f} J"
-        said = [one.error or "-", *one.heard, *(f"(helper) {line}" for line in one.helper_log)]
-        print(f"{one.meter:17} {one.scenario:37} {one.verdict:7} {value} of "
-              f"{one.truth_j:.0f} J: {' | '.join(said)}")  # fmt: skip
-    worth = Counter(one.verdict for one in outcomes[1:])
-    only_logged = sum(one.only_logged for one in outcomes[1:])
-    print(f"{one.meter}: {dict(worth)}, of these {only_logged} flagged in a log only")
+    for outcome in outcomes:
+        value = "no value" if outcome.value_j is None else f"{outcome.value_j:.0f} J"
+        messages = [outcome.error or "-", *outcome.warnings]
+        messages += [f"(helper) {line}" for line in outcome.helper_log]
+        print(f"{outcome.meter:17} {outcome.scenario:37} {outcome.verdict:7} {value} of "
+              f"{outcome.truth_j:.0f} J: {' | '.join(messages)}")  # fmt: skip
+    verdicts = Counter(outcome.verdict for outcome in outcomes[1:])
+    only_logged = sum(outcome.only_logged for outcome in outcomes[1:])
+    print(f"{outcomes[0].meter}: {dict(verdicts)}, of these {only_logged} flagged only in a log")
 
 
 _PARTS = {
@@ -169,11 +170,11 @@ _PARTS = {
 
 
 def main() -> None:
-    """Print the peers' figures."""
+    """Print the figures of the peers."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("part", nargs="*", choices=[*_PARTS, []], help="all if none is named")
+    parser.add_argument("part", nargs="*", choices=[*_PARTS, []], help="default: all")
     parts = parser.parse_args().part or list(_PARTS)
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, "
           f"load {os.getloadavg()[0]:.1f}")  # fmt: skip

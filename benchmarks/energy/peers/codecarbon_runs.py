@@ -1,4 +1,4 @@
-"""CodeCarbon, unmodified, under the fake driver; runs in an environment of its own, see `run`."""
+"""Runs the unmodified CodeCarbon under the fake driver, in a separate environment (see `run`)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from typing import Any
 from benchmarks.energy.peers import stage
 
 _J_PER_KWH = 3.6e6
-_OPTIONS: dict[str, Any] = {"country_iso_code": "FRA", "output_methods": []}  # no network, no file
+_OPTIONS: dict[str, Any] = {
+    "country_iso_code": "FRA",
+    "output_methods": [],
+}  # no network access, no files
 
 
 def tasks(request: dict[str, Any]) -> dict[str, Any]:
-    """Return what tasks of these lengths are given in real time, and how long their edges take.
+    """Return the energy of tasks of these lengths in real time, and the duration of their edges.
 
     A task lasts from the return of `start_task` to the call of `stop_task`.
     """
-    # In no environment of ours.
+    # Not installed in our environment.
     from codecarbon import OfflineEmissionsTracker  # type: ignore[import-not-found]
 
     tracker = OfflineEmissionsTracker(measure_power_secs=1, log_level="error", **_OPTIONS)
-    tracker.start_task("the first one looks for hardware")
+    tracker.start_task("the first task detects the hardware")
     tracker.stop_task()
-    found = []
+    answers = []
     for i, (gap_s, length_s) in enumerate(request["tasks"]):
         time.sleep(gap_s)
         called_s = stage.now_s()
@@ -31,17 +34,17 @@ def tasks(request: dict[str, Any]) -> dict[str, Any]:
         stage.wait_until(t0_s + length_s)
         t1_s = stage.now_s()
         data = tracker.stop_task()
-        found.append({
+        answers.append({
             "window": [t0_s, t1_s],
             "energy_j": data.gpu_energy * _J_PER_KWH,
             "begin_s": t0_s - called_s,
             "end_s": stage.now_s() - t1_s,
         })  # fmt: skip
-    return {"tasks": found}
+    return {"tasks": answers}
 
 
 def cost(request: dict[str, Any]) -> dict[str, Any]:
-    """Start a tracker and stay."""
+    """Start a tracker and keep it running until the parent closes stdin."""
     from codecarbon import OfflineEmissionsTracker
 
     start_s = time.perf_counter()
@@ -55,16 +58,16 @@ def cost(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def fault(request: dict[str, Any]) -> dict[str, Any]:
-    """Return what a task is given for one window of a scripted fault."""
+    """Return the energy of a task during a window with a scripted fault."""
     with stage.Play(request, "codecarbon") as play:
-        # Within the play: the import opens the driver's library.
+        # Inside the `with`, because the import opens the library of the driver.
         from codecarbon import OfflineEmissionsTracker
 
         tracker = OfflineEmissionsTracker(measure_power_secs=1, log_level="warning", **_OPTIONS)
         play.attempt(lambda: (tracker.start_task("first"), tracker.stop_task()))
         play.begin(lambda: tracker.start_task("window"))
-        found = play.end(tracker.stop_task)
-    return play.answer(found and found.gpu_energy * _J_PER_KWH)
+        data = play.end(tracker.stop_task)
+    return play.answer(data and data.gpu_energy * _J_PER_KWH)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The peers in environments of their own, and the processes that run there."""
+"""Installs the peers into separate environments and runs processes there."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[3]
 ZEUS = "zeus==0.16.0"
 CODECARBON = "codecarbon==3.3.2"
 _SCRIPTS = {ZEUS: "zeus_runs", CODECARBON: "codecarbon_runs"}
-# Compiles the bytecode, or the first start to be measured would be several times slower than a
-# user's.
+# Compiles the bytecode; otherwise the first measured start would be several times slower than
+# that of a user.
 _FIRST_RUN = {
     ZEUS: "import zeus.monitor",
     CODECARBON: "from codecarbon import OfflineEmissionsTracker as T\n"
@@ -32,22 +32,22 @@ _FIRST_RUN = {
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """There is no figure, and why."""
+    """A figure that could not be measured, with the reason."""
 
     reason: str
 
 
 class Peers:
-    """The peers in environments of their own, and the fake driver that they run under."""
+    """The peers in separate environments, and the fake driver that they read."""
 
     def __init__(self, folder: Path) -> None:
         """Build the driver and install the peers.
 
         Args:
-            folder: for everything that this needs; it may be removed afterwards.
+            folder: for the driver and the environments; it can be removed afterwards.
 
         Raises:
-            FileNotFoundError: no C compiler, so no fake driver.
+            FileNotFoundError: there is no C compiler to build the fake driver.
         """
         self._folder = folder
         self._library = fake_nvml.build(folder / "driver")
@@ -58,7 +58,7 @@ class Peers:
         stub.chmod(0o755)
 
     def missing(self, peer: str) -> Missing | None:
-        """Return why `ZEUS` or `CODECARBON` is not here; None if it is."""
+        """Return why `ZEUS` or `CODECARBON` is not installed; None if it is."""
         python = self._pythons[peer]
         return python if isinstance(python, Missing) else None
 
@@ -66,13 +66,13 @@ class Peers:
         """Return the variables of a process that sees these GPUs; their time 0 is now."""
         scratch = Path(tempfile.mkdtemp(dir=self._folder))
         fake_nvml.write_trace(scratch / "gpus.trace", gpus)
-        own = fake_nvml.environment(self._library, scratch / "gpus.trace")
-        own |= {"HOME": str(scratch), "PYTHONPATH": str(ROOT)}
-        own["PATH"] = f"{self._folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        return _own_variables() | own
+        variables = fake_nvml.environment(self._library, scratch / "gpus.trace")
+        variables |= {"HOME": str(scratch), "PYTHONPATH": str(ROOT)}
+        variables["PATH"] = f"{self._folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        return _inherited_variables() | variables
 
     def command(self, peer: str, part: str) -> list[str] | Missing:
-        """Return the command that runs a part of a peer's script."""
+        """Return the command that runs a part of the script of a peer."""
         python = self._pythons[peer]
         if isinstance(python, Missing):
             return python
@@ -81,7 +81,7 @@ class Peers:
     def ask(
         self, peer: str, part: str, gpus: Sequence[FakeGpu], request: Mapping[str, Any]
     ) -> tuple[Any, str] | Missing:
-        """Run a part of a peer's script and return its answer and what it wrote to stderr."""
+        """Run a part of the script of a peer and return its answer and its stderr."""
         command = self.command(peer, part)
         if isinstance(command, Missing):
             return command
@@ -96,7 +96,7 @@ class Peers:
     def cost(
         self, peer: str, gpu: FakeGpu, request: Mapping[str, Any], seconds: float
     ) -> Cost | Missing:
-        """Return what a peer's meter costs while it runs for some seconds."""
+        """Return the cost of the meter of a peer that runs for this many seconds."""
         command = self.command(peer, "cost")
         if isinstance(command, Missing):
             return command
@@ -105,29 +105,29 @@ class Peers:
         )
 
 
-def _own_variables() -> dict[str, str]:
+def _inherited_variables() -> dict[str, str]:
     left_out = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "VIRTUAL_ENV")
     return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
 def _install(peer: str, folder: Path) -> Path | Missing:
-    """Return the interpreter of a new environment that holds one peer.
+    """Return the interpreter of a new environment with one peer.
 
-    Not `uv run --with`: uv would stay between us and the peer, and be metered with it.
+    `uv run --with` is not used, because the cost of the waiting uv process would be measured too.
     """
-    first = [str(folder / "bin" / "python"), "-c", _FIRST_RUN[peer]]
-    uv = os.environ.get("UV", "uv")  # which `uv run` sets to itself
+    uv = os.environ.get("UV", "uv")  # `uv run` sets UV to its own path
     python = folder / "bin" / "python"
-    make = [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(folder)]
-    fill = [uv, "pip", "install", "--quiet", "--python", str(python), peer, "nvidia-ml-py"]
+    create = [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(folder)]
+    install = [uv, "pip", "install", "--quiet", "--python", str(python), peer, "nvidia-ml-py"]
+    first_run = [str(python), "-c", _FIRST_RUN[peer]]
     try:
-        for command in (make, fill, first):
+        for command in (create, install, first_run):
             subprocess.run(
-                command, env=_own_variables(), capture_output=True, text=True, check=True,
+                command, env=_inherited_variables(), capture_output=True, text=True, check=True,
                 timeout=300,
             )  # fmt: skip
     except FileNotFoundError:
-        return Missing(f"{peer} is not installed: there is no uv")
+        return Missing(f"{peer} is not installed: uv was not found")
     except subprocess.TimeoutExpired:
         return Missing(f"{peer} is not installed: uv took more than 300 s")
     except subprocess.CalledProcessError as error:

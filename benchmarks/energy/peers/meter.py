@@ -1,4 +1,4 @@
-"""What a process and its helpers cost: processor time, memory, number of processes. Linux only."""
+"""The cost of a process and its helpers: CPU time, memory, number of processes. Linux only."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a meter of energy costs while nothing else happens in its process.
+    """The cost of an energy meter in a process that does nothing else.
 
     Attributes:
-        started_s: how long its start took, imports left out.
+        started_s: duration of its start, without imports.
         cpu_percent: of one core, all processes together.
-        n_processes: with the main one.
-        helper_bytes: proportional set size of all processes but the main one.
-        main_bytes: proportional set size of the main one.
+        n_processes: number of processes, including the main one.
+        helper_bytes: proportional set size of all processes except the main one.
+        main_bytes: proportional set size of the main process.
     """
 
     started_s: float
@@ -33,26 +33,26 @@ class Cost:
 
 
 def process_tree(pid: int) -> tuple[int, ...]:
-    """Return a process and all below it; the process first."""
-    parents: dict[int, list[int]] = {}
+    """Return a process and all its descendants; the process itself comes first."""
+    children: dict[int, list[int]] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
                 stat = (folder / "stat").read_text()
-            except OSError:  # it has just ended
+            except OSError:  # the process has just ended
                 continue
             parent = int(stat.rpartition(")")[2].split()[1])
-            parents.setdefault(parent, []).append(int(folder.name))
-    found = [pid]
-    for one in found:
-        found += parents.get(one, [])
-    return tuple(found)
+            children.setdefault(parent, []).append(int(folder.name))
+    tree = [pid]
+    for member in tree:  # grows while it is read
+        tree += children.get(member, [])
+    return tuple(tree)
 
 
 def cpu_s(pid: int) -> float:
-    """Return the processor seconds of a process, ended threads included, to a nanosecond.
+    """Return the CPU seconds of a process with a resolution of a nanosecond, ended threads included.
 
-    /proc tells them in hundredths of a second, too coarse for a meter that sleeps.
+    /proc reports hundredths of a second, which is too coarse for a meter that mostly sleeps.
 
     Raises:
         ProcessLookupError: there is no such process.
@@ -67,11 +67,11 @@ def cpu_s(pid: int) -> float:
 
 
 def pss_bytes(pid: int) -> int:
-    """Return the proportional set size: pages that n processes share count 1/n."""
+    """Return the proportional set size: a page that n processes share counts 1/n."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
-    raise ValueError(f"/proc/{pid}/smaps_rollup does not tell Pss")
+    raise ValueError(f"/proc/{pid}/smaps_rollup has no Pss")
 
 
 def measure_cost(
@@ -83,19 +83,19 @@ def measure_cost(
     env: Mapping[str, str],
     cwd: Path,
 ) -> Cost:
-    """Start a process and return what it costs once it runs.
+    """Start a process and return its cost while it runs.
 
     Args:
-        command: a program that reads one line, starts, prints `{"started_s": ...}` on one line and
-            then lets its meter run until its stdin is closed.
-        request: what it reads, as JSON.
-        seconds: how long processor time is watched.
-        settle_s: how long it is left alone before.
-        env: its variables.
-        cwd: its folder.
+        command: a program that reads one line, starts its meter, prints `{"started_s": ...}` on one
+            line and keeps the meter running until its stdin is closed.
+        request: sent to the program as JSON.
+        seconds: duration of the measurement of CPU time.
+        settle_s: wait before the measurement.
+        env: environment variables of the program.
+        cwd: working directory of the program.
 
     Raises:
-        RuntimeError: it ended before it was ready; its stderr says why.
+        RuntimeError: the program ended before it was ready; the message quotes its stderr.
     """
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -112,12 +112,12 @@ def measure_cost(
         pids = process_tree(process.pid)
         before_s, start_s = sum(map(cpu_s, pids)), time.perf_counter()
         time.sleep(seconds)
-        used_s, took_s = sum(map(cpu_s, pids)) - before_s, time.perf_counter() - start_s
+        used_s, elapsed_s = sum(map(cpu_s, pids)) - before_s, time.perf_counter() - start_s
         sizes = [pss_bytes(pid) for pid in pids]
         process.stdin.close()
     return Cost(
         started_s=json.loads(line)["started_s"],
-        cpu_percent=100 * used_s / took_s,
+        cpu_percent=100 * used_s / elapsed_s,
         n_processes=len(pids),
         helper_bytes=sum(sizes[1:]),
         main_bytes=sizes[0],

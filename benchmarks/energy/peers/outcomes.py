@@ -1,4 +1,4 @@
-"""What the peers make of the scripted faults, in real time."""
+"""Whether the peers detect the scripted faults, in real time."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from fakes.faults import FAULTS, HEALTHY, WINDOW, Scenario, Verdict, verdict
 
 from benchmarks.energy.peers.installed import CODECARBON, ZEUS, Missing, Peers
 
-# How long before the window each begins to start; longer after it was late on a busy machine.
+# Time before the window at which each meter starts; increased if it was late on a busy machine.
 _LEADS_S = {"ZeusMonitor": 1.0, "Zeus PowerMonitor": 6.0, "CodeCarbon": 3.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one meter made of one scenario.
+    """The answer of one meter to one scenario.
 
     Attributes:
         meter: `ZeusMonitor`, `Zeus PowerMonitor` or `CodeCarbon`.
-        scenario: its name.
-        value_j: None if it gave none.
-        truth_j: of the window that was really measured.
-        error: what it raised, with the class; empty if nothing.
-        heard: what it logged as a warning or warned of, less what it says of a healthy GPU too.
-        helper_log: exceptions of its helper processes, which reach the terminal and nothing else.
-        verdict: anything raised or heard flags the value, `helper_log` does not.
+        scenario: name of the scenario.
+        value_j: energy of the window; None if the meter returned none.
+        truth_j: true energy of the window that the meter measured.
+        error: class and message of the exception; empty if there was none.
+        warnings: its log messages and warnings, without those that a healthy GPU causes too.
+        helper_log: exceptions in its helper processes, which appear only on the terminal.
+        verdict: an exception or a warning flags the value, `helper_log` does not.
     """
 
     meter: str
@@ -36,85 +36,85 @@ class Outcome:
     value_j: float | None
     truth_j: float
     error: str
-    heard: tuple[str, ...]
+    warnings: tuple[str, ...]
     helper_log: tuple[str, ...]
     verdict: Verdict
 
     @property
     def only_logged(self) -> bool:
-        """Tell whether a wrong value looks like any other, but for a line in a log."""
+        """Return whether only a line in a log distinguishes a wrong value from a right one."""
         return self.verdict == "flagged" and self.value_j is not None and not self.error
 
 
 def zeus_faults(peers: Peers, *, n_at_once: int = 5) -> list[Outcome] | Missing:
-    """Return what ZeusMonitor makes of each fault, in real time; the healthy GPU comes first."""
+    """Return the answer of ZeusMonitor to each fault; the healthy GPU comes first."""
     return _faults(peers, ZEUS, "ZeusMonitor", n_at_once)
 
 
 def zeus_power_faults(peers: Peers, *, n_at_once: int = 2) -> list[Outcome] | Missing:
-    """Return what Zeus's PowerMonitor makes of each fault, with all powers that it finds."""
+    """Return the answer of Zeus PowerMonitor to each fault, with all power domains it detects."""
     return _faults(peers, ZEUS, "Zeus PowerMonitor", n_at_once)
 
 
 def codecarbon_faults(peers: Peers, *, n_at_once: int = 4) -> list[Outcome] | Missing:
-    """Return what a task of CodeCarbon makes of each fault."""
+    """Return the answer of a CodeCarbon task to each fault."""
     return _faults(peers, CODECARBON, "CodeCarbon", n_at_once)
 
 
 def _faults(peers: Peers, peer: str, meter: str, n_at_once: int) -> list[Outcome] | Missing:
     part = "power_fault" if meter == "Zeus PowerMonitor" else "fault"
 
-    def ask(scenario: Scenario) -> tuple[Any, str] | Missing:
+    def measure(scenario: Scenario) -> tuple[Any, str] | Missing:
         late_s = 0.0
-        for patience in (1, 2, 5):
-            request = {"window": WINDOW, "lead_s": patience * _LEADS_S[meter]}
+        for factor in (1, 2, 5):
+            request = {"window": WINDOW, "lead_s": factor * _LEADS_S[meter]}
             answer = peers.ask(peer, part, scenario.gpus, request)
             if isinstance(answer, Missing):
                 return answer
             late_s = answer[0]["late_s"]
             if late_s <= 0:
                 return answer
-        return Missing(f"{meter} began {late_s:.1f} s late, on {scenario.name!r}")
+        return Missing(f"{meter} started {late_s:.1f} s late in {scenario.name!r}")
 
     scenarios = (HEALTHY, *FAULTS)
     with ThreadPoolExecutor(n_at_once) as pool:
-        answers = list(pool.map(ask, scenarios))
+        answers = list(pool.map(measure, scenarios))
     outcomes: list[Outcome] = []
-    usual: set[str] = set()  # what the peer says of a healthy GPU, which comes first
+    usual: set[str] = set()  # messages of the peer on the healthy GPU, which comes first
     for scenario, answer in zip(scenarios, answers, strict=True):
         if isinstance(answer, Missing):
             return answer
-        found, stderr = answer
-        helpers = _said(stderr) if peer == ZEUS else []  # CodeCarbon has none
+        result, stderr = answer
+        helper_log = _exceptions(stderr) if peer == ZEUS else []  # CodeCarbon has no helpers
         if scenario is HEALTHY:
-            usual = {*found["heard"], *helpers}
-        outcomes.append(_outcome(meter, scenario, found, helpers, usual))
+            usual = {*result["warnings"], *helper_log}
+        outcomes.append(_outcome(meter, scenario, result, helper_log, usual))
     return outcomes
 
 
 def _outcome(
     meter: str,
     scenario: Scenario,
-    found: Mapping[str, Any],
-    helpers: Sequence[str],
+    result: Mapping[str, Any],
+    helper_log: Sequence[str],
     usual: set[str],
 ) -> Outcome:
-    heard = tuple(dict.fromkeys(line for line in found["heard"] if line not in usual))
-    truth_j = scenario.truth_j(*found["window"])
+    warnings = tuple(dict.fromkeys(line for line in result["warnings"] if line not in usual))
+    truth_j = scenario.truth_j(*result["window"])
     return Outcome(
         meter=meter,
         scenario=scenario.name,
-        value_j=found["value_j"],
+        value_j=result["value_j"],
         truth_j=truth_j,
-        error=found["error"],
-        heard=heard,
-        helper_log=tuple(dict.fromkeys(line for line in helpers if line not in usual)),
-        verdict=verdict(found["value_j"], truth_j, flagged=bool(found["error"] or heard)),
+        error=result["error"],
+        warnings=warnings,
+        helper_log=tuple(dict.fromkeys(line for line in helper_log if line not in usual)),
+        verdict=verdict(result["value_j"], truth_j, flagged=bool(result["error"] or warnings)),
     )
 
 
-def _said(stderr: str) -> list[str]:
-    """Return the last line of each traceback in the output of some processes."""
+def _exceptions(stderr: str) -> list[str]:
+    """Return the last line of each traceback in the output of several processes."""
     lines = [line[:300] for line in stderr.splitlines()]
     pairs = pairwise(lines)
     return [after for line, after in pairs if line.startswith("  ") and not after.startswith(" ")]

@@ -1,4 +1,4 @@
-"""What the peers measure, what they cost and how long their edges take."""
+"""The energies, the costs and the window edges of the peers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _DOMAINS = ("device_instant", "device_average", "memory_average")
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a peer gave for one window, and the truth of the same window."""
+    """The energy that a meter returned for one window, and the true energy of the window."""
 
     window: Window
     energy_j: float | None
@@ -54,17 +54,17 @@ class Measured:
 
     @property
     def error_percent(self) -> float:
-        """Return the error, signed; nothing given counts as 0 J."""
+        """Return the signed error; no value counts as 0 J."""
         return 100 * ((self.energy_j or 0.0) / self.truth_j - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """Median seconds that a caller waits at the edges of a window."""
+    """Median seconds for which the caller waits at the edges of a window."""
 
     begin_s: float
     end_s: float
-    bare_s: float | None  # one read of the counter through the binding alone
+    bare_s: float | None  # one read of the counter through the binding only
 
 
 def _measured(
@@ -77,7 +77,7 @@ def _measured(
 
 
 def zeus_windows(peers: Peers, gpu: FakeGpu, windows: Sequence[Window]) -> list[Measured] | Missing:
-    """Return what ZeusMonitor gives for windows on the virtual clock, thousands in a second."""
+    """Return the energies of ZeusMonitor for windows on the virtual clock."""
     answer = peers.ask(ZEUS, "windows", [gpu], {"windows": windows})
     if isinstance(answer, Missing):
         return answer
@@ -87,14 +87,14 @@ def zeus_windows(peers: Peers, gpu: FakeGpu, windows: Sequence[Window]) -> list[
 def zeus_power_windows(
     peers: Peers, gpu: FakeGpu, windows: Sequence[Window], *, period_s: float = 0.1
 ) -> list[Measured] | Missing:
-    """Return what Zeus's PowerMonitor gives for windows of one recording in real time.
+    """Return the energies of Zeus PowerMonitor for windows of one real-time recording.
 
     Args:
-        peers: where it is.
+        peers: the installed peers.
         gpu: the trace.
-        windows: in seconds after the recording began, so not in those of the trace; they may
-            overlap. The windows returned are in those of the trace.
-        period_s: how often it reads the instant power.
+        windows: in seconds after the start of the recording; they may overlap. The windows returned
+            are in seconds of the trace.
+        period_s: time between two readings of the instant power.
     """
     request = {"windows": windows, "period_s": period_s}
     answer = peers.ask(ZEUS, "power_windows", [gpu], request)
@@ -108,36 +108,36 @@ def zeus_power_windows(
 def codecarbon_tasks(
     peers: Peers, gpu: FakeGpu, tasks: Sequence[tuple[float, float]]
 ) -> tuple[list[Measured], Edges] | Missing:
-    """Return what CodeCarbon gives for tasks in real time, one after the other, and their edges.
+    """Return the energies of CodeCarbon for consecutive tasks in real time, and their edges.
 
     Args:
-        peers: where it is.
+        peers: the installed peers.
         gpu: the trace.
-        tasks: for each the seconds before it and its length, in seconds.
+        tasks: for each task the wait before it and its length, in seconds.
     """
     answer = peers.ask(CODECARBON, "tasks", [gpu], {"tasks": tasks})
     if isinstance(answer, Missing):
         return answer
-    found = answer[0]["tasks"]
-    windows = [(task["window"][0], task["window"][1]) for task in found]
+    tasks_seen = answer[0]["tasks"]
+    windows = [(task["window"][0], task["window"][1]) for task in tasks_seen]
     edges = Edges(
-        begin_s=statistics.median(task["begin_s"] for task in found),
-        end_s=statistics.median(task["end_s"] for task in found),
+        begin_s=statistics.median(task["begin_s"] for task in tasks_seen),
+        end_s=statistics.median(task["end_s"] for task in tasks_seen),
         bare_s=None,
     )
-    return _measured(gpu, windows, [task["energy_j"] for task in found]), edges
+    return _measured(gpu, windows, [task["energy_j"] for task in tasks_seen]), edges
 
 
 def zeus_cost(
     peers: Peers, *, n_domains: int, period_s: float | None = 0.1, seconds: float = 20.0
 ) -> Cost | Missing:
-    """Return what Zeus's PowerMonitor costs.
+    """Return the cost of Zeus PowerMonitor.
 
     Args:
-        peers: where it is.
-        n_domains: 1: instant power; 2: the average too; 3: the memory's too.
-        period_s: how often each is read; None: what Zeus finds for itself.
-        seconds: how long it is watched.
+        peers: the installed peers.
+        n_domains: 1: instant power; 2: also average power; 3: also memory power.
+        period_s: time between two readings; None: Zeus detects it.
+        seconds: duration of the measurement.
     """
     request = {"domains": _DOMAINS[:n_domains], "period_s": period_s}
     return peers.cost(ZEUS, replace(LLM, memory_share=0.2), request, seconds)
@@ -146,12 +146,12 @@ def zeus_cost(
 def codecarbon_cost(
     peers: Peers, *, period_s: float = 1.0, seconds: float = 20.0
 ) -> Cost | Missing:
-    """Return what a CodeCarbon tracker costs that measures every `period_s`."""
+    """Return the cost of a CodeCarbon tracker that measures every `period_s`."""
     return peers.cost(CODECARBON, LLM, {"period_s": period_s}, seconds)
 
 
 def idle_cost(peers: Peers, *, seconds: float = 20.0) -> Cost:
-    """Return what a Python process costs that only waits: the floor of the others."""
+    """Return the cost of a Python process that only waits: the floor of the other costs."""
     program = "import sys; sys.stdin.readline(); print('{\"started_s\": 0.0}', flush=True)\n"
     command = [sys.executable, "-c", program + "sys.stdin.read()"]
     env = peers.environment([LLM])
@@ -159,7 +159,7 @@ def idle_cost(peers: Peers, *, seconds: float = 20.0) -> Cost:
 
 
 def zeus_edges(peers: Peers, *, latency_us: int = 200, n: int = 2000) -> Edges | Missing:
-    """Return how long ZeusMonitor takes at an edge while every NVML call takes `latency_us`."""
+    """Return the duration of an edge of ZeusMonitor if every NVML call takes `latency_us`."""
     gpu = FakeGpu(latency_us=latency_us)
     answer = peers.ask(ZEUS, "latency", [gpu], {"n": n})
     return answer if isinstance(answer, Missing) else Edges(**answer[0])

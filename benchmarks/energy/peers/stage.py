@@ -1,6 +1,6 @@
-"""What the scripts inside the peers' environments share: a clock, a way to answer, open ears.
+"""What the scripts in the environments of the peers share: clock, answers, collected warnings.
 
-Imports the standard library only. Times are seconds of the fake driver.
+Imports only the standard library. Times are seconds of the fake driver.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ Part = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def main(parts: Mapping[str, Part]) -> None:
-    """Run the part that the command line names on the request in the first line of stdin."""
+    """Run the part named on the command line with the request in the first line of stdin."""
     request = json.loads(sys.stdin.readline())
-    say(parts[sys.argv[1]](request))
+    answer(parts[sys.argv[1]](request))
 
 
-def say(answer: dict[str, Any]) -> None:
+def answer(values: dict[str, Any]) -> None:
     """Print one line of JSON for the parent."""
-    print(json.dumps(answer), flush=True)
+    print(json.dumps(values), flush=True)
 
 
 def stay(started_s: float) -> dict[str, Any]:
-    """Tell the parent that all is running, and do nothing until it closes stdin.
+    """Report to the parent that the meter is running, and wait until the parent closes stdin.
 
     Args:
-        started_s: how long the start took, imports left out.
+        started_s: duration of the start, without imports.
     """
-    say({"started_s": started_s})
+    answer({"started_s": started_s})
     sys.stdin.read()
     return {}
 
 
 def start_clock(at_s: float = 0.0) -> None:
-    """Let it be `at_s` of the fake now; before anything has opened the driver's library."""
+    """Set the time of the fake to `at_s`; call it before the library of the driver is loaded."""
     os.environ[_EPOCH] = repr(time.monotonic() - at_s)
 
 
@@ -52,7 +52,7 @@ def now_s() -> float:
 
 
 def wall_s(t_s: float) -> float:
-    """Return the wall-clock time, as `time.time` tells it, of a time of the fake."""
+    """Return the wall-clock time, as of `time.time`, that corresponds to a time of the fake."""
     return time.time() + t_s - now_s()
 
 
@@ -62,7 +62,7 @@ def wait_until(t_s: float) -> None:
 
 
 def virtual_clock() -> Callable[[float], None]:
-    """Return the function that sets the time of the fake, which then stands still in between."""
+    """Return a function that sets the time of the fake; between two calls the time is constant."""
     set_time = ctypes.CDLL("libnvidia-ml.so.1").fake_nvml_set_time
     set_time.argtypes, set_time.restype = [ctypes.c_double], None
 
@@ -73,12 +73,12 @@ def virtual_clock() -> Callable[[float], None]:
 
 
 class Listener(logging.Handler):
-    """Collects what a peer logs as a warning or worse, and what it warns of."""
+    """Collects the Python warnings of a peer, and its log messages from level WARNING."""
 
     def __init__(self, *loggers: str) -> None:
-        """Listen to these loggers and to the root."""
+        """Listen to these loggers and to the root logger."""
         super().__init__(logging.WARNING)
-        self.heard: list[str] = []
+        self.messages: list[str] = []
         for name in (None, *loggers):
             logging.getLogger(name).addHandler(self)
         logging.captureWarnings(True)
@@ -86,17 +86,17 @@ class Listener(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the first line of a message."""
-        self.heard.append(record.getMessage().partition("\n")[0][:300])
+        self.messages.append(record.getMessage().partition("\n")[0][:300])
 
 
 class Play:
-    """One window of a scripted fault: sets the clock, keeps the times, hears and catches."""
+    """One window with a scripted fault: sets the clock and records times, warnings and errors."""
 
     def __init__(self, request: Mapping[str, Any], *loggers: str) -> None:
         """Plan the window.
 
         Args:
-            request: `window`, its begin and end, and `lead_s`, the time that the peer has to start.
+            request: `window`, its start and end, and `lead_s`, the time for the start of the peer.
             loggers: see `Listener`.
         """
         self._planned_s = request["window"]
@@ -107,43 +107,43 @@ class Play:
         self.window = (0.0, 0.0)
 
     def __enter__(self) -> Self:
-        """Set the clock of the fake, which nothing may have opened before."""
+        """Set the clock of the fake; its library must not be loaded yet."""
         self._listener = Listener(*self._loggers)
         start_clock(self._planned_s[0] - self._lead_s)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Do nothing: all has been caught."""
+        """Do nothing: errors are caught earlier."""
 
     def attempt(self, action: Callable[[], Any]) -> Any:
-        """Return what `action` returns; None if it raises, or if anything has raised before."""
+        """Return the result of `action`; None if it raises or an earlier action has raised."""
         if self._error:
             return None
         try:
             return action()
-        except Exception as error:  # noqa: BLE001  the peer's own classes are what is asked for
+        except Exception as error:  # noqa: BLE001  peers raise any class
             self._error = f"{type(error).__name__}: {error}"[:300]
             return None
 
     def begin(self, action: Callable[[], Any]) -> None:
-        """Do `action` at the planned begin; the window begins when it returns."""
+        """Run `action` at the planned start; the window starts when it returns."""
         self._late_s = now_s() - self._planned_s[0]
         wait_until(self._planned_s[0])
         self.attempt(action)
         self.window = (now_s(), 0.0)
 
     def end(self, action: Callable[[], Any]) -> Any:
-        """Do `action` at the planned end; the window ends when it is called."""
+        """Run `action` at the planned end; the window ends when it is called."""
         wait_until(self._planned_s[1])
         self.window = (self.window[0], now_s())
         return self.attempt(action)
 
     def answer(self, value_j: float | None) -> dict[str, Any]:
-        """Return what happened, for the parent."""
+        """Return the outcome for the parent."""
         return {
             "late_s": self._late_s,
             "window": self.window,
             "value_j": value_j,
             "error": self._error,
-            "heard": self._listener.heard,
+            "warnings": self._listener.messages,
         }

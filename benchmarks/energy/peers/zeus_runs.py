@@ -1,6 +1,6 @@
-"""Zeus, unmodified, under the fake driver; runs in an environment of its own, see `run`.
+"""Runs the unmodified Zeus under the fake driver, in a separate environment (see `run`).
 
-Zeus starts helper processes that import this module again, so it imports little itself.
+The helper processes of Zeus import this module again, so it imports as little as possible.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Any
 
 from benchmarks.energy.peers import stage
 
-_NO_SYNC = {"sync_execution": False}  # no framework here whose kernels one could wait for
+_NO_SYNC = {"sync_execution": False}  # there is no framework to synchronise with
 
 
 def windows(request: dict[str, Any]) -> dict[str, Any]:
-    """Return what ZeusMonitor gives for windows on the virtual clock: two reads of the counter."""
-    from zeus.monitor import ZeusMonitor  # type: ignore[import-not-found] # in no env of ours
+    """Return the energies of ZeusMonitor for windows on the virtual clock."""
+    from zeus.monitor import ZeusMonitor  # type: ignore[import-not-found] # not in our env
 
-    stage.Listener()  # thousands of short windows warn, each for itself
+    stage.Listener()  # each of thousands of short windows warns
     move = stage.virtual_clock()
     move(0.0)
     monitor = ZeusMonitor(gpu_indices=[0], cpu_indices=[])
@@ -32,7 +32,7 @@ def windows(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def power_windows(request: dict[str, Any]) -> dict[str, Any]:
-    """Return what PowerMonitor gives for windows in real time, all out of one recording."""
+    """Return the energies of PowerMonitor for windows of one real-time recording."""
     from zeus.monitor import PowerMonitor
 
     stage.Listener()
@@ -43,14 +43,14 @@ def power_windows(request: dict[str, Any]) -> dict[str, Any]:
     stage.wait_until(start_s + max(t1_s for _, t1_s in request["windows"]) + 0.5)
     energies_j = []
     for t0_s, t1_s in request["windows"]:
-        found = monitor.get_energy(stage.wall_s(start_s + t0_s), stage.wall_s(start_s + t1_s))
-        energies_j.append(found and found[0])
+        by_gpu = monitor.get_energy(stage.wall_s(start_s + t0_s), stage.wall_s(start_s + t1_s))
+        energies_j.append(by_gpu and by_gpu[0])
     monitor.stop()
     return {"start_s": start_s, "energies_j": energies_j}
 
 
 def cost(request: dict[str, Any]) -> dict[str, Any]:
-    """Start PowerMonitor and stay."""
+    """Start PowerMonitor and keep it running until the parent closes stdin."""
     from zeus.monitor import PowerMonitor
 
     start_s = time.perf_counter()
@@ -63,50 +63,50 @@ def cost(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def latency(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the median seconds of both edges of a window, and of one bare read."""
+    """Return the median seconds of both edges of a window and of one bare read."""
     import pynvml
     from zeus.monitor import ZeusMonitor
 
     monitor = ZeusMonitor(gpu_indices=[0], cpu_indices=[])
     handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-    taken: dict[str, list[float]] = {"begin_s": [], "end_s": [], "bare_s": []}
+    durations_s: dict[str, list[float]] = {"begin_s": [], "end_s": [], "bare_s": []}
 
     def timed(name: str, action: Any) -> None:
         start_s = time.perf_counter()
         action()
-        taken[name].append(time.perf_counter() - start_s)
+        durations_s[name].append(time.perf_counter() - start_s)
 
     stage.Listener()
     for _ in range(request["n"]):
         timed("begin_s", lambda: monitor.begin_window("window", **_NO_SYNC))
         timed("end_s", lambda: monitor.end_window("window", **_NO_SYNC))
         timed("bare_s", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
-    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+    return {name: statistics.median(seconds) for name, seconds in durations_s.items()}
 
 
 def fault(request: dict[str, Any]) -> dict[str, Any]:
-    """Return what ZeusMonitor gives for one window of a scripted fault."""
+    """Return the energy of ZeusMonitor for a window with a scripted fault."""
     from zeus.monitor import ZeusMonitor
 
     with stage.Play(request) as play:
         monitor = play.attempt(lambda: ZeusMonitor(cpu_indices=[]))
         play.begin(lambda: monitor.begin_window("window", **_NO_SYNC))
-        found = play.end(lambda: monitor.end_window("window", **_NO_SYNC))
-    return play.answer(found and sum(found.gpu_energy.values()))
+        result = play.end(lambda: monitor.end_window("window", **_NO_SYNC))
+    return play.answer(result and sum(result.gpu_energy.values()))
 
 
 def power_fault(request: dict[str, Any]) -> dict[str, Any]:
-    """Return what PowerMonitor gives for one window of a scripted fault."""
+    """Return the energy of PowerMonitor for a window with a scripted fault."""
     from zeus.monitor import PowerMonitor
 
     with stage.Play(request) as play:
         monitor = play.attempt(lambda: PowerMonitor(update_period=0.1))
         play.begin(lambda: None)
-        play.end(lambda: time.sleep(0.3))  # the helper's last samples are still in its pipe
+        play.end(lambda: time.sleep(0.3))  # the last samples of the helper are still in its pipe
         t0_s, t1_s = map(stage.wall_s, play.window)
-        found = play.attempt(lambda: monitor.get_energy(t0_s, t1_s))
+        by_gpu = play.attempt(lambda: monitor.get_energy(t0_s, t1_s))
         play.attempt(lambda: monitor.stop())
-    return play.answer(found and sum(found.values()))
+    return play.answer(by_gpu and sum(by_gpu.values()))
 
 
 if __name__ == "__main__":
