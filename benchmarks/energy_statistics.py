@@ -1,12 +1,12 @@
-"""How often the statistics of a study are right, on simulated campaigns whose truth is known.
+"""How often the statistics of a study are right, on simulated studies with a known truth.
 
     uv run python benchmarks/energy_statistics.py [--trials 4000]
 
-Coverage: how often the 95 % interval of a point holds the truth. Beside Student's t stands the
-percentile bootstrap, which is what one reaches for first. False differences: six configurations
-that are the same, five runs each, on a machine that drifts by 3 % from the first run to the last;
-how often any two are told apart, by the order of the runs and with or without the cycles taken
-out. The orders are those of `schedule()`. Fixed seeds: the table is the same everywhere.
+Coverage: how often the 95 % interval of a point contains the true mean, for Student's t and for the
+common percentile bootstrap. False differences: six identical configurations, five runs each, on a
+machine that drifts by 3 % from the first run to the last; how often any two of them are reported as
+different, by the order of the runs and with or without removal of the cycle effects. The orders are
+those of `schedule()`. The seeds are fixed, so the table is the same on every machine.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ Interval = Callable[[Sequence[float]], tuple[float, float] | None]
 def coverage(
     n: int, *, trials: int = 4000, cv: float = 0.02, interval: Interval = mean_interval
 ) -> float:
-    """Return the share of campaigns of `n` runs whose interval holds the true mean.
+    """Return the share of simulated points of `n` runs whose interval contains the true mean.
 
     Args:
         n: runs of the point, n >= 2.
-        trials: campaigns.
-        cv: true standard deviation of a run, over the mean; runs are normal.
-        interval: what is on trial.
+        trials: number of simulated points.
+        cv: true standard deviation of a run divided by the mean; runs are normally distributed.
+        interval: the method under test.
     """
     noise = random.Random(f"coverage/{n}")
     hits = 0
     for _ in range(trials):
-        found = interval([noise.gauss(1, cv) for _ in range(n)])
-        hits += found is not None and found[0] <= 1 <= found[1]
+        bounds = interval([noise.gauss(1, cv) for _ in range(n)])
+        hits += bounds is not None and bounds[0] <= 1 <= bounds[1]
     return hits / trials
 
 
@@ -65,19 +65,19 @@ def false_differences(
     drift: float = 0.03,
     n_points: int = 6,
     n_cycles: int = 5,
-    widest: float = 1.0,
+    spread_of_first: float = 1.0,
 ) -> float:
-    """Return the share of campaigns in which some of the identical points are told apart.
+    """Return the share of studies in which two of the identical points are reported as different.
 
     Args:
-        order: of the runs, made by `schedule()` with a fresh seed for every campaign.
-        adjusted: take the cycles out, as a study does; else compare plain means.
-        trials: campaigns.
-        cv: standard deviation of a run, over the mean.
-        drift: from the first run of a campaign to the last, linear.
-        n_points: configurations, all the same.
-        n_cycles: runs of each.
-        widest: how many times as widely as the others the first point spreads.
+        order: order of the runs, from `schedule()` with a new seed for every study.
+        adjusted: remove the cycle effects, as a study does; otherwise compare plain means.
+        trials: number of simulated studies.
+        cv: standard deviation of a run divided by the mean.
+        drift: linear change from the first run of a study to the last.
+        n_points: number of identical configurations.
+        n_cycles: runs of each configuration.
+        spread_of_first: standard deviation of the first point relative to that of the others.
     """
     noise = random.Random(f"{order}/{cv}/{n_points}/{n_cycles}")
     n_runs = n_points * n_cycles
@@ -86,8 +86,10 @@ def false_differences(
         blocks = [[0.0] * n_points for _ in range(n_cycles)]
         for position, (cycle, point) in enumerate(turns(order, trial, n_points, n_cycles)):
             level = 1 + drift * position / (n_runs - 1)
-            blocks[cycle][point] = level * (1 + noise.gauss(0, cv if point else cv * widest))
-        wrong += _told_apart(blocks, adjusted=adjusted)
+            blocks[cycle][point] = level * (
+                1 + noise.gauss(0, cv if point else cv * spread_of_first)
+            )
+        wrong += _is_any_different(blocks, adjusted=adjusted)
     return wrong / trials
 
 
@@ -103,8 +105,8 @@ def _configs(n_points: int) -> tuple[ExperimentConfig, ...]:
     return tuple(ExperimentConfig(model="simulated", n=n) for n in range(1, n_points + 1))
 
 
-def _told_apart(blocks: Sequence[Sequence[float]], *, adjusted: bool) -> bool:
-    """Return whether the interval of the most different pair leaves out 1."""
+def _is_any_different(blocks: Sequence[Sequence[float]], *, adjusted: bool) -> bool:
+    """Return whether the interval of the ratio of the two most different points excludes 1."""
     if adjusted:
         fit = fit_blocks(blocks)
         return max(fit.means) - min(fit.means) > fit.half_width
@@ -118,30 +120,29 @@ def _told_apart(blocks: Sequence[Sequence[float]], *, adjusted: bool) -> bool:
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description="statistics on simulated campaigns")
+    parser = argparse.ArgumentParser(description="statistics on simulated studies")
     parser.add_argument("--trials", type=int, default=4000)
     trials = parser.parse_args().trials
     start = time.perf_counter()
     error = 1.96 * math.sqrt(0.05 * 0.95 / trials)
-    print(
-        f"{platform.machine()}, Python {platform.python_version()}, {trials} campaigns a figure, bootstrap a quarter"
-    )
-    print(f"(a true 5 % or 95 % comes out within {error:.1%} nineteen times in twenty)\n")
+    print(f"{platform.machine()}, Python {platform.python_version()}, {trials} trials per figure, "
+          f"a quarter of them for the bootstrap")  # fmt: skip
+    print(f"(95 % interval of a figure whose true value is 5 % or 95 %: +-{error:.1%})\n")
     print("coverage of the nominal 95 % interval, CV 2 %")
     print(f"{'runs':>6} {'Student t':>10} {'bootstrap':>10}")
     for n in (2, 3, 5, 7, 10, 20):
-        few = coverage(n, trials=trials // 4, interval=bootstrap_interval)
-        print(f"{n:>6} {coverage(n, trials=trials):>10.1%} {few:>10.1%}")
+        bootstrap = coverage(n, trials=trials // 4, interval=bootstrap_interval)
+        print(f"{n:>6} {coverage(n, trials=trials):>10.1%} {bootstrap:>10.1%}")
     print("\nfalse differences, 6 identical configurations x 5 cycles, 3 % drift; goal <= 7 %")
-    print(f"{'order':>12} {'CV':>6} {'plain means':>12} {'cycles taken out':>17}")
+    print(f"{'order':>12} {'CV':>6} {'plain means':>12} {'cycles removed':>17}")
     for order in ("sequential", "interleaved", "shuffled"):
         for cv in (0.0025, 0.005, 0.01, 0.02):
             plain = false_differences(order, adjusted=False, cv=cv, trials=trials)
             blocked = false_differences(order, cv=cv, trials=trials)
             print(f"{order:>12} {cv:>6.2%} {plain:>12.1%} {blocked:>17.1%}")
-    wide = false_differences("shuffled", drift=0.0, widest=4.0, trials=trials)
-    print(f"\nshuffled, no drift, one point spreads four times as widely: {wide:.1%}")
-    print("A study in sequential order is not compared at all: its cycles are no blocks in time.")
+    wide = false_differences("shuffled", drift=0.0, spread_of_first=4.0, trials=trials)
+    print(f"\nshuffled, no drift, one point with 4 times the standard deviation: {wide:.1%}")
+    print("A study does not compare points in sequential order: its cycles are not blocks in time.")
     print(f"{time.perf_counter() - start:.0f} s")
 
 

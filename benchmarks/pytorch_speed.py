@@ -1,21 +1,24 @@
-"""What measuring costs: a measured window beside a bare `model.generate` loop, loading, and a peer.
+"""The speed of a measured window and of loading, compared with bare transformers and with a peer.
 
     uv run python benchmarks/pytorch_speed.py [--quick] [--model builtin:tiny-llama]
 
-Window: the backend answers a workload inside of a window, as `measure` has it; the bare loop calls
-`generate` of the same model object with the same arguments on the same prompts, so that loading
-has no part in it. The two take turns, with a second bare loop between them, which shows how much
-two equal things differ here. What is done at each step besides is timed alone too: noting that its
-token is there.
-The model is as small as can be, so that a step is short and our share of it large. Load: the
-backend's `load` beside `from_pretrained` alone, in turns, on weights in a local folder, of this
-model and of a larger one: what we check about a model takes as long for each. Peer:
-optimum-benchmark on the same folder and the same shapes, each measurement a process of its own,
-in turns. uv installs the peer into an environment of its own, with the newest transformers that
-it can be imported with; a bare loop in that environment shows what is transformers' own part of
-the difference. One thread each. Ratios are of paired turns: median, and the middle half of the
-pairs. Beside the clock stands the processor time of the process, which other work on the machine
-disturbs less. No time is asserted.
+Window: the backend runs a workload inside a window, as in `measure`. The bare loop calls `generate`
+of the same model object with the same arguments on the same prompts, so loading is not included. The
+two alternate with a second bare loop, which shows the difference between two identical loops here.
+The work that we add to each step, recording the time of its token, is also timed alone. The model is
+as small as possible, so that a step is short and our share of it is large.
+
+Load: the `load` of the backend and plain `from_pretrained` alternate, on weights in a local folder,
+for this model and for a larger one, because our checks of a model take the same time for both.
+
+Peer: optimum-benchmark on the same folder and shapes; each measurement is a separate process, and
+the two sides alternate. uv installs the peer into a separate environment, with the newest version of
+transformers with which it can be imported; a bare loop in that environment shows how much of the
+difference is due to transformers.
+
+Every process uses one thread. Ratios are of paired turns: the median and the middle half of the
+pairs. CPU time is printed beside wall-clock time, because other work on the machine disturbs it
+less. No time is asserted.
 """
 
 from __future__ import annotations
@@ -68,34 +71,26 @@ report = Benchmark.launch(BenchmarkConfig(
 latency = report.generate.latency
 print(json.dumps({
     "tokens_per_second": rows * n_out * latency.count / latency.total,
-    "own_tokens_per_call": report.generate.throughput.value * latency.mean,
+    "tokens_per_call": report.generate.throughput.value * latency.mean,
     "unit": report.generate.throughput.unit,
 }))
 """
 
 
 def _child(command: Sequence[str]) -> dict[str, Any] | None:
-    """Return what a program of one thread answers; None if it fails."""
+    """Return the answer of a program that runs with one thread; None if it fails."""
     with tempfile.TemporaryDirectory() as folder:
-        found: dict[str, Any] | None = last_answer(
+        answer: dict[str, Any] | None = last_answer(
             command, Path(folder), os.environ | {"OMP_NUM_THREADS": "1"}
         )
-    return found
+    return answer
 
 
 def _part(name: str, model: str, rows: int, number: int) -> dict[str, Any]:
-    own = [
-        sys.executable,
-        str(Path(__file__).resolve()),
-        "--part",
-        name,
-        model,
-        str(rows),
-        str(number),
-    ]
-    found = _child(own)
-    assert found is not None, name
-    return found
+    script = str(Path(__file__).resolve())
+    answer = _child([sys.executable, script, "--part", name, model, str(rows), str(number)])
+    assert answer is not None, name
+    return answer
 
 
 def _peer(program: str, folder: str, rows: int, seconds: int) -> dict[str, Any] | None:
@@ -103,13 +98,14 @@ def _peer(program: str, folder: str, rows: int, seconds: int) -> dict[str, Any] 
     return _child(peer_command("-c", program, folder, *shape))
 
 
-def _row(what: str, found: dict[str, Any]) -> None:
-    """Print a row for each of the two clocks."""
-    for clock, name in enumerate(("clock", "processor")):
-        of = {side: [pair[clock] for pair in found[side]] for side in found}
-        middle = [statistics.median(of[side]) for side in ("ours", "bare")]
-        print(f"{what:9} {name:9} {middle[0]:>9.4g} {middle[1]:>9.4g}  "
-              f"{_ratio(of['ours'], of['bare']):26} {_ratio(of['again'], of['bare'])}")  # fmt: skip
+def _row(what: str, speeds: dict[str, Any]) -> None:
+    """Print one row for wall-clock time and one for CPU time."""
+    for clock, name in enumerate(("wall time", "CPU time")):
+        by_side = {side: [pair[clock] for pair in speeds[side]] for side in speeds}
+        ours, bare = (statistics.median(by_side[side]) for side in ("ours", "bare"))
+        print(f"{what:9} {name:9} {ours:>9.4g} {bare:>9.4g}  "
+              f"{_ratio(by_side['ours'], by_side['bare']):26} "
+              f"{_ratio(by_side['again'], by_side['bare'])}")  # fmt: skip
 
 
 def _ratio(above: Sequence[float], below: Sequence[float]) -> str:
@@ -120,23 +116,23 @@ def _ratio(above: Sequence[float], below: Sequence[float]) -> str:
 
 def _speed(model: str, n_pairs: int) -> None:
     print(f"\ntokens per second, {n_pairs} turns of half a second")
-    print(f"{'':19} {'window':>9} {'bare loop':>9}  {'window / bare':26} bare again / bare")
+    print(f"{'':19} {'window':>9} {'bare loop':>9}  {'window / bare':26} second bare / bare")
     for rows in (1, 8):
-        found = _part("window", model, rows, n_pairs)
-        _row(f"batch {rows}", found)
-        step_us = rows * 1e6 / statistics.median(pair[1] for pair in found["bare"])
-        noting_us = _part("clock", model, rows, 2000)["us"]
-        print(f"{'':9} noting a step takes {noting_us:.1f} us of {step_us:.0f} us of processor "
-              f"time: {noting_us / step_us:.2%}")  # fmt: skip
+        speeds = _part("window", model, rows, n_pairs)
+        _row(f"batch {rows}", speeds)
+        step_us = rows * 1e6 / statistics.median(pair[1] for pair in speeds["bare"])
+        record_us = _part("clock", model, rows, 2000)["us"]
+        print(f"{'':9} recording a step: {record_us:.1f} us of {step_us:.0f} us of CPU time, "
+              f"{record_us / step_us:.2%}")  # fmt: skip
 
 
 def _loading(model: str, n_pairs: int) -> None:
     print(f"\nseconds to load {model}, {n_pairs} turns")
-    print(f"{'':19} {'load':>9} {'bare':>9}  {'load / from_pretrained':26} again / once")
+    print(f"{'':19} {'load':>9} {'bare':>9}  {'load / from_pretrained':26} second bare / bare")
     _row("", _part("load", model, 1, n_pairs))
 
 
-def _beside_the_peer(model: str, n_turns: int, seconds: int) -> None:
+def _compare_with_peer(model: str, n_turns: int, seconds: int) -> None:
     print(f"\noptimum-benchmark, tokens per second, {n_turns} turns of {seconds} s")
     with tempfile.TemporaryDirectory() as folder:
         save_model(model, folder)
@@ -146,20 +142,22 @@ def _beside_the_peer(model: str, n_turns: int, seconds: int) -> None:
                 theirs = _peer(_PEER, folder, rows, seconds)
                 without = _peer(_BARE, folder, rows, seconds)
                 if theirs is None or without is None:
-                    print(f"{' '.join(PEER)} cannot be installed or run here")
+                    print(f"{' '.join(PEER)} cannot be installed or run on this machine")
                     return
                 peer.append(theirs)
                 bare.append(without)
                 ours.append(_part("measure", folder, rows, seconds))
-            speed = [[one["tokens_per_second"] for one in of] for of in (ours, peer, bare)]
-            middle = [statistics.median(of) for of in speed]
-            print(f"batch {rows}: ours {middle[0]:.1f}, peer {middle[1]:.1f}, bare loop in the "
-                  f"peer's environment {middle[2]:.1f}; ours / peer {middle[0] / middle[1]:.3f}, "
-                  f"peer / its bare loop {middle[1] / middle[2]:.3f}")  # fmt: skip
-            print(f"  tokens of a call: {rows * N_OUTPUT} asked for; ours counts "
-                  f"{ours[0]['own_tokens_per_call']:.1f}, the peer "
-                  f"{peer[0]['own_tokens_per_call']:.1f}, and calls them "
-                  f"{peer[0]['unit'].partition('/')[0]}")  # fmt: skip
+            our_speed, peer_speed, bare_speed = (
+                statistics.median(answer["tokens_per_second"] for answer in answers)
+                for answers in (ours, peer, bare)
+            )
+            print(f"batch {rows}: ours {our_speed:.1f}, peer {peer_speed:.1f}, bare loop in the "
+                  f"environment of the peer {bare_speed:.1f}; ours / peer "
+                  f"{our_speed / peer_speed:.3f}, peer / its bare loop "
+                  f"{peer_speed / bare_speed:.3f}")  # fmt: skip
+            print(f"  tokens per call: {rows * N_OUTPUT} requested; ours counts "
+                  f"{ours[0]['tokens_per_call']:.1f}, the peer {peer[0]['tokens_per_call']:.1f} "
+                  f"(unit: {peer[0]['unit'].partition('/')[0]})")  # fmt: skip
 
 
 def main() -> None:
@@ -167,22 +165,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="few turns, no peer")
+    parser.add_argument("--quick", action="store_true", help="fewer turns, no peer")
     parser.add_argument("--model", default="builtin:tiny-llama")
-    parser.add_argument("--part", nargs=4, metavar=("NAME", "MODEL", "ROWS", "NUMBER"))
-    given = parser.parse_args()
-    if given.part:
-        name, model, rows, number = given.part
+    parser.add_argument("--part", nargs=4, metavar=("NAME", "MODEL", "ROWS", "NUMBER"),
+                        help="run one part in this process and print JSON")  # fmt: skip
+    options = parser.parse_args()
+    if options.part:
+        name, model, rows, number = options.part
         print(json.dumps(PARTS[name](model, int(rows), int(number))))
         return
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, "
-          f"load {os.getloadavg()[0]:.1f}, {given.model}, fp32, {N_INPUT} tokens in, "
+          f"load {os.getloadavg()[0]:.1f}, {options.model}, fp32, {N_INPUT} tokens in, "
           f"{N_OUTPUT} out")  # fmt: skip
-    _speed(given.model, 10 if given.quick else 60)
-    _loading(given.model, 10 if given.quick else 30)
-    if not given.quick:
-        _loading("builtin:qwen-0.5b", 8)  # where loading is more than a few milliseconds
-        _beside_the_peer(given.model, 3, 4)
+    _speed(options.model, 10 if options.quick else 60)
+    _loading(options.model, 10 if options.quick else 30)
+    if not options.quick:
+        _loading("builtin:qwen-0.5b", 8)  # its loading takes more than a few milliseconds
+        _compare_with_peer(options.model, 3, 4)
 
 
 if __name__ == "__main__":

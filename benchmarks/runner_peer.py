@@ -1,14 +1,15 @@
-"""What a run costs beside its window: ours, and optimum-benchmark's launcher of processes.
+"""The overhead of a run, compared with the process launcher of optimum-benchmark.
 
-    uv run python benchmarks/runner_peer.py [--runs N] [--gap S]
+    uv run python benchmarks/runner_peer.py [--runs N] [--turns N] [--gap S]
 
-Both measure the same tiny model from the same folder on the CPU, for as many seconds, each
-experiment in a spawned process of its own, in turns. What is compared is the time of an experiment
-beyond its measured answers: for the peer from one `Benchmark.launch` to the next, less what its
-latency figures add up to; for ours from the end of one window to the start of the next, less the
-gap where there is one. The peer knows no gaps. Load and warm-up are part of it on both sides. uv
-installs the peer into an environment of its own, with the newest transformers that it can be
-imported with. Ratios matter, seconds belong to the machine. Nothing is asserted.
+Both measure the same tiny model from the same folder on the CPU for the same number of seconds. Each
+experiment runs in a spawned process of its own; the two sides alternate. The overhead is the time of
+an experiment without the measured generation. For the peer it is the time from one
+`Benchmark.launch` to the next, minus the sum of its latencies; for ours it is the time from the end
+of one window to the start of the next, minus the gap. The peer has no gaps. Load and warm-up are
+included on both sides. uv installs the peer into a separate environment, with the newest version of
+transformers with which it can be imported. The ratios matter; the seconds depend on the machine.
+Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -56,14 +57,14 @@ if __name__ == "__main__":
         parts = (getattr(report, name, None) for name in ("generate", "per_token"))
         measured.append(next(part.latency.total for part in parts if part is not None))
     starts.append(time.perf_counter())
-    beyond = [b - a - m for a, b, m in zip(starts, starts[1:], measured)]
-    # Without the first, whose files are read from the disk; so it is on our side.
-    print(json.dumps({"beyond_s": beyond[1:], "measured_s": measured}))
+    overhead = [b - a - m for a, b, m in zip(starts, starts[1:], measured)]
+    # Without the first run, which reads its files from disk; our side omits it as well.
+    print(json.dumps({"overhead_s": overhead[1:], "measured_s": measured}))
 """
 
 
 def study(folder: str, n_runs: int, gap_s: float) -> StudyConfig:
-    """Return as many points as runs, which all cost the same."""
+    """Return a study of `n_runs` points that all take the same time."""
     points = tuple(
         ExperimentConfig.model_validate(
             {
@@ -80,32 +81,32 @@ def study(folder: str, n_runs: int, gap_s: float) -> StudyConfig:
 
 
 def ours(folder: str, n_runs: int, gap_s: float) -> list[float]:
-    """Return the seconds between the windows of a study, less the gap."""
+    """Return the seconds between the windows of a study, without the gap."""
     with tempfile.TemporaryDirectory() as results:
         files = run_study(study(folder, n_runs, gap_s), output=results).result_files
-        (own,) = Path(results).iterdir()
-        spans = [read_result(own / file).steady_state_window for file in files]
-    found = []
+        (study_folder,) = Path(results).iterdir()
+        spans = [read_result(study_folder / file).steady_state_window for file in files]
+    overheads_s = []
     for before, after in itertools.pairwise(spans):
         assert before is not None
         assert after is not None
-        found.append(after.start_s - before.end_s - gap_s)
-    return found
+        overheads_s.append(after.start_s - before.end_s - gap_s)
+    return overheads_s
 
 
 def peer(program: Path, folder: str, n_runs: int) -> dict[str, list[float]] | None:
-    """Return what the peer's experiments took beyond their answers; None if it cannot run."""
-    # Compiled ahead, as ours is: else each of its processes would compile all it imports.
+    """Return the overheads of the experiments of the peer; None if it cannot run."""
+    # Bytecode compiled in advance, as ours is; otherwise each process would compile its imports.
     env = os.environ | {"UV_COMPILE_BYTECODE": "1"}
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     shape = map(str, (N_INPUT, N_OUTPUT, WINDOW_S, n_runs))
     command = peer_command(str(program), folder, *shape)
-    found: dict[str, list[float]] | None = last_answer(command, program.parent, env)
-    return found
+    overheads: dict[str, list[float]] | None = last_answer(command, program.parent, env)
+    return overheads
 
 
 def save_model(folder: str) -> None:
-    """Save the tiny model, in a process of its own: this one imports no torch before its runs."""
+    """Save the tiny model in another process, because this one must not import torch."""
     program = (
         "import sys, torch, transformers\n"
         "from llem_energy._model_info.builtin import builtin_architecture\n"
@@ -121,39 +122,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=4, help="experiments of each turn")
-    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=4, help="experiments per turn")
+    parser.add_argument("--turns", type=int, default=2, help="turns of each side")
     parser.add_argument("--gap", type=float, default=10.0, help="seconds")
-    given = parser.parse_args()
+    options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-          f"load {os.getloadavg()[0]:.1f}; {given.turns} turns of {given.runs} experiments, "
+          f"load {os.getloadavg()[0]:.1f}; {options.turns} turns of {options.runs} experiments, "
           f"{WINDOW_S:g} s each")  # fmt: skip
-    found: dict[str, list[float]] = {"peer": [], "gap": [], "none": []}
+    overheads_s: dict[str, list[float]] = {"peer": [], "gap": [], "none": []}
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "peer.py"
         program.write_text(_PEER)
         model = str(Path(folder) / "model")
         save_model(model)
-        for _ in range(given.turns):
-            theirs: Any = peer(program, model, given.runs)
+        for _ in range(options.turns):
+            theirs: Any = peer(program, model, options.runs)
             if theirs is None:
-                print(f"{' '.join(PEER)} cannot be installed or run here")
+                print(f"{' '.join(PEER)} cannot be installed or run on this machine")
                 return
-            found["peer"] += theirs["beyond_s"]
-            found["gap"] += ours(model, given.runs, given.gap)
-            found["none"] += ours(model, given.runs, 0.0)
-    middle = {name: statistics.median(seconds) for name, seconds in found.items()}
-    print(
-        f"{'seconds per experiment, beyond its answers and the gap':56} {'median':>7} {'ratio':>6}"
-    )
+            overheads_s["peer"] += theirs["overhead_s"]
+            overheads_s["gap"] += ours(model, options.runs, options.gap)
+            overheads_s["none"] += ours(model, options.runs, 0.0)
+    medians_s = {name: statistics.median(values) for name, values in overheads_s.items()}
+    what = "seconds per experiment, without generation and gap"
+    print(f"{what:56} {'median':>7} {'ratio':>6}")
     rows = (
-        ("peer", "optimum-benchmark's launcher of processes"),
-        ("gap", f"ours, gaps of {given.gap:g} s"),
+        ("peer", "process launcher of optimum-benchmark"),
+        ("gap", f"ours, gaps of {options.gap:g} s"),
         ("none", "ours, no gaps"),
     )
-    for name, words in rows:
-        print(f"{words:56} {middle[name]:>7.3f} {middle[name] / middle['peer']:>6.3f}   "
-              f"({min(found[name]):.3f} to {max(found[name]):.3f})")  # fmt: skip
+    for name, label in rows:
+        ratio = medians_s[name] / medians_s["peer"]
+        print(f"{label:56} {medians_s[name]:>7.3f} {ratio:>6.3f}   "
+              f"({min(overheads_s[name]):.3f} to {max(overheads_s[name]):.3f})")  # fmt: skip
 
 
 if __name__ == "__main__":

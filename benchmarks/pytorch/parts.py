@@ -1,6 +1,7 @@
-"""The parts of `pytorch_speed.py`, each run in a process of its own.
+"""The parts of `pytorch_speed.py`, each run in a separate process.
 
-What they time is told there. A part takes the model, the rows of a batch and a number of its own.
+`pytorch_speed.py` describes what they time. The arguments of a part are the model, the rows of a
+batch, and the number of pairs, calls or seconds.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 N_INPUT, N_OUTPUT = 64, 64
-Speed = tuple[float, float]  # by the clock, and by the processor time of the process
+Speed = tuple[float, float]  # by wall-clock time, and by CPU time of the process
 
 
 def _config(model: str, rows: int, **changes: Any) -> Any:
@@ -29,7 +30,7 @@ def _config(model: str, rows: int, **changes: Any) -> Any:
 
 
 def part_window(model: str, rows: int, n_pairs: int) -> dict[str, list[Speed]]:
-    """Return paired speeds of our window, a bare loop, and the bare loop again."""
+    """Return paired speeds of our window, a bare loop, and a second bare loop."""
     import torch
 
     from llem_energy._backends.pytorch.backend import PyTorchBackend
@@ -45,7 +46,7 @@ def part_window(model: str, rows: int, n_pairs: int) -> dict[str, list[Speed]]:
     workload = ours.prepare(load_prompts(config, ours.vocabulary()))
     (batch,) = workload.batches
     bare, arguments = ours._model, copy.deepcopy(ours._generation)
-    arguments.return_dict_in_generate = False  # as anybody calls it
+    arguments.return_dict_in_generate = False  # as in a usual call
     recorder = Recorder(None)
 
     def window(seconds: float) -> Speed:
@@ -69,7 +70,7 @@ def part_window(model: str, rows: int, n_pairs: int) -> dict[str, list[Speed]]:
 
 
 def part_clock(_model: str, rows: int, n_calls: int) -> dict[str, float]:
-    """Return the microseconds that noting a step takes inside of `generate`'s criteria."""
+    """Return the microseconds per step of our clock among the stopping criteria of `generate`."""
     import torch
     import transformers
 
@@ -93,28 +94,28 @@ def part_clock(_model: str, rows: int, n_calls: int) -> dict[str, float]:
 def _timed(work: Callable[[], object]) -> Speed:
     gc.collect()
     start, cpu_start = time.perf_counter(), time.process_time()
-    kept = work()
+    result = work()
     seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    del kept
+    del result  # after the clocks were read
     return seconds
 
 
 def _in_turns(
     works: dict[str, Callable[[float], Speed]], n_turns: int, seconds: float
 ) -> dict[str, list[Speed]]:
-    """Return what each gave in each turn; the order changes from turn to turn."""
-    found: dict[str, list[Speed]] = {name: [] for name in works}
+    """Return the result of each work in each turn; the order changes from turn to turn."""
+    speeds: dict[str, list[Speed]] = {name: [] for name in works}
     for work in works.values():
         work(seconds)
     for turn in range(n_turns):
         names = list(works)
         for name in (*names[turn % len(names) :], *names[: turn % len(names)]):
-            found[name].append(works[name](seconds))
-    return found
+            speeds[name].append(works[name](seconds))
+    return speeds
 
 
 def part_load(model: str, _rows: int, n_pairs: int) -> dict[str, list[Speed]]:
-    """Return paired seconds of our `load` and of `from_pretrained` alone."""
+    """Return paired seconds of our `load` and of plain `from_pretrained`."""
     import torch
     import transformers
 
@@ -145,12 +146,12 @@ def part_measure(folder: str, rows: int, seconds: int) -> dict[str, Any]:
     result = measure(_config(folder, rows, energy=window, warmup=warmup))
     return {
         "tokens_per_second": result.tokens_per_second,
-        "own_tokens_per_call": result.output_tokens / result.n_repeats,
+        "tokens_per_call": result.output_tokens / result.n_repeats,
     }
 
 
 def save_model(model: str, folder: str) -> None:
-    """Save a model, as our backend makes it."""
+    """Save a model as our backend creates it."""
     from llem_energy._backends.pytorch.backend import PyTorchBackend
 
     backend = PyTorchBackend(_config(model, 1))

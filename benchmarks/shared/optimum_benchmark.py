@@ -1,7 +1,7 @@
-"""optimum-benchmark in an environment of its own, and what a program that runs there answers.
+"""Runs programs in a separate environment with optimum-benchmark.
 
-uv installs it for `pytorch_speed.py` and `runner_peer.py`, with the newest transformers that it can
-be imported with.
+uv installs it for `pytorch_speed.py` and `runner_peer.py`, together with the newest version of
+transformers with which it can be imported.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from pathlib import Path
 from typing import Any
 
 PEER = ("optimum-benchmark==0.6.*", "transformers<5")
-# Not that of our environment, whose packages the peer would see.
+# Not the interpreter of our environment, whose packages the peer would see.
 _PYTHON = str(Path(sys.base_prefix) / "bin" / "python3")
 
 
 def peer_command(*arguments: str) -> list[str]:
-    """Return the command that runs Python beside the peer and the torch that we have."""
+    """Return the command that runs Python with the peer and our version of torch."""
     import torch
 
-    wanted = (*PEER, f"torch=={torch.__version__.partition('+')[0]}")
+    packages = (*PEER, f"torch=={torch.__version__.partition('+')[0]}")
     command = ["uv", "run", "--quiet", "--isolated", "--no-project", "--python", _PYTHON]
-    command += [word for package in wanted for word in ("--with", package)]
+    command += [word for package in packages for word in ("--with", package)]
     return [*command, "python", *arguments]
 
 
 def last_answer(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Any:
-    """Return what a program prints last as JSON; None if it fails.
+    """Return the last line that a program prints, decoded from JSON; None if it fails.
 
     Args:
-        command: that runs it.
-        folder: where it runs; the peer leaves its log there.
-        env: its variables; one is added, so that no model is looked for elsewhere.
+        command: runs the program.
+        folder: working directory; the peer writes its log there.
+        env: environment variables; one is added that prevents downloads of models.
     """
     done = subprocess.run(
         command,

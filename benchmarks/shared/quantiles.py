@@ -1,4 +1,4 @@
-"""A percentile of measured values, and how sure their median is."""
+"""A percentile of measured values, and the interval of their median."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that at least this share of all does not exceed."""
+    """Return the smallest value such that at least this share of all values is not larger."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
