@@ -1,12 +1,12 @@
-"""Settles on the GPU at hand what no document tells about its energy meter.
+"""Measures the undocumented properties of the energy meter of a GPU.
 
     uv run python benchmarks/gpu_check.py [PART ...] [--gpu INDEX] [--quick] [--json FILE]
 
-Loads the GPU with matrix products and with a model's answers, reads the driver meanwhile, and
-prints one table: what was looked at, what was seen, what it means for our figures. Nothing is
-asserted, and a part that fails says why in its row. All parts take about nine minutes, two with
-`--quick`. It needs torch with CUDA; `--no-load` does what needs a driver only, so that it also runs
-on the scripted one of `tests/fakes`. What it measures with is the code of a measurement.
+Loads the GPU with matrix products and with a generating model, reads the driver at the same time,
+and prints one table: what was checked, what was seen, what it means for our figures. Nothing is
+asserted; if a part fails, its row shows the error. All parts take about nine minutes, or two with
+`--quick`. They need torch with CUDA. With `--no-load` only the parts that need no CUDA run, so the
+check also works with the scripted driver of `tests/fakes`. The measurement code is that of `measure`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from benchmarks.gpu.counter import agreement, exactness
 from benchmarks.gpu.load import Load
 from benchmarks.gpu.machine import calibration, environment, stamps
 from benchmarks.gpu.repeats import repeats
-from benchmarks.gpu.tail import tail
+from benchmarks.gpu.tail import power_tail
 from llem_energy import GpuError, MeasurementError
 from llem_energy._sources.nvml import NvmlSource
 from llem_energy._sources.nvml_gpu import driver, find_gpus
@@ -44,23 +44,24 @@ PARTS: dict[str, Part] = {
     "agreement": agreement,
     "latency": latency,
     "sampler": sampler_cost,
-    "tail": tail,
+    "tail": power_tail,
     "blocks": blocks,
     "repeats": repeats,
 }
-_ONLY_LOADED = ("exactness", "tail", "blocks", "repeats")
+_NEED_LOAD = ("exactness", "tail", "blocks", "repeats")
 
 
 def prepare(index: int, *, quick: bool, load: bool) -> Check:
     """Return the check of one GPU.
 
     Raises:
-        MeasurementError: no driver, no such GPU, or torch does not see it.
+        MeasurementError: there is no driver or no such GPU, or torch does not see it.
     """
     with driver():
         n_gpus = len(find_gpus()[0])
     if n_gpus > 1:
-        # Before torch is imported. By number, since Zeus reads nothing else; in the driver's order.
+        # Before torch is imported. As an index in the order of the driver, because Zeus reads only
+        # indices.
         os.environ |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(index)}
     source = NvmlSource([index])
     if not load:
@@ -68,20 +69,22 @@ def prepare(index: int, *, quick: bool, load: bool) -> Check:
     try:
         import torch
     except ImportError as error:
-        raise GpuError(f"torch cannot be imported ({error}); --no-load does without it") from error
+        raise GpuError(
+            f"torch cannot be imported ({error}); use --no-load to run without it"
+        ) from error
     if not torch.cuda.is_available():
-        raise GpuError("torch sees no CUDA device; --no-load does what needs none")
+        raise GpuError("torch sees no CUDA device; use --no-load for the parts that need none")
     uuid = str(torch.cuda.get_device_properties(0).uuid)
     if not source.devices[0].endswith(uuid):
-        raise GpuError(f"torch uses {uuid}, which is not GPU {index} ({source.devices[0]})")
+        raise GpuError(f"expected torch to use GPU {index} ({source.devices[0]}), found {uuid}")
     try:
         return Check(source, Load(), quick=quick)
-    except RuntimeError as error:  # torch's own, e.g. another process holds the memory
+    except RuntimeError as error:  # raised by torch, e.g. if another process uses the memory
         raise GpuError(f"the GPU cannot be loaded ({error})") from error
 
 
 def perform(name: str, check: Check) -> dict[str, Any]:
-    """Print the rows of a part and return them; what it raises is its last row."""
+    """Print the rows of a part and return them; if it raises, the error is the last row."""
     start_s = time.perf_counter()
     rows: list[Row] = []
     failed = None
@@ -96,7 +99,7 @@ def perform(name: str, check: Check) -> dict[str, Any]:
     try:
         for row in PARTS[name](check):
             show(row)
-    except Exception as error:  # noqa: BLE001  one part must not take the others with it
+    except Exception as error:  # noqa: BLE001  the other parts must still run
         failed = f"{type(error).__name__}: {error}"
         show(Row(name, f"failed: {failed}"))
     return {
@@ -110,29 +113,33 @@ def perform(name: str, check: Check) -> dict[str, Any]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("part", nargs="*", help=f"of {', '.join(PARTS)}; all if none is named")
-    parser.add_argument("--gpu", type=int, default=0, metavar="INDEX", help="in NVML's order")
+    parser.add_argument("part", nargs="*", help=f"{', '.join(PARTS)}; default: all")
+    parser.add_argument(
+        "--gpu", type=int, default=0, metavar="INDEX", help="index in the order of NVML"
+    )
     parser.add_argument("--quick", action="store_true", help="shorter loads, fewer repeats")
-    parser.add_argument("--no-load", action="store_true", help="only what needs no CUDA")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
-    given = parser.parse_args()
-    if unknown := set(given.part) - set(PARTS):
-        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    parser.add_argument("--no-load", action="store_true", help="only the parts that need no CUDA")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write all figures to this file"
+    )
+    options = parser.parse_args()
+    if unknown := set(options.part) - set(PARTS):
+        parser.error(f"expected parts among {', '.join(PARTS)}, found {', '.join(sorted(unknown))}")
     try:
-        check = prepare(given.gpu, quick=given.quick, load=not given.no_load)
+        check = prepare(options.gpu, quick=options.quick, load=not options.no_load)
     except MeasurementError as error:
-        raise SystemExit(f"No GPU to check here: {error}.") from None
+        raise SystemExit(f"no GPU to check: {error}") from None
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, "
-          f"load {os.getloadavg()[0]:.1f}, GPU {given.gpu} {check.uuid}\n")  # fmt: skip
+          f"load {os.getloadavg()[0]:.1f}, GPU {options.gpu} {check.uuid}\n")  # fmt: skip
     print("| what | seen | what it means |\n|---|---|---|")
     start_s = time.perf_counter()
-    report: dict[str, Any] = {"gpu": check.uuid, "quick": given.quick, "parts": {}}
-    for name in given.part or PARTS:
-        if given.no_load and name in _ONLY_LOADED:
+    report: dict[str, Any] = {"gpu": check.uuid, "quick": options.quick, "parts": {}}
+    for name in options.part or PARTS:
+        if options.no_load and name in _NEED_LOAD:
             continue
         report["parts"][name] = perform(name, check)
-        if given.json is not None:  # at once: a machine may be taken back before the last part
-            given.json.write_text(json.dumps(report, indent=2, default=str) + "\n", "utf-8")
+        if options.json is not None:  # after each part: the machine may go away before the last
+            options.json.write_text(json.dumps(report, indent=2, default=str) + "\n", "utf-8")
     print(f"\n{time.perf_counter() - start_s:.0f} s")
 
 

@@ -1,5 +1,5 @@
-"""The parts of `benchmarks/gpu_check.py`, and what they measure with.
+"""The parts of `benchmarks/gpu_check.py`.
 
-A part takes a `Check` and yields a `Row` for each line of the table. What is found out from readings
-stands apart from the parts and from any hardware, in `traces` and `waves`.
+A part takes a `Check` and yields the rows of the table. The analysis of readings needs no hardware;
+it is in `traces` and `waves`.
 """

@@ -1,4 +1,4 @@
-"""The GPU that is looked at, what every part measures with, and a line of the table."""
+"""The GPU to check, how every part measures, and a row of the table."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from llem_energy._prompts.load import load_prompts
 from llem_energy._sources.nvml import NvmlSource
 from llem_energy._sources.protocol import Sample
 
-DENSE_S = 0.001  # between samples: as often as makes sense
-_TICK_S = 0.05  # likewise: of a measurement
+DENSE_S = 0.001  # between samples: as often as is useful
+_TICK_S = 0.05  # between samples: as in a measurement
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table, and the same as numbers."""
+    """A row of the table, and its content as numbers."""
 
     what: str
     seen: str
@@ -37,7 +37,7 @@ class Row:
 
 
 class Check:
-    """The GPU that is looked at, and how thoroughly."""
+    """The GPU to check, and how to load and measure it."""
 
     def __init__(self, source: NvmlSource, load: Load | None, *, quick: bool) -> None:
         self.source = source
@@ -47,23 +47,23 @@ class Check:
 
     @property
     def loaded(self) -> Load:
-        """Return the load of a part that is not run without one."""
+        """Return the load, in a part that runs only with a load."""
         assert self.load is not None
         return self.load
 
     @functools.cached_property
     def calibration(self) -> Calibration:
-        """Watch the counter once, while the GPU idles."""
+        """Return the calibration of the idle GPU; it is measured once."""
         return calibrate(self.source)[0]
 
     @property
     def period_s(self) -> float:
-        """Return the counter's period; where it was not seen, what is commonest."""
+        """Return the period of the counter, or the most common one if it is unknown."""
         return self.calibration.counter_period_s or 0.1
 
     @property
     def handle(self) -> Any:
-        """Return NVML's own handle, for what our source does not ask."""
+        """Return the NVML handle, for values that our source does not read."""
         import pynvml
 
         return pynvml.nvmlDeviceGetHandleByUUID(self.uuid)
@@ -71,17 +71,17 @@ class Check:
     def experiment(self, **changes: Any) -> ExperimentConfig:
         """Return the experiment whose generate loop is measured."""
         n, n_tokens = (2, 16) if self.load is None else (8, 32)
-        given = {
+        fields = {
             "model": "builtin:tiny-llama" if self.load is None or self.quick else "builtin:llama-1b",
             "precision": "fp32" if self.load is None else "bf16",
             "n": n, "max_input_tokens": 2 * n_tokens, "max_output_tokens": n_tokens,
             "pytorch": {"device": "cpu" if self.load is None else "cuda", "batch_size": n},
         }  # fmt: skip
-        return ExperimentConfig.model_validate(given | changes)
+        return ExperimentConfig.model_validate(fields | changes)
 
     @functools.cached_property
-    def answering(self) -> tuple[Backend, Batch]:
-        """Load the experiment's model, once for all parts that answer in this process."""
+    def generating(self) -> tuple[Backend, Batch]:
+        """Return a loaded backend and a batch, shared by all parts that generate in this process."""
         config = self.experiment()
         backend = find_backend(config)
         backend.open()
@@ -94,19 +94,19 @@ class Check:
 
     @contextlib.contextmanager
     def recording(self, period_s: float) -> Iterator[list[Sample]]:
-        """Sample while the context lasts; the list is filled when it ends."""
-        found: list[Sample] = []
+        """Sample during the `with` block; the list is filled at its end."""
+        samples: list[Sample] = []
         recorder = Recorder(None)
         with Sampler(self.source, period_s, recorder):
-            yield found
+            yield samples
         recorder.close()
-        found += recorder.between(-math.inf, math.inf)
+        samples += recorder.between(-math.inf, math.inf)
         recorder.discard()
 
     def window(
         self, work: Callable[[], None], seconds: float
     ) -> tuple[EnergyFigures, MeasuredSpan]:
-        """Measure work in a window, as a measurement does."""
+        """Measure `work` in a window, as a measurement does."""
         recorder = Recorder(None)
         synchronise = self.load.synchronise if self.load else lambda: None
         with Sampler(self.source, _TICK_S, recorder) as sampler:

@@ -1,4 +1,4 @@
-"""The parts that look at the energy counter: how it follows a load, and whether power agrees."""
+"""The parts that check the energy counter: how it follows a load, and if power agrees with it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import msgspec
 from benchmarks.gpu.check import DENSE_S, Check, Row
 from benchmarks.gpu.durations import ms
 from benchmarks.gpu.traces import changes, counter_pieces, power_pieces
-from benchmarks.gpu.waves import Burst, Fit, exact, fit, updates_per_step
+from benchmarks.gpu.waves import Burst, Fit, conclusion, fit, updates_per_step
 
 
 def exactness(check: Check) -> Iterator[Row]:
-    """Whether a step of the load shows in the counter within one update, or smeared."""
+    """Check whether the counter shows a step of the load within one update, or smeared."""
     load, period_s = check.loaded, check.period_s
     on_s = max(0.4, 4 * period_s)
     n_bursts = max(8, round((8.0 if check.quick else 20.0) / (2 * on_s + period_s / 2)))
@@ -26,7 +26,7 @@ def exactness(check: Check) -> Iterator[Row]:
             start_s = time.perf_counter()
             load.run(on_s)
             bursts.append((start_s, time.perf_counter()))
-            # Pauses of every length up to a period, so that edges fall at every phase of the meter.
+            # Pauses of varying length, so that edges occur at every phase of the meter.
             time.sleep(on_s + period_s * (0.618 * i % 1))
         time.sleep(4 * period_s)
     counter = counter_pieces(changes(samples, lambda s: s.energy_j))
@@ -39,63 +39,69 @@ def exactness(check: Check) -> Iterator[Row]:
     for name, (pieces, unit_s) in meters.items():
         what = f"{n_bursts} steps of {on_s:.2g} s in {name}"
         if not pieces:
-            yield Row(what, "it cannot be read")
+            yield Row(what, "cannot be read")
             continue
-        fits[name] = found = fit(pieces, bursts, unit_s)
+        fits[name] = response = fit(pieces, bursts, unit_s)
         steps = updates_per_step(pieces, bursts)
-        taken = "no clear step"
+        step = "no clear step"
         if steps:
-            taken = f"90 % after {statistics.median(steps):g} updates, at most {max(steps)}"
+            step = f"90 % after {statistics.median(steps):g} updates, max {max(steps)}"
         yield Row(
             what,
-            f"{taken}; fit: delay {ms(found.delay_s)}, lag {ms(found.lag_s)}, "
-            f"{found.off_w:.0f} to {found.on_w:.0f} W, explains {100 * found.explained:.1f} %",
-            exact(found, fits.get("instant power"), period_s) if name == "energy counter" else "",
-            {name: msgspec.to_builtins(found) | {"updates_per_step": steps}},
+            f"{step}; fit: delay {ms(response.delay_s)}, lag {ms(response.lag_s)}, "
+            f"{response.off_w:.0f} to {response.on_w:.0f} W, explains {100 * response.explained:.1f} %",
+            ""
+            if name != "energy counter"
+            else conclusion(response, fits.get("instant power"), period_s),
+            {name: msgspec.to_builtins(response) | {"updates_per_step": steps}},
         )
     if len(fits) == len(meters):
         swing = fits["energy counter"].swing_w / fits["instant power"].swing_w
         yield Row(
-            "swing of the counter's power over that of instant power",
+            "swing of counter power divided by swing of instant power",
             f"{swing:.3f}",
-            "1: neither is damped, and both have the same gain",
+            "1: neither is damped and both have the same gain",
             {"swing": swing},
         )
 
 
 def agreement(check: Check) -> Iterator[Row]:
-    """The counter beside the integral of instant power, idle and under constant load."""
-    yield _agreed("idle", check, lambda: time.sleep(0.5), 2.5 if check.quick else 20.0)
+    """Compare the counter with the integral of instant power, at idle and under constant load."""
+    yield _compared("idle", check, lambda: time.sleep(0.5), 2.5 if check.quick else 20.0)
     if check.load is not None:
         load = check.load
         seconds = 10.0 if check.quick else 60.0
-        load.run(2.0)  # clocks and temperature have made their first jump
-        yield _agreed("constant load", check, lambda: load.run(1.0), seconds)
+        load.run(2.0)  # after the first jump of clocks and temperature
+        yield _compared("constant load", check, lambda: load.run(1.0), seconds)
 
 
-def _agreed(what: str, check: Check, work: Callable[[], None], seconds: float) -> Row:
-    found, span = check.window(work, seconds)
+def _compared(what: str, check: Check, work: Callable[[], None], seconds: float) -> Row:
+    figures, span = check.window(work, seconds)
     length_s = span.end_s - span.start_s
-    powers = [None if j is None else j / length_s for j in (found.counter_j, found.integrated_j)]
+    powers = [
+        None if j is None else j / length_s for j in (figures.counter_j, figures.integrated_j)
+    ]
     shown = " and ".join("missing" if power is None else f"{power:.1f} W" for power in powers)
-    apart = "" if found.disagreement is None else f", {100 * found.disagreement:+.2f} %"
-    bound = None if not found.bound_j or not found.total_j else found.bound_j / found.total_j
+    apart = "" if figures.disagreement is None else f", {100 * figures.disagreement:+.2f} %"
+    bound = None
+    if figures.bound_j and figures.total_j:
+        bound = figures.bound_j / figures.total_j
     return Row(
         f"counter and integrated power, {what}, {length_s:.1f} s",
         f"{shown}{apart}; bound {'none' if bound is None else f'{100 * bound:.2g} %'}; "
-        f"{found.method}",
-        "; ".join(found.total.reasons) or _apart(found.disagreement),
+        f"{figures.method}",
+        "; ".join(figures.total.reasons) or _difference(figures.disagreement),
         {
             what: {
                 "seconds": length_s, "counter_w": powers[0], "integrated_w": powers[1],
-                "disagreement": found.disagreement, "bound_share": bound,
-                "status": found.total.status, "reasons": found.total.reasons,
+                "disagreement": figures.disagreement, "bound_share": bound,
+                "status": figures.total.status, "reasons": figures.total.reasons,
             }
         },
     )  # fmt: skip
 
 
-def _apart(disagreement: float | None) -> str:
+def _difference(disagreement: float | None) -> str:
     if disagreement is None:
         return "nothing to compare"
-    return f"they are {'less' if abs(disagreement) < 0.05 else 'more'} than 5 % apart"
+    return f"they differ by {'less' if abs(disagreement) < 0.05 else 'more'} than 5 %"

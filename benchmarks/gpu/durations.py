@@ -1,4 +1,4 @@
-"""Durations as the table shows them."""
+"""Durations as printed in the table."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from benchmarks.shared.quantiles import percentile
 
 
 def ms(seconds: float | None) -> str:
-    """Return a duration in milliseconds, in words."""
+    """Return a duration in milliseconds as text."""
     return "not seen" if seconds is None else f"{1e3 * seconds:.3g} ms"
 
 
 def spread(seconds: Sequence[float]) -> str:
-    """Return the median and the 99th percentile of durations, in words."""
+    """Return the median and the 99th percentile of durations as text."""
     return f"p50 {ms(percentile(seconds, 0.5))}, p99 {ms(percentile(seconds, 0.99))}"
 
 

@@ -1,4 +1,4 @@
-"""Work for the GPU that draws as much power as it can."""
+"""A load that makes the GPU draw as much power as possible."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-_PRODUCT_S = 0.003  # of one matrix product at least: so few are queued that the driver never waits
-_LARGEST = 16384  # rows of a matrix
+_PRODUCT_S = 0.003  # min. duration of a matrix product: few are queued, so the driver never waits
+_MAX_ROWS = 16384  # of a matrix
 
 
 class Load:
-    """Products of large matrices: as much power as the GPU draws, for as long as is asked for."""
+    """Products of large matrices for a given time."""
 
     def __init__(self) -> None:
         import torch
@@ -29,7 +29,7 @@ class Load:
             start_s = time.perf_counter()
             self._multiply(20)
             self._product_s = (time.perf_counter() - start_s) / 20
-            if self._product_s >= _PRODUCT_S or size >= _LARGEST:
+            if self._product_s >= _PRODUCT_S or size >= _MAX_ROWS:
                 return
             size *= 2
 
@@ -43,12 +43,12 @@ class Load:
         self._torch.cuda.synchronize()
 
     def run(self, seconds: float) -> None:
-        """Work for about so long, and return when the GPU has finished."""
+        """Work for about this many seconds, and return when the GPU has finished."""
         self._multiply(max(1, round(seconds / self._product_s)))
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
-        """Work in a thread while the context lasts, from a second before it."""
+        """Work in a thread during the `with` block, starting a second before it."""
         stop = threading.Event()
 
         def work() -> None:

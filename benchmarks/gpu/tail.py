@@ -1,4 +1,4 @@
-"""The part that watches power fall after the last kernel."""
+"""The part that records the fall of power after the last kernel."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from llem_energy import GpuError
 from llem_energy._estimation.power_integral import integrated_energy
 
 
-def tail(check: Check) -> Iterator[Row]:
-    """How long power takes to fall after the last kernel, and what that adds up to."""
+def power_tail(check: Check) -> Iterator[Row]:
+    """Measure how long power takes to fall after the last kernel, and the energy of that time."""
     watch_s = 4.0 if check.quick else 10.0
     tails = [_tail(check, watch_s) for _ in range(1 if check.quick else 2)]
     for name in ("instant power", "energy counter"):
-        after = [one[name] for one in tails]
-        shown = ", ".join(f"not in {watch_s:g} s" if s is None else ms(s) for s in after)
+        after = [tail[name] for tail in tails]
+        shown = ", ".join(f"not within {watch_s:g} s" if s is None else ms(s) for s in after)
         yield Row(
             f"{name} within {100 * WITHIN:.0f} % of idle after the last kernel", shown,
-            "the idle power of a guard is measured after that, or else it is still falling",
+            "a guard must measure idle power after that time, when it no longer falls",
             {name: after},
         )  # fmt: skip
-    for number, one in enumerate(tails, 1):
+    for number, tail in enumerate(tails, 1):
         yield Row(
             "the tail: energy over idle; mean power of the first updates after the end",
-            f"{one['tail_j']:.3g} J = {ms(one['tail_j'] / one['load_w'])} of load; "
-            + ", ".join(f"{watts:.0f}" for watts in one["first_w"])
-            + f" W; idle {one['idle_w']:.0f} W before, {one['end_w']:.0f} W at the end",
-            "a window ends at the last kernel: what falls after it is not in its energy",
-            {f"tail {number}": one},
+            f"{tail['tail_j']:.3g} J = {ms(tail['tail_j'] / tail['load_w'])} of load; "
+            + ", ".join(f"{watts:.0f}" for watts in tail["first_w"])
+            + f" W; idle {tail['idle_w']:.0f} W before, {tail['end_w']:.0f} W at the end",
+            "a window ends at the last kernel: its energy does not include the tail",
+            {f"tail {number}": tail},
         )
 
 
@@ -48,19 +48,19 @@ def _tail(check: Check, watch_s: float) -> dict[str, Any]:
     counter = [(b, watts) for _, b, watts in counter_pieces(changes(samples, lambda s: s.energy_j))]
 
     def mean(a: float, b: float) -> float:
-        found = [watts for t_s, watts in power if a <= t_s <= b]
-        if not found:
+        readings_w = [watts for t_s, watts in power if a <= t_s <= b]
+        if not readings_w:
             raise GpuError("instant power cannot be read")
-        return statistics.fmean(found)
+        return statistics.fmean(readings_w)
 
     idle_w, end_w = mean(0.0, start_s), mean(end_s + watch_s - 1.0, end_s + watch_s)
-    under = integrated_energy(power, end_s, end_s + watch_s - 0.1, longest_gap_s=1.0)
-    if under is None:
-        raise GpuError("instant power was not read all along")
+    integral = integrated_energy(power, end_s, end_s + watch_s - 0.1, longest_gap_s=1.0)
+    if integral is None:
+        raise GpuError("instant power was not read during the whole tail")
     return {
         "instant power": settled_s(power, end_s, idle_w),
         "energy counter": settled_s(counter, end_s, idle_w),
-        "tail_j": under.energy_j - end_w * (watch_s - 0.1),
+        "tail_j": integral.energy_j - end_w * (watch_s - 0.1),
         "first_w": [watts for t_s, watts in counter if t_s > end_s][:5],
         "load_w": mean(end_s - 1.0, end_s), "idle_w": idle_w, "end_w": end_w,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is found out from readings over time, apart from any hardware."""
+"""The analysis of readings over time; it needs no hardware."""
 
 from __future__ import annotations
 
@@ -11,65 +11,65 @@ import msgspec
 from llem_energy._estimation.counter import Reading, find_updates
 from llem_energy._sources.protocol import Sample
 
-Point = tuple[float, float]  # when a value was first seen, and the value
-Piece = tuple[float, float, float]  # from, to, mean watts in between
+Point = tuple[float, float]  # time at which a value was first seen, and the value
+Piece = tuple[float, float, float]  # start, end, mean watts in between
 
 WITHIN = 0.05  # of idle power
-_STILL_S = 0.3  # how long power has to stay near idle to have come there
+_STILL_S = 0.3  # time for which power must stay near idle to have settled
 _SENSOR_WINDOW_S = 0.025  # of instant power on Hopper and GA100 (GPU_Power_Benchmark data)
 
 
 def changes(samples: Sequence[Sample], value: Callable[[Sample], float | None]) -> list[Point]:
-    """Return when one value of a device changed, and to what."""
+    """Return the times at which a value of a device changed, with the new values."""
     readings = [
-        Reading(s.t_s - s.read_duration_s / 2, s.t_s + s.read_duration_s / 2, found)
+        Reading(s.t_s - s.read_duration_s / 2, s.t_s + s.read_duration_s / 2, reading)
         for s in samples
-        if (found := value(s)) is not None
+        if (reading := value(s)) is not None
     ]
     return [(update.middle_s, update.energy_j) for update in find_updates(readings)]
 
 
 def counter_pieces(updates: Sequence[Point]) -> list[Piece]:
-    """Return the mean power between each two updates of a counter."""
+    """Return the mean power between consecutive updates of a counter."""
     return [(a, b, (e1 - e0) / (b - a)) for (a, e0), (b, e1) in pairwise(updates) if b > a]
 
 
 def power_pieces(updates: Sequence[Point]) -> list[Piece]:
-    """Return each reading of power as the mean over the sensor's window before it."""
+    """Return each reading of power as the mean over the preceding window of the sensor."""
     return [(t_s - _SENSOR_WINDOW_S, t_s, watts) for t_s, watts in updates]
 
 
 def settled_s(points: Sequence[Point], since_s: float, level_w: float) -> float | None:
-    """Return how long after an instant power came within 5 % of a level, to stay for a while."""
-    came_s = None
+    """Return the seconds until power stays within 5 % of a level; None if it does not."""
+    reached_s = None
     for t_s, watts in points:
         if t_s < since_s or watts > (1 + WITHIN) * level_w:
-            came_s = None
+            reached_s = None
             continue
-        came_s = t_s if came_s is None else came_s
-        if t_s - came_s >= _STILL_S:
-            return came_s - since_s
+        reached_s = t_s if reached_s is None else reached_s
+        if t_s - reached_s >= _STILL_S:
+            return reached_s - since_s
     return None
 
 
 class StampsSeen(msgspec.Struct, frozen=True):
-    """How the driver's stamps of one field moved over many reads."""
+    """How the timestamps of one field changed over many reads."""
 
     follows: str
-    """`the query`, `the sensor`, `neither`, or `nothing` where they stand still."""
+    """`the query`, `the sensor`, `neither`, or `nothing` if they are constant."""
     moved_share: float
-    """Of reads that showed the same value as the one before, those with another stamp."""
+    """Share of reads with a new timestamp, among those with the same value as the read before."""
     step_s: float | None
-    """Median time between two stamps."""
+    """Median time between two timestamps."""
     value_period_s: float | None
     """Median time between two changes of the value."""
 
 
 def follow(reads: Sequence[tuple[float, int, int]]) -> StampsSeen:
-    """Return what the stamps of a field follow.
+    """Return what the timestamps of a field follow.
 
     Args:
-        reads: when it was read in seconds, its stamp in microseconds, and its value.
+        reads: time of the read in seconds, timestamp in microseconds, value.
     """
     same = [(a, b) for a, b in pairwise(reads) if a[2] == b[2]]
     moved = sum(a[1] != b[1] for a, b in same) / len(same) if same else 1.0

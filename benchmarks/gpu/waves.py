@@ -1,4 +1,4 @@
-"""How a sensor shows a load that steps up and down: late, smeared, or exact."""
+"""How a sensor reports a load that steps up and down: late, smeared, or exact."""
 
 from __future__ import annotations
 
@@ -13,95 +13,113 @@ import msgspec
 from benchmarks.gpu.durations import ms
 from benchmarks.gpu.traces import Piece
 
-Burst = tuple[float, float]  # when a load began and ended
+Burst = tuple[float, float]  # start and end of a load
 
 _REACHED = 0.9  # of a step
 _DELAYS = [k / 20 for k in range(-4, 31)]  # in periods
-_LAGS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)  # likewise
-_TOLERANCE = 0.25  # of a period: a smaller delay or lag is not told apart from none
+_LAGS = (
+    0.0,
+    0.05,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.75,
+    1.0,
+    1.5,
+    2.0,
+    3.0,
+    5.0,
+    10.0,
+)  # in periods
+_TOLERANCE = 0.25  # of a period: a smaller delay or lag counts as none
 
 
 class Wave:
-    """A load of height 1 or 0 as it looks through a first-order lag."""
+    """A load of height 1 or 0 after a first-order lag."""
 
     def __init__(self, bursts: Sequence[Burst], lag_s: float) -> None:
         self._lag_s = lag_s
         self._times_s = [edge for burst in bursts for edge in burst]
-        self._marks = [(0.0, 0.0)]  # area of the load, and height through the lag, at each edge
+        self._marks = [(0.0, 0.0)]  # area of the load, and height after the lag, at each edge
         for i, (a, b) in enumerate(pairwise(self._times_s)):
             area, height = self._marks[-1]
             load = 1.0 - i % 2
-            self._marks.append((area + load * (b - a), self._later(height, load, b - a)))
+            self._marks.append((area + load * (b - a), self._relax(height, load, b - a)))
 
-    def _later(self, height: float, load: float, seconds: float) -> float:
+    def _relax(self, height: float, load: float, seconds: float) -> float:
         if not self._lag_s:
             return load
         return load + (height - load) * math.exp(-seconds / self._lag_s)
 
     def area(self, t_s: float) -> float:
-        """Return the area under it up to an instant."""
+        """Return the area under the wave up to an instant."""
         i = bisect_right(self._times_s, t_s) - 1
         if i < 0:
             return 0.0
         area, height = self._marks[i]
         load, seconds = 1.0 - i % 2, t_s - self._times_s[i]
-        # Through a lag, lag * y' = x - y: the area is the load's own less what is still to come.
-        return area + load * seconds - self._lag_s * self._later(height, load, seconds)
+        # With a lag, lag * y' = x - y: the area is that of the load minus the part still to come.
+        return area + load * seconds - self._lag_s * self._relax(height, load, seconds)
 
 
 class Fit(msgspec.Struct, frozen=True):
-    """A square wave as a sensor shows it: late by a delay, and smeared by a lag."""
+    """A square wave as a sensor reports it: late by a delay and smeared by a lag."""
 
     delay_s: float
     lag_s: float
     off_w: float
     on_w: float
     explained: float
-    """Share of the variance of power."""
+    """Share of the variance of power that the load explains."""
 
     @property
     def swing_w(self) -> float:
-        """Return how much more the load draws."""
+        """Return the watts by which the load exceeds idle."""
         return self.on_w - self.off_w
 
 
-def exact(counter: Fit, power: Fit | None, period_s: float) -> str:
+def conclusion(counter: Fit, power: Fit | None, period_s: float) -> str:
     """Return what the response of a counter means for our estimators.
 
-    Power itself takes time to rise and fall, which both meters show: only a lag that the sensor of
-    power does not have is the counter's own.
+    Power itself takes time to rise and fall, which both meters show. Only the part of the lag that
+    the power sensor does not show is due to the counter.
     """
     if counter.explained < _REACHED:
-        return "unclear: the load does not explain what the counter showed"
+        return "unclear: the load does not explain the readings of the counter"
     power_lag_s = power.lag_s if power is not None else 0.0
     if counter.lag_s - power_lag_s > _TOLERANCE * period_s:
         return (
-            f"filtered, by a lag of about {ms(counter.lag_s)}: interpolation loses its gain, and "
-            "a guard must be several lags long"
+            f"filtered with a lag of about {ms(counter.lag_s)}: interpolation gains nothing, and a "
+            "guard must be several lags long"
         )
     if counter.delay_s > _TOLERANCE * period_s:
         return (
-            f"exact, but late by {ms(counter.delay_s)}: an interpolated edge is off by "
+            f"exact, but late by {ms(counter.delay_s)}: an interpolated edge has an error of "
             f"{counter.delay_s * counter.swing_w:.2g} J, a quiet edge is not"
         )
-    return "exact at its updates: interpolation and quiet edge keep their gain"
+    return "exact at its updates: interpolation and quiet edge are as accurate as expected"
 
 
 def fit(pieces: Sequence[Piece], bursts: Sequence[Burst], period_s: float) -> Fit:
-    """Return the delay and the lag with which a load explains what a sensor showed best.
+    """Return the delay and the lag with which the load best explains the readings of a sensor.
 
     Args:
-        pieces: of power, more than two, in bursts and between them.
-        bursts: in time order.
-        period_s: of the sensor; delay and lag are looked for in parts and multiples of it.
+        pieces: n > 2 pieces of power, in bursts and between them.
+        bursts: the loads in time order.
+        period_s: period of the sensor; the search uses fractions and multiples of it.
 
     Raises:
-        ValueError: too little was seen.
+        ValueError: the sensor was updated too rarely, or did not change.
     """
     inside = [p for p in pieces if bursts[0][0] <= p[0] and p[1] <= bursts[-1][1]]
     powers = [watts for _, _, watts in inside]
     if len(powers) < 3 or min(powers) == max(powers):
-        raise ValueError(f"{len(powers)} updates of the sensor say nothing of its response")
+        raise ValueError(
+            f"expected at least 3 different updates of the sensor, found {len(powers)} updates"
+        )
     best = Fit(0.0, 0.0, 0.0, 0.0, -1.0)
     for lag_s in (lag * period_s for lag in _LAGS):
         wave = Wave(bursts, lag_s)
@@ -111,25 +129,25 @@ def fit(pieces: Sequence[Piece], bursts: Sequence[Burst], period_s: float) -> Fi
             ]
             if min(shares) == max(shares):
                 continue
-            alike = statistics.correlation(shares, powers)
-            if alike > 0 and alike**2 > best.explained:
+            r = statistics.correlation(shares, powers)
+            if r > 0 and r**2 > best.explained:
                 slope, off_w = statistics.linear_regression(shares, powers)
-                best = Fit(delay_s, lag_s, off_w, off_w + slope, alike**2)
+                best = Fit(delay_s, lag_s, off_w, off_w + slope, r**2)
     return best
 
 
 def updates_per_step(pieces: Sequence[Piece], bursts: Sequence[Burst]) -> list[int]:
-    """Return in which update after each beginning of a load power had come 90 % of the way.
+    """Return the number of updates until power has reached 90 % of each step of the load.
 
-    From what the update before showed to what the last one of the burst shows. Of a sensor that is
-    exact at its updates no step takes more than two: one update that saw both, and one after.
+    A step is the difference between the last update before the burst and the last update in it. A
+    sensor that is exact at its updates needs at most two: one that covers both levels, and the next.
     """
-    found = []
+    counts = []
     for on_s, off_s in bursts:
         before = [watts for _, end_s, watts in pieces if end_s <= on_s]
         after = [watts for _, end_s, watts in pieces if on_s < end_s <= off_s]
         if not before or len(after) < 3 or after[-1] <= before[-1]:
             continue
-        enough_w = before[-1] + _REACHED * (after[-1] - before[-1])
-        found.append(1 + next(i for i, watts in enumerate(after) if watts >= enough_w))
-    return found
+        threshold_w = before[-1] + _REACHED * (after[-1] - before[-1])
+        counts.append(1 + next(i for i, watts in enumerate(after) if watts >= threshold_w))
+    return counts

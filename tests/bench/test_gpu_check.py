@@ -1,4 +1,4 @@
-"""The GPU check tells what a meter does, on meters whose ways are known."""
+"""The GPU check describes a meter correctly, on simulated meters with known properties."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fakes import fake_nvml
 from fakes.fake_nvml import FakeGpu, Fault
 
 from benchmarks.gpu.traces import Piece, counter_pieces, follow, settled_s
-from benchmarks.gpu.waves import exact, fit, updates_per_step
+from benchmarks.gpu.waves import conclusion, fit, updates_per_step
 from benchmarks.shared.quantiles import median_interval
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu_check.py"
 IDLE_W, LOAD_W = 80.0, 600.0
-# Bursts of 0.4 s, and pauses of different length, so that updates fall everywhere in them.
+# Bursts of 0.4 s and pauses of different length, so that updates occur at every phase.
 STARTS_S = [1.0 + 0.85 * i + 0.01 * (37 * i % 10) for i in range(12)]
 BURSTS = [(start_s, start_s + 0.4) for start_s in STARTS_S]
 
@@ -37,7 +37,7 @@ def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str
 
 
 def counter(period_s: float = 0.1, *, lag_s: float = 0.0, delay_s: float = 0.0) -> list[Piece]:
-    """Step through time and return what a counter with these flaws shows of the bursts."""
+    """Simulate a counter with these flaws and return the power that it shows for the bursts."""
     tick_s, joules, watts = 0.0005, 0.0, IDLE_W
     shown, due_s = [], 0.0
     for k in range(round(12.5 / tick_s)):
@@ -52,54 +52,54 @@ def counter(period_s: float = 0.1, *, lag_s: float = 0.0, delay_s: float = 0.0) 
     return counter_pieces(shown)
 
 
-def test_an_exact_counter_is_found_exact() -> None:
+def test_an_exact_counter_is_reported_as_exact() -> None:
     pieces = counter()
-    found = fit(pieces, BURSTS, 0.1)
-    assert (found.delay_s, found.lag_s) == (0.0, 0.0)
-    assert found.off_w == pytest.approx(IDLE_W, abs=3)
-    assert found.on_w == pytest.approx(LOAD_W, abs=3)
-    assert found.explained > 0.99
+    response = fit(pieces, BURSTS, 0.1)
+    assert (response.delay_s, response.lag_s) == (0.0, 0.0)
+    assert response.off_w == pytest.approx(IDLE_W, abs=3)
+    assert response.on_w == pytest.approx(LOAD_W, abs=3)
+    assert response.explained > 0.99
     assert set(updates_per_step(pieces, BURSTS)) <= {1, 2}
-    assert exact(found, found, 0.1).startswith("exact at its updates")
+    assert conclusion(response, response, 0.1).startswith("exact at its updates")
 
 
-def test_a_counter_that_is_late_is_told_from_one_that_is_filtered() -> None:
+def test_a_late_counter_is_distinguished_from_a_filtered_one() -> None:
     late = fit(counter(delay_s=0.06), BURSTS, 0.1)
     assert late.delay_s == pytest.approx(0.06, abs=0.006)
     assert late.lag_s == 0.0
-    assert exact(late, None, 0.1).startswith("exact, but late by 60 ms")
+    assert conclusion(late, None, 0.1).startswith("exact, but late by 60 ms")
     pieces = counter(lag_s=0.2)
     smeared = fit(pieces, BURSTS, 0.1)
     assert smeared.lag_s == pytest.approx(0.2, rel=0.01)
     assert smeared.delay_s == pytest.approx(0.0, abs=0.006)
     assert min(updates_per_step(pieces, BURSTS)) > 2
-    assert exact(smeared, None, 0.1).startswith("filtered, by a lag of about 200 ms")
-    # Where instant power rises as slowly, it is power that does, not the counter.
-    assert exact(smeared, smeared, 0.1).startswith("exact at its updates")
+    assert conclusion(smeared, None, 0.1).startswith("filtered with a lag of about 200 ms")
+    # If instant power rises as slowly, power is slow and not the counter.
+    assert conclusion(smeared, smeared, 0.1).startswith("exact at its updates")
 
 
-def test_a_load_that_explains_nothing_is_unclear() -> None:
+def test_readings_that_the_load_does_not_explain_are_unclear() -> None:
     noise = [(a, b, 100.0 + 37 * k % 11) for k, (a, b, _) in enumerate(counter())]
-    assert exact(fit(noise, BURSTS, 0.1), None, 0.1).startswith("unclear")
-    with pytest.raises(ValueError, match="nothing of its response"):
+    assert conclusion(fit(noise, BURSTS, 0.1), None, 0.1).startswith("unclear")
+    with pytest.raises(ValueError, match="at least 3 different updates"):
         fit([(a, b, 100.0) for a, b, _ in counter()], BURSTS, 0.1)
 
 
-def test_power_has_settled_once_it_stays_near_idle() -> None:
+def test_power_has_settled_when_it_stays_near_idle() -> None:
     falling = [(0.1 * k, 80 + 400 * math.exp(-k)) for k in range(60)]
-    falling[7] = (0.7, 300.0)  # one more kernel
+    falling[7] = (0.7, 300.0)  # another kernel
     assert settled_s(falling, 0.0, 80.0) == pytest.approx(0.8)
     assert settled_s(falling, 2.0, 80.0) == pytest.approx(0.0)
     assert settled_s(falling, 0.0, 60.0) is None
-    assert settled_s(falling[:10], 0.0, 80.0) is None  # too short to tell
+    assert settled_s(falling[:10], 0.0, 80.0) is None  # too short
 
 
-def test_stamps_follow_the_query_or_the_sensor_or_neither() -> None:
+def test_timestamps_follow_the_query_or_the_sensor_or_neither() -> None:
     times = [k / 1000 for k in range(1000)]
-    asked = follow([(t, round(1e6 * t), int(t / 0.1)) for t in times])
-    assert asked.follows == "the query"
-    assert asked.step_s == pytest.approx(0.001)
-    assert asked.value_period_s == pytest.approx(0.1)
+    queried = follow([(t, round(1e6 * t), int(t / 0.1)) for t in times])
+    assert queried.follows == "the query"
+    assert queried.step_s == pytest.approx(0.001)
+    assert queried.value_period_s == pytest.approx(0.1)
     sensed = follow([(t, 100_000 * int(t / 0.1), int(t / 0.1)) for t in times])
     assert (sensed.follows, sensed.moved_share) == ("the sensor", 0.0)
     assert sensed.step_s == pytest.approx(0.1)
@@ -109,66 +109,68 @@ def test_stamps_follow_the_query_or_the_sensor_or_neither() -> None:
     assert follow([(t, 0, int(t / 0.1)) for t in times]).follows == "nothing"
 
 
-def test_the_interval_of_a_median_holds_it() -> None:
+def test_the_interval_of_a_median_contains_the_median() -> None:
     assert median_interval([float(k) for k in range(101)]) == (50.0, 40.0, 60.0)
     assert median_interval([1.0, 3.0, 2.0]) == (2.0, 1.0, 3.0)
 
 
 def checked(library: Path, folder: Path, gpu: FakeGpu, *parts: str) -> dict[str, Any]:
-    """Run parts that need no load and return what they found; all of it is printed, too."""
+    """Run parts that need no load and return their figures; check that the rows are printed."""
     fake_nvml.write_trace(folder / "trace", [gpu])
     fake = fake_nvml.environment(library, folder / "trace")
-    done = run(fake, *parts, "--no-load", "--quick", "--json", str(folder / "found.json"))
+    done = run(fake, *parts, "--no-load", "--quick", "--json", str(folder / "report.json"))
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads((folder / "found.json").read_text("utf-8"))["parts"]
-    for part in found.values():
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text("utf-8"))["parts"]
+    for part in report.values():
         assert part["failed"] is None
         for cells in part["rows"]:
             assert f"| {' | '.join(cells)} |" in done.stdout
-    return found
+    return report
 
 
-def test_without_a_load_it_finds_the_truth_of_the_scripted_driver(
+def test_without_a_load_it_reports_the_truth_of_the_scripted_driver(
     library: Path, tmp_path: Path
 ) -> None:
-    # Power moves at every update of its sensor, by less than a per cent.
+    # Power changes at every update of its sensor, by less than one percent.
     points = tuple((0.07 * k, 300.0 + 37 * k % 3) for k in range(30))
     gpu = FakeGpu(points=points, repeat_s=2.1, counter_period_s=0.08, counter_gain=1.08)
-    # Two of these cannot be had without a load; they are left out, as they are where none is named.
+    # Two of these need a load and are skipped, as they are if no part is named.
     parts = "environment", "calibration", "stamps", "exactness", "agreement", "tail"
-    found = checked(library, tmp_path, gpu, *parts)
-    assert list(found) == ["environment", "calibration", "stamps", "agreement"]
-    assert found["environment"]["figures"]["gpu"]["name"] == gpu.name
-    seen = found["calibration"]["figures"]["idle"]
+    report = checked(library, tmp_path, gpu, *parts)
+    assert list(report) == ["environment", "calibration", "stamps", "agreement"]
+    assert report["environment"]["figures"]["gpu"]["name"] == gpu.name
+    seen = report["calibration"]["figures"]["idle"]
     assert seen["counter_period_s"] == pytest.approx(0.08, rel=0.05)
     assert seen["power_period_s"] == pytest.approx(0.1, rel=0.05)
-    assert found["stamps"]["figures"]["83"]["follows"] == "the query"
-    idle = found["agreement"]["figures"]["idle"]
+    assert report["stamps"]["figures"]["83"]["follows"] == "the query"
+    idle = report["agreement"]["figures"]["idle"]
     assert idle["counter_w"] == pytest.approx(1.08 * 301.0, rel=0.01)
     assert idle["integrated_w"] == pytest.approx(301.0, rel=0.01)
     assert idle["disagreement"] == pytest.approx(1 / 1.08 - 1, abs=0.01)
 
 
-@pytest.mark.slow  # it imports torch, and answers with a model
-def test_latency_and_the_cost_of_a_sampler_are_found_on_a_processor_too(
+@pytest.mark.slow  # imports torch and runs a model
+def test_latency_and_the_cost_of_a_sampler_are_measured_on_a_cpu_too(
     library: Path, tmp_path: Path
 ) -> None:
-    found = checked(library, tmp_path, FakeGpu(latency_us=400), "latency", "sampler")
-    figures = found["latency"]["figures"]
-    # A reading is one call to the driver, which takes 0.4 ms here.
+    report = checked(library, tmp_path, FakeGpu(latency_us=400), "latency", "sampler")
+    figures = report["latency"]["figures"]
+    # A reading is one call of the driver, which takes 0.4 ms here.
     assert 0.0004 < figures["calls"]["our reading"] < 0.02
-    assert 0.0004 < figures["beside_p50_s"] <= figures["beside_p99_s"]
+    assert 0.0004 < figures["sampler_p50_s"] <= figures["sampler_p99_s"]
     assert 0.0004 < figures["edge_p50_s"] <= figures["edge_p99_s"]
     for rate in ("20 Hz", "10 Hz"):
-        cost = found["sampler"]["figures"][rate]
+        cost = report["sampler"]["figures"][rate]
         assert 0 < cost["low"] <= cost["ratio"] <= cost["high"]
         assert min(cost["tokens_per_s"]) > 0
 
 
-def test_a_part_that_fails_says_so_and_the_next_one_runs(library: Path, tmp_path: Path) -> None:
+def test_a_failed_part_prints_its_error_and_the_next_part_runs(
+    library: Path, tmp_path: Path
+) -> None:
     fake_nvml.write_trace(tmp_path / "trace", [FakeGpu()])
     fake = fake_nvml.environment(library, tmp_path / "trace")
-    # No backend can be found where no package says that it has one.
+    # Without entry points no backend can be found.
     program = (
         "import sys, runpy, importlib.metadata as m; m.entry_points = lambda **_: ();"
         "sys.argv[1:] = ['latency', 'environment', '--no-load', '--quick'];"
@@ -184,23 +186,23 @@ def test_a_part_that_fails_says_so_and_the_next_one_runs(library: Path, tmp_path
     assert any(row.startswith("| GPU | Fake H200") for row in rows[failed:])
 
 
-def test_without_a_driver_it_says_so(library: Path, tmp_path: Path) -> None:
-    # A driver that is not loaded, since this machine may have a real one.
+def test_without_a_driver_it_exits_with_one_line(library: Path, tmp_path: Path) -> None:
+    # A driver that does not load, because this machine may have a real one.
     gpu = FakeGpu(faults=(Fault("nvmlInitWithFlags", 9),))
     fake_nvml.write_trace(tmp_path / "trace", [gpu])
     done = run(fake_nvml.environment(library, tmp_path / "trace"), "--no-load")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("No GPU to check here: the NVIDIA driver cannot be used: ")
+    assert done.stderr.startswith("no GPU to check: the NVIDIA driver cannot be used: ")
     assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.gpu
 @pytest.mark.timeout(600)
 def test_the_whole_check_runs_on_a_gpu(tmp_path: Path) -> None:
-    done = run({}, "--quick", "--json", str(tmp_path / "found.json"))
-    if done.returncode == 1 and done.stderr.startswith("No GPU to check here"):
+    done = run({}, "--quick", "--json", str(tmp_path / "report.json"))
+    if done.returncode == 1 and done.stderr.startswith("no GPU to check"):
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stderr
-    parts = json.loads((tmp_path / "found.json").read_text("utf-8"))["parts"]
+    parts = json.loads((tmp_path / "report.json").read_text("utf-8"))["parts"]
     assert {name: part["failed"] for name, part in parts.items()} == dict.fromkeys(parts)
     assert 0.001 <= parts["calibration"]["figures"]["idle"]["counter_period_s"] <= 1.0
