@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Literal
 
-from llem_config import ExecutionConfig, ExperimentConfig
+from llem_config import ExecutionConfig, ExperimentConfig, StudyConfig
 from llem_runner import schedule
 from llem_runner._analysis.quantiles import range_quantile
 from llem_runner._analysis.statistics import fit_blocks, mean_interval
@@ -96,13 +96,14 @@ def false_differences(
 def turns(order: Order, seed: int, n_points: int, n_cycles: int) -> list[tuple[int, int]]:
     """Return cycle and point of every run in execution order, counted from 0."""
     execution = ExecutionConfig(n_cycles=n_cycles, cycle_order=order, shuffle_seed=seed)
-    runs = schedule(_configs(n_points), execution)
+    runs = schedule(_study(n_points).model_copy(update={"execution": execution}))
     return [(run.cycle - 1, run.config.n - 1) for run in runs]
 
 
 @cache
-def _configs(n_points: int) -> tuple[ExperimentConfig, ...]:
-    return tuple(ExperimentConfig(model="simulated", n=n) for n in range(1, n_points + 1))
+def _study(n_points: int) -> StudyConfig:
+    numbers = range(1, n_points + 1)
+    return StudyConfig(experiments=tuple(ExperimentConfig(model="simulated", n=n) for n in numbers))
 
 
 def _is_any_different(blocks: Sequence[Sequence[float]], *, adjusted: bool) -> bool:

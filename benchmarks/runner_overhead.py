@@ -241,7 +241,7 @@ def _resident_bytes() -> int:
 def show_manifest(n_entries: int) -> None:
     """Print what one update of a large manifest costs."""
     made = study(100, n_cycles=n_entries // 100)
-    runs = schedule(made.experiments, made.execution)
+    runs = schedule(made)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:  # not on a disk of memory
         layout = Layout(Path(folder))
         writer = ManifestWriter.create(layout, "big", made.study_design_hash, runs)

@@ -13,7 +13,8 @@ from typing import Any
 from fakes import fake_nvml
 from fakes.fake_nvml import FakeGpu
 
-from llem_config import ExperimentConfig
+from llem_config import ExperimentConfig, Settings
+from llem_energy.preflight import Machine, PreflightReport, check
 
 
 def merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,6 +43,11 @@ QUICK: dict[str, Any] = {
 def experiment(**changes: Any) -> ExperimentConfig:
     """Return an experiment that takes a fraction of a second on a CPU."""
     return ExperimentConfig.model_validate(merged(QUICK, changes))
+
+
+def checked(*configs: ExperimentConfig) -> PreflightReport:
+    """Return the pre-flight report of experiments on a machine without a GPU."""
+    return check(configs, Machine(settings=Settings()))
 
 
 def run_python(program: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:

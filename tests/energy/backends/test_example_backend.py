@@ -295,17 +295,18 @@ def test_requirements_of_the_example_are_reported_before_the_study_starts(
 FACTS = """
 import json, sys
 from llem_config import ExperimentConfig
-from llem_energy import estimate_memory, unmet_requirements
-from llem_runner._gpus.locks import gpus_of
+from llem_energy import estimate_memory, facts_of
+from llem_energy.preflight import find_machine, gpus_used
 
+machine = find_machine()
 answers = []
 for section in json.loads(sys.argv[2]):
     config = ExperimentConfig.model_validate({**json.loads(sys.argv[1]), "parrot": section})
     estimate = estimate_memory(config)
     answers.append({
-        "locked": list(gpus_of([config])),
+        "locked": list(gpus_used([config], machine)),
         "memory": None if estimate is None else estimate.total_bytes,
-        "without_gpu": list(unmet_requirements([config], has_gpu=False)),
+        "without_gpu": list(facts_of("parrot").requirements(config, has_gpu=False)),
     })
 heavy = ["llem_parrot._backend", "llem_energy._backends.pytorch.facts", "torch"]
 print(json.dumps([answers, [name for name in heavy if name in sys.modules]]))

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from energy.parts import experiment
+from energy.parts import checked, experiment
 
 from llem_config import ExperimentConfig
-from llem_energy import builtin_architecture, context_length_warnings, measure
+from llem_energy import builtin_architecture, measure
 
 LLAMA = builtin_architecture("builtin:tiny-llama") or {}
 
@@ -28,6 +28,12 @@ def test_a_result_warns_of_sequences_beyond_the_context_length(tmp_path: Path) -
     (line,) = [line for line in measure(config).measurement_warnings if "context length" in line]
     assert line.startswith("sequences of up to 12 tokens exceed the context length of ")
     assert "(10 tokens)" in line
+
+
+def warnings_of(*configs: ExperimentConfig) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the warnings about the context length, and the points of each."""
+    warnings = checked(*configs).warnings
+    return [(w.message, w.points) for w in warnings if "context length" in w.message]
 
 
 @pytest.mark.parametrize(
@@ -49,10 +55,10 @@ def test_a_result_warns_of_sequences_beyond_the_context_length(tmp_path: Path) -
 def test_the_context_length_is_that_of_the_text_part_after_rope_scaling(
     tmp_path: Path, architecture: dict[str, Any], n_context: int | None
 ) -> None:
-    warnings = context_length_warnings([of(tmp_path, architecture)])
+    warnings = warnings_of(of(tmp_path, architecture))
     assert len(warnings) == (n_context is not None)
     expected = f"of up to 12 tokens exceed the context length of {tmp_path} ({n_context} tokens)"
-    assert all(expected in line for line in warnings)
+    assert all(expected in line for line, _ in warnings)
 
 
 def test_the_longest_experiment_of_a_model_counts_with_the_real_lengths_of_synthetic_prompts(
@@ -60,8 +66,9 @@ def test_the_longest_experiment_of_a_model_counts_with_the_real_lengths_of_synth
 ) -> None:
     tight = LLAMA | {"max_position_embeddings": 30}
     longer = of(tmp_path, tight, max_output_tokens=24)
-    (line,) = context_length_warnings([of(tmp_path, tight), longer, of(tmp_path, tight)])
+    ((line, points),) = warnings_of(of(tmp_path, tight), longer, of(tmp_path, tight))
     assert "sequences of up to 32 tokens" in line
+    assert points == (1,)
     lengths = {"input_tokens": {"distribution": "uniform", "min": 4, "max": 10}}
     limit_alone = of(tmp_path, tight, max_input_tokens=500, dataset=lengths)
-    assert context_length_warnings([limit_alone]) == []
+    assert warnings_of(limit_alone) == []

@@ -1,4 +1,4 @@
-"""Memory that will not be enough is told before, and said clearly when it was not (issue 5, item 8)."""
+"""Too little memory is reported before the run, and clearly when a run fails of it (CM-16)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from energy.model_info.test_memory_estimate import SMALL
 from energy.parts import experiment, run_python, with_gpus
 from fakes.fake_nvml import FakeGpu
 
-from llem_energy import memory_obstacles
+from llem_config import ExperimentConfig, Settings
+from llem_energy.preflight import Machine, check
 
 _LIMITED = """
 import json, resource, sys
@@ -30,11 +31,13 @@ for text in sys.argv[1:]:
 print(json.dumps(said))
 """
 _FITS = """
-import json, os, sys
+import json, sys
 from llem_config import ExperimentConfig
-from llem_energy import gpu_uuids, memory_obstacles
-made = [ExperimentConfig.model_validate(one) for one in json.loads(sys.argv[1])]
-print(json.dumps(memory_obstacles(made, gpu_uuids()[:int(sys.argv[2])])))
+from llem_energy.preflight import check, find_machine
+experiments = [ExperimentConfig.model_validate(data) for data in json.loads(sys.argv[1])]
+report = check(experiments, find_machine())
+print(json.dumps([[[finding.message, finding.points] for finding in findings]
+                  for findings in (report.problems, report.warnings)]))
 """
 GB = 10**9
 
@@ -64,53 +67,77 @@ def test_too_little_memory_is_a_clear_failure_with_the_estimate_beside_the_peak(
         assert ", the device has " in text
 
 
-def fits(library: Path, folder: Path, n_visible: int, *points: dict[str, Any]) -> list[list[str]]:
+def fits(
+    library: Path, folder: Path, points: list[dict[str, Any]], visible: str | None = None
+) -> list[list[tuple[str, list[int]]]]:
+    """Return problems and warnings on a machine with a GPU of 8 GB and one of 16 GB."""
     gpus = [FakeGpu(uuid="GPU-small", memory_bytes=8 * GB), FakeGpu(memory_bytes=16 * GB)]
-    found: list[list[str]] = with_gpus(
-        _FITS, library, gpus, folder, json.dumps(points), str(n_visible)
+    env = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    report: list[list[tuple[str, list[int]]]] = with_gpus(
+        _FITS, library, gpus, folder, json.dumps(points), env=env
     )
-    return found
+    return report
 
 
 def point(name: str, **pytorch: Any) -> dict[str, Any]:
-    return {"model": f"builtin:{name}", "n": 500, "pytorch": pytorch}
+    return {
+        "model": f"builtin:{name}", "n": 500, "pytorch": pytorch, "energy": {"sources": ["none"]},
+    }  # fmt: skip
 
 
-def test_only_weights_larger_than_the_device_are_sure_not_to_fit(
+def test_weights_larger_than_the_largest_visible_gpu_are_a_problem(
     library: Path, tmp_path: Path
 ) -> None:
     small, large = point("llama-1b"), point("llama-8b")
-    assert fits(library, tmp_path, 2, small) == [[], []]
-    (failure,), warnings = fits(library, tmp_path, 2, small, large, {**large, "n": 9})
+    assert fits(library, tmp_path, [small]) == [[], []]
+    ((failure, points),), warnings = fits(library, tmp_path, [small, large, {**large, "n": 9}])
     assert failure == (
         "builtin:llama-8b in bf16 needs 16.1 GB for its weights alone, but the device has 16 GB"
     )
+    assert points == [1, 2]
     assert warnings == []
-    # Spread over both GPUs, or in 4 bits.
-    assert fits(library, tmp_path, 2, point("llama-8b", device_map="auto")) == [[], []]
-    assert fits(library, tmp_path, 2, point("llama-8b", load_in_4bit=True)) == [[], []]
+    packed = point("llama-8b", load_in_4bit=True, device="cuda")
+    problems, _ = fits(library, tmp_path, [packed])
+    assert not any("weights alone" in message for message, _ in problems)
 
 
-def test_what_may_not_fit_is_a_warning_with_its_parts(library: Path, tmp_path: Path) -> None:
-    failures, (warning,) = fits(
-        library, tmp_path, 1, point("llama-1b"), point("llama-1b", batch_size=400)
-    )
+def test_weights_spread_over_all_gpus_are_compared_with_all_their_memory(
+    library: Path, tmp_path: Path
+) -> None:
+    spread = point("llama-8b", device_map="auto")
+    assert fits(library, tmp_path, [point("llama-1b"), spread]) == [[], []]
+
+
+def test_memory_that_may_not_be_enough_is_a_warning_with_its_parts(
+    library: Path, tmp_path: Path
+) -> None:
+    points = [point("llama-1b"), point("llama-1b", batch_size=400)]
+    failures, ((warning, where),) = fits(library, tmp_path, points, "GPU-small")
     assert failures == []
-    assert warning.startswith("1 of 2 points may not fit into memory: the estimate is up to ")
+    assert where == [1]
+    assert warning.startswith("the memory may not be enough: the estimate is up to ")
     assert "(weights 2.47 GB, cache 8.38 GB, activations " in warning
     assert warning.endswith("the device has 8 GB")
 
 
-def test_on_the_processor_the_memory_of_the_machine_counts(tmp_path: Path) -> None:
-    data = SMALL | {"model_type": "llama", "vocab_size": 10**13}
+def on_cpu(*configs: ExperimentConfig, memory_bytes: int) -> list[str]:
+    """Return every problem and warning about memory on a machine without a GPU."""
+    report = check(configs, Machine(settings=Settings(), host_memory_bytes=memory_bytes))
+    messages = [finding.message for finding in (*report.problems, *report.warnings)]
+    return [message for message in messages if "the device has" in message]
+
+
+def test_on_the_cpu_the_memory_of_the_machine_counts(tmp_path: Path) -> None:
+    data = SMALL | {"model_type": "llama", "vocab_size": 10**7}
     (tmp_path / "config.json").write_text(json.dumps(data))
     large = experiment(model=str(tmp_path), weights="random")
-    (failure,), warnings = memory_obstacles([experiment(), large], ())
-    assert failure.startswith(f"{tmp_path} in fp32 needs 3.84e+06 GB for its weights alone")
-    assert warnings == []
+    (failure,) = on_cpu(experiment(), large, memory_bytes=GB)
+    assert failure.startswith(f"{tmp_path} in fp32 needs 3.84 GB for its weights alone")
+    assert on_cpu(experiment(), large, memory_bytes=8 * GB) == []
 
 
-@pytest.mark.parametrize("model", ["someone/not-here", "builtin:tiny-llama"])
-def test_an_unknown_model_and_one_that_fits_stop_nothing(model: str) -> None:
-    weights = "random" if model.startswith("builtin") else "pretrained"
-    assert memory_obstacles([experiment(model=model, weights=weights)], ()) == ([], [])
+def test_memory_is_compared_neither_for_an_unknown_model_nor_for_an_unknown_device() -> None:
+    absent = experiment(model="someone/not-here", weights="pretrained")
+    vllm = ExperimentConfig(model="builtin:llama-8b", backend="vllm")
+    assert on_cpu(absent, vllm, memory_bytes=1) == []
+    assert len(on_cpu(experiment(), memory_bytes=1)) == 1

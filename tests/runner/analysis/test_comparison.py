@@ -35,7 +35,7 @@ def make_runs(
     """Return a study whose runs start a minute apart; `failed` lists the (n, cycle) that failed."""
     planned = study(range(1, n_points + 1), n_cycles=n_cycles, cycle_order=order)
     entries, results = [], {}
-    for run in schedule(planned.experiments, planned.execution):
+    for run in schedule(planned):
         entry = ManifestEntry(
             index=run.index, cycle=run.cycle, config_hash=run.config_hash, label=run.label
         )
@@ -177,4 +177,4 @@ def test_an_outlier_is_listed_with_its_warnings_and_still_compared() -> None:
 
 def schedule_run(index: int) -> PlannedRun:
     planned = study((1, 2, 3), n_cycles=6, cycle_order="shuffled")
-    return schedule(planned.experiments, planned.execution)[index - 1]
+    return schedule(planned)[index - 1]

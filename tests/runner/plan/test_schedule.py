@@ -12,7 +12,7 @@ from llem_runner import gap_seconds, schedule
 
 
 def turns(planned: StudyConfig) -> list[tuple[int, int]]:
-    return [(run.config.n, run.cycle) for run in schedule(planned.experiments, planned.execution)]
+    return [(run.config.n, run.cycle) for run in schedule(planned)]
 
 
 def test_sequential_runs_all_cycles_of_a_point_before_the_next_point() -> None:
@@ -49,7 +49,7 @@ def test_adding_a_cycle_does_not_change_the_shuffled_order_of_earlier_cycles() -
 
 def test_runs_are_numbered_from_1_and_have_hash_and_label() -> None:
     planned = study((1, 2), n_cycles=2, cycle_order="interleaved")
-    runs = schedule(planned.experiments, planned.execution)
+    runs = schedule(planned)
     assert [run.index for run in runs] == [1, 2, 3, 4]
     assert [run.config_hash for run in runs] == [*planned.config_hashes, *planned.config_hashes]
     assert [run.label for run in runs] == ["n=1", "n=2", "n=1", "n=2"]
@@ -69,7 +69,7 @@ def test_every_run_but_the_first_has_a_gap_before_it_and_a_new_cycle_the_longer_
     order: str, gaps: list[str | None]
 ) -> None:
     planned = study((1, 2), n_cycles=2, cycle_order=order)
-    assert [run.gap for run in schedule(planned.experiments, planned.execution)] == gaps
+    assert [run.gap for run in schedule(planned)] == gaps
 
 
 def test_gaps_have_the_length_given_in_execution() -> None:
@@ -77,7 +77,7 @@ def test_gaps_have_the_length_given_in_execution() -> None:
     execution = ExecutionConfig(
         n_cycles=2, cycle_order="interleaved", config_gap_seconds=3, cycle_gap_seconds=7
     )
-    runs = schedule(planned.experiments, execution)
+    runs = schedule(planned)
     assert [gap_seconds(run.gap, execution) for run in runs] == [0, 3, 7, 3]
 
 
@@ -91,7 +91,7 @@ def test_the_same_study_from_yaml_and_from_python_has_the_same_runs(
     built = StudyConfig(
         experiments=loaded.experiments, execution=ExecutionConfig(n_cycles=n_cycles)
     )
-    from_yaml = schedule(loaded.experiments, loaded.execution)
-    from_python = schedule(built.experiments, built.execution)
+    from_yaml = schedule(loaded)
+    from_python = schedule(built)
     assert len(from_yaml) == 3 * n_cycles
     assert [run.config_hash for run in from_yaml] == [run.config_hash for run in from_python]

@@ -20,7 +20,7 @@ def layout(tmp_path: Path) -> Layout:
 @pytest.fixture
 def runs() -> tuple[PlannedRun, ...]:
     made = study((1, 2), n_cycles=2, cycle_order="interleaved")
-    return schedule(made.experiments, made.execution)
+    return schedule(made)
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def test_limits_that_are_none_are_refused(tmp_path: Path, retry: int, limit: flo
 
 def test_the_time_left_is_learned_from_the_runs_of_each_point() -> None:
     made = study((1, 2), n_cycles=3, cycle_order="interleaved", cycle_gap_seconds=100)
-    runs = schedule(made.experiments, made.execution)
+    runs = schedule(made)
     estimate = Estimate(runs, made.execution)
     assert estimate.gaps_s == 200
     assert estimate.left_s() is None
@@ -89,7 +89,7 @@ def test_the_time_left_is_learned_from_the_runs_of_each_point() -> None:
 
 def test_a_point_that_was_not_seen_yet_costs_what_the_others_did() -> None:
     made = study((1, 2, 3))
-    runs = schedule(made.experiments, ExecutionConfig())
+    runs = schedule(made)
     estimate = Estimate(runs, ExecutionConfig())
     estimate.done(runs[0], 8)
     assert estimate.left_s() == 16
@@ -99,7 +99,7 @@ def test_a_point_that_was_not_seen_yet_costs_what_the_others_did() -> None:
 def test_a_wait_for_a_gpu_that_is_stopped_says_so(tmp_path: Path) -> None:
     with Control.owned(None) as control:
         control.request_stop()
-        with pytest.raises(KeyboardInterrupt, match="waiting for GPU GPU-1; nothing was begun"):
+        with pytest.raises(KeyboardInterrupt, match="waiting for GPU GPU-1; no run was started"):
             Queue(control, ignore).hold(tmp_path / "lock", "GPU-1")
 
 

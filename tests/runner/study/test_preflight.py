@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from fakes import fake_nvml, measures
-from fakes.studies import TINY, experiment, study
+from fakes.studies import experiment, study
 
-from llem_config import ExperimentConfig, StudyConfig
+from llem_config import ExperimentConfig, Settings, StudyConfig
 from llem_energy import builtin_architecture
+from llem_energy.preflight import Machine, gpus_used
 from llem_runner import Cautioned, Event, PreflightError, StudyStarted, run_study
 
 
@@ -89,12 +90,12 @@ def test_pre_flight_loads_no_inference_library(tmp_path: Path) -> None:
         "import sys\n"
         "from pathlib import Path\n"
         "from fakes.studies import experiment, study\n"
-        "from llem_config import Settings\n"
+        "from llem_energy.preflight import find_machine\n"
         "from llem_runner._study.preflight import check\n"
         "own = {'device': 'cpu', 'load_in_4bit': True, 'torch_compile': True}\n"
         "made = study().model_copy(update={'experiments': (experiment(pytorch=own),)})\n"
         "check(made.model_copy(update={'experiments': (*study().experiments, *made.experiments)}),\n"
-        "      Path(sys.argv[1]), Settings())\n"
+        "      Path(sys.argv[1]), find_machine())\n"
         "loaded = {'torch', 'transformers', 'bitsandbytes'} & set(sys.modules)\n"
         "assert 'llem_energy._backends.pytorch.requirements' in sys.modules and not loaded, loaded\n"
     )
@@ -140,7 +141,8 @@ def test_what_may_not_fit_is_told_before_the_study_starts_and_stops_nothing(
     assert result.status == "completed"
     first, second, *rest = events
     assert isinstance(first, Cautioned)
-    assert first.warning.startswith("1 of 2 points may not fit into memory: the estimate is up to ")
+    assert first.warning.startswith("the memory may not be enough: the estimate is up to ")
+    assert "(in 1 of 2 points, the first is " in first.warning
     assert isinstance(second, StudyStarted)
     assert not any(isinstance(event, Cautioned) for event in rest)
 
@@ -173,12 +175,13 @@ def test_where_every_point_wants_a_gpu_that_is_not_seen_nothing_is_refused_nor_g
         "import sys\n"
         "from pathlib import Path\n"
         "from fakes.studies import experiment\n"
-        "from llem_config import Settings, StudyConfig\n"
+        "from llem_config import StudyConfig\n"
+        "from llem_energy.preflight import find_machine\n"
         "from llem_runner._study.preflight import check\n"
         "own = {'device': 'auto', 'cache_implementation': 'offloaded'}\n"
         "points = tuple(experiment(pytorch=own, n=n) for n in (1, 2))\n"
-        "found = check(StudyConfig(experiments=points), Path(sys.argv[1]), Settings())\n"
-        "assert found.foretold == frozenset(), found\n"
+        "found = check(StudyConfig(experiments=points), Path(sys.argv[1]), find_machine())\n"
+        "assert found.expected_failures == frozenset(), found\n"
         "assert any(w.startswith('will fail: cache_implementation') for w in found.warnings)\n"
     )
     env = os.environ | nothing | {"PYTHONPATH": str(Path(__file__).parents[2])}
@@ -188,16 +191,16 @@ def test_where_every_point_wants_a_gpu_that_is_not_seen_nothing_is_refused_nor_g
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_failures_that_were_foretold_do_not_end_a_study(tmp_path: Path) -> None:
+def test_expected_failures_do_not_end_a_study(tmp_path: Path) -> None:
     doomed = experiment(n=measures.BAD_N, pytorch={"device": "cpu", "revision": "v2"})
     made = study(n_cycles=3, max_consecutive_failures=2, cycle_order="sequential")
     made = made.model_copy(update={"experiments": (doomed, experiment())})
     result = run_study(made, output=tmp_path, measure=measures.fails_at_bad_n)
     assert (result.status, result.summary.failed, result.summary.completed) == ("failed", 3, 3)
-    unforeseen = made.model_copy(
+    unexpected = made.model_copy(
         update={"experiments": (experiment(n=measures.BAD_N), experiment())}
     )
-    result = run_study(unforeseen, output=tmp_path, measure=measures.fails_at_bad_n)
+    result = run_study(unexpected, output=tmp_path, measure=measures.fails_at_bad_n)
     assert (result.status, result.summary.failed, result.summary.completed) == ("aborted", 2, 0)
 
 
@@ -223,7 +226,8 @@ def test_that_no_energy_will_be_measured_is_told_before_the_study_starts(tmp_pat
     events: list[Event] = []
     run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
     warnings = [event.warning for event in events if isinstance(event, Cautioned)]
-    assert "no energy will be measured: nvml: the experiment uses no GPU" in warnings
+    start = "no energy will be measured: nvml: the experiment uses no GPU (in 1 of 3 points, "
+    assert any(warning.startswith(start) for warning in warnings)
     assert len(warnings) == (1 if _can_read_rapl() else 2)
     assert isinstance(events[len(warnings)], StudyStarted)
 
@@ -278,7 +282,7 @@ def test_two_studies_do_not_share_a_gpu(tmp_path: Path) -> None:
 
 
 def test_studies_on_the_processor_alone_hold_no_gpu() -> None:
-    from llem_runner._gpus.locks import gpus_of
-
-    assert gpus_of(study().experiments) == ()
-    assert TINY["pytorch"] == {"device": "cpu"}
+    machine = Machine(settings=Settings(), visible_gpus=("GPU-a",))
+    assert gpus_used(study().experiments, machine) == ()
+    assert gpus_used([experiment(pytorch={"device": "auto"})], machine) == ("GPU-a",)
+    assert gpus_used([ExperimentConfig(model="a/b", backend="vllm")], machine) == ("GPU-a",)

@@ -273,7 +273,7 @@ def test_a_manifest_of_a_thousand_runs_has_an_entry_for_each(tmp_path: Path) -> 
     from llem_runner import ManifestWriter, schedule
     from llem_runner._storage.layout import Layout
 
-    runs = schedule(made.experiments, made.execution)
+    runs = schedule(made)
     writer = ManifestWriter.create(Layout(tmp_path), "big", made.study_design_hash, runs)
     for run in runs[:50]:
         writer.mark_running(run)

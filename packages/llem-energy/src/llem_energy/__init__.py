@@ -34,13 +34,6 @@ from llem_energy._model_info.builtin import builtin_architecture, builtin_names
 from llem_energy._model_info.flops import Flops
 from llem_energy._model_info.memory_estimate import MemoryEstimate, MemoryLayout, gigabytes
 from llem_energy._model_info.model_ref import ModelRef
-from llem_energy._preflight.availability import (
-    blocking_problems,
-    missing_libraries,
-    unmet_requirements,
-)
-from llem_energy._preflight.context_fit import context_length_warnings
-from llem_energy._preflight.memory_fit import memory_obstacles
 from llem_energy._prompts.prompt import Prompt
 from llem_energy._result.experiment_result import (
     RESULT_SCHEMA_VERSION,
@@ -61,7 +54,6 @@ from llem_energy._result.measurement_figures import (
 from llem_energy._sources.gpu_snapshot import GpuSnapshot
 from llem_energy._sources.gpu_state import GpuState, gpu_states
 from llem_energy._sources.nvml_gpu import gpu_temperatures_c, gpu_uuids
-from llem_energy._sources.registry import missing_meters
 from llem_energy.testing import CONTRACT, ContractBroken
 
 __all__ = [
@@ -109,13 +101,11 @@ __all__ = [
     "WarmUpReport",
     "Workload",
     "backend_names",
-    "blocking_problems",
     "builtin_architecture",
     "builtin_names",
     "calibrate",
     "carryover_from",
     "check_finite",
-    "context_length_warnings",
     "diagnose",
     "encode_result",
     "estimate_memory",
@@ -126,11 +116,7 @@ __all__ = [
     "gpu_uuids",
     "load_calibrations",
     "measure",
-    "memory_obstacles",
-    "missing_libraries",
-    "missing_meters",
     "preload",
     "read_result",
     "save_calibrations",
-    "unmet_requirements",
 ]

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from energy.backends.pytorch.test_phases import N_OUT, Calls, asked, prepared
-from energy.parts import loaded
+from energy.parts import checked, loaded
 
-from llem_energy import BackendError, unmet_requirements
+from llem_energy import BackendError
+from llem_energy.preflight import Finding
 
 peft = pytest.importorskip("peft", reason="adapters need `pip install peft`")
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's, of transformers
@@ -45,7 +46,7 @@ def test_an_adapter_that_lacks_weights_of_the_model_is_refused(
         loaded(asked(lora={"adapter": str(tmp_path / "part")}))
 
 
-def test_an_adapter_that_is_not_here_is_told_without_loading_anything(
+def test_a_missing_adapter_is_an_expected_failure(
     adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -56,11 +57,14 @@ def test_an_adapter_that_is_not_here_is_told_without_loading_anything(
     (tmp_path / "empty").mkdir()
     names = (adapter, "some/adapter", tmp_path / "empty", tmp_path / "nowhere", "some/other")
     asking = [asked(lora={"adapter": str(name)}) for name in names]
-    assert unmet_requirements(asking, has_gpu=False) == {
-        f"the adapter folder {tmp_path / 'empty'} has no adapter_config.json": [2],
-        f"there is no adapter folder {tmp_path / 'nowhere'}": [3],
-        "the adapter some/other is not in the local cache, and HF_HUB_OFFLINE is set": [4],
-    }
+    sentences = (
+        f"the adapter folder {tmp_path / 'empty'} has no adapter_config.json",
+        f"there is no adapter folder {tmp_path / 'nowhere'}",
+        "the adapter some/other is not in the local cache, and HF_HUB_OFFLINE is set",
+    )
+    assert checked(*asking).expected_failures == tuple(
+        Finding(sentence, (point,)) for point, sentence in enumerate(sentences, 2)
+    )
 
 
 @pytest.mark.parametrize("merged", [False, True])

@@ -17,9 +17,10 @@ from llem_energy._backends.pytorch.loading import load_architecture
 _FROM_CACHE = """
 import json, sys
 from llem_config import ExperimentConfig
-from llem_energy import encode_result, measure, blocking_problems
+from llem_energy import encode_result, measure
+from llem_energy.preflight import check, find_machine
 config = ExperimentConfig.model_validate_json(sys.argv[1])
-assert blocking_problems(config) == []
+assert check([config], find_machine()).problems == ()
 print(encode_result(measure(config)).decode())
 """
 _CODE = """

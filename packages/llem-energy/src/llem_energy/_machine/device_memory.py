@@ -1,47 +1,43 @@
-"""The memory of this machine's devices."""
+"""The memory that a model can use on this machine."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from llem_energy._machine.environment import installed_memory_bytes
-from llem_energy._sources.nvml_gpu import snapshot_gpus
 
 _LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
-class Capacity:
-    """The memory of this machine's devices, read once."""
+def device_memory_bytes(
+    device: Literal["auto", "gpu", "cpu"] | None,
+    *,
+    is_spread: bool | None,
+    gpus_bytes: Sequence[int],
+    host_bytes: int | None,
+) -> int | None:
+    """Return the memory in bytes that a model on this device can use; None if unknown.
 
-    def __init__(self, gpus: Sequence[str]) -> None:
-        self._gpus = [
-            gpu.memory_bytes
-            for gpu in (snapshot_gpus(os.getpid()) if gpus else ())
-            if gpu.uuid in gpus and gpu.memory_bytes
-        ]
-        self._host = host_memory_bytes()
-
-    def of(
-        self, device: Literal["auto", "gpu", "cpu"] | None, *, is_spread: bool | None
-    ) -> int | None:
-        """Return the memory in bytes that a model on this device can use; None if unknown.
-
-        Args:
-            device: where the model runs; None is unknown.
-            is_spread: over all GPUs, so that their memory adds up; None is unknown and counts as
-                spread. Otherwise the largest GPU counts, because only the inference library knows
-                which one it will take.
-        """
-        if device is None:
+    Args:
+        device: where the model runs; None is unknown.
+        is_spread: over all GPUs, so that their memory adds up; None is unknown and counts as
+            spread. Otherwise the largest GPU counts, because only the inference library knows
+            which GPU it will take.
+        gpus_bytes: memory of each GPU that the model may use.
+        host_bytes: as `host_memory_bytes` returns it.
+    """
+    match device:
+        case None:
             return None
-        if device == "cpu" or (device == "auto" and not self._gpus):
-            return self._host
-        if not self._gpus:
-            return None
-        return max(self._gpus) if is_spread is False else sum(self._gpus)
+        case "cpu":
+            return host_bytes
+        case "auto" if not gpus_bytes:
+            return host_bytes
+    if not gpus_bytes:
+        return None
+    return max(gpus_bytes) if is_spread is False else sum(gpus_bytes)
 
 
 def host_memory_bytes() -> int | None:

@@ -21,7 +21,7 @@ from llem_energy._backends.memory import estimate_memory
 from llem_energy._backends.protocol import Answer, Backend, Batch, Phase
 from llem_energy._backends.registry import facts_of, find_backend
 from llem_energy._errors import BackendError, OutOfMemory
-from llem_energy._machine.device_memory import Capacity
+from llem_energy._machine.device_memory import device_memory_bytes, host_memory_bytes
 from llem_energy._machine.environment import snapshot_environment
 from llem_energy._measurement.build_result import assemble
 from llem_energy._measurement.carryover import Carryover
@@ -195,11 +195,15 @@ class _Measurement:
         return assemble(evidence, backend)
 
     def memory_needed(self) -> str:
-        """Return the peak up to now beside what was estimated, for a person out of memory."""
+        """Return the peak so far, the estimate and the size of the device, as text."""
         peak_bytes = self._backend.memory().peak_bytes
         facts = facts_of(self._config.backend)
-        size_bytes = Capacity(self._gpus).of(
-            facts.device(self._config), is_spread=facts.spreads_over_gpus(self._config)
+        gpus = [gpu for gpu in self._environment.gpus if gpu.uuid in self._gpus]
+        size_bytes = device_memory_bytes(
+            facts.device(self._config),
+            is_spread=facts.spreads_over_gpus(self._config),
+            gpus_bytes=[gpu.memory_bytes for gpu in gpus if gpu.memory_bytes],
+            host_bytes=host_memory_bytes(),
         )
         estimate = estimate_memory(self._config)
         return (

@@ -38,15 +38,25 @@ def _rope_length(rope: Any) -> int:
     return round(factor * original)
 
 
+def exceeds(n_context: int | None, n_tokens: int) -> bool:
+    """Return whether a sequence is longer than a context length; False if that is unknown.
+
+    Args:
+        n_context: the context length in tokens.
+        n_tokens: of prompt and output together; the last output token takes no position.
+    """
+    return n_context is not None and n_tokens - 1 > n_context
+
+
 def context_length_problem(model: ModelRef, n_tokens: int) -> str | None:
-    """Return a sentence without its end if sequences exceed the context length, else None.
+    """Return the start of a sentence if sequences exceed the context length, else None.
 
     Args:
         model: whose context length counts.
-        n_tokens: of prompt and output together; the last output token takes no position.
+        n_tokens: as in `exceeds`.
     """
     n_context = context_length(model)
-    if n_context is None or n_tokens - 1 <= n_context:
+    if not exceeds(n_context, n_tokens):
         return None
     return (
         f"sequences of up to {n_tokens} tokens exceed the context length of {model.name} "

@@ -4,55 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from llem_config import ExperimentConfig
 from llem_energy._backends.memory import estimate_memory
 from llem_energy._backends.registry import facts_of
-from llem_energy._machine.device_memory import Capacity
+from llem_energy._machine.machine import Machine
 from llem_energy._model_info.memory_estimate import MemoryEstimate, describe, gigabytes
+from llem_energy._preflight.findings import Finding, findings
 
 
-def memory_obstacles(
-    experiments: Sequence[ExperimentConfig], gpus: Sequence[str]
-) -> tuple[list[str], list[str]]:
+class _Fit(msgspec.Struct, frozen=True):
+    """The estimate of one experiment beside the memory of its device."""
+
+    point: int
+    config: ExperimentConfig
+    estimate: MemoryEstimate
+    device_bytes: int
+    is_spread: bool | None
+
+
+def memory_findings(
+    experiments: Sequence[ExperimentConfig], machine: Machine, gpus: Sequence[str]
+) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
     """Return what cannot fit, and what may not fit.
 
     Only weights that are larger than the device certainly do not fit; the rest is an estimate.
 
     Args:
         experiments: to be run.
-        gpus: UUIDs of the GPUs that they may use; without any they run on the CPU.
+        machine: whose memory counts.
+        gpus: UUIDs of the GPUs that the experiments may use; without any they run on the CPU.
     """
-    capacity = Capacity(gpus)
-    impossible, doubtful = [], []
-    for config, estimate, device_bytes in _compared(experiments, capacity):
-        is_spread = facts_of(config.backend).spreads_over_gpus(config)
-        if estimate.weights_bytes > device_bytes and is_spread is False:
-            impossible.append(
-                f"{config.model} in {config.precision} needs {gigabytes(estimate.weights_bytes)} "
-                f"for its weights alone, but the device has {gigabytes(device_bytes)}"
-            )
-        elif estimate.total_bytes > device_bytes:
-            doubtful.append((estimate, device_bytes))
-    return list(dict.fromkeys(impossible)), _warning(doubtful, len(experiments))
+    impossible: dict[str, list[int]] = {}
+    doubtful: list[_Fit] = []
+    for fit in _fits(experiments, machine, gpus):
+        if fit.estimate.weights_bytes > fit.device_bytes and fit.is_spread is False:
+            impossible.setdefault(_too_large(fit), []).append(fit.point)
+        elif fit.estimate.total_bytes > fit.device_bytes:
+            doubtful.append(fit)
+    return findings(impossible), _doubtful(doubtful)
 
 
-def _compared(
-    experiments: Sequence[ExperimentConfig], capacity: Capacity
-) -> Iterator[tuple[ExperimentConfig, MemoryEstimate, int]]:
-    for config in experiments:
+def _fits(
+    experiments: Sequence[ExperimentConfig], machine: Machine, gpus: Sequence[str]
+) -> Iterator[_Fit]:
+    for point, config in enumerate(experiments):
         facts = facts_of(config.backend)
         is_spread = facts.spreads_over_gpus(config)
-        device_bytes = capacity.of(facts.device(config), is_spread=is_spread)
+        device_bytes = machine.memory_bytes(facts.device(config), is_spread=is_spread, gpus=gpus)
         estimate = estimate_memory(config)
         if device_bytes is not None and estimate is not None:
-            yield config, estimate, device_bytes
+            yield _Fit(point, config, estimate, device_bytes, is_spread)
 
 
-def _warning(doubtful: Sequence[tuple[MemoryEstimate, int]], n_points: int) -> list[str]:
-    if not doubtful:
-        return []
-    worst, device_bytes = max(doubtful, key=lambda pair: pair[0].total_bytes - pair[1])
-    return [
-        f"{len(doubtful)} of {n_points} points may not fit into memory: the estimate is up to "
-        f"{describe(worst)}, but the device has {gigabytes(device_bytes)}"
-    ]
+def _too_large(fit: _Fit) -> str:
+    return (
+        f"{fit.config.model} in {fit.config.precision} needs "
+        f"{gigabytes(fit.estimate.weights_bytes)} for its weights alone, but the device has "
+        f"{gigabytes(fit.device_bytes)}"
+    )
+
+
+def _doubtful(fits: Sequence[_Fit]) -> tuple[Finding, ...]:
+    if not fits:
+        return ()
+    worst = max(fits, key=lambda fit: fit.estimate.total_bytes - fit.device_bytes)
+    message = (
+        f"the memory may not be enough: the estimate is up to {describe(worst.estimate)}, but the "
+        f"device has {gigabytes(worst.device_bytes)}"
+    )
+    return findings({message: [fit.point for fit in fits]})

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from llem_config import ExecutionConfig, ExperimentConfig, measurement_config_hash
+from llem_config import ExecutionConfig, ExperimentConfig, StudyConfig
 from llem_runner._plan.labels import labels
 
 GapKind = Literal["config", "cycle"]
@@ -29,16 +28,15 @@ class PlannedRun(msgspec.Struct, frozen=True):
     """The gap before the run; None before the first run."""
 
 
-def schedule(
-    configs: Sequence[ExperimentConfig], execution: ExecutionConfig
-) -> tuple[PlannedRun, ...]:
+def schedule(study: StudyConfig) -> tuple[PlannedRun, ...]:
     """Return every run of a study in execution order, numbered from 1.
 
     `sequential` runs all cycles of a point before the next point (A A B B), so every gap is the
     one between configurations. The other orders run all points in each cycle; the longer gap
     comes before each new cycle.
     """
-    points = list(zip(configs, labels(configs), map(measurement_config_hash, configs), strict=True))
+    configs, execution = study.experiments, study.execution
+    points = list(zip(configs, labels(configs), study.config_hashes, strict=True))
     cycles = range(1, execution.n_cycles + 1)
     if execution.cycle_order == "sequential":
         turns = [(cycle, point) for point in points for cycle in cycles]

@@ -1,4 +1,4 @@
-"""What `run_study` and `resume_study` have in common."""
+"""Steps that `run_study` and `resume_study` share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llem_config import (
     Settings,
     StudyConfig,
 )
-from llem_energy import gpu_uuids
+from llem_energy.preflight import Machine
 from llem_runner._errors import StudyError
 from llem_runner._executors.measure import Measure
 from llem_runner._gpus.state import Gpus
@@ -19,25 +19,25 @@ from llem_runner._study.limits import Limits
 
 
 def check_caller(measure: Measure) -> None:
-    """Return if processes can be spawned from here.
+    """Return if this process can start child processes that call `measure`.
 
     Raises:
-        StudyError: this is a spawned process that runs the caller's script a second time, or it
-            could not find `measure`.
+        StudyError: this is a child process that runs the caller's script a second time, or a
+            child process could not import `measure`.
     """
-    # Private, but the only sign of it: multiprocessing's own check comes too late for us, after
-    # the folder is made and with a page of traceback.
+    # This attribute is private, but nothing else shows it early enough: multiprocessing itself
+    # fails after the folder exists, with a long traceback.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise StudyError(
-            'a script that runs a study must do so below `if __name__ == "__main__":`, '
-            "since every run is a new process that reads the script again"
+            'a script must call llem below `if __name__ == "__main__":`, '
+            "because every run is a new process that imports the script again"
         )
     try:
         ForkingPickler.dumps(measure)
-    except Exception as error:  # pickle raises whatever it likes
+    except Exception as error:  # pickle may raise any type
         raise StudyError(
-            f"`measure` must be a function at the top of a module, which a new process can "
-            f"import: {error}"
+            f"`measure` must be a function at the top level of a module, so that a new process "
+            f"can import it: {error}"
         ) from error
 
 
@@ -58,18 +58,26 @@ def fill_gaps(study: StudyConfig, settings: Settings) -> StudyConfig:
 
 
 def isolated(study: StudyConfig, manifest: ManifestWriter, limits: Limits) -> bool:
-    """Tell whether each run gets a process of its own.
+    """Return whether each run gets a process of its own.
 
-    One point and one cycle is measured in this process: there is nothing to isolate it from.
-    Unless there is something that only another process allows: to be ended, or to crash.
+    A single run is measured in this process, because there is no other run to isolate it from. A
+    timeout, a time limit or a retry after a crash needs a process of its own nevertheless.
     """
-    asked = "timeout_seconds" in study.execution.model_fields_set
-    limited = limits.time_limit_s is not None or limits.retry > 0
-    return manifest.n_planned > 1 or asked or limited
+    has_timeout = "timeout_seconds" in study.execution.model_fields_set
+    has_limit = limits.time_limit_s is not None or limits.retry > 0
+    return manifest.n_planned > 1 or has_timeout or has_limit
 
 
-def gpus_to_watch(held: Sequence[str], settings: Settings) -> Gpus:
-    """Return the GPUs of a study, or all of them where only this machine's settings name any."""
-    execution = settings.execution
-    cooling = execution.gap_until_temperature_c or execution.gap_within_c
-    return Gpus(held or (gpu_uuids() if cooling or settings.devices.gpus else ()))
+def gpus_to_watch(gpus: Sequence[str], machine: Machine) -> Gpus:
+    """Return the GPUs whose state is read between runs.
+
+    Args:
+        gpus: UUIDs of those that the study uses. If it uses none, but the settings name GPUs to
+            meter or a temperature to wait for, all GPUs are read.
+        machine: where the study runs.
+    """
+    execution = machine.settings.execution
+    waits_for_cooling = execution.gap_until_temperature_c or execution.gap_within_c
+    if not gpus and (waits_for_cooling or machine.settings.devices.gpus):
+        gpus = [gpu.uuid for gpu in machine.gpus]
+    return Gpus(gpus)

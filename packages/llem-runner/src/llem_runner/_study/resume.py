@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from llem_config import Settings, StudyConfig, load_settings, load_study
+from llem_config import Settings, StudyConfig, load_study
 from llem_energy import MeasurementError, read_result
 from llem_energy import measure as default_measure
+from llem_energy.preflight import find_machine, gpus_used
 from llem_runner._control import Control
 from llem_runner._errors import StudyError
 from llem_runner._events import Cautioned, ignore
@@ -78,8 +79,8 @@ def resume_study(
     """
     check_caller(measure)
     layout = Layout(Path(folder))
-    own = settings or load_settings()
-    study = fill_gaps(read_study(layout), own)
+    machine = find_machine(settings)
+    study = fill_gaps(read_study(layout), machine.settings)
     asked = load_study(config) if isinstance(config, str | Path) else config
     # The lock first: what the manifest says is true only while nobody else can change it.
     with (
@@ -91,10 +92,11 @@ def resume_study(
         _same_study(layout, study, manifest, asked)
         study = _topped_up(study, cycles, asked)
         runs = _runs(layout, study, manifest.entries)
-        outlook = check(study, layout.folder, own)
-        for warning in outlook.warnings:
+        preflight = check(study, layout.folder, machine)
+        for warning in preflight.warnings:
             (on_event or ignore)(Cautioned(warning))
-        with hold_gpus(study.experiments, Queue(stop, on_event or ignore) if wait else None) as ids:
+        gpus = gpus_used(study.experiments, machine)
+        with hold_gpus(gpus, Queue(stop, on_event or ignore) if wait else None):
             remove_scratch(layout.folder)
             layout.write_study(study)  # before the manifest gets the runs that it says
             kept = {run.index: path for run in runs if (path := _intact(layout, manifest, run))}
@@ -105,13 +107,13 @@ def resume_study(
                 study,
                 layout,
                 writer,
-                settings=own,
+                settings=machine.settings,
                 control=stop,
                 on_event=on_event or ignore,
                 measure=measure,
                 limits=limits,
-                gpus=gpus_to_watch(ids, own),
-                foretold=outlook.foretold,
+                gpus=gpus_to_watch(gpus, machine),
+                expected_failures=preflight.expected_failures,
             )
             left = [run for run in runs if run.index not in kept]
             return runner.run(left, isolated=isolated(study, writer, limits))
@@ -121,7 +123,7 @@ def _manifest(layout: Layout, study: StudyConfig) -> StudyManifest:
     """Read the manifest, or make the one that a kill in the very first moment has prevented."""
     if layout.manifest.exists() or next(layout.folder.glob("[0-9]*_c[0-9]*"), None):
         return read_manifest(layout.folder)
-    runs = schedule(study.experiments, study.execution)
+    runs = schedule(study)
     writer = ManifestWriter.create(layout, study.name, study.study_design_hash, runs)
     return writer.manifest
 
@@ -165,7 +167,7 @@ def _runs(
 
     Cycles that are added come last whatever the order of the study, since what has run has run.
     """
-    planned = schedule(study.experiments, study.execution)
+    planned = schedule(study)
     open_runs = {(run.config_hash, run.cycle): run for run in planned}
     known = [open_runs.pop((entry.config_hash, entry.cycle), None) for entry in entries]
     n_before = max((entry.cycle for entry in entries), default=0)

@@ -10,10 +10,10 @@ from pathlib import Path
 from llem_config import (
     Settings,
     StudyConfig,
-    load_settings,
     load_study,
 )
 from llem_energy import measure as default_measure
+from llem_energy.preflight import find_machine, gpus_used
 from llem_runner._control import Control
 from llem_runner._events import Cautioned, ignore
 from llem_runner._executors.measure import Measure
@@ -68,19 +68,20 @@ def run_study(
     """
     check_caller(measure)
     study = config if isinstance(config, StudyConfig) else load_study(config)
-    own = settings or load_settings()
-    study = fill_gaps(study, own)
-    results_dir = Path(output) if output is not None else own.output.results_dir
-    outlook = check(study, results_dir, own)
-    for warning in outlook.warnings:
+    machine = find_machine(settings)
+    study = fill_gaps(study, machine.settings)
+    results_dir = Path(output) if output is not None else machine.settings.output.results_dir
+    preflight = check(study, results_dir, machine)
+    for warning in preflight.warnings:
         (on_event or ignore)(Cautioned(warning))
     if control is not None and control.stop_requested:
         raise KeyboardInterrupt
-    runs = schedule(study.experiments, study.execution)
+    gpus = gpus_used(study.experiments, machine)
+    runs = schedule(study)
     with (
         Control.owned(control) as stop,
         Limits(stop, retry=retry, time_limit_s=time_limit_s) as limits,
-        hold_gpus(study.experiments, Queue(stop, on_event or ignore) if wait else None) as uuids,
+        hold_gpus(gpus, Queue(stop, on_event or ignore) if wait else None),
     ):
         layout = create_folder(results_dir, study)
         with hold(layout.lock, str(layout.folder)):
@@ -89,12 +90,12 @@ def run_study(
                 study,
                 layout,
                 manifest,
-                settings=own,
+                settings=machine.settings,
                 control=stop,
                 on_event=on_event or ignore,
                 measure=measure,
                 limits=limits,
-                gpus=gpus_to_watch(uuids, own),
-                foretold=outlook.foretold,
+                gpus=gpus_to_watch(gpus, machine),
+                expected_failures=preflight.expected_failures,
             )
             return runner.run(runs, isolated=isolated(study, manifest, limits))

@@ -10,10 +10,10 @@ from llem_config import (
     Settings,
     StudyConfig,
     load_experiment,
-    load_settings,
 )
 from llem_energy import Carryover, ExperimentResult, encode_result
 from llem_energy import measure as default_measure
+from llem_energy.preflight import find_machine, gpus_used
 from llem_runner._errors import StudyError
 from llem_runner._executors.measure import Measure
 from llem_runner._gpus.locks import hold_gpus
@@ -51,17 +51,17 @@ def run_experiment(
     """
     check_caller(measure)
     experiment = config if isinstance(config, ExperimentConfig) else load_experiment(config)
-    own = settings or load_settings()
+    machine = find_machine(settings)
     folder = None if output is None else Path(output)
-    for warning in check(StudyConfig(experiments=(experiment,)), folder, own).warnings:
+    for warning in check(StudyConfig(experiments=(experiment,)), folder, machine).warnings:
         if on_warning is not None:
             on_warning(warning)
     if folder is not None:
         _prepare(folder)
-    with hold_gpus([experiment]):
+    with hold_gpus(gpus_used([experiment], machine)):
         result = measure(
             experiment,
-            settings=own,
+            settings=machine.settings,
             timeseries=folder / TIMESERIES if folder is not None else None,
             on_stage=on_stage,
             carryover=Carryover(calibration=known_calibrations()),

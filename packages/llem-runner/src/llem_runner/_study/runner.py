@@ -57,7 +57,7 @@ class StudyRunner:
         measure: Measure,
         limits: Limits | None = None,
         gpus: Gpus | None = None,
-        foretold: frozenset[str] = frozenset(),
+        expected_failures: frozenset[str] = frozenset(),
     ) -> None:
         self._study = study
         self._layout = layout
@@ -71,7 +71,7 @@ class StudyRunner:
         self._measure = measure
         self._limits = limits or Limits(control)
         self._gpus = gpus or Gpus()
-        self._foretold = foretold
+        self._expected_failures = expected_failures
         self._estimate = Estimate((), study.execution)
         self._last_end_s = time.perf_counter()
         self._reason: str | None = None
@@ -137,7 +137,7 @@ class StudyRunner:
             before = run.cycle
             if not isinstance(outcome, Failed):
                 n_in_a_row = 0
-            elif run.config_hash not in self._foretold:
+            elif run.config_hash not in self._expected_failures:
                 n_in_a_row += 1
             if n_in_a_row >= self._study.execution.max_consecutive_failures:
                 self._reason = (

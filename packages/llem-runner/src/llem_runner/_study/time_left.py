@@ -26,9 +26,7 @@ def time_left_s(folder: str | Path, manifest: StudyManifest) -> float | None:
         StudyError: no study folder, or damaged.
     """
     study = read_study(Layout(Path(folder)))
-    planned = {
-        (run.config_hash, run.cycle): run for run in schedule(study.experiments, study.execution)
-    }
+    planned = {(run.config_hash, run.cycle): run for run in schedule(study)}
     left = [entry for entry in manifest.entries if entry.status in ("running", "pending")]
     known = [run for entry in left if (run := planned.get((entry.config_hash, entry.cycle)))]
     estimate = Estimate(known, study.execution, manifest.entries)

@@ -39,7 +39,7 @@ def plan(
     del verbose  # read where errors are explained
     layer = command_line_layer(settings, cycles=cycles, order=order, gaps=gaps)
     study = load_planned_study(path, layer, load_settings())
-    show_plan(study, schedule(study.experiments, study.execution), as_json=json_)
+    show_plan(study, schedule(study), as_json=json_)
     return OK
 
 
@@ -60,7 +60,7 @@ def validate(
     if json_:
         show_json(study_as_json(study))
     else:
-        for line in summary_lines(study, schedule(study.experiments, study.execution)):
+        for line in summary_lines(study, schedule(study)):
             say(line)
     return OK
 

@@ -68,7 +68,7 @@ def run(
     time_limit_s = parse_duration_s(time_limit)
     machine_settings = load_settings()
     study = load_planned_study(path, layer, machine_settings)
-    runs = schedule(study.experiments, study.execution)
+    runs = schedule(study)
     if dry_run:
         show_plan(study, runs, as_json=json_)
         return OK

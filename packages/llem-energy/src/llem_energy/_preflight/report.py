@@ -1,0 +1,108 @@
+"""All checks of a study's experiments at once, before anything is loaded or written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from llem_config import ExperimentConfig
+from llem_energy._backends.registry import facts_of
+from llem_energy._machine.machine import Machine
+from llem_energy._preflight.availability import blocking_problems, unmet_requirements
+from llem_energy._preflight.context_fit import context_length_warnings
+from llem_energy._preflight.devices import gpus_used
+from llem_energy._preflight.findings import Finding, findings
+from llem_energy._preflight.memory_fit import memory_findings
+from llem_energy._sources.registry import missing_meters
+
+_Key = TypeVar("_Key")
+
+
+class PreflightReport(msgspec.Struct, frozen=True):
+    """What the checks of some experiments found."""
+
+    problems: tuple[Finding, ...]
+    """The experiments cannot run on this machine until these are solved."""
+    warnings: tuple[Finding, ...]
+    """The experiments can run, but these may spoil their results."""
+    expected_failures: tuple[Finding, ...]
+    """Points that will fail while others can run."""
+
+
+def check(experiments: Sequence[ExperimentConfig], machine: Machine) -> PreflightReport:
+    """Check whether experiments can run on a machine. Imports no inference library.
+
+    Args:
+        experiments: the points of a study; a finding names points by their index.
+        machine: as `find_machine` returns it.
+
+    Raises:
+        BackendError: the facts of a backend cannot be imported.
+    """
+    gpus = gpus_used(experiments, machine)
+    has_gpu = bool(machine.gpus)
+    unmet = findings(unmet_requirements(experiments, has_gpu=has_gpu))
+    # The inference library may see a GPU that NVML does not show. Therefore a missing GPU alone
+    # is not a reason to refuse a study.
+    hopeless = unmet if has_gpu else findings(unmet_requirements(experiments, has_gpu=True))
+    n_hopeless = len({point for finding in hopeless for point in finding.points})
+    no_fit, doubtful_fit = memory_findings(experiments, machine, gpus)
+    return PreflightReport(
+        problems=(
+            *_blocking_problems(experiments),
+            *_missing_gpu(experiments, has_gpu=has_gpu),
+            *(unmet if n_hopeless == len(experiments) else ()),
+            *no_fit,
+        ),
+        warnings=(
+            *doubtful_fit,
+            *context_length_warnings(experiments),
+            *_missing_energy(experiments, gpus or machine.settings.devices.gpus),
+        ),
+        expected_failures=unmet,
+    )
+
+
+def _blocking_problems(experiments: Sequence[ExperimentConfig]) -> tuple[Finding, ...]:
+    points: dict[str, list[int]] = {}
+    for group in _grouped(experiments, _what_is_read).values():
+        for problem in dict.fromkeys(blocking_problems(experiments[group[0]])):
+            points.setdefault(problem, []).extend(group)
+    return findings(points)
+
+
+def _what_is_read(config: ExperimentConfig) -> object:
+    """Return a key that is equal for experiments with the same models and prompts."""
+    models = facts_of(config.backend).models(config)
+    return config.backend, models, config.dataset.model_dump_json(), config.n, config.model
+
+
+def _missing_gpu(experiments: Sequence[ExperimentConfig], *, has_gpu: bool) -> tuple[Finding, ...]:
+    if has_gpu:
+        return ()
+    points = [i for i, c in enumerate(experiments) if facts_of(c.backend).device(c) == "gpu"]
+    message = "a GPU is required, but this machine shows no NVIDIA GPU"
+    return findings({message: points} if points else {})
+
+
+def _missing_energy(
+    experiments: Sequence[ExperimentConfig], gpus: Sequence[int | str]
+) -> tuple[Finding, ...]:
+    """Return a warning if nothing will measure energy."""
+    points: dict[str, list[int]] = {}
+    for sources, group in _grouped(experiments, lambda c: c.energy.sources).items():
+        if reasons := missing_meters(sources, gpus):
+            message = f"no energy will be measured: {'; '.join(reasons)}"
+            points.setdefault(message, []).extend(group)
+    return findings(points)
+
+
+def _grouped(
+    experiments: Sequence[ExperimentConfig], key: Callable[[ExperimentConfig], _Key]
+) -> Mapping[_Key, list[int]]:
+    groups: dict[_Key, list[int]] = {}
+    for i, config in enumerate(experiments):
+        groups.setdefault(key(config), []).append(i)
+    return groups

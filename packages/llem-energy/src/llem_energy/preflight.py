@@ -1,0 +1,22 @@
+"""Check experiments before they run, without importing an inference library.
+
+from llem_energy.preflight import check, find_machine
+report = check([config], find_machine())
+"""
+
+from llem_energy._machine.machine import Machine, MachineGpu, find_machine
+from llem_energy._preflight.availability import missing_libraries
+from llem_energy._preflight.devices import gpus_used
+from llem_energy._preflight.findings import Finding
+from llem_energy._preflight.report import PreflightReport, check
+
+__all__ = [
+    "Finding",
+    "Machine",
+    "MachineGpu",
+    "PreflightReport",
+    "check",
+    "find_machine",
+    "gpus_used",
+    "missing_libraries",
+]
