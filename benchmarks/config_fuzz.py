@@ -1,11 +1,11 @@
-"""Break study files in every way and see that llem-config only ever answers with a `ConfigError`.
+"""Break study files at random and check that llem-config loads them or raises `ConfigError`.
 
     uv run python benchmarks/config_fuzz.py [COUNT] [--seed N] [--processes N]
 
-Cases are random bytes, and valid files (the examples, the study of the README) with bytes, tokens
-or lines changed. Each must load or raise `ConfigError`, within a second of processor time, and
-every fault must lie inside its file: line 1 to n + 1, or 0 and a reason. A failed case is printed
-with its number, from which it can be made again. 200,000 cases take some minutes.
+The cases are random bytes, and valid files (the examples, the study of the README) with changed
+bytes, tokens or lines. Each must load or raise `ConfigError`, within one second of processor time.
+Every fault must have a place inside its file (line 1 to n + 1), or line 0. A failed case is
+printed with its number, which reproduces it. 200,000 cases take some minutes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from llem_config import ConfigError, Fault, load_study
 
 COUNT = 200_000
-MOST_SECONDS = 1.0
+MAX_SECONDS = 1.0
 ROOT = Path(__file__).resolve().parents[1]
 
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
@@ -109,7 +109,7 @@ _BYTES += [b"\x1b[31m", b"\xf0\x9f\x98\x80", b'"', b"'", b"\\", b"  ", b"\n  ", 
 
 
 def seeds() -> list[bytes]:
-    """Return the valid files that are broken."""
+    """Return the valid files that the cases change."""
     texts = [path.read_bytes() for path in sorted((ROOT / "examples").glob("*.yaml"))]
     readme = (ROOT / "README.md").read_text()
     texts += [block.encode() for block in re.findall(r"```yaml\n(.*?)```", readme, re.S)]
@@ -124,7 +124,7 @@ def seeds() -> list[bytes]:
 
 def case(seed: int, number: int, texts: list[bytes]) -> bytes:
     """Return one broken file; the same for the same seed and number."""
-    rng = random.Random(f"{seed}:{number}")  # no secret
+    rng = random.Random(f"{seed}:{number}")  # not for cryptography
     kind = rng.random()
     if kind < 0.1:
         return rng.randbytes(rng.randrange(200))
@@ -148,12 +148,12 @@ def _mutate(text: bytearray, rng: random.Random, texts: list[bytes]) -> None:
             text[at:at] = rng.choice(_BYTES)
         case 3:
             text[at:at] = rng.choice(_TOKENS).encode()
-        case 4:  # another value or key for one that is there
+        case 4:  # replace a value or key
             words = list(re.finditer(rb"[\w.]+", text))
             if words:
                 word = rng.choice(words)
                 text[word.start() : word.end()] = rng.choice(_TOKENS).encode()
-        case 5:  # a line moved, doubled or indented otherwise
+        case 5:  # copy a line, perhaps with another indentation
             lines = bytes(text).splitlines(keepends=True) or [b""]
             line = rng.choice(lines)
             lines.insert(rng.randrange(len(lines) + 1), rng.choice((b"", b" ", b"  ")) + line)
@@ -167,7 +167,11 @@ def _mutate(text: bytearray, rng: random.Random, texts: list[bytes]) -> None:
 
 
 def check(text: bytes, folder: Path) -> str:
-    """Load one file and return the name of the outcome; raise AssertionError if it is wrong."""
+    """Load one file and return the name of the outcome.
+
+    Raises:
+        AssertionError: the outcome is wrong.
+    """
     path = folder / "study.yaml"
     path.write_bytes(text)
     start = time.process_time()
@@ -181,7 +185,7 @@ def check(text: bytes, folder: Path) -> str:
             _check_fault(fault, text)
         assert error.pretty()
     seconds = time.process_time() - start
-    assert seconds < MOST_SECONDS, f"took {seconds:.2f} s"
+    assert seconds < MAX_SECONDS, f"took {seconds:.2f} s"
     return outcome
 
 
@@ -200,7 +204,7 @@ def _check_fault(fault: Fault, text: bytes) -> None:
 
 
 def failures(seed: int, numbers: range) -> tuple[Counter[str], list[str]]:
-    """Return how many cases had which outcome, and what was wrong with each that failed."""
+    """Return the number of cases for each outcome, and a text for each case that failed."""
     texts = seeds()
     outcomes: Counter[str] = Counter()
     wrong = []
@@ -212,7 +216,7 @@ def failures(seed: int, numbers: range) -> tuple[Counter[str], list[str]]:
             text = case(seed, number, texts)
             try:
                 outcomes[check(text, folder)] += 1
-            except Exception:  # noqa: BLE001  # any exception at all is what this looks for
+            except Exception:  # noqa: BLE001  # any other exception is a failure
                 outcomes["WRONG"] += 1
                 wrong.append(f"case {number}: {text[:2000]!r}\n{traceback.format_exc()}")
     return outcomes, wrong
@@ -224,27 +228,27 @@ def _chunks(count: int, size: int = 2000) -> Iterator[range]:
 
 
 def main() -> int:
-    """Run the cases on all processors and print what became of them."""
+    """Run the cases in several processes and print the outcomes."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("count", type=int, nargs="?", default=COUNT)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    given = parser.parse_args()
+    options = parser.parse_args()
     start = time.perf_counter()
     outcomes: Counter[str] = Counter()
     wrong: list[str] = []
-    with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
-        work = [(given.seed, numbers) for numbers in _chunks(given.count)]
-        for some, bad in pool.starmap(failures, work, chunksize=1):
-            outcomes += some
-            wrong += bad
+    with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
+        work = [(options.seed, numbers) for numbers in _chunks(options.count)]
+        for counted, failed in pool.starmap(failures, work, chunksize=1):
+            outcomes += counted
+            wrong += failed
     for text in wrong[:20]:
         print(text)
     counts = ", ".join(f"{n} {name}" for name, n in sorted(outcomes.items()))
     seconds = time.perf_counter() - start
-    print(f"{given.count} cases, seed {given.seed}: {counts}; {seconds:.0f} s")
+    print(f"{options.count} cases, seed {options.seed}: {counts}; {seconds:.0f} s")
     return 1 if wrong else 0
 
 

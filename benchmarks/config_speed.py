@@ -1,15 +1,15 @@
-"""What a point costs, from the text of a study file to a hashed, validated experiment.
+"""Measure the cost of a point, from the text of a study file to a hashed, validated experiment.
 
     uv run python benchmarks/config_speed.py [--quick]
 
-Beside it, in the same run and each in a process of its own: the floor (pydantic validation and
-hashing of the same points, nothing else), an explicit list, OmegaConf merging the same overrides,
-and `aiperf config expand` of a grid of as many points. The two peers are installed by uv into
-environments of their own; where that is impossible the table says so. Times are processor seconds
-of the process, best of several, so that other work on the machine disturbs little; each library
-has its imports done and a small file read before the clock starts, except aiperf, which is timed
-as the command that a person runs, and for which the cost per point is the difference between two
-sizes. No time is asserted.
+The same run compares it with the floor (only pydantic validation and hashing of the same points),
+an explicit list, OmegaConf merging the same overrides, and `aiperf config expand` of a grid of the
+same size. Each is measured in its own process. uv installs the two other libraries into separate
+environments; if that fails, the table says so. A time is the minimum processor time of several
+repeats, so that other work on the machine has little effect. Imports and a first small file are
+not included, except for aiperf: it is measured as a command, and its cost per point is the
+difference between two sizes. The loader should take at most 1.6 times the floor for 10,000 points;
+the benchmark prints the ratio and does not check it.
 """
 
 from __future__ import annotations
@@ -92,14 +92,14 @@ def _list_text(n: int) -> str:
 
 
 def _best(work: Callable[[], object], repeats: int) -> float:
-    """Return the fewest processor seconds that `work` took."""
+    """Return the minimum processor time of `work` in seconds."""
     best = float("inf")
     for _ in range(repeats):
         gc.collect()
         start = time.process_time()
-        kept = work()
+        result = work()
         best = min(best, time.process_time() - start)
-        del kept
+        del result
     return best
 
 
@@ -114,7 +114,7 @@ def _rss_bytes() -> int:
 
 
 def part_grid(n_axes: int, repeats: int) -> dict[str, float]:
-    """Return the cost of a grid of 10**n_axes points and of its floor, in one process."""
+    """Return the cost per point of a grid of 10**n_axes points, and of its floor."""
     from llem_config import ExperimentConfig, load_study, measurement_config_hash
 
     with tempfile.TemporaryDirectory() as folder:
@@ -132,14 +132,14 @@ def part_grid(n_axes: int, repeats: int) -> dict[str, float]:
 
         assert load_study(path).config_hashes == tuple(floor())
         ours = lowest = float("inf")
-        for _ in range(repeats):  # in turns, so that a busy machine is unfair to neither
+        for _ in range(repeats):  # in turns, so that a busy machine affects both equally
             ours = min(ours, _best(lambda: load_study(path), 1))
             lowest = min(lowest, _best(floor, 1))
         return {"us": ours / n * 1e6, "floor_us": lowest / n * 1e6, "rss_bytes": rss}
 
 
 def part_memory(n_axes: int, _repeats: int) -> dict[str, float]:
-    """Return what a loaded study of 10**n_axes points holds, and the most while loading."""
+    """Return the memory per point of a study of 10**n_axes points, and the max while loading."""
     from llem_config import load_study
 
     with tempfile.TemporaryDirectory() as folder:
@@ -153,7 +153,7 @@ def part_memory(n_axes: int, _repeats: int) -> dict[str, float]:
 
 
 def part_list(n: int, repeats: int) -> dict[str, float]:
-    """Return the cost of an explicit list, and of parsing it alone."""
+    """Return the cost per point of an explicit list, and of parsing its YAML alone."""
     import yaml
 
     from llem_config import load_study
@@ -168,17 +168,17 @@ def part_list(n: int, repeats: int) -> dict[str, float]:
 
 
 def part_count(n_axes: int, repeats: int) -> dict[str, float]:
-    """Return the time to refuse a product of 10**n_axes points (10 are too many as well)."""
+    """Return the time to refuse a product of 10**n_axes points; the limit is 9 points."""
     from llem_config import ConfigError, load_study
 
     keys = ("n", "random_seed", "max_input_tokens", "max_output_tokens", "warmup.n_warmup",
             "warmup.max_warmup", "pytorch.batch_size", "pytorch.num_beams", "decoder.top_k",
             "pytorch.no_repeat_ngram_size", "pytorch.prompt_lookup_num_tokens",
             "decoder.min_new_tokens")  # fmt: skip
-    one = json.dumps([1])
-    ten = json.dumps(list(VALUES))
-    # Always 12 axes and as many values to parse: what no axis holds stands elsewhere.
-    axes = "".join(f"  {key}: {ten if i < n_axes else one}\n" for i, key in enumerate(keys))
+    short = json.dumps([1])
+    long = json.dumps(list(VALUES))
+    # Every size has 12 axes and the same number of values to parse; the rest is padding.
+    axes = "".join(f"  {key}: {long if i < n_axes else short}\n" for i, key in enumerate(keys))
     padding = json.dumps({"rest": [list(VALUES)[1:]] * (12 - n_axes)})
     text = f"model: m\nmax_experiments: 9\npassthrough_kwargs: {padding}\nsweep:\n{axes}"
 
@@ -230,8 +230,8 @@ def _aiperf(n_axes: int) -> float | None:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def _row(what: str, n: str, us: float | None, beside: str) -> None:
-    print(f"{what:34} {n:>9} {'not installed' if us is None else f'{us:.1f}':>13}  {beside}")
+def _row(what: str, n: str, us: float | None, comment: str) -> None:
+    print(f"{what:34} {n:>9} {'not installed' if us is None else f'{us:.1f}':>13}  {comment}")
 
 
 def main() -> None:
@@ -241,15 +241,15 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="no 100,000 points, no aiperf")
     parser.add_argument("--part", nargs=3, metavar=("NAME", "SIZE", "REPEATS"))
-    given = parser.parse_args()
-    if given.part:
-        name, size, repeats = given.part
+    options = parser.parse_args()
+    if options.part:
+        name, size, repeats = options.part
         print(json.dumps(globals()[f"part_{name}"](int(size), int(repeats))))
         return
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, "
           f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
     print(f"{'what':34} {'points':>9} {'us per point':>13}")
-    sizes = (2, 4) if given.quick else (2, 4, 5)
+    sizes = (2, 4) if options.quick else (2, 4, 5)
     grids = {n: _part("grid", n, {2: 20, 4: 7, 5: 3}[n]) for n in sizes}
     for n, grid in grids.items():
         memory = _part("memory", n, 1)
@@ -268,7 +268,7 @@ def main() -> None:
     omegaconf = _omegaconf(1000)
     _row("OmegaConf, merging the overrides", "1,000", omegaconf,
          f"{omegaconf / ours:.0f} x load_study" if omegaconf else "")  # fmt: skip
-    if not given.quick:
+    if not options.quick:
         _aiperf(1)  # installs it
         small, large = _aiperf(1), _aiperf(4)
         per_point = None if small is None or large is None else (large - small) / 9990 * 1e6

@@ -1,6 +1,6 @@
-"""A short run of the fuzz in `benchmarks`: never a traceback, never slow, never a wrong place.
+"""A short run of `benchmarks/config_fuzz.py`: no traceback, no slow file, no wrong place.
 
-Covers the reading of any file at all of CFG-11 to CFG-14.
+Covers the reading of arbitrary files in CFG-11 to CFG-14.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ def fuzz() -> ModuleType:
     return module
 
 
-def test_two_thousand_broken_files_are_loaded_or_refused_with_a_place(fuzz: ModuleType) -> None:
+def test_two_thousand_broken_files_load_or_are_refused_with_a_place(fuzz: ModuleType) -> None:
     outcomes, wrong = fuzz.failures(20_261_123, range(2000))
     assert not wrong, wrong[0]
     assert outcomes["valid"] > 50
     assert outcomes["refused"] > 1000
 
 
-def test_a_case_can_be_made_again_from_its_number(fuzz: ModuleType) -> None:
+def test_a_case_is_reproducible_from_its_number(fuzz: ModuleType) -> None:
     texts = fuzz.seeds()
     assert len(texts) > 4
     assert [fuzz.case(1, n, texts) for n in range(50)] == [

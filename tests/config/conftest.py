@@ -1,4 +1,4 @@
-"""A study file written and loaded in one call; settings are isolated one folder up."""
+"""Fixtures that write and load a study file; tests/conftest.py isolates the settings."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def load(tmp_path: Path) -> Callable[..., StudyConfig]:
 def faults(load: Callable[..., StudyConfig], tmp_path: Path) -> Callable[..., list[str]]:
     """Return a function that loads a broken study file and returns its faults as text."""
 
-    def faults(text: str | bytes, **given: Any) -> list[str]:
+    def faults(text: str | bytes, **options: Any) -> list[str]:
         with pytest.raises(ConfigError) as caught:
-            load(text, **given)
+            load(text, **options)
         return [str(fault).replace(f"{tmp_path}/", "") for fault in caught.value.faults]
 
     return faults

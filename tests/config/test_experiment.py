@@ -1,6 +1,6 @@
 """The fields of an experiment, their defaults, limits and the combinations that cannot run.
 
-Covers CFG-01 to CFG-10, and the seed of pitfall 29: greedy and equal lengths unless asked.
+Covers CFG-01 to CFG-10, and pitfall 29: greedy decoding and equal lengths by default.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def reason(**fields: Any) -> str:
     return error["msg"]
 
 
-def test_only_the_model_is_required_and_the_defaults_are_those_of_the_specification() -> None:
+def test_only_the_model_is_required_and_the_defaults_are_the_specified_ones() -> None:
     assert experiment().model_dump(exclude_none=True) == {
         "model": "m",
         "weights": "pretrained",
@@ -67,7 +67,7 @@ def test_builtin_models_have_random_weights_by_default() -> None:
     assert experiment(weights="random").weights == "random"
 
 
-def test_a_name_of_a_dataset_stands_for_its_source() -> None:
+def test_a_dataset_given_as_text_is_its_source() -> None:
     assert experiment(dataset="a.csv").dataset == experiment(dataset={"source": "a.csv"}).dataset
 
 
@@ -138,13 +138,13 @@ WRONG: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("fields", WRONG, ids=str)
-def test_a_value_that_no_experiment_could_have_is_a_mistake(fields: dict[str, Any]) -> None:
+def test_an_invalid_value_is_a_mistake_and_not_incompatible(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
         experiment(**fields)
     assert all(error["type"] != "llem_incompatible" for error in caught.value.errors())
 
 
-def test_free_form_keys_are_text_as_a_file_would_have_them() -> None:
+def test_keys_of_free_form_values_become_text() -> None:
     config = experiment(
         pytorch={"device_map": "auto", "max_memory": {0: "1GiB", "cpu": "2GB"}},
         passthrough_kwargs={"a": {0: (1, 2)}},
@@ -156,7 +156,7 @@ def test_free_form_keys_are_text_as_a_file_would_have_them() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_the_precisions_of_a_backend_are_those_of_the_table(backend: str, precision: str) -> None:
+def test_a_backend_accepts_exactly_its_supported_precisions(backend: str, precision: str) -> None:
     if precision in PRECISION_SUPPORT[backend]:
         assert experiment(backend=backend, precision=precision).precision == precision
     else:
@@ -164,7 +164,7 @@ def test_the_precisions_of_a_backend_are_those_of_the_table(backend: str, precis
         assert reason(backend=backend, precision=precision) == why
 
 
-def test_the_support_tables_are_those_of_the_specification() -> None:
+def test_the_support_tables_have_the_specified_values() -> None:
     assert PRECISION_SUPPORT == {
         "pytorch": ("fp32", "fp16", "bf16"),
         "vllm": ("fp16", "bf16"),
@@ -177,7 +177,7 @@ def test_the_support_tables_are_those_of_the_specification() -> None:
     }
 
 
-def test_the_way_of_decoding_follows_from_decoder_and_beams() -> None:
+def test_the_decoding_method_follows_from_decoder_and_beams() -> None:
     assert experiment().decoding == "greedy"
     assert experiment(decoder={"top_k": 3}).decoding == "sampling"
     assert experiment(pytorch={"num_beams": 1}).decoding == "greedy"
@@ -200,7 +200,7 @@ def test_the_way_of_decoding_follows_from_decoder_and_beams() -> None:
         ({"preset": None}, 0.0, False),
     ],
 )
-def test_what_a_decoder_leaves_out_follows_from_what_it_says(
+def test_missing_fields_of_a_decoder_follow_from_the_others(
     given: dict[str, Any], temperature: float, do_sample: bool
 ) -> None:
     decoder = DecoderConfig.model_validate(given)
@@ -234,15 +234,15 @@ def test_a_combination_that_pytorch_cannot_run_is_incompatible(
 NO_PHASE: list[tuple[str, dict[str, Any], str]] = [
     ("decode", {"num_beams": 2}, "decode does not work with num_beams > 1"),
     ("decode", {"use_cache": False}, "decode needs the cache"),
-    ("decode", {"cache_implementation": "quantized"}, "cannot be put back as it was"),
-    ("decode", {"cache_implementation": "offloaded"}, "cannot be put back as it was"),
+    ("decode", {"cache_implementation": "quantized"}, "cannot be restored to an earlier state"),
+    ("decode", {"cache_implementation": "offloaded"}, "cannot be restored to an earlier state"),
     ("decode", {"prompt_lookup_num_tokens": 3}, "decode does not work with assisted decoding"),
     ("prefill", {"assistant_model": "a"}, "prefill does not work with assisted decoding"),
 ]
 
 
 @pytest.mark.parametrize(("phase", "section", "why"), NO_PHASE, ids=str)
-def test_a_phase_that_pytorch_cannot_run_apart_is_incompatible(
+def test_a_phase_that_cannot_be_measured_separately_is_incompatible(
     phase: str, section: dict[str, Any], why: str
 ) -> None:
     assert why in reason(pytorch=section, energy={"phases": [phase]})
@@ -256,7 +256,7 @@ def test_a_decode_phase_needs_a_second_token() -> None:
     assert prefill.energy.phases == ("prefill",)
 
 
-def test_phases_are_in_the_order_of_an_answer_however_they_are_written() -> None:
+def test_phases_are_sorted_in_the_order_of_an_answer() -> None:
     assert experiment(energy={"phases": ["decode", "prefill"]}).energy.phases == (
         "prefill",
         "decode",
@@ -264,7 +264,9 @@ def test_phases_are_in_the_order_of_an_answer_however_they_are_written() -> None
 
 
 @pytest.mark.parametrize(("section", "why"), CANNOT_RUN, ids=str)
-def test_each_half_of_an_incompatible_pair_is_no_mistake(section: dict[str, Any], why: str) -> None:
+def test_each_value_of_an_incompatible_pair_is_valid_alone(
+    section: dict[str, Any], why: str
+) -> None:
     for name, value in section.items():
         try:
             experiment(pytorch={name: value})
@@ -283,9 +285,9 @@ def test_other_combinations_that_cannot_run_are_incompatible() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dataset", "said"),
+    ("dataset", "message"),
     [
-        ({"input_tokens": {"distribution": "lognormal", "mean": 9.0}}, "need mean and sd"),
+        ({"input_tokens": {"distribution": "lognormal", "mean": 9.0}}, "needs mean and sd"),
         ({"input_tokens": {"distribution": "uniform", "sd": 9.0}}, "no sd"),
         ({"input_tokens": {"distribution": "uniform", "min": 9, "max": 8}}, "9 is above max 8"),
         ({"input_tokens": {"distribution": "uniform", "max": 513}}, "above max_input_tokens 512"),
@@ -294,17 +296,17 @@ def test_other_combinations_that_cannot_run_are_incompatible() -> None:
             {"source": "a/b", "input_tokens": {"distribution": "uniform"}},
             "no effect on the data set a/b",
         ),
-        ({"split": "test", "column": "text"}, "column and split has no effect"),
+        ({"split": "test", "column": "text"}, "column and split have no effect"),
     ],
 )
 def test_lengths_and_columns_that_contradict_each_other_are_incompatible(
-    dataset: dict[str, Any], said: str
+    dataset: dict[str, Any], message: str
 ) -> None:
-    assert said in reason(dataset=dataset)
+    assert message in reason(dataset=dataset)
 
 
 @pytest.mark.parametrize("name", ["token", "use_auth_token"])
-def test_a_token_may_not_stand_in_a_file(name: str) -> None:
+def test_an_access_token_in_a_file_is_a_mistake(name: str) -> None:
     with pytest.raises(ValidationError, match="set the environment variable HF_TOKEN") as caught:
         experiment(passthrough_kwargs={name: "hf_secret"})
     assert "hf_secret" not in caught.value.errors()[0]["msg"]

@@ -21,7 +21,7 @@ NAME = (
 BACKENDS = "expected one of pytorch, vllm, tensorrt, found "
 NOT_YAML = "this is not valid YAML: "
 
-# Each file begins with MODEL, so that what is broken starts in line 2.
+# Each file begins with MODEL, so the mistake is in line 2 or below.
 ONE_FAULT = [
     # values
     ("n: eight", "2:4: n: expected a whole number >= 1, found 'eight'"),
@@ -55,7 +55,7 @@ ONE_FAULT = [
     ("decoder: {preset: [hot]}", "2:19: decoder.preset: "
      "expected one of deterministic, standard, creative, factual, found a list"),
     ("weights: pretrained", "2:10: weights: "
-     "expected random, since a builtin model has no other weights, found 'pretrained'"),
+     "expected random, because a builtin model has no other weights, found 'pretrained'"),
     ("lora: {merge_weights: true}", "2:7: lora.adapter: required, but missing"),
     ("passthrough_kwargs: {batch_size: 3}", "2:21: passthrough_kwargs: "
      "passthrough_kwargs may not repeat the field batch_size; set the field itself"),
@@ -116,8 +116,8 @@ ONE_FAULT = [
     ("experiments: [{vllm.block_size: 1}]", "2:16: experiments[0].vllm: "
      "a section for vllm, but the backend is pytorch; remove one"),
     ("backend: [pytorch, vllm]\nexperiments: [{n: 1}]",
-     "3:15: experiments[0]: name the backend of this point: the study has several"),
-    ("exclude: [{n: 1}]", "2:10: exclude: exclude drops points of a sweep, but there is none"),
+     "3:15: experiments[0]: name the backend of this point, because the study has several"),
+    ("exclude: [{n: 1}]", "2:10: exclude: exclude drops points of a sweep; this file has no sweep"),
     ("sweep: {n: [1]}\nexclude: [{}]",
      "3:11: exclude[0]: expected a mapping of fields, found an empty mapping"),
     ("sweep: {n: [1]}\nexclude: [{precision: fp8}]", "3:23: exclude[0].precision: "
@@ -133,7 +133,7 @@ ONE_FAULT = [
      "2:37: execution.experiment_gap_seconds: expected a number >= 0, found -1"),
     ("execution: {config_gap_seconds: 1, experiment_gap_seconds: 2}",
      "2:36: execution.experiment_gap_seconds: "
-     "experiment_gap_seconds is another name of config_gap_seconds; set one of them"),
+     "experiment_gap_seconds is another name of config_gap_seconds; set only one of them"),
     ("max_experiments: many", "2:18: max_experiments: expected a whole number >= 1, found 'many'"),
     ("name: ../../etc", f"2:7: name: {NAME}'../../etc'"),
     ("name: 7", f"2:7: name: {NAME}7"),
@@ -151,7 +151,7 @@ ONE_FAULT = [
 
 
 @pytest.mark.parametrize(("text", "fault"), ONE_FAULT)
-def test_a_mistake_is_named_with_its_place_and_alone(faults: Faults, text: str, fault: str) -> None:
+def test_a_mistake_gives_one_fault_with_its_place(faults: Faults, text: str, fault: str) -> None:
     assert faults(f"{MODEL}{text}\n") == [f"study.yaml:{fault}"]
 
 
@@ -159,7 +159,8 @@ def test_a_mistake_is_named_with_its_place_and_alone(faults: Faults, text: str, 
     ("text", "fault"),
     [
         ("", "1:1: expected a mapping of keys, found nothing"),
-        ("- a\n", "1:1: expected a mapping of keys at the top level, found something else"),
+        ("- a\n", "1:1: expected a mapping of keys at the top level, found a list"),
+        ("7\n", "1:1: expected a mapping of keys at the top level, found a single value"),
         ("n: 1\n", "1:1: model: required, but missing"),
         ("n: 1\nsweep: {n: [1, 2]}\n", "1:1: model: required, but missing"),
         ("experiments:\n  - {model: m}\n  - {n: 1}\n",
@@ -169,7 +170,7 @@ def test_a_mistake_is_named_with_its_place_and_alone(faults: Faults, text: str, 
         (b"model: a\nn: \xff\n", "2:4: expected UTF-8 text, found the byte 0xff"),
     ],
 )  # fmt: skip
-def test_a_file_without_a_usable_beginning_is_named(
+def test_a_file_without_valid_content_gives_one_fault(
     faults: Faults, text: str | bytes, fault: str
 ) -> None:
     assert faults(text) == [f"study.yaml:{fault}"]
@@ -192,9 +193,9 @@ def test_a_missing_file_and_a_folder_are_faults(tmp_path: Path) -> None:
          "base.yaml:1:1: pytorch.batchsize: pytorch has no key 'batchsize'; "
          "did you mean 'batch_size'?"),
         ("n: 1\nbase: more.yaml\n",
-         "base.yaml:2:1: base: a base file has no base of its own; one level only"),
+         "base.yaml:2:1: base: a base file cannot have a base"),
         ("sweep: {n: [1]}\n", "base.yaml:1:1: sweep: "
-         "a base file holds experiment fields only; move this to the study file"),
+         "a base file may set only experiment fields; move this key to the study file"),
         ("vllm.block_size: 1\n", "base.yaml:1:1: vllm: "
          "a section for vllm, but the backend is pytorch; remove one"),
         ("n: [1\n", "base.yaml:2:1: this is not valid YAML: "
@@ -224,8 +225,8 @@ exclude:
   - {n: many}
 execution: {n_cycles: 0, cycle_order: odd}
 """
-    found = faults(text, files={"base.yaml": "lora: {}\n"}, overrides={"baz": 1})
-    assert [":".join(fault.split(":")[:2]) for fault in found[:-1]] == [
+    lines = faults(text, files={"base.yaml": "lora: {}\n"}, overrides={"baz": 1})
+    assert [":".join(fault.split(":")[:2]) for fault in lines[:-1]] == [
         "base.yaml:1",
         "study.yaml:3",
         "study.yaml:4",
@@ -242,23 +243,23 @@ execution: {n_cycles: 0, cycle_order: odd}
         "study.yaml:17",
         "study.yaml:17",
     ]
-    assert found[-1] == "<command line>: baz: unknown key 'baz'"
+    assert lines[-1] == "<command line>: baz: unknown key 'baz'"
 
 
-def test_one_mistake_of_many_points_is_one_fault(faults: Faults) -> None:
+def test_one_mistake_in_many_points_is_one_fault(faults: Faults) -> None:
     text = MODEL + "decoder: {top_k: 0}\nsweep: {n: [1, 2, 3], random_seed: [1, 2, 3]}\n"
     assert len(faults(text)) == 1
 
 
 def test_an_override_with_a_mistake_names_the_command_line(faults: Faults) -> None:
-    found = faults(MODEL, overrides={"n": "x", "execution": {"n_cycles": 0}})
-    assert sorted(found) == [
+    lines = faults(MODEL, overrides={"n": "x", "execution": {"n_cycles": 0}})
+    assert sorted(lines) == [
         "<command line>: execution.n_cycles: expected a whole number >= 1, found 0",
         "<command line>: n: expected a whole number >= 1, found 'x'",
     ]
 
 
-def test_a_config_error_carries_its_faults_as_data(tmp_path: Path) -> None:
+def test_a_config_error_contains_its_faults_as_data(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(MODEL + "n: x\n")
     with pytest.raises(LlemError) as caught:
@@ -293,13 +294,15 @@ def test_the_caret_counts_wide_characters_and_cuts_long_lines(tmp_path: Path) ->
     assert line[caret.index("^")] == "x"
 
 
-def test_the_pretty_form_sends_no_control_character_to_the_terminal(tmp_path: Path) -> None:
+def test_the_pretty_form_replaces_control_characters(tmp_path: Path) -> None:
     lines = pretty(tmp_path / "study.yaml", MODEL + "n: \x1b[31mred\n")
     assert lines[1] == "  2 | n: \ufffd[31mred"
     assert "\x1b" not in "".join(lines)
 
 
-def test_a_fault_whose_file_is_gone_or_has_no_lines_stays_plain(tmp_path: Path) -> None:
+def test_the_pretty_form_of_a_fault_without_a_readable_line_is_the_plain_form(
+    tmp_path: Path,
+) -> None:
     gone = Fault(tmp_path / "gone.yaml", 2, 4, "n", "wrong")
     flag = Fault("<command line>", 0, 0, "n", "wrong")
     assert [gone.quoted(), flag.quoted()] == [str(gone), str(flag)]
@@ -333,12 +336,12 @@ def test_a_wrong_value_that_a_higher_layer_replaces_is_still_a_mistake(faults: F
 
 
 @pytest.mark.parametrize("base", ["x" * 5000, "~nobody-here/x", '"a\\0b"'])
-def test_a_path_of_base_that_no_file_can_have_is_no_such_file(faults: Faults, base: str) -> None:
+def test_an_impossible_path_in_base_is_reported_as_no_such_file(faults: Faults, base: str) -> None:
     (fault,) = faults(MODEL + f"base: {base}\n")
     assert fault.startswith("study.yaml:2:7: base: no such file: ")
 
 
-def test_a_path_that_no_file_can_have_is_a_fault() -> None:
+def test_an_impossible_path_of_a_study_is_a_fault() -> None:
     with pytest.raises(ConfigError, match="cannot be read: embedded null byte"):
         load_study("a\0b")
 
@@ -351,7 +354,7 @@ def test_a_wrong_preset_hides_no_other_mistake(faults: Faults) -> None:
     ]
 
 
-def test_a_study_key_is_no_axis(faults: Faults) -> None:
+def test_a_study_key_cannot_be_an_axis(faults: Faults) -> None:
     assert faults(f"{MODEL}sweep: {{execution.n_cycles: [1, 2]}}\n") == [
         "study.yaml:2:9: sweep.execution.n_cycles: execution belongs to the study as a whole, "
         "not to an experiment"

@@ -1,6 +1,6 @@
-"""The grid against a slow and obvious expansion of the same axes.
+"""The grid against a slow and simple expansion of the same axes.
 
-Covers CFG-12, CFG-13 and CFG-14 for axes that nobody thought of.
+Covers CFG-12, CFG-13 and CFG-14 for axes at random.
 """
 
 from __future__ import annotations
@@ -38,21 +38,25 @@ def sweeps(draw: st.DrawFn) -> tuple[list[str], dict[str, list[Any]]]:
 
 
 def reference(backends: list[str], axes: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    """Count in a mixed base; every digit is the position of one axis's value."""
+    """Return the points by counting in a mixed base: each digit is a position in an axis."""
     points = []
     for backend in backends:
         foreign = {"pytorch", "vllm"} - {backend}
-        own = {key: values for key, values in axes.items() if key.split(".")[0] not in foreign}
+        backend_axes = {
+            key: values for key, values in axes.items() if key.split(".")[0] not in foreign
+        }
         total = 1
-        for values in own.values():
+        for values in backend_axes.values():
             total *= len(values)
         for number in range(total):
             point: dict[str, Any] = {"model": "m", "backend": backend}
             rest = number
-            for key in reversed(own):
-                rest, digit = divmod(rest, len(own[key]))
+            for key in reversed(backend_axes):
+                rest, digit = divmod(rest, len(backend_axes[key]))
                 section, _, field = key.rpartition(".")
-                (point.setdefault(section, {}) if section else point)[field] = own[key][digit]
+                (point.setdefault(section, {}) if section else point)[field] = backend_axes[key][
+                    digit
+                ]
             points.append(point)
     return points
 
@@ -66,19 +70,19 @@ def load(data: dict[str, Any]) -> StudyConfig:
 
 @settings(deadline=None)
 @given(sweeps())
-def test_the_grid_equals_the_obvious_expansion_in_the_same_order(
+def test_the_grid_equals_the_reference_expansion_in_the_same_order(
     sweep: tuple[list[str], dict[str, list[Any]]],
 ) -> None:
     backends, axes = sweep
     study = load({"model": "m", "backend": backends, "sweep": axes})
-    wanted = [ExperimentConfig.model_validate(point) for point in reference(backends, axes)]
-    assert list(study.experiments) == wanted
+    expected = [ExperimentConfig.model_validate(point) for point in reference(backends, axes)]
+    assert list(study.experiments) == expected
     assert (study.n_duplicates, study.n_excluded) == (0, 0)
 
 
 @settings(deadline=None)
 @given(sweeps(), st.integers(1, 9))
-def test_exclude_drops_exactly_the_points_that_the_obvious_expansion_would(
+def test_exclude_drops_exactly_the_points_of_the_reference_expansion(
     sweep: tuple[list[str], dict[str, list[Any]]], seed: int
 ) -> None:
     backends, axes = sweep
@@ -87,6 +91,6 @@ def test_exclude_drops_exactly_the_points_that_the_obvious_expansion_would(
         {"model": "m", "backend": backends, "sweep": axes, "exclude": [{"random_seed": seed}]}
     )
     points = reference(backends, axes)
-    wanted = [point for point in points if point["random_seed"] != seed]
-    assert list(study.experiments) == [ExperimentConfig.model_validate(item) for item in wanted]
-    assert study.n_excluded == len(points) - len(wanted)
+    expected = [point for point in points if point["random_seed"] != seed]
+    assert list(study.experiments) == [ExperimentConfig.model_validate(item) for item in expected]
+    assert study.n_excluded == len(points) - len(expected)

@@ -1,4 +1,4 @@
-"""Hashes: stable from version to version, blind to spelling, different where the work is.
+"""Hashes: the same in every version and for every notation, different for other experiments.
 
 Covers CFG-15 and CFG-16, and pitfall 8 of hashing.
 """
@@ -35,8 +35,8 @@ def hash_of(**fields: Any) -> str:
     return measurement_config_hash(ExperimentConfig.model_validate({"model": "m", **fields}))
 
 
-# Never edit a value here: published results are found by them. A change that moves one
-# has to raise HASH_FORMAT, and then all of them change together.
+# Never edit a value here, because published results contain them. A change that alters one must
+# raise HASH_FORMAT, and then all of them change together.
 GOLDEN: list[tuple[dict[str, Any], str]] = [
     ({"model": "builtin:tiny-llama"}, "27b279db2d27682d"),
     (
@@ -70,11 +70,11 @@ GOLDEN: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fields", "golden"), GOLDEN)
-def test_the_hash_of_an_experiment_is_the_stored_one(fields: dict[str, Any], golden: str) -> None:
+def test_the_hash_of_an_experiment_is_the_golden_value(fields: dict[str, Any], golden: str) -> None:
     assert (HASH_FORMAT, hash_of(**fields)) == (1, golden)
 
 
-def test_the_hash_of_a_study_is_the_stored_one(load: Load) -> None:
+def test_the_hash_of_a_study_is_the_golden_value(load: Load) -> None:
     study = load(MODEL + "sweep: {pytorch.batch_size: [1, 8]}\n")
     assert study.study_design_hash == "f10050db1b3c5e90"
     assert study_design_hash(study.experiments) == "f10050db1b3c5e90"
@@ -101,7 +101,7 @@ def test_the_hash_of_a_study_is_the_stored_one(load: Load) -> None:
     ],
     ids=str,
 )
-def test_another_spelling_of_the_same_work_has_the_same_hash(fields: dict[str, Any]) -> None:
+def test_another_way_to_write_the_same_experiment_has_the_same_hash(fields: dict[str, Any]) -> None:
     assert hash_of(**fields) == hash_of()
 
 
@@ -123,7 +123,7 @@ def test_another_spelling_of_the_same_work_has_the_same_hash(fields: dict[str, A
     ],
     ids=str,
 )
-def test_other_work_has_another_hash(fields: dict[str, Any]) -> None:
+def test_another_experiment_has_another_hash(fields: dict[str, Any]) -> None:
     assert hash_of(**fields) != hash_of()
 
 
@@ -134,13 +134,13 @@ def test_a_preset_has_the_hash_of_its_expansion() -> None:
     assert hash_of(decoder={"preset": "creative", "temperature": 0.2}) == hash_of(decoder=other)
 
 
-def test_keys_of_several_types_are_hashed_as_a_file_would_spell_them() -> None:
+def test_number_keys_are_hashed_like_text_keys() -> None:
     python = {"device_map": "auto", "max_memory": {0: "1GiB", "cpu": "2GiB"}}
     yaml = {"max_memory": {"cpu": "2GiB", "0": "1GiB"}, "device_map": "auto"}
     assert hash_of(pytorch=python) == hash_of(pytorch=yaml)
 
 
-def test_the_canonical_form_is_plain_and_holds_nothing_unset() -> None:
+def test_the_canonical_form_is_plain_data_without_unset_fields() -> None:
     config = ExperimentConfig.model_validate({"model": "m", "pytorch": {}})
     data = canonical(config)
     assert "pytorch" not in data
@@ -168,7 +168,7 @@ def test_the_study_hash_ignores_execution_name_layout_and_order(load: Load, othe
     assert load(other).study_design_hash == study.study_design_hash
 
 
-def test_the_study_hash_sees_a_point_more(load: Load) -> None:
+def test_one_more_point_changes_the_study_hash(load: Load) -> None:
     study = load(MODEL + "sweep: {n: [1, 2]}\n")
     assert load(MODEL + "sweep: {n: [1, 2, 3]}\n").study_design_hash != study.study_design_hash
 
@@ -206,7 +206,7 @@ def test_a_hash_ignores_order_defaults_and_presets_of_any_experiment(
     shuffler.shuffle(names)
     assert hash_of(**{name: fields[name] for name in names}) == plain
     config = ExperimentConfig.model_validate({"model": "m", **fields})
-    assert hash_of(**config.model_dump()) == plain  # every default and preset spelled out
+    assert hash_of(**config.model_dump()) == plain  # with every default and without presets
     assert hash_of(**canonical(config)) == plain
     again = ExperimentConfig.model_validate_json(config.model_dump_json())
     assert measurement_config_hash(again) == plain
@@ -225,7 +225,7 @@ def test_a_study_hash_ignores_order_and_repeats_of_any_points(
     assert StudyConfig(experiments=tuple(shuffled)).study_design_hash == study_design_hash(configs)
 
 
-def test_a_swept_value_and_a_fixed_one_make_the_same_experiment(load: Load) -> None:
+def test_a_swept_value_and_a_fixed_value_give_the_same_experiment(load: Load) -> None:
     swept = load(MODEL + "sweep: {n: [3], decoder.preset: [creative]}\n")
     fixed = load(MODEL + "n: 3\ndecoder: {preset: creative}\n")
     listed = load(MODEL + "experiments: [{n: 3, decoder.preset: creative}]\n")
@@ -233,7 +233,7 @@ def test_a_swept_value_and_a_fixed_one_make_the_same_experiment(load: Load) -> N
 
 
 def first_hash(config: ExperimentConfig) -> str:
-    """Return the hash as the first version computed it: slow, obvious, and the reference."""
+    """Return the hash as the first version computed it, as a reference."""
 
     def without_empty(data: dict[str, Any]) -> dict[str, Any]:
         cleaned = {
@@ -255,7 +255,7 @@ def first_hash(config: ExperimentConfig) -> str:
 
 @settings(deadline=None)
 @given(st.lists(FIELDS, min_size=1, max_size=4))
-def test_every_way_to_hash_gives_the_hash_of_the_first_version(
+def test_hashes_equal_those_of_the_first_version(
     points: list[dict[str, Any]],
 ) -> None:
     configs = [ExperimentConfig.model_validate({"model": "m", **fields}) for fields in points]
@@ -267,7 +267,7 @@ def test_every_way_to_hash_gives_the_hash_of_the_first_version(
         assert load_study(path).config_hashes == tuple(dict.fromkeys(first))
 
 
-def test_values_that_python_calls_equal_are_told_apart(load: Load, faults: Any) -> None:
+def test_values_that_are_equal_in_python_have_different_hashes(load: Load, faults: Any) -> None:
     beams = "num_beams: 2, length_penalty"
     text = "".join(f"  - pytorch: {{{beams}: {value}}}\n" for value in ("0.0", "-0.0", "1", "1.0"))
     study = load(MODEL + "experiments:\n" + text)

@@ -1,4 +1,4 @@
-"""Which source wins, what merges, and that no value is shared.
+"""Which layer wins, how layers merge, and that points share no value.
 
 Covers CFG-12, CFG-15 and CFG-18 to CFG-20, and pitfalls 2, 7 and 9 of sweeps.
 """
@@ -60,7 +60,7 @@ def test_the_highest_layer_that_sets_a_field_wins(load: Load, layers: set[str], 
     assert load_with(load, layers).experiments[0].n == wins
 
 
-def test_an_explicit_entry_wins_over_everything_below_the_command_line(load: Load) -> None:
+def test_an_explicit_entry_wins_over_all_layers_below_the_command_line(load: Load) -> None:
     assert load_with(load, {"defaults", "base", "top"}, entry=15).experiments[0].n == 15
     assert load_with(load, {"top", "overrides"}, entry=15).experiments[0].n == 16
 
@@ -84,11 +84,11 @@ def test_mappings_merge_deeply_across_layers(load: Load) -> None:
 
 
 def test_a_section_and_dotted_keys_of_it_merge_in_either_order(load: Load) -> None:
-    one = load(MODEL + "pytorch: {batching: sorted}\npytorch.batch_size: 2\n")
-    other = load(MODEL + "pytorch.batch_size: 2\npytorch: {batching: sorted}\n")
-    assert one.experiments == other.experiments
-    assert one.experiments[0].pytorch is not None
-    assert one.experiments[0].pytorch.batching == "sorted"
+    first = load(MODEL + "pytorch: {batching: sorted}\npytorch.batch_size: 2\n")
+    second = load(MODEL + "pytorch.batch_size: 2\npytorch: {batching: sorted}\n")
+    assert first.experiments == second.experiments
+    assert first.experiments[0].pytorch is not None
+    assert first.experiments[0].pytorch.batching == "sorted"
 
 
 def test_a_fixed_section_is_not_shared_between_points(load: Load) -> None:
@@ -147,7 +147,7 @@ def test_an_override_of_a_swept_key_is_an_error_that_says_so(
     assert fault.endswith("study.yaml:3; change it there")
 
 
-def test_an_override_may_take_one_of_several_backends(load: Load) -> None:
+def test_an_override_may_select_one_of_several_backends(load: Load) -> None:
     text = MODEL + "backend: [pytorch, vllm]\nsweep: {n: [1, 2]}\n"
     study = load(text, overrides=override("backend", "vllm"))
     assert [item.backend for item in study.experiments] == ["vllm", "vllm"]
@@ -197,7 +197,7 @@ def test_the_path_of_base_is_relative_to_the_study_file(
     assert load("base: b.yaml\n", files={"b.yaml": MODEL + "n: 5\n"}).experiments[0].n == 5
 
 
-def test_the_name_defaults_to_the_stem_made_safe(tmp_path: Path) -> None:
+def test_the_default_name_is_the_stem_of_the_file_without_unsafe_characters(tmp_path: Path) -> None:
 
     path = tmp_path / ".my study (2).yaml"
     path.write_text(MODEL)
@@ -222,7 +222,7 @@ def test_an_experiment_file_is_read_with_base_and_overrides(tmp_path: Path) -> N
         ("vllm.block_size: 3\n", None, "a section for vllm, but the backend is pytorch; remove"),
     ],
 )
-def test_what_makes_no_single_experiment_is_an_error(
+def test_a_file_that_is_not_one_experiment_is_an_error(
     tmp_path: Path, text: str, layer: dict[str, Any] | None, problem: str
 ) -> None:
     path = tmp_path / "experiment.yaml"
@@ -232,12 +232,12 @@ def test_what_makes_no_single_experiment_is_an_error(
 
 
 def test_a_study_made_in_python_drops_and_counts_duplicates() -> None:
-    one, same, other = (ExperimentConfig(model="m", n=n) for n in (1, 1, 2))
-    study = StudyConfig(experiments=(one, same, other), execution=ExecutionConfig(n_cycles=3))
-    assert (study.experiments, study.n_duplicates) == ((one, other), 1)
+    first, same, other = (ExperimentConfig(model="m", n=n) for n in (1, 1, 2))
+    study = StudyConfig(experiments=(first, same, other), execution=ExecutionConfig(n_cycles=3))
+    assert (study.experiments, study.n_duplicates) == ((first, other), 1)
 
 
-def test_a_study_survives_the_way_through_json(load: Load) -> None:
+def test_a_study_is_the_same_after_json(load: Load) -> None:
     study = load(
         MODEL
         + "name: trip\npassthrough_kwargs: {a: [1, {b: null}], 1: x}\n"
@@ -262,7 +262,7 @@ def test_a_copy_with_other_experiments_has_other_hashes(load: Load) -> None:
     assert half.config_hashes == study.config_hashes[:1]
 
 
-def test_flag_values_are_read_as_a_study_file_would_read_them() -> None:
+def test_flag_values_are_read_as_in_a_study_file() -> None:
     assert parse_value("8") == 8
     assert parse_value("1e-5") == 1e-5
     assert parse_value("[1, on]") == [1, "on"]
@@ -276,7 +276,7 @@ def test_the_text_of_the_file_is_kept_for_the_results(load: Load) -> None:
     assert load(text).source == text
 
 
-def test_a_model_path_below_home_is_left_to_the_machine_that_loads_it(load: Load) -> None:
+def test_a_tilde_in_a_model_path_is_kept(load: Load) -> None:
     study = load("model: ~/models/x\n")
     assert study.experiments[0].model == "~/models/x"
     assert os.path.expanduser("~") not in study.experiments[0].model  # noqa: PTH111  # a string

@@ -1,6 +1,6 @@
-"""The schema for editors, the examples, the front door and what it costs to open it.
+"""The schema for editors, the examples, the public names and the cost of importing them.
 
-Covers CFG-26, and pitfall 39: reading a configuration loads no other library than it needs.
+Covers CFG-26, and pitfall 39: reading a configuration imports only the libraries that it needs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TYPES = {"string", "integer", "number", "boolean", "array", "object", "null"}
 
 
 def nodes(schema: Any) -> Iterator[dict[str, Any]]:
-    """Yield every schema inside a schema; `properties` maps names, it is no schema itself."""
+    """Yield every schema inside a schema; `properties` itself is not a schema."""
     yield schema
     for key in ("properties", "$defs"):
         for child in schema.get(key, {}).values():
@@ -48,9 +48,9 @@ def test_the_schema_is_json_and_every_part_of_it_is_well_formed() -> None:
     schema = json.loads(json.dumps(study_json_schema()))
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["type"] == "object"
-    found = list(nodes(schema))
-    assert len(found) > 200
-    for node in found:
+    all_nodes = list(nodes(schema))
+    assert len(all_nodes) > 200
+    for node in all_nodes:
         assert node.get("type", "object") in TYPES
         assert isinstance(node.get("required", []), list)
         re.compile(node.get("pattern", ""))
@@ -60,7 +60,7 @@ def test_the_schema_is_json_and_every_part_of_it_is_well_formed() -> None:
             assert node["enum"]
 
 
-def test_the_schema_knows_every_key_of_a_study_and_nothing_else() -> None:
+def test_the_schema_has_exactly_the_keys_of_a_study() -> None:
     schema = study_json_schema()
     assert schema["additionalProperties"] is False
     keys = set(schema["properties"])
@@ -79,14 +79,14 @@ def test_the_schema_is_a_fresh_copy_each_time() -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_every_example_is_valid_and_knows_no_unknown_key(path: Path) -> None:
+def test_every_example_is_valid(path: Path) -> None:
     study = load_study(path)
     assert study.experiments
     assert not study.skipped
     assert not study.n_duplicates
 
 
-def test_the_examples_are_the_ones_that_the_documents_speak_of() -> None:
+def test_the_examples_named_in_the_docs_exist() -> None:
     names = {path.name for path in EXAMPLES}
     assert {"experiment.yaml", "quickstart.yaml", "list.yaml", "gpu-sweep.yaml"} <= names
     (single,) = [path for path in EXAMPLES if path.name == "experiment.yaml"]
@@ -96,7 +96,7 @@ def test_the_examples_are_the_ones_that_the_documents_speak_of() -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_a_misspelt_key_in_an_example_is_found(path: Path, tmp_path: Path) -> None:
+def test_a_misspelt_key_in_an_example_is_reported(path: Path, tmp_path: Path) -> None:
     (tmp_path / "experiment.yaml").write_text("model: m\n")
     copy = tmp_path / "copy.yaml"
     copy.write_text(path.read_text() + "\nmax_input_token: 3\n")
@@ -211,8 +211,8 @@ BROKEN = [
     "base: [a]",
 ]
 
-# (text, why a JSON schema cannot know)
-ONLY_WE_KNOW = [
+# (text, why a JSON schema cannot describe the mistake)
+BEYOND_THE_SCHEMA = [
     ("n: 3.0", "to JSON, 3.0 is a whole number"),
     ("decoder: {temperature: .nan}", "JSON has no such number"),
     ("baseline: {duration_seconds: .inf}", "JSON has no such number"),
@@ -220,11 +220,11 @@ ONLY_WE_KNOW = [
     ("passthrough_kwargs: {batch_size: 3}", "follows from the backend's fields"),
     ("pytorch: {batch_size: 1}\npytorch.batch_size: 2", "one field under two keys"),
     ("sweep: {decoder: [{top_k: 1}], decoder.top_k: [2]}", "one field under two axes"),
-    ("vllm: {block_size: 8}", "the backend may stand in `base`"),
-    ("sweep: {vllm.block_size: [1]}", "the backend may stand in `base`"),
+    ("vllm: {block_size: 8}", "the backend may be set in `base`"),
+    ("sweep: {vllm.block_size: [1]}", "the backend may be set in `base`"),
     ("backend: [pytorch, vllm]\nexperiments: [{n: 1}]", "follows from another key"),
     ("decoder: {min_new_tokens: 500}", "compares two fields"),
-    ("precision: fp32\nbackend: vllm", "no point can run, each value being fine in itself"),
+    ("precision: fp32\nbackend: vllm", "no point can run, although each value is valid alone"),
     ("base: nowhere.yaml", "looks at the disk"),
     ("sweep: {n: [1, 2]}\nmax_experiments: 1", "counts a product"),
 ]
@@ -238,8 +238,8 @@ def test_the_schema_refuses_what_load_study_refuses(load: Load, text: str) -> No
     assert not schema_accepts(text)
 
 
-@pytest.mark.parametrize(("text", "why"), ONLY_WE_KNOW)
-def test_what_the_schema_cannot_know_is_listed_with_the_reason(
+@pytest.mark.parametrize(("text", "why"), BEYOND_THE_SCHEMA)
+def test_the_schema_accepts_mistakes_that_it_cannot_describe(
     load: Load, text: str, why: str
 ) -> None:
     text = text if text.startswith("model") else f"model: m\n{text}"
@@ -265,7 +265,7 @@ def test_importing_loads_neither_torch_nor_the_terminal_nor_settings_libraries()
     assert not loaded & (heavy | {"platformdirs", "llem_runner", "llem_energy", "pynvml"})
 
 
-def test_the_front_door_is_complete_and_sorted() -> None:
+def test_the_public_names_are_complete_and_sorted() -> None:
     names = llem_config.__all__
     constants = [name for name in names if name.isupper()]
     classes = [name for name in names if name[0].isupper() and not name.isupper()]
@@ -274,7 +274,7 @@ def test_the_front_door_is_complete_and_sorted() -> None:
     assert all(hasattr(llem_config, name) for name in names)
 
 
-def test_ten_thousand_points_are_expanded_each_once(load: Load) -> None:
+def test_ten_thousand_points_are_expanded_once_each(load: Load) -> None:
     values = ", ".join(map(str, range(1, 11)))
     keys = ("n", "random_seed", "max_output_tokens", "pytorch.batch_size")
     study = load("model: m\nsweep:\n" + "".join(f"  {key}: [{values}]\n" for key in keys))

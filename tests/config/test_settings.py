@@ -1,7 +1,7 @@
-"""Machine-local settings: file, environment, and where they reach a study.
+"""Settings of the machine: from a file and from environment variables.
 
-Covers CFG-21 to CFG-25 and STU-06 as far as they are read here, and pitfall 10. What the
-runner does with each setting is seen in the runner's own tests.
+Covers CFG-21 to CFG-25 and STU-06 as far as the settings are read, and pitfall 10. The tests of
+the runner cover the effect of each setting.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ def test_the_environment_wins_over_the_file_one_setting_at_a_time(
 ) -> None:
     write("execution: {config_gap_seconds: 1, cycle_gap_seconds: 2}\n")
     monkeypatch.setenv("LLEM_EXECUTION__CYCLE_GAP_SECONDS", "9")
-    found = load_settings().execution
-    assert (found.config_gap_seconds, found.cycle_gap_seconds) == (1, 9)
+    execution = load_settings().execution
+    assert (execution.config_gap_seconds, execution.cycle_gap_seconds) == (1, 9)
 
 
 def test_the_file_is_in_the_users_config_folder(tmp_path: Path) -> None:
@@ -117,12 +117,14 @@ def test_a_file_that_llem_config_names_must_exist(monkeypatch: pytest.MonkeyPatc
         load_settings()
 
 
-def test_an_empty_llem_config_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_llem_config_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLEM_CONFIG", "")
     assert load_settings() == Settings()
 
 
-def test_a_tilde_is_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_in_a_path_is_the_users_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write("output: {results_dir: ~/results}\n")
     assert load_settings().output.results_dir == tmp_path / "results"
@@ -131,7 +133,7 @@ def test_a_tilde_is_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert load_settings().execution.config_gap_seconds == 2
 
 
-def test_the_cache_is_a_file_in_the_users_cache_folder(
+def test_the_cache_path_is_in_the_users_cache_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
@@ -142,7 +144,7 @@ def test_the_cache_is_a_file_in_the_users_cache_folder(
     assert cache_path() == expected
 
 
-def test_llem_cache_names_another_file_and_is_no_setting(
+def test_llem_cache_names_another_file_and_is_not_a_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -167,7 +169,7 @@ def test_llem_cache_names_another_file_and_is_no_setting(
          "2:1: execution: this key is already set above; remove one"),
     ],
 )  # fmt: skip
-def test_a_mistake_in_the_file_is_named_with_its_place(text: str, fault: str) -> None:
+def test_a_mistake_in_the_settings_file_is_reported_with_its_place(text: str, fault: str) -> None:
     path = write(text)
     with pytest.raises(ConfigError) as caught:
         load_settings()
@@ -193,7 +195,7 @@ def test_a_mistake_in_the_environment_names_the_variable(
     assert str(caught.value) == f"<environment>: {name}: {problem}"
 
 
-def test_settings_change_no_hash(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_do_not_change_a_hash(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     before = load(MODEL).study_design_hash
     for key, text, _ in EVERY:
         monkeypatch.setenv("LLEM_" + key.replace(".", "__").upper(), text)

@@ -4,7 +4,7 @@
     study = load_study("study.yaml")     # or ConfigError, with every fault and its line
     for experiment in study.experiments: ...
 
-Needs pydantic and a YAML parser, nothing of the rest of llem.
+This package needs pydantic and a YAML parser, and no other package of llem.
 """
 
 from llem_config._errors import ConfigError, Fault, LlemError

@@ -15,10 +15,10 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def study_json_schema() -> dict[str, Any]:
-    """Return a JSON schema (draft 2020-12) that a study file has to meet.
+    """Return a JSON schema (draft 2020-12) for study files.
 
-    It knows every key and the type of every value. What depends on several values at once (a
-    section for another backend, a combination that cannot run) only `load_study` knows.
+    It describes every key and the type of every value. Only `load_study` checks conditions on
+    several values (a section for another backend, a combination that cannot run).
     """
     experiment = copy.deepcopy(experiment_schema())
     definitions = experiment.pop("$defs")
@@ -75,12 +75,12 @@ def study_json_schema() -> dict[str, Any]:
 def _axis(value: Mapping[str, Any]) -> dict[str, Any]:
     values = {"type": "array", "items": value, "minItems": 1}
     kinds = [branch.get("type") for branch in value.get("anyOf", [value])]
-    # One value need not stand in a list, unless it is a list itself.
+    # A single value needs no list around it, unless it is a list itself.
     return values if "array" in kinds else {"anyOf": [values, value]}
 
 
 def _free(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield every field whose keys are free, with the schema of a value below it."""
+    """Yield every field that accepts any key, with the schema of its values."""
     for key, value in fields.items():
         for branch in value.get("anyOf", [value]):
             if branch.get("additionalProperties"):
@@ -91,7 +91,7 @@ def _free(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _dotted(
     route: tuple[str, ...], schema: Mapping[str, Any], definitions: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any]]:
-    """Yield every field below a schema as a dotted key with the schema of its value."""
+    """Yield every field of a schema as a dotted key, with the schema of its value."""
     for name, value in schema.get("properties", {}).items():
         yield ".".join((*route, name)), value
         for branch in value.get("anyOf", [value]):

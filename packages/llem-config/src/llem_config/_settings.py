@@ -1,7 +1,7 @@
-"""Settings of this machine and person: never part of a study, never of a hash.
+"""The settings of this machine and its user; they are not part of a study or of a hash.
 
-Read from `llem/config.yaml` in the user's config folder, or the file that `LLEM_CONFIG` names;
-every setting can be overridden by an environment variable, e.g.
+They are read from `llem/config.yaml` in the user's config folder, or from the file that
+`LLEM_CONFIG` names. An environment variable overrides each of them, for example
 `LLEM_EXECUTION__CONFIG_GAP_SECONDS=30`.
 """
 
@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from llem_config._errors import ConfigError, Fault
-from llem_config._loading.fault_messages import sentence
+from llem_config._loading.fault_messages import describe_error
 from llem_config._loading.yaml_document import Document, read_document
 
 ENV_PREFIX = "LLEM_"
@@ -33,40 +33,47 @@ _SECTION = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class OutputSettings(BaseModel):
-    """Where results go."""
+    """Where results are written."""
 
     model_config = _SECTION
 
     results_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Path("results")
+    """Folder in which every study gets a folder; a relative path counts from the current one."""
 
 
 class ExecutionSettings(BaseModel):
-    """How long this machine needs between runs, where the study file does not say."""
+    """The gaps between runs on this machine, for a study that does not set them."""
 
     model_config = _SECTION
 
     config_gap_seconds: NonNegativeFloat = 60.0
+    """Gap before a run, in seconds."""
     cycle_gap_seconds: NonNegativeFloat = 300.0
+    """Gap before the first run of a new cycle, in seconds."""
     gap_until_temperature_c: PositiveFloat | None = None
-    """After its seconds, a gap goes on until every GPU is this cool."""
+    """A gap continues until every GPU has at most this temperature, in degrees Celsius."""
     gap_within_c: PositiveFloat | None = None
-    """Or until every GPU is at most so much warmer than before the study's first run."""
+    """A gap continues until no GPU is warmer than before the first run of the study by more than
+    this number of degrees."""
     gap_at_most_seconds: NonNegativeFloat = 600.0
-    """For both, and counted after the gap's own seconds."""
+    """Max time in seconds that a gap continues for one of these temperatures."""
 
 
 class MeasurementSettings(BaseModel):
-    """What a joule means here."""
+    """Emissions and cost of energy at this site; None leaves them out of the results."""
 
     model_config = _SECTION
 
     carbon_intensity_gco2_kwh: NonNegativeFloat | None = None
+    """Grams of CO2 equivalent per kilowatt-hour."""
     datacenter_pue: Annotated[float, Field(ge=1)] = 1.0
+    """Power usage effectiveness: energy of the whole site per energy of its computers."""
     electricity_price_kwh: NonNegativeFloat | None = None
+    """Price per kilowatt-hour, in any currency."""
 
 
 class DeviceSettings(BaseModel):
-    """Which GPUs to read where the backend itself names none."""
+    """The GPUs to measure if the backend reports none."""
 
     model_config = _SECTION
 
@@ -75,7 +82,7 @@ class DeviceSettings(BaseModel):
 
 
 class Settings(BaseModel):
-    """Every machine-local setting; each has a default."""
+    """All settings of a machine; each has a default."""
 
     model_config = _SECTION
 
@@ -86,44 +93,44 @@ class Settings(BaseModel):
 
 
 def settings_path() -> Path:
-    """Return the file that `load_settings` reads, whether it exists or not."""
-    named = os.environ.get(ENV_FILE)
-    if named:
-        return Path(named).expanduser()
-    import platformdirs  # only `load_settings` needs it; validating a study file does not
+    """Return the path of the file that `load_settings` reads; the file need not exist."""
+    path = os.environ.get(ENV_FILE)
+    if path:
+        return Path(path).expanduser()
+    import platformdirs  # not at the top, because validating a study file does not need it
 
     return platformdirs.user_config_path("llem") / "config.yaml"
 
 
 def cache_path() -> Path:
-    """Return the file of what was found out about this machine; anyone may delete it any time.
+    """Return the path of the file with this machine's calibrations; it is safe to delete.
 
     It is `llem/calibrations.json` in the user's cache folder, or the file that `LLEM_CACHE` names.
     """
-    named = os.environ.get(ENV_CACHE)
-    if named:
-        return Path(named).expanduser()
+    path = os.environ.get(ENV_CACHE)
+    if path:
+        return Path(path).expanduser()
     import platformdirs  # as above
 
     return platformdirs.user_cache_path("llem") / "calibrations.json"
 
 
 def load_settings() -> Settings:
-    """Return this machine's settings: defaults < file < environment.
+    """Return the settings of this machine; variables override the file, the file the defaults.
 
     Raises:
-        ConfigError: a file that `LLEM_CONFIG` names is missing, or a value is wrong.
+        ConfigError: the file that `LLEM_CONFIG` names is missing, or a value is wrong.
     """
     path = settings_path()
     document = read_document(path) if path.exists() or os.environ.get(ENV_FILE) else None
     try:
         return _resolve(document)
     except ValidationError as error:
-        raise ConfigError([_fault(found, document) for found in error.errors()]) from error
+        raise ConfigError([_fault(item, document) for item in error.errors()]) from error
 
 
 def _resolve(document: Document | None) -> Settings:
-    # Imported here: it costs more than all the rest of this package.
+    # Imported here, because it takes longer to import than the rest of this package.
     from pydantic_settings import (
         BaseSettings,
         PydanticBaseSettingsSource,
@@ -156,7 +163,7 @@ def _resolve(document: Document | None) -> Settings:
 
 
 def _broken_variables() -> list[Fault]:
-    """Return a fault for each variable that has to be JSON, a list or a whole section, but is not."""
+    """Return a fault for each variable of a list or a section that is not valid JSON."""
     names = [f"{ENV_PREFIX}{section}".upper() for section in Settings.model_fields]
     faults = []
     for name in (*names, f"{ENV_PREFIX}DEVICES__GPUS"):
@@ -170,7 +177,7 @@ def _broken_variables() -> list[Fault]:
 
 def _fault(error: Any, document: Document | None) -> Fault:
     route = tuple(part for part in error["loc"] if isinstance(part, str | int))
-    problem = sentence(error, Settings.model_json_schema(), route)
+    problem = describe_error(error, Settings.model_json_schema(), route)
     variable = ENV_PREFIX + "__".join(str(part) for part in route[:2]).upper()
     if document is None or variable in os.environ:
         return Fault("<environment>", 0, 0, variable, problem)

@@ -1,6 +1,6 @@
-"""A validator's error as one plain sentence: what was expected, what was found, what was meant.
+"""A pydantic error as one sentence: what was expected, what was found, and a suggestion.
 
-What a field expects is read from its JSON schema, so that it is written down once, in the models.
+What a field expects comes from its JSON schema, so that it is defined once, in the models.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llem_config._loading.suggest import did_you_mean
-from llem_config._loading.yaml_document import Route
+from llem_config._loading.yaml_places import Route
 
 _NAMES = {
     "integer": "a whole number",
@@ -25,29 +25,34 @@ _BOUNDS = {
     "maximum": "<=",
     "exclusiveMaximum": "<",
 }
-_LONGEST = 60
+_MAX_CHARACTERS = 60
 
 
-def sentence(error: Mapping[str, Any], schema: Mapping[str, Any], route: Route) -> str:
-    """Return the problem of one pydantic error at `route` below the model with this schema."""
+def describe_error(error: Mapping[str, Any], schema: Mapping[str, Any], route: Route) -> str:
+    """Return the message for one pydantic error.
+
+    Args:
+        error: an item of `ValidationError.errors()`.
+        schema: JSON schema of the model.
+        route: of the wrong value, below the model.
+    """
     kind = str(error["type"])
     if kind.startswith("llem_"):
         return str(error["msg"])
     if kind == "extra_forbidden":
-        known = list(properties(schema, route[:-1]))
-        return f"unknown key {route[-1]!r}{did_you_mean(route[-1], known)}"
+        hint = did_you_mean(route[-1], properties(schema, route[:-1]))
+        return f"unknown key {route[-1]!r}{hint}"
     if kind == "missing":
         return "required, but missing"
     expected = expectation(schema, route)
     if expected is None:
         return str(error["msg"])
-    known = list(choices(schema, route))
-    hint = did_you_mean(error["input"], known) if known else ""
-    return f"expected {expected}, found {found(error['input'])}{hint}"
+    hint = did_you_mean(error["input"], choices(schema, route))
+    return f"expected {expected}, found {describe_value(error['input'])}{hint}"
 
 
-def found(value: object) -> str:
-    """Return a value as a person wrote it."""
+def describe_value(value: object) -> str:
+    """Return a value as a person writes it in YAML; of a list or mapping, only its kind."""
     match value:
         case None:
             return "nothing"
@@ -61,39 +66,39 @@ def found(value: object) -> str:
             return "a list" if value else "an empty list"
         case _:
             text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
 
 
 def properties(schema: Mapping[str, Any], route: Route) -> Mapping[str, Any]:
-    """Return the known keys below a route, or nothing where keys are free."""
+    """Return the valid keys below a route; empty if any key is valid there."""
     merged: dict[str, Any] = {}
-    for branch in _at(schema, route):
+    for branch in _branches_at(schema, route):
         merged.update(branch.get("properties", {}))
     return merged
 
 
 def choices(schema: Mapping[str, Any], route: Route) -> Iterator[str]:
-    """Yield the names that a field accepts, where it accepts only some."""
-    for branch in _at(schema, route):
+    """Yield the names that a field accepts; none if it accepts any text."""
+    for branch in _branches_at(schema, route):
         yield from (str(name) for name in branch.get("enum", ()))
 
 
 def expectation(schema: Mapping[str, Any], route: Route) -> str | None:
-    """Return what a field accepts, e.g. `a whole number >= 1`; None if the route is unknown."""
-    parts = [_describe(branch) for branch in _at(schema, route)]
+    """Return what a field accepts, e.g. `a whole number >= 1`; None if there is no such field."""
+    parts = [_describe(branch) for branch in _branches_at(schema, route)]
     return " or ".join(dict.fromkeys(part for part in parts if part)) or None
 
 
 def unknown_part(schema: Mapping[str, Any], route: Route) -> int | None:
-    """Return the position of the first part of a route that leads nowhere, or None."""
+    """Return the position of the first part of a route that is not a valid key, or None."""
     for depth in range(1, len(route) + 1):
-        if not list(_at(schema, route[:depth])):
+        if not list(_branches_at(schema, route[:depth])):
             return depth - 1
     return None
 
 
-def _at(schema: Mapping[str, Any], route: Route) -> Iterator[Mapping[str, Any]]:
-    """Yield every branch of the schema that a route leads to, without the null branches."""
+def _branches_at(schema: Mapping[str, Any], route: Route) -> Iterator[Mapping[str, Any]]:
+    """Yield every alternative that the schema allows at a route, except null."""
     branches = list(_branches(schema, schema))
     for part in route:
         step: list[Mapping[str, Any]] = []
@@ -124,7 +129,7 @@ def _child(schema: Mapping[str, Any], part: str | int) -> Mapping[str, Any] | No
         return child  # type: ignore[no-any-return]  # a JSON schema is a tree of mappings
     free = schema.get("additionalProperties", False)
     if free is True or (free is False and not schema):
-        return {}  # anything goes below here
+        return {}  # any value is valid below this
     return free if isinstance(free, Mapping) else None
 
 
@@ -136,7 +141,7 @@ def _describe(schema: Mapping[str, Any]) -> str:
     name = _NAMES.get(schema.get("type", ""), "")
     if schema.get("type") == "integer" and "exclusiveMinimum" in schema:
         schema = {**schema, "minimum": schema["exclusiveMinimum"] + 1}
-        del schema["exclusiveMinimum"]  # "a whole number >= 1" reads better than "> 0"
+        del schema["exclusiveMinimum"]  # "a whole number >= 1" is clearer than "> 0"
     bounds = [f"{sign} {schema[key]:.15g}" for key, sign in _BOUNDS.items() if key in schema]
     if schema.get("type") == "array" and isinstance(schema.get("items"), Mapping):
         inner = _describe(schema["items"])

@@ -1,6 +1,6 @@
-"""Plain data in layers: deep merging, dotted keys, and which source set what.
+"""Plain data in layers: merging, dotted keys, and which source set a value.
 
-Everything here is copy-on-write: no function changes what it is given.
+No function changes its arguments; each returns new data.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llem_config._errors import Fault
-from llem_config._loading.yaml_document import Document, Route
+from llem_config._loading.yaml_document import Document
+from llem_config._loading.yaml_places import Route
 
 _MISSING = object()
 
 
 def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `low` with `high` on top; mappings merge, everything else is replaced."""
+    """Return `low` overridden by `high`; mappings merge deeply, other values are replaced."""
     result = dict(low)
     for key, value in high.items():
         below = result.get(key)
@@ -28,21 +29,21 @@ def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def nested(route: Route, value: Any) -> dict[str, Any]:
-    """Return a mapping that holds only `value`, at `route`."""
+    """Return nested mappings that contain only `value`, at `route`."""
     for part in reversed(route):
         value = {part: value}
     return value  # type: ignore[no-any-return]  # a route has at least one part
 
 
 def get(data: Any, route: Route) -> Any:
-    """Return the value at `route`, or None where there is none; see `has`."""
+    """Return the value at `route`, or None if there is none; see `has`."""
     for part in route:
         data = _step(data, part)
     return None if data is _MISSING else data
 
 
 def has(data: Any, route: Route) -> bool:
-    """Tell whether `data` holds something at `route`."""
+    """Return whether `data` contains a value at `route`."""
     for part in route:
         data = _step(data, part)
     return data is not _MISSING
@@ -58,18 +59,20 @@ def _step(data: Any, part: str | int) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Some data of a point, and where in which document it was written."""
+    """Data for a point from one place of one document."""
 
     document: Document
     data: Mapping[str, Any]
     at: Route = ()
+    """Route of the data in the document."""
     n_covered: int = 0
-    """Leading parts of a point's route that `at` stands for (an axis stands for its target)."""
+    """Number of leading parts of a point's route that `at` replaces: 2 for a value of the axis
+    `pytorch.batch_size`."""
     written: Mapping[str | int, str] = field(default_factory=dict)
-    """Fields that stand in the document under another name, and that name."""
+    """The name in the document of each field that it writes under another name."""
 
     def fault(self, route: Route, problem: str, *, at_key: bool) -> Fault:
-        """Return a fault at the place where this source sets `route`."""
+        """Return a fault at the place where this source sets `route`, below the experiment."""
         below = route[self.n_covered :]
         if below:
             below = (self.written.get(below[0], below[0]), *below[1:])
@@ -82,12 +85,12 @@ def locate(
     """Return a fault at the source that set `route`.
 
     Args:
-        sources: highest layer first; the first that sets the route, or the longest part of it,
-            is the one a person must edit.
+        sources: highest layer first. The fault is at the first one that sets the route, or the
+            longest part of it.
         route: below the experiment, e.g. `("pytorch", "batch_size")`.
-        problem: the sentence.
-        home: where a person would add what no source sets.
-        at_key: point at the key rather than at its value.
+        problem: the message.
+        home: where a person would add a value that no source sets.
+        at_key: return the place of the key instead of the place of its value.
     """
     for depth in range(len(route), 0, -1):
         for source in sources:
@@ -98,5 +101,5 @@ def locate(
 
 
 def _below(fault: Fault, rest: Route) -> Fault:
-    """Return a fault at the same place whose key goes on to what is missing there."""
+    """Return a fault at the same place, with the missing rest of the route added to its key."""
     return replace(fault, key=".".join(part for part in (fault.key, *map(str, rest)) if part))

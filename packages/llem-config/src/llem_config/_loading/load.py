@@ -1,4 +1,4 @@
-"""From a study file to a checked, hashed, frozen study, or to every fault of it at once.
+"""Loads a study file: returns a validated study, or raises every fault of the file at once.
 
     text -> data with places (yaml_document) -> parts (reader) -> grid over layers (sweep, layers)
     -> each point validated and hashed (points) -> StudyConfig
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from llem_config._errors import ConfigError, Fault
-from llem_config._loading.fault_messages import found
+from llem_config._loading.fault_messages import describe_value
 from llem_config._loading.layers import Source, nested
 from llem_config._loading.points import Points, faults_of, merged
 from llem_config._loading.reader import STUDY_KEYS, Reader
@@ -37,17 +37,18 @@ def load_study(
     defaults: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> StudyConfig:
-    """Read a study file and return its points, each validated and each once.
+    """Read a study file and return the study with every point validated.
 
     Args:
-        path: the YAML file; `base` in it is relative to it.
+        path: the YAML file; `base` is relative to its folder.
         defaults: the lowest layer, in the shape of a study file; a command's own defaults. It may
             not set a gap, because the default of a gap is a setting of the machine.
         overrides: the highest layer, in the same shape; a command's flags. It may not set a
             swept key.
 
     Raises:
-        ConfigError: every mistake in the file, each with its line; or no point can run.
+        ConfigError: the file has mistakes, and this error has all of them with their lines; or
+            no point can run.
     """
     return _Loader(Path(path), defaults or {}, overrides or {}).study()
 
@@ -58,52 +59,45 @@ def load_experiment(
     defaults: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> ExperimentConfig:
-    """Read the file of a single experiment; arguments and errors as in `load_study`."""
+    """Read the file of one experiment; arguments and errors are those of `load_study`."""
     return _Loader(Path(path), defaults or {}, overrides or {}).experiment()
 
 
 class _Loader:
-    """The state of one loading: the documents, the faults so far, the points so far."""
+    """Loads one file: its documents, its layers and the faults so far."""
 
     def __init__(
         self, path: Path, defaults: Mapping[str, Any], overrides: Mapping[str, Any]
     ) -> None:
         self.path = path
         self.document = read_document(path)
-        self.read = Reader()
+        self.reader = Reader()
         self.overrides = Document(COMMAND_LINE, overrides)
         self.defaults = Document("<defaults>", defaults)
-        self.base = self._base()
-        # Lowest first; each with the experiment fields it sets.
-        documents = [self.defaults, *self.base, self.document]
-        self.fixed = [
-            Source(document, self.read.fields(document, (), document.data, STUDY_KEYS))
-            for document in documents
+        fixed = [
+            self._fields_of(document) for document in (self.defaults, *self._base(), self.document)
         ]
-        self.top = Source(
-            self.overrides, self.read.fields(self.overrides, (), overrides, STUDY_KEYS)
-        )
-        self.points = Points(self.document, self.fixed, self.top, self.read)
+        self.points = Points(self.document, fixed, self._fields_of(self.overrides), self.reader)
 
     def study(self) -> StudyConfig:
         self._check_layer(self.defaults, ("execution",))
         self._check_layer(self.overrides, ("execution", "name", "max_experiments"))
         execution = self._execution()
         name = self._name()
-        made = self.points
-        made.expand()
+        points = self.points
+        points.expand()
         self._raise_faults()
-        if not made.points:
-            reasons = sorted({point.reason for point in made.skipped})
+        if not points.valid:
+            reasons = sorted({point.reason for point in points.skipped})
             why = "; ".join(reasons) if reasons else "exclude drops every point"
             problem = f"no point of this study can run: {why}"
             raise ConfigError([Fault(self.path, 0, 0, "", problem)])
         return StudyConfig(
             name=name,
-            experiments=tuple(made.points),
+            experiments=tuple(points.valid),
             execution=execution,
-            skipped=tuple(made.skipped),
-            n_excluded=made.n_excluded,
+            skipped=tuple(points.skipped),
+            n_excluded=points.n_excluded,
             source=self.path.read_text("utf-8-sig"),
         )
 
@@ -111,49 +105,49 @@ class _Loader:
         for key in self.document.data:
             if key in STUDY_KEYS and key not in ("base", "name"):
                 problem = "this key belongs to a study; run the file with `study run`"
-                self.read.add(self.document, (key,), problem, at_key=True)
+                self.reader.add(self.document, (key,), problem, at_key=True)
         for layer in (self.defaults, self.overrides):
             self._check_layer(layer, ())
-        sources = [self.top, *reversed(self.fixed)]
-        self.points.add(merged(reversed(sources)), sources, self.points.home)
+        self.points.add_single()
         self._raise_faults()
         for point in self.points.skipped:
             raise ConfigError([Fault(self.path, 0, 0, "", point.reason)])
-        return self.points.points[0]
+        return self.points.valid[0]
 
-    # Parts around the points
+    def _fields_of(self, document: Document) -> Source:
+        return Source(document, self.reader.fields(document, (), document.data, STUDY_KEYS))
 
     def _check_layer(self, layer: Document, allowed: tuple[str, ...]) -> None:
         for key in layer.data:
             if key in STUDY_KEYS and key not in allowed:
                 problem = "this key can only be set in a study file"
-                self.read.add(layer, (key,), problem)
+                self.reader.add(layer, (key,), problem)
 
     def _base(self) -> list[Document]:
         if "base" not in self.document.data:
             return []
-        named = self.document.data["base"]
-        if not isinstance(named, str):
-            problem = f"expected the path of an experiment file, found {found(named)}"
-            self.read.add(self.document, ("base",), problem)
+        name = self.document.data["base"]
+        if not isinstance(name, str):
+            problem = f"expected the path of an experiment file, found {describe_value(name)}"
+            self.reader.add(self.document, ("base",), problem)
             return []
         try:
-            path = self.path.parent / Path(named).expanduser()
+            path = self.path.parent / Path(name).expanduser()
             is_there = path.is_file()
         except (OSError, ValueError, RuntimeError):  # too long, a null byte, `~nobody`
-            path, is_there = Path(named), False
+            path, is_there = Path(name), False
         if not is_there:
-            self.read.add(self.document, ("base",), f"no such file: {path}")
+            self.reader.add(self.document, ("base",), f"no such file: {path}")
             return []
         base = read_document(path)
         for key in STUDY_KEYS:
             if key in base.data:
                 problem = (
-                    "a base file has no base of its own; one level only"
+                    "a base file cannot have a base"
                     if key == "base"
-                    else "a base file holds experiment fields only; move this to the study file"
+                    else "a base file may set only experiment fields; move this key to the study file"
                 )
-                self.read.add(base, (key,), problem, at_key=True)
+                self.reader.add(base, (key,), problem, at_key=True)
         return [base]
 
     def _execution(self) -> ExecutionConfig:
@@ -162,21 +156,23 @@ class _Loader:
         for field in ("config_gap_seconds", "cycle_gap_seconds"):
             if field in sources[-1].data:
                 problem = "the settings of the machine give the default of a gap; set it there"
-                self.read.faults.append(sources[-1].fault((field,), problem, at_key=True))
+                self.reader.faults.append(sources[-1].fault((field,), problem, at_key=True))
         return self._validated(ExecutionConfig, sources) or ExecutionConfig()
 
     def _execution_of(self, document: Document) -> Source:
         data = document.data.get("execution", {})
         if not isinstance(data, Mapping):
-            self.read.add(document, ("execution",), f"expected a mapping, found {found(data)}")
+            self.reader.add(
+                document, ("execution",), f"expected a mapping, found {describe_value(data)}"
+            )
             data = {}
         renamed: dict[str, Any] = {}
         written: dict[str | int, str] = {}
         for key, value in data.items():
             field = EXECUTION_ALIASES.get(key, key)
             if field in renamed:
-                problem = f"{key} is another name of {field}; set one of them"
-                self.read.add(document, ("execution", key), problem, at_key=True)
+                problem = f"{key} is another name of {field}; set only one of them"
+                self.reader.add(document, ("execution", key), problem, at_key=True)
             renamed[field] = value
             written[field] = key
         return Source(document, renamed, ("execution",), written=written)
@@ -190,9 +186,9 @@ class _Loader:
                 except ValidationError:
                     problem = (
                         "expected at most 100 letters, digits, dots, dashes and underscores, "
-                        f"the first a letter or digit, found {found(name)}"
+                        f"the first a letter or digit, found {describe_value(name)}"
                     )
-                    self.read.add(document, ("name",), problem)
+                    self.reader.add(document, ("name",), problem)
                     return "study"
         return re.sub(r"[^A-Za-z0-9._-]+", "-", self.path.stem).lstrip("._-")[:100] or "study"
 
@@ -203,16 +199,16 @@ class _Loader:
             return model.model_validate(data)
         except ValidationError as error:
             schema = model.model_json_schema(by_alias=False)
-            self.read.faults += faults_of(error, sources, schema, data, sources[-1])
+            self.reader.faults += faults_of(error, sources, schema, data, sources[-1])
             return None
 
     def _raise_faults(self) -> None:
-        # One value of an axis is part of many points, but it is one mistake.
-        faults = list(dict.fromkeys(self.read.faults))
+        # A wrong value of an axis is a fault in every point that has it.
+        faults = list(dict.fromkeys(self.reader.faults))
         if faults:
             raise ConfigError(sorted(faults, key=lambda f: (str(f.file), f.line, f.column)))
 
 
 def override(key: str, value: Any) -> dict[str, Any]:
-    """Return `key=value` of a command-line flag in the shape of a study file."""
+    """Return the flag `key=value` in the shape of a study file, for `overrides`."""
     return nested(tuple(key.split(".")), value)

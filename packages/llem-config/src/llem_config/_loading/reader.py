@@ -1,6 +1,6 @@
-"""The parts of a study file, read from its plain data; every fault is collected, none raised.
+"""Reads the parts of a study file from its plain data and collects every fault.
 
-A part with a fault is left out, so that the rest of the file is still checked in the same pass.
+A part with a fault is left out, so that the rest of the file is checked in the same pass.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from functools import cache
 from typing import Any
 
 from llem_config._errors import Fault
-from llem_config._loading.fault_messages import found, properties, unknown_part
+from llem_config._loading.fault_messages import describe_value, properties, unknown_part
 from llem_config._loading.layers import get, has, merge, nested
 from llem_config._loading.suggest import did_you_mean
 from llem_config._loading.sweep import Alternative, Axis, Rule
-from llem_config._loading.yaml_document import Document, Route
+from llem_config._loading.yaml_document import Document
+from llem_config._loading.yaml_places import Route
 from llem_config._spec.capabilities import BACKENDS
 from llem_config._spec.experiment import ExperimentConfig
 from llem_config._spec.plugins import BROKEN_SECTIONS
@@ -25,40 +26,44 @@ STUDY_KEYS = ("name", "base", "sweep", "experiments", "exclude", "execution", "m
 
 @cache  # pydantic takes 16 ms to make it, and every key of a study file is looked up in it
 def experiment_schema() -> dict[str, Any]:
-    """Return the JSON schema of an experiment: which routes exist and what they accept."""
+    """Return the JSON schema of an experiment: its fields and what they accept."""
     return ExperimentConfig.model_json_schema()
 
 
 class Reader:
-    """Reads parts of documents and keeps the faults of all of them."""
+    """Reads parts of documents and keeps all their faults."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
 
     def add(self, document: Document, route: Route, problem: str, *, at_key: bool = False) -> None:
-        """Keep one fault."""
+        """Keep a fault at `route`."""
         self.faults.append(document.fault(route, problem, at_key=at_key))
 
     def fields(
-        self, document: Document, at: Route, data: Any, known: tuple[str, ...] = ()
+        self, document: Document, at: Route, data: Any, other_keys: tuple[str, ...] = ()
     ) -> dict[str, Any]:
-        """Return a mapping of experiment fields with its dotted keys nested.
+        """Return a mapping of experiment fields, with its dotted keys nested.
 
         Args:
-            document: where the mapping stands.
-            at: the mapping's route in it.
+            document: contains the mapping.
+            at: route of the mapping in the document.
             data: the mapping.
-            known: other keys that are allowed beside the fields; they are left out.
+            other_keys: valid keys that are not fields; the result leaves them out.
         """
         if not isinstance(data, Mapping):
-            self.add(document, at, f"expected a mapping of experiment fields, found {found(data)}")
+            self.add(
+                document,
+                at,
+                f"expected a mapping of experiment fields, found {describe_value(data)}",
+            )
             return {}
         result: dict[str, Any] = {}
         for key, value in data.items():
-            if key in known:
+            if key in other_keys:
                 continue
             route: Route = tuple(key.split("."))
-            problem = self.problem_of(route, known)
+            problem = self.problem_of(route, other_keys)
             if problem is not None:
                 self.add(document, (*at, key), problem, at_key=True)
                 continue
@@ -72,16 +77,16 @@ class Reader:
         return result
 
     @staticmethod
-    def problem_of(route: Route, known: tuple[str, ...] = ()) -> str | None:
-        """Return why a dotted key leads nowhere, or None if it leads to a field."""
+    def problem_of(route: Route, other_keys: tuple[str, ...] = ()) -> str | None:
+        """Return why a dotted key is not the name of a field, or None if it is."""
         position = unknown_part(experiment_schema(), route)
         if position is None:
             return None
         names = list(properties(experiment_schema(), route[:position]))
-        if position == 0 and route[0] in STUDY_KEYS and route[0] not in known:
+        if position == 0 and route[0] in STUDY_KEYS and route[0] not in other_keys:
             return f"{route[0]} belongs to the study as a whole, not to an experiment"
         if position == 0:
-            return f"unknown key {route[0]!r}{did_you_mean(route[0], [*names, *known])}"
+            return f"unknown key {route[0]!r}{did_you_mean(route[0], [*names, *other_keys])}"
         parent = ".".join(str(part) for part in route[:position])
         if not names:
             return f"{parent} is a single value and has no key {route[position]!r}"
@@ -92,14 +97,16 @@ class Reader:
         """Return the axes of `sweep`, in file order."""
         sweep = document.data.get("sweep", {})
         if "sweep" in document.data and (not isinstance(sweep, Mapping) or not sweep):
-            self.add(document, ("sweep",), f"expected at least one axis, found {found(sweep)}")
+            self.add(
+                document, ("sweep",), f"expected at least one axis, found {describe_value(sweep)}"
+            )
             return []
-        read = [self._axis(document, key, values) for key, values in sweep.items()]
-        axes = [axis for axis in read if axis is not None]
-        routes = [_routes(axis) for axis in axes]
+        candidates = [self._axis(document, key, values) for key, values in sweep.items()]
+        axes = [axis for axis in candidates if axis is not None]
+        routes = [_exclusive_routes(axis) for axis in axes]
         for position, axis in enumerate(axes):
-            for earlier, taken in zip(axes[:position], routes[:position], strict=True):
-                if any(overlap(a, b) for a in taken for b in routes[position]):
+            for earlier, earlier_routes in zip(axes[:position], routes[:position], strict=True):
+                if any(overlap(a, b) for a in earlier_routes for b in routes[position]):
                     problem = f"the axis {earlier.key} sets this field too; remove one"
                     self.add(document, ("sweep", axis.key), problem, at_key=True)
         return axes
@@ -109,7 +116,7 @@ class Reader:
         route: Route = tuple(key.split("."))
         problem = self.problem_of(route)
         if values is None or values == [] or values == {}:
-            self.add(document, at, f"expected at least one value, found {found(values)}")
+            self.add(document, at, f"expected at least one value, found {describe_value(values)}")
             return None
         items = values if isinstance(values, list) else [values]
         places = [(*at, i) for i in range(len(items))] if isinstance(values, list) else [at]
@@ -133,10 +140,10 @@ class Reader:
         return Axis(key, tuple(alternatives))
 
     def _is_group(self, key: str, items: list[Any]) -> bool:
-        """Tell whether a key that is no field names alternatives that set several fields.
+        """Return whether a key is a group: alternatives that set several fields together.
 
-        A misspelt section (`decodr: [{temperature: 0}]`) looks like a group too. It is one only
-        if what it holds are fields, or its name is unlike every section's.
+        A misspelt section (`decodr: [{temperature: 0}]`) looks like a group. The key is a group
+        only if its mappings set fields, or if its name is not similar to the name of a field.
         """
         mappings = [item for item in items if isinstance(item, Mapping)]
         if "." in key or not mappings:
@@ -149,27 +156,33 @@ class Reader:
         """Return the rules of `exclude`."""
         entries = document.data.get("exclude", [])
         if not isinstance(entries, list):
-            self.add(document, ("exclude",), f"expected a list of rules, found {found(entries)}")
+            self.add(
+                document, ("exclude",), f"expected a list of rules, found {describe_value(entries)}"
+            )
             return []
         if "exclude" in document.data and "sweep" not in document.data:
-            self.add(document, ("exclude",), "exclude drops points of a sweep, but there is none")
+            self.add(
+                document, ("exclude",), "exclude drops points of a sweep; this file has no sweep"
+            )
         rules = []
         for position, entry in enumerate(entries):
             at: Route = ("exclude", position)
             if not isinstance(entry, Mapping) or not entry:
-                self.add(document, at, f"expected a mapping of fields, found {found(entry)}")
+                self.add(
+                    document, at, f"expected a mapping of fields, found {describe_value(entry)}"
+                )
                 continue
             data = self.fields(document, at, entry)
             if isinstance(data.get("dataset"), str):
-                data["dataset"] = {"source": data["dataset"]}  # as a completed point has it
+                data["dataset"] = {"source": data["dataset"]}  # as in a validated experiment
             rules.append(Rule(data, at, tuple(leaves(data))))
         return [rule for rule in rules if rule.conditions]
 
     def entries(self, document: Document) -> list[tuple[Route, dict[str, Any]]]:
-        """Return the explicit points of `experiments` and where each stands."""
+        """Return the explicit points of `experiments`, each with its route."""
         entries = document.data.get("experiments", [])
         if "experiments" in document.data and (not isinstance(entries, list) or not entries):
-            problem = f"expected a list of experiments, found {found(entries)}"
+            problem = f"expected a list of experiments, found {describe_value(entries)}"
             self.add(document, ("experiments",), problem)
             return []
         places: list[Route] = [("experiments", position) for position in range(len(entries))]
@@ -179,14 +192,14 @@ class Reader:
         ]
 
     def backends(self, document: Document, route: Route, value: Any) -> list[str]:
-        """Return the backends that `backend:` names, one or several."""
+        """Return the backends that a value of `backend` names."""
         names = value if isinstance(value, list) else [value]
         if not names:
             self.add(document, route, "expected at least one backend, found an empty list")
         for position, name in enumerate(names):
             if name not in BACKENDS:
                 place = (*route, position) if isinstance(value, list) else route
-                problem = f"expected one of {', '.join(BACKENDS)}, found {found(name)}"
+                problem = f"expected one of {', '.join(BACKENDS)}, found {describe_value(name)}"
                 hint = did_you_mean(name, BACKENDS)
                 if isinstance(name, str) and name in BROKEN_SECTIONS:
                     hint = f"; the section of its package cannot be used: {BROKEN_SECTIONS[name]}"
@@ -195,31 +208,31 @@ class Reader:
 
 
 def overlap(left: Route, right: Route) -> bool:
-    """Tell whether two routes are the same or one leads through the other."""
+    """Return whether two routes are the same, or one leads through the other."""
     length = min(len(left), len(right))
     return left[:length] == right[:length]
 
 
-def _routes(axis: Axis) -> set[Route]:
-    """Return the fields that no other axis may set: none for a group, which may pin any."""
+def _exclusive_routes(axis: Axis) -> set[Route]:
+    """Return the fields that no other axis may set; a group has none, since it may fix any."""
     if not axis.alternatives[0].n_covered:
         return set()
     return {route for item in axis.alternatives for route, _ in leaves(item.data)}
 
 
 def _is_taken(data: Mapping[str, Any], route: Route, value: Any) -> bool:
-    """Tell whether setting `route` would overwrite something of `data`."""
+    """Return whether setting `route` would overwrite a value of `data`."""
     for depth in range(1, len(route)):
         if not has(data, route[:depth]):
             return False
         above = get(data, route[:depth])
         if not isinstance(above, Mapping):
-            return above is not None  # `pytorch:` with nothing below it sets nothing
+            return above is not None  # `pytorch:` without a value sets nothing
     return has(data, route) and not (value == {} and isinstance(get(data, route), Mapping))
 
 
 def leaves(data: Mapping[str, Any], route: Route = ()) -> list[tuple[Route, Any]]:
-    """Return every value that is no mapping, with its route."""
+    """Return every value that is not a mapping, with its route."""
     result: list[tuple[Route, Any]] = []
     for key, value in data.items():
         if isinstance(value, Mapping) and value:

@@ -1,4 +1,4 @@
-"""The grid of a study: pure functions on plain data, before any model is validated."""
+"""The grid of a study: pure functions on plain data, before any validation."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from typing import Any
 from pydantic import BaseModel
 
 from llem_config._loading.layers import get, has, merge
-from llem_config._loading.yaml_document import Route
+from llem_config._loading.yaml_places import Route
 from llem_config._spec.capabilities import BACKENDS
 from llem_config._spec.experiment import ExperimentConfig
 
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One value of an axis: what it sets, as nested data."""
+    """One value of an axis."""
 
     data: Mapping[str, Any]
-    at: Route  # where it stands in the study file
-    n_covered: int  # parts of its target that `at` stands for
+    """The fields that it sets, as nested data."""
+    at: Route
+    """Route of the value in the study file."""
+    n_covered: int
+    """Number of parts of the field's route that `at` replaces; 0 for a group."""
 
     def for_backend(self, backend: str) -> Alternative | None:
-        """Return it without other backends' sections; None if it is another backend's alone."""
+        """Return it without the sections of other backends; None if it sets only those."""
         foreign = [name for name in BACKENDS if name in self.data and name != backend]
         if not foreign:
             return self
@@ -38,18 +41,19 @@ class Alternative:
 class Axis:
     """One dimension of the grid."""
 
-    key: str  # as written
+    key: str
+    """As written in the study file."""
     alternatives: tuple[Alternative, ...]
 
     def for_backend(self, backend: str) -> Axis | None:
-        """Return the part of this axis that concerns a backend, or None."""
+        """Return the axis with the alternatives that apply to a backend; None if there are none."""
         parts = (item.for_backend(backend) for item in self.alternatives)
         kept = tuple(part for part in parts if part is not None)
         return Axis(self.key, kept) if kept else None
 
 
 def axes_for(axes: Sequence[Axis], backend: str) -> tuple[Axis, ...]:
-    """Return common axes and a backend's own, in file order."""
+    """Return the axes that apply to a backend, in file order."""
     return tuple(part for axis in axes if (part := axis.for_backend(backend)))
 
 
@@ -61,10 +65,10 @@ def count(axes: Sequence[Axis]) -> int:
 def grid(
     fixed: Mapping[str, Any], axes: Sequence[Axis]
 ) -> Iterator[tuple[Mapping[str, Any], tuple[Alternative, ...]]]:
-    """Yield every point of the product and the alternatives it is made of.
+    """Yield every point of the product, with its alternatives; the last axis changes fastest.
 
-    The last axis is the fastest. Inner axes start from what the outer ones have already merged,
-    so a point costs about one merge, whatever the number of axes.
+    Inner axes start from the merged data of the outer axes. So a point costs about one merge for
+    any number of axes.
     """
     if not axes:
         yield fixed, ()
@@ -76,19 +80,21 @@ def grid(
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One `exclude` entry: a point that matches every condition is dropped."""
+    """One entry of `exclude`: it drops the points that meet all its conditions."""
 
     data: Mapping[str, Any]
-    at: Route  # where it stands in the study file
+    at: Route
+    """Route of the entry in the study file."""
     conditions: tuple[tuple[Route, Any], ...]
+    """Each field with the value that it must have."""
 
     def matches(self, point: Mapping[str, Any], completed: object) -> bool:
-        """Tell whether a point meets every condition.
+        """Return whether a point meets every condition.
 
         Args:
             point: as written, all layers merged.
-            completed: the validated experiment, whose fields say what the point leaves unset;
-                anything else stands for the defaults.
+            completed: the validated experiment, for the fields that the point does not set; any
+                other object stands for an experiment with default values.
         """
         for route, wanted in self.conditions:
             value = get(point, route) if has(point, route) else _field(completed, route)
@@ -98,7 +104,7 @@ class Rule:
 
 
 def _field(config: object, route: Route) -> Any:
-    """Return a field of a validated experiment, as a file would hold it."""
+    """Return the value of a field of a validated experiment, as plain data."""
     value: Any = config if isinstance(config, ExperimentConfig) else _DEFAULTS
     for part in route:
         if isinstance(value, BaseModel):
@@ -114,5 +120,5 @@ _DEFAULTS = ExperimentConfig(model="any")
 
 
 def _same(left: Any, right: Any) -> bool:
-    # In Python True == 1, but `n: 1` and `n: true` are not the same thing in a file.
+    # True == 1 in Python, but `n: true` is not `n: 1` in a file.
     return bool(left == right) and isinstance(left, bool) == isinstance(right, bool)

@@ -1,1 +1,1 @@
-"""The pydantic models of a study file. Imports nothing else of this package but its errors."""
+"""The pydantic models of a study file. May import `_errors`, and nothing else of this package."""

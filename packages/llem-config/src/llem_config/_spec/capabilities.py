@@ -1,4 +1,4 @@
-"""What each backend supports: the single source for validators, help texts and documents."""
+"""What each backend supports; validators, help texts and documentation all use these tables."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ BACKENDS: tuple[str, ...] = ("pytorch", "vllm", "tensorrt", *OTHER_SECTIONS)
 if TYPE_CHECKING:
     BackendName = str
 else:
-    BackendName = Literal[BACKENDS]  # what other packages bring is known at run time only
+    BackendName = Literal[BACKENDS]  # the backends of other packages are known only at run time
 Precision = Literal["fp32", "fp16", "bf16"]
 Decoding = Literal["greedy", "sampling", "beam"]
 PhaseName = Literal["prefill", "decode"]
 
 INCOMPATIBLE = "llem_incompatible"
-"""Error type of a combination that no backend can run, each value being fine in itself."""
+"""Error type of a combination that no backend can run, although each value is valid alone."""
 
 PHASES: tuple[PhaseName, ...] = get_args(PhaseName)
-"""In the order of an answer."""
+"""In the order in which an answer is generated."""
 
 PRECISION_SUPPORT: dict[str, tuple[Precision, ...]] = {
     "pytorch": ("fp32", "fp16", "bf16"),

@@ -1,4 +1,4 @@
-"""Where the prompts of an experiment come from, and how long synthetic ones are."""
+"""The source of the prompts of an experiment, and the lengths of synthetic prompts."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ from llem_config._spec.pytorch import STRICT
 
 
 class InputTokensConfig(BaseModel):
-    """How long synthetic prompts are, each length drawn with the experiment's seed."""
+    """The lengths of synthetic prompts in tokens, drawn with the seed of the experiment."""
 
     model_config = STRICT
 
     distribution: Literal["uniform", "lognormal"]
+    """`uniform` needs no other field; `lognormal` needs `mean` and `sd`."""
     min: PositiveInt = 1
+    """Shorter lengths become this one."""
     max: PositiveInt | None = None
-    """`max_input_tokens` by default. What is drawn outside of min and max becomes the nearer."""
+    """Longer lengths become this one; `max_input_tokens` by default."""
     mean: PositiveFloat | None = None
-    """Tokens, before min and max; of lognormal only, like `sd`."""
+    """Mean of a lognormal distribution, before `min` and `max` apply."""
     sd: PositiveFloat | None = None
+    """Standard deviation of a lognormal distribution, before `min` and `max` apply."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        shaped = [name for name in ("mean", "sd") if getattr(self, name) is not None]
+        moments = [name for name in ("mean", "sd") if getattr(self, name) is not None]
         reason = None
-        if self.distribution == "lognormal" and len(shaped) < 2:
-            reason = "lengths of distribution lognormal need mean and sd"
-        elif self.distribution == "uniform" and shaped:
-            reason = f"lengths of distribution uniform have min and max, no {' and '.join(shaped)}"
+        if self.distribution == "lognormal" and len(moments) < 2:
+            reason = "the distribution lognormal needs mean and sd"
+        elif self.distribution == "uniform" and moments:
+            reason = f"the distribution uniform has min and max, but no {' or '.join(moments)}"
         elif self.max is not None and self.min > self.max:
             reason = f"min {self.min} is above max {self.max}"
         if reason is not None:
@@ -40,39 +43,42 @@ class InputTokensConfig(BaseModel):
 
 
 class DatasetConfig(BaseModel):
-    """The prompts: `synthetic`, `aienergyscore`, a local file or folder, or a hub id."""
+    """The source of the prompts."""
 
     model_config = STRICT
 
     source: Annotated[str, Field(min_length=1)] = "synthetic"
+    """`synthetic`, `aienergyscore`, a local file or folder, or a hub id."""
     column: str | None = None
-    """The column that holds the prompt; found by name if not given."""
+    """The column with the prompt; by default, the first column with a usual name."""
     subset: str | None = None
+    """The subset of a data set on the hub."""
     split: str | None = None
-    """`train`, or the only one, if not given."""
+    """The split of a data set; by default `train`, or the only one."""
     input_tokens: InputTokensConfig | None = None
-    """Lengths of synthetic prompts; without it each has `max_input_tokens`."""
+    """Lengths of synthetic prompts; by default each has `max_input_tokens`."""
 
     @model_validator(mode="after")
     def _has_effect(self) -> Self:
-        read = ("column", "subset", "split")
-        idle = read if self.source == "synthetic" else ("input_tokens",)
-        given = [name for name in idle if getattr(self, name) is not None]
-        if given:
+        of_files = ("column", "subset", "split")
+        without_effect = of_files if self.source == "synthetic" else ("input_tokens",)
+        names = [name for name in without_effect if getattr(self, name) is not None]
+        if names:
+            verb = "has" if len(names) == 1 else "have"
             raise PydanticCustomError(
                 INCOMPATIBLE,
-                "{names} has no effect on the data set {source}",
-                {"names": " and ".join(given), "source": self.source, "at": given[0]},
+                "{names} {verb} no effect on the data set {source}",
+                {"names": " and ".join(names), "verb": verb, "source": self.source, "at": names[0]},
             )
         return self
 
     def conflict(self, max_input_tokens: int) -> str | None:
-        """Return why its lengths do not fit below `max_input_tokens`; None if they do."""
+        """Return why the lengths of its prompts exceed `max_input_tokens`; None if they do not."""
         lengths = self.input_tokens
-        if lengths is None or max(lengths.min, lengths.max or 1) <= max_input_tokens:
+        n_tokens = max(lengths.min, lengths.max or 1) if lengths is not None else 0
+        if n_tokens <= max_input_tokens:
             return None
-        longest = max(lengths.min, lengths.max or 1)
-        return f"dataset.input_tokens {longest} is above max_input_tokens {max_input_tokens}"
+        return f"dataset.input_tokens {n_tokens} is above max_input_tokens {max_input_tokens}"
 
 
 def _as_mapping(value: Any) -> Any:
@@ -82,4 +88,4 @@ def _as_mapping(value: Any) -> Any:
 Dataset = Annotated[
     DatasetConfig, BeforeValidator(_as_mapping, json_schema_input_type=str | DatasetConfig)
 ]
-"""A source alone stands for a whole section."""
+"""A text is a shorthand for a section with only this source."""

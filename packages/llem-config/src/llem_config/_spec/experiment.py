@@ -1,4 +1,4 @@
-"""One experiment: what is measured. Nothing about the machine or the repeats is in it."""
+"""One experiment: what is measured, without settings of the machine and repeats."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from llem_config._spec.measurement import BaselineConfig, EnergyConfig, WarmupCo
 from llem_config._spec.plugins import OTHER_SECTIONS, with_other_sections
 from llem_config._spec.pytorch import (
     STRICT,
-    OwnDict,
+    PlainDict,
     PyTorchConfig,
     TensorRTConfig,
     VLLMConfig,
@@ -46,9 +46,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "creative": {"temperature": 0.8, "top_p": 0.9, "repetition_penalty": 1.1},
     "factual": {"temperature": 0.3, "top_k": 10},
 }
-"""What a decoder preset stands for; it is spelled out before hashing."""
+"""The values of each decoder preset; they replace the preset before hashing."""
 
-_SAMPLING_ONLY = ("top_k", "top_p", "min_p")
+SAMPLING_ONLY = ("top_k", "top_p", "min_p")
+"""The decoder's fields that greedy decoding ignores."""
 
 
 class DecoderConfig(BaseModel):
@@ -59,47 +60,53 @@ class DecoderConfig(BaseModel):
     preset: Literal["deterministic", "standard", "creative", "factual"] | None = Field(
         None, exclude=True, repr=False
     )
-    """Input only: replaced by what it stands for, so it is always None afterwards."""
+    """A shorthand for several fields. They replace it, so it is None after validation."""
     temperature: NonNegativeFloat = 0.0
-    """0 is greedy; 1.0 where `do_sample: true` or a sampling option stands alone."""
+    """0 is greedy decoding. The default is 1.0 if `do_sample` is true or a sampling field is set."""
     top_k: PositiveInt | None = None
+    """Sample from this number of most probable tokens."""
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Sample from the most probable tokens whose probabilities add up to this."""
     min_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Sample from tokens with at least this share of the highest probability."""
     repetition_penalty: PositiveFloat | None = None
+    """Above 1, tokens that already occurred become less probable."""
     do_sample: bool = False
-    """Follows from the temperature unless given."""
+    """Sample the next token; by default, if the temperature is above 0."""
     min_new_tokens: PositiveInt | None = None
+    """Min number of tokens of an answer."""
     ignore_eos: bool = True
-    """Every answer then has the same length, so that points are comparable."""
+    """Continue after the end of an answer, so that all answers have the same length and points are
+    comparable."""
 
     @model_validator(mode="before")
     @classmethod
     def _spell_out(cls, data: Any) -> Any:
-        """Replace `preset` by what it stands for and fill in what follows from what is given."""
+        """Replace `preset` by its fields, and add the fields that follow from others."""
         if not isinstance(data, Mapping):
             return data
-        given = dict(data)
-        preset = given.get("preset")
+        fields = dict(data)
+        preset = fields.get("preset")
         if isinstance(preset, str) and preset in PRESETS:
-            del given["preset"]  # a wrong one stays, and is a mistake like any other
-            given = {**PRESETS[preset], **given}
-        asked = given.get("do_sample")
-        implied = any(given.get(name) is not None for name in _SAMPLING_ONLY)
-        if "temperature" not in given and (asked or (asked is None and implied)):
-            given["temperature"] = 1.0
-        temperature = given.get("temperature", 0.0)
-        if "do_sample" not in given and isinstance(temperature, int | float):
-            given["do_sample"] = temperature > 0
-        return given
+            del fields["preset"]  # an invalid preset stays, so that validation reports it
+            fields = {**PRESETS[preset], **fields}
+        do_sample = fields.get("do_sample")
+        implied = any(fields.get(name) is not None for name in SAMPLING_ONLY)
+        if "temperature" not in fields and (do_sample or (do_sample is None and implied)):
+            fields["temperature"] = 1.0
+        temperature = fields.get("temperature", 0.0)
+        if "do_sample" not in fields and isinstance(temperature, int | float):
+            fields["do_sample"] = temperature > 0
+        return fields
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.do_sample != (self.temperature > 0):
-            asked = "true" if self.do_sample else "false"
+            value = "true" if self.do_sample else "false"
             raise PydanticCustomError(
                 INCOMPATIBLE,
-                "do_sample: {asked} contradicts temperature {temperature}",
-                {"asked": asked, "temperature": self.temperature, "at": "do_sample"},
+                "do_sample: {value} contradicts temperature {temperature}",
+                {"value": value, "temperature": self.temperature, "at": "do_sample"},
             )
         return self
 
@@ -112,6 +119,7 @@ class LoRAConfig(BaseModel):
     adapter: Annotated[str, Field(min_length=1)]
     """Hub id or local folder."""
     merge_weights: bool = False
+    """Merge the adapter into the weights before the measurement."""
 
 
 SECTIONS: dict[str, type[BaseModel]] = {
@@ -135,24 +143,28 @@ def _default_weights(data: dict[str, Any]) -> Literal["pretrained", "random"]:
 
 @with_other_sections
 class ExperimentConfig(BaseModel):
-    """One point of a study. Two experiments with the same hash do the same work."""
+    """One point of a study. Two experiments with the same hash are the same measurement."""
 
     model_config = STRICT
 
     model: Annotated[str, Field(min_length=1)]
     """Hub id, local folder, or `builtin:NAME`."""
     weights: Literal["pretrained", "random"] = Field(default_factory=_default_weights)
-    """`random`: the real architecture with seeded random weights; the default for builtins."""
+    """`random`: seeded random weights, without a download; the default for `builtin:` models."""
     backend: BackendName = "pytorch"
+    """The inference library."""
     precision: Precision = "bf16"
+    """Floating-point type of the model."""
     dataset: Dataset = DatasetConfig()
+    """The source of the prompts."""
     n: PositiveInt = 100
-    """Prompts."""
+    """Number of prompts."""
     max_input_tokens: PositiveInt = 512
-    """Longer prompts are cut, and the cut is counted."""
+    """Longer prompts are truncated, and the result counts them."""
     max_output_tokens: PositiveInt = 128
+    """Max number of tokens of an answer."""
     random_seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    """Reaches Python, numpy, torch and the sampler."""
+    """Seed of Python, numpy, torch and the sampling of tokens."""
     decoder: DecoderConfig = DecoderConfig()
     warmup: WarmupConfig = WarmupConfig()
     baseline: BaselineConfig = BaselineConfig()
@@ -161,28 +173,28 @@ class ExperimentConfig(BaseModel):
     vllm: VLLMConfig | None = None
     tensorrt: TensorRTConfig | None = None
     lora: LoRAConfig | None = None
-    passthrough_kwargs: Annotated[dict[str, Any] | None, OwnDict] = None
-    """Handed to the backend's loader; may not repeat a field."""
+    passthrough_kwargs: Annotated[dict[str, Any] | None, PlainDict] = None
+    """Further options for the backend's loader; may not repeat a field."""
 
     @property
     def decoding(self) -> Decoding:
-        """Return the way of decoding, as `DECODING_SUPPORT` names it."""
+        """Return the decoding method, as `DECODING_SUPPORT` names it."""
         if self.pytorch and (self.pytorch.num_beams or 1) > 1:
             return "beam"
         return "sampling" if self.decoder.do_sample else "greedy"
 
     def phase_conflicts(self, phase: PhaseName) -> list[str]:
-        """Return why this phase cannot be measured apart; empty where nothing here says so."""
+        """Return why this phase cannot be measured separately; empty if there is no known reason."""
         reasons = []
         if phase == "decode" and self.max_output_tokens == 1:
             reasons.append(
-                "the phase decode needs max_output_tokens >= 2, since prefill gives the first token"
+                "the phase decode needs max_output_tokens >= 2: prefill gives the first token"
             )
         if self.pytorch is not None:
             reasons += pytorch_phase_conflicts(self.pytorch, phase)
         return reasons
 
-    # Checks of one field, not of the whole model, so that they are reported beside other mistakes.
+    # These check a field instead of the model, so that they are reported with other mistakes.
 
     @field_validator("weights")
     @classmethod
@@ -190,7 +202,7 @@ class ExperimentConfig(BaseModel):
         if weights == "pretrained" and str(info.data.get("model", "")).startswith("builtin:"):
             raise PydanticCustomError(
                 "llem_weights",
-                "expected random, since a builtin model has no other weights, found 'pretrained'",
+                "expected random, because a builtin model has no other weights, found 'pretrained'",
             )
         return weights
 
@@ -202,10 +214,10 @@ class ExperimentConfig(BaseModel):
         section = SECTIONS.get(info.data.get("backend", ""), PyTorchConfig)
         secret = sorted(key for key in kwargs or () if key in ("token", "use_auth_token"))
         if secret:
-            # A file is copied into results and shared; its values stand in logs and hashes.
+            # Study files are copied to results and shared, and their values appear in logs.
             raise PydanticCustomError(
                 "llem_secret",
-                "{names} may not stand in a file; set the environment variable HF_TOKEN",
+                "{names} may not be written in a file; set the environment variable HF_TOKEN",
                 {"names": " and ".join(secret)},
             )
         repeated = sorted({*cls.model_fields, *section.model_fields} & set(kwargs or ()))
@@ -229,8 +241,8 @@ class ExperimentConfig(BaseModel):
         if (self.decoder.min_new_tokens or 0) > self.max_output_tokens:
             raise PydanticCustomError(
                 INCOMPATIBLE,
-                "decoder.min_new_tokens {least} is above max_output_tokens {most}",
-                {"least": self.decoder.min_new_tokens, "most": self.max_output_tokens},
+                "decoder.min_new_tokens {min} is above max_output_tokens {max}",
+                {"min": self.decoder.min_new_tokens, "max": self.max_output_tokens},
             )
         if problem := self.dataset.conflict(self.max_input_tokens):
             raise PydanticCustomError(INCOMPATIBLE, "{why}", {"why": problem})

@@ -13,11 +13,10 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from llem_config._spec.experiment import ExperimentConfig
+from llem_config._spec.experiment import SAMPLING_ONLY, ExperimentConfig
 
 HASH_FORMAT = 1
 N_DIGITS = 16
-_SAMPLING_ONLY = ("top_k", "top_p", "min_p")
 
 
 def canonical(config: ExperimentConfig) -> dict[str, Any]:
@@ -25,7 +24,7 @@ def canonical(config: ExperimentConfig) -> dict[str, Any]:
     data = config.model_dump(mode="json", exclude_none=True)
     if not config.decoder.do_sample:
         # Greedy decoding ignores these fields, so they do not make another experiment.
-        for name in _SAMPLING_ONLY:
+        for name in SAMPLING_ONLY:
             data["decoder"].pop(name, None)
     return _without_empty(data)
 

@@ -1,4 +1,4 @@
-"""How one experiment is measured: its warm-up, idle baseline, energy readings and phases."""
+"""How one experiment is measured: warm-up, idle baseline, energy readings and phases."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ else:
 
 
 def _each_once(phases: tuple[PhaseName, ...]) -> tuple[PhaseName, ...]:
-    """Return the phases in the order of an answer: another spelling is no other measurement."""
+    """Return the phases in the order of an answer, so that their order in a file has no effect."""
     for name in PHASES:
         if phases.count(name) > 1:
             raise PydanticCustomError(
@@ -43,46 +43,51 @@ Phases = Annotated[
 
 
 class WarmupConfig(BaseModel):
-    """What runs before the measured window, with the same batches as inside it."""
+    """The warm-up before the measured window; it repeats the batches of the window."""
 
     model_config = STRICT
 
     enabled: bool = True
+    """Whether there is a warm-up."""
     n_warmup: PositiveInt = 5
-    """Least number of repeats."""
+    """Min number of repeats."""
     convergence_detection: bool = True
-    """Go on until the latency is stationary."""
+    """Continue until the latency is stationary."""
     cv_threshold: PositiveFloat = 0.02
-    """Coefficient of variation of the last repeats under which they are stationary."""
+    """The latency is stationary if the coefficient of variation of the last repeats is below
+    this."""
     max_warmup: PositiveInt = 50
-    """Most repeats for the latency to become stationary; a metered device that still drifts in
-    power or temperature is warmed on, up to `max_warmup_seconds`."""
+    """Max number of repeats for the latency to become stationary. The warm-up still continues, up
+    to `max_warmup_seconds`, while the power or temperature of a measured device drifts."""
     max_warmup_seconds: PositiveFloat = 300.0
+    """Max duration of the warm-up in seconds."""
     thermal_floor_seconds: NonNegativeFloat = 0.0
-    """Least duration of the warm-up under load."""
+    """Min duration of the warm-up in seconds under load."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.max_warmup < self.n_warmup:
             raise PydanticCustomError(
                 INCOMPATIBLE,
-                "max_warmup {most} is below n_warmup {least}",
-                {"most": self.max_warmup, "least": self.n_warmup},
+                "max_warmup {max} is below n_warmup {min}",
+                {"max": self.max_warmup, "min": self.n_warmup},
             )
         return self
 
 
 class BaselineConfig(BaseModel):
-    """The idle power that is taken off to get the adjusted energy."""
+    """The measurement of the idle power, which is subtracted for the adjusted energy."""
 
     model_config = STRICT
 
     enabled: bool = True
+    """Whether the idle power is measured."""
     duration_seconds: PositiveFloat = 10.0
+    """Duration of the measurement in seconds."""
 
 
 class EnergyConfig(BaseModel):
-    """Where the energy readings come from and how long the measured window is."""
+    """The sources of energy readings, and the length of the measured window."""
 
     model_config = STRICT
 
@@ -90,11 +95,13 @@ class EnergyConfig(BaseModel):
         "nvml",
         "rapl",
     )
-    """Tried in order; `none` measures no energy. Other packages may offer more sources."""
+    """In order of preference; `none` measures no energy. Other packages may add more sources."""
     sample_period_seconds: Annotated[float, Field(ge=0.001, le=10)] = 0.05
+    """Time between two samples, in seconds."""
     min_window_seconds: NonNegativeFloat = 10.0
-    """The workload repeats until this is reached; 0 runs it once."""
+    """The workload repeats until the window has this length in seconds; 0 runs it once."""
     estimate: bool = True
-    """Adds a modelled CPU figure, in a field of its own."""
+    """Adds a modelled energy of the CPU, in a separate field of the result."""
     phases: Phases | None = None
-    """Also measured apart, each in a window of its own: reading the prompts, and generating."""
+    """Phases that are also measured separately, each in its own window: prefill (processing the
+    prompts) and decode (generating tokens)."""

@@ -1,8 +1,9 @@
-"""Sections of backends that other packages bring: found by name, checked like our own.
+"""Backends and energy sources of other packages, declared as entry points.
 
-A package names the pydantic model of its section in the entry-point group `llem.sections`, under
-the name of its backend. The module of the model is imported with this package, by everybody who
-reads a study file: it may import pydantic, and nothing heavy.
+A package declares the pydantic model of the section of its backend in the group `llem.sections`,
+under the name of the backend. The section is validated like those of this package. The module of
+the model is imported whenever a study file is read, so it may import pydantic, but no large
+library. A package declares an energy source in the group `llem.energy_sources`.
 """
 
 from __future__ import annotations
@@ -16,56 +17,59 @@ from pydantic import BaseModel, create_model
 
 GROUP = "llem.sections"
 SOURCES_GROUP = "llem.energy_sources"
-_POINTS = entry_points()  # one search for both groups: it reads a file of every installed package
+_POINTS = entry_points()  # searched once, because it reads a file of every installed package
 _OUR_SOURCES = ("nvml", "rapl", "none")
 _SOURCE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def _found() -> tuple[dict[str, type[BaseModel]], dict[str, str]]:
-    """Return the sections by name, and why others cannot be used: one must not break the rest."""
+def _load_sections() -> tuple[dict[str, type[BaseModel]], dict[str, str]]:
+    """Return the sections by backend, and the reason for each that cannot be used.
+
+    A section that cannot be used must not prevent studies with other backends.
+    """
     sections: dict[str, type[BaseModel]] = {}
     broken: dict[str, str] = {}
     for point in sorted(_POINTS.select(group=GROUP), key=lambda point: point.name):
         try:
             sections[point.name] = _load(point)
-        except Exception as error:  # noqa: BLE001  # whatever another package's import may raise
+        except Exception as error:  # noqa: BLE001  # importing another package may raise anything
             broken[point.name] = f"{type(error).__name__}: {error}"
     return sections, broken
 
 
 def _load(point: EntryPoint) -> type[BaseModel]:
     if not point.name.isidentifier() or keyword.iskeyword(point.name):
-        raise ValueError(f"expected a plain name for a backend, found {point.name!r}")
+        raise ValueError(f"expected a Python name for a backend, found {point.name!r}")
     section = point.load()
     if not (isinstance(section, type) and issubclass(section, BaseModel)):
         raise TypeError(f"expected a pydantic model, found {section!r}")
-    # Else a misspelt key is dropped in silence, and a section cannot be shared by many points.
+    # Without `forbid` a misspelt key is ignored; without `frozen` a validated point can change.
     if section.model_config.get("extra") != "forbid" or not section.model_config.get("frozen"):
         raise TypeError('its model needs ConfigDict(extra="forbid", frozen=True)')
     return section
 
 
-OTHER_SECTIONS, BROKEN_SECTIONS = _found()
+OTHER_SECTIONS, BROKEN_SECTIONS = _load_sections()
 
 _names = {point.name for point in _POINTS.select(group=SOURCES_GROUP)}
 SOURCES: tuple[str, ...] = (
     *_OUR_SOURCES,
     *sorted(name for name in _names.difference(_OUR_SOURCES) if _SOURCE_NAME.fullmatch(name)),
 )
-"""What `energy.sources` may name: ours, and the sources of other packages, which are not imported
-here. Whether one can be read on this machine is found before the first run."""
+"""The names that `energy.sources` accepts, with the sources of other packages. No source is
+imported here; before the first run, pre-flight checks which can be read on this machine."""
 
 
 def with_other_sections(model: type[_Model]) -> type[_Model]:
-    """Return a model with a field for the section of each backend of another package.
+    """Return a model with one more field for the section of each backend of another package.
 
     Raises:
-        TypeError: a backend has the name of a field, which would take its place.
+        TypeError: a backend has the name of a field.
     """
     if taken := sorted(OTHER_SECTIONS.keys() & model.model_fields.keys()):
-        raise TypeError(f"a backend of another package is named like a field: {', '.join(taken)}")
+        raise TypeError(f"a backend may not have the name of a field: {', '.join(taken)}")
     if not OTHER_SECTIONS:
         return model
     fields = {name: (section | None, None) for name, section in OTHER_SECTIONS.items()}

@@ -1,4 +1,4 @@
-"""The section of each inference library. A field that is None leaves the library its default."""
+"""The section of each inference library; None means the default of the library."""
 
 from __future__ import annotations
 
@@ -12,37 +12,40 @@ from pydantic_core import PydanticCustomError
 from llem_config._spec.capabilities import PhaseName
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-"""Strict: `"8"` is no number, `1` is no boolean. A wrong type is a mistake, not a wish."""
+"""Strict: `"8"` is not a number and `1` is not a boolean. A wrong type is a mistake."""
 
 Fraction = Annotated[float, Field(ge=0.1, le=1.0)]
 Size = Annotated[str, Field(pattern=r"^[0-9]+ ?([KMGT]i?)?B$")]
 
 
-def own_plain(value: Any) -> Any:
-    """Return a copy as a file would hold it: text keys (`{0: 20GiB}` in Python), finite numbers.
+def plain_copy(value: Any) -> Any:
+    """Return a copy that JSON can represent: every key as text, only finite numbers.
 
-    What JSON cannot hold would change on its way to the worker process, or break the hash.
+    Other values would change on the way to the process that measures, or could not be hashed.
+
+    Raises:
+        PydanticCustomError: a value is of another type, or not finite.
     """
     match value:
         case Mapping():
-            return {str(key): own_plain(item) for key, item in value.items()}
+            return {str(key): plain_copy(item) for key, item in value.items()}
         case list() | tuple():
-            return [own_plain(item) for item in value]
+            return [plain_copy(item) for item in value]
         case float() if not math.isfinite(value):
-            found = str(value)
+            kind = str(value)
         case None | bool() | int() | float() | str():
             return value
         case _:
-            found = type(value).__name__
+            kind = type(value).__name__
     raise PydanticCustomError(
         "llem_plain",
         "expected text, finite numbers, true, false, lists and mappings, found {found}",
-        {"found": found},
+        {"found": kind},
     )
 
 
-OwnDict = BeforeValidator(own_plain)
-"""Free-form values pass through validation as they are; a copy keeps points from sharing them."""
+PlainDict = BeforeValidator(plain_copy)
+"""Copies a free-form value, because validation returns it as it is and points must not share it."""
 
 
 class PyTorchConfig(BaseModel):
@@ -51,11 +54,11 @@ class PyTorchConfig(BaseModel):
     model_config = STRICT
 
     batch_size: PositiveInt | None = None
-    """Prompts per call of `generate`; 1 by default."""
+    """Number of prompts per call of `generate`; 1 by default."""
     batching: Literal["static", "sorted"] | None = None
-    """`static`: in the order of the data set; `sorted`: by length, so that less is padded."""
+    """`static`: in the order of the data set; `sorted`: by length, which needs less padding."""
     device: Literal["auto", "cuda", "cpu"] | None = None
-    """`auto`, the default, takes the GPU if there is one. Never a silent fallback."""
+    """`auto`, the default, uses the GPU if there is one; `cuda` without a GPU is an error."""
     attn_implementation: (
         Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None
     ) = None
@@ -79,15 +82,15 @@ class PyTorchConfig(BaseModel):
     no_repeat_ngram_size: PositiveInt | None = None
     prompt_lookup_num_tokens: PositiveInt | None = None
     assistant_model: str | None = None
-    """A smaller model that drafts tokens; hub id or local folder."""
+    """A smaller model that drafts tokens: hub id or local folder."""
     device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = None
-    max_memory: Annotated[dict[str, Size] | None, OwnDict] = None
-    """Per device, e.g. `{0: 20GiB, cpu: 60GiB}`; needs `device_map`."""
+    max_memory: Annotated[dict[str, Size] | None, PlainDict] = None
+    """Max memory per device, e.g. `{0: 20GiB, cpu: 60GiB}`; needs `device_map`."""
     revision: str | None = None
     trust_remote_code: bool | None = None
-    """Runs code that comes with the model; off by default."""
+    """Allow code that comes with the model to run; false by default."""
     use_safetensors: bool | None = None
-    """false reads the model's pickle files instead, which can run code."""
+    """false reads the model's pickle files, which can run code."""
 
 
 class VLLMConfig(BaseModel):
@@ -115,12 +118,12 @@ class TensorRTConfig(BaseModel):
 
 
 def pytorch_conflicts(section: PyTorchConfig, precision: str) -> list[str]:
-    """Return why transformers cannot run this combination of values, each fine in itself.
+    """Return why transformers cannot run this combination of values that are valid alone.
 
     Source: the checks in transformers 5.23 `generation/utils.py` (`_get_candidate_generator`,
     `_assisted_decoding`) and the loaders of its flash attention and bitsandbytes integrations.
     """
-    # (condition, reason), each the wording of one refusal or one silently ignored option
+    # (condition, reason): transformers refuses the combination or ignores the option.
     assisted = section.prompt_lookup_num_tokens or section.assistant_model
     flash = (section.attn_implementation or "").startswith("flash_attention")
     static = (section.cache_implementation or "") in ("static", "offloaded_static")
@@ -142,7 +145,7 @@ def pytorch_conflicts(section: PyTorchConfig, precision: str) -> list[str]:
         (compile_options and not section.torch_compile,
          f"{compile_options} has no effect without torch_compile"),
         (section.torch_compile_mode and section.torch_compile_backend not in (None, "inductor"),
-         "torch_compile_mode is inductor's, not that of another torch_compile_backend"),
+         "torch_compile_mode works only with torch_compile_backend inductor"),
         (section.cache_implementation and section.use_cache is False,
          "cache_implementation contradicts use_cache: false"),
         (beam_options and not beams, f"{beam_options} has no effect without num_beams > 1"),
@@ -160,22 +163,22 @@ def pytorch_conflicts(section: PyTorchConfig, precision: str) -> list[str]:
 
 
 def pytorch_phase_conflicts(section: PyTorchConfig, phase: PhaseName) -> list[str]:
-    """Return why transformers cannot run one phase of an answer apart with these values.
+    """Return why one phase of an answer cannot be measured separately with these values.
 
-    What depends on the model, such as a window of attention, only the backend knows.
+    The backend also checks what depends on the model, such as sliding-window attention.
     """
     decode = phase == "decode"
     cache = section.cache_implementation or ""
     rules: list[tuple[Any, str]] = [
         (section.prompt_lookup_num_tokens or section.assistant_model,
-         f"the phase {phase} does not work with assisted decoding, which drafts while it reads"),
+         f"the phase {phase} does not work with assisted decoding, which drafts in both phases"),
         (decode and (section.num_beams or 1) > 1,
          "the phase decode does not work with num_beams > 1, which reorders the cache"),
         (decode and section.use_cache is False,
-         "the phase decode needs the cache: without one every step reads the prompt again"),
+         "the phase decode needs the cache: without it every step processes the prompt again"),
         (decode and cache in ("offloaded", "offloaded_static", "quantized"),
-         f"the phase decode does not work with cache_implementation {cache}, which cannot be put"
-         " back as it was"),
+         f"the phase decode does not work with cache_implementation {cache}, which cannot be"
+         " restored to an earlier state"),
     ]  # fmt: skip
     return [reason for condition, reason in rules if condition]
 

@@ -1,4 +1,4 @@
-"""The resolved study: every point once, and how to run them."""
+"""The resolved study: its points, and how to run them."""
 
 from __future__ import annotations
 
@@ -28,43 +28,45 @@ EXECUTION_ALIASES = {"experiment_gap_seconds": "config_gap_seconds"}
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-"""A study's name begins its folder's name, so it may not leave the results folder."""
+"""The name of a study is the beginning of a folder's name, so it may not contain a path."""
 
 
 class ExecutionConfig(BaseModel):
-    """How often, in which order and with which pauses: how, never what. Outside both hashes."""
+    """How often, in which order and with which gaps the points run; not part of any hash."""
 
     model_config = ConfigDict(**STRICT, populate_by_name=True)
 
     n_cycles: PositiveInt = 1
-    """Repeats of every experiment; the command line raises its own default to 3."""
+    """Number of runs of every experiment; 3 by default on the command line."""
     cycle_order: Literal["sequential", "interleaved", "shuffled"] = "sequential"
-    """`sequential`: A A B B; `interleaved`: A B A B, so that slow drift hits all alike;
-    `shuffled`: each cycle in a fresh random order."""
+    """`sequential`: A A B B; `interleaved`: A B A B, so that slow drift affects all points
+    equally; `shuffled`: each cycle in another random order."""
     shuffle_seed: NonNegativeInt = 42
+    """Seed of the random order."""
     config_gap_seconds: NonNegativeFloat | None = Field(
         None, validation_alias=AliasChoices("config_gap_seconds", "experiment_gap_seconds")
     )
-    """Pause before a run; None takes the machine's setting."""
+    """Gap before a run, in seconds; None means the setting of the machine."""
     cycle_gap_seconds: NonNegativeFloat | None = None
-    """Pause where a new cycle begins; None takes the machine's setting."""
+    """Gap before the first run of a cycle, in seconds; None means the setting of the machine."""
     timeout_seconds: PositiveFloat = 3600.0
-    """A run that takes longer is killed and booked as failed."""
+    """A run that takes longer is killed and recorded as failed."""
     stall_seconds: PositiveFloat = 600.0
-    """So is one without any sign of progress for so long: no message, no line in its log and no
-    processor time."""
+    """A run is also killed after this time without progress: no message, no new line in its log
+    and no processor time."""
     max_consecutive_failures: PositiveInt = 5
-    """So many failures in a row abort the study."""
+    """This number of failures in a row aborts the study."""
 
 
 class SkippedPoint(BaseModel):
-    """A point of the grid that its backend cannot run."""
+    """A point that its backend cannot run."""
 
     model_config = STRICT
 
     config: dict[str, Any]
-    """As asked, before defaults."""
+    """As written, without defaults."""
     reason: str
+    """Why the backend cannot run it."""
 
 
 class StudyConfig(BaseModel):
@@ -74,13 +76,13 @@ class StudyConfig(BaseModel):
 
     name: Name = "study"
     experiments: Annotated[tuple[ExperimentConfig, ...], Field(strict=False, min_length=1)]
-    """Each point once; a repeated point is dropped and counted."""
+    """Each point once; a duplicate is dropped and counted."""
     execution: ExecutionConfig = ExecutionConfig()
     skipped: Annotated[tuple[SkippedPoint, ...], Field(strict=False)] = ()
     n_duplicates: NonNegativeInt = 0
     n_excluded: NonNegativeInt = 0
     source: str | None = Field(None, exclude=True, repr=False)
-    """The text of the study file, kept beside the results."""
+    """The text of the study file, for the folder of the results."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -90,8 +92,8 @@ class StudyConfig(BaseModel):
             return handler(data)
         points: dict[str, ExperimentConfig] = {}
         for item in experiments:
-            given = isinstance(item, ExperimentConfig)
-            config = item if given else ExperimentConfig.model_validate(item)
+            is_valid = isinstance(item, ExperimentConfig)
+            config = item if is_valid else ExperimentConfig.model_validate(item)
             points.setdefault(measurement_config_hash(config), config)
         n_dropped = len(experiments) - len(points)
         study = handler(
@@ -106,7 +108,7 @@ class StudyConfig(BaseModel):
         return study
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy; one with other experiments gets hashes of its own."""
+        """Return a copy; its hashes are computed again if `update` has other experiments."""
         copied = super().model_copy(update=update, deep=deep)
         if update and "experiments" in update:
             for name in ("config_hashes", "study_design_hash"):
