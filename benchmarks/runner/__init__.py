@@ -1,0 +1,1 @@
+"""The parts of `benchmarks/runner_overhead.py` and `benchmarks/fault_campaign.py`."""
