@@ -1,4 +1,4 @@
-"""Our own backend keeps the contract that ships for those of others, and the contract has teeth."""
+"""The PyTorch backend passes the checks that llem ships for every backend."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from energy.parts import experiment
 
-from llem_energy import CONTRACT
+from llem_energy.testing import BACKEND_CHECKS
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "padded batches": {},
@@ -21,7 +21,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", BACKEND_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("changes", CONFIGS.values(), ids=CONFIGS)
-def test_the_pytorch_backend_keeps_the_contract(changes: dict[str, Any], check: Any) -> None:
+def test_the_pytorch_backend_passes_every_check(changes: dict[str, Any], check: Any) -> None:
     check(experiment(**changes))

@@ -60,8 +60,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"PYTHONPATH": str(folder)}
 
 
-def test_the_example_keeps_the_contract_and_breaches_are_found(installed: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "contract.py"]
+def test_the_example_passes_every_check_and_broken_promises_are_found(
+    installed: dict[str, str],
+) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "checks.py"]
     done = subprocess.run(
         command,
         cwd=EXAMPLE,

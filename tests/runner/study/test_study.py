@@ -133,7 +133,7 @@ def test_a_measure_that_no_process_can_import_is_refused(tmp_path: Path) -> None
     def local(config: ExperimentConfig, **rest: object) -> ExperimentResult:
         raise AssertionError
 
-    with pytest.raises(StudyError, match="top of a module"):
+    with pytest.raises(StudyError, match="top level of a module"):
         run_study(study(), output=tmp_path / "out", measure=local)
     assert not (tmp_path / "out").exists()
 

@@ -8,7 +8,7 @@ Importing this loads neither torch nor the NVIDIA driver.
 
 from llem_energy._backends.facts import BackendFacts, DeviceChoice
 from llem_energy._backends.memory import estimate_memory
-from llem_energy._backends.protocol import Answer, Backend, Batch, Memory, Phase, Workload
+from llem_energy._backends.protocol import Backend, Batch, Generation, Memory, Phase, Workload
 from llem_energy._backends.registry import backend_names, facts_of, preload
 from llem_energy._errors import (
     BackendError,
@@ -54,13 +54,10 @@ from llem_energy._result.measurement_figures import (
 from llem_energy._sources.gpu_snapshot import GpuSnapshot
 from llem_energy._sources.gpu_state import GpuState, gpu_states
 from llem_energy._sources.nvml_gpu import gpu_temperatures_c, gpu_uuids
-from llem_energy.testing import CONTRACT, ContractBroken
 
 __all__ = [
-    "CONTRACT",
     "RESULT_SCHEMA_VERSION",
     "STAGES",
-    "Answer",
     "Backend",
     "BackendError",
     "BackendFacts",
@@ -69,7 +66,6 @@ __all__ = [
     "Calibration",
     "Carryover",
     "ContextIdle",
-    "ContractBroken",
     "DatasetError",
     "DeviceChoice",
     "DeviceWindow",
@@ -82,6 +78,7 @@ __all__ = [
     "EstimateFigure",
     "ExperimentResult",
     "Flops",
+    "Generation",
     "GpuError",
     "GpuSnapshot",
     "GpuState",

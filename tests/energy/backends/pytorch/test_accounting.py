@@ -103,7 +103,7 @@ def test_counts_and_tokens_are_those_of_a_slow_loop_over_each_prompt(
         for batch in workload.batches:
             answer = backend.generate(batch)
             rows = answer._ids.tolist()
-            places = zip(batch.positions, batch.lengths, answer.n_tokens(), rows, strict=True)
+            places = zip(batch.prompt_indices, batch.lengths, answer.n_tokens(), rows, strict=True)
             for place, n_in, n_out, row in places:
                 least = config.decoder.min_new_tokens or 0
                 expected = slow(prompts[place], config.max_output_tokens, ends, least)

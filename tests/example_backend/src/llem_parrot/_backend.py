@@ -26,7 +26,7 @@ _END = 2
 _PAD = 0
 
 
-class ParrotAnswer:
+class ParrotGeneration:
     """The answers to one batch."""
 
     def __init__(self, rows: list[list[int]], times_s: list[float]) -> None:
@@ -100,7 +100,7 @@ class ParrotBackend:
         words = self.vocabulary()
         return [words[zlib.crc32(word.encode()) % len(words)] for word in prompt.split()]
 
-    def generate(self, batch: Batch) -> ParrotAnswer:
+    def generate(self, batch: Batch) -> ParrotGeneration:
         """Answer step by step, every prompt of the batch in turn."""
         start_s = time.perf_counter()
         heard = [list(prompt) for prompt in batch.inputs]
@@ -110,7 +110,7 @@ class ParrotBackend:
                 break
             times_s.append(time.perf_counter() - start_s)
         rows = [all_[n:] for all_, n in zip(heard, batch.lengths, strict=True)]
-        return ParrotAnswer(rows, times_s)
+        return ParrotGeneration(rows, times_s)
 
     def _step(self, heard: list[list[int]], batch: Batch) -> bool:
         """Add one token to every answer that goes on; tell whether there was one."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from llem_config import ExperimentConfig, PhaseName, Settings, measurement_config_hash
 from llem_energy._backends.memory import estimate_memory
-from llem_energy._backends.protocol import Answer, Backend, Batch, Phase
+from llem_energy._backends.protocol import Backend, Batch, Generation, Phase
 from llem_energy._backends.registry import facts_of, find_backend
 from llem_energy._errors import BackendError, OutOfMemory
 from llem_energy._machine.device_memory import device_memory_bytes, host_memory_bytes
@@ -146,7 +146,7 @@ class _Measurement:
             )
             backend.seed()
             windows = Windows(sampler, backend.synchronise, calibration, self._devices)
-            answers: list[tuple[Batch, Answer]] = []
+            answers: list[tuple[Batch, Generation]] = []
 
             def answer_all() -> None:
                 answers.extend((batch, backend.generate(batch)) for batch in workload.batches)

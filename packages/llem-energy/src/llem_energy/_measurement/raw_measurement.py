@@ -45,7 +45,7 @@ class GenerationRecord(msgspec.Struct, frozen=True):
     n_tokens: tuple[int, ...]
     """Of each prompt's answer."""
     times_s: tuple[float, ...] | None
-    """When each step's token was there, since the batch began; see `Answer.token_times_s`."""
+    """When each step's token was there, since the batch began; see `Generation.token_times_s`."""
 
 
 class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):

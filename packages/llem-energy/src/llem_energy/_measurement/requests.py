@@ -45,7 +45,7 @@ def requests_of(answered: Sequence[GenerationRecord], n_batches: int) -> Iterato
     """
     for number, one in enumerate(answered):
         before = sum(a.batch.n_prompts for a in answered[number - number % n_batches : number])
-        places = one.batch.positions or range(before, before + one.batch.n_prompts)
+        places = one.batch.prompt_indices or range(before, before + one.batch.n_prompts)
         for place, n_in, n_out in zip(places, one.batch.lengths, one.n_tokens, strict=True):
             yield Request(
                 repeat=number // n_batches + 1,

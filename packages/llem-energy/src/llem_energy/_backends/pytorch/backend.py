@@ -18,7 +18,7 @@ from llem_config import ExperimentConfig, PhaseName
 from llem_energy._backends.protocol import Batch, Memory, Phase, Workload
 from llem_energy._backends.pytorch.compilation import Compilations
 from llem_energy._backends.pytorch.flops import decoder_of
-from llem_energy._backends.pytorch.generation import StepClock, TokenAnswer
+from llem_energy._backends.pytorch.generation import StepClock, TokenGeneration
 from llem_energy._backends.pytorch.introspection import cache_name
 from llem_energy._backends.pytorch.loading import (
     foreign_errors,
@@ -190,7 +190,7 @@ class PyTorchBackend:
         given = {key: value for key, value in options.items() if value is not None}
         return transformers.GenerationConfig(**given)
 
-    def generate(self, batch: Batch) -> TokenAnswer:
+    def generate(self, batch: Batch) -> TokenGeneration:
         """Answer one batch; on a GPU the last kernels may still run."""
         clock = StepClock(self._device, batch.n_prompts)
         options = {} if self._assistant is None else {"assistant_model": self._assistant}
@@ -207,7 +207,7 @@ class PyTorchBackend:
         ends = self._generation.eos_token_id
         stepwise = self._assistant is None and not self._own.prompt_lookup_num_tokens
         ids = output.sequences[:, batch.shape[1] :]
-        return TokenAnswer(ids, ends, clock if stepwise else None)
+        return TokenGeneration(ids, ends, clock if stepwise else None)
 
     def phase(self, name: PhaseName, batch: Batch) -> Phase:
         """Prepare one phase of answering a batch with the experiment's generation arguments."""

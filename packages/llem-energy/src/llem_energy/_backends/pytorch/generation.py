@@ -43,8 +43,8 @@ class StepClock:
         return tuple(mark - first for mark in rest)
 
 
-class TokenAnswer:
-    """The output of one batch, read only after the window; see `Answer`."""
+class TokenGeneration:
+    """The output of one batch, read only after the window; see `Generation`."""
 
     def __init__(self, ids: Any, ends: Any, clock: StepClock | None) -> None:
         self._ids = ids

@@ -1,4 +1,4 @@
-"""What the author of a backend runs: llem's contract, on a few small experiments."""
+"""What the author of a backend runs: llem's checks, on a few small experiments."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 import llem_energy
 from llem_config import ExperimentConfig
+from llem_energy.testing import BACKEND_CHECKS, BackendCheckFailed
 
 SMALL: dict[str, Any] = {
     "backend": "parrot",
@@ -35,9 +36,9 @@ def config(**changes: Any) -> ExperimentConfig:
     return ExperimentConfig.model_validate(SMALL | changes)
 
 
-@pytest.mark.parametrize("check", llem_energy.CONTRACT, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", BACKEND_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("changes", CHANGES, ids=str)
-def test_the_contract_is_kept(changes: dict[str, Any], check: Any) -> None:
+def test_the_backend_passes_every_check(changes: dict[str, Any], check: Any) -> None:
     check(config(**changes))
 
 
@@ -46,7 +47,7 @@ def _padding_counted(self: Any) -> tuple[int, ...]:
 
 
 def _one_prompt_lost(self: Any, prompts: Any) -> Any:
-    return KEPT["prepare"](self, prompts[1:])
+    return ORIGINAL["prepare"](self, prompts[1:])
 
 
 def _foreign_error(self: Any) -> None:
@@ -57,30 +58,30 @@ def _foreign_error(self: Any) -> None:
 _MORE = itertools.count()
 
 
-KEPT: dict[str, Callable[..., Any]] = {
+ORIGINAL: dict[str, Callable[..., Any]] = {
     "prepare": parrot.ParrotBackend.prepare,
 }
-BREACHES: dict[str, tuple[type, str, Callable[..., Any]]] = {
-    "output_tokens_are_exact": (parrot.ParrotAnswer, "n_tokens", _padding_counted),
-    "every_prompt_is_answered_once": (parrot.ParrotBackend, "prepare", _one_prompt_lost),
+BROKEN: dict[str, tuple[type, str, Callable[..., Any]]] = {
+    "output_tokens_are_exact": (parrot.ParrotGeneration, "n_tokens", _padding_counted),
+    "every_prompt_is_in_one_batch": (parrot.ParrotBackend, "prepare", _one_prompt_lost),
     "a_model_that_does_not_exist": (parrot.ParrotBackend, "load", _foreign_error),
-    "times_of_tokens_rise": (
-        parrot.ParrotAnswer, "token_times_s", lambda self: (3600.0,) * len(self.rows[0]),
+    "token_times_increase": (
+        parrot.ParrotGeneration, "token_times_s", lambda self: (3600.0,) * len(self.rows[0]),
     ),
     "opening_returns": (parrot.ParrotBackend, "open", lambda *_: ("0",)),
-    "memory_says": (
+    "memory_states": (
         parrot.ParrotBackend, "memory", lambda *_: llem_energy.Memory(1, 2, "made up"),
     ),
-    "what_was_effective": (parrot.ParrotBackend, "effective_config", lambda *_: {1: {2}}),
-    "nothing_is_compiled": (
+    "effective_config_is": (parrot.ParrotBackend, "effective_config", lambda *_: {1: {2}}),
+    "repeated_shapes": (
         parrot.ParrotBackend, "compilations", lambda *_: next(_MORE),
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BREACHES)
-def test_a_breach_of_the_contract_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(*BREACHES[name])
-    (check,) = [check for check in llem_energy.CONTRACT if check.__name__.startswith(name)]
-    with pytest.raises((llem_energy.ContractBroken, KeyError)):
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_promise_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*BROKEN[name])
+    (check,) = [check for check in BACKEND_CHECKS if check.__name__.startswith(name)]
+    with pytest.raises((BackendCheckFailed, KeyError)):
         check(config())
