@@ -19,9 +19,8 @@ from llem_config import (
     StudyConfig,
     load_experiment,
     load_study,
-    override,
-    parse_value,
 )
+from llem_config.overrides import override, parse_value
 
 Load = Callable[..., StudyConfig]
 Faults = Callable[..., list[str]]

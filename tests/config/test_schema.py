@@ -11,20 +11,23 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 import llem_config
+import llem_config.overrides
+import llem_config.settings
 from llem_config import (
     ConfigError,
     StudyConfig,
     load_experiment,
     load_study,
-    parse_value,
     study_json_schema,
 )
+from llem_config.overrides import parse_value
 
 Load = Callable[..., StudyConfig]
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
@@ -265,13 +268,16 @@ def test_importing_loads_neither_torch_nor_the_terminal_nor_settings_libraries()
     assert not loaded & (heavy | {"platformdirs", "llem_runner", "llem_energy", "pynvml"})
 
 
-def test_the_public_names_are_complete_and_sorted() -> None:
-    names = llem_config.__all__
+@pytest.mark.parametrize(
+    "module", [llem_config, llem_config.overrides, llem_config.settings], ids=lambda m: m.__name__
+)
+def test_the_public_names_are_complete_and_sorted(module: ModuleType) -> None:
+    names = module.__all__
     constants = [name for name in names if name.isupper()]
     classes = [name for name in names if name[0].isupper() and not name.isupper()]
     rest = [name for name in names if name[0].islower()]
     assert names == sorted(constants) + sorted(classes) + sorted(rest)
-    assert all(hasattr(llem_config, name) for name in names)
+    assert all(hasattr(module, name) for name in names)
 
 
 def test_ten_thousand_points_are_expanded_once_each(load: Load) -> None:

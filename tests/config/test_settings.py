@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from llem_config import (
-    ConfigError,
+from llem_config import ConfigError, StudyConfig
+from llem_config.settings import (
+    ExecutionSettings,
     Settings,
-    StudyConfig,
     cache_path,
     load_settings,
     settings_path,
@@ -67,6 +67,12 @@ def test_without_a_file_every_setting_has_its_default() -> None:
         },
         "devices": {"gpus": ()},
     }
+
+
+def test_settings_can_be_made_in_python() -> None:
+    settings = Settings(execution=ExecutionSettings(config_gap_seconds=5))
+    assert settings.execution.config_gap_seconds == 5
+    assert settings.execution.cycle_gap_seconds == Settings().execution.cycle_gap_seconds
 
 
 def test_this_list_of_settings_is_complete() -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from llem_config import ConfigError, StudyConfig, parse_value
+from llem_config import ConfigError, StudyConfig
+from llem_config.overrides import parse_value
 
 Load = Callable[..., StudyConfig]
 Faults = Callable[..., list[str]]

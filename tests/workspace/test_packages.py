@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("llem_config", "llem_energy", "llem_runner", "llem_cli")
 PUBLIC_MODULES = {
-    "llem_config": {"__init__.py"},
+    "llem_config": {"__init__.py", "overrides.py", "settings.py"},
     "llem_energy": {"__init__.py", "preflight.py", "sources.py", "testing.py"},
     "llem_runner": {"__init__.py"},
     "llem_cli": {"__init__.py", "__main__.py"},

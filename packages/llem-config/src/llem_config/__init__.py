@@ -4,15 +4,13 @@
     study = load_study("study.yaml")     # or ConfigError, with every fault and its line
     for experiment in study.experiments: ...
 
-This package needs pydantic and a YAML parser, and no other package of llem.
+`llem_config.settings` has the settings of this machine, and `llem_config.overrides` builds the
+highest layer of a study from flags. This package needs pydantic and a YAML parser, and no other package of llem.
 """
 
 from llem_config._errors import ConfigError, Fault, LlemError
-from llem_config._loading.layers import merge
-from llem_config._loading.load import load_experiment, load_study, override
-from llem_config._loading.yaml_document import parse_value
+from llem_config._loading.load import load_experiment, load_study
 from llem_config._schema import study_json_schema
-from llem_config._settings import Settings, cache_path, load_settings, settings_path
 from llem_config._spec.capabilities import BACKENDS, DECODING_SUPPORT, PRECISION_SUPPORT, PhaseName
 from llem_config._spec.dataset import DatasetConfig, InputTokensConfig
 from llem_config._spec.experiment import DecoderConfig, ExperimentConfig, LoRAConfig
@@ -25,6 +23,7 @@ from llem_config._spec.hashing import (
 from llem_config._spec.measurement import BaselineConfig, EnergyConfig, WarmupConfig
 from llem_config._spec.pytorch import PyTorchConfig, TensorRTConfig, VLLMConfig
 from llem_config._spec.study import ExecutionConfig, SkippedPoint, StudyConfig
+from llem_config.settings import Settings, load_settings
 
 __all__ = [
     "BACKENDS",
@@ -50,16 +49,11 @@ __all__ = [
     "TensorRTConfig",
     "VLLMConfig",
     "WarmupConfig",
-    "cache_path",
     "canonical",
     "load_experiment",
     "load_settings",
     "load_study",
     "measurement_config_hash",
-    "merge",
-    "override",
-    "parse_value",
-    "settings_path",
     "study_design_hash",
     "study_json_schema",
 ]

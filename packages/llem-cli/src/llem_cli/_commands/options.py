@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from llem_config import ConfigError, Fault, merge, override, parse_value
+from llem_config import ConfigError, Fault
+from llem_config.overrides import merge, override, parse_value
 
 CLI_DEFAULTS: Mapping[str, Any] = {"execution": {"n_cycles": 3}}
 """Enough repeats for an error bar; the study file and the flags override it."""

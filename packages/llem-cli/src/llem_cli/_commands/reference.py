@@ -11,7 +11,8 @@ from cyclopts import Parameter
 from llem_cli._app import OK
 from llem_cli._commands.options import Json
 from llem_cli._display.console import say, show_json
-from llem_config import ConfigError, Fault, load_settings, settings_path, study_json_schema
+from llem_config import ConfigError, Fault, study_json_schema
+from llem_config.settings import load_settings, settings_path
 
 SCHEMA_FILE = Path("llem-study.schema.json")
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from llem_config._errors import ConfigError, Fault
 from llem_config._loading.fault_messages import describe_value
-from llem_config._loading.layers import Source, nested
+from llem_config._loading.layers import Source
 from llem_config._loading.points import Points, faults_of, merged
 from llem_config._loading.reader import STUDY_KEYS, Reader
 from llem_config._loading.yaml_document import Document, read_document
@@ -207,8 +207,3 @@ class _Loader:
         faults = list(dict.fromkeys(self.reader.faults))
         if faults:
             raise ConfigError(sorted(faults, key=lambda f: (str(f.file), f.line, f.column)))
-
-
-def override(key: str, value: Any) -> dict[str, Any]:
-    """Return the flag `key=value` in the shape of a study file, for `overrides`."""
-    return nested(tuple(key.split(".")), value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llem_config import Settings, settings_path
+from llem_config.settings import Settings, settings_path
 from llem_energy._machine.doctor_report import DiagnosedGpu, Diagnosis
 
 _SLOW_CALL = 0.1  # of a counter's period; the time of a slower reading is too uncertain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llem_config import cache_path
+from llem_config.settings import cache_path
 from llem_energy import Calibration, Carryover, load_calibrations, save_calibrations
 
 

@@ -3,6 +3,10 @@
 They are read from `llem/config.yaml` in the user's config folder, or from the file that
 `LLEM_CONFIG` names. An environment variable overrides each of them, for example
 `LLEM_EXECUTION__CONFIG_GAP_SECONDS=30`.
+
+    from llem_config.settings import ExecutionSettings, Settings, load_settings
+    settings = load_settings()                                  # of this machine
+    settings = Settings(execution=ExecutionSettings(config_gap_seconds=5))
 """
 
 from __future__ import annotations
@@ -25,6 +29,17 @@ from pydantic import (
 from llem_config._errors import ConfigError, Fault
 from llem_config._loading.fault_messages import describe_error
 from llem_config._loading.yaml_document import Document, read_document
+
+__all__ = [
+    "DeviceSettings",
+    "ExecutionSettings",
+    "MeasurementSettings",
+    "OutputSettings",
+    "Settings",
+    "cache_path",
+    "load_settings",
+    "settings_path",
+]
 
 ENV_PREFIX = "LLEM_"
 ENV_FILE = "LLEM_CONFIG"

@@ -1,0 +1,20 @@
+"""Build the `overrides` of `load_study` from `key=value` flags.
+
+from llem_config.overrides import merge, override, parse_value
+flags = merge(override("n", parse_value("8")), override("pytorch.batch_size", 4))
+study = load_study("study.yaml", overrides=flags)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llem_config._loading.layers import merge, nested
+from llem_config._loading.yaml_document import parse_value
+
+__all__ = ["merge", "override", "parse_value"]
+
+
+def override(key: str, value: Any) -> dict[str, Any]:
+    """Return the flag `key=value` in the shape of a study file; a dotted key is nested."""
+    return nested(tuple(key.split(".")), value)
