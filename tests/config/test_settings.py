@@ -28,6 +28,7 @@ EVERY = [
     ("output.results_dir", "/data/results", Path("/data/results")),
     ("execution.config_gap_seconds", "1.5", 1.5),
     ("execution.cycle_gap_seconds", "2.5", 2.5),
+    ("execution.executor", "slurm", "slurm"),
     ("execution.gap_until_temperature_c", "45", 45.0),
     ("execution.gap_within_c", "2.5", 2.5),
     ("execution.gap_at_most_seconds", "90", 90.0),
@@ -56,6 +57,7 @@ def test_without_a_file_every_setting_has_its_default() -> None:
         "execution": {
             "config_gap_seconds": 60.0,
             "cycle_gap_seconds": 300.0,
+            "executor": "auto",
             "gap_until_temperature_c": None,
             "gap_within_c": None,
             "gap_at_most_seconds": 600.0,

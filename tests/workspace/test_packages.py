@@ -20,7 +20,7 @@ PACKAGES = ("llem_config", "llem_energy", "llem_runner", "llem_cli")
 PUBLIC_MODULES = {
     "llem_config": {"__init__.py", "overrides.py", "settings.py"},
     "llem_energy": {"__init__.py", "preflight.py", "sources.py", "testing.py"},
-    "llem_runner": {"__init__.py"},
+    "llem_runner": {"__init__.py", "executors.py"},
     "llem_cli": {"__init__.py", "__main__.py"},
 }
 HEAVY = ("torch", "transformers", "pyarrow", "cyclopts", "rich")

@@ -253,7 +253,7 @@ AHEAD = """
 import json, sys
 from pathlib import Path
 from llem_config import ExperimentConfig, StudyConfig
-from llem_runner import Cautioned, PreflightError, run_study
+from llem_runner import PreflightWarning, PreflightError, run_study
 folder = Path(sys.argv[1])
 (folder / "config.json").write_text("{}")
 base = {"backend": "parrot", "precision": "fp32", "n": 1, "dataset": "synthetic"}
@@ -268,7 +268,7 @@ def told(*models):
         run_study(study, output=folder / "results", on_event=events.append)
     except PreflightError as error:
         return list(error.failures)
-    return [e.warning for e in events if isinstance(e, Cautioned) and "parrot" in e.warning]
+    return [e.warning for e in events if isinstance(e, PreflightWarning) and "parrot" in e.warning]
 if __name__ == "__main__":
     print(json.dumps([told(str(folder)), told("builtin:tiny-llama", str(folder))]))
 """

@@ -31,9 +31,10 @@ from llem_runner import (
     run_isolated,
     run_study,
 )
-from llem_runner._executors.local.exit_reason import OomCounts, how_it_ended
-from llem_runner._executors.local.leftovers import wait_until_clear
+from llem_runner._executors.local.exit_reason import OomCounts, explain_exit
+from llem_runner._executors.local.leftovers import wait_for_cleanup
 from llem_runner._gpus.state import Gpus
+from llem_runner.executors import Leftovers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -57,11 +58,11 @@ def failure_of(
     [
         (measures.raises, "exception", "does not fit"),
         (measures.runs_out_of_gpu_memory, "gpu_memory", "cannot be loaded"),
-        (measures.killed, "signal", "SIGKILL, not by llem"),
+        (measures.killed, "signal", "SIGKILL from outside llem"),
         (measures.dies_by_a_nameless_signal, "signal", "signal"),
         (measures.exits, "exit", "exit code 0"),
         (measures.closes_its_pipe, "pipe", "closed its pipe"),
-        (measures.sends_garbage, "garbage", "unreadable"),
+        (measures.sends_garbage, "garbage", "unreadable message"),
         (measures.claims_two_gigabytes, "garbage", "2147483647 bytes"),
     ],
 )
@@ -116,7 +117,7 @@ def test_a_gigabyte_of_log_leaves_its_ends(tmp_path: Path) -> None:
     log = (tmp_path / "log").read_bytes()
     assert log.startswith(b"first words")
     assert log.endswith(b"last words\n")
-    assert b"were taken out here" in log
+    assert b"were removed here" in log
     assert len(log) < 3 * 2**20
 
 
@@ -199,12 +200,12 @@ def test_counts_of_killed_processes_are_read_from_either_hierarchy(
 def test_a_kill_is_laid_on_the_kernel_only_where_it_counts_one() -> None:
     killed = -signal.SIGKILL
     same, more, none = OomCounts(1, 1), OomCounts(1, 2), OomCounts(None, None)
-    assert how_it_ended(killed, same, same)[0] == "signal"
-    reason, words = how_it_ended(killed, same, more)
+    assert explain_exit(killed, same, same)[0] == "signal"
+    reason, words = explain_exit(killed, same, more)
     assert reason == "oom_killer"
-    assert "most likely" in words  # anybody's process may have been killed
-    assert "does not tell" in how_it_ended(killed, none, none)[1]
-    assert how_it_ended(-signal.SIGSEGV, same, more)[0] == "signal"
+    assert "probably" in words  # anybody's process may have been killed
+    assert "does not report" in explain_exit(killed, none, none)[1]
+    assert explain_exit(-signal.SIGSEGV, same, more)[0] == "signal"
 
 
 def test_the_record_of_a_failure_has_its_reason_and_last_lines(tmp_path: Path) -> None:
@@ -220,31 +221,32 @@ def test_the_record_of_a_failure_has_its_reason_and_last_lines(tmp_path: Path) -
 _CLEAR = """
 import os, sys, time
 from llem_runner import Control, StudyError
-from llem_runner._executors.local.leftovers import wait_until_clear
+from llem_runner._executors.local.leftovers import wait_for_cleanup
 from llem_runner._gpus.state import Gpus
+from llem_runner.executors import Leftovers
 if __name__ == "__main__":
     os.environ["LLEM_FAKE_NVML_EPOCH"] = repr(time.monotonic())
     try:
-        wait_until_clear(3, own=eval(sys.argv[2]), undead=(), before={}, gpus=Gpus([sys.argv[1]]),
-                         control=Control(), on_event=lambda e: print("event", e.own, e.others),
-                         own_at_most_s=4, others_at_most_s=2)
+        wait_for_cleanup(3, Leftovers(pids=(int(sys.argv[2]),)), before={}, gpus=Gpus([sys.argv[1]]),
+                         control=Control(), on_event=lambda e: print("event", e.own_pids, e.other_pids),
+                         own_timeout_s=4, others_timeout_s=2)
     except StudyError as error:
         print("error", error)
 """
 
 
 @pytest.mark.parametrize(
-    ("own", "until_s", "expected"),
+    ("run_pid", "until_s", "expected"),
     [
-        ("{4100001}", 2.5, "event (4100001,) ()\n"),
-        ("{4100001}", 1e9, "error what run 3 has started cannot be ended"),
-        ("{4100009}", 1e9, "event () (4100001,)\n"),
-        ("{4100009}", 0.0, ""),
+        ("4100001", 2.5, "event (4100001,) ()\n"),
+        ("4100001", 1e9, "error process 4100001, started by run 3, is still alive on GPU"),
+        ("4100009", 1e9, "event () (4100001,)\n"),
+        ("4100009", 0.0, ""),
     ],
     ids=["freed in the end", "never freed", "another user's", "no process"],
 )
 def test_the_next_run_waits_for_gpu_memory_to_be_free(
-    tmp_path: Path, library: Path, own: str, until_s: float, expected: str
+    tmp_path: Path, library: Path, run_pid: str, until_s: float, expected: str
 ) -> None:
     gpu = fake_nvml.FakeGpu(processes=(fake_nvml.Process(4100001, t1_s=until_s),))
     if not until_s:
@@ -252,7 +254,7 @@ def test_the_next_run_waits_for_gpu_memory_to_be_free(
     fake_nvml.write_trace(tmp_path / "trace", [gpu])
     (tmp_path / "clear.py").write_text(_CLEAR)
     done = subprocess.run(
-        [sys.executable, tmp_path / "clear.py", gpu.uuid, own],
+        [sys.executable, tmp_path / "clear.py", gpu.uuid, run_pid],
         env={**os.environ, **fake_nvml.environment(library, tmp_path / "trace")},
         capture_output=True,
         text=True,
@@ -266,16 +268,17 @@ def test_the_next_run_waits_for_gpu_memory_to_be_free(
 
 def test_a_process_that_cannot_be_ended_aborts_the_study(tmp_path: Path) -> None:
     events: list[Event] = []
-    with pytest.raises(StudyError, match=f"process {os.getpid()} is still there"):
-        wait_until_clear(
+    with pytest.raises(
+        StudyError, match=f"process {os.getpid()}, started by run 1, is still alive"
+    ):
+        wait_for_cleanup(
             1,
-            own={os.getpid()},
-            undead={os.getpid()},
+            Leftovers(pids=(os.getpid(),), alive_pids=(os.getpid(),)),
             before={},
             gpus=Gpus(),
             control=Control(),
             on_event=events.append,
-            own_at_most_s=0.3,
+            own_timeout_s=0.3,
         )
 
 

@@ -25,7 +25,9 @@ from llem_runner import (
     StudyError,
     run_isolated,
 )
-from llem_runner._executors.local.parent import Worker
+from llem_runner._events import ignore
+from llem_runner._executors.local.parent import ChildProcess
+from llem_runner.executors import Task
 
 
 def finished(outcome: Outcome) -> ExperimentResult:
@@ -38,16 +40,16 @@ def failed(outcome: Outcome) -> Failed:
     return outcome
 
 
-def run(worker: Worker, folder: Path) -> Outcome:
-    """Let a worker do its run, whatever happened to it before."""
+def run(child: ChildProcess, folder: Path) -> Outcome:
+    """Let a child do its run, whatever happened to it before."""
+    task = Task(
+        experiment().model_dump_json(),
+        Settings().model_dump_json(),
+        str(folder / "t.parquet"),
+        timeout_s=60,
+    )
     with Control.owned(None) as control:
-        return worker.run(
-            settings=Settings(),
-            timeseries=folder / "t.parquet",
-            timeout_s=60,
-            control=control,
-            on_stage=lambda _stage: None,
-        )
+        return child.measure(task, control=control, on_stage=ignore, on_result=ignore)
 
 
 def gone(pid: int) -> bool:
@@ -95,9 +97,9 @@ def test_stages_arrive_while_the_run_goes_on(tmp_path: Path) -> None:
 
 def test_a_run_that_is_killed_while_it_imports_is_a_run_like_any_other(tmp_path: Path) -> None:
     """The study goes on, and `--retry` covers it; only what ends by itself would end every run."""
-    worker = Worker(experiment(), measure=measures.quick, log=tmp_path / "log")
-    os.kill(worker.pid, signal.SIGKILL)
-    outcome = run(worker, tmp_path)
+    child = ChildProcess(experiment(), measure=measures.quick, log=tmp_path / "log")
+    os.kill(child.pid, signal.SIGKILL)
+    outcome = run(child, tmp_path)
     assert (failed(outcome).error_type, failed(outcome).reason) == ("ProcessDied", "signal")
 
 
@@ -106,10 +108,10 @@ def test_ctrl_c_at_a_terminal_is_nothing_to_a_process_that_is_just_being_born(
     tmp_path: Path, after_s: float
 ) -> None:
     """The terminal sends it to all its processes; what comes of it is for the parent to decide."""
-    worker = Worker(experiment(), measure=measures.quick, log=tmp_path / "log")
+    child = ChildProcess(experiment(), measure=measures.quick, log=tmp_path / "log")
     time.sleep(after_s)
-    os.kill(worker.pid, signal.SIGINT)
-    assert finished(run(worker, tmp_path))
+    os.kill(child.pid, signal.SIGINT)
+    assert finished(run(child, tmp_path))
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
@@ -263,7 +265,7 @@ def test_last_words_are_those_of_this_attempt(tmp_path: Path) -> None:
             config, measure=measures.succeeds_once, timeout_s=60, log=tmp_path / "log"
         )
     assert "words of the first attempt" in (tmp_path / "log").read_text()
-    assert "last words" not in failed(outcome).message
+    assert "last lines" not in failed(outcome).message
 
 
 def test_a_timeout_of_years_is_no_error(tmp_path: Path) -> None:
@@ -286,7 +288,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's own")
 @pytest.mark.parametrize("measure", ["ignores_sigterm", "has_grandchild_and_is_patient"])
-def test_a_worker_and_what_it_started_die_with_the_parent(tmp_path: Path, measure: str) -> None:
+def test_a_child_and_what_it_started_die_with_the_parent(tmp_path: Path, measure: str) -> None:
     model = model_folder(tmp_path)
     script = tmp_path / "parent.py"
     script.write_text(

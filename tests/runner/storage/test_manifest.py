@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from fakes.studies import study
 
-from llem_runner import Failed, ManifestWriter, PlannedRun, StudyError, read_manifest, schedule
+from llem_runner import Failed, PlannedRun, StudyError, read_manifest, schedule
 from llem_runner._storage.layout import Layout
+from llem_runner._storage.manifest import ManifestWriter
 
 
 @pytest.fixture

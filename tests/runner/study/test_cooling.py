@@ -77,10 +77,10 @@ def test_a_gap_lasts_until_the_gpu_is_as_cool_as_before_the_first_run(
     assert second is not None
     (uuid,) = first
     assert second[uuid] <= first[uuid] + 2
-    readings = [own["temperature_c"][uuid] for own in of(events, "GapReading")]
+    readings = [own["temperature_c"][uuid] for own in of(events, "GapTelemetry")]
     assert max(readings) > first[uuid] + 2
     assert all(
-        own["power_w"][uuid] == pytest.approx(100, rel=0.1) for own in of(events, "GapReading")
+        own["power_w"][uuid] == pytest.approx(100, rel=0.1) for own in of(events, "GapTelemetry")
     )
 
 
@@ -88,7 +88,7 @@ def test_a_gap_lasts_until_the_gpu_is_as_cool_as_before_the_first_run(
 def test_a_gpu_that_stays_warm_ends_the_gap_after_so_many_seconds(events: list[list[Any]]) -> None:
     (ended,) = of(events, "GapEnded")
     assert ended["cool"] is False
-    assert [kind for kind, _, _ in events].index("GapReading") > 0
+    assert [kind for kind, _, _ in events].index("GapTelemetry") > 0
 
 
 def test_the_lower_limit_of_two_counts_and_no_reading_is_no_limit() -> None:
@@ -97,5 +97,5 @@ def test_the_lower_limit_of_two_counts_and_no_reading_is_no_limit() -> None:
     assert cooling.limit_c("GPU-c") == 50
     assert cooling.is_cool({"GPU-a": 45})
     assert not cooling.is_cool({"GPU-a": 45, "GPU-b": 51})
-    assert Cooling(within_c=5).asked is False
+    assert Cooling(within_c=5).is_limited is False
     assert cooling.is_cool({})

@@ -15,10 +15,10 @@ from fakes.studies import only_folder, study
 
 from llem_config import ExecutionConfig
 from llem_runner import (
-    Cautioned,
     Control,
     Event,
     GapStarted,
+    PreflightWarning,
     RunFinished,
     RunStarted,
     StudyEnded,
@@ -32,7 +32,7 @@ from llem_runner import (
 )
 from llem_runner._events import ignore
 from llem_runner._gpus.locks import Queue
-from llem_runner._study.duration import Estimate
+from llem_runner._study.duration import RemainingTime
 
 
 def test_a_time_limit_stops_a_run_and_leaves_the_rest_for_later(tmp_path: Path) -> None:
@@ -73,27 +73,27 @@ def test_limits_that_are_none_are_refused(tmp_path: Path, retry: int, limit: flo
 def test_the_time_left_is_learned_from_the_runs_of_each_point() -> None:
     made = study((1, 2), n_cycles=3, cycle_order="interleaved", cycle_gap_seconds=100)
     runs = schedule(made)
-    estimate = Estimate(runs, made.execution)
-    assert estimate.gaps_s == 200
-    assert estimate.left_s() is None
+    remaining = RemainingTime(runs, made.execution)
+    assert remaining.gaps_s == 200
+    assert remaining.left_s() is None
     for run, seconds in zip(runs[:2], (10, 30), strict=True):
-        estimate.begin(run.gap)
-        estimate.done(run, seconds)
-    assert estimate.left_s() == 200 + 2 * 10 + 2 * 30
-    assert estimate.run_s(runs[2].config_hash) == 10
-    estimate.begin("cycle")
-    estimate.learn_gap("cycle", 150)  # it had to cool down
-    estimate.done(runs[2], 20)
-    assert estimate.left_s() == 150 + 1 * 15 + 2 * 30
+        remaining.begin(run.gap)
+        remaining.done(run, seconds)
+    assert remaining.left_s() == 200 + 2 * 10 + 2 * 30
+    assert remaining.run_s(runs[2].config_hash) == 10
+    remaining.begin("cycle")
+    remaining.learn_gap("cycle", 150)  # it had to cool down
+    remaining.done(runs[2], 20)
+    assert remaining.left_s() == 150 + 1 * 15 + 2 * 30
 
 
 def test_a_point_that_was_not_seen_yet_costs_what_the_others_did() -> None:
     made = study((1, 2, 3))
     runs = schedule(made)
-    estimate = Estimate(runs, ExecutionConfig())
-    estimate.done(runs[0], 8)
-    assert estimate.left_s() == 16
-    assert estimate.n_left == 2
+    remaining = RemainingTime(runs, ExecutionConfig())
+    remaining.done(runs[0], 8)
+    assert remaining.left_s() == 16
+    assert remaining.n_left == 2
 
 
 def test_a_wait_for_a_gpu_that_is_stopped_says_so(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_events_carry_the_time_left_and_a_resume_knows_it_from_the_start(tmp_pat
     assert all(event.left_s is not None for event in finished)
     events.clear()
     resume_study(only_folder(tmp_path), measure=measures.quick, on_event=events.append)
-    events = [event for event in events if not isinstance(event, Cautioned)]
+    events = [event for event in events if not isinstance(event, PreflightWarning)]
     assert isinstance(events[0], StudyStarted)
     assert events[0].n_runs == 2
     assert events[0].left_s is not None

@@ -15,7 +15,7 @@ from fakes.studies import experiment, study
 from llem_config import ExperimentConfig, Settings, StudyConfig
 from llem_energy import builtin_architecture
 from llem_energy.preflight import Machine, gpus_used
-from llem_runner import Cautioned, Event, PreflightError, StudyStarted, run_study
+from llem_runner import Event, PreflightError, PreflightWarning, StudyStarted, run_study
 
 
 def failures(tmp_path: Path, *configs: ExperimentConfig) -> tuple[str, ...]:
@@ -140,11 +140,11 @@ def test_what_may_not_fit_is_told_before_the_study_starts_and_stops_nothing(
     result = run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
     assert result.status == "completed"
     first, second, *rest = events
-    assert isinstance(first, Cautioned)
+    assert isinstance(first, PreflightWarning)
     assert first.warning.startswith("the memory may not be enough: the estimate is up to ")
     assert "(in 1 of 2 points, the first is " in first.warning
     assert isinstance(second, StudyStarted)
-    assert not any(isinstance(event, Cautioned) for event in rest)
+    assert not any(isinstance(event, PreflightWarning) for event in rest)
 
 
 def test_points_that_cannot_run_here_are_told_ahead_and_stop_a_study_only_together(
@@ -156,7 +156,7 @@ def test_points_that_cannot_run_here_are_told_ahead_and_stop_a_study_only_togeth
     events: list[Event] = []
     result = run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
     assert result.status == "completed"  # of a stand-in; the backend itself refuses them
-    cautions = [event.warning for event in events if isinstance(event, Cautioned)]
+    cautions = [event.warning for event in events if isinstance(event, PreflightWarning)]
     of_revision = "revision v2 has no effect on builtin:tiny-llama, which is not on a hub"
     of_weights = "load_in_8bit needs pretrained weights, found weights: random"
     where = "in 1 of 3 points, the first is"
@@ -212,7 +212,7 @@ def test_sequences_beyond_the_context_length_cause_a_warning_before_the_study_st
     made = study().model_copy(update={"experiments": points})
     events: list[Event] = []
     run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
-    cautions = [event.warning for event in events if isinstance(event, Cautioned)]
+    cautions = [event.warning for event in events if isinstance(event, PreflightWarning)]
     too_long = [line for line in cautions if "sequences of up to 4098 tokens exceed" in line]
     assert len(too_long) == warned
     assert all("the context length of builtin:tiny-llama (4096 tokens)" in w for w in too_long)
@@ -225,7 +225,7 @@ def test_that_no_energy_will_be_measured_is_told_before_the_study_starts(tmp_pat
     made = study().model_copy(update={"experiments": points})
     events: list[Event] = []
     run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
-    warnings = [event.warning for event in events if isinstance(event, Cautioned)]
+    warnings = [event.warning for event in events if isinstance(event, PreflightWarning)]
     start = "no energy will be measured: nvml: the experiment uses no GPU (in 1 of 3 points, "
     assert any(warning.startswith(start) for warning in warnings)
     assert len(warnings) == (1 if _can_read_rapl() else 2)

@@ -15,10 +15,10 @@ from fakes.studies import experiment, only_folder, study
 from llem_config import ExperimentConfig, Settings, StudyConfig
 from llem_energy import ExperimentResult, read_result
 from llem_runner import (
-    Cautioned,
     Event,
     GapEnded,
     GapStarted,
+    PreflightWarning,
     RunFailed,
     RunFinished,
     RunStage,
@@ -188,7 +188,7 @@ def test_events_tell_the_whole_story_in_order(tmp_path: Path) -> None:
     made = study((1, 2), config_gap_seconds=3.0)
     run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
     imports = [e for e in events if isinstance(e, RunStage) and e.stage == "import"]
-    cautions = [e for e in events if isinstance(e, Cautioned)]
+    cautions = [e for e in events if isinstance(e, PreflightWarning)]
     kinds = [type(event) for event in events if event not in [*imports, *cautions]]
     assert kinds == [
         StudyStarted,
@@ -270,8 +270,9 @@ def test_run_experiment_writes_nothing_unless_given_a_folder(
 
 def test_a_manifest_of_a_thousand_runs_has_an_entry_for_each(tmp_path: Path) -> None:
     made = study(tuple(range(1, 501)), n_cycles=2)
-    from llem_runner import ManifestWriter, schedule
+    from llem_runner import schedule
     from llem_runner._storage.layout import Layout
+    from llem_runner._storage.manifest import ManifestWriter
 
     runs = schedule(made)
     writer = ManifestWriter.create(Layout(tmp_path), "big", made.study_design_hash, runs)

@@ -64,7 +64,7 @@ def test_a_top_up_that_was_killed_goes_on_without_being_asked_again(tmp_path: Pa
 
 def test_cycles_are_not_taken_away(tmp_path: Path) -> None:
     run_study(study((1, 2), n_cycles=2), output=tmp_path, measure=measures.quick)
-    with pytest.raises(StudyError, match="has 2 cycles, 1 are asked for"):
+    with pytest.raises(StudyError, match="expected at least 2, which the study has, found 1"):
         resume_study(only_folder(tmp_path), cycles=1, measure=measures.quick)
 
 

@@ -57,7 +57,7 @@ class OutputSettings(BaseModel):
 
 
 class ExecutionSettings(BaseModel):
-    """The gaps between runs on this machine, for a study that does not set them."""
+    """How this machine executes runs, and the gaps between them for a study that does not set any."""
 
     model_config = _SECTION
 
@@ -65,6 +65,9 @@ class ExecutionSettings(BaseModel):
     """Gap before a run, in seconds."""
     cycle_gap_seconds: NonNegativeFloat = 300.0
     """Gap before the first run of a new cycle, in seconds."""
+    executor: str = "auto"
+    """Name of the executor that measures the runs, from the entry points `llem.executors`. `auto`:
+    a child process per run, or the calling process for a single run without limits."""
     gap_until_temperature_c: PositiveFloat | None = None
     """A gap continues until every GPU has at most this temperature, in degrees Celsius."""
     gap_within_c: PositiveFloat | None = None

@@ -10,14 +10,14 @@ calls it needs the usual `if __name__ == "__main__":`.
 from llem_runner._control import Control
 from llem_runner._errors import PreflightError, StudyError, StudyLocked
 from llem_runner._events import (
-    Cautioned,
     Event,
     GapEnded,
-    GapReading,
     GapStarted,
+    GapTelemetry,
+    LeftoverProcesses,
+    PreflightWarning,
     RunFailed,
     RunFinished,
-    RunLeftBehind,
     RunStage,
     RunStarted,
     StudyEnded,
@@ -25,14 +25,13 @@ from llem_runner._events import (
     WaitingForGpu,
 )
 from llem_runner._executors.local.run_isolated import run_isolated
-from llem_runner._executors.measure import Measure
+from llem_runner._executors.task import Measure
 from llem_runner._outcome import Failed, Finished, Interrupted, Outcome, Reason
 from llem_runner._plan.schedule import PlannedRun, gap_seconds, schedule
 from llem_runner._storage.atomic_files import encode_json
 from llem_runner._storage.lock import is_running
 from llem_runner._storage.manifest import (
     ManifestEntry,
-    ManifestWriter,
     StudyManifest,
     read_manifest,
 )
@@ -53,11 +52,9 @@ from llem_runner._study.preparation import fill_gaps
 from llem_runner._study.resume import resume_study
 from llem_runner._study.run import run_study
 from llem_runner._study.run_one import run_experiment
-from llem_runner._study.runner import StudyRunner
 from llem_runner._study.time_left import time_left_s
 
 __all__ = [
-    "Cautioned",
     "Comparison",
     "Comparisons",
     "Control",
@@ -66,11 +63,11 @@ __all__ = [
     "FailedRun",
     "Finished",
     "GapEnded",
-    "GapReading",
     "GapStarted",
+    "GapTelemetry",
     "Interrupted",
+    "LeftoverProcesses",
     "ManifestEntry",
-    "ManifestWriter",
     "Measure",
     "MeasurementProtocol",
     "Outcome",
@@ -78,10 +75,10 @@ __all__ = [
     "PlannedRun",
     "PointSummary",
     "PreflightError",
+    "PreflightWarning",
     "Reason",
     "RunFailed",
     "RunFinished",
-    "RunLeftBehind",
     "RunStage",
     "RunStarted",
     "Skipped",
@@ -91,7 +88,6 @@ __all__ = [
     "StudyLocked",
     "StudyManifest",
     "StudyResult",
-    "StudyRunner",
     "StudyStarted",
     "StudySummary",
     "WaitingForGpu",

@@ -12,7 +12,7 @@ import select
 import threading
 from collections.abc import Iterator
 
-LONGEST_WAIT_S = 86_400.0  # the kernel accepts timeouts of up to 24 days
+MAX_WAIT_S = 86_400.0  # the kernel accepts timeouts of up to 24 days
 
 
 class Control:

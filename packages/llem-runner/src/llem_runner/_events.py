@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from llem_runner._plan.schedule import GapKind
 from llem_runner._storage.manifest import StudyStatus
 
 
-class Cautioned(msgspec.Struct, frozen=True):
+class PreflightWarning(msgspec.Struct, frozen=True):
     """A pre-flight warning; the study starts anyway."""
 
     warning: str
@@ -45,7 +46,7 @@ class GapStarted(msgspec.Struct, frozen=True):
     """The condition to wait for after that, in words, e.g. that the GPUs are cool enough."""
 
 
-class GapReading(msgspec.Struct, frozen=True):
+class GapTelemetry(msgspec.Struct, frozen=True):
     """Temperature and power of the study's GPUs, by UUID.
 
     Sent every few seconds during a gap, never during a run.
@@ -115,13 +116,13 @@ class RunFailed(msgspec.Struct, frozen=True):
     left_s: float | None = None
 
 
-class RunLeftBehind(msgspec.Struct, frozen=True):
+class LeftoverProcesses(msgspec.Struct, frozen=True):
     """Processes are still alive after a run; the next run waits for them to exit."""
 
     index: int
-    own: tuple[int, ...]
+    own_pids: tuple[int, ...]
     """Processes that the run started. The study is aborted if they do not exit."""
-    others: tuple[int, ...]
+    other_pids: tuple[int, ...]
     """Other processes that started to use a GPU during the run."""
 
 
@@ -136,20 +137,23 @@ class StudyEnded(msgspec.Struct, frozen=True):
 
 
 Event = (
-    Cautioned
+    PreflightWarning
     | WaitingForGpu
     | StudyStarted
     | GapStarted
-    | GapReading
+    | GapTelemetry
     | GapEnded
     | RunStarted
     | RunStage
     | RunFinished
     | RunFailed
-    | RunLeftBehind
+    | LeftoverProcesses
     | StudyEnded
 )
 
 
-def ignore(event: Event) -> None:
-    """Ignore an event: the default callback."""
+OnEvent = Callable[[Event], None]
+
+
+def ignore(*_: object) -> None:
+    """Do nothing: for a callback that the caller does not need."""

@@ -11,14 +11,14 @@ from typing import assert_never
 from llem_cli._display.console import count, duration, print_line, resume_command, stderr_console
 from llem_cli._display.status_bar import StatusBar
 from llem_runner import (
-    Cautioned,
     Event,
     GapEnded,
-    GapReading,
     GapStarted,
+    GapTelemetry,
+    LeftoverProcesses,
+    PreflightWarning,
     RunFailed,
     RunFinished,
-    RunLeftBehind,
     RunStage,
     RunStarted,
     StudyEnded,
@@ -62,15 +62,15 @@ class Progress:
 
     def _show(self, event: Event) -> None:
         match event:
-            case Cautioned(warning):
+            case PreflightWarning(warning):
                 self._line(f"warning: {warning}", "yellow")
             case WaitingForGpu(uuid):
                 self._line(f"waiting for GPU {uuid}, which another study uses; Ctrl-C stops")
             case StudyStarted() | StudyEnded():
                 self._show_study(event)
-            case GapStarted() | GapReading() | GapEnded():
+            case GapStarted() | GapTelemetry() | GapEnded():
                 self._show_gap(event)
-            case RunStarted() | RunStage() | RunFinished() | RunFailed() | RunLeftBehind():
+            case RunStarted() | RunStage() | RunFinished() | RunFailed() | LeftoverProcesses():
                 self._show_run(event)
             case _:
                 assert_never(event)
@@ -88,7 +88,7 @@ class Progress:
             self._line(f"stopped{reason}; continue with {resume_command(event.folder)}", "yellow")
 
     def _show_run(
-        self, event: RunStarted | RunStage | RunFinished | RunFailed | RunLeftBehind
+        self, event: RunStarted | RunStage | RunFinished | RunFailed | LeftoverProcesses
     ) -> None:
         match event:
             case RunStarted(index, cycle, label, temperatures_c):
@@ -106,7 +106,7 @@ class Progress:
                 self._show_run_end(event, f" failed after {duration(event.seconds)}{retrying}")
                 self._line(f"  {event.error_type}: {event.message}", "red")
                 self._line(f"  log: {event.log}")
-            case RunLeftBehind():
+            case LeftoverProcesses():
                 self._line(_leftovers(event))
 
     def _show_run_end(self, event: RunFinished | RunFailed, result: str) -> None:
@@ -117,7 +117,7 @@ class Progress:
         time_left = _about(event.left_s, " left") if event.n_left else ""
         self._bar.show_count(self._n_runs - event.n_left, self._n_runs, time_left)
 
-    def _show_gap(self, event: GapStarted | GapReading | GapEnded) -> None:
+    def _show_gap(self, event: GapStarted | GapTelemetry | GapEnded) -> None:
         match event:
             case GapStarted(kind, seconds, until):
                 self._gpus = ""
@@ -132,7 +132,7 @@ class Progress:
                         f"{cooling}{self._gpus}\nEnter skips it, Ctrl-C stops the study"
                     )
                 )
-            case GapReading():
+            case GapTelemetry():
                 self._gpus = _gpus(event)  # drawn with the next second
             case GapEnded(skipped, cool):
                 self._bar.show_status("")
@@ -162,7 +162,7 @@ def _figures(event: RunFinished) -> str:
     return f"{event.tokens_per_second:.4g} tokens/s, {energy}"
 
 
-def _gpus(reading: GapReading) -> str:
+def _gpus(reading: GapTelemetry) -> str:
     gpus = []
     for uuid in dict.fromkeys((*reading.temperature_c, *reading.power_w)):
         celsius, watts = reading.temperature_c.get(uuid), reading.power_w.get(uuid)
@@ -172,9 +172,9 @@ def _gpus(reading: GapReading) -> str:
     return f"; GPU {', '.join(gpus)}" if gpus else ""
 
 
-def _leftovers(event: RunLeftBehind) -> str:
-    processes = [f"its process {pid}" for pid in event.own]
-    processes += [f"process {pid} (another program, new on a GPU)" for pid in event.others]
+def _leftovers(event: LeftoverProcesses) -> str:
+    processes = [f"its process {pid}" for pid in event.own_pids]
+    processes += [f"process {pid} (another program, new on a GPU)" for pid in event.other_pids]
     are, them = ("is", "it") if len(processes) == 1 else ("are", "them")
     return (
         f"run {event.index} finished, but {' and '.join(processes)} {are} still alive; "

@@ -34,7 +34,7 @@ def summarise(
     manifest: StudyManifest,
     settings: Settings,
     *,
-    isolated: bool,
+    limits_enforced: bool,
 ) -> StudyResult:
     """Return the result of a study from its manifest and the result files listed there."""
     results = {
@@ -55,7 +55,9 @@ def summarise(
         study_name=study.name,
         study_design_hash=study.study_design_hash,
         status=manifest.status,
-        measurement_protocol=_protocol(study.execution, settings, results.values(), isolated),
+        measurement_protocol=_protocol(
+            study.execution, settings, results.values(), limits_enforced
+        ),
         result_files=tuple(e.result_file for e in entries if e.index in results and e.result_file),
         summary=StudySummary(
             planned=len(entries),
@@ -93,7 +95,7 @@ def _protocol(
     execution: ExecutionConfig,
     settings: Settings,
     results: Iterable[ExperimentResult],
-    isolated: bool,
+    limits_enforced: bool,
 ) -> MeasurementProtocol:
     return MeasurementProtocol(
         n_cycles=execution.n_cycles,
@@ -104,8 +106,8 @@ def _protocol(
         gap_until_temperature_c=settings.execution.gap_until_temperature_c,
         gap_within_c=settings.execution.gap_within_c,
         gap_at_most_seconds=settings.execution.gap_at_most_seconds,
-        stall_seconds=execution.stall_seconds if isolated else None,
-        timeout_seconds=execution.timeout_seconds if isolated else None,
+        stall_seconds=execution.stall_seconds if limits_enforced else None,
+        timeout_seconds=execution.timeout_seconds if limits_enforced else None,
         energy_sources=tuple(sorted({r.energy_source for r in results if r.energy_source})),
     )
 

@@ -1,1 +1,4 @@
-"""Ways to execute one run: one file or folder per way."""
+"""How runs are executed: the protocol, and one module or sub-package per executor.
+
+Imports storage, events and GPU state; knows no study.
+"""

@@ -1,4 +1,4 @@
-"""The GPUs of a study, looked at between its runs and never while one is measured."""
+"""The state of a study's GPUs, read between its runs and never during one."""
 
 from __future__ import annotations
 
@@ -8,26 +8,22 @@ from llem_energy import GpuState, gpu_states
 
 
 class Gpus:
-    """Some GPUs, by UUID; none of them, and the driver is left alone."""
+    """GPUs by UUID; without any, the driver is not opened."""
 
     def __init__(self, uuids: Sequence[str] = ()) -> None:
         self.uuids = tuple(uuids)
 
     def states(self) -> dict[str, GpuState]:
-        """Return how they are now."""
+        """Return their present state, by UUID."""
         return gpu_states(self.uuids) if self.uuids else {}
 
-    def temperatures_c(self) -> dict[str, float]:
-        """Return how warm they are, of those that tell it."""
-        return temperatures_of(self.states())
-
     def pids(self) -> dict[str, frozenset[int]]:
-        """Return which processes are on each."""
+        """Return the processes on each, by UUID."""
         return {uuid: frozenset(state.pids or ()) for uuid, state in self.states().items()}
 
 
 def temperatures_of(states: dict[str, GpuState]) -> dict[str, float]:
-    """Return the temperatures out of some states."""
+    """Return the temperatures in C, by UUID; a GPU that does not report one is left out."""
     return {
         uuid: state.temperature_c
         for uuid, state in states.items()

@@ -13,12 +13,8 @@ from llem_runner._errors import StudyError
 _Type = TypeVar("_Type")
 
 
-def write_atomically(path: Path, *content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Replace `path` so that a reader sees the old file or the new one, never a part of one.
-
-    Args:
-        path: the file.
-        content: its new content, in one or several pieces.
 
     Raises:
         StudyError: the disk is full or the folder is gone; the old file is still intact.
@@ -26,11 +22,10 @@ def write_atomically(path: Path, *content: bytes) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with scratch.open("wb") as file:
-            file.writelines(content)
+            file.write(content)
             file.flush()
-            os.fsync(
-                file.fileno()
-            )  # otherwise a power cut can leave an empty file under the new name
+            # Otherwise a power cut can leave an empty file under the new name.
+            os.fsync(file.fileno())
         scratch.replace(path)
         sync_folder(path.parent)
     except OSError as error:

@@ -1,11 +1,11 @@
-"""`manifest.json`: every planned run from the start, and what became of it. The checkpoint."""
+"""`manifest.json`: every planned run and its state. `resume_study` continues from it."""
 
 from __future__ import annotations
 
 import os
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,8 +20,8 @@ from llem_runner._storage.atomic_files import encode_json, read_json, write_atom
 from llem_runner._storage.layout import Layout
 
 RunStatus = Literal["pending", "running", "completed", "failed", "interrupted"]
-_PIECE = 256  # entries; a text of tens of kilobytes
 StudyStatus = Literal["running", "completed", "failed", "interrupted", "aborted"]
+_ENCODER = msgspec.json.Encoder()
 
 
 class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,18 +33,18 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     label: str
     status: RunStatus = "pending"
     result_file: str | None = None
-    """Relative to the study's folder; only of a completed run."""
+    """Relative to the study's folder; only for a completed run."""
     error_type: str | None = None
     error_message: str | None = None
     error_reason: Reason | None = None
-    """Why there is no result; None too in a file of format 1."""
+    """Why there is no result; always None in a file of format 1."""
     error_log: str | None = None
     """The last lines of the log."""
     started_at: str | None = None
     ended_at: str | None = None
     attempts: int = 0
     gpu_temperatures_c: dict[str, float] | None = None
-    """By UUID, just before the run; None without a GPU or before it."""
+    """By UUID, just before the run; None without a GPU, and before the run has started."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,42 +69,44 @@ class StudyManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     versions: dict[str, str]
     host: str
     pid: int
-    """The process that runs the study; a `running` entry of a dead one is stale."""
+    """The process that runs the study. If it is dead, a `running` entry is out of date."""
     status: StudyStatus
-    """`failed`: the end was reached, but some run failed."""
+    """`failed`: the last run was reached, but some run failed."""
     started_at: str
     ended_at: str | None
     directory: str | None = None
-    """Where the study was begun: what relative paths in it count from."""
+    """The working directory in which the study was started; relative paths in it start there."""
     first_temperatures_c: dict[str, float] | None = None
-    """Of each GPU by UUID, just before the study's first run; what gaps may return to."""
+    """Of each GPU by UUID, just before the study's first run; pauses may wait until GPUs are as
+    cool again."""
     totals: Totals
     entries: tuple[ManifestEntry, ...]
 
 
 class ManifestWriter:
-    """Keeps the manifest on disk in step with the study; every change is a whole, synced file.
+    """Keeps the manifest on disk up to date; every change writes the whole file and syncs it.
 
-    The text of the entries is kept in pieces, so that a change encodes one of many thousands and
-    joins some hundreds.
+    Encoding 10,000 entries takes 3 to 5 ms, less than writing them.
     """
 
     def __init__(self, layout: Layout, manifest: StudyManifest) -> None:
         self._layout = layout
         self._head = msgspec.structs.replace(manifest, schema_version=2, entries=())
-        self._entries: dict[int, ManifestEntry] = {}
-        self._lines: dict[int, list[bytes]] = {}
-        self._pieces: dict[int, bytes] = {}
-        self._counts: Counter[str] = Counter()
-        for entry in manifest.entries:
-            self._put(entry)
+        self._entries = {entry.index: entry for entry in manifest.entries}
 
     @classmethod
     def create(
         cls, layout: Layout, name: str, design_hash: str, runs: Sequence[PlannedRun]
     ) -> ManifestWriter:
-        """Write a new manifest with every run pending."""
-        entries = tuple(_new(run) for run in runs)
+        """Write a new manifest with every run pending.
+
+        Args:
+            layout: of the study's folder.
+            name: of the study.
+            design_hash: of the study.
+            runs: in the order of their entries; any part of a study, its indices may have gaps.
+        """
+        entries = tuple(_pending(run) for run in runs)
         manifest = StudyManifest(
             study_name=name,
             study_design_hash=design_hash,
@@ -115,7 +117,7 @@ class ManifestWriter:
             started_at=_now(),
             ended_at=None,
             directory=str(Path.cwd()),
-            totals=_totals({}),
+            totals=_count(entries),
             entries=entries,
         )
         writer = cls(layout, manifest)
@@ -126,16 +128,16 @@ class ManifestWriter:
     def manifest(self) -> StudyManifest:
         """Return the state as it is on disk."""
         entries = tuple(self._entries.values())
-        return msgspec.structs.replace(self._head, entries=entries, totals=self.totals)
+        return msgspec.structs.replace(self._head, entries=entries, totals=_count(entries))
 
     @property
     def totals(self) -> Totals:
         """Return how many runs are in each state."""
-        return _totals(self._counts)
+        return _count(self._entries.values())
 
     @property
     def first_temperatures_c(self) -> dict[str, float] | None:
-        """Return how warm the GPUs were before the study's first run."""
+        """Return the temperature of each GPU before the study's first run, by UUID."""
         return self._head.first_temperatures_c
 
     @property
@@ -148,19 +150,20 @@ class ManifestWriter:
         return self._entries[run.index]
 
     def reopen(self, kept: Mapping[int, Path], runs: Sequence[PlannedRun]) -> None:
-        """Begin again: runs with a good result (by index) are completed, all others pending.
+        """Start again: runs with a good result are completed, all others pending.
 
         Args:
-            kept: where the good results are.
-            runs: all of the study; those that have no entry yet get one.
+            kept: the files of the good results, by index.
+            runs: all runs of the study; those without an entry get one.
         """
         for run in runs:
-            old = self._entries.get(run.index) or _new(run)
+            old = self._entries.get(run.index) or _pending(run)
             if run.index in kept:
-                result_file = self._layout.relative(kept[run.index])
-                self._put(msgspec.structs.replace(old, status="completed", result_file=result_file))
+                self._entries[run.index] = msgspec.structs.replace(
+                    old, status="completed", result_file=self._layout.relative(kept[run.index])
+                )
             else:
-                self._put(msgspec.structs.replace(_new(run), attempts=old.attempts))
+                self._entries[run.index] = _pending(run, attempts=old.attempts)
         self._head = msgspec.structs.replace(
             self._head, status="running", ended_at=None, host=platform.node(), pid=os.getpid()
         )
@@ -169,33 +172,30 @@ class ManifestWriter:
     def mark_running(
         self, run: PlannedRun, gpu_temperatures_c: dict[str, float] | None = None
     ) -> None:
-        """Book the start of a run, and how warm the GPUs are."""
-        warm = gpu_temperatures_c or None
-        if self._head.first_temperatures_c is None and warm:
-            self._head = msgspec.structs.replace(self._head, first_temperatures_c=warm)
-        self._put(
-            msgspec.structs.replace(
-                _new(run),
-                status="running",
-                started_at=_now(),
-                attempts=self._entries[run.index].attempts + 1,
-                gpu_temperatures_c=warm,
-            )
+        """Save the start of a run, and the temperatures of the GPUs by UUID."""
+        temperatures_c = gpu_temperatures_c or None
+        if self._head.first_temperatures_c is None and temperatures_c:
+            self._head = msgspec.structs.replace(self._head, first_temperatures_c=temperatures_c)
+        self._entries[run.index] = msgspec.structs.replace(
+            _pending(run, attempts=self._entries[run.index].attempts + 1),
+            status="running",
+            started_at=_now(),
+            gpu_temperatures_c=temperatures_c,
         )
         self._write()
 
     def mark_completed(self, run: PlannedRun, result: Path) -> None:
-        """Book a run whose result is already on disk.
+        """Save the end of a run whose result is already on disk.
 
         Raises:
             StudyError: the result is not there.
         """
         if not result.is_file():
-            raise StudyError(f"run {run.index} cannot be booked: {result} is not on disk")
+            raise StudyError(f"run {run.index} cannot be marked completed: {result} is not on disk")
         self._end(run, status="completed", result_file=self._layout.relative(result))
 
     def mark_failed(self, run: PlannedRun, failure: Failed) -> None:
-        """Book a run that ended without a result."""
+        """Save the end of a run without a result."""
         self._end(
             run,
             status="failed",
@@ -206,45 +206,33 @@ class ManifestWriter:
         )
 
     def mark_interrupted(self, run: PlannedRun) -> None:
-        """Book a run that was stopped on request."""
+        """Save the end of a run that was stopped on request."""
         self._end(run, status="interrupted")
 
     def finish(self, status: StudyStatus) -> None:
-        """Book the end of the study; a run that is still open, by an error of ours, with it."""
+        """Save the end of the study. A run that is still open, after an error, is interrupted."""
         for entry in list(self._entries.values()):
             if entry.status == "running":
-                self._put(msgspec.structs.replace(entry, status="interrupted", ended_at=_now()))
+                self._replace(entry, status="interrupted", ended_at=_now())
         self._head = msgspec.structs.replace(self._head, status=status, ended_at=_now())
         self._write()
 
     def _end(self, run: PlannedRun, **changes: object) -> None:
-        self._put(msgspec.structs.replace(self._entries[run.index], ended_at=_now(), **changes))
+        self._replace(self._entries[run.index], ended_at=_now(), **changes)
         self._write()
 
-    def _put(self, entry: ManifestEntry) -> None:
-        before = self._entries.get(entry.index)
-        if before is not None:
-            self._counts[before.status] -= 1
-        self._counts[entry.status] += 1
-        self._entries[entry.index] = entry
-        piece, place = divmod(entry.index - 1, _PIECE)
-        lines = self._lines.setdefault(piece, [])
-        # By their place: the indices of a study run from 1 without a gap.
-        lines[place : place + 1] = [msgspec.json.encode(entry)]
-        self._pieces.pop(piece, None)
+    def _replace(self, entry: ManifestEntry, **changes: object) -> None:
+        self._entries[entry.index] = msgspec.structs.replace(entry, **changes)
 
     def _write(self) -> None:
-        head = encode_json(msgspec.structs.replace(self._head, totals=self.totals))
-        start, empty, end = head.rpartition(b"[]")  # of the entries, which are the last field
-        if not self._lines:
-            write_atomically(self._layout.manifest, start, empty, end)
-            return
-        for number, lines in self._lines.items():
-            if number not in self._pieces:
-                comma = b",\n    " if number else b""
-                self._pieces[number] = comma + b",\n    ".join(lines)
-        texts = (self._pieces[number] for number in self._lines)
-        write_atomically(self._layout.manifest, start, b"[\n    ", *texts, b"\n  ]", end)
+        manifest = self.manifest
+        text = encode_json(msgspec.structs.replace(manifest, entries=()))
+        if manifest.entries:
+            # One line per entry: JSON has no line break inside a value.
+            lines = _ENCODER.encode_lines(manifest.entries).rstrip().replace(b"\n", b",\n    ")
+            start, _, end = text.rpartition(b"[]")  # the entries, which are the last field
+            text = start + b"[\n    " + lines + b"\n  ]" + end
+        write_atomically(self._layout.manifest, text)
 
 
 def read_manifest(folder: str | Path) -> StudyManifest:
@@ -261,13 +249,18 @@ def tool_versions() -> dict[str, str]:
     return {name: version(name) for name in ("llem-config", "llem-energy", "llem-runner")}
 
 
-def _totals(counts: Mapping[str, int]) -> Totals:
-    return Totals(**{name: counts.get(name, 0) for name in Totals.__struct_fields__})
+def _count(entries: Iterable[ManifestEntry]) -> Totals:
+    counts: Counter[str] = Counter(entry.status for entry in entries)
+    return Totals(**{name: counts[name] for name in Totals.__struct_fields__})
 
 
-def _new(run: PlannedRun) -> ManifestEntry:
+def _pending(run: PlannedRun, attempts: int = 0) -> ManifestEntry:
     return ManifestEntry(
-        index=run.index, cycle=run.cycle, config_hash=run.config_hash, label=run.label
+        index=run.index,
+        cycle=run.cycle,
+        config_hash=run.config_hash,
+        label=run.label,
+        attempts=attempts,
     )
 
 

@@ -1,8 +1,9 @@
-"""What a run leaves on disk: its folder, its result, its place in the manifest."""
+"""What a run leaves on disk: its folder, its result, its entry in the manifest."""
 
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 from llem_energy import encode_result
 from llem_runner._errors import StudyError
@@ -13,15 +14,23 @@ from llem_runner._storage.layout import LOG, REQUESTS, RESULT, TIMESERIES, Layou
 from llem_runner._storage.manifest import ManifestWriter
 
 
-class Booking:
-    """Books runs, one by one."""
+class RunRecords:
+    """Makes the folders of runs and saves their outcomes."""
 
     def __init__(self, layout: Layout, manifest: ManifestWriter) -> None:
         self._layout = layout
         self._manifest = manifest
 
+    def log_file(self, run: PlannedRun) -> Path:
+        """Return the file for everything that a run prints."""
+        return self._layout.run_folder(run) / LOG
+
+    def timeseries_file(self, run: PlannedRun) -> Path:
+        """Return the file for the samples of a run."""
+        return self._layout.run_folder(run) / TIMESERIES
+
     def make_folder(self, run: PlannedRun) -> None:
-        """Make a run's folder; what an earlier attempt left there is moved aside.
+        """Make the folder of a run; files of an earlier attempt are renamed to `.old`.
 
         Raises:
             StudyError: it cannot be written.
@@ -29,14 +38,14 @@ class Booking:
         folder = self._layout.run_folder(run)
         try:
             folder.mkdir(exist_ok=True)
-            for name in (RESULT, TIMESERIES, REQUESTS):  # the log simply goes on
+            for name in (RESULT, TIMESERIES, REQUESTS):  # the log is continued
                 if (folder / name).exists():
                     (folder / name).replace(folder / f"{name}.old")
         except OSError as error:
             raise StudyError(f"{folder} cannot be written: {error.strerror}") from error
 
-    def book(self, run: PlannedRun, outcome: Outcome) -> None:
-        """Put what came of a run on disk.
+    def save(self, run: PlannedRun, outcome: Outcome) -> None:
+        """Write the outcome of a run to disk.
 
         Raises:
             StudyError: it cannot be written.
@@ -44,8 +53,8 @@ class Booking:
         folder = self._layout.run_folder(run)
         match outcome:
             case Finished(result):
-                # Everything else first: the manifest must never point at a file that is not
-                # there, nor a result at samples that a power cut can still take away.
+                # The manifest last: it must never name a file that does not exist, nor a result
+                # name samples that a power cut can still destroy.
                 for name in (TIMESERIES, REQUESTS):
                     sync_file(folder / name)
                 write_atomically(folder / RESULT, encode_result(result))
@@ -55,13 +64,13 @@ class Booking:
             case Interrupted():
                 self._manifest.mark_interrupted(run)
 
-    def tidy(self, run: PlannedRun) -> None:
-        """Take away the folder of a run that never began."""
+    def remove_empty_folder(self, run: PlannedRun) -> None:
+        """Remove the folder of a run that never began."""
         if self._manifest.entry(run).status != "pending":
             return
         folder = self._layout.run_folder(run)
-        log = folder / LOG
-        with contextlib.suppress(OSError):  # what keeps us from it is told by whoever has to write
+        log = self.log_file(run)
+        with contextlib.suppress(OSError):  # whatever writes here next reports the same error
             if log.is_file() and log.stat().st_size == 0:
                 log.unlink()
             folder.rmdir()

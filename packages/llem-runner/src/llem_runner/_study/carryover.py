@@ -1,4 +1,4 @@
-"""What is known of this machine's meters from earlier studies of the same boot."""
+"""Calibrations of this machine's meters, carried over from earlier studies."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from llem_energy import Calibration, Carryover, load_calibrations, save_calibrat
 
 
 def known_calibrations() -> tuple[Calibration, ...]:
-    """Return every calibration that was kept; whether one still holds, its user decides."""
+    """Return every saved calibration; the measurement checks whether one is still valid."""
     return load_calibrations(cache_path())
 
 
 def remember(now: Carryover, before: Carryover) -> Carryover:
-    """Keep what is new for the next study, and return it for the next run."""
+    """Save new calibrations for the next study, and return `now` for the next run."""
     if now.calibration != before.calibration:
         save_calibrations(cache_path(), now.calibration)
     return now

@@ -1,4 +1,4 @@
-"""How long the rest of a study will take, learned from the runs that are done."""
+"""How long the rest of a study will take, estimated from the runs that are done."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ class _Mean:
         return self._sum_s / self._n if self._n else None
 
 
-class Estimate:
-    """Runs cost what runs of their point have cost, else what the others did; gaps what gaps did.
+class RemainingTime:
+    """Estimates the seconds that the runs and pauses to come will take.
 
-    A gap may last longer than its seconds: until a GPU is cool, or a worker has its imports done.
+    A run is expected to take the mean of its point's runs, or of all runs if its point has none
+    yet; a pause the mean of the pauses of its kind. A pause may last longer than its seconds: until
+    a GPU is cool, or until a child process has finished its imports.
     """
 
     def __init__(
@@ -36,12 +38,12 @@ class Estimate:
         execution: ExecutionConfig,
         entries: Iterable[ManifestEntry] = (),
     ) -> None:
-        """Begin with the runs to come.
+        """Prepare an estimate.
 
         Args:
-            runs: in their order.
+            runs: the runs to come, in their order.
             execution: of their study.
-            entries: of runs done before, e.g. of a study that is resumed.
+            entries: of earlier runs, e.g. of a study that is resumed.
         """
         cycles = [None, *(run.cycle for run in runs)]
         self._gaps = [
@@ -52,7 +54,7 @@ class Estimate:
         self._n_runs = Counter(run.config_hash for run in runs)
         self._points: dict[str, _Mean] = {}
         self._all = _Mean()
-        self._waits: dict[GapKind, _Mean] = {}
+        self._pauses: dict[GapKind, _Mean] = {}
         self.n_left = len(runs)
         for entry in entries:
             if entry.status == "completed" and entry.started_at and entry.ended_at:
@@ -61,17 +63,17 @@ class Estimate:
                 self._add(entry.config_hash, max(0.0, (end - start).total_seconds()))
 
     def learn_gap(self, kind: GapKind | None, seconds: float) -> None:
-        """Take note of how long one gap really was."""
+        """Add how long a pause has really taken."""
         if kind is not None:
-            self._waits.setdefault(kind, _Mean()).add(seconds)
+            self._pauses.setdefault(kind, _Mean()).add(seconds)
 
     def begin(self, kind: GapKind | None) -> None:
-        """Take note that the gap before the next run is over."""
+        """Count the pause before the next run as done."""
         if self._n_gaps[kind]:
             self._n_gaps[kind] -= 1
 
     def done(self, run: PlannedRun, seconds: float) -> None:
-        """Take note of a run that has ended for good."""
+        """Count a run as done, which took `seconds`."""
         self._n_runs[run.config_hash] -= 1
         if not self._n_runs[run.config_hash]:
             del self._n_runs[run.config_hash]
@@ -79,25 +81,25 @@ class Estimate:
         self._add(run.config_hash, seconds)
 
     def run_s(self, config_hash: str) -> float | None:
-        """Return what a run of a point will take; None before any run was seen."""
+        """Return the seconds of a run of a point; None before any run is done."""
         point = self._points.get(config_hash)
         return point.value_s if point else self._all.value_s
 
     @property
     def gaps_s(self) -> float:
-        """Return what the pauses to come will take."""
+        """Return the seconds of all pauses to come."""
         return sum(n * self._gap_s(kind) for kind, n in self._n_gaps.items() if kind and n)
 
     def left_s(self) -> float | None:
-        """Return what all that is left will take; None before any run was seen."""
+        """Return the seconds of everything to come; None before any run is done."""
         if self.n_left and self._all.value_s is None:
             return None
         return self.gaps_s + sum(n * (self.run_s(h) or 0.0) for h, n in self._n_runs.items())
 
     def _gap_s(self, kind: GapKind) -> float:
-        seen = self._waits.get(kind)
-        known_s = seen.value_s if seen else None
-        return gap_seconds(kind, self._execution) if known_s is None else known_s
+        pauses = self._pauses.get(kind)
+        mean_s = pauses.value_s if pauses else None
+        return gap_seconds(kind, self._execution) if mean_s is None else mean_s
 
     def _add(self, config_hash: str, seconds: float) -> None:
         self._points.setdefault(config_hash, _Mean()).add(seconds)

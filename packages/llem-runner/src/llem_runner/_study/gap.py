@@ -1,4 +1,4 @@
-"""The pause before a run, so that the GPU returns to its starting state."""
+"""The pause before a run, in which the GPU returns to its starting state."""
 
 from __future__ import annotations
 
@@ -11,61 +11,61 @@ from typing import Any
 import msgspec
 
 from llem_config import Settings
-from llem_runner._control import LONGEST_WAIT_S, Control
-from llem_runner._events import Event, GapEnded, GapReading, GapStarted
+from llem_runner._control import MAX_WAIT_S, Control
+from llem_runner._events import Event, GapEnded, GapStarted, GapTelemetry
 from llem_runner._gpus.state import Gpus, temperatures_of
 from llem_runner._plan.schedule import GapKind
 
-_COOLING_LOOK_S, _LOOK_S = 1.0, 5.0
+_COOLING_INTERVAL_S, _TELEMETRY_INTERVAL_S = 1.0, 5.0
 
 
 class Cooling(msgspec.Struct, frozen=True, kw_only=True):
-    """How cool GPUs have to be before a gap is over."""
+    """How cool GPUs must be before a pause ends."""
 
     until_c: float | None = None
     within_c: float | None = None
-    """Above what each had before the study's first run."""
+    """Above the temperature of each GPU before the study's first run."""
     first_c: dict[str, float] = {}
-    """By UUID; a GPU that is not in here has no limit of its own."""
-    at_most_s: float = math.inf
-    """After which the gap ends all the same, counted from the end of its own seconds."""
+    """Temperatures before the first run, by UUID; a GPU without one is not limited by `within_c`."""
+    timeout_s: float = math.inf
+    """After which the pause ends anyway, counted from the end of its own seconds."""
 
     @classmethod
     def of(cls, settings: Settings, first_c: dict[str, float] | None) -> Cooling:
-        """Return what this machine's settings ask for."""
-        own = settings.execution
+        """Return the limits in the settings of this machine."""
+        execution = settings.execution
         return cls(
-            until_c=own.gap_until_temperature_c,
-            within_c=own.gap_within_c,
+            until_c=execution.gap_until_temperature_c,
+            within_c=execution.gap_within_c,
             first_c=first_c or {},
-            at_most_s=own.gap_at_most_seconds,
+            timeout_s=execution.gap_at_most_seconds,
         )
 
     @property
-    def asked(self) -> bool:
-        """Tell whether a gap has to look at temperatures at all."""
+    def is_limited(self) -> bool:
+        """Return whether a pause waits for any temperature."""
         return self.until_c is not None or (self.within_c is not None and bool(self.first_c))
 
     def limit_c(self, uuid: str) -> float:
-        """Return how warm one GPU may be."""
+        """Return the maximum temperature of one GPU."""
         limits = [math.inf if self.until_c is None else self.until_c]
         if self.within_c is not None and uuid in self.first_c:
             limits.append(self.first_c[uuid] + self.within_c)
         return min(limits)
 
     def is_cool(self, temperatures_c: dict[str, float]) -> bool:
-        """Tell whether every GPU is cool enough."""
-        return all(degrees <= self.limit_c(uuid) for uuid, degrees in temperatures_c.items())
+        """Return whether every GPU is cool enough."""
+        return all(value_c <= self.limit_c(uuid) for uuid, value_c in temperatures_c.items())
 
     @property
     def sentence(self) -> str | None:
-        """Return what is waited for, in words; None if nothing is."""
-        words = []
+        """Return what the pause waits for, in words; None if there is no limit."""
+        limits = []
         if self.until_c is not None:
-            words.append(f"every GPU is at {self.until_c:g} C")
+            limits.append(f"every GPU is at {self.until_c:g} C")
         if self.within_c is not None and self.first_c:
-            words.append(f"every GPU is within {self.within_c:g} C of the first run")
-        return " and ".join(words) or None
+            limits.append(f"every GPU is within {self.within_c:g} C of the first run")
+        return " and ".join(limits) or None
 
 
 class Gap:
@@ -84,14 +84,14 @@ class Gap:
         """Plan a pause.
 
         Args:
-            kind: which one.
+            kind: between two runs of a cycle, or between two cycles.
             end_s: when its seconds are over (`time.perf_counter`). They count from the end of the
-                measurement before it: writing results and starting the next worker happen inside
-                the gap, not on top of it.
-            cooling: what has to be so before it is over.
-            gpus: whose temperatures count, and are shown.
-            control: skips it or asks to stop.
-            on_event: told when it begins and ends, and the temperatures.
+                measurement before it, so that writing the result and starting the next process
+                are part of the pause.
+            cooling: the temperatures that GPUs must reach.
+            gpus: the GPUs whose temperatures count and are reported.
+            control: skips the pause, or requests a stop.
+            on_event: called at its beginning and end, and for each reading of the GPUs.
         """
         self._kind = kind
         self._end_s = end_s
@@ -101,64 +101,64 @@ class Gap:
         self._on_event = on_event
 
     def wait(self) -> None:
-        """Wait until it is over, skipped, or the study is asked to stop."""
+        """Wait until it is over or skipped, or until a stop is requested."""
         left_s = self._end_s - time.perf_counter()
         cooling = self._cooling
-        if left_s <= 0 and not cooling.asked:
+        if left_s <= 0 and not cooling.is_limited:
             return
         self._control.forget_lines()
         self._on_event(GapStarted(self._kind, max(0.0, left_s), cooling.sentence))
-        skipped = self._pass(left_s)
+        skipped = self._wait_seconds(left_s)
         cool = None
-        if cooling.asked and not skipped:
+        if cooling.is_limited and not skipped:
             skipped, cool = self._cool_down()
         self._on_event(GapEnded(skipped, cool))
 
-    def _pass(self, left_s: float) -> bool:
-        """Let the seconds pass; return early, and true, if they are skipped."""
+    def _wait_seconds(self, left_s: float) -> bool:
+        """Wait for the seconds of the pause; return early, and true, if they are skipped."""
         if not self._gpus.uuids:
             return _sleep(left_s, self._control)
         while not self._control.stop_requested:
             left_s = self._end_s - time.perf_counter()
             if left_s <= 0:
                 return False
-            # None in the last moment: looking is work, and the run after it is about to begin.
-            if left_s > _COOLING_LOOK_S:
-                self._look()
-            if _sleep(min(_LOOK_S, self._end_s - time.perf_counter()), self._control):
+            # Not in the last moment: a reading takes processor time, and the next run begins soon.
+            if left_s > _COOLING_INTERVAL_S:
+                self._read_gpus()
+            if _sleep(min(_TELEMETRY_INTERVAL_S, self._end_s - time.perf_counter()), self._control):
                 return True
         return False
 
     def _cool_down(self) -> tuple[bool, bool]:
-        """Wait for the GPUs; return whether that was skipped, and whether they are cool."""
-        deadline_s = time.perf_counter() + self._cooling.at_most_s
-        while not (cool := self._cooling.is_cool(self._look())):
+        """Wait for the GPUs; return whether the wait was skipped, and whether they are cool."""
+        deadline_s = time.perf_counter() + self._cooling.timeout_s
+        while not (cool := self._cooling.is_cool(self._read_gpus())):
             if self._control.stop_requested or time.perf_counter() >= deadline_s:
                 break
-            if _sleep(_COOLING_LOOK_S, self._control):
+            if _sleep(_COOLING_INTERVAL_S, self._control):
                 return True, False
         return False, cool
 
-    def _look(self) -> dict[str, float]:
+    def _read_gpus(self) -> dict[str, float]:
         states = self._gpus.states()
         temperatures_c = temperatures_of(states)
         power_w = {u: s.power_w for u, s in states.items() if s.power_w is not None}
-        self._on_event(GapReading(temperatures_c, power_w))
+        self._on_event(GapTelemetry(temperatures_c, power_w))
         return temperatures_c
 
 
 def _sleep(seconds: float, control: Control) -> bool:
-    """Sleep; return early, and true, if a line on the terminal skips the gap."""
+    """Sleep; return early, and true, if a line on the terminal skips the pause."""
     deadline_s = time.perf_counter() + seconds
     watched: list[Any] = [control.fileno()]
     if control.skip_fd is not None:
         watched.append(control.skip_fd)
     while (left_s := deadline_s - time.perf_counter()) > 0:
-        ready = wait(watched, timeout=min(left_s, LONGEST_WAIT_S))
+        ready = wait(watched, timeout=min(left_s, MAX_WAIT_S))
         if control.fileno() in ready or control.stop_requested:
             return False
         if control.skip_fd in ready:
             if control.read_line():
                 return True
-            watched.remove(control.skip_fd)  # end of file: nobody there to skip anything
+            watched.remove(control.skip_fd)  # end of file: no line can come any more
     return False

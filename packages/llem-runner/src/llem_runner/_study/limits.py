@@ -1,4 +1,4 @@
-"""What a caller allows a study: how often a crash is tried again, and how long all may take."""
+"""The limits of one call: retries after a crash, and the time budget of the study."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from llem_runner._errors import StudyError
 
 
 class Limits:
-    """A context; at its time limit the study is asked to stop, as by one Ctrl-C."""
+    """A context; when the time budget is used up, it requests a stop, as one Ctrl-C does."""
 
     def __init__(self, control: Control, *, retry: int = 0, time_limit_s: float | None = None):
-        """Make limits for one call, from now on.
+        """Make the limits of one call; the time counts from now.
 
         Args:
-            control: asked to stop at the limit.
-            retry: further attempts at a run that crashed.
-            time_limit_s: for the whole call; None: none.
+            control: receives the request to stop.
+            retry: number of further attempts at a run that crashed.
+            time_limit_s: for the whole call, in seconds; None: no limit.
 
         Raises:
-            StudyError: a number that is no limit.
+            StudyError: a number is out of range.
         """
         if retry < 0:
             raise StudyError(f"retry: expected a whole number >= 0, found {retry}")
@@ -31,13 +31,13 @@ class Limits:
         self.retry = retry
         self.time_limit_s = time_limit_s
         self.reached = False
-        """The limit has ended the study, not somebody at the keyboard."""
+        """Whether the time limit has ended the study."""
         self._control = control
         self._end_s = time.perf_counter() + time_limit_s if time_limit_s is not None else None
         self._timer: threading.Timer | None = None
 
     def allows(self, seconds: float | None) -> bool:
-        """Tell whether something that takes so long, if that is known, may still begin."""
+        """Return whether a run may begin that takes `seconds` (None: unknown)."""
         if self._end_s is None:
             return True
         if time.perf_counter() + (seconds or 0.0) < self._end_s:
@@ -47,10 +47,10 @@ class Limits:
 
     @property
     def reason(self) -> str | None:
-        """Return why the study ended before its last run; None if the limit is not why."""
+        """Return why the study ended before its last run; None if not because of the limit."""
         if not self.reached:
             return None
-        return f"the time limit of {self.time_limit_s:g} s leaves no room for another run"
+        return f"the time limit of {self.time_limit_s:g} s leaves no time for another run"
 
     def __enter__(self) -> Limits:
         """Start the clock."""

@@ -12,9 +12,10 @@ from llem_config import (
 )
 from llem_energy.preflight import Machine
 from llem_runner._errors import StudyError
-from llem_runner._executors.measure import Measure
+from llem_runner._executors.protocol import Executor
+from llem_runner._executors.registry import AUTO, find_executor
+from llem_runner._executors.task import Measure
 from llem_runner._gpus.state import Gpus
-from llem_runner._storage.manifest import ManifestWriter
 from llem_runner._study.limits import Limits
 
 
@@ -57,15 +58,25 @@ def fill_gaps(study: StudyConfig, settings: Settings) -> StudyConfig:
     return study.model_copy(update={"execution": execution.model_copy(update=update)})
 
 
-def isolated(study: StudyConfig, manifest: ManifestWriter, limits: Limits) -> bool:
-    """Return whether each run gets a process of its own.
+def choose_executor(
+    given: Executor | None, study: StudyConfig, settings: Settings, n_runs: int, limits: Limits
+) -> Executor:
+    """Return what measures the runs: the caller's executor, or the one that the settings name.
 
-    A single run is measured in this process, because there is no other run to isolate it from. A
-    timeout, a time limit or a retry after a crash needs a process of its own nevertheless.
+    `auto` measures a single run in this process, since there is nothing to isolate it from, unless
+    it has a limit: only another process can be ended, and can crash without ending the study.
+
+    Raises:
+        StudyError: no installed package provides the executor that the settings name.
     """
-    has_timeout = "timeout_seconds" in study.execution.model_fields_set
-    has_limit = limits.time_limit_s is not None or limits.retry > 0
-    return manifest.n_planned > 1 or has_timeout or has_limit
+    if given is not None:
+        return given
+    name = settings.execution.executor
+    if name == AUTO:
+        has_timeout = "timeout_seconds" in study.execution.model_fields_set
+        has_limits = limits.time_limit_s is not None or limits.retry > 0
+        name = "local" if n_runs > 1 or has_timeout or has_limits else "inline"
+    return find_executor(name)
 
 
 def gpus_to_watch(gpus: Sequence[str], machine: Machine) -> Gpus:

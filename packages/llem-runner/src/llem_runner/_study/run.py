@@ -1,6 +1,6 @@
-"""The front doors: a study or an experiment, from what a person has to what was measured.
+"""`run_study`: from a study file to its record.
 
-load -> pre-flight -> schedule -> locks -> folder -> manifest -> runs (_runner) -> record
+load -> pre-flight -> schedule -> locks -> folder -> manifest -> runs (`StudyRunner`) -> record
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from llem_config import (
 from llem_energy import measure as default_measure
 from llem_energy.preflight import find_machine, gpus_used
 from llem_runner._control import Control
-from llem_runner._events import Cautioned, ignore
-from llem_runner._executors.measure import Measure
+from llem_runner._events import OnEvent, PreflightWarning, ignore
+from llem_runner._executors.protocol import Executor
+from llem_runner._executors.task import Measure
 from llem_runner._gpus.locks import Queue, hold_gpus
 from llem_runner._plan.schedule import schedule
 from llem_runner._storage.layout import create_folder
@@ -25,8 +26,8 @@ from llem_runner._storage.manifest import ManifestWriter
 from llem_runner._storage.study_result import StudyResult
 from llem_runner._study.limits import Limits
 from llem_runner._study.preflight import check
-from llem_runner._study.preparation import check_caller, fill_gaps, gpus_to_watch, isolated
-from llem_runner._study.runner import OnEvent, StudyRunner
+from llem_runner._study.preparation import check_caller, choose_executor, fill_gaps, gpus_to_watch
+from llem_runner._study.runner import StudyRunner
 
 
 def run_study(
@@ -37,34 +38,38 @@ def run_study(
     control: Control | None = None,
     measure: Measure = default_measure,
     settings: Settings | None = None,
+    executor: Executor | None = None,
     retry: int = 0,
     time_limit_s: float | None = None,
     wait: bool = False,
 ) -> StudyResult:
-    """Run every experiment of a study and return its record.
+    """Run every experiment of a study, and return the study's record.
 
     Args:
         config: a study file, or a study made in Python.
-        output: folder that the study's own folder is made in; None takes the machine's setting.
-        on_event: told everything that happens; see `Event`.
-        control: to stop the study from a signal handler or another thread.
+        output: parent folder of the study's own folder; None: the one in the settings.
+        on_event: called for everything that happens; see `Event`.
+        control: stops the study from a signal handler or another thread.
         measure: what each run calls; a child process must be able to import it.
         settings: machine-local settings; None loads them. They give the gaps that the study does
             not set.
-        retry: further attempts at a run whose process crashed; a run that raises an error or
-            takes too long would do so again.
-        time_limit_s: for all of it. No run begins that is not expected to end in time, and one
-            that has not ended is stopped; the rest stays pending, for `resume_study`.
-        wait: until a GPU that another study uses is free, instead of an error.
+        executor: what measures the runs; None: the one in the settings. By default that is a new
+            child process per run, or this process for a single run without limits.
+        retry: number of further attempts at a run whose process crashed. A run that raises an
+            exception or exceeds its timeout is not repeated, because it would fail again.
+        time_limit_s: time budget of the whole study, in seconds. A run that is not expected to end
+            in time does not start, and one that has not ended is stopped; the remaining runs stay
+            pending, for `resume_study`.
+        wait: wait until a GPU that another study uses is free, instead of raising an error.
 
     Returns:
-        The record, whatever became of the runs: a failed run is data. `status` tells.
+        The record, also if runs have failed; see its `status`.
 
     Raises:
         ConfigError: mistakes in the study file.
         PreflightError: the study cannot run on this machine; nothing was written.
-        StudyError: results cannot be written; what was written before stays readable.
-        KeyboardInterrupt: after the running process is gone and the manifest is closed.
+        StudyError: results cannot be written; everything written before stays readable.
+        KeyboardInterrupt: Ctrl-C; the running process is gone and the manifest is closed.
     """
     check_caller(measure)
     study = config if isinstance(config, StudyConfig) else load_study(config)
@@ -73,7 +78,7 @@ def run_study(
     results_dir = Path(output) if output is not None else machine.settings.output.results_dir
     preflight = check(study, results_dir, machine)
     for warning in preflight.warnings:
-        (on_event or ignore)(Cautioned(warning))
+        (on_event or ignore)(PreflightWarning(warning))
     if control is not None and control.stop_requested:
         raise KeyboardInterrupt
     gpus = gpus_used(study.experiments, machine)
@@ -83,6 +88,7 @@ def run_study(
         Limits(stop, retry=retry, time_limit_s=time_limit_s) as limits,
         hold_gpus(gpus, Queue(stop, on_event or ignore) if wait else None),
     ):
+        chosen = choose_executor(executor, study, machine.settings, len(runs), limits)
         layout = create_folder(results_dir, study)
         with hold(layout.lock, str(layout.folder)):
             manifest = ManifestWriter.create(layout, study.name, study.study_design_hash, runs)
@@ -90,6 +96,7 @@ def run_study(
                 study,
                 layout,
                 manifest,
+                executor=chosen,
                 settings=machine.settings,
                 control=stop,
                 on_event=on_event or ignore,
@@ -98,4 +105,4 @@ def run_study(
                 gpus=gpus_to_watch(gpus, machine),
                 expected_failures=preflight.expected_failures,
             )
-            return runner.run(runs, isolated=isolated(study, manifest, limits))
+            return runner.run(runs)

@@ -1,4 +1,4 @@
-"""One experiment in the calling process."""
+"""`run_experiment`: one experiment in the calling process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llem_energy import Carryover, ExperimentResult, encode_result
 from llem_energy import measure as default_measure
 from llem_energy.preflight import find_machine, gpus_used
 from llem_runner._errors import StudyError
-from llem_runner._executors.measure import Measure
+from llem_runner._executors.task import Measure
 from llem_runner._gpus.locks import hold_gpus
 from llem_runner._storage.atomic_files import write_atomically
 from llem_runner._storage.layout import RESULT, TIMESERIES
@@ -33,21 +33,21 @@ def run_experiment(
     measure: Measure = default_measure,
     settings: Settings | None = None,
 ) -> ExperimentResult:
-    """Measure one experiment in this process and return its result.
+    """Measure one experiment in this process, and return its result.
 
     Args:
         config: an experiment file, or an experiment made in Python.
-        output: folder for `result.json` and `timeseries.parquet`; None writes nothing.
+        output: folder for `result.json` and `timeseries.parquet`; None: nothing is written.
         on_stage: called at the beginning of each stage.
-        on_warning: told what may go wrong, before anything begins.
-        measure: what is called.
+        on_warning: called for each pre-flight warning, before the measurement.
+        measure: the function that measures.
         settings: machine-local settings; None loads them.
 
     Raises:
         ConfigError: mistakes in the file.
         PreflightError: the experiment cannot run on this machine.
-        MeasurementError: it was tried and failed.
-        StudyError: `output` holds a result already, or cannot be written.
+        MeasurementError: the measurement failed.
+        StudyError: `output` contains a result already, or cannot be written.
     """
     check_caller(measure)
     experiment = config if isinstance(config, ExperimentConfig) else load_experiment(config)
@@ -73,7 +73,7 @@ def run_experiment(
 
 def _prepare(folder: Path) -> None:
     if (folder / RESULT).exists():
-        raise StudyError(f"{folder / RESULT} exists already; name another folder")
+        raise StudyError(f"{folder / RESULT} exists already; choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""How long a study will still take, read from its folder: for whoever watches from outside."""
+"""How long a running study will still take, estimated from its folder by another process."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from llem_runner._plan.schedule import gap_between, gap_seconds, schedule
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyManifest
 from llem_runner._storage.study_reader import read_study
-from llem_runner._study.duration import Estimate
+from llem_runner._study.duration import RemainingTime
 
 
 def time_left_s(folder: str | Path, manifest: StudyManifest) -> float | None:
-    """Return an estimate of what the runs and pauses to come will take.
+    """Return an estimate of how long the runs and pauses to come will take.
 
     Args:
         folder: of the study.
         manifest: its state.
 
     Returns:
-        Seconds; None before any run was completed.
+        Seconds; None before any run is completed.
 
     Raises:
-        StudyError: no study folder, or damaged.
+        StudyError: not a study folder, or a damaged one.
     """
     study = read_study(Layout(Path(folder)))
     planned = {(run.config_hash, run.cycle): run for run in schedule(study)}
-    left = [entry for entry in manifest.entries if entry.status in ("running", "pending")]
-    known = [run for entry in left if (run := planned.get((entry.config_hash, entry.cycle)))]
-    estimate = Estimate(known, study.execution, manifest.entries)
-    left_s = estimate.left_s()
-    if left_s is None or not known:
+    open_entries = [entry for entry in manifest.entries if entry.status in ("running", "pending")]
+    runs = [run for entry in open_entries if (run := planned.get((entry.config_hash, entry.cycle)))]
+    remaining = RemainingTime(runs, study.execution, manifest.entries)
+    left_s = remaining.left_s()
+    if left_s is None or not runs:
         return left_s
-    for entry in left:
+    for entry in open_entries:
         if entry.status == "running" and entry.started_at:
-            # What it has run already; a run that takes longer than the others is about to end.
-            usual_s = estimate.run_s(entry.config_hash) or 0.0
+            # Less the time it has run; one that takes longer than usual counts as about to end.
+            usual_s = remaining.run_s(entry.config_hash) or 0.0
             return left_s - min(_since(entry.started_at), usual_s)
-    # A pause is on: the estimate has none before its first run.
+    # No run is running: the study pauses. The estimate has no pause before its first run.
     ended = [entry for entry in manifest.entries if entry.ended_at]
     last = max(ended, key=lambda entry: entry.ended_at or "", default=None)
-    kind = gap_between(last.cycle, known[0].cycle, study.execution) if last else None
+    kind = gap_between(last.cycle, runs[0].cycle, study.execution) if last else None
     if last is None or last.ended_at is None or kind is None:
         return left_s
     return left_s + max(0.0, gap_seconds(kind, study.execution) - _since(last.ended_at))
 
 
 def _since(instant: str) -> float:
-    """Return the seconds since then; none if the clock was set back meanwhile."""
+    """Return the seconds since an instant; 0 if the clock was set back meanwhile."""
     return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(instant)).total_seconds())

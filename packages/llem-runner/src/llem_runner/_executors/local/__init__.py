@@ -1,1 +1,1 @@
-"""Execute each run in a process of its own on this machine."""
+"""The local executor: every run in a new child process, which is always gone afterwards."""

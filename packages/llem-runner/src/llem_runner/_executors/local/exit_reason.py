@@ -1,4 +1,4 @@
-"""Why a worker ended without a result, told apart as far as the kernel tells; and its last words."""
+"""Why a child process ended without a result, as far as the kernel reports it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROOT = Path("/")
 
 
 class OomCounts(msgspec.Struct, frozen=True):
-    """How many processes the kernel has killed for want of memory; None where it does not say."""
+    """How many processes the kernel has killed because memory ran out; None if it is not reported."""
 
     group: int | None
     """In the control group of this process, which its children share."""
@@ -21,14 +21,14 @@ class OomCounts(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls, root: Path = _ROOT) -> OomCounts:
-        """Return the counts of now.
+        """Return the present counts.
 
         Source: cgroup v2 `memory.events`, cgroup v1 `memory.oom_control`, `/proc/vmstat`.
         """
-        return cls(_of_group(root), _counter(root / "proc/vmstat"))
+        return cls(_group_count(root), _counter(root / "proc/vmstat"))
 
 
-def _of_group(root: Path) -> int | None:
+def _group_count(root: Path) -> int | None:
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -36,7 +36,7 @@ def _of_group(root: Path) -> int | None:
     mount = root / "sys/fs/cgroup"
     for line in lines:
         number, controllers, path = line.split(":", 2)
-        # In a container the path may be the host's, while what is mounted is the group itself.
+        # In a container the path may be the host's, while the group itself is mounted.
         if number == "0":
             folders = [mount / path.lstrip("/"), mount, mount / "unified" / path.lstrip("/")]
             files = [folder / "memory.events" for folder in folders]
@@ -57,20 +57,20 @@ def _counter(file: Path) -> int | None:
         lines = file.read_text().splitlines()
     except OSError:
         return None
-    found = [line.split() for line in lines if line.startswith("oom_kill ")]
-    return int(found[0][1]) if found else None
+    counts = [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
+    return counts[0] if counts else None
 
 
-def how_it_ended(exit_code: int | None, before: OomCounts, after: OomCounts) -> tuple[Reason, str]:
-    """Return why a process ended, and the same as the end of a sentence.
+def explain_exit(exit_code: int | None, before: OomCounts, after: OomCounts) -> tuple[Reason, str]:
+    """Return why a process ended, and the same as a verb phrase.
 
     Args:
         exit_code: as `multiprocessing` gives it, negative for a signal; None: it has not ended.
-        before: counts from when it began.
-        after: counts of now.
+        before: counts from before it began.
+        after: present counts.
     """
     if exit_code is None:
-        return "pipe", "closed its pipe and went on"
+        return "pipe", "closed its pipe and kept running"
     if exit_code >= 0:
         return "exit", f"ended with exit code {exit_code}"
     if exit_code != -signal.SIGKILL:
@@ -82,17 +82,16 @@ def how_it_ended(exit_code: int | None, before: OomCounts, after: OomCounts) -> 
         )
     if _rose(before.machine, after.machine):
         return "oom_killer", (
-            "was killed by SIGKILL, most likely by the kernel's out-of-memory killer: its count "
-            f"for this machine rose from {before.machine} to {after.machine}"
+            "was killed by SIGKILL, probably by the kernel's out-of-memory killer: its count for "
+            f"this machine rose from {before.machine} to {after.machine}"
         )
     if after.group is None and after.machine is None:
         return "signal", (
-            "was killed by SIGKILL; whether by the kernel for want of memory, this machine does "
-            "not tell"
+            "was killed by SIGKILL (possibly out of memory: this machine does not report OOM kills)"
         )
     return "signal", (
-        "was killed by SIGKILL, not by llem, and the kernel counts no out-of-memory kill: by "
-        "somebody, or by a batch system at a limit"
+        "was killed by SIGKILL from outside llem; no OOM kill was recorded. A user, or a limit of "
+        "the batch system?"
     )
 
 

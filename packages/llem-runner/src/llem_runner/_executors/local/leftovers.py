@@ -1,4 +1,4 @@
-"""Nothing of a run may be there when the next one is measured: no process, no memory of a GPU."""
+"""Waits until nothing of a run is left before the next one: no process, no GPU memory."""
 
 from __future__ import annotations
 
@@ -8,69 +8,79 @@ from multiprocessing.connection import wait
 
 from llem_runner._control import Control
 from llem_runner._errors import StudyError
-from llem_runner._events import Event, RunLeftBehind
+from llem_runner._events import Event, LeftoverProcesses
 from llem_runner._executors.local.process_tree import is_alive
+from llem_runner._executors.protocol import Leftovers
 from llem_runner._gpus.state import Gpus
 
-OWN_AT_MOST_S, OTHERS_AT_MOST_S = 60.0, 10.0
-_UNSAID_S = 1.0  # a driver may take a moment to free what a killed process held
-_LOOK_EVERY_S = 0.25
+OWN_TIMEOUT_S, OTHERS_TIMEOUT_S = 60.0, 10.0
+_SILENT_S = 1.0  # a driver may take a moment to free what a killed process held
+_CHECK_INTERVAL_S = 0.25
 
 
-def wait_until_clear(
+def wait_for_cleanup(
     index: int,
+    leftovers: Leftovers,
     *,
-    own: Collection[int],
-    undead: Collection[int],
     before: Mapping[str, Collection[int]],
     gpus: Gpus,
     control: Control,
     on_event: Callable[[Event], None],
-    own_at_most_s: float = OWN_AT_MOST_S,
-    others_at_most_s: float = OTHERS_AT_MOST_S,
+    own_timeout_s: float = OWN_TIMEOUT_S,
+    others_timeout_s: float = OTHERS_TIMEOUT_S,
 ) -> None:
-    """Return once nothing of a run is left, or the study is asked to stop.
+    """Return once nothing of a run is left, or a stop is requested.
 
-    A process that came to a GPU during the run may be the run's own under another number, as from
-    inside a container, or somebody else's: it is waited for, less long, and the study goes on
-    beside it, since what it does there is also in the figures of the run's result.
+    A process that appeared on a GPU during the run may be the run's own under another number, as
+    from inside a container, or another user's. It is waited for, but not as long. Then the study
+    continues beside it: what it does there also shows in the result of the run.
 
     Args:
         index: of the run.
-        own: processes of the run, whose number may still stand at a GPU.
-        undead: those of them that could not be ended.
-        before: who was on each GPU when the run began.
-        gpus: where to look.
-        control: to stop.
-        on_event: told if something is left for more than a moment.
-        own_at_most_s: how long to wait for what is the run's own.
-        others_at_most_s: how long to wait for what may be somebody else's.
+        leftovers: of the run; without processes of its own there is nothing to wait for.
+        before: the processes on each GPU when the run began, by UUID.
+        gpus: the GPUs to check.
+        control: for a request to stop.
+        on_event: called if something is left for more than a moment.
+        own_timeout_s: how long to wait for processes of the run.
+        others_timeout_s: how long to wait for processes that may be another user's.
 
     Raises:
-        StudyError: something of the run's own stays. The next run would be measured beside it.
+        StudyError: a process of the run stays, and would disturb the next measurement.
     """
+    if not leftovers.pids:
+        return
     start_s = time.perf_counter()
-    told = False
+    announced = False
     while True:
-        left = frozenset(pid for pid in undead if is_alive(pid))
-        on_gpu = {uuid: now - frozenset(before.get(uuid, ())) for uuid, now in gpus.pids().items()}
-        strangers = frozenset().union(*on_gpu.values()) - frozenset(own)
-        ours = left | (frozenset().union(*on_gpu.values()) & frozenset(own))
+        alive = frozenset(pid for pid in leftovers.alive_pids if is_alive(pid))
+        new_pids = {
+            uuid: pids - frozenset(before.get(uuid, ())) for uuid, pids in gpus.pids().items()
+        }
+        on_gpus = frozenset().union(*new_pids.values())
+        others = on_gpus - frozenset(leftovers.pids)
+        own = alive | (on_gpus & frozenset(leftovers.pids))
         waited_s = time.perf_counter() - start_s
-        if not ours and (not strangers or waited_s >= others_at_most_s):
+        if not own and (not others or waited_s >= others_timeout_s):
             return
-        if not told and waited_s >= min(_UNSAID_S, own_at_most_s, others_at_most_s):
-            told = True
-            on_event(RunLeftBehind(index, tuple(sorted(ours)), tuple(sorted(strangers))))
-        if ours and waited_s >= own_at_most_s:
-            where = [uuid for uuid, pids in on_gpu.items() if pids & ours]
-            held = f" and holds memory of {', '.join(where)}" if where else ""
-            raise StudyError(
-                f"what run {index} has started cannot be ended: process "
-                f"{', '.join(map(str, sorted(ours)))} is still there after {waited_s:.0f} s{held}. "
-                "The next run would be measured beside it; end it, or restart the machine, and "
-                "resume the study"
-            )
-        wait([control.fileno()], timeout=_LOOK_EVERY_S)
+        if not announced and waited_s >= min(_SILENT_S, own_timeout_s, others_timeout_s):
+            announced = True
+            on_event(LeftoverProcesses(index, tuple(sorted(own)), tuple(sorted(others))))
+        if own and waited_s >= own_timeout_s:
+            uuids = [uuid for uuid, pids in new_pids.items() if pids & own]
+            raise StudyError(_still_alive(index, sorted(own), waited_s, uuids))
+        wait([control.fileno()], timeout=_CHECK_INTERVAL_S)
         if control.stop_requested:
             return
+
+
+def _still_alive(index: int, pids: list[int], waited_s: float, uuids: list[str]) -> str:
+    noun, verb, pronoun = (
+        ("process", "is", "it") if len(pids) == 1 else ("processes", "are", "them")
+    )
+    on_gpus = f" on GPU {', '.join(uuids)}" if uuids else ""
+    return (
+        f"{noun} {', '.join(map(str, pids))}, started by run {index}, {verb} still alive{on_gpus} "
+        f"after {waited_s:.0f} s and would disturb the next measurement. Kill {pronoun} or reboot, "
+        "then resume the study"
+    )

@@ -1,28 +1,14 @@
-"""What parent and worker say to each other: one task down, then stages and one last message up.
+"""The messages between parent and child: one task down, then stages and one outcome up.
 
-Messages travel as msgpack bytes over one pipe. A new kind of message is added here only; the type
-checker then finds every reader.
+Add a new kind of message to the union here; the type checker then finds every reader.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from llem_energy import Carryover
+from llem_runner._executors.task import Task
 from llem_runner._outcome import Failed, Finished
-
-
-class Task(msgspec.Struct, frozen=True, tag="task"):
-    """Measure this now; sent when the run is due."""
-
-    config: str
-    """An `ExperimentConfig` as JSON."""
-    settings: str
-    """The `Settings` as JSON."""
-    timeseries: str
-    """Path of the file for the samples."""
-    carryover: Carryover = Carryover()
-    """What earlier runs have found out about this machine."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -43,19 +29,19 @@ _TASK_DECODER = msgspec.msgpack.Decoder(Task)
 
 
 def encode(message: Task | Message) -> bytes:
-    """Return a message as bytes."""
+    """Return a message as msgpack."""
     return _ENCODER.encode(message)
 
 
-def decode(data: bytes) -> Message:
-    """Return what a worker said.
+def decode(content: bytes) -> Message:
+    """Return a message of the child.
 
     Raises:
         msgspec.MsgspecError: not a message of this version.
     """
-    return _DECODER.decode(data)
+    return _DECODER.decode(content)
 
 
-def decode_task(data: bytes) -> Task:
-    """Return what the parent asked for."""
-    return _TASK_DECODER.decode(data)
+def decode_task(content: bytes) -> Task:
+    """Return the task that the parent has sent."""
+    return _TASK_DECODER.decode(content)

@@ -1,4 +1,4 @@
-"""One experiment in a process of its own, without a study around it."""
+"""One experiment in a child process, without a study around it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from llem_config import ExperimentConfig, Settings
 from llem_energy import measure as default_measure
 from llem_runner._control import Control
-from llem_runner._executors.local.parent import Worker
-from llem_runner._executors.measure import Measure
+from llem_runner._events import ignore
+from llem_runner._executors.local.parent import ChildProcess
+from llem_runner._executors.task import Measure, Task
 from llem_runner._outcome import Outcome
 
 
@@ -26,22 +27,32 @@ def run_isolated(
     control: Control | None = None,
     on_stage: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Measure one experiment in a fresh process and return what came of it."""
-    worker = Worker(config, measure=measure, log=log)
-    own = control or Control()
-    try:
-        return worker.run(
-            settings=settings or Settings(),
-            timeseries=timeseries or log.with_name("timeseries.parquet"),
-            timeout_s=timeout_s,
-            control=own,
-            on_stage=on_stage or _say_nothing,
-            stall_s=stall_s,
-        )
-    finally:
-        if control is None:
-            own.close()
+    """Measure one experiment in a new process and return the outcome.
 
+    Args:
+        config: the experiment.
+        timeout_s: seconds after which the process is killed.
+        log: file to append the output of the process to; its folder exists.
+        stall_s: seconds without any sign of progress after which the process is killed.
+        timeseries: file for the samples; None: `timeseries.parquet` beside the log.
+        measure: what the process calls; it must be able to import it.
+        settings: machine-local settings; None: the defaults.
+        control: to request a stop.
+        on_stage: called at the beginning of each stage.
 
-def _say_nothing(stage: str) -> None:
-    """Take the place of a caller's callback."""
+    Raises:
+        StudyError: the log cannot be written, or the process cannot import the caller's script.
+    """
+    child = ChildProcess(config, measure=measure, log=log)
+    task = Task(
+        config.model_dump_json(),
+        (settings or Settings()).model_dump_json(),
+        str(timeseries or log.with_name("timeseries.parquet")),
+        timeout_s=timeout_s,
+        stall_s=stall_s,
+    )
+    with Control.owned(control) as stop:
+        try:
+            return child.measure(task, control=stop, on_stage=on_stage or ignore, on_result=ignore)
+        finally:
+            child.close()
