@@ -54,7 +54,7 @@ def _tail(check: Check, watch_s: float) -> dict[str, Any]:
         return statistics.fmean(readings_w)
 
     idle_w, end_w = mean(0.0, start_s), mean(end_s + watch_s - 1.0, end_s + watch_s)
-    integral = integrated_energy(power, end_s, end_s + watch_s - 0.1, longest_gap_s=1.0)
+    integral = integrated_energy(power, end_s, end_s + watch_s - 0.1, max_gap_s=1.0)
     if integral is None:
         raise GpuError("instant power was not read during the whole tail")
     return {

@@ -12,17 +12,17 @@ from llem_energy._estimation.power_integral import integrated_energy
 
 def test_trapezoid_of_a_ramp_is_its_closed_form() -> None:
     ramp = [(t / 20, 100 + 50 * t / 20) for t in range(101)]
-    found = integrated_energy(ramp, 1.013, 4.377, longest_gap_s=0.1)
+    found = integrated_energy(ramp, 1.013, 4.377, max_gap_s=0.1)
     assert found is not None
     assert found.energy_j == pytest.approx(100 * 3.364 + 25 * (4.377**2 - 1.013**2))
 
 
 def test_power_is_not_extrapolated_past_its_readings() -> None:
     readings = [(t / 10, 100.0) for t in range(11)]
-    assert integrated_energy(readings, -0.1, 0.5, longest_gap_s=1) is None
-    assert integrated_energy(readings, 0.5, 1.1, longest_gap_s=1) is None
-    assert integrated_energy([], 0.0, 1.0, longest_gap_s=1) is None
-    found = integrated_energy(readings, 0.0, 1.0, longest_gap_s=1)
+    assert integrated_energy(readings, -0.1, 0.5, max_gap_s=1) is None
+    assert integrated_energy(readings, 0.5, 1.1, max_gap_s=1) is None
+    assert integrated_energy([], 0.0, 1.0, max_gap_s=1) is None
+    found = integrated_energy(readings, 0.0, 1.0, max_gap_s=1)
     assert found is not None
     assert found.energy_j == pytest.approx(100.0)
     assert found.sampling_j == 0
@@ -30,8 +30,8 @@ def test_power_is_not_extrapolated_past_its_readings() -> None:
 
 def test_power_is_not_guessed_over_a_long_gap() -> None:
     readings = [(t / 10, 100.0) for t in range(51) if not 20 < t < 40]
-    assert integrated_energy(readings, 1.0, 4.5, longest_gap_s=1.0) is None
-    found = integrated_energy(readings, 4.1, 4.9, longest_gap_s=1.0)
+    assert integrated_energy(readings, 1.0, 4.5, max_gap_s=1.0) is None
+    found = integrated_energy(readings, 4.1, 4.9, max_gap_s=1.0)
     assert found is not None
     assert found.energy_j == pytest.approx(80.0)
 
@@ -43,7 +43,7 @@ def test_what_was_not_seen_counts_once_an_update_and_not_once_a_reading() -> Non
     often = [(t / 100, shown[t // 10]) for t in range(1001)]
     seldom = [(t / 10, shown[t]) for t in range(101)]
     asked = [
-        integrated_energy(readings, 0.5, 9.5, longest_gap_s=1, period_s=0.1)
+        integrated_energy(readings, 0.5, 9.5, max_gap_s=1, period_s=0.1)
         for readings in (often, seldom)
     ]
     assert asked[0] is not None and asked[1] is not None

@@ -87,10 +87,10 @@ def test_everything_promised_is_there() -> None:
     assert all(hasattr(llem_energy, name) for name in llem_energy.__all__)
 
 
-def test_a_backend_that_nobody_offers_is_an_error_with_the_known_ones() -> None:
+def test_a_backend_that_no_package_provides_is_an_error_that_lists_the_installed_ones() -> None:
     assert "pytorch" in backend_names()
     config = ExperimentConfig.model_validate({"model": "builtin:tiny-llama", "backend": "vllm"})
-    with pytest.raises(BackendError, match="offers the backend vllm; found: pytorch"):
+    with pytest.raises(BackendError, match="provides the backend vllm; installed: pytorch"):
         find_backend(config)
 
 

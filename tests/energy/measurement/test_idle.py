@@ -95,7 +95,7 @@ def test_without_an_idle_phase_there_is_no_idle_power() -> None:
     baseline, quality = figures(Meter(constant), Idles())
     assert baseline.power_w is None
     assert quality.status == "missing"
-    assert quality.reasons == ("no baseline was asked for",)
+    assert quality.reasons == ("no baseline was requested",)
 
 
 def test_an_idle_power_that_was_taken_over_says_so() -> None:

@@ -199,16 +199,18 @@ def test_a_broken_source_is_one_sentence_with_its_package(
     module, reasons = opened(tmp_path, "odd")["odd"]
     assert module is None
     (sentence,) = reasons
-    assert sentence.startswith("odd: the package broken, which offers it, ")
+    assert sentence.startswith("odd: the package broken, which provides it, ")
     assert reason in sentence
     assert "\n" not in sentence
 
 
-def test_a_source_in_order_is_opened_and_one_that_nobody_offers_is_not(tmp_path: Path) -> None:
+def test_a_source_in_order_is_opened_and_one_that_no_package_provides_is_not(
+    tmp_path: Path,
+) -> None:
     package(tmp_path, "fine", "odd = fine_module:Meter", METER)
     answers = opened(tmp_path, "odd", "absent")
     assert answers["odd"] == ["fine_module", []]
-    assert answers["absent"][1][0].startswith("absent: no installed package offers it")
+    assert answers["absent"][1][0].startswith("absent: no installed package provides it")
     assert answers["names"] == ["nvml", "rapl", "odd"]
 
 
@@ -222,13 +224,13 @@ def test_our_names_cannot_be_taken_over(tmp_path: Path) -> None:
     assert answers["none"][1] == ["the experiment requests no energy source"]
 
 
-def test_two_packages_cannot_offer_the_same_source(tmp_path: Path) -> None:
+def test_two_packages_cannot_provide_the_same_source(tmp_path: Path) -> None:
     package(tmp_path, "first", "odd = first_module:Meter", METER)
     package(tmp_path, "second", "odd = second_module:Meter", METER)
     module, reasons = opened(tmp_path, "odd")["odd"]
     assert (module, reasons) == (
         None,
-        ["odd: the packages first and second both offer it; uninstall one of them"],
+        ["odd: the packages first and second both provide it; uninstall one of them"],
     )
 
 

@@ -3,7 +3,7 @@
     from llem_energy.sources import calibrate, open_source
     source, reasons = open_source(["nvml", "rapl"], gpus=[0])
 
-A package offers a source by an entry point of the group `llem.energy_sources`; a study file then
+A package provides a source by an entry point of the group `llem.energy_sources`; a study file then
 names it in `energy.sources`. `tests/example_source` is a complete example.
 """
 

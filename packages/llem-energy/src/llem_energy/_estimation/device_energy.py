@@ -1,4 +1,4 @@
-"""The energy of one device over one window: the counter's where it can be relied on, else power's."""
+"""The energy of one device in a window: from its counter if it can be trusted, else from power."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.window import MeasuredSpan
 from llem_energy._sources.protocol import Sample
 
-_MAX_POWER = 2.0  # times the limit: boards exceed it for milliseconds, never by so much for long
+_MAX_POWER = (
+    2.0  # times the limit: boards exceed it for milliseconds, but never twice the limit for long
+)
 _STALLED_PERIODS = 5.0
-_SLOW_COUNTER_S = 0.2  # power is sampled several times between two updates of a slower one
-_LONGEST_GAP_S = 1.0  # without a power reading
-_SLOW_READ = 2.0  # times the median: a longer reading does not say when its value was true
+_SLOW_COUNTER_S = 0.2  # with a longer period, power is sampled several times between two updates
+_MAX_GAP_S = 1.0  # without a power reading
+_SLOW_READ = 2.0  # times the median: the time of the value in a slower reading is too uncertain
 _SLOW_READ_S = 0.01
-_COMPARABLE_S = 10.0  # from here on counter and power should agree to 5 %, whatever the load
+_COMPARABLE_S = 10.0  # in longer windows counter and power should agree to 5 % for any load
 _DISAGREEMENT = 0.05
 
 INSTANT = "integral of instant power"
@@ -30,22 +32,24 @@ AVERAGE = "integral of the driver's average power"
 
 
 class DeviceEnergy(msgspec.Struct, frozen=True, kw_only=True):
-    """What the samples of one device say of its energy; the first estimate is the one to use."""
+    """The energy of one device from its samples; the first estimate is the one to use."""
 
     estimates: tuple[EstimateFigure, ...] = ()
     counter_j: float | None = None
     integral: Integral | None = None
     """Of instant power."""
     sampling_j: float | None = None
-    """Of an integral that stands in for the counter."""
+    """Of an integral that replaces the counter."""
     counter_reasons: tuple[str, ...] = ()
-    """What speaks against the counter."""
+    """Why the counter is flagged or missing."""
+    disagreement: str | None = None
+    """By how much counter and power disagree, if it is too much."""
     reasons: tuple[str, ...] = ()
-    """Why the energy is not beyond doubt, or missing."""
+    """Why the energy is flagged or missing."""
 
     @property
     def energy_j(self) -> float | None:
-        """Return the energy to be used, or None."""
+        """The energy of the best estimate, or None."""
         return self.estimates[0].energy_j if self.estimates else None
 
 
@@ -64,42 +68,52 @@ def device_energy(
         calibration: how its counter behaves.
         limit_w: its power limit.
     """
-    counted, doubts = _counted(samples, span, calibration, limit_w)
+    counted, counter_reasons = _counted(samples, span, calibration, limit_w)
     period_s = calibration.power_period_s if calibration else None
-    powers = [(s, s.power_w) for s in samples] if _tells(samples) else []
+    powers = [(s, s.power_w) for s in samples] if _reports_power(samples) else []
     instant = _integral(powers, span, period_s)
-    reasons = list(doubts)
-    if counted:
-        if instant is not None and _apart(counted[0], instant, span):
-            reasons.append(
-                f"counter and integrated power disagree by {_share(counted[0], instant)}"
-            )
-        if not (doubts and len(reasons) > len(doubts)):
-            # A counter that stood still has caught up, if power agrees with it.
-            figures = [_counter_figure(one) for one in counted]
-            figures += [_power_figure(INSTANT, instant)] if instant else []
-            return DeviceEnergy(
-                estimates=tuple(figures),
-                counter_j=counted[0].energy_j,
-                integral=instant,
-                counter_reasons=tuple(doubts),
-                reasons=tuple(reasons),
-            )
-    stand_in, what, why = instant, INSTANT, "the integral of instant power stands in, without bound"
-    if stand_in is None and span.end_s - span.start_s >= _COMPARABLE_S:
-        # The driver's average lags by a second, so that shorter windows are too wrong.
-        stand_in = _integral([(s, s.power_average_w) for s in samples], span, period_s)
-        what, why = AVERAGE, "the driver's average power stands in, which lags by a second"
-    if stand_in is None:
-        why = "the energy is missing"
-    figures = [_power_figure(what, stand_in)] if stand_in else []
-    return DeviceEnergy(
-        estimates=(*figures, *(_counter_figure(one) for one in counted)) if figures else (),
+    disagreement = None
+    if counted and instant is not None and _disagree(counted[0], instant, span):
+        disagreement = f"counter and integrated power disagree by {_share(counted[0], instant)}"
+    energy = DeviceEnergy(
         counter_j=counted[0].energy_j if counted else None,
         integral=instant,
-        sampling_j=stand_in.sampling_j if stand_in else None,
-        counter_reasons=tuple(doubts),
-        reasons=(*reasons, why),
+        counter_reasons=tuple(counter_reasons),
+        disagreement=disagreement,
+        reasons=tuple(counter_reasons) + ((disagreement,) if disagreement else ()),
+    )
+    if not counted or (counter_reasons and disagreement):
+        return _from_power(energy, counted, samples, span, period_s)
+    # Also a counter that stalled is used if power agrees with it: then it has caught up.
+    figures = [_counter_figure(estimate) for estimate in counted]
+    figures += [_power_figure(INSTANT, instant)] if instant else []
+    return msgspec.structs.replace(energy, estimates=tuple(figures))
+
+
+def _from_power(
+    energy: DeviceEnergy,
+    counted: Sequence[WindowEstimate],
+    samples: Sequence[Sample],
+    span: MeasuredSpan,
+    period_s: float | None,
+) -> DeviceEnergy:
+    """Replace the counter by an integral of power, if there is one."""
+    integral, method = energy.integral, INSTANT
+    reason = "replaced by the integral of instant power, which has no bound"
+    if integral is None and span.end_s - span.start_s >= _COMPARABLE_S:
+        # The driver's average lags by a second, so that it is too wrong in shorter windows.
+        integral = _integral([(s, s.power_average_w) for s in samples], span, period_s)
+        method = AVERAGE
+        reason = "replaced by the driver's average power, which lags by a second"
+    if integral is None:
+        reasons = (*energy.reasons, "no integral of power can replace the counter")
+        return msgspec.structs.replace(energy, reasons=reasons)
+    figures = [_power_figure(method, integral), *(_counter_figure(each) for each in counted)]
+    return msgspec.structs.replace(
+        energy,
+        estimates=tuple(figures),
+        sampling_j=integral.sampling_j,
+        reasons=(*energy.reasons, reason),
     )
 
 
@@ -109,7 +123,7 @@ def _counted(
     calibration: Calibration | None,
     limit_w: float | None,
 ) -> tuple[list[WindowEstimate], list[str]]:
-    """Return the counter's estimates, and what speaks against them."""
+    """Return the estimates from the counter, and why it is flagged or missing."""
     readings = [
         Reading(s.t_s - s.read_duration_s / 2, s.t_s + s.read_duration_s / 2, s.energy_j)
         for s in samples
@@ -124,29 +138,29 @@ def _counted(
     counter = CounterWindow(
         readings,
         period_s=period_s,
-        # One millisecond: how finely the calibration saw the updates.
+        # One millisecond: the resolution of the calibration.
         jitter_s=jitter_s + 0.001,
         max_power_w=_max_power_w(samples, limit_w),
         swing_w=_swing_w(samples, span) if (period_s or 0.0) > _SLOW_COUNTER_S else 0.0,
     )
-    if counter.leapt:
+    if counter.rose_too_fast:
         return [], ["the energy counter rose by more than the device can draw"]
     estimates = counter.estimates(span.start_s, span.end_s, guard_s=span.guard_s)
     if not estimates and fell(readings, span.start_s, readings[-1].end_s):
         return [], ["the energy counter fell next to the window (it was reset)"]
     if not estimates:
-        return [], ["the energy counter stood still or fell silent at an end of the window"]
+        return [], ["the energy counter was not updated at the start or end of the window"]
     still_s = longest_standstill_s(readings, span.start_s, span.end_s)
-    if period_s is not None and still_s > _STALLED_PERIODS * period_s and _drew(samples):
+    if period_s is not None and still_s > _STALLED_PERIODS * period_s and _drew_power(samples):
         return estimates, [
-            f"the energy counter stood still for {still_s:.2g} s in the window "
+            f"the energy counter was not updated for {still_s:.2g} s in the window "
             f"(its period is {period_s:.2g} s)"
         ]
     return estimates, []
 
 
 def _max_power_w(samples: Sequence[Sample], limit_w: float | None) -> float | None:
-    """Return a power that the board surely never drew for long; None where it has no limit."""
+    """Return a power that the board certainly never drew for long; None if it has no limit."""
     if limit_w is None:
         return None
     seen_w = max((s.power_w for s in samples if s.power_w is not None), default=0.0)
@@ -163,13 +177,13 @@ def _powers(samples: Sequence[Sample]) -> list[float]:
     return [p for s in samples for p in (s.power_w, s.power_average_w) if p is not None]
 
 
-def _drew(samples: Sequence[Sample]) -> bool:
+def _drew_power(samples: Sequence[Sample]) -> bool:
     powers = _powers(samples)
     return not powers or max(powers) > 0
 
 
-def _tells(samples: Sequence[Sample]) -> bool:
-    """Tell whether instant power is more than a 0 that the driver gives for what it has not."""
+def _reports_power(samples: Sequence[Sample]) -> bool:
+    """Return whether instant power is reported: some drivers return 0 if they do not have it."""
     if any(s.power_w for s in samples):
         return True
     energies = [s.energy_j for s in samples if s.energy_j is not None]
@@ -180,28 +194,28 @@ def _tells(samples: Sequence[Sample]) -> bool:
 def _integral(
     points: Sequence[tuple[Sample, float | None]], span: MeasuredSpan, period_s: float | None
 ) -> Integral | None:
-    known = [(sample, value) for sample, value in points if value is not None]
-    if len(known) < 2:
+    values = [(sample, value) for sample, value in points if value is not None]
+    if len(values) < 2:
         return None
-    usual_s = statistics.median(sample.read_duration_s for sample, _ in known)
-    slow_s = max(_SLOW_READ_S, _SLOW_READ * usual_s)
-    readings: list[Point] = [(s.t_s, value) for s, value in known if s.read_duration_s <= slow_s]
+    median_s = statistics.median(sample.read_duration_s for sample, _ in values)
+    slow_s = max(_SLOW_READ_S, _SLOW_READ * median_s)
+    readings: list[Point] = [(s.t_s, value) for s, value in values if s.read_duration_s <= slow_s]
     inside = [t_s for t_s, _ in readings if span.start_s <= t_s <= span.end_s]
     spacings = [later - earlier for earlier, later in pairwise(inside)]
-    # A few lost ticks are bridged; a device that was gone for longer may have drawn anything.
-    longest_gap_s = max(_LONGEST_GAP_S, 3 * statistics.median(spacings) if spacings else 0.0)
+    # A few lost ticks are interpolated; during a longer gap the device may have drawn any power.
+    max_gap_s = max(_MAX_GAP_S, 3 * statistics.median(spacings) if spacings else 0.0)
     return integrated_energy(
-        readings, span.start_s, span.end_s, longest_gap_s=longest_gap_s, period_s=period_s
+        readings, span.start_s, span.end_s, max_gap_s=max_gap_s, period_s=period_s
     )
 
 
-def _apart(counted: WindowEstimate, integral: Integral, span: MeasuredSpan) -> bool:
-    """Tell whether counter and power differ by more than either of them can be wrong."""
-    off_j = abs(integral.energy_j - counted.energy_j)
-    usual_j = _DISAGREEMENT * max(counted.energy_j, integral.energy_j)
+def _disagree(counted: WindowEstimate, integral: Integral, span: MeasuredSpan) -> bool:
+    """Return whether counter and power differ by more than the errors of both."""
+    difference_j = abs(integral.energy_j - counted.energy_j)
+    tolerance_j = _DISAGREEMENT * max(counted.energy_j, integral.energy_j)
     if span.end_s - span.start_s >= _COMPARABLE_S:
-        return off_j > usual_j
-    return off_j > max(usual_j, counted.bound_j + integral.sampling_j)
+        return difference_j > tolerance_j
+    return difference_j > max(tolerance_j, counted.bound_j + integral.sampling_j)
 
 
 def _share(counted: WindowEstimate, integral: Integral) -> str:

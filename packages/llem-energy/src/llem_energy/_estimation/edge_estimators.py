@@ -1,15 +1,15 @@
-"""The energy of a window from a counter's readings: three estimators, and the rule among them.
+"""The energy of a window from the readings of a counter: three estimators, and how one is chosen.
 
-*Edge read*: what the counter showed right after each end. Wrong by up to one update at each.
-*Interpolated*: between two updates the power is taken as constant or, where the intervals on
-either side show that the load changed in between, as one step placed so that the energy fits.
-*Quiet edge*: the device idles before the start and after the end, so the energy between the edge
-and the nearest update outside is idle power, measured there, times the time between.
+*Edge read*: the value of the counter right after each end. Wrong by up to one update at each end.
+*Interpolated*: power between two updates is constant, or one step that fits the energy if the
+neighbouring intervals show that the load changed.
+*Quiet edge*: the device idles before the start and after the end, so the energy between an end and
+the nearest update outside the window is idle power, measured there, times the time between.
 
-The first two need nothing of the load; the third is the most exact, and is chosen for an end
-where the device was seen to be steady. Whichever is chosen, the *bound* needs no assumption about
-the load: the counter never falls, and the board never draws twice its limit for long. The
-*uncertainty* is the estimator's own, narrower, and holds as far as its assumption does.
+The first two work with any load. The third is the most accurate, and is chosen for an end where
+the device idled steadily. The *bound* needs no assumption about the load: the counter never falls,
+and the board never draws twice its limit for long. The *uncertainty* is narrower and holds if the
+assumption of the estimator holds.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from typing import Literal
 
 import msgspec
 
-from llem_energy._estimation.counter import Reading, enclose, find_updates, leapt, place
+from llem_energy._estimation.counter import Reading, enclose, find_updates, place, rose_too_fast
 
 EdgeMethod = Literal["edge read", "interpolated", "quiet edge"]
 Side = Literal["start", "end"]
 
-_STEADY = 0.10  # change of idle power between two intervals of a guard that still counts as steady
-_STEP = 0.05  # smaller changes between neighbouring intervals are no step of the load
-_TAIL = 4.0  # how much faster than between the updates seen, power may have fallen before them
-_QUANTUM_J = 0.001  # the finest a driver's counter shows
+_STEADY = 0.10  # idle power is steady if it changes less than this between two intervals
+_STEP = 0.05  # a smaller change between neighbouring intervals is not a step of the load
+_TAIL = 4.0  # before the first update after the end, power may have fallen this much faster
+_QUANTUM_J = 0.001  # the resolution of a driver's counter
 
 
 class Edge(msgspec.Struct, frozen=True):
-    """The energy up to one end of a window, on the counter's own scale."""
+    """The energy up to one end of a window, on the scale of the counter."""
 
     method: EdgeMethod
     energy_j: float
@@ -45,19 +45,19 @@ class WindowEstimate(msgspec.Struct, frozen=True):
     method: str
     energy_j: float
     uncertainty_j: float | None
-    """Holds as far as the estimator's assumption does; None where it has no opinion."""
+    """Holds if the assumption of the estimator holds; None if it gives none."""
     low_j: float
     high_j: float
-    """These enclose the truth, the sensor's gain error apart."""
+    """`low_j` and `high_j` enclose the true energy, apart from the gain error of the sensor."""
 
     @property
     def bound_j(self) -> float:
-        """Return the largest possible error, sensor gain apart."""
+        """The maximum error, apart from the gain error of the sensor."""
         return max(self.energy_j - self.low_j, self.high_j - self.energy_j)
 
 
 class CounterWindow:
-    """The readings of one device's counter around a window, and what is known of the counter."""
+    """The readings of a counter around a window, and the properties of the counter."""
 
     def __init__(
         self,
@@ -68,18 +68,17 @@ class CounterWindow:
         max_power_w: float | None = None,
         swing_w: float = 0.0,
     ) -> None:
-        """Take readings in time order.
+        """Find the updates.
 
         Args:
-            readings: not overlapping; joules since some start.
-            period_s: of the counter's updates, if calibrated.
-            jitter_s: how far an update strays from its period.
+            readings: in time order, not overlapping; joules since some start.
+            period_s: of the counter, if calibrated.
+            jitter_s: maximum deviation of an update from its period.
             max_power_w: power that the device never exceeds for long.
-            swing_w: how far power went up and down between two updates of a slow counter, which
-                its own steps do not show.
+            swing_w: range of power within the window, for a counter too slow to show it.
         """
         self._readings = readings
-        self._surely = find_updates(readings)
+        self._certain_updates = find_updates(readings)
         self.updates = find_updates(readings, period_s)
         self._period_s = period_s
         self._jitter_s = jitter_s
@@ -90,18 +89,18 @@ class CounterWindow:
     def estimates(
         self, start_s: float, end_s: float, *, guard_s: float = 0.0
     ) -> list[WindowEstimate]:
-        """Return what each estimator says of a window, the one to be used first.
+        """Return the estimate of each estimator for a window; the best one is first.
 
         Args:
             start_s: start of the window.
             end_s: end of the window.
-            guard_s: how long the device was left alone before the start and after the end.
+            guard_s: how long the device idled before the start and after the end.
 
         Returns:
-            [] where the counter does not enclose the window.
+            [] if the counter does not enclose the window.
         """
-        low = enclose(self._readings, self._surely, start_s, self._max_power_w)
-        high = enclose(self._readings, self._surely, end_s, self._max_power_w)
+        low = enclose(self._readings, self._certain_updates, start_s, self._max_power_w)
+        high = enclose(self._readings, self._certain_updates, end_s, self._max_power_w)
         if low is None or high is None:
             return []
         min_energy_j = max(0.0, high.low_j - low.high_j - _QUANTUM_J)
@@ -116,12 +115,12 @@ class CounterWindow:
         return [_window(start, end, min_energy_j, max_energy_j) for start, end in pairs]
 
     def _edges(self, t_s: float, side: Side, guard_s: float) -> list[Edge]:
-        found = [self._quiet(t_s, side, guard_s), self._interpolated(t_s), self._read(t_s)]
-        return [edge for edge in found if edge is not None]
+        edges = [self._quiet(t_s, side, guard_s), self._interpolated(t_s), self._read(t_s)]
+        return [edge for edge in edges if edge is not None]
 
     def _read(self, t_s: float) -> Edge:
         i = min(bisect_left(self._readings, t_s, key=lambda r: r.begin_s), len(self._readings) - 1)
-        # One update may have been missed at most, and what an update brings shows in the next.
+        # At most one update is missing from the value; the next update shows how large one is.
         following = bisect_left(self.updates, t_s, key=lambda u: u.middle_s)
         step_j = self._step_j(min(following, len(self.updates) - 1)) if self.updates else 0.0
         return Edge("edge read", self._readings[i].energy_j, abs(step_j))
@@ -146,8 +145,8 @@ class CounterWindow:
             if between and abs(change_w) > _STEP * mean_w:
                 at_s = (after_w - mean_w) / change_w * length_s
                 step_j = before_w * min(elapsed_s, at_s) + after_w * max(0.0, elapsed_s - at_s)
-        # Timing errors shift the energy by power; and inside an interval between unlike ones the
-        # load may have been anything in between, the longer the farther from an update.
+        # A timing error times power is an energy error. And between unlike intervals the load is
+        # unknown, which matters more with the distance from an update.
         powers = [p for p in (before_w, mean_w, after_w) if p is not None and p >= 0]
         timing_j = max(begin_off_s, end_off_s) * max(powers)
         inside_s = max(0.0, min(elapsed_s, length_s - elapsed_s))
@@ -157,7 +156,7 @@ class CounterWindow:
         return Edge("interpolated", shown_j + step_j, uncertainty_j)
 
     def _quiet(self, t_s: float, side: Side, guard_s: float) -> Edge | None:
-        """Take idle power off between the edge and the nearest update outside the window."""
+        """Subtract idle power between the edge and the nearest update outside the window."""
         after = self._first_after(t_s)
         if after is None:
             return None
@@ -167,7 +166,7 @@ class CounterWindow:
             return None
         places = [self._at(i) for i in (nearest, second, third)]
         if abs(places[2][0] - t_s) > guard_s + places[2][1]:
-            return None  # the guard was too short to see idle power twice
+            return None  # the guard was too short to measure idle power twice
         near_w, far_w = self._between(nearest, second), self._between(second, third)
         if near_w is None or far_w is None or near_w < 0 or far_w < 0:
             return None
@@ -175,12 +174,12 @@ class CounterWindow:
         if side == "start" and abs(near_w - far_w) > _STEADY * max(near_w, far_w):
             return None
         if side == "end" and _TAIL * fall_w > near_w:
-            return None  # still falling steeply: how much of it lies before the update is unclear
+            return None  # still falling steeply, so power before the update is too uncertain
         outside_s = places[0][0] - t_s  # negative at the start
         idle_j = near_w * outside_s
         spread_w = max(_TAIL * fall_w, abs(near_w - far_w), _STEADY * near_w)
         off_s = places[0][1]
-        # Where the update lies on the other side of the edge, it is the load that was counted.
+        # If the update is really on the other side of the edge, it counted load, not idle power.
         load_w = self._power(after + (1 if side == "start" else 0)) or near_w
         timing_j = off_s * max(near_w + spread_w, load_w)
         uncertainty_j = abs(outside_s) * spread_w + timing_j + _QUANTUM_J
@@ -202,16 +201,18 @@ class CounterWindow:
         return self.updates[i].energy_j - self.updates[i - 1].energy_j if i > 0 else 0.0
 
     @property
-    def leapt(self) -> bool:
-        """Whether it rose faster than the device can draw; never where that is not known."""
-        return self._max_power_w is not None and leapt(self._surely, self._max_power_w)
+    def rose_too_fast(self) -> bool:
+        """Whether it rose faster than the device can draw; False if the maximum is not known."""
+        limit_w = self._max_power_w
+        return limit_w is not None and rose_too_fast(self._certain_updates, limit_w)
 
     def _power(self, i: int) -> float | None:
         """Return the mean power between update i - 1 and update i."""
         return self._between(i - 1, i) if 0 < i < len(self.updates) else None
 
-    def _between(self, one: int, other: int) -> float | None:
-        first, last = sorted((one, other))
+    def _between(self, i: int, j: int) -> float | None:
+        """Return the mean power between two updates, in either order."""
+        first, last = sorted((i, j))
         length_s = self._at(last)[0] - self._at(first)[0]
         rise_j = self.updates[last].energy_j - self.updates[first].energy_j
         return rise_j / length_s if length_s > 0 else None
@@ -222,7 +223,7 @@ def _window(start: Edge, end: Edge, min_energy_j: float, max_energy_j: float) ->
     if start.method != end.method:
         method = f"{start.method} at the start, {end.method} at the end"
     energy_j = min(max(end.energy_j - start.energy_j, min_energy_j), max_energy_j)
-    # No estimator can be more wrong than the bound, which needs no assumption of its own.
+    # No error can exceed the bound, which needs no assumption.
     bound_j = max(energy_j - min_energy_j, max_energy_j - energy_j)
     uncertainty_j = min(start.uncertainty_j + end.uncertainty_j, bound_j)
     return WindowEstimate(method, energy_j, uncertainty_j, min_energy_j, max_energy_j)

@@ -42,18 +42,18 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 class EstimateFigure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one estimator says of the window of one device."""
+    """The estimate of one estimator for the window of one device."""
 
     method: str
     energy_j: float
     uncertainty_j: float | None
-    """The estimator's own, as far as its assumption holds."""
+    """Holds if the assumption of the estimator holds."""
     bound_j: float | None
-    """Needs no assumption about the load; None for an integral of power, which has no such bound."""
+    """Needs no assumption about the load; None for an integral of power, which has no bound."""
 
 
 class DeviceWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one metered device did during the window."""
+    """One metered device during the window."""
 
     device: str
     """GPU UUID, or the name of a RAPL domain."""
@@ -65,29 +65,30 @@ class DeviceWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     temperature_max_c: float | None = None
     sm_clock_mean_mhz: float | None = None
     throttled_power_s: float | None = None
-    """Time held back by the power limit, from the driver's cumulative counter."""
+    """Time throttled by the power limit, from the driver's cumulative counter."""
     throttled_thermal_s: float | None = None
     throttle_reasons: tuple[str, ...] = ()
     """Reasons seen in any sample of the window."""
     estimates: tuple[EstimateFigure, ...] = ()
-    """Every estimator that could be applied; the first is the one that `energy_j` is from."""
+    """Every estimator that could be applied; `energy_j` is from the first."""
     power_mean_w: float | None = None
     power_max_w: float | None = None
-    """Of the instant power that was sampled, in the window."""
+    """Of the instant power sampled in the window."""
 
 
 class ErrorBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Four errors side by side. They are of different kinds, so they are not added up.
+    """Errors of different kinds, which are therefore not added up.
 
-    The gain is common to all runs on one board and cancels in their ratios; the others do not.
+    The gain error is common to all runs on one board and cancels in their ratios; the others do not.
     """
 
     edge_bound_j: float | None
-    """Largest error from the two ends of the window; None where only power could be integrated."""
+    """Maximum error from the two ends of the window; None if only power could be integrated."""
     sampling_j: float | None
-    """Error (95 %) from the time that an integral of power did not see; None with a counter, which
-    sees everything."""
+    """Error (95 %) of an integral because power is only sampled; None with a counter, which misses
+    nothing."""
     gain_share: float | None
-    """Literature value for a GPU's sensor; None for other meters."""
+    """Gain error of the sensor from the literature; None if it is not known."""
     statistical_share: float | None = None
-    """From repeats only; a single run has none. See the point's interval in `study_result.json`."""
+    """Always None: a single run has none. The format keeps the field; `study_result.json` has the
+    intervals over repeats."""

@@ -1,4 +1,4 @@
-"""Energy under a trace of power readings: a cross-check of the counter, and its stand-in."""
+"""The integral of power readings: a cross-check of the energy counter, and its replacement."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Point = tuple[float, float]
 
 
 class Integral(msgspec.Struct, frozen=True):
-    """The joules under a power trace, and what may be wrong with them by not seeing everything."""
+    """The energy under a power trace, and its error because power is only sampled."""
 
     energy_j: float
     sampling_j: float
-    """95 % of errors from the time between readings, were the readings drawn at random."""
+    """95 % bound of the sampling error, assuming readings at random times."""
 
 
 def integrated_energy(
@@ -27,28 +27,29 @@ def integrated_energy(
     start_s: float,
     end_s: float,
     *,
-    longest_gap_s: float,
+    max_gap_s: float,
     period_s: float | None = None,
 ) -> Integral | None:
     """Return the energy under a power trace by the trapezoid rule.
 
     Args:
         readings: watts in time order. The ends of the window are interpolated between the
-            readings around them; nothing is extrapolated.
+            neighbouring readings; nothing is extrapolated.
         start_s: start of the window.
         end_s: end of the window.
-        longest_gap_s: over a longer gap nothing is guessed.
-        period_s: between two updates of the sensor, if known; readings of one update are one.
+        max_gap_s: maximum time between two readings.
+        period_s: between two updates of the sensor, if known: readings within one period count
+            as one.
 
     Returns:
-        None if the readings do not reach from start to end without such a gap.
+        None if the readings do not cover the window, or have a longer gap.
     """
     if not readings or readings[0][0] > start_s or readings[-1][0] < end_s:
         return None
     first = bisect_right(readings, start_s, key=lambda point: point[0]) - 1
     last = bisect_left(readings, end_s, key=lambda point: point[0])
     around = readings[first : last + 1]
-    if any(later[0] - earlier[0] > longest_gap_s for earlier, later in pairwise(around)):
+    if any(later[0] - earlier[0] > max_gap_s for earlier, later in pairwise(around)):
         return None
     inner = [point for point in around if start_s < point[0] < end_s]
     ends = [(start_s, _linear(readings, start_s)), *inner, (end_s, _linear(readings, end_s))]

@@ -1,12 +1,11 @@
-"""The energy figures of a window over all metered devices, each with what it is worth.
+"""The energy figures of a window over all metered devices, each with its quality.
 
-A total is the sum over every metered device or it is None: never a part of one.
+A total is the sum over all metered devices; if one is missing, the total is None.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -17,14 +16,14 @@ from llem_energy._metering.window import MeasuredSpan
 from llem_energy._sources.protocol import EnergySource, Sample
 from llem_energy._sources.throttling import slowed_by
 
-_LATE_S = 0.3
+_LATE_S = 0.3  # the driver updates its throttle counters up to this much later
 _BRAKES = {"power brake", "hardware slowdown"}
 _HEAT = {"software thermal", "hardware thermal"}
-_BOUND_LIMIT = 0.05  # of the total; a looser bound is worth a warning
+_MAX_BOUND = 0.05  # of the total; a wider bound is flagged
 
 
 class EnergyFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Totals and devices of one window; None where something is missing."""
+    """Totals and devices of one window; a missing figure is None."""
 
     total_j: float | None = None
     bound_j: float | None = None
@@ -35,8 +34,8 @@ class EnergyFigures(msgspec.Struct, frozen=True, kw_only=True):
     method: str | None = None
     devices: tuple[DeviceWindow, ...] = ()
     budget: ErrorBudget | None = None
-    doubts: tuple[str, ...] = ()
-    """Reasons of `total` but for the width of its bound."""
+    reasons: tuple[str, ...] = ()
+    """The reasons of `total`, except the width of its bound."""
     total: Quality = Quality("missing", ("nothing was metered",))
     counter: Quality = Quality("missing", ("nothing was metered",))
     integrated: Quality = Quality("missing", ("nothing was metered",))
@@ -51,57 +50,71 @@ def energy_figures(
     """Return every energy figure of a window.
 
     Args:
-        source: what was read, or None.
+        source: what was read; None if nothing was.
         samples: of all devices, in time order, from before the window to after it.
         span: the window, on the samples' clock.
-        calibration: of the devices, where known.
+        calibration: of the devices, if known.
     """
     if source is None:
         return EnergyFigures()
-    known = {one.device: one for one in calibration}
-    of_device = {d: [s for s in samples if s.device == d] for d in source.devices}
-    limits = {device: source.power_limit_w(device) for device in source.devices}
-    found = {
-        device: device_energy(own, span, calibration=known.get(device), limit_w=limits[device])
-        for device, own in of_device.items()
-    }
-    devices = tuple(_device(d, of_device[d], found[d], limits[d], span) for d in source.devices)
-    total_j = _sum(one.energy_j for one in found.values())
-    firsts = [one.estimates[0] for one in found.values() if one.estimates]
-    bound_j = _sum(one.bound_j for one in firsts) if total_j is not None else None
-    counter_j = _sum(one.counter_j for one in found.values())
-    integrated_j = _sum(one.integral.energy_j if one.integral else None for one in found.values())
-    disagreement = _disagreement(counter_j, integrated_j)
-    reasons = _named(found, "reasons")
-    hot = [d.device for d in devices if d.throttled_thermal_s or _HEAT & set(d.throttle_reasons)]
-    if hot:
-        reasons.append(f"held back by temperature during the window: {', '.join(hot)}")
-    # Its power limit is where a big GPU works; a brake from outside is not.
-    braked = [d.device for d in devices if _BRAKES & set(d.throttle_reasons)]
-    if braked:
-        reasons.append(f"slowed down by its hardware during the window: {', '.join(braked)}")
-    doubts = tuple(reasons)
-    if total_j is not None and bound_j is not None and bound_j > _BOUND_LIMIT * total_j:
-        share = f"{bound_j / total_j:.0%} of" if total_j else "all of"
-        reasons.append(
-            f"the window is short for this meter: the bound is {share} the energy; "
-            "raise energy.min_window_seconds"
+    calibrations = {each.device: each for each in calibration}
+    limits_w = {device: source.power_limit_w(device) for device in source.devices}
+    by_device = {d: [s for s in samples if s.device == d] for d in source.devices}
+    energies = {
+        device: device_energy(
+            readings,
+            span,
+            calibration=calibrations.get(device),
+            limit_w=limits_w[device],
         )
+        for device, readings in by_device.items()
+    }
+    devices = tuple(
+        _device(device, readings, energies[device], limits_w[device], span)
+        for device, readings in by_device.items()
+    )
+    total_j = _sum(energy.energy_j for energy in energies.values())
+    best = [energy.estimates[0] for energy in energies.values()] if total_j is not None else []
+    bound_j = _sum(estimate.bound_j for estimate in best)
+    counter_j = _sum(energy.counter_j for energy in energies.values())
+    integrated_j = _sum(e.integral.energy_j if e.integral else None for e in energies.values())
+    reasons = [*_by_device({d: e.reasons for d, e in energies.items()}), *_throttled(devices)]
     return EnergyFigures(
         total_j=total_j,
         bound_j=bound_j,
-        uncertainty_j=_sum(one.uncertainty_j for one in firsts) if total_j is not None else None,
+        uncertainty_j=_sum(estimate.uncertainty_j for estimate in best),
         counter_j=counter_j,
         integrated_j=integrated_j,
-        disagreement=disagreement,
-        method=None if total_j is None else "; ".join(dict.fromkeys(one.method for one in firsts)),
+        disagreement=_disagreement(counter_j, integrated_j),
+        method="; ".join(dict.fromkeys(estimate.method for estimate in best)) or None,
         devices=devices,
-        budget=_budget(source, found.values(), bound_j),
-        doubts=doubts,
-        total=_quality(total_j, reasons),
-        counter=_quality(counter_j, _named(found, "counter_reasons")),
-        integrated=_quality(integrated_j, _integral_reasons(found)),
+        budget=_budget(source, energies.values(), bound_j),
+        reasons=tuple(reasons),
+        total=_quality(total_j, [*reasons, *_wide_bound(total_j, bound_j)]),
+        counter=_quality(
+            counter_j, _by_device({d: e.counter_reasons for d, e in energies.items()})
+        ),
+        integrated=_quality(integrated_j, _integral_reasons(energies)),
     )
+
+
+def _throttled(devices: Sequence[DeviceWindow]) -> Iterator[str]:
+    """Report throttling. The power limit is not reported: big GPUs always work at it."""
+    hot = [d.device for d in devices if d.throttled_thermal_s or _HEAT & set(d.throttle_reasons)]
+    if hot:
+        yield f"throttled by temperature during the window: {', '.join(hot)}"
+    braked = [d.device for d in devices if _BRAKES & set(d.throttle_reasons)]
+    if braked:
+        yield f"slowed down by its hardware during the window: {', '.join(braked)}"
+
+
+def _wide_bound(total_j: float | None, bound_j: float | None) -> Iterator[str]:
+    if total_j is not None and bound_j is not None and bound_j > _MAX_BOUND * total_j:
+        share = f"{bound_j / total_j:.0%} of" if total_j else "all of"
+        yield (
+            f"the window is short for this meter: the bound is {share} the energy; "
+            "raise energy.min_window_seconds"
+        )
 
 
 def _quality(value: float | None, reasons: Sequence[str]) -> Quality:
@@ -110,27 +123,24 @@ def _quality(value: float | None, reasons: Sequence[str]) -> Quality:
     return Quality("flagged" if reasons else "ok", tuple(reasons))
 
 
-def _named(
-    found: dict[str, DeviceEnergy], which: Literal["reasons", "counter_reasons"]
-) -> list[str]:
+def _by_device(reasons: Mapping[str, Sequence[str]]) -> list[str]:
     """Return the reasons of all devices, each with its device."""
+    return [f"{device}: {reason}" for device, each in reasons.items() for reason in each]
+
+
+def _integral_reasons(energies: Mapping[str, DeviceEnergy]) -> list[str]:
+    gaps = [d for d, energy in energies.items() if energy.integral is None]
+    disagreements = {d: [e.disagreement] for d, e in energies.items() if e.disagreement}
     return [
-        f"{device}: {reason}" for device, one in found.items() for reason in getattr(one, which)
+        *(f"{device}: instant power was not read during the whole window" for device in gaps),
+        *_by_device(disagreements),
     ]
-
-
-def _integral_reasons(found: dict[str, DeviceEnergy]) -> list[str]:
-    silent = [
-        f"{d}: instant power was not read all along" for d, o in found.items() if not o.integral
-    ]
-    apart = [reason for reason in _named(found, "reasons") if "disagree" in reason]
-    return silent + apart
 
 
 def _budget(
-    source: EnergySource, found: Iterable[DeviceEnergy], bound_j: float | None
+    source: EnergySource, energies: Iterable[DeviceEnergy], bound_j: float | None
 ) -> ErrorBudget:
-    sampling = [one.sampling_j for one in found if one.sampling_j is not None]
+    sampling = [energy.sampling_j for energy in energies if energy.sampling_j is not None]
     return ErrorBudget(
         edge_bound_j=bound_j,
         sampling_j=sum(sampling) if sampling else None,
@@ -185,9 +195,9 @@ def _device(
 
 
 def _rise(values: Sequence[tuple[float, float | None]], span: MeasuredSpan) -> float | None:
-    """Return how far a cumulative counter rose from before the window to after it."""
+    """Return the rise of a cumulative counter from before the window to after it."""
     before = [value for t_s, value in values if value is not None and t_s <= span.start_s]
-    # The driver brings these counters up to date some time later; the device only idles then.
+    # The driver updates these counters with a delay, while the device already idles.
     after = [
         value
         for t_s, value in values

@@ -38,7 +38,7 @@ def diagnose(settings: Settings, *, on_stage: _OnStage | None = None) -> Diagnos
         settings: of this machine; the GPUs that they name should exist.
         on_stage: called before a step that takes seconds.
 
-    Takes 1 to 6 s for each source that is available, to watch its counters.
+    It takes 1 to 6 s for each available source, to observe its counters.
     """
     report = on_stage or (lambda _: None)
     findings = {name: diagnose_source(name) for name in source_names()}

@@ -1,4 +1,4 @@
-"""The machine and the software, as far as they can change a measurement. Starts no process."""
+"""Properties of machine and software that can affect a measurement. Starts no process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _VARIABLES = (
 
 
 def snapshot_environment() -> EnvironmentSnapshot:
-    """Return what can be told without starting a process or asking a network."""
+    """Return what can be found without starting a process or using the network."""
     driver, nvml, cuda_driver = driver_versions()
     return EnvironmentSnapshot(
         python=platform.python_version(),
@@ -39,7 +39,7 @@ def snapshot_environment() -> EnvironmentSnapshot:
         driver=driver,
         nvml=nvml,
         gpus=snapshot_gpus(os.getpid()),
-        packages={name: found for name in _PACKAGES if (found := installed_version(name))},
+        packages={name: text for name in _PACKAGES if (text := installed_version(name))},
         environment={name: os.environ[name] for name in _VARIABLES if name in os.environ},
         cuda_driver=cuda_driver,
         boot_id=boot_id(),
@@ -47,7 +47,7 @@ def snapshot_environment() -> EnvironmentSnapshot:
 
 
 def _platform() -> str:
-    # `platform.platform` starts `uname -p` in a shell, which is neither free nor said anywhere.
+    # `platform.platform` starts `uname -p` in a shell, which takes time and is not documented.
     libc = "".join(platform.libc_ver())
     parts = [platform.system(), platform.release(), platform.machine(), libc]
     return "-".join(part for part in parts if part)
@@ -61,7 +61,7 @@ def _text(path: str) -> str | None:
 
 
 def installed_version(package: str) -> str | None:
-    """Return the version of an installed package without importing it; None if it is not here."""
+    """Return the version of a package without importing it; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -76,7 +76,7 @@ def _cpu_model() -> str | None:
 
 
 def installed_memory_bytes() -> int | None:
-    """Return the memory of this machine; None where the system does not say."""
+    """Return the memory of this machine; None if the system does not report it."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):

@@ -1,4 +1,4 @@
-"""The machine as it was before a measurement, part of every result."""
+"""The state of the machine before a measurement, part of every result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from llem_energy._sources.gpu_snapshot import GpuSnapshot
 
 
 class EnvironmentSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The machine and the software, as far as they can change a measurement."""
+    """Properties of machine and software that can affect a measurement."""
 
     python: str
     platform: str
@@ -21,10 +21,10 @@ class EnvironmentSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     nvml: str | None
     gpus: tuple[GpuSnapshot, ...]
     packages: dict[str, str]
-    """Installed version of each library that takes part."""
+    """Installed version of each library that is used."""
     environment: dict[str, str]
-    """Variables that steer CUDA, torch and threads, where set."""
+    """Variables that control CUDA, torch and threads, if set."""
     cuda_driver: str | None = None
-    """Newest CUDA that the driver runs."""
+    """Newest CUDA version that the driver supports."""
     boot_id: str | None = None
-    """What Linux calls this boot of this machine."""
+    """The kernel's id of the current boot."""

@@ -1,4 +1,4 @@
-"""Idle power from the phases in which the devices were left alone."""
+"""Idle power from the phases in which the devices idled."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from llem_energy._result.measurement_figures import Baseline
 from llem_energy._sources.protocol import EnergySource, Sample
 
 _AROUND_S = 1.5  # more than the longest period of a counter
-_CHANGED = 0.05  # between before and after, a share of idle power that is worth a flag
+_MAX_CHANGE = 0.05  # from before to after the window, as a share of idle power; more is flagged
 
 
 class IdlePower(msgspec.Struct, frozen=True):
-    """Mean power of all devices while they idled, in watts, and what speaks against it."""
+    """Mean power of all devices while they idled, in watts, and why it is flagged."""
 
     power_w: float | None
     uncertainty_w: float = 0.0
@@ -46,25 +46,26 @@ def baseline_figures(
     middle_s: float,
     boot_id: str | None,
 ) -> RatedBaseline:
-    """Return idle power, and what it is worth at the middle of a window.
+    """Return idle power at the middle of a window, with its quality.
 
     Args:
         source: what was read.
-        between: gives the samples of a span in time order.
+        between: returns the samples of a span in time order.
         idles: when the devices idled.
         calibration: of the devices.
-        middle_s: of the window.
-        boot_id: of this machine.
+        middle_s: middle of the window.
+        boot_id: the current boot.
     """
 
     def power(span: IdleSpan | None) -> IdlePower:
         return _NONE if span is None else idle_power(source, between, span, calibration)
 
     context = idles.reused
-    found = power(idles.context)
-    if idles.context is not None and found.power_w is not None and not found.reasons:
-        around = between(idles.context.start_s - _AROUND_S, idles.context.end_s)
-        context = context_of(source.devices, found.power_w, idles.context.end_s, around, boot_id)
+    no_model = power(idles.context)
+    if idles.context is not None and no_model.power_w is not None and not no_model.reasons:
+        start_s, end_s = idles.context.start_s, idles.context.end_s
+        around = between(start_s - _AROUND_S, end_s)
+        context = context_of(source.devices, no_model.power_w, end_s, around, boot_id)
     before, after = power(idles.before), power(idles.after)
     before_w, after_w = before.power_w, after.power_w
     power_w, uncertainty_w = before_w if before_w is not None else after_w, None
@@ -110,7 +111,7 @@ def idle_power(
     if figures.total_j is None:
         return _NONE
     duration_s = span.end_s - span.start_s
-    reasons = [f"idle: {reason}" for reason in figures.doubts]
+    reasons = [f"idle: {reason}" for reason in figures.reasons]
     if not span.is_steady:
         reasons.append("idle: power had not become steady")
     return IdlePower(
@@ -126,13 +127,13 @@ def _middle(span: IdleSpan) -> float:
 
 def _quality(baseline: Baseline, reasons: list[str], *, measured: bool) -> Quality:
     if baseline.power_w is None:
-        why = "idle power could not be read" if measured else "no baseline was asked for"
+        why = "idle power could not be measured" if measured else "no baseline was requested"
         return Quality("missing", (why,))
     if baseline.uncertainty_w is None:
-        reasons.append("idle power is known on one side of the window only")
+        reasons.append("idle power was measured on one side of the window only")
     else:
         change_w = abs((baseline.loaded_after_w or 0.0) - (baseline.loaded_before_w or 0.0))
-        if change_w > _CHANGED * baseline.power_w:
+        if change_w > _MAX_CHANGE * baseline.power_w:
             reasons.append(
                 f"idle power changed by {change_w:.3g} W from before to after the window"
             )

@@ -1,4 +1,4 @@
-"""Idle power: how long to wait until a device idles, and what it draws then."""
+"""Idle phases: wait until power is steady, then idle for a while; when to reuse idle power."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from llem_energy._metering.calibration import Calibration
 from llem_energy._result.measurement_figures import ContextIdle
 from llem_energy._sources.protocol import Sample
 
-_LONGEST_WAIT_S = 10.0
-_LOOK_EVERY_S = 0.25
+_MAX_WAIT_S = 10.0
+_CHECK_EVERY_S = 0.25
 _HALF_S = 1.0
-_STEADY = 0.02  # change of mean power from one second to the next
-_CHANGED_C = 3.0
-_OLD_S = 900.0
+_STEADY = 0.02  # maximum change of mean power from one second to the next
+_MAX_CHANGE_C = 3.0
+_MAX_AGE_S = 900.0
 
 
 class IdleSpan(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class IdleSpan(msgspec.Struct, frozen=True):
     start_s: float
     end_s: float
     is_steady: bool = True
-    """Whether power had stopped falling when it began."""
+    """Whether power was steady when it began."""
 
 
 def idle(
@@ -46,18 +46,18 @@ def idle(
         sleep: waits.
     """
     begin_s = clock()
-    deadline_s = begin_s + _LONGEST_WAIT_S
+    deadline_s = begin_s + _MAX_WAIT_S
     while not (is_steady := _steady(recent(), begin_s, clock())) and clock() < deadline_s:
-        sleep(_LOOK_EVERY_S)
+        sleep(_CHECK_EVERY_S)
     start_s = clock()
     sleep(seconds)
     return IdleSpan(start_s, clock(), is_steady)
 
 
 def _steady(samples: Iterable[Sample], since_s: float, now_s: float) -> bool:
-    """Tell whether each device drew as much in the last second as in the one before.
+    """Return whether each device drew the same power in the last second as in the one before.
 
-    Only since it was left alone: just then it still seems as steady as it worked.
+    Only samples after `since_s` count, since power may also be steady while the device works.
     """
     halves: dict[str, tuple[list[float], list[float]]] = {}
     for sample in samples:
@@ -85,7 +85,7 @@ def _noise(*halves: Sequence[float]) -> float:
 def context_of(
     devices: Sequence[str], power_w: float, at_s: float, recent: Iterable[Sample], boot: str | None
 ) -> ContextIdle:
-    """Return an idle power with what has to be the same for it to be used again."""
+    """Return an idle power with the conditions for using it again."""
     return ContextIdle(
         devices=tuple(devices),
         power_w=power_w,
@@ -110,17 +110,17 @@ def reusable(
         return False
     if any(one.boot_id != known.boot_id for one in calibration) or not calibration:
         return False
-    if not 0 <= time.perf_counter() - known.at_s <= _OLD_S:
+    if not 0 <= time.perf_counter() - known.at_s <= _MAX_AGE_S:
         return False
     now = temperatures(recent)
     return all(
         device in now
         and device in known.temperature_c
-        and abs(now[device] - known.temperature_c[device]) <= _CHANGED_C
+        and abs(now[device] - known.temperature_c[device]) <= _MAX_CHANGE_C
         for device in devices
     )
 
 
 def temperatures(samples: Iterable[Sample]) -> dict[str, float]:
-    """Return the newest temperature of each device that tells it."""
+    """Return the newest temperature of each device that reports it."""
     return {s.device: s.temperature_c for s in samples if s.temperature_c is not None}

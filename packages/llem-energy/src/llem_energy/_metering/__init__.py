@@ -1,1 +1,1 @@
-"""Read a source over time: calibration, sampling, windows. May import `_sources`."""
+"""Reading a source over time: calibration, sampling, windows. May import `_sources`."""

@@ -1,4 +1,4 @@
-"""What Linux calls this boot of this machine."""
+"""Identifies the current boot of this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_id() -> str | None:
-    """Return what Linux calls this boot of this machine; None elsewhere."""
+    """Return the kernel's id of the current boot; None if the system has none."""
     try:
         return _BOOT_ID.read_text("ascii").strip() or None
     except (OSError, UnicodeDecodeError):

@@ -1,7 +1,7 @@
-"""How a meter behaves on this machine, found by watching it for a second or two.
+"""How a meter behaves on this machine, measured by polling it for a second or two.
 
-How often an energy counter moves differs by generation, from 1 ms to 500 ms, and stands in no
-document; every bound of an energy follows from it. So a source is polled much faster than that.
+The period of an energy counter differs by GPU generation, from 1 ms to 500 ms, and is not
+documented. Every bound of an energy depends on it.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from llem_energy._metering.boot import boot_id
 from llem_energy._sources.protocol import EnergySource, Sample
 
 _ENOUGH_UPDATES = 5
-_TYPICAL_PERIODS, _WORST_PERIODS = 1.1, 1.9
-"""How wide the interval is that surely holds an energy, in counter periods of power: in half of
-all windows, and in 95 % of them. From 400 random windows per size on a model of LLM load."""
+_TYPICAL_PERIODS, _P95_PERIODS = 1.1, 1.9
+"""Width of the interval that is certain to contain an energy, in counter periods times power: the
+median and the 95th percentile over 400 random windows per size of a model of LLM load."""
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How one metered device behaves; None for what could not be seen."""
+    """How one metered device behaves; None for what could not be observed."""
 
     device: str
     """GPU UUID, or the name of a RAPL domain."""
     counter_period_s: float | None
-    """Median time between two updates; one that is shorter than a poll looks as long as a poll."""
+    """Median time between two updates; a shorter period than a poll appears as long as a poll."""
     counter_jitter_s: float | None
-    """Largest deviation of one interval from the median, less what the polls leave open."""
+    """Largest deviation of one interval from the median, minus the resolution of the polls."""
     counter_step_j: float | None
-    """Median joules of one update, at whatever power there was."""
+    """Median joules of one update, at the power of that moment."""
     power_period_s: float | None
     """Median time between two changes of instant power."""
     call_p50_s: float
     call_p99_s: float
-    """How long one read of this device took."""
+    """Duration of one read of this device, median and 99th percentile."""
     n_updates: int
-    """Updates of the counter that were seen."""
+    """Updates of the counter that were observed."""
     duration_s: float
-    """How long it was watched."""
+    """How long it was observed."""
     boot_id: str | None
     driver: str | None
     binding: str | None
@@ -62,18 +62,18 @@ def calibrate(
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], object] = time.sleep,
 ) -> tuple[Calibration, ...]:
-    """Watch every device of a source and return how each behaves, in the order of its devices.
+    """Poll a source and return how each device behaves, in the order of its devices.
 
     Args:
-        source: an open source; nobody else should be reading it.
-        min_duration_s: watch for so long, for the duration of the calls and the period of power.
-        timeout_s: give up waiting for updates after so long.
-        n_updates: wait for so many updates of every counter that can be read at all.
+        source: an open source; nothing else should read it meanwhile.
+        min_duration_s: poll for at least this long, to learn the duration of calls and the period of power.
+        timeout_s: stop waiting for updates after this time.
+        n_updates: updates to wait for, of every counter that can be read.
         poll_s: pause between two reads.
-        clock: seconds that only rise; `sleep` must move it.
-        sleep: waits for so many seconds.
+        clock: monotonic seconds; `sleep` must advance it.
+        sleep: waits for the given number of seconds.
 
-    A device that fails or stands still has None for its period; this never raises.
+    A device that fails or does not change has None for its period; this never raises.
     """
     watches = [_Watch(device) for device in source.devices]
     start_s = clock()
@@ -110,10 +110,10 @@ def calibrate(
 def usable(
     calibration: Calibration, *, boot_id: str | None, driver: str | None, binding: str | None
 ) -> bool:
-    """Tell whether a calibration that was kept still holds, given what there is now.
+    """Return whether an earlier calibration is still valid.
 
-    The same boot and the same versions, so that the same code reads the same hardware; and it
-    must have seen a period, since what stood still then may move now, and seen it often enough.
+    The boot and the versions must be the same, so that the same code reads the same hardware. And
+    it must have observed enough updates: a counter that did not move then may move now.
     """
     return (
         boot_id is not None
@@ -125,13 +125,13 @@ def usable(
 
 
 def edge_bound_shares(period_s: float, window_s: float) -> tuple[float, float]:
-    """Return the bound of a window's energy as a share of it: typical, and for 95 % of windows.
+    """Return the bound of a window's energy as a share of it: median and 95th percentile.
 
     Args:
         period_s: of the counter.
         window_s: > 0, of steady load.
     """
-    return _TYPICAL_PERIODS * period_s / window_s, _WORST_PERIODS * period_s / window_s
+    return _TYPICAL_PERIODS * period_s / window_s, _P95_PERIODS * period_s / window_s
 
 
 class _Watch:
@@ -148,17 +148,17 @@ class _Watch:
         self.power.take(sample, sample.power_w)
 
     def is_settled(self, n_updates: int) -> bool:
-        """Tell whether waiting any longer is of no use: enough was seen, or nothing is there."""
+        """Return whether enough updates were seen, or there is no counter to wait for."""
         return len(self.counter.steps) >= n_updates or not self.counter.is_there
 
 
 class _Changes:
-    """When one value of a device changed: somewhere between two readings, never exactly known."""
+    """When one value of a device changed: at an unknown moment between two readings."""
 
     def __init__(self) -> None:
         self.steps = array("d")
         self._intervals_s = array("d")
-        self._open_s = array("d")  # how far off each interval may be, either way
+        self._open_s = array("d")  # uncertainty of each interval, in both directions
         self._last: tuple[float, float] | None = None  # when the last reading began, and its value
         self._changed: tuple[float, float] | None = None  # middle and half width of the last change
 
@@ -168,7 +168,7 @@ class _Changes:
         return self._last is not None
 
     def take(self, sample: Sample, value: float | None) -> None:
-        if value is None:  # it may change unseen, so that the next interval would be too long
+        if value is None:  # it may change unobserved, and the next interval would be too long
             self._last = self._changed = None
             return
         last, self._last = self._last, (sample.t_s - sample.read_duration_s / 2, value)
@@ -197,5 +197,5 @@ class _Changes:
 
 
 def _percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that at least this share of all does not exceed."""
+    """Return the smallest value that is not exceeded by at least this share of all values."""
     return sorted(values)[math.ceil(share * len(values)) - 1]

@@ -1,7 +1,7 @@
-"""Calibrations on disk, so that not every run spends a second or more on its own.
+"""Calibrations on disk, which save each run a second or more.
 
-One small JSON file in the user's cache folder. It only saves time: one that is missing, damaged,
-of another version or not writable is no error, and whoever finds nothing calibrates again.
+They are in one small JSON file in the user's cache folder. It is not an error if the file is
+missing, damaged, of another version or not writable: the source is then calibrated again.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ import msgspec
 from llem_energy._metering.calibration import Calibration
 
 _FORMAT = 1
-_MAX_ENTRIES = (
-    500  # a home folder may be shared by many machines, and each boot leaves entries behind
-)
+_MAX_ENTRIES = 500  # machines may share a home folder, and each boot adds entries
 
 
 class _Cache(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,9 +28,9 @@ class _Cache(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def load_calibrations(path: Path) -> tuple[Calibration, ...]:
-    """Return every calibration in a cache file, of any machine and boot; () if it has none.
+    """Return every calibration in a cache file, of any machine and boot; () if there is none.
 
-    Whether one still holds is for `usable` to say.
+    `usable` decides whether a calibration is still valid.
     """
     try:
         cache = msgspec.json.decode(path.read_bytes(), type=_Cache)
@@ -42,9 +40,9 @@ def load_calibrations(path: Path) -> tuple[Calibration, ...]:
 
 
 def save_calibrations(path: Path, calibrations: Iterable[Calibration]) -> None:
-    """Add calibrations to a cache file, in the place of older ones of the same device and boot.
+    """Add calibrations to a cache file; they replace older ones of the same device and boot.
 
-    Of two writers at once one may not see what the other adds, which costs a calibration later on.
+    If two processes write at once, the entries of one may be lost and are calibrated again.
     """
     kept = {(each.boot_id, each.device): each for each in (*load_calibrations(path), *calibrations)}
     newest = sorted(kept.values(), key=lambda each: each.made_at)[-_MAX_ENTRIES:]
@@ -55,7 +53,7 @@ def save_calibrations(path: Path, calibrations: Iterable[Calibration]) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    # A name of its own for each writer: they may be threads, or processes on several machines.
+    # A unique name for each writer: writers may be threads, or processes on several machines.
     handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -1,7 +1,8 @@
 """Keeps every sample of a measurement: the newest in memory, older ones in a Parquet file.
 
-`timeseries.parquet` has one row per sample and device, with the phase it fell in. Memory stays
-bounded however long the measurement is. What a full disk swallows is said, and kept in memory.
+`timeseries.parquet` has one row per sample and device, with the phase of the measurement. Memory
+is bounded for measurements of any duration. If the disk is full, the newest samples stay in memory
+and `error` says why the file is missing.
 """
 
 from __future__ import annotations
@@ -19,30 +20,30 @@ from typing import Any
 from llem_energy._sources.protocol import Sample
 from llem_energy._sources.throttling import throttle_mask, throttle_names
 
-_CHUNK = 8192  # samples kept before they are written between two phases: minutes at 20 Hz
-_MAX_PENDING = 4 * _CHUNK  # and inside one, where writing would disturb; hardly ever reached
+_CHUNK = 8192  # samples kept in memory until the next phase begins: minutes at 20 Hz
+_MAX_PENDING = 4 * _CHUNK  # inside a phase, where writing would disturb; rarely reached
 _RECENT = 4 * _CHUNK
-_CACHED = 200_000  # rows that are kept once they have been read back
+_CACHED = 200_000  # rows kept in memory after they have been read back
 _COLUMNS = (
     "t_s", "bracket_s", "driver_time_s", "device", "energy_j", "power_w", "power_average_w",
     "throttled_power_s", "throttled_thermal_s", "temperature_c", "memory_temperature_c", "sm_clock_mhz",
     "memory_clock_mhz", "utilisation", "memory_used_bytes", "throttle_reasons",
 )  # fmt: skip
-_FIELDS = {"bracket_s": "read_duration_s"}  # columns that are named unlike the field of a sample
+_FIELDS = {"bracket_s": "read_duration_s"}  # columns whose name differs from the field of a sample
 _TEXT, _WHOLE = ("device", "phase"), ("memory_used_bytes", "throttle_reasons")
 
 
 class Recorder:
-    """Takes samples from any thread; gives them back in time order once it is closed."""
+    """Takes samples from any thread; returns them in time order after `close`."""
 
     def __init__(self, path: Path | None) -> None:
-        """Keep samples in `path`; None keeps them only as long as this process needs them."""
+        """Keep samples in the file `path`, or with None in a temporary file if they are many."""
         self.phases: list[tuple[float, str]] = []
         """When each phase began, on the clock of the samples."""
         self.recent: deque[Sample] = deque(maxlen=_RECENT)
-        """The newest samples, for whoever has to decide something now."""
+        """The newest samples, available while the measurement runs."""
         self.error: OSError | None = None
-        """Why not everything is in the file."""
+        """Why the file is incomplete."""
         self._path = path
         self._pending: list[Sample] = []
         self._lock = threading.Lock()
@@ -50,7 +51,7 @@ class Recorder:
         self._writer: Any = None
         self._written: Path | None = None
         self._wall_offset_s = time.time() - time.perf_counter()
-        self._last: list[Sample] = []  # written last; it is safe only once the file is closed
+        self._last: list[Sample] = []  # written last; lost if the file cannot be closed
         self._cache: list[Sample] | None = None
 
     def begin(self, phase: str) -> None:
@@ -70,11 +71,11 @@ class Recorder:
 
     def between(self, start_s: float, end_s: float) -> list[Sample]:
         """Return the samples of a span in time order; only after `close`."""
-        found = [s for s in self._kept() if start_s <= s.t_s <= end_s]
-        return sorted(found, key=lambda sample: sample.t_s)
+        samples = [s for s in self._kept() if start_s <= s.t_s <= end_s]
+        return sorted(samples, key=lambda sample: sample.t_s)
 
     def n_before(self, t_s: float) -> int:
-        """Return how many samples were taken before an instant; only after `close`."""
+        """Return the number of samples taken before an instant; only after `close`."""
         return sum(sample.t_s < t_s for sample in self._kept())
 
     @property
@@ -94,7 +95,7 @@ class Recorder:
             self._writer = None
 
     def discard(self) -> None:
-        """Let go of the samples."""
+        """Close, and delete the temporary file."""
         self.close()
         if self._folder is not None:
             self._folder.cleanup()
@@ -114,7 +115,7 @@ class Recorder:
             self._cache = kept + self._pending
 
     def _fail(self, error: OSError, unsaved: Sequence[Sample]) -> None:
-        """Take back what is not safe; what was written before it cannot be read without its end."""
+        """Give up the file: without its end it cannot be read. Keep what was written last."""
         self.error, self._writer = error, None
         self._pending = [*unsaved, *self._pending]
         if self._written is not None:
@@ -122,7 +123,7 @@ class Recorder:
                 self._written.unlink()
 
     def _write(self, *, everything: bool = False) -> None:
-        """Move samples to the file; the newest may still come out of order, so they stay."""
+        """Move samples to the file, except the newest, which may still arrive out of order."""
         if self.error is not None:
             return
         with self._lock:
@@ -138,7 +139,7 @@ class Recorder:
             self._pending, self._last = kept, chunk
 
     def _open(self) -> Any:
-        import pyarrow.parquet as pq  # a third of a second, and never needed without a meter
+        import pyarrow.parquet as pq  # takes a third of a second; not needed without a meter
 
         if self._path is None:
             self._folder = tempfile.TemporaryDirectory(prefix="llem-samples-")

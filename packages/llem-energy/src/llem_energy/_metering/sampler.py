@@ -1,7 +1,7 @@
-"""Reads a source at a fixed rate beside the measurement, and densely around the edges of a window.
+"""Reads a source at a fixed rate during a measurement, and densely around the edges of a window.
 
-One thread for the whole measurement. It sleeps on an absolute schedule, so that it does not
-drift, and skips a tick rather than bunching up when it was held back.
+One thread reads during the whole measurement. It follows an absolute schedule, so that it does not
+drift, and skips ticks that it has missed.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from types import TracebackType
 from llem_energy._metering.recorder import Recorder
 from llem_energy._sources.protocol import EnergySource, Sample
 
-_DETAILS_PERIOD_S = 1.0  # temperature and clocks change slowly, and cost a call each
+_DETAILS_PERIOD_S = 1.0  # temperature and clocks change slowly, and each costs a call
 _DENSE_S = 0.001
 
 
 class Sampler:
-    """A context: samples from entry to exit. Without a source it does nothing."""
+    """Samples inside a `with` block. Without a source it does nothing."""
 
     def __init__(self, source: EnergySource | None, period_s: float, recorder: Recorder) -> None:
         self._source = source
         self._period_s = period_s
         self._every = max(1, round(_DETAILS_PERIOD_S / period_s))
-        # A bare lock that nobody but `__exit__` gives free: waiting for it with a timeout is one
-        # call, where an event takes twenty lines of Python at every tick.
+        # A lock that only `__exit__` releases: waiting for it with a timeout is one call, while
+        # waiting for an Event runs twenty lines of Python at every tick.
         self._running = threading.Lock()
         self._running.acquire()
         self._thread = threading.Thread(target=self._run, name="llem-sampler", daemon=True)
         self._recorder = recorder
         self.failure: str | None = None
-        """Why it stopped before its end."""
+        """Why it stopped early."""
 
     def __enter__(self) -> Sampler:
         if self._source is not None:
@@ -50,7 +50,7 @@ class Sampler:
             self._thread.join()
 
     def read(self) -> tuple[Sample, ...]:
-        """Read once, now, in the caller's thread; () without a source."""
+        """Read once in the caller's thread; () without a source."""
         if self._source is None:
             return ()
         samples = self._source.read()
@@ -58,9 +58,9 @@ class Sampler:
         return samples
 
     def read_until(self, seen: Callable[[tuple[Sample, ...]], bool], timeout_s: float) -> bool:
-        """Read about a thousand times a second until `seen` says so; return whether it did.
+        """Read about a thousand times a second until `seen` returns True; return whether it did.
 
-        It tells when a counter moved to a millisecond, where the schedule tells it to a period.
+        Dense reading shows when a counter moved to within a millisecond.
         """
         deadline_s = time.perf_counter() + timeout_s
         while self._source is not None and time.perf_counter() < deadline_s:
@@ -72,7 +72,7 @@ class Sampler:
     def _run(self) -> None:
         try:
             self._sample()
-        except Exception as error:  # noqa: BLE001  # in a thread nobody else would ever hear of it
+        except Exception as error:  # noqa: BLE001  # an error in a thread would be lost
             self.failure = f"{type(error).__name__}: {error}"
 
     def _sample(self) -> None:
@@ -82,7 +82,7 @@ class Sampler:
         while True:
             self._recorder.add(self._source.read(details=n_read % self._every == 0))
             n_read += 1
-            # The next tick on the grid that is still to come; missed ones are not made up for.
+            # The next tick that is still in the future; missed ticks are not repeated.
             n_ticks = int((time.perf_counter() - due_s) / self._period_s) + 1
             due_s += n_ticks * self._period_s
             if self._running.acquire(timeout=max(0.0, due_s - time.perf_counter())):

@@ -1,8 +1,8 @@
-"""One measured window: a guard of idle time, the work again and again, a guard.
+"""One measured window: a guard of idle time, the repeated work, another guard.
 
-The guards are what makes the ends exact: the device is left alone for three updates of its
-counter, which is read densely meanwhile, so that idle power and the time of the updates next to
-each end are known. The window opens just after an update.
+The guards make the ends of the window exact. The device idles for three updates of its counter,
+which is read densely, so that idle power and the times of the updates next to each end are known.
+The window opens just after an update.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.sampler import Sampler
 from llem_energy._sources.protocol import Sample
 
-GUARD_PERIODS = 3.2  # two whole intervals between updates, wherever in one the edge lies
-_UNKNOWN_PERIOD_S = 0.1  # the commonest, where calibration saw none
-_LONGEST_GUARD_S = 2.0
-_LONGEST_SETTLE_S = 2.0
+GUARD_PERIODS = 3.2  # two whole intervals between updates, wherever the edge lies in an interval
+_UNKNOWN_PERIOD_S = 0.1  # the most common period, if calibration saw none
+_MAX_GUARD_S = 2.0
+_MIN_SETTLE_TIMEOUT_S = 2.0
 _UPDATES_AFTER = 3
 
 
 class MeasuredSpan(msgspec.Struct, frozen=True):
-    """A window that was measured, on the clock of the samples."""
+    """A measured window, on the clock of the samples."""
 
     start_s: float
     end_s: float
@@ -32,11 +32,11 @@ class MeasuredSpan(msgspec.Struct, frozen=True):
     """Of this process."""
     n_repeats: int
     guard_s: float
-    """How long the device was left alone at least, before and after."""
+    """The shorter of the idle times before and after."""
 
 
 class Windows:
-    """Measures windows, one after another, with the same sampler."""
+    """Measures windows one after another with the same sampler."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class Windows:
         calibration: Sequence[Calibration],
         devices: Sequence[str],
     ) -> None:
-        """Take what every window needs.
+        """Prepare.
 
         Args:
-            sampler: runs already.
-            synchronise: returns when the device has finished everything asked so far.
-            calibration: of the metered devices, where known.
-            devices: that are metered; without any there are no guards.
+            sampler: already running.
+            synchronise: returns when the device has finished all submitted work.
+            calibration: of the metered devices, if known.
+            devices: the metered devices; without any there are no guards.
         """
         periods = [c.counter_period_s or _UNKNOWN_PERIOD_S for c in calibration]
         self._period_s = max(periods, default=_UNKNOWN_PERIOD_S)
@@ -60,13 +60,13 @@ class Windows:
         self._devices = devices
 
     def measure(self, work: Callable[[], None], min_seconds: float) -> MeasuredSpan:
-        """Do the work once, and again until the least duration is reached."""
+        """Repeat the work until the minimum duration is reached; once if it is 0."""
         self._synchronise()
         quiet_since_s = time.perf_counter()
         self._approach()
         n_repeats = 0
         cpu_start_s = time.process_time()
-        # The readings next to the ends lie outside of the window: it is not they that is measured.
+        # The readings next to the ends are outside the window, so that they are not measured.
         self._sampler.read()
         start_s = time.perf_counter()
         while True:
@@ -85,26 +85,26 @@ class Windows:
         )
 
     def _approach(self) -> None:
-        guard_s = min(GUARD_PERIODS * self._period_s, _LONGEST_GUARD_S)
+        guard_s = min(GUARD_PERIODS * self._period_s, _MAX_GUARD_S)
         self._sampler.read_until(_never, guard_s)
         moved = _Moves(self._devices[:1], 1)
         self._sampler.read_until(moved, 1.5 * self._period_s)
 
     def settle(self) -> None:
-        """Read until every counter has shown what was used up to now, or it surely never will."""
+        """Read until every counter shows the energy used up to now, or does not move in time."""
         moved = _Moves(self._devices, _UPDATES_AFTER)
-        timeout_s = max(_LONGEST_SETTLE_S, (_UPDATES_AFTER + 1.5) * self._period_s)
+        timeout_s = max(_MIN_SETTLE_TIMEOUT_S, (_UPDATES_AFTER + 1.5) * self._period_s)
         self._sampler.read_until(moved, timeout_s)
 
 
 def _never(samples: Sequence[Sample]) -> bool:
-    """Say that the time has not come yet, so that all of it passes."""
+    """Return False, so that reading continues until the timeout."""
     del samples
     return False
 
 
 class _Moves:
-    """Tells when the counters of some devices have all moved so many times."""
+    """Returns True once the counters of all devices have moved `n_moves` times."""
 
     def __init__(self, devices: Sequence[str], n_moves: int) -> None:
         self._left = dict.fromkeys(devices, n_moves)

@@ -1,1 +1,1 @@
-"""Energy sources: the protocol, the registry, one file or more per meter. Imports only `_errors`."""
+"""Energy sources: the protocol, the registry, and the files of each source. Imports only `_errors`."""

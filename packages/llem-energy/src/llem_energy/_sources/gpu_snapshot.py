@@ -1,4 +1,4 @@
-"""One GPU as it was before a measurement."""
+"""The state of one GPU before a measurement."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class GpuSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One GPU as it was before the measurement."""
+    """The state of one GPU before the measurement. None: not reported."""
 
     index: int
     uuid: str

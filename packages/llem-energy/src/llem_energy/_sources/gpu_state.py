@@ -1,4 +1,4 @@
-"""How GPUs are between measurements: how warm, at which power, and who is on them."""
+"""Temperature, power and processes of GPUs between measurements."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import msgspec
 from llem_energy._errors import GpuError
 from llem_energy._sources.nvml_gpu import Gpu, driver
 
-_NOBODY = 0  # no process of ours is left out of the list
+_NO_PID = 0  # list every process
 
 
 class GpuState(msgspec.Struct, frozen=True, kw_only=True):
-    """One GPU at one instant; what it does not tell is None."""
+    """One GPU at one instant. None: not reported."""
 
     temperature_c: float | None
     power_w: float | None
-    """Of the board, as the driver averages it."""
+    """Of the board, averaged by the driver."""
     pids: tuple[int, ...] | None
-    """Every process on it. From inside a container these may be numbers of the host."""
+    """Every process on it. Inside a container these may be process ids of the host."""
 
 
 def gpu_states(uuids: Sequence[str]) -> dict[str, GpuState]:
-    """Return how GPUs are now, by UUID; those that do not answer are left out.
+    """Return the state of GPUs by UUID; GPUs that do not respond are left out.
 
-    It takes milliseconds of the driver, so it does not belong inside a measured window.
+    The driver takes milliseconds, so do not call this inside a measured window.
     """
     states: dict[str, GpuState] = {}
     with contextlib.suppress(GpuError), driver():
@@ -39,6 +39,6 @@ def gpu_states(uuids: Sequence[str]) -> dict[str, GpuState]:
                 states[uuid] = GpuState(
                     temperature_c=gpu.temperature_c(),
                     power_w=sample.power_w if power_w is None else power_w,
-                    pids=gpu.other_pids(_NOBODY),
+                    pids=gpu.other_pids(_NO_PID),
                 )
     return states

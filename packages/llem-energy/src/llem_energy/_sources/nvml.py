@@ -1,4 +1,4 @@
-"""The GPUs of one measurement as an energy source, whole boards read through NVML."""
+"""NVIDIA GPUs as an energy source: whole boards, read through NVML."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ so it cancels in ratios between its points, but not between boards."""
 
 _FIRST_READS = 3  # the first read can fail right after the driver is loaded
 _RETRY_S = 0.1
-_MIG = "GPU {} is split by MIG, and NVML has no energy of a single instance"
+_MIG = "GPU {} is split by MIG, and NVML does not report the energy of a single instance"
 
 
 class NvmlSource:
-    """Meters whole GPUs by their energy counter, with instant power beside it."""
+    """Meters whole GPUs by their energy counter, and reads instant power as a cross-check."""
 
     name: Final = "nvml"
     kind: Final = "gpu"
@@ -47,7 +47,7 @@ class NvmlSource:
 
         Args:
             gpus: NVML indices or UUIDs.
-            clock: monotonic seconds, for the time of each sample.
+            clock: gives the time of each sample in monotonic seconds.
 
         Raises:
             SourceUnavailable: no GPU is named, a GPU reports neither energy nor power, or is

@@ -1,8 +1,8 @@
-"""NVIDIA GPUs through NVML. With `_nvml_fields`, all that knows pynvml, milliwatts and millijoules.
+"""NVIDIA GPUs through NVML. Only this file and `nvml_fields` use pynvml, milliwatts and millijoules.
 
 What a GPU supports is found by calling, never by its architecture. Field ids are the stable ones
 (NVML API reference, "Field Value Enums"): 83 total energy, 186 instant and 185 average power, 74
-and 75 time held back by the power limit and by temperature, in nanoseconds, 82 memory temperature.
+and 75 time throttled by the power limit and by temperature, in nanoseconds, 82 memory temperature.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _FIELDS = {
     _ENERGY: _MILLI, _INSTANT_POWER: _MILLI, _AVERAGE_POWER: _MILLI,
     _POWER_VIOLATION: _NANO, _THERMAL_VIOLATION: _NANO,
 }  # fmt: skip
-_PROBED_FIELDS = [*_FIELDS, 191]  # and energy in the newer block of fields
-_MODULE_SCOPE = 1  # the GPU with its processor and memory, on boards that are one module
+_PROBED_FIELDS = [*_FIELDS, 191]  # 191: energy, in a newer block of field ids
+_MODULE_SCOPE = 1  # the GPU with its processor and memory, on boards such as Grace Hopper
 _VIRTUALIZATION = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host vgpu", 4: "host vsga"}
 _Value = TypeVar("_Value")
 
 
 @contextlib.contextmanager
 def driver() -> Iterator[None]:
-    """Hold the driver's library open; it counts how often it is opened.
+    """Keep the driver's library open inside a `with` block; blocks may be nested.
 
     Raises:
-        GpuError: no driver, or it does not answer.
+        GpuError: there is no driver, or it does not respond.
     """
     try:
         pynvml.nvmlInit()
@@ -52,7 +52,7 @@ def driver() -> Iterator[None]:
 
 
 def _maybe(function: Callable[..., _Value], *arguments: Any) -> _Value | None:
-    """Return what NVML says, or None where this GPU or driver does not say it."""
+    """Return the result of an NVML call, or None if this GPU or driver does not support it."""
     try:
         return function(*arguments)
     except (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError, UnicodeDecodeError):
@@ -67,10 +67,10 @@ class Gpu:
     """One GPU, found by index or UUID."""
 
     def __init__(self, key: int | str) -> None:
-        """Find it.
+        """Find the GPU.
 
         Raises:
-            GpuError: there is no such GPU.
+            GpuError: there is no such GPU, or it does not respond.
         """
         try:
             if isinstance(key, int):
@@ -86,21 +86,26 @@ class Gpu:
 
     @property
     def mig(self) -> bool | None:
-        """Tell whether the GPU is split into MIG instances; None where it cannot be."""
+        """Whether the GPU is split into MIG instances; None if it does not support MIG."""
         mode = _maybe(pynvml.nvmlDeviceGetMigMode, self._handle)
         return None if mode is None else bool(mode[0])
 
     def power_limit_w(self) -> float | None:
-        """Return the limit in force, in watts."""
+        """Return the enforced power limit in watts."""
         return _scaled(_maybe(pynvml.nvmlDeviceGetEnforcedPowerLimit, self._handle), _MILLI)
 
     def temperature_c(self) -> float | None:
-        """Return the core's temperature in degrees Celsius."""
+        """Return the temperature of the core in degrees Celsius."""
         core = pynvml.NVML_TEMPERATURE_GPU
         return _maybe(pynvml.nvmlDeviceGetTemperature, self._handle, core)
 
     def sample(self, clock: Callable[[], float], *, details: bool) -> Sample:
-        """Return one reading; what fails is None. Twenty times a second, so without detours."""
+        """Return one reading; a value that cannot be read is None.
+
+        Args:
+            clock: gives the time of the reading.
+            details: also temperature, clocks, utilisation and memory.
+        """
         before = clock()
         stamp_s, energy_j, power_w, average_w, power_s, thermal_s = self._reader.read()
         if energy_j is None:
@@ -109,11 +114,11 @@ class Gpu:
         if average_w is None and power_w is None:
             average_w = _scaled(_maybe(pynvml.nvmlDeviceGetPowerUsage, self._handle), _MILLI)
         after = clock()
-        found = Sample(
+        sample = Sample(
             self.uuid, (before + after) / 2, after - before, stamp_s, energy_j, power_w, average_w,
             power_s, thermal_s,
         )  # fmt: skip
-        return msgspec.structs.replace(found, **self._details()) if details else found
+        return msgspec.structs.replace(sample, **self._details()) if details else sample
 
     def _details(self) -> dict[str, Any]:
         handle = self._handle
@@ -133,12 +138,16 @@ class Gpu:
 
     def _throttle_reasons(self) -> tuple[str, ...] | None:
         mask = _maybe(pynvml.nvmlDeviceGetCurrentClocksEventReasons, self._handle)
-        if mask is None:  # its name before driver 535
+        if mask is None:  # the name before driver 535
             mask = _maybe(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, self._handle)
         return None if mask is None else throttle_names(mask)
 
     def snapshot(self, own_pid: int) -> GpuSnapshot:
-        """Return what the GPU is and how it is set."""
+        """Return properties, settings and state of the GPU.
+
+        Args:
+            own_pid: this process, which is not counted among the others.
+        """
         handle = self._handle
         memory = _maybe(pynvml.nvmlDeviceGetMemoryInfo, handle)
         ecc = _maybe(pynvml.nvmlDeviceGetEccMode, handle)
@@ -168,15 +177,15 @@ class Gpu:
         )
 
     def supported_fields(self) -> tuple[int, ...]:
-        """Return the ids of those fields that this GPU answers, out of all that matter here."""
-        answers = _maybe(pynvml.nvmlDeviceGetFieldValues, self._handle, _PROBED_FIELDS) or ()
-        return tuple(sorted(item.fieldId for item in answers if _field(item) is not None))
+        """Return the ids of the fields that this GPU supports, among those used here."""
+        values = _maybe(pynvml.nvmlDeviceGetFieldValues, self._handle, _PROBED_FIELDS) or ()
+        return tuple(sorted(item.fieldId for item in values if _field(item) is not None))
 
     def has_module_power(self) -> bool:
-        """Tell whether the instant power of the whole module can be read too."""
-        asked = [(_INSTANT_POWER, _MODULE_SCOPE)]
-        answers = _maybe(pynvml.nvmlDeviceGetFieldValues, self._handle, asked) or ()
-        return any(_field(item) is not None for item in answers)
+        """Return whether the instant power of the whole module can be read too."""
+        fields = [(_INSTANT_POWER, _MODULE_SCOPE)]
+        values = _maybe(pynvml.nvmlDeviceGetFieldValues, self._handle, fields) or ()
+        return any(_field(item) is not None for item in values)
 
     def counter_problem(self) -> str | None:
         """Return why the energy counter cannot be read; None if it can."""
@@ -189,12 +198,12 @@ class Gpu:
         return None
 
     def virtualization(self) -> str | None:
-        """Return how a hypervisor shares the GPU; `none` on bare metal, None if it is not told."""
+        """Return how a hypervisor shares the GPU: `none` on bare metal, None if not reported."""
         mode = _maybe(pynvml.nvmlDeviceGetVirtualizationMode, self._handle)
         return None if mode is None else _VIRTUALIZATION.get(mode, str(mode))
 
     def other_pids(self, own_pid: int) -> tuple[int, ...] | None:
-        """Return the processes on this GPU except our own; None where the driver does not say."""
+        """Return the other processes on this GPU; None if the driver does not list them."""
         compute = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, self._handle)
         if compute is None:
             return None
@@ -203,26 +212,26 @@ class Gpu:
 
 
 def _field(item: Any) -> float | None:
-    """Return the value of one field; each carries a return code and a type of its own."""
+    """Return the value of one field, or None; each field has its own return code and type."""
     if item.nvmlReturn != pynvml.NVML_SUCCESS:
         return None
     return field_value(item.valueType, item.value.ullVal)
 
 
 def find_gpus() -> tuple[list[Gpu], list[str]]:
-    """Return the GPUs that answer and, of those which do not, what is wrong; needs `driver`."""
-    found: list[Gpu] = []
+    """Return the GPUs that respond, and the errors of the others; call it inside `driver()`."""
+    responding: list[Gpu] = []
     silent: list[str] = []
     for index in range(_maybe(pynvml.nvmlDeviceGetCount) or 0):
         try:
-            found.append(Gpu(index))
+            responding.append(Gpu(index))
         except GpuError as error:
             silent.append(str(error))
-    return found, silent
+    return responding, silent
 
 
 def driver_versions() -> tuple[str | None, str | None, str | None]:
-    """Return the versions of the driver, of NVML and of the newest CUDA that the driver runs."""
+    """Return the versions of the driver, of NVML, and of the newest CUDA it supports."""
     try:
         with driver():
             cuda = _maybe(pynvml.nvmlSystemGetCudaDriverVersion)
@@ -236,7 +245,7 @@ def driver_versions() -> tuple[str | None, str | None, str | None]:
 
 
 def snapshot_gpus(own_pid: int) -> tuple[GpuSnapshot, ...]:
-    """Return every GPU that answers; () without a driver."""
+    """Return a snapshot of every GPU that responds; () without a driver."""
     try:
         with driver():
             return tuple(gpu.snapshot(own_pid) for gpu in find_gpus()[0])
@@ -245,7 +254,7 @@ def snapshot_gpus(own_pid: int) -> tuple[GpuSnapshot, ...]:
 
 
 def gpu_uuids() -> tuple[str, ...]:
-    """Return the UUID of every GPU that answers, in NVML's order; () without a driver."""
+    """Return the UUID of every GPU that responds, in NVML's order; () without a driver."""
     try:
         with driver():
             return tuple(gpu.uuid for gpu in find_gpus()[0])
@@ -254,7 +263,7 @@ def gpu_uuids() -> tuple[str, ...]:
 
 
 def gpu_temperatures_c() -> tuple[float, ...]:
-    """Return the temperature of every GPU that tells it; () without a driver."""
+    """Return the temperature of every GPU that reports it; () without a driver."""
     try:
         with driver():
             values = [gpu.temperature_c() for gpu in find_gpus()[0]]

@@ -55,7 +55,7 @@ class SourceVersions(NamedTuple):
 class EnergySource(Protocol):
     """An open meter.
 
-    A package offers one by the entry point group `llem.energy_sources`. The entry point names a
+    A package provides one by the entry point group `llem.energy_sources`. The entry point names a
     `SourceType`, usually the class of the source.
     """
 

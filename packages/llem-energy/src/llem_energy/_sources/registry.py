@@ -26,7 +26,7 @@ _ATTRIBUTES = ("name", "kind", "devices", "gain_share", "versions", "power_limit
 
 
 def source_names() -> tuple[str, ...]:
-    """Return the sources that installed packages offer, ours first."""
+    """Return the sources that installed packages provide, ours first."""
     others = {point.name for point in entry_points(group=GROUP)}.difference(_OURS, ("none",))
     return (*_OURS, *sorted(others))
 
@@ -35,14 +35,14 @@ def source_type(name: str) -> SourceType:
     """Return what opens a source.
 
     Raises:
-        SourceUnavailable: no installed package offers it, or its package cannot be used.
+        SourceUnavailable: no installed package provides it, or its package cannot be used.
     """
     point = _entry_point(name)
     try:
         return cast("SourceType", point.load())
     except Exception as error:  # importing another package may raise anything
         raise SourceUnavailable(
-            f"the package {_package(point)}, which offers it, cannot be imported "
+            f"the package {_package(point)}, which provides it, cannot be imported "
             f"({type(error).__name__}: {error}); install what it needs or reinstall it"
         ) from error
 
@@ -106,11 +106,11 @@ def _open(name: str, gpus: Sequence[int | str]) -> EnergySource:
         raise
     except Exception as error:
         raise SourceUnavailable(
-            f"the package {package}, which offers it, failed to open it "
+            f"the package {package}, which provides it, failed to open it "
             f"({type(error).__name__}: {error})"
         ) from error
     if problem is not None:
-        raise SourceUnavailable(f"the package {package}, which offers it, is broken: {problem}")
+        raise SourceUnavailable(f"the package {package}, which provides it, is broken: {problem}")
     return source
 
 
@@ -143,10 +143,10 @@ def _entry_point(name: str) -> EntryPoint:
     packages = sorted({_package(point) for point in points})
     if len(packages) > 1:
         raise SourceUnavailable(
-            f"the packages {' and '.join(packages)} both offer it; uninstall one of them"
+            f"the packages {' and '.join(packages)} both provide it; uninstall one of them"
         )
     if not points:
-        raise SourceUnavailable("no installed package offers it; install the package that does")
+        raise SourceUnavailable("no installed package provides it; install the package that does")
     return points[0]
 
 
