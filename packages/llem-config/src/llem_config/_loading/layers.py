@@ -5,7 +5,7 @@ No function changes its arguments; each returns new data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -77,6 +77,14 @@ class Source:
         if below:
             below = (self.written.get(below[0], below[0]), *below[1:])
         return self.document.fault((*self.at, *below), problem, at_key=at_key)
+
+
+def merged(sources: Iterable[Source]) -> dict[str, Any]:
+    """Return the merged data of sources, lowest layer first."""
+    result: dict[str, Any] = {}
+    for source in sources:
+        result = merge(result, source.data)
+    return result
 
 
 def locate(

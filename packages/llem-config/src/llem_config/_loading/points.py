@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from llem_config._errors import Fault
-from llem_config._loading.fault_messages import describe_error, describe_value
-from llem_config._loading.layers import Source, get, has, locate, merge
+from llem_config._loading.fault_messages import describe_value
+from llem_config._loading.layers import Source, merge, merged
 from llem_config._loading.reader import Reader, experiment_schema, leaves, overlap
 from llem_config._loading.sweep import Axis, Rule, axes_for, count, grid
+from llem_config._loading.validation_faults import faults_of
 from llem_config._loading.yaml_document import Document
 from llem_config._loading.yaml_places import Route
 from llem_config._spec.capabilities import BACKENDS, INCOMPATIBLE
@@ -253,49 +253,3 @@ def _for_backend(source: Source, backend: Any) -> Source:
     foreign = ["backend", *(name for name in BACKENDS if name != backend)]
     data = {key: value for key, value in source.data.items() if key not in foreign}
     return Source(source.document, data, source.at)
-
-
-def merged(sources: Iterable[Source]) -> dict[str, Any]:
-    """Return the merged data of sources, lowest layer first."""
-    result: dict[str, Any] = {}
-    for source in sources:
-        result = merge(result, source.data)
-    return result
-
-
-def faults_of(
-    error: ValidationError,
-    sources: list[Source],
-    schema: Mapping[str, Any],
-    data: Mapping[str, Any],
-    home: Source,
-    *,
-    partial: bool = False,
-) -> list[Fault]:
-    """Return every mistake of a validation error, each at the source that set the value.
-
-    Args:
-        error: the result of the validation.
-        sources: the layers of the data, highest first.
-        schema: JSON schema of the model; it says what was expected.
-        data: what was validated.
-        home: where a person would add a missing field.
-        partial: the data may lack fields and need not be compatible with each other.
-    """
-    # If the model is wrong, the default of `weights`, which depends on it, is no second mistake.
-    ignored = [INCOMPATIBLE, "default_factory_not_called"]
-    ignored += ["missing", "llem_section"] if partial else []
-    faults = []
-    for item in error.errors(include_url=False):
-        if item["type"] in ignored:
-            continue
-        route = item["loc"]
-        while route and not has(data, route) and item["type"] != "missing":
-            route = route[:-1]  # pydantic adds parts such as the branch of a union
-        at = item.get("ctx", {}).get("at")
-        if at is not None:
-            route = (*route, at)
-        problem = describe_error({**item, "input": get(data, route)}, schema, route)
-        at_key = item["type"] in ("extra_forbidden", "llem_section")
-        faults.append(locate(sources, route, problem, home, at_key=at_key))
-    return faults

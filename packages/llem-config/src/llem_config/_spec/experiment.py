@@ -166,13 +166,21 @@ class ExperimentConfig(BaseModel):
     random_seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """Seed of Python, numpy, torch and the sampling of tokens."""
     decoder: DecoderConfig = DecoderConfig()
+    """How the next token is chosen."""
     warmup: WarmupConfig = WarmupConfig()
+    """The warm-up before the measured window."""
     baseline: BaselineConfig = BaselineConfig()
+    """The measurement of the idle power."""
     energy: EnergyConfig = EnergyConfig()
+    """The sources of energy readings, and the length of the window."""
     pytorch: PyTorchConfig | None = None
+    """Options of the backend `pytorch`."""
     vllm: VLLMConfig | None = None
+    """Options of the backend `vllm`."""
     tensorrt: TensorRTConfig | None = None
+    """Options of the backend `tensorrt`."""
     lora: LoRAConfig | None = None
+    """A LoRA adapter; None uses the model alone."""
     passthrough_kwargs: Annotated[dict[str, Any] | None, PlainDict] = None
     """Further options for the backend's loader; may not repeat a field."""
 

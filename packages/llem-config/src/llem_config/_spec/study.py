@@ -78,9 +78,13 @@ class StudyConfig(BaseModel):
     experiments: Annotated[tuple[ExperimentConfig, ...], Field(strict=False, min_length=1)]
     """Each point once; a duplicate is dropped and counted."""
     execution: ExecutionConfig = ExecutionConfig()
+    """How often and in which order the points run."""
     skipped: Annotated[tuple[SkippedPoint, ...], Field(strict=False)] = ()
+    """The points that their backend cannot run."""
     n_duplicates: NonNegativeInt = 0
+    """Number of duplicates that were dropped."""
     n_excluded: NonNegativeInt = 0
+    """Number of points that `exclude` dropped."""
     source: str | None = Field(None, exclude=True, repr=False)
     """The text of the study file, for the folder of the results."""
 
