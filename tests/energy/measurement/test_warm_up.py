@@ -171,7 +171,7 @@ def test_temperature_that_still_rises_keeps_it_warming() -> None:
     work = Work(0.1, power_w=steady, heat=0.5)
     found = work.warm_up(WarmupConfig(max_warmup_seconds=15))
     assert found.converged is False
-    assert found.problem == "temperature still changed by +30.0 C a minute" or (
+    assert found.problem == "temperature still changed by +30.0 C per minute" or (
         found.problem is not None and found.problem.startswith("temperature still changed by +")
     )
 

@@ -30,9 +30,9 @@ def assemble(evidence: RawMeasurement, backend: Backend) -> ExperimentResult:
     config, workload = evidence.config, evidence.workload
     window, samples = evidence.window, evidence.samples
     window_s = window.end_s - window.start_s
-    output_tokens = sum(sum(one.n_tokens) for one in evidence.answered)
+    output_tokens = sum(sum(one.n_tokens) for one in evidence.generations)
     input_tokens = window.n_repeats * sum(sum(batch.lengths) for batch in workload.batches)
-    first, between = _latencies(evidence.answered)
+    first, between = _latencies(evidence.generations)
     energy = energy_metrics(evidence, input_tokens=input_tokens, output_tokens=output_tokens)
     inside = samples.between(window.start_s, window.end_s)
     return ExperimentResult(
@@ -56,7 +56,7 @@ def assemble(evidence: RawMeasurement, backend: Backend) -> ExperimentResult:
         memory_method=evidence.memory.method,
         rest_memory_bytes=_rest(evidence.memory),
         memory_estimate=estimate_memory(config),
-        flops=_flops(evidence.answered, backend),
+        flops=_flops(evidence.generations, backend),
         measurement_methodology="steady_state" if config.warmup.enabled else "total",
         steady_state_window=Span(start_s=window.start_s, end_s=window.end_s),
         n_warmup=evidence.warm_up.report.n_repeats,
@@ -171,7 +171,7 @@ def _warnings(evidence: RawMeasurement) -> Iterator[str]:
         )
     lengths = (
         n_input + n_output
-        for one in evidence.answered
+        for one in evidence.generations
         for n_input, n_output in zip(one.batch.lengths, one.n_tokens, strict=True)
     )
     facts = facts_of(evidence.config.backend)

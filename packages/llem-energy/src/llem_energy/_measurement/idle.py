@@ -37,12 +37,12 @@ def idle(
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], object] = time.sleep,
 ) -> IdleSpan:
-    """Wait until power no longer falls, then for so many seconds more; return the latter.
+    """Wait until power is steady, then idle for some seconds; return the span of these seconds.
 
     Args:
         seconds: how long to idle.
-        recent: gives the newest samples of all devices.
-        clock: seconds on the clock of the samples; `sleep` must move it.
+        recent: returns the newest samples of all devices.
+        clock: seconds on the clock of the samples; `sleep` must advance it.
         sleep: waits.
     """
     begin_s = clock()
@@ -96,27 +96,27 @@ def context_of(
 
 
 def reusable(
-    known: ContextIdle | None,
+    earlier: ContextIdle | None,
     devices: Sequence[str],
     recent: Iterable[Sample],
     calibration: Sequence[Calibration],
 ) -> bool:
-    """Tell whether an idle power of an earlier run is still true of this one.
+    """Return whether the idle power of an earlier run is still valid.
 
-    The same devices in the same boot, not long ago, and each as warm as it was: leakage changes
-    idle power with temperature. Without a temperature nothing can be said, so it is measured.
+    It is valid for the same devices in the same boot, for a limited time, and at the same
+    temperature, since leakage depends on temperature. A device must report its temperature.
     """
-    if known is None or known.devices != tuple(devices) or known.boot_id is None:
+    if earlier is None or earlier.devices != tuple(devices) or earlier.boot_id is None:
         return False
-    if any(one.boot_id != known.boot_id for one in calibration) or not calibration:
+    if not calibration or any(each.boot_id != earlier.boot_id for each in calibration):
         return False
-    if not 0 <= time.perf_counter() - known.at_s <= _MAX_AGE_S:
+    if not 0 <= time.perf_counter() - earlier.at_s <= _MAX_AGE_S:
         return False
-    now = temperatures(recent)
+    now_c, before_c = temperatures(recent), earlier.temperature_c
     return all(
-        device in now
-        and device in known.temperature_c
-        and abs(now[device] - known.temperature_c[device]) <= _MAX_CHANGE_C
+        device in now_c
+        and device in before_c
+        and abs(now_c[device] - before_c[device]) <= _MAX_CHANGE_C
         for device in devices
     )
 

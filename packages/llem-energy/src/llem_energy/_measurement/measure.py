@@ -1,4 +1,4 @@
-"""One measurement, from configuration to result: a straight script over three small protocols.
+"""One measurement, from configuration to result.
 
     open device -> calibrate -> idle -> load -> tokenise -> idle, loaded -> warm up
     -> [window: synchronise, read, generate, synchronise, read] -> phases alone -> idle -> result
@@ -50,7 +50,7 @@ STAGES = (
     "open", "calibration", "baseline", "load", "tokenise", "loaded idle", "warm-up", "window",
     "prefill", "decode", "idle after", "result",
 )  # fmt: skip
-"""In this order; those that have nothing to do are left out."""
+"""The stages of a measurement in order; a stage without work is left out."""
 
 _Context = tuple[IdleSpan | None, ContextIdle | None]
 
@@ -67,28 +67,24 @@ def measure(
 
     Args:
         config: what to measure.
-        settings: machine-local settings; None takes the defaults.
-        timeseries: where to write the samples, if there is an energy source; beside it comes
-            `requests.parquet`, in any case. None writes nothing.
+        settings: of this machine; None uses the defaults.
+        timeseries: file for the samples, written if there is an energy source. The file
+            `requests.parquet` is always written beside it. None writes no file.
         on_stage: called at the beginning of each of `STAGES`, never inside a window.
-        carryover: what an earlier run on this machine has found out; used where it still holds.
+        carryover: calibrations and idle power of an earlier run on this machine, used if valid.
 
     Raises:
-        MeasurementError: the experiment cannot be run; a missing energy source is no error but
-            a figure that is None, with its reason in `figures`.
+        MeasurementError: the experiment cannot be run. A missing energy source is not an error:
+            the energy is then None, and `figures` has the reason.
     """
-    own = settings or Settings()
     with contextlib.ExitStack() as stack:
         stack.callback(gc.unfreeze)
-        measurement = _Measurement(config, own, timeseries, on_stage or _say_nothing, stack)
+        report = on_stage or (lambda _: None)
+        measurement = _Measurement(config, settings or Settings(), timeseries, report, stack)
         try:
             return measurement.run(carryover or Carryover())
         except OutOfMemory as error:
             raise OutOfMemory(f"{error}; {measurement.memory_needed()}") from error
-
-
-def _say_nothing(stage: str) -> None:
-    """Take the place of a caller's callback."""
 
 
 class _Measurement:
@@ -126,8 +122,8 @@ class _Measurement:
         calibration = self._calibrate(carryover)
         with self._sampling() as sampler:
             context, reused = self._context_idle(carryover, calibration)
-            # What is there by now, most of it imported, would be gone through in each full
-            # collection, for a fifth of a second, perhaps inside the window.
+            # Without this, every full garbage collection examines all imported objects, which
+            # takes a fifth of a second and may happen inside the window.
             gc.freeze()
             self._begin("load")
             backend.load()
@@ -183,7 +179,7 @@ class _Measurement:
             idles=Idles(context=context, reused=reused, before=before, after=after),
             window=window,
             n_compilations=n_compilations,
-            answered=answered,
+            generations=answered,
             requests_file=requests_file,
             requests_problem=problem,
             phases=phases,
@@ -215,7 +211,7 @@ class _Measurement:
     def _keep_requests(
         self, answered: Sequence[GenerationRecord], n_batches: int
     ) -> tuple[str | None, str | None]:
-        """Write every request beside the time series; return the file's name, or why there is none."""
+        """Write all requests; return the name of the file, or why it could not be written."""
         if self._beside is None:
             return None, None
         try:
@@ -236,32 +232,32 @@ class _Measurement:
         return Sampler(self._source, self._config.energy.sample_period_seconds, self._recorder)
 
     def _calibrate(self, carryover: Carryover) -> tuple[Calibration, ...]:
-        """Take over what is known of every metered device, or watch them all."""
+        """Reuse valid calibrations if there is one for every device; else calibrate all."""
         source = self._source
         if source is None:
             return ()
         driver, binding = source.versions()
-        known = {
-            one.device: one
-            for one in carryover.calibration
-            if usable(one, boot_id=boot_id(), driver=driver, binding=binding)
+        valid = {
+            calibration.device: calibration
+            for calibration in carryover.calibration
+            if usable(calibration, boot_id=boot_id(), driver=driver, binding=binding)
         }
-        if all(device in known for device in source.devices):
-            return tuple(known[device] for device in source.devices)
+        if all(device in valid for device in source.devices):
+            return tuple(valid[device] for device in source.devices)
         self._begin("calibration")
         return calibrate(source)
 
     def _context_idle(self, carryover: Carryover, calibration: Sequence[Calibration]) -> _Context:
         if not self._config.baseline.enabled or self._source is None:
             return None, None
-        # One reading with temperatures, on which it depends whether the known value still holds.
+        # One reading with temperatures, which decide whether the earlier value is valid.
         self._recorder.add(self._source.read(details=True))
         if reusable(carryover.context, self._devices, tuple(self._recorder.recent), calibration):
             return None, carryover.context
         return self._idle("baseline"), None
 
     def _idle(self, stage: str) -> IdleSpan | None:
-        """Let the devices idle, if that is asked for and anything is metered."""
+        """Let the devices idle if a baseline is requested and something is metered."""
         if not self._config.baseline.enabled or self._source is None:
             return None
         self._begin(stage)
@@ -277,11 +273,11 @@ class _Measurement:
         return time.perf_counter() - start_s
 
     def _phase(self, name: PhaseName, windows: Windows, batch: Batch) -> PhaseSpan:
-        """Measure one phase alone; what cannot be run apart is said, and costs nothing else."""
+        """Measure one phase alone, or return why the backend cannot run it alone."""
         self._begin(name)
         try:
             phase: Phase = self._backend.phase(name, batch)
-            phase.run()  # once before, as the window's own work had its warm-up
+            phase.run()  # its warm-up
             span = windows.measure(phase.run, self._config.energy.min_window_seconds)
         except BackendError as error:
             return PhaseSpan(name, None, None, str(error))

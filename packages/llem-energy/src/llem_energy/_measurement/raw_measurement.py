@@ -1,4 +1,4 @@
-"""What one measurement gathers before any figure is computed from it."""
+"""Everything that one measurement collects, before any figure is computed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llem_energy._sources.protocol import EnergySource
 
 
 class Idles(msgspec.Struct, frozen=True, kw_only=True):
-    """When the devices idled; None where they were not left to."""
+    """When the devices idled; None if they did not."""
 
     context: IdleSpan | None = None
     reused: ContextIdle | None = None
@@ -30,7 +30,7 @@ class Idles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PhaseSpan(msgspec.Struct, frozen=True):
-    """A phase that was measured alone, or why it was not."""
+    """A phase that was measured alone, or why it could not be."""
 
     name: PhaseName
     phase: Phase | None
@@ -39,17 +39,17 @@ class PhaseSpan(msgspec.Struct, frozen=True):
 
 
 class GenerationRecord(msgspec.Struct, frozen=True):
-    """What was kept of one batch of the window, read from the device after it."""
+    """The generation of one batch in the window, read from the device after the window."""
 
     batch: Batch
     n_tokens: tuple[int, ...]
-    """Of each prompt's answer."""
+    """Output tokens of each prompt."""
     times_s: tuple[float, ...] | None
-    """When each step's token was there, since the batch began; see `Generation.token_times_s`."""
+    """Time of each step's token since the batch began; see `Generation.token_times_s`."""
 
 
 class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a measurement gathered."""
+    """Everything that a measurement collected."""
 
     config: ExperimentConfig
     config_hash: str
@@ -57,7 +57,7 @@ class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     gpus: tuple[str, ...]
     source: EnergySource | None
     reasons: tuple[str, ...]
-    """Why a source that was asked for is not read."""
+    """Why requested sources could not be read."""
     environment: EnvironmentSnapshot
     calibration: tuple[Calibration, ...]
     samples: Recorder
@@ -66,10 +66,10 @@ class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     window: MeasuredSpan
     n_compilations: int
     """Inside the window."""
-    answered: Sequence[GenerationRecord]
+    generations: Sequence[GenerationRecord]
     requests_file: str | None
     requests_problem: str | None
-    """Why there is no file of requests, where one was asked for."""
+    """Why a requested file of requests was not written."""
     phases: Sequence[PhaseSpan]
     warm_up: WarmUp
     workload: Workload

@@ -1,6 +1,6 @@
-"""One row per request of the window, in `requests.parquet`: its tokens and its latencies.
+"""Tokens and latencies of each request of the window, one row each, in `requests.parquet`.
 
-Written after the window, from what was kept of each batch: token counts and the time of each step.
+The file is written after the window, from the token counts and step times of each batch.
 """
 
 from __future__ import annotations
@@ -18,63 +18,70 @@ _SCHEMA_VERSION = "1"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One prompt and its answer. Everything is counted from 1; None where it cannot be told."""
+    """One prompt and its output. Numbers count from 1; None if it cannot be known."""
 
     repeat: int
     """Which pass of the window."""
     batch: int
-    """Which batch of the pass; those of one batch were answered together."""
+    """Which batch of the pass."""
     prompt: int
-    """Its place in the data set, whatever order it was answered in."""
+    """Its position in the data set, in any order of processing."""
     input_tokens: int
     output_tokens: int
     time_to_first_token_s: float | None
-    """Since its batch began, like `latency_s`."""
+    """Since its batch began."""
     latency_s: float | None
-    """Until its last token was there; the rest of its batch may take longer."""
+    """From the start of its batch to its own last token; others of the batch may take longer."""
     inter_token_mean_s: float | None
-    """Between its own tokens; None for an answer of one."""
+    """Mean time between its tokens; None if there is only one."""
 
 
-def requests_of(answered: Sequence[GenerationRecord], n_batches: int) -> Iterator[Request]:
+def requests_of(generations: Sequence[GenerationRecord], n_batches: int) -> Iterator[Request]:
     """Yield every request of the window in the order of its batches.
 
     Args:
-        answered: what each batch of each pass gave.
-        n_batches: of one pass.
+        generations: of every batch of every pass.
+        n_batches: batches of one pass.
     """
-    for number, one in enumerate(answered):
-        before = sum(a.batch.n_prompts for a in answered[number - number % n_batches : number])
-        places = one.batch.prompt_indices or range(before, before + one.batch.n_prompts)
-        for place, n_in, n_out in zip(places, one.batch.lengths, one.n_tokens, strict=True):
+    for number, generation in enumerate(generations):
+        before = sum(g.batch.n_prompts for g in generations[number - number % n_batches : number])
+        places = generation.batch.prompt_indices or range(
+            before, before + generation.batch.n_prompts
+        )
+        for place, n_in, n_out in zip(
+            places, generation.batch.lengths, generation.n_tokens, strict=True
+        ):
+            first_s, latency_s, mean_s = _latencies(generation.times_s, n_out)
             yield Request(
                 repeat=number // n_batches + 1,
                 batch=number % n_batches + 1,
                 prompt=place + 1,
                 input_tokens=n_in,
                 output_tokens=n_out,
-                **_latencies(one.times_s, n_out),
+                time_to_first_token_s=first_s,
+                latency_s=latency_s,
+                inter_token_mean_s=mean_s,
             )
 
 
-def _latencies(times_s: Sequence[float] | None, n_tokens: int) -> dict[str, float | None]:
-    own = (times_s or ())[:n_tokens]
-    if not own or len(own) < n_tokens:
-        return dict.fromkeys(("time_to_first_token_s", "latency_s", "inter_token_mean_s"))
-    return {
-        "time_to_first_token_s": own[0],
-        "latency_s": own[-1],
-        "inter_token_mean_s": (own[-1] - own[0]) / (n_tokens - 1) if n_tokens > 1 else None,
-    }
+def _latencies(
+    times_s: Sequence[float] | None, n_tokens: int
+) -> tuple[float | None, float | None, float | None]:
+    """Return time to first token, latency, and mean time between tokens, in seconds."""
+    times = (times_s or ())[:n_tokens]
+    if not times or len(times) < n_tokens:
+        return None, None, None
+    mean_s = (times[-1] - times[0]) / (n_tokens - 1) if n_tokens > 1 else None
+    return times[0], times[-1], mean_s
 
 
 def write_requests(path: Path, requests: Iterable[Request]) -> None:
     """Write the rows to a Parquet file.
 
     Raises:
-        OSError: disk full or folder gone; nothing is left of the file.
+        OSError: the disk is full or the folder is missing; no partial file remains.
     """
-    import pyarrow as pa  # a third of a second, after the window
+    import pyarrow as pa  # takes a third of a second, so after the window
     import pyarrow.parquet as pq
 
     fields = Request.__struct_fields__

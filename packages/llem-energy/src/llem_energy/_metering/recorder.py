@@ -84,7 +84,7 @@ class Recorder:
         return self._path if self._written is not None and self.error is None else None
 
     def close(self) -> None:
-        """Write what is left to the file that was asked for; safe to call twice."""
+        """Write what is left to the requested file; safe to call twice."""
         if self._pending and self._path is not None:
             self._write(everything=True)
         if self._writer is not None:

@@ -1,1 +1,1 @@
-"""The structs of `result.json`, and how to read it back."""
+"""The structs of `result.json`, and how it is written and read."""

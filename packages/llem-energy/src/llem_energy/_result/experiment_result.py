@@ -1,8 +1,8 @@
 """The result of one measurement, as it is written to `result.json`.
 
-Units are in the names: `_s _j _w _c _bytes`, counts `n_`. A figure that was not measured is None,
-never 0, and its entry in `figures` says why. Format 2 has more fields than format 1, which still
-loads: what it does not have is then missing.
+Names contain units: `_s _j _w _c _bytes`, counts `n_`. A figure that was not measured is None,
+never 0, and its entry in `figures` says why. Format 2 has more fields than format 1, which can
+still be read: the additional fields are then missing.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     schema_version: int = RESULT_SCHEMA_VERSION
     measurement_config_hash: str
     config: dict[str, Any]
-    """The experiment as asked, defaults included."""
+    """The experiment as configured, with defaults."""
     effective_config: dict[str, Any]
-    """What the backend really used, read back from it."""
+    """What the backend really used, as it reports it."""
     started_at: str
     """UTC, ISO 8601."""
     ended_at: str
@@ -65,9 +65,9 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     prompts_sha256: str
     """Content and order of the prompts of one pass."""
     input_tokens: int
-    """Total of the window, padding left out."""
+    """Total of the window, without padding."""
     output_tokens: int
-    """Total of the window: no padding, nothing after an answer's end."""
+    """Total of the window, without padding and without tokens after the end token."""
 
     window_s: float
     tokens_per_second: float
@@ -77,15 +77,14 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     inter_token_latency: Latency | None
 
     energy_status: Status
-    """Of `energy_total_j`; `figures` has the status of every figure."""
+    """The status of `energy_total_j`; `figures` has the status of every figure."""
     energy_source: str | None
     energy_method: str | None
-    """How the joules were taken from the readings."""
+    """The estimator."""
     energy_total_j: float | None
-    """All metered devices, from start to end of the window."""
+    """Sum over all metered devices, from start to end of the window."""
     energy_bound_j: float | None
-    """The truth lies within this of `energy_total_j`, the sensor's own gain error apart, whatever
-    the load did."""
+    """Maximum error of `energy_total_j` for any load, apart from the gain error of the sensor."""
     energy_counter_j: float | None
     energy_integrated_j: float | None
     """The integral of instant power, as a cross-check."""
@@ -93,9 +92,9 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """(integrated - counter) / counter."""
     energy_per_device_j: dict[str, float | None]
     baseline_power_w: float | None
-    """Idle with the model loaded, interpolated to the middle of the window; see `baseline`."""
+    """Idle power with the model loaded, interpolated to the middle of the window."""
     energy_adjusted_j: float | None
-    """`energy_total_j` less the baseline over the window; negative if it comes out so."""
+    """`energy_total_j` minus the baseline over the window; it can be negative."""
     energy_per_output_token_j: float | None
     energy_per_input_token_j: float | None
     energy_per_prompt_j: float | None
@@ -106,7 +105,7 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     peak_memory_bytes: int | None
     weights_memory_bytes: int | None
     memory_method: str
-    """What the peak counts; what it holds besides the weights is `rest_memory_bytes`."""
+    """How the peak was measured."""
     flops: Flops | None
     devices: tuple[DeviceWindow, ...]
 
@@ -114,41 +113,41 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """`steady_state`: after a warm-up; `total`: without one."""
     steady_state_window: Span
     n_warmup: int
-    """Warm-up passes, left out of every figure."""
+    """Repeats of the warm-up, which no figure includes."""
     warmup_excluded_samples: int
-    """Samples taken before the window, left out of every figure."""
+    """Samples taken before the window, which no figure includes."""
     warmup_converged: bool | None
-    """None where convergence was not looked for."""
+    """None if convergence was not checked."""
     n_samples: int
     """Samples inside the window."""
     timeseries_file: str | None
-    """Beside the result; None where nothing was sampled."""
+    """In the same folder; None if nothing was sampled."""
 
     environment_snapshot: EnvironmentSnapshot
     measurement_warnings: tuple[str, ...]
     reproducibility_notes: tuple[str, ...]
 
     energy_uncertainty_j: float | None = None
-    """The estimator's own error, as far as its assumption holds; narrower than the bound."""
+    """Narrower than the bound; holds if the assumption of the estimator holds."""
     figures: dict[str, Quality] = {}
-    """Status of every energy figure, by the name of its field."""
+    """Quality of every energy figure, by the name of its field."""
     error_budget: ErrorBudget | None = None
     baseline: Baseline | None = None
     warmup: WarmUpReport | None = None
     phases: tuple[PhaseResult, ...] = ()
-    """Prefill and decode alone, where `energy.phases` asks for them."""
+    """Prefill and decode alone, if `energy.phases` lists them."""
     sampling: Sampling | None = None
-    """None where nothing was sampled."""
+    """None if nothing was sampled."""
     rest_memory_bytes: int | None = None
-    """The peak less the weights: cache, activations, and whatever else `memory_method` counts."""
+    """The peak minus the weights: cache, activations, and all else that `memory_method` counts."""
     memory_estimate: MemoryEstimate | None = None
-    """Made from the architecture before loading; None where that is not known."""
+    """Estimated from the architecture before loading; None if that is not known."""
     requests_file: str | None = None
-    """Tokens and latencies of every request, beside the result; None where it was not written."""
+    """Tokens and latencies of every request, in the same folder; None if it was not written."""
     energy_source_kind: Kind | None = None
     """Whether `energy_source` meters GPUs, the CPU, or everything on a board or machine."""
     calibration: tuple[Calibration, ...] = ()
-    """How each metered device's counter behaves, on which the bounds rest."""
+    """How the counter of each metered device behaves; the bounds depend on it."""
 
 
 class _Format(msgspec.Struct):
@@ -166,7 +165,7 @@ def encode_result(result: ExperimentResult) -> bytes:
     """Return a result as indented JSON.
 
     Raises:
-        MeasurementError: a figure is NaN or infinite; JSON has neither, and neither is a result.
+        MeasurementError: a figure is NaN or infinite, which JSON cannot express.
     """
     check_finite(result)
     return msgspec.json.format(_ENCODER.encode(result), indent=2) + b"\n"
@@ -176,19 +175,19 @@ def read_result(path: str | Path) -> ExperimentResult:
     """Read a `result.json`, checked field by field.
 
     Raises:
-        MeasurementError: missing, damaged, or of another format.
+        MeasurementError: the file is missing, damaged or of another format.
     """
     try:
         data = Path(path).read_bytes()
-        found = _FORMAT_DECODER.decode(data).schema_version
-        if found in _READABLE:
+        version = _FORMAT_DECODER.decode(data).schema_version
+        if version in _READABLE:
             return _DECODER.decode(data)
     except OSError as error:
         raise MeasurementError(f"{path}: cannot be read: {error.strerror}") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MeasurementError(f"{path}: not a result of this version: {error}") from error
     raise MeasurementError(
-        f"{path}: expected a result of format {RESULT_SCHEMA_VERSION}, found format {found}"
+        f"{path}: expected a result of format {RESULT_SCHEMA_VERSION}, found format {version}"
     )
 
 
@@ -196,7 +195,7 @@ def check_finite(result: ExperimentResult) -> None:
     """Raise MeasurementError if any number in a result is NaN or infinite."""
     for route, value in _numbers(msgspec.to_builtins(result), ""):
         if not math.isfinite(value):
-            raise MeasurementError(f"{route} is {value}, which is no measurement")
+            raise MeasurementError(f"{route} is {value}; expected a finite number")
 
 
 def _numbers(data: Any, route: str) -> list[tuple[str, float]]:

@@ -1,30 +1,25 @@
-"""The energy part of a result: what each figure is worth, and what it was made from.
+"""Parts of a result: idle power, sampling, warm-up and phases.
 
-Every figure has a `Quality`. A figure that is missing is None, never 0, and says why.
+A figure that is missing is None, never 0, and its `Quality` says why.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from llem_config import PhaseName
 from llem_energy._estimation.figures import Quality
 
-if TYPE_CHECKING:
-    pass
-
 
 class ContextIdle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Idle power of all metered devices with their context up and no model."""
+    """Idle power of all metered devices before the model is loaded."""
 
     devices: tuple[str, ...]
     power_w: float
     temperature_c: dict[str, float]
-    """Of each device, then."""
+    """Of each device at that time."""
     at_s: float
-    """When, on the machine's monotonic clock, which all processes of one boot share."""
+    """Time on the monotonic clock, which all processes of one boot share."""
     boot_id: str | None
 
 
@@ -33,38 +28,38 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     n: int
     rate_hz: float
-    """Reached, over all of the window; per device."""
+    """Readings per second of each device, over the whole window."""
     worst_gap_s: float
     bracket_p99_s: float
-    """Duration of a reading; a busy interpreter holds the sampler up in the middle of one."""
+    """Duration of a reading; a busy interpreter can delay the sampler during one."""
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Idle power of all metered devices, in watts; None where it was not measured."""
+    """Idle power of all metered devices, in watts; None if it was not measured."""
 
     context: ContextIdle | None = None
-    """The device's context up, no model."""
+    """Before the model is loaded."""
     context_reused: bool = False
-    """Taken over from an earlier run of the study."""
+    """Whether `context` is from an earlier run of the study."""
     loaded_before_w: float | None = None
     """Model loaded, before the warm-up."""
     loaded_after_w: float | None = None
     """Model loaded, after the window."""
     power_w: float | None = None
-    """What is taken off: model loaded, interpolated to the middle of the window."""
+    """What is subtracted: model loaded, interpolated to the middle of the window."""
     uncertainty_w: float | None = None
-    """Half of the difference between before and after, or what each was known to if that is more."""
+    """Half the difference between before and after, or the uncertainty of each if that is larger."""
 
 
 class WarmUpReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How steady the work was when the window opened."""
+    """How steady the work was when the window began."""
 
     n_repeats: int
     duration_s: float
     latency_cv: float | None
     """Coefficient of variation over the last repeats."""
     power_slope_per_min: float | None = None
-    """Change of mean power over the last seconds of the warm-up, as a share a minute."""
+    """Change of mean power over the last seconds of the warm-up, as a share per minute."""
     temperature_slope_c_per_min: float | None = None
 
 
@@ -86,5 +81,5 @@ class PhaseResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     energy_per_token_j: float | None
     """Per input token for prefill, per output token for decode."""
     energy_adjusted_j: float | None
-    """Less the loaded idle power."""
+    """Minus the idle power with the model loaded."""
     quality: Quality
