@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,17 +67,9 @@ def count(axes: Sequence[Axis]) -> int:
 def grid(
     fixed: Mapping[str, Any], axes: Sequence[Axis]
 ) -> Iterator[tuple[Mapping[str, Any], tuple[Alternative, ...]]]:
-    """Yield every point of the product, with its alternatives; the last axis changes fastest.
-
-    Inner axes start from the merged data of the outer axes. So a point costs about one merge for
-    any number of axes.
-    """
-    if not axes:
-        yield fixed, ()
-        return
-    for outer, chosen in grid(fixed, axes[:-1]):
-        for alternative in axes[-1].alternatives:
-            yield merge(outer, alternative.data), (*chosen, alternative)
+    """Yield every point of the product, with its alternatives; the last axis changes fastest."""
+    for alternatives in itertools.product(*(axis.alternatives for axis in axes)):
+        yield functools.reduce(merge, (item.data for item in alternatives), fixed), alternatives
 
 
 @dataclass(frozen=True, slots=True)
