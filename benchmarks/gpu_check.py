@@ -32,8 +32,8 @@ from benchmarks.gpu.machine import calibration, environment, stamps
 from benchmarks.gpu.repeats import repeats
 from benchmarks.gpu.tail import power_tail
 from llem_energy import GpuError, MeasurementError
-from llem_energy._sources.nvml import NvmlSource
 from llem_energy._sources.nvml_gpu import driver, find_gpus
+from llem_energy.sources import NvmlSource
 
 Part = Callable[[Check], Iterator[Row]]
 PARTS: dict[str, Part] = {

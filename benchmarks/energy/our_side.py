@@ -17,15 +17,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.energy.peers.stage import main, now_s, start_clock, stay, virtual_clock, wait_until
-from llem_energy import Calibration
 from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
-from llem_energy._metering.calibration import calibrate
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.sampler import Sampler
 from llem_energy._metering.window import GUARD_PERIODS, MeasuredSpan, Windows
-from llem_energy._sources.nvml import NvmlSource
-from llem_energy._sources.protocol import Kind, Sample
-from llem_energy._sources.registry import open_source
+from llem_energy.sources import (
+    Calibration,
+    Kind,
+    NvmlSource,
+    Sample,
+    calibrate,
+    open_source,
+)
 
 _TICK_S = 0.05  # the default sample period
 _SETTLE_S = 0.01  # for the reading that waited for the gate

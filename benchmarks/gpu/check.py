@@ -11,7 +11,6 @@ from typing import Any
 
 from benchmarks.gpu.load import Load
 from llem_config import ExperimentConfig
-from llem_energy import Calibration, calibrate
 from llem_energy._backends.protocol import Backend, Batch
 from llem_energy._backends.registry import find_backend
 from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
@@ -19,8 +18,7 @@ from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.sampler import Sampler
 from llem_energy._metering.window import MeasuredSpan, Windows
 from llem_energy._prompts.load import load_prompts
-from llem_energy._sources.nvml import NvmlSource
-from llem_energy._sources.protocol import Sample
+from llem_energy.sources import Calibration, NvmlSource, Sample, calibrate
 
 DENSE_S = 0.001  # between samples: as often as is useful
 _TICK_S = 0.05  # between samples: as in a measurement

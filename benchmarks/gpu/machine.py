@@ -13,10 +13,10 @@ import msgspec
 from benchmarks.gpu.check import DENSE_S, Check, Row
 from benchmarks.gpu.durations import ms
 from benchmarks.gpu.traces import follow
-from llem_energy import Calibration, calibrate
 from llem_energy._machine.environment import installed_version, snapshot_environment
 from llem_energy._metering.calibration import edge_bound_shares
 from llem_energy._sources.nvml_gpu import Gpu
+from llem_energy.sources import Calibration, calibrate
 
 
 def environment(check: Check) -> Iterator[Row]:

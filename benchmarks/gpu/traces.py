@@ -9,7 +9,7 @@ from itertools import pairwise
 import msgspec
 
 from llem_energy._estimation.counter import Reading, find_updates
-from llem_energy._sources.protocol import Sample
+from llem_energy.sources import Sample
 
 Point = tuple[float, float]  # time at which a value was first seen, and the value
 Piece = tuple[float, float, float]  # start, end, mean watts in between
