@@ -181,7 +181,7 @@ def test_error_in_a_run_crosses_as_data_and_stands_in_the_log(tmp_path: Path) ->
     )
     assert failure.error_type == "BackendError"
     assert failure.message == "the model does not fit"
-    assert "measures.py" in failure.traceback
+    assert "failing.py" in failure.traceback
     assert "the model does not fit" in (tmp_path / "log").read_text()
 
 
