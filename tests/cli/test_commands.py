@@ -232,7 +232,7 @@ def test_resume_tops_up_and_refuses_another_study(
     done = llem("study", "resume", folder, "--study", study_file, "--cycles", "4")
     assert done.returncode == 1
     assert "point only in the folder: n=2" in done.stderr
-    assert "point only asked for: n=3" in done.stderr
+    assert "point only requested: n=3" in done.stderr
 
 
 def test_a_time_limit_exits_130_and_says_how_to_go_on(

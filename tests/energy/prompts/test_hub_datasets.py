@@ -67,7 +67,7 @@ def test_a_folder_in_the_layout_of_the_hub_is_read_in_its_order(folder: str) -> 
     assert read_prompts(DatasetConfig(source=folder), 3) == ("train 0", "train 1", "train 2")
 
 
-def test_split_and_subset_are_honoured(folder: str) -> None:
+def test_split_and_subset_select_the_rows(folder: str) -> None:
     assert read_prompts(DatasetConfig(source=folder, split="test"), 1) == ("test 0",)
     assert read_prompts(DatasetConfig(source=folder, subset="small"), 1) == ("small 0",)
 
@@ -81,7 +81,7 @@ def test_split_and_subset_are_honoured(folder: str) -> None:
         ({"column": "absent"}, "row 1 has no text in the column 'absent'"),
     ],
 )
-def test_what_is_not_in_a_data_set_is_an_error_with_what_there_is(
+def test_a_missing_part_of_a_data_set_is_an_error_that_lists_the_existing_parts(
     folder: str, option: dict[str, str], said: str
 ) -> None:
     with pytest.raises(DatasetError, match=said):
@@ -93,7 +93,7 @@ def test_too_few_rows_are_an_error_with_both_numbers(folder: str) -> None:
         read_prompts(DatasetConfig(source=folder), 6)
 
 
-def test_what_is_in_the_cache_of_the_hub_is_read_without_network_and_without_torch(
+def test_a_cached_data_set_is_read_without_network_and_without_torch(
     tmp_path: Path,
 ) -> None:
     own = tmp_path / "hub" / "datasets--AIEnergyScore--text_generation"
@@ -107,8 +107,8 @@ def test_what_is_in_the_cache_of_the_hub_is_read_without_network_and_without_tor
 
 
 def test_without_the_library_the_error_says_how_to_install_it() -> None:
-    (said,) = json.loads(run_python(_WITHOUT_LIBRARY, "someone/prompts"))
-    assert said == (
-        "the data set someone/prompts needs the library datasets; "
+    (message,) = json.loads(run_python(_WITHOUT_LIBRARY, "someone/prompts"))
+    assert message == (
+        "the data set someone/prompts needs the library datasets; install it with "
         "`pip install 'llem-energy[datasets]'`"
     )

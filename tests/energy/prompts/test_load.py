@@ -1,4 +1,4 @@
-"""Prompts from files, and what is said of a bad one (CM-19, CFG-08)."""
+"""Prompts from files, and the errors for bad files (CM-19, CFG-08)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_named_column_is_used(tmp_path: Path, suffix: str) -> None:
     dataset = write(tmp_path / f"prompts{suffix}", "my own", TEXTS)
     named = dataset.model_copy(update={"column": "my own"})
     assert read_prompts(named, 4) == tuple(TEXTS)
-    with pytest.raises(DatasetError, match=r"found \['id', 'my own'\]; name it"):
+    with pytest.raises(DatasetError, match=r"found \['id', 'my own'\]; set `column`"):
         read_prompts(dataset, 4)
     with pytest.raises(DatasetError, match="row 1 has no text in the column 'other'"):
         read_prompts(dataset.model_copy(update={"column": "other"}), 4)
@@ -99,15 +99,15 @@ def test_a_row_without_text_is_named_by_its_number(tmp_path: Path, line: str) ->
         read_prompts(DatasetConfig(source=str(path)), 2)
 
 
-def test_a_source_that_is_neither_file_folder_nor_hub_id_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="neither a file, a folder nor a hub id"):
+def test_a_source_that_is_no_file_folder_or_hub_id_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="not a file, not a folder, not a hub id"):
         read_prompts(DatasetConfig(source=str(tmp_path / "absent")), 1)
 
 
 @pytest.mark.parametrize("option", [{"subset": "a"}, {"split": "test"}])
 def test_a_file_has_neither_subset_nor_split(tmp_path: Path, option: dict[str, str]) -> None:
     dataset = write(tmp_path / "prompts.jsonl", "prompt", TEXTS)
-    with pytest.raises(DatasetError, match="neither subset nor split"):
+    with pytest.raises(DatasetError, match="no subset and no split"):
         read_prompts(dataset.model_copy(update=option), 1)
 
 
@@ -129,14 +129,14 @@ def lengths(seed: int = 1, **asked: Any) -> list[int]:
     return found
 
 
-def test_uniform_lengths_reach_both_ends_alike() -> None:
+def test_uniform_lengths_include_both_ends() -> None:
     found = lengths(distribution="uniform", min=10, max=29)
     assert set(found) == set(range(10, 30))
     assert statistics.fmean(found) == pytest.approx(19.5, abs=0.4)
-    assert max(lengths(distribution="uniform")) == 64  # max_input_tokens, where no max is given
+    assert max(lengths(distribution="uniform")) == 64  # max_input_tokens, because no max is given
 
 
-def test_lognormal_lengths_have_the_mean_and_deviation_asked_for() -> None:
+def test_lognormal_lengths_have_the_requested_mean_and_deviation() -> None:
     found = lengths(distribution="lognormal", mean=20.0, sd=5.0)
     assert statistics.fmean(found) == pytest.approx(20, abs=0.4)
     assert statistics.stdev(found) == pytest.approx(5, abs=0.4)
@@ -146,7 +146,7 @@ def test_lognormal_lengths_have_the_mean_and_deviation_asked_for() -> None:
     assert (min(held), max(held)) == (18, 22)
 
 
-def test_drawn_lengths_follow_the_seed_and_are_measured_exactly() -> None:
+def test_random_lengths_follow_the_seed_and_are_counted_exactly() -> None:
     asked: dict[str, Any] = {"distribution": "uniform", "min": 2, "max": 9}
     assert lengths(**asked) == lengths(**asked) != lengths(seed=2, **asked)
     config = experiment(n=6, max_input_tokens=9, dataset={"input_tokens": asked})
@@ -157,6 +157,6 @@ def test_drawn_lengths_follow_the_seed_and_are_measured_exactly() -> None:
     assert result.n_truncated_prompts == 0
 
 
-def test_the_fingerprint_tells_content_and_order() -> None:
+def test_the_fingerprint_depends_on_content_and_order() -> None:
     assert fingerprint(["a", "b"]) == fingerprint(["a", "b"])
     assert len({fingerprint(p) for p in (["a", "b"], ["b", "a"], ["ab"], ["a"])}) == 4

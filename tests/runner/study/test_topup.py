@@ -82,9 +82,9 @@ def test_a_study_that_differs_is_refused_and_the_differences_are_shown(tmp_path:
         resume_study(folder, config=asked, measure=measures.quick)
     text = str(caught.value)
     assert "point only in the folder: n=2 precision=fp32" in text
-    assert "point only asked for: n=3 precision=fp32" in text
-    assert "point only asked for: n=1 precision=bf16" in text
-    assert "execution.timeout_seconds: 100.0 in the folder, 50.0 asked for" in text
+    assert "point only requested: n=3 precision=fp32" in text
+    assert "point only requested: n=1 precision=bf16" in text
+    assert "execution.timeout_seconds: 100.0 in the folder, 50.0 requested" in text
     assert (folder / "manifest.json").read_bytes() == before
 
 
@@ -110,7 +110,9 @@ def test_a_relative_path_that_means_another_file_from_here_is_refused(
     run_study(made, output=tmp_path / "results", measure=measures.quick)
     folder = only_folder(tmp_path / "results")
     monkeypatch.chdir(tmp_path / "other")
-    with pytest.raises(StudyError, match=r"\./m: .*first/m began the folder, .*other/m is meant"):
+    with pytest.raises(
+        StudyError, match=r"\./m: the folder was started with .*first/m, but here .*other/m"
+    ):
         resume_study(folder, cycles=5, measure=measures.quick)
     monkeypatch.chdir(tmp_path / "first")
     assert resume_study(folder, cycles=5, measure=measures.quick).summary.completed == 5
@@ -122,7 +124,7 @@ def test_another_version_of_llem_is_refused(tmp_path: Path) -> None:
     data = json.loads((folder / "manifest.json").read_text())
     data["versions"]["llem-energy"] = "0.0.1"
     (folder / "manifest.json").write_text(json.dumps(data))
-    with pytest.raises(StudyError, match=r"llem-energy: 0\.0\.1 began the folder"):
+    with pytest.raises(StudyError, match=r"llem-energy: the folder was started with 0\.0\.1, but"):
         resume_study(folder, measure=measures.quick)
 
 

@@ -1,4 +1,4 @@
-"""What the hub's local cache holds, found by its layout: no library, no network.
+"""Finds models and data sets in the hub's local cache, without a library or the network.
 
 Source: huggingface_hub, "Understand caching": `{models,datasets}--org--name/refs/main` names the
 commit whose files are in `snapshots/COMMIT`.
@@ -16,25 +16,25 @@ _TRUE = ("1", "ON", "YES", "TRUE")
 
 
 def is_hub_id(name: str) -> bool:
-    """Tell whether a name could be one of the hub's, `org/name`."""
+    """Return whether a name has the form of a hub id, `org/name`."""
     return _HUB_ID.fullmatch(name) is not None and not name.startswith((".", "/", "~"))
 
 
 def is_offline() -> bool:
-    """Tell whether the person has forbidden asking the hub."""
+    """Return whether the user has disabled access to the hub."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE
 
 
 def cached_snapshot(
     name: str, *, kind: Literal["models", "datasets"] = "models", revision: str | None = None
 ) -> Path | None:
-    """Return the folder with what was downloaded of a revision; it may be a part only."""
-    own = _cache() / f"{kind}--{name.replace('/', '--')}"
-    reference = own / "refs" / (revision or "main")
+    """Return the folder with the downloaded files of a revision; some files may be missing."""
+    folder = _cache() / f"{kind}--{name.replace('/', '--')}"
+    reference = folder / "refs" / (revision or "main")
     commit = revision or ""
     if reference.is_file():
         commit = reference.read_text("utf-8").strip()
-    snapshot = own / "snapshots" / commit
+    snapshot = folder / "snapshots" / commit
     return snapshot if commit and snapshot.is_dir() else None
 
 
@@ -57,18 +57,18 @@ def missing_model_problem(
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
-        has_it = (folder / file).is_file()
-        return None if has_it else f"the {what} folder {name} has no {file}"
+        is_complete = (folder / file).is_file()
+        return None if is_complete else f"the {what} folder {name} has no {file}"
     if not is_hub_id(name):
         return f"there is no {what} folder {name}"
     if is_offline() and cached_snapshot(name, revision=revision) is None:
         return f"the {what} {name} is not in the local cache, and HF_HUB_OFFLINE is set"
-    return None  # only loading can tell whether the hub has it
+    return None  # only loading shows whether it is on the hub
 
 
 def model_folder(model: str, revision: str | None = None) -> Path | None:
-    """Return the folder that holds what is here of a model: a person's own, or the cache's."""
-    own = Path(model).expanduser()
-    if own.is_dir():
-        return own
+    """Return the folder with the files of a model on this machine: local, or in the cache."""
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
     return cached_snapshot(model, revision=revision) if is_hub_id(model) else None

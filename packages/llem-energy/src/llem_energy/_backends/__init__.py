@@ -1,1 +1,1 @@
-"""Inference libraries: the protocol, the registry, one folder per backend. Knows nothing of energy."""
+"""Inference libraries: the protocol, the registry, one folder per backend. Independent of energy."""

@@ -1,6 +1,6 @@
-"""From the evidence of one measurement to its result: arithmetic only.
+"""Computes the result of one measurement from its raw data.
 
-No file is read here but the model's config.json.
+The only file that is read here is the model's config.json.
 """
 
 from __future__ import annotations
@@ -25,52 +25,57 @@ from llem_energy._result.measurement_figures import Sampling
 from llem_energy._sources.protocol import Sample
 
 
-def assemble(evidence: RawMeasurement, backend: Backend) -> ExperimentResult:
-    """Return the result; the backend still holds its model and says what it really used."""
-    config, workload = evidence.config, evidence.workload
-    window, samples = evidence.window, evidence.samples
+def assemble(raw: RawMeasurement, backend: Backend) -> ExperimentResult:
+    """Return the result of a measurement.
+
+    Args:
+        raw: everything that was measured.
+        backend: still open, because it reports which options it really used.
+    """
+    config, workload = raw.config, raw.workload
+    window, samples = raw.window, raw.samples
     window_s = window.end_s - window.start_s
-    output_tokens = sum(sum(one.n_tokens) for one in evidence.generations)
+    output_tokens = sum(sum(record.n_tokens) for record in raw.generations)
     input_tokens = window.n_repeats * sum(sum(batch.lengths) for batch in workload.batches)
-    first, between = _latencies(evidence.generations)
-    energy = energy_metrics(evidence, input_tokens=input_tokens, output_tokens=output_tokens)
+    first, between = _latencies(raw.generations)
+    energy = energy_metrics(raw, input_tokens=input_tokens, output_tokens=output_tokens)
     inside = samples.between(window.start_s, window.end_s)
     return ExperimentResult(
-        measurement_config_hash=evidence.config_hash,
+        measurement_config_hash=raw.config_hash,
         config=config.model_dump(mode="json", exclude_none=True),
         effective_config=backend.effective_config(),
-        started_at=evidence.started_at.isoformat(),
+        started_at=raw.started_at.isoformat(),
         ended_at=datetime.now(UTC).isoformat(),
         n_prompts=config.n,
         n_repeats=window.n_repeats,
         n_truncated_prompts=workload.n_truncated,
-        prompts_sha256=evidence.prompts_sha256,
+        prompts_sha256=raw.prompts_sha256,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         window_s=window_s,
         tokens_per_second=output_tokens / window_s,
         time_to_first_token=first,
         inter_token_latency=between,
-        peak_memory_bytes=evidence.memory.peak_bytes,
-        weights_memory_bytes=evidence.memory.weights_bytes,
-        memory_method=evidence.memory.method,
-        rest_memory_bytes=_rest(evidence.memory),
+        peak_memory_bytes=raw.memory.peak_bytes,
+        weights_memory_bytes=raw.memory.weights_bytes,
+        memory_method=raw.memory.method,
+        rest_memory_bytes=_rest(raw.memory),
         memory_estimate=estimate_memory(config),
-        flops=_flops(evidence.generations, backend),
+        flops=_flops(raw.generations, backend),
         measurement_methodology="steady_state" if config.warmup.enabled else "total",
         steady_state_window=Span(start_s=window.start_s, end_s=window.end_s),
-        n_warmup=evidence.warm_up.report.n_repeats,
+        n_warmup=raw.warm_up.report.n_repeats,
         warmup_excluded_samples=samples.n_before(window.start_s),
-        warmup_converged=evidence.warm_up.converged,
+        warmup_converged=raw.warm_up.converged,
         n_samples=len(inside),
         timeseries_file=samples.file.name if samples.file else None,
-        requests_file=evidence.requests_file,
-        environment_snapshot=evidence.environment,
-        measurement_warnings=(*energy.warnings, *_warnings(evidence)),
-        reproducibility_notes=tuple(_notes(evidence)),
-        warmup=evidence.warm_up.report,
+        requests_file=raw.requests_file,
+        environment_snapshot=raw.environment,
+        measurement_warnings=(*energy.warnings, *_warnings(raw)),
+        reproducibility_notes=tuple(_notes(raw)),
+        warmup=raw.warm_up.report,
         sampling=_sampling(inside),
-        calibration=evidence.calibration,
+        calibration=raw.calibration,
         energy_status=energy.total.quality.status,
         energy_source=energy.source,
         energy_source_kind=energy.source_kind,
@@ -102,17 +107,17 @@ def _sampling(inside: Sequence[Sample]) -> Sampling | None:
     times: dict[str, list[float]] = {}
     for sample in inside:
         times.setdefault(sample.device, []).append(sample.t_s)
-    longest = [max((b - a for a, b in pairwise(one)), default=0.0) for one in times.values()]
-    n_least = min((len(one) for one in times.values()), default=0)
-    if n_least < 2:
+    gaps_s = [max((b - a for a, b in pairwise(t)), default=0.0) for t in times.values()]
+    n_min = min((len(t) for t in times.values()), default=0)
+    if n_min < 2:
         return None
-    spans = [one[-1] - one[0] for one in times.values()]
-    brackets = sorted(sample.read_duration_s for sample in inside)
+    spans_s = [t[-1] - t[0] for t in times.values()]
+    durations_s = sorted(sample.read_duration_s for sample in inside)
     return Sampling(
-        n=n_least,
-        rate_hz=(n_least - 1) / max(spans),
-        worst_gap_s=max(longest),
-        bracket_p99_s=brackets[math.ceil(0.99 * len(brackets)) - 1],
+        n=n_min,
+        rate_hz=(n_min - 1) / max(spans_s),
+        worst_gap_s=max(gaps_s),
+        bracket_p99_s=durations_s[math.ceil(0.99 * len(durations_s)) - 1],
     )
 
 
@@ -122,14 +127,14 @@ def _rest(memory: Memory) -> int | None:
     return memory.peak_bytes - memory.weights_bytes
 
 
-def _latencies(answered: Sequence[GenerationRecord]) -> tuple[Latency | None, Latency | None]:
+def _latencies(records: Sequence[GenerationRecord]) -> tuple[Latency | None, Latency | None]:
     """Return time to first token and between tokens, over every batch of the window."""
     first: list[float] = []
     between: list[float] = []
-    for one in answered:
-        if one.times_s:
-            first.append(one.times_s[0])
-            between += [later - earlier for earlier, later in pairwise(one.times_s)]
+    for record in records:
+        if record.times_s:
+            first.append(record.times_s[0])
+            between += [later - earlier for earlier, later in pairwise(record.times_s)]
     return _distribution(first), _distribution(between)
 
 
@@ -149,50 +154,50 @@ def _distribution(durations: Sequence[float]) -> Latency | None:
     )
 
 
-def _flops(answered: Sequence[GenerationRecord], backend: Backend) -> Flops | None:
+def _flops(records: Sequence[GenerationRecord], backend: Backend) -> Flops | None:
     total, last = 0.0, None
-    known: dict[tuple[int, int], Flops | None] = {}
-    for one in answered:
-        for lengths in zip(one.batch.lengths, one.n_tokens, strict=True):
-            if lengths not in known:
-                known[lengths] = backend.flops(*lengths)
-            last = known[lengths]
+    counts: dict[tuple[int, int], Flops | None] = {}
+    for record in records:
+        for lengths in zip(record.batch.lengths, record.n_tokens, strict=True):
+            if lengths not in counts:
+                counts[lengths] = backend.flops(*lengths)
+            last = counts[lengths]
             if last is None:
                 return None
             total += last.total
     return None if last is None else msgspec.structs.replace(last, total=total)
 
 
-def _warnings(evidence: RawMeasurement) -> Iterator[str]:
-    if evidence.workload.n_truncated:
+def _warnings(raw: RawMeasurement) -> Iterator[str]:
+    if raw.workload.n_truncated:
         yield (
-            f"{evidence.workload.n_truncated} of {evidence.config.n} prompts were cut to "
-            f"max_input_tokens {evidence.config.max_input_tokens}"
+            f"{raw.workload.n_truncated} of {raw.config.n} prompts were cut to "
+            f"max_input_tokens {raw.config.max_input_tokens}"
         )
     lengths = (
         n_input + n_output
-        for one in evidence.generations
-        for n_input, n_output in zip(one.batch.lengths, one.n_tokens, strict=True)
+        for record in raw.generations
+        for n_input, n_output in zip(record.batch.lengths, record.n_tokens, strict=True)
     )
-    facts = facts_of(evidence.config.backend)
-    model = facts.models(evidence.config)[0]
+    facts = facts_of(raw.config.backend)
+    model = facts.models(raw.config)[0]
     if too_long := context_length_problem(model, max(lengths, default=0)):
         yield f"{too_long}: their cost is measured, but their text is poor"
-    yield from facts.warnings(evidence.config)
-    if evidence.n_compilations:
+    yield from facts.warnings(raw.config)
+    if raw.n_compilations:
         yield (
-            f"code was compiled {evidence.n_compilations} times inside the window, whose time and "
-            "energy are part of it"
+            f"code was compiled {raw.n_compilations} times inside the window; its time and energy "
+            "include the compilation"
         )
-    if evidence.samples.error is not None:
-        yield f"not every sample could be written: {evidence.samples.error}"
-    if evidence.requests_problem is not None:
-        yield f"the requests could not be written: {evidence.requests_problem}"
+    if raw.samples.error is not None:
+        yield f"some samples could not be written: {raw.samples.error}"
+    if raw.requests_problem is not None:
+        yield f"the requests could not be written: {raw.requests_problem}"
 
 
-def _notes(evidence: RawMeasurement) -> Iterator[str]:
-    config = evidence.config
+def _notes(raw: RawMeasurement) -> Iterator[str]:
+    config = raw.config
     if config.weights == "random":
-        yield f"random weights from seed {config.random_seed}: the text means nothing, the work does"
+        yield f"random weights from seed {config.random_seed}: the work is realistic, the text is not"
     if config.decoder.do_sample:
-        yield f"sampled with seed {config.random_seed}; repeats inside the window differ"
+        yield f"sampled with seed {config.random_seed}; the repeats inside the window differ"

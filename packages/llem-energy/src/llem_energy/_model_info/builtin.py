@@ -1,4 +1,4 @@
-"""Architectures that ship with this package as configuration: no download, random weights."""
+"""Architectures that this package contains: no download, random weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FOLDER = Path(__file__).parent / "architectures"
 
 
 def builtin_names() -> tuple[str, ...]:
-    """Return what may stand after `builtin:`."""
+    """Return the names that are valid after `builtin:`."""
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
 
 
@@ -27,7 +27,7 @@ def builtin_architecture(model: str) -> dict[str, Any] | None:
         return None
     name = model.removeprefix(PREFIX)
     if name not in builtin_names():
-        known = ", ".join(builtin_names())
-        raise BackendError(f"expected one of the builtin models {known}, found {name!r}")
+        names = ", ".join(builtin_names())
+        raise BackendError(f"expected one of the builtin models {names}, found {name!r}")
     architecture: dict[str, Any] = json.loads((_FOLDER / f"{name}.json").read_text("utf-8"))
     return architecture

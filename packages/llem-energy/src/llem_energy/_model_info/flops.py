@@ -1,7 +1,8 @@
-"""Floating-point operations of a decoder, from its architecture. For reference only.
+"""Floating-point operations of a decoder, computed from its architecture. For reference only.
 
-A multiplication with a weight matrix costs 2 operations per weight and token; attention costs, per
-layer and new token, 2 for the scores and 2 for the mix, over every position it attends to.
+Multiplying with a weight matrix takes 2 operations per weight and token. In each layer, attention
+takes 2 operations per element for the scores and 2 for the weighted sum, for each new token and
+each position that it attends to.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ METHOD = (
 
 
 class Decoder(msgspec.Struct, frozen=True):
-    """What the count needs of an architecture."""
+    """The sizes of an architecture that the count needs."""
 
     n_linear_weights: int
-    """Weights of all matrices a token is multiplied with, the output layer included."""
+    """Weights of all matrices that a token is multiplied with, including the output layer."""
     n_output_weights: int
-    """The output layer's share; it is applied once per generated token only."""
+    """Those of the output layer, which is applied only to generated tokens."""
     attention_width: int
-    """Query heads x head dimension; key and value heads do not change this cost."""
+    """Query heads x head dimension; key and value heads do not change the number of operations."""
     windows: tuple[int | None, ...]
-    """Per layer, how many positions a token attends to at most; None: every one before it."""
+    """For each layer, the max number of positions a token attends to; None: all before it."""
 
 
 def answer_flops(decoder: Decoder, input_tokens: int, output_tokens: int) -> float:
-    """Return the operations of one answer: prefill, then one step per further token."""
+    """Return the operations for one prompt and its output: prefill, then one step per token."""
     body = decoder.n_linear_weights - decoder.n_output_weights
-    # The last token is chosen but never fed back, so the model sees one token less.
+    # The model never reads the last token, so it sees one token less.
     n_seen = input_tokens + output_tokens - 1
     matrices = 2.0 * (body * n_seen + decoder.n_output_weights * output_tokens)
     positions = sum(_positions(input_tokens, n_seen, window) for window in decoder.windows)
@@ -49,10 +50,10 @@ def answer_flops(decoder: Decoder, input_tokens: int, output_tokens: int) -> flo
 
 
 def _positions(input_tokens: int, n_seen: int, window: int | None) -> int:
-    """Return the pairs of tokens that one layer compares.
+    """Return the number of pairs of tokens that one layer compares.
 
-    Prefill computes the full square, masked or not; each step attends to what its window still
-    holds, itself included.
+    Prefill computes all pairs, masked or not; each step attends to the tokens in its window,
+    itself included.
     """
     steps = range(input_tokens + 1, n_seen + 1)
     return input_tokens**2 + sum(n if window is None else min(n, window) for n in steps)

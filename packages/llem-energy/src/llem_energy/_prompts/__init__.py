@@ -1,1 +1,1 @@
-"""Prompts: synthetic, from local files, from data sets of the hub. Knows nothing of energy."""
+"""Prompts: synthetic, from local files, from data sets of the hub. Independent of energy."""

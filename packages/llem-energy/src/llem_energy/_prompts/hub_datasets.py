@@ -1,6 +1,6 @@
-"""Prompts from a data set of the hub, or a folder in the hub's layout, by the `datasets` library.
+"""Reads prompts from a data set of the hub, or a folder in the hub's layout, with `datasets`.
 
-The library is an extra. It is imported here, when such a data set is asked for.
+This library is an optional extra. It is imported only when such a data set is read.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from llem_energy._errors import DatasetError
 from llem_energy._hub import cached_snapshot, is_hub_id
 
 ALIASES = {"aienergyscore": "AIEnergyScore/text_generation"}
-"""Short names of data sets of the hub."""
+"""Short names of data sets on the hub."""
 
 
 def hub_rows(dataset: DatasetConfig, n: int) -> list[Any]:
     """Return the first `n` rows, or all if there are fewer.
 
     Raises:
-        DatasetError: the library is missing, or the data set, its subset or its split.
+        DatasetError: the library, the data set, its subset or its split is missing.
     """
     source = ALIASES.get(dataset.source, dataset.source)
     folder = Path(source).expanduser()
     if not folder.is_dir() and not is_hub_id(source):
-        raise DatasetError(f"there is no data set {source}: neither a file, a folder nor a hub id")
+        raise DatasetError(f"there is no data set {source}: not a file, not a folder, not a hub id")
     library = _library(source)
     with _foreign_errors(library, source):
         if folder.is_dir():
@@ -37,7 +37,7 @@ def hub_rows(dataset: DatasetConfig, n: int) -> list[Any]:
         try:
             return _first(library, source, dataset, n)
         except ConnectionError:
-            # Downloaded as it is, by `hf download`, rather than read before by this library.
+            # It may have been downloaded by `hf download` instead of by this library.
             snapshot = cached_snapshot(source, kind="datasets")
             if snapshot is None:
                 raise
@@ -46,7 +46,7 @@ def hub_rows(dataset: DatasetConfig, n: int) -> list[Any]:
 
 def _first(library: Any, place: str, dataset: DatasetConfig, n: int) -> list[Any]:
     split = dataset.split or _only_split(library.get_dataset_split_names(place, dataset.subset))
-    # Not streamed, though that would read less: it imports torch, and keeps nothing for later.
+    # Streaming would read less, but it imports torch and caches nothing.
     rows = library.load_dataset(place, dataset.subset, split=split)
     return list(islice(rows, n))
 
@@ -54,7 +54,7 @@ def _first(library: Any, place: str, dataset: DatasetConfig, n: int) -> list[Any
 def _only_split(names: Sequence[str]) -> str:
     if "train" in names or len(names) == 1:
         return "train" if "train" in names else names[0]
-    raise ValueError(f"expected a split named train, found {', '.join(names)}; name it: `split`")
+    raise ValueError(f"expected a split named train, found {', '.join(names)}; set `split`")
 
 
 def _library(source: str) -> Any:
@@ -62,7 +62,7 @@ def _library(source: str) -> Any:
         library = importlib.import_module("datasets")
     except ImportError as error:
         raise DatasetError(
-            f"the data set {source} needs the library datasets; "
+            f"the data set {source} needs the library datasets; install it with "
             "`pip install 'llem-energy[datasets]'`"
         ) from error
     library.disable_progress_bars()
@@ -71,9 +71,9 @@ def _library(source: str) -> Any:
 
 @contextmanager
 def _foreign_errors(library: Any, source: str) -> Iterator[None]:
-    foreign = (OSError, ValueError, LookupError, RuntimeError, library.exceptions.DatasetsError)
+    types = (OSError, ValueError, LookupError, RuntimeError, library.exceptions.DatasetsError)
     try:
         yield
-    except foreign as error:
+    except types as error:
         text = " ".join(str(error).split())
         raise DatasetError(f"the data set {source} cannot be read: {text}") from error

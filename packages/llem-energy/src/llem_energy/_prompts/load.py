@@ -1,4 +1,4 @@
-"""The prompts of an experiment, and a fingerprint of their content and order."""
+"""Loads the prompts of an experiment, and computes their fingerprint."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def load_prompts(config: ExperimentConfig, vocabulary: range) -> tuple[Prompt, .
 
     Args:
         config: the experiment.
-        vocabulary: token ids that synthetic prompts are drawn from.
+        vocabulary: token ids from which synthetic prompts are drawn.
 
     Raises:
-        DatasetError: the file is missing, has no prompt column, or holds fewer than `n` prompts.
+        DatasetError: the file is missing, has no prompt column, or has fewer than `n` prompts.
     """
     if config.dataset.source == SYNTHETIC:
         return synthetic_prompts(config, vocabulary)
@@ -36,7 +36,7 @@ def load_prompts(config: ExperimentConfig, vocabulary: range) -> tuple[Prompt, .
 
 
 def fingerprint(prompts: Sequence[Prompt]) -> str:
-    """Return SHA-256 over the content and order of the prompts."""
+    """Return the SHA-256 of the prompts; it depends on their content and order."""
     digest = hashlib.sha256()
     for prompt in prompts:
         digest.update(json.dumps(prompt, ensure_ascii=False).encode() + b"\n")
@@ -64,7 +64,9 @@ def read_prompts(dataset: DatasetConfig, n: int) -> tuple[str, ...]:
 
 def _file_rows(path: Path, dataset: DatasetConfig, n: int) -> list[Any]:
     if dataset.subset or dataset.split:
-        raise DatasetError(f"{path}: a file has neither subset nor split; remove them")
+        raise DatasetError(
+            f"{path}: a file has no subset and no split; remove `subset` and `split`"
+        )
     try:
         return list(islice(_rows(path), n))
     except OSError as error:
@@ -77,7 +79,7 @@ def _rows(path: Path) -> Iterable[Any]:
     if path.suffix == ".parquet":
         import pyarrow.parquet
 
-        with path.open("rb") as content:  # opened here, the error of a missing file says so
+        with path.open("rb") as content:  # then a missing file gives a clear error
             yield from pyarrow.parquet.read_table(content).to_pylist()
         return
     with path.open(encoding="utf-8", newline="") as file:
@@ -92,7 +94,5 @@ def _find_column(where: str, row: Any) -> str:
     for name in _COLUMNS:
         if name in names:
             return name
-    known = ", ".join(_COLUMNS)
-    raise DatasetError(
-        f"{where}: expected a column named {known}, found {names}; name it: `column`"
-    )
+    expected = ", ".join(_COLUMNS)
+    raise DatasetError(f"{where}: expected a column named {expected}, found {names}; set `column`")

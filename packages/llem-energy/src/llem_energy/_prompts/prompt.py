@@ -1,6 +1,6 @@
-"""What a prompt is."""
+"""The type of a prompt."""
 
 from __future__ import annotations
 
 Prompt = str | tuple[int, ...]
-"""Text, or token ids where no tokenizer is needed."""
+"""Text, or token ids, which need no tokenizer."""

@@ -1,4 +1,4 @@
-"""Synthetic prompts: seeded token ids of exact or drawn lengths, which need no tokenizer."""
+"""Synthetic prompts: random token ids of fixed or random lengths, which need no tokenizer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ SYNTHETIC = "synthetic"
 
 def synthetic_prompts(config: ExperimentConfig, vocabulary: range) -> tuple[tuple[int, ...], ...]:
     """Return `n` prompts of token ids from the vocabulary; the same for the same seed."""
-    draw = random.Random(config.random_seed)
-    lengths = _lengths(config, draw)
-    return tuple(tuple(draw.choices(vocabulary, k=length)) for length in lengths)
+    generator = random.Random(config.random_seed)
+    lengths = _lengths(config, generator)
+    return tuple(tuple(generator.choices(vocabulary, k=length)) for length in lengths)
 
 
 def longest_synthetic(config: ExperimentConfig) -> int:
@@ -24,19 +24,20 @@ def longest_synthetic(config: ExperimentConfig) -> int:
     return max(_lengths(config, random.Random(config.random_seed)))
 
 
-def _lengths(config: ExperimentConfig, draw: random.Random) -> list[int]:
-    asked = config.dataset.input_tokens
-    if asked is None:
+def _lengths(config: ExperimentConfig, generator: random.Random) -> list[int]:
+    options = config.dataset.input_tokens
+    if options is None:
         return [config.max_input_tokens] * config.n
-    least, most = asked.min, asked.max or config.max_input_tokens
-    if asked.distribution == "uniform":
-        return [draw.randint(least, most) for _ in range(config.n)]
-    return [min(max(round(_lognormal(asked, draw)), least), most) for _ in range(config.n)]
+    n_min, n_max = options.min, options.max or config.max_input_tokens
+    if options.distribution == "uniform":
+        return [generator.randint(n_min, n_max) for _ in range(config.n)]
+    lengths = [round(_lognormal(options, generator)) for _ in range(config.n)]
+    return [min(max(length, n_min), n_max) for length in lengths]
 
 
-def _lognormal(asked: InputTokensConfig, draw: random.Random) -> float:
-    assert asked.mean is not None
-    assert asked.sd is not None
-    # The parameters of the logarithm whose exponential has this mean and this deviation.
-    variance = math.log1p((asked.sd / asked.mean) ** 2)
-    return draw.lognormvariate(math.log(asked.mean) - variance / 2, math.sqrt(variance))
+def _lognormal(options: InputTokensConfig, generator: random.Random) -> float:
+    assert options.mean is not None
+    assert options.sd is not None
+    # Mean and variance of the logarithm, from mean and standard deviation of the lengths.
+    variance = math.log1p((options.sd / options.mean) ** 2)
+    return generator.lognormvariate(math.log(options.mean) - variance / 2, math.sqrt(variance))

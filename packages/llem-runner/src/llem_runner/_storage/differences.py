@@ -1,4 +1,4 @@
-"""What keeps a folder and a study from being the same one, in lines that a person can act on."""
+"""Differences between a study folder and a study, one line for each difference."""
 
 from __future__ import annotations
 
@@ -9,66 +9,66 @@ from llem_config import ExperimentConfig, StudyConfig
 from llem_energy import facts_of
 from llem_runner._plan.labels import labels
 
-_MOST_LINES = 5
-_MAY_DIFFER = frozenset({"n_cycles"})  # cycles can be added; fewer are refused elsewhere
+_MAX_LINES = 5
+_MAY_DIFFER = frozenset({"n_cycles"})  # cycles can be added; removing some is refused elsewhere
 
 
-def study_differences(kept: StudyConfig, asked: StudyConfig) -> list[str]:
-    """Return how a study that is asked for differs from the one of a folder; [] if not at all.
+def study_differences(stored: StudyConfig, requested: StudyConfig) -> list[str]:
+    """Return how a requested study differs from the one in a folder; [] if they are equal.
 
-    Gaps that `asked` leaves to the machine are no difference, nor is a name, which may be that of
-    the file.
+    Gaps that `requested` leaves open may differ, and so may the name, which may come from the file.
     """
-    lines = [*_points(kept, asked)]
-    old, new = kept.execution.model_dump(), asked.execution.model_dump()
+    lines = [*_points(stored, requested)]
+    old, new = stored.execution.model_dump(), requested.execution.model_dump()
     lines += [
-        f"execution.{name}: {old[name]} in the folder, {value} asked for"
+        f"execution.{name}: {old[name]} in the folder, {value} requested"
         for name, value in new.items()
         if name not in _MAY_DIFFER and value is not None and value != old[name]
     ]
     return lines
 
 
-def _points(kept: StudyConfig, asked: StudyConfig) -> Iterator[str]:
-    old = dict(zip(kept.config_hashes, kept.experiments, strict=True))
-    new = dict(zip(asked.config_hashes, asked.experiments, strict=True))
+def _points(stored: StudyConfig, requested: StudyConfig) -> Iterator[str]:
+    old = dict(zip(stored.config_hashes, stored.experiments, strict=True))
+    new = dict(zip(requested.config_hashes, requested.experiments, strict=True))
     both = old | new
     names = dict(zip(both, labels(tuple(both.values())), strict=True))
-    for where, own, other in (("in the folder", old, new), ("asked for", new, old)):
-        only = [names[config_hash] for config_hash in own if config_hash not in other]
-        for name in only[:_MOST_LINES]:
+    for where, points, others in (("in the folder", old, new), ("requested", new, old)):
+        missing = [names[config_hash] for config_hash in points if config_hash not in others]
+        for name in missing[:_MAX_LINES]:
             yield f"point only {where}: {name}"
-        if len(only) > _MOST_LINES:
-            yield f"and {len(only) - _MOST_LINES} other points only {where}"
+        if len(missing) > _MAX_LINES:
+            yield f"and {len(missing) - _MAX_LINES} more points only {where}"
 
 
 def file_differences(study: StudyConfig, directory: str | None) -> list[str]:
-    """Return which relative paths mean other files here than where the study was begun."""
-    begun, here = Path(directory or "."), Path.cwd()
+    """Return the relative paths that name other files here than where the study was started."""
+    start, here = Path(directory or "."), Path.cwd()
     paths = dict.fromkeys(path for config in study.experiments for path in _paths(config))
     return [
-        f"{path}: {begun / path} began the folder, {here / path} is meant from here"
+        f"{path}: the folder was started with {start / path}, but here it is {here / path}"
         for path in paths
-        # On another machine it is in neither place; there, the person has to see to it.
-        if (begun / path).exists()
-        and not ((here / path).exists() and (here / path).samefile(begun / path))
+        # On another machine neither file exists; there, the user must check it.
+        if (start / path).exists()
+        and not ((here / path).exists() and (here / path).samefile(start / path))
     ]
 
 
 def _paths(config: ExperimentConfig) -> Iterator[str]:
     """Yield the values that may be paths relative to the directory where a study was started."""
-    named = (
+    names = (
         *(model.name for model in facts_of(config.backend).models(config)),
         config.dataset.source,
         config.lora.adapter if config.lora else None,
     )
-    yield from (name for name in named if name and not Path(name).is_absolute())
+    yield from (name for name in names if name and not Path(name).is_absolute())
 
 
-def version_differences(kept: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return which packages are not those that began a folder; [] if all are."""
+def version_differences(stored: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return the packages whose version differs from the one that started a folder."""
     return [
-        f"{name}: {kept.get(name, 'none')} began the folder, {now.get(name, 'none')} is installed"
-        for name in sorted({*kept, *now})
-        if kept.get(name) != now.get(name)
+        f"{name}: the folder was started with {stored.get(name, 'none')}, but "
+        f"{now.get(name, 'none')} is installed"
+        for name in sorted({*stored, *now})
+        if stored.get(name) != now.get(name)
     ]
