@@ -190,7 +190,7 @@ def _caveats(
 
 def _error_budget(n_device_sets: int, figure: Figure) -> dict[str, str]:
     """Return each error in words, under the names that the result of a run uses; never a sum."""
-    budget = {"statistical": "the spread between runs; it is all that the intervals cover"}
+    budget = {"statistical": "the spread between runs; the intervals cover only this error"}
     if figure == "tokens_per_second":
         return budget
     if n_device_sets > 1:
