@@ -3,7 +3,7 @@
     uv run python benchmarks/runner_peer.py [--runs N] [--turns N] [--gap S]
 
 Both measure the same tiny model from the same folder on the CPU for the same number of seconds. Each
-experiment runs in a spawned process of its own; the two sides alternate. The overhead is the time of
+experiment runs in a separate spawned process; the two sides alternate. The overhead is the time of
 an experiment without the measured generation. For the peer it is the time from one
 `Benchmark.launch` to the next, minus the sum of its latencies; for ours it is the time from the end
 of one window to the start of the next, minus the gap. The peer has no gaps. Load and warm-up are

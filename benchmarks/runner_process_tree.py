@@ -1,4 +1,4 @@
-"""Finding the processes of a run: our reader of /proc beside the same search with psutil.
+"""The search for the processes of a run: our reader of /proc compared with psutil.
 
     uv run python benchmarks/runner_process_tree.py [--members N] [--others N] [--repeats N]
 
@@ -54,7 +54,7 @@ class PsutilTree:
 
 
 def start(n: int, tag: str | None) -> list[subprocess.Popen[bytes]]:
-    """Start processes that sleep, each in a session of its own."""
+    """Start processes that sleep, each in a new session."""
     environment = {**os.environ, **({TAG_VARIABLE: tag} if tag else {})}
     return [
         subprocess.Popen(["sleep", "600"], start_new_session=True, env=environment)
@@ -71,7 +71,7 @@ def time_ms(search: Callable[[], tuple[int, ...]]) -> float:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="Finding the processes of a run.")
+    parser = argparse.ArgumentParser(description="The search for the processes of a run.")
     parser.add_argument("--members", type=int, default=5, help="processes of the run")
     parser.add_argument("--others", type=int, default=200, help="other processes, older")
     parser.add_argument("--repeats", type=int, default=50)

@@ -12,6 +12,11 @@ def ms(seconds: float | None) -> str:
     return "not seen" if seconds is None else f"{1e3 * seconds:.3g} ms"
 
 
+def every(seconds: float | None) -> str:
+    """Return a period as text."""
+    return "no change seen" if seconds is None else f"every {ms(seconds)}"
+
+
 def spread(seconds: Sequence[float]) -> str:
     """Return the median and the 99th percentile of durations as text."""
     return f"p50 {ms(percentile(seconds, 0.5))}, p99 {ms(percentile(seconds, 0.99))}"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from benchmarks.gpu.check import DENSE_S, Check, Row
-from benchmarks.gpu.durations import ms
+from benchmarks.gpu.durations import every, ms
 from benchmarks.gpu.traces import follow
 from llem_energy._machine.environment import installed_version, snapshot_environment
 from llem_energy._metering.calibration import edge_bound_shares
@@ -90,14 +90,14 @@ def _calibrated(when: str, seen: Calibration) -> Iterator[Row]:
         means = f"bound of a 10 s window: {100 * typical:.2g} % typical, {100 * worst:.2g} % at p95"
     yield Row(
         f"energy counter, {when}",
-        f"every {ms(period_s)}, jitter {ms(jitter_s)}{step}, {seen.n_updates} updates",
+        f"{every(period_s)}, jitter {ms(jitter_s)}{step}, {seen.n_updates} updates",
         means,
         {f"{when}": msgspec.to_builtins(seen)},
     )
     yield Row(
         f"instant power, {when}",
-        f"every {ms(seen.power_period_s)}",
-        "" if seen.power_period_s else "it did not change",
+        every(seen.power_period_s),
+        "" if seen.power_period_s else "power was constant, or cannot be read",
     )
     share = "" if period_s is None else f"{100 * seen.call_p99_s / period_s:.2g} % of a period"
     yield Row(
@@ -128,11 +128,10 @@ def stamps(check: Check) -> Iterator[Row]:
         seen = follow([(b, v.timestamp, v.value.ullVal) for _, b, v in good])
         age_s = statistics.median((a + b) / 2 - 1e-6 * v.timestamp for a, b, v in good)
         latency_s = statistics.median(1e-6 * v.latencyUsec for _, _, v in good)
-        moves = "constant" if seen.step_s is None else f"a new one every {ms(seen.step_s)}"
         yield Row(
             f"timestamps of field {number}, {name}",
-            f"follow {seen.follows}: {moves}, a new value every {ms(seen.value_period_s)}; "
-            f"{ms(age_s)} old when read; latency reported by the driver {ms(latency_s)}",
+            f"follow {seen.follows}; timestamp: {every(seen.step_s)}; "
+            f"value: {every(seen.value_period_s)}; {ms(age_s)} old when read; latency reported by the driver {ms(latency_s)}",
             {
                 "the query": "they are times of the query, not of the value",
                 "the sensor": "they are times of the value: better than the read duration",

@@ -1,1 +1,1 @@
-"""What several benchmarks use: percentiles, and a peer in an environment of its own."""
+"""What several benchmarks use: percentiles, and an environment with optimum-benchmark."""

@@ -1,4 +1,4 @@
-"""What `benchmarks/pytorch_speed.py` compares can still be run; how fast it is, is not asserted."""
+"""The parts of `benchmarks/pytorch_speed.py` run; their speed is not asserted."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def part(name: str, number: int) -> Any:
 
 
 @pytest.mark.parametrize("name", ["window", "load"])
-def test_ours_and_the_bare_call_take_turns(name: str) -> None:
-    found = part(name, 2)
-    assert {side: len(pairs) for side, pairs in found.items()} == {
+def test_our_call_and_the_bare_call_alternate(name: str) -> None:
+    speeds = part(name, 2)
+    assert {side: len(pairs) for side, pairs in speeds.items()} == {
         "ours": 2,
         "bare": 2,
         "again": 2,
     }
-    assert all(value > 0 for pairs in found.values() for pair in pairs for value in pair)
+    assert all(value > 0 for pairs in speeds.values() for pair in pairs for value in pair)
