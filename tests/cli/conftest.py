@@ -1,4 +1,4 @@
-"""The program as a person starts it: a process of its own."""
+"""A fixture that runs `llem-cli` as a user does, in its own process."""
 
 from __future__ import annotations
 

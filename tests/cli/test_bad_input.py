@@ -1,4 +1,4 @@
-"""Every mistake is one plain sentence on stderr, and nothing is left on disk (CLI-05)."""
+"""Every mistake produces one sentence on stderr and leaves no files behind (CLI-05)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GOOD = "model: builtin:tiny-llama\nn: 2\npytorch: {device: cpu}\n"
         ("", "expected a mapping of keys, found nothing"),
     ],
 )
-def test_a_mistake_in_the_file_is_one_sentence_with_its_place(
+def test_a_mistake_in_the_study_file_is_reported_with_its_position(
     llem: Run, tmp_path: Path, text: str, sentence: str
 ) -> None:
     (tmp_path / "study.yaml").write_text(text)
@@ -32,13 +32,15 @@ def test_a_mistake_in_the_file_is_one_sentence_with_its_place(
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
 
 
-def test_a_missing_file_is_one_sentence(llem: Run, tmp_path: Path) -> None:
+def test_a_missing_study_file_is_reported(llem: Run, tmp_path: Path) -> None:
     done = llem("study", "run", "nowhere.yaml")
     assert (done.returncode, done.stderr) == (2, "nowhere.yaml: no such file\n")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_backends_are_refused_before_anything_is_written(llem: Run, tmp_path: Path) -> None:
+def test_two_backends_in_one_study_are_refused_before_any_file_is_written(
+    llem: Run, tmp_path: Path
+) -> None:
     (tmp_path / "study.yaml").write_text("model: a/b\nbackend: [pytorch, vllm]\n")
     assert llem("study", "validate", "study.yaml").returncode == 0
     done = llem("study", "run", "study.yaml", "--quiet")
@@ -48,7 +50,7 @@ def test_two_backends_are_refused_before_anything_is_written(llem: Run, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
 
 
-def test_an_output_folder_that_cannot_be_written_is_refused(llem: Run, tmp_path: Path) -> None:
+def test_an_output_folder_that_cannot_be_created_is_refused(llem: Run, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(GOOD)
     done = llem("study", "run", "study.yaml", "--quiet", "--output", "study.yaml/results")
     assert done.returncode == 1
@@ -77,7 +79,9 @@ def test_a_mistake_on_the_command_line_is_a_usage_error(
 
 
 @pytest.mark.parametrize("flag", ["precision", "=fp32", "n=zero", "m.x=1", "n=[1"])
-def test_a_bad_set_names_the_command_line(llem: Run, tmp_path: Path, flag: str) -> None:
+def test_an_invalid_set_flag_is_reported_as_a_command_line_error(
+    llem: Run, tmp_path: Path, flag: str
+) -> None:
     (tmp_path / "study.yaml").write_text(GOOD)
     done = llem("study", "validate", "study.yaml", "--set", flag)
     assert done.returncode == 2
@@ -85,14 +89,14 @@ def test_a_bad_set_names_the_command_line(llem: Run, tmp_path: Path, flag: str) 
     assert "Traceback" not in done.stderr
 
 
-def test_a_set_on_a_swept_key_is_an_error_that_says_so(llem: Run, tmp_path: Path) -> None:
+def test_set_on_a_swept_key_is_an_error(llem: Run, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(GOOD + "sweep: {precision: [fp32, bf16]}\n")
     done = llem("study", "validate", "study.yaml", "--set", "precision=fp16")
     assert done.returncode == 2
     assert "precision: this key is swept in study.yaml:4" in done.stderr
 
 
-def test_a_traceback_is_shown_only_on_request(llem: Run, tmp_path: Path) -> None:
+def test_a_traceback_is_shown_only_with_verbose(llem: Run, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     assert "Traceback" not in llem("study", "show", "folder").stderr

@@ -1,4 +1,4 @@
-"""What each command prints, and the exit codes (CLI-05, LA-02, CFG-18..26)."""
+"""The output and the exit code of each command (CLI-05, LA-02, CFG-18..26)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def study_file(tmp_path: Path) -> Path:
     return file
 
 
-def test_validate_prints_one_object_with_every_point(llem: Run, study_file: Path) -> None:
+def test_validate_json_is_one_object_with_every_point(llem: Run, study_file: Path) -> None:
     done = llem("study", "validate", study_file, "--json")
     described = json.loads(done.stdout)
     assert set(described) == {
@@ -51,10 +51,12 @@ def test_validate_prints_one_object_with_every_point(llem: Run, study_file: Path
     assert (described["n_duplicates"], described["n_excluded"]) == (1, 1)
     assert [point["config"]["precision"] for point in described["points"]] == ["fp32"]
     assert len(described["skipped"]) == 2
-    assert all("needs a GPU" in json.dumps(one) for one in described["skipped"])
+    assert all("needs a GPU" in json.dumps(point) for point in described["skipped"])
 
 
-def test_validate_counts_what_is_dropped_and_why(llem: Run, study_file: Path) -> None:
+def test_validate_counts_dropped_and_skipped_points_with_the_reason(
+    llem: Run, study_file: Path
+) -> None:
     done = llem("study", "validate", study_file)
     assert "1 point x 3 cycles = 3 runs" in done.stdout
     assert "1 duplicate dropped, 1 point excluded" in done.stdout
@@ -71,7 +73,7 @@ def test_validate_counts_what_is_dropped_and_why(llem: Run, study_file: Path) ->
         ("", ["--set", "execution.n_cycles=4"], 4),
     ],
 )
-def test_cycles_are_3_unless_file_or_flag_says_otherwise(
+def test_the_default_of_3_cycles_is_overridden_by_file_and_flag(
     llem: Run, tmp_path: Path, text: str, flags: list[str], expected: int
 ) -> None:
     (tmp_path / "s.yaml").write_text("model: a/b\n" + text)
@@ -173,7 +175,7 @@ def test_set_reaches_the_experiment(llem: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_experiment_is_measured_and_warned_of_before(llem: Run, tmp_path: Path) -> None:
+def test_experiment_run_warns_before_it_measures(llem: Run, tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_text(
         "model: builtin:tiny-llama\nn: 2\nmax_output_tokens: 4\npytorch: {device: cpu}\n"
         "energy: {sources: [nvml], min_window_seconds: 0}\nwarmup: {convergence_detection: false}\n"
@@ -186,7 +188,7 @@ def test_one_experiment_is_measured_and_warned_of_before(llem: Run, tmp_path: Pa
     assert (tmp_path / "out" / "result.json").is_file()
 
 
-def test_run_shows_a_record_and_exits_0(
+def test_run_shows_the_result_and_exits_with_0(
     tmp_path: Path, study_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code = run(study_file, output=tmp_path / "out", measure=measures.quick)
@@ -199,7 +201,7 @@ def test_run_shows_a_record_and_exits_0(
     assert "\x1b" not in printed.out + printed.err  # no terminal, no control codes
 
 
-def test_run_json_prints_the_study_result_alone(
+def test_run_json_prints_only_the_study_result(
     tmp_path: Path, study_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run(study_file, output=tmp_path / "out", measure=measures.quick, json_=True, quiet=True)
@@ -209,7 +211,7 @@ def test_run_json_prints_the_study_result_alone(
     assert printed.err == ""
 
 
-def test_a_failed_run_exits_1_and_resume_exits_0(
+def test_a_failed_study_exits_with_1_and_its_resume_with_0(
     tmp_path: Path, study_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run(study_file, output=tmp_path / "out", measure=measures.raises) == 1
@@ -220,7 +222,7 @@ def test_a_failed_run_exits_1_and_resume_exits_0(
     assert [entry.attempts for entry in read_manifest(folder).entries] == [2, 2, 2]
 
 
-def test_resume_tops_up_and_refuses_another_study(
+def test_resume_adds_cycles_and_refuses_another_study(
     llem: Run, tmp_path: Path, study_file: Path
 ) -> None:
     run(study_file, output=tmp_path / "out", measure=measures.quick, quiet=True)
@@ -235,7 +237,7 @@ def test_resume_tops_up_and_refuses_another_study(
     assert "point only requested: n=3" in done.stderr
 
 
-def test_a_time_limit_exits_130_and_says_how_to_go_on(
+def test_a_time_limit_exits_with_130_and_shows_how_to_continue(
     tmp_path: Path, study_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code = run(
@@ -250,11 +252,11 @@ def test_a_time_limit_exits_130_and_says_how_to_go_on(
 @pytest.mark.parametrize(
     ("text", "expected"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("1h30m", 5400)]
 )
-def test_a_time_limit_is_written_as_a_person_says_it(text: str, expected: float) -> None:
+def test_a_time_limit_can_have_units(text: str, expected: float) -> None:
     assert parse_duration_s(text) == expected
 
 
-def test_a_time_limit_that_is_none_is_a_mistake(llem: Run, study_file: Path) -> None:
+def test_an_invalid_time_limit_is_reported(llem: Run, study_file: Path) -> None:
     done = llem("study", "run", study_file, "--time-limit", "soon")
     assert done.returncode == 2
     assert "expected a time such as 90s, 30m or 8h, found 'soon'" in done.stderr
@@ -293,7 +295,7 @@ def test_timeout_and_gaps_flags_reach_the_runs(
     assert (protocol.config_gap_seconds, protocol.cycle_gap_seconds) == (0, 0)
 
 
-def test_schema_is_json_that_names_every_field(llem: Run) -> None:
+def test_the_schema_names_every_field(llem: Run) -> None:
     schema = json.loads(llem("schema").stdout)
     assert {"model", "sweep", "execution", "pytorch.batch_size"} <= set(schema["properties"])
 
@@ -312,20 +314,20 @@ def test_schema_install_writes_the_schema_and_prints_the_modeline(
         schema_command(output=tmp_path / "no" / "x.json")
 
 
-def test_config_shows_settings_and_where_they_come_from(llem: Run, tmp_path: Path) -> None:
+def test_config_shows_the_settings_and_their_file(llem: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("execution: {config_gap_seconds: 12}\n")
     done = llem("config", "--json", LLEM_CONFIG=str(tmp_path / "mine.yaml"))
     assert json.loads(done.stdout)["execution"]["config_gap_seconds"] == 12
     assert "mine.yaml" in llem("config", LLEM_CONFIG=str(tmp_path / "mine.yaml")).stdout
 
 
-def test_version_is_the_packages_own(llem: Run) -> None:
+def test_version_is_the_version_of_the_package(llem: Run) -> None:
     from importlib.metadata import version
 
     assert llem("--version").stdout.strip() == version("llem-cli")
 
 
-def test_help_loads_neither_torch_nor_the_driver_nor_the_runner() -> None:
+def test_help_imports_neither_torch_nor_the_driver_nor_the_runner() -> None:
     code = (
         "import sys, llem_cli._app as app\n"
         "app.run(['--help'])\n"
@@ -337,7 +339,7 @@ def test_help_loads_neither_torch_nor_the_driver_nor_the_runner() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_closed_stdout_is_no_error(tmp_path: Path, study_file: Path) -> None:
+def test_a_closed_stdout_is_not_an_error(tmp_path: Path, study_file: Path) -> None:
     command = f'"{sys.executable}" -m llem_cli study validate "{study_file}" >&-'
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""The quickstart as a new user runs it, and its folder file by file (RES-NEW-01, RES-16, CLI-05)."""
+"""The quickstart as a new user runs it, and the files in its folder (RES-NEW-01, RES-16, CLI-05)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def peak_memory_bytes(pid: int) -> int:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str, int]:
-    """The folder, stdout, stderr and the parent's peak memory of one real quickstart."""
+    """The folder, stdout, stderr and the parent's peak memory of a real quickstart."""
     place = tmp_path_factory.mktemp("quickstart")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LLEM_")}
     environment |= {"HF_HUB_OFFLINE": "1", "XDG_CONFIG_HOME": str(place / "xdg")}
@@ -63,14 +63,14 @@ def result(folder: Path) -> StudyResult:
     return read_study_result(folder)
 
 
-def test_it_is_at_least_four_points_and_two_cycles_and_all_complete(result: StudyResult) -> None:
+def test_all_runs_of_at_least_four_points_and_two_cycles_are_completed(result: StudyResult) -> None:
     assert len(result.summary.points) >= 4
     assert result.measurement_protocol.n_cycles >= 2
     assert result.summary.completed == result.summary.planned == len(result.result_files) >= 8
     assert result.status == "completed"
 
 
-def test_the_folder_is_exactly_what_the_document_says(folder: Path, result: StudyResult) -> None:
+def test_the_folder_holds_exactly_the_documented_files(folder: Path, result: StudyResult) -> None:
     manifest = read_manifest(folder)
     expected = {".lock", "study.yaml", "study_resolved.json", "manifest.json", "study_result.json"}
     for entry in manifest.entries:
@@ -80,8 +80,8 @@ def test_the_folder_is_exactly_what_the_document_says(folder: Path, result: Stud
         expected |= {f"{run}/result.json", f"{run}/log.txt", f"{run}/requests.parquet"}
         if read_result(folder / entry.result_file).timeseries_file:
             expected.add(f"{run}/timeseries.parquet")
-    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-    assert found == expected
+    files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert files == expected
     assert (folder / "study.yaml").read_text() == QUICKSTART.read_text()
     resolved = StudyConfig.model_validate_json((folder / "study_resolved.json").read_text())
     assert resolved.study_design_hash == load_study(QUICKSTART).study_design_hash
@@ -89,44 +89,46 @@ def test_the_folder_is_exactly_what_the_document_says(folder: Path, result: Stud
     assert json.loads((folder / "study_resolved.json").read_text())["study_design_hash"]
 
 
-def test_tokens_are_exact_and_real(folder: Path, result: StudyResult) -> None:
+def test_token_counts_match_the_configuration(folder: Path, result: StudyResult) -> None:
     for file in result.result_files:
-        one = read_result(folder / file)
-        asked = one.config
-        per_pass = one.n_prompts * one.n_repeats
-        assert one.output_tokens == per_pass * asked["max_output_tokens"]
-        assert one.input_tokens == per_pass * asked["max_input_tokens"]
-        assert one.window_s >= asked["energy"]["min_window_seconds"]
-        assert one.tokens_per_second == pytest.approx(one.output_tokens / one.window_s)
-        wanted = {"fp32": "float32", "bf16": "bfloat16"}[asked["precision"]]
-        assert one.effective_config["dtype"] == wanted
-        assert one.effective_config["batch_size"] == asked["pytorch"]["batch_size"]
+        run_result = read_result(folder / file)
+        config = run_result.config
+        per_pass = run_result.n_prompts * run_result.n_repeats
+        assert run_result.output_tokens == per_pass * config["max_output_tokens"]
+        assert run_result.input_tokens == per_pass * config["max_input_tokens"]
+        assert run_result.window_s >= config["energy"]["min_window_seconds"]
+        assert run_result.tokens_per_second == pytest.approx(
+            run_result.output_tokens / run_result.window_s
+        )
+        dtype = {"fp32": "float32", "bf16": "bfloat16"}[config["precision"]]
+        assert run_result.effective_config["dtype"] == dtype
+        assert run_result.effective_config["batch_size"] == config["pytorch"]["batch_size"]
 
 
-def test_energy_is_measured_or_missing_with_its_reason(folder: Path, result: StudyResult) -> None:
+def test_energy_is_measured_or_its_absence_is_explained(folder: Path, result: StudyResult) -> None:
     for file in result.result_files:
-        one = read_result(folder / file)
-        if one.energy_source is None:
-            assert one.energy_total_j is None
-            assert one.energy_per_output_token_j is None
-            assert any("no energy was measured" in line for line in one.measurement_warnings)
+        run_result = read_result(folder / file)
+        if run_result.energy_source is None:
+            assert run_result.energy_total_j is None
+            assert run_result.energy_per_output_token_j is None
+            assert any("no energy was measured" in line for line in run_result.measurement_warnings)
         else:
-            assert one.energy_total_j is not None
-            assert one.timeseries_file == "timeseries.parquet"
+            assert run_result.energy_total_j is not None
+            assert run_result.timeseries_file == "timeseries.parquet"
 
 
-def test_the_modelled_figure_is_labelled_and_in_a_column_of_its_own(
+def test_the_modelled_energy_has_a_labelled_column(
     ran: tuple[Path, str, str, int], folder: Path, result: StudyResult
 ) -> None:
-    one = read_result(folder / result.result_files[0])
-    assert one.energy_estimated_j is not None
-    assert one.energy_estimated_j > 0
-    assert "modelled, not measured" in (one.energy_estimate_method or "")
+    run_result = read_result(folder / result.result_files[0])
+    assert run_result.energy_estimated_j is not None
+    assert run_result.energy_estimated_j > 0
+    assert "modelled, not measured" in (run_result.energy_estimate_method or "")
     assert "modelled J" in ran[1]
     assert "an estimate from CPU time, not a measurement" in ran[1]
 
 
-def test_progress_is_on_stderr_and_shows_pauses_and_time_left(
+def test_progress_on_stderr_shows_pauses_and_time_left(
     ran: tuple[Path, str, str, int],
 ) -> None:
     _, out, err, _ = ran
@@ -136,5 +138,5 @@ def test_progress_is_on_stderr_and_shows_pauses_and_time_left(
     assert "\x1b" not in out + err
 
 
-def test_the_parent_stays_light(ran: tuple[Path, str, str, int]) -> None:
+def test_the_parent_process_uses_little_memory(ran: tuple[Path, str, str, int]) -> None:
     assert 10e6 < ran[3] < 120e6

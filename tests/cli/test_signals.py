@@ -1,4 +1,4 @@
-"""Ctrl-C at a terminal, and the countdown that Enter skips (CLI-11, STU-06)."""
+"""Ctrl-C, SIGTERM, the countdown that Enter skips, and closed streams (CLI-11, STU-06)."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ execution: {{n_cycles: 2, config_gap_seconds: {gap}, cycle_gap_seconds: {gap}}}
 
 
 def start(
-    tmp_path: Path, measure: str, gap: float, terminal: int | None = None
+    tmp_path: Path, measure: str, gap: float, terminal: int | None = None, term: str = "xterm"
 ) -> subprocess.Popen[bytes]:
     (tmp_path / "study.yaml").write_text(STUDY.format(gap=gap))
     (tmp_path / "script.py").write_text(SCRIPT)
-    own = subprocess.PIPE if terminal is None else terminal
+    stream = subprocess.PIPE if terminal is None else terminal
     return subprocess.Popen(
         [sys.executable, "script.py", "study.yaml", "out", measure],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "TERM": "xterm"},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "TERM": term},
         stdin=subprocess.DEVNULL if terminal is None else terminal,
-        stdout=own,
-        stderr=own,
+        stdout=stream,
+        stderr=stream,
         start_new_session=True,
-        # The terminal of its session, as a person has it: only its foreground may read.
+        # The controlling terminal of the session: only its foreground process may read from it.
         preexec_fn=None if terminal is None else lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
 
@@ -77,7 +77,7 @@ def test_ctrl_c_and_sigterm_interrupt_with_exit_code_130(tmp_path: Path, number:
     assert [entry.status for entry in manifest.entries] == ["interrupted", "pending"]
 
 
-def test_ctrl_c_while_the_program_is_imported_is_no_traceback(tmp_path: Path) -> None:
+def test_ctrl_c_during_the_imports_shows_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "cyclopts.py").write_text("raise KeyboardInterrupt")
     done = subprocess.run(
         [sys.executable, "-c", "from llem_cli import main; main()"],
@@ -89,7 +89,7 @@ def test_ctrl_c_while_the_program_is_imported_is_no_traceback(tmp_path: Path) ->
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
-def test_ctrl_c_during_a_gap_ends_it_at_once(tmp_path: Path) -> None:
+def test_ctrl_c_during_a_gap_ends_the_gap_immediately(tmp_path: Path) -> None:
     process = start(tmp_path, "quick", 300)
     folder = wait_for_status(tmp_path, "completed")
     time.sleep(0.5)
@@ -123,10 +123,10 @@ def test_a_terminal_shows_a_countdown_and_enter_skips_the_gap(tmp_path: Path) ->
     assert skipped
     assert process.returncode == 0
     assert b"Enter skips it" in seen
-    assert b"\x1b[" in seen  # a terminal gets a live line
+    assert b"\x1b[" in seen  # a terminal gets a live status
 
 
-def test_a_study_outlives_whoever_watched_it(tmp_path: Path) -> None:
+def test_a_study_continues_when_its_output_is_closed(tmp_path: Path) -> None:
     process = start(tmp_path, "takes_a_second", 0)
     assert process.stderr is not None
     process.stderr.readline()
@@ -136,3 +136,34 @@ def test_a_study_outlives_whoever_watched_it(tmp_path: Path) -> None:
     process.wait(timeout=60)
     (folder,) = (tmp_path / "out").iterdir()
     assert read_manifest(folder).status == "completed"
+
+
+def test_results_reach_stdout_after_stderr_was_closed(tmp_path: Path) -> None:
+    process = start(tmp_path, "takes_a_second", 0)
+    assert process.stderr is not None
+    assert process.stdout is not None
+    process.stderr.readline()
+    process.stderr.close()
+    results = process.stdout.read()
+    assert process.wait(timeout=60) == 0
+    assert b"2 of 2 runs completed" in results
+
+
+def test_a_dumb_terminal_gets_plain_lines(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    process = start(tmp_path, "quick", 0, terminal=slave, term="dumb")
+    os.close(slave)
+    output = b""
+    while True:
+        try:
+            chunk = os.read(master, 65536)
+        except OSError:  # Linux reports the closed terminal as an error
+            break
+        if not chunk:
+            break
+        output += chunk
+    os.close(master)
+    assert process.wait(timeout=60) == 0
+    assert b"run 1 (cycle 1): " in output
+    assert b"2 of 2 runs completed" in output
+    assert b"\x1b" not in output

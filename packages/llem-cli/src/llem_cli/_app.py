@@ -131,5 +131,7 @@ def _explain(error: Exception, *, verbose: bool) -> tuple[str, int]:
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write(message + "\n")
+    from llem_cli._display.console import note  # imports rich, which `--help` imports anyway
+
+    note(message)
     return code

@@ -17,9 +17,6 @@ CLI_DEFAULTS: Mapping[str, Any] = {"execution": {"n_cycles": 3}}
 """Enough repeats for an error bar; the study file and the flags override it."""
 
 StudyFile = Annotated[Path, Parameter(help="Study file (YAML).")]
-StudyFolder = Annotated[
-    Path, Parameter(help="Folder of the study, as printed at the end of its run.")
-]
 CycleOrder = Literal["sequential", "interleaved", "shuffled"]
 Order = Annotated[
     CycleOrder | None, Parameter(help="Order of the runs across cycles (default: from the file).")

@@ -8,7 +8,7 @@ from typing import TypeVar
 from rich.table import Table
 from rich.text import Text
 
-from llem_cli._display.console import say, stdout_console
+from llem_cli._display.console import print_line, say, stdout_console
 from llem_energy import Calibration, DiagnosedDomain, DiagnosedGpu, DiagnosedSource, Diagnosis
 
 _Row = TypeVar("_Row")
@@ -39,12 +39,14 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
 def _show(title: str, rows: Sequence[_Row], columns: Sequence[_Column[_Row]]) -> None:
     if not rows:
         return
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for name, _ in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(row)) for _, cell in columns))
-    stdout_console().print(table)
+    console = stdout_console()
+    print_line(console, title, "bold")
+    console.print(table)
     say("")
 
 

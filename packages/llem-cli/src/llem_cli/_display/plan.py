@@ -69,10 +69,10 @@ def show_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool
     table = Table(box=None, pad_edge=False)
     table.add_column("run", justify="right")
     table.add_column("cycle", justify="right")
-    table.add_column("point", overflow="fold")
+    table.add_column("point", overflow="fold", min_width=20)
     table.add_column("hash", no_wrap=True)
-    table.add_column("pause before", justify="right", min_width=6)
-    table.add_column("memory (estimate)", justify="right", min_width=10)
+    table.add_column("pause\nbefore", justify="right", no_wrap=True)
+    table.add_column("memory\n(estimate)", justify="right", no_wrap=True)
     memory = {
         config_hash: _memory_cell(config)
         for config_hash, config in zip(study.config_hashes, study.experiments, strict=True)
@@ -83,7 +83,7 @@ def show_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool
             str(run.index),
             str(run.cycle),
             Text(run.label),
-            run.config_hash,
+            run.config_hash[:8],  # as in the names of the run folders
             pause,
             memory[run.config_hash],
         )

@@ -111,8 +111,11 @@ class Progress:
 
     def _show_run_end(self, event: RunFinished | RunFailed, result: str) -> None:
         about = _about(event.left_s)
-        ahead = f"; {event.n_left} left{about}" if event.n_left and not self._live else ""
-        self._line(f"run {event.index} ({self._label}){result}{ahead}")
+        if self._live:  # the bar shows what is left, but the label disappears with the status
+            self._line(f"run {event.index} ({self._label}){result}")
+        else:
+            ahead = f"; {event.n_left} left{about}" if event.n_left else ""
+            self._line(f"run {event.index}{result}{ahead}")
         self._bar.show_status("")
         time_left = _about(event.left_s, " left") if event.n_left else ""
         self._bar.show_count(self._n_runs - event.n_left, self._n_runs, time_left)

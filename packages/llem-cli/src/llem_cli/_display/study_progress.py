@@ -25,7 +25,7 @@ def show_study_progress(
     table = Table(box=None, pad_edge=False)
     table.add_column("run", justify="right")
     table.add_column("cycle", justify="right")
-    table.add_column("point", overflow="fold")
+    table.add_column("point", overflow="fold", min_width=20)
     table.add_column("status", no_wrap=True)
     for entry in manifest.entries:
         attempts = f" ({entry.attempts} attempts)" if entry.attempts > 1 else ""

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llem_cli._display.console import say, stdout_console
+from llem_cli._display.console import print_line, say, stdout_console
 from llem_cli._display.study_notes import RATIO, result_notes
 from llem_runner import Comparisons, PointSummary, Statistics, StudyResult
 
@@ -29,6 +29,7 @@ def show_study_result(result: StudyResult, folder: Path, *, console: Console | N
     table = _table(result, numbered=False)
     unlimited = console.options.update(max_width=_UNLIMITED)
     numbered = console.measure(table, options=unlimited).maximum > console.width
+    print_line(console, f"{result.study_name}: {result.status}", "bold")
     console.print(_table(result, numbered=True) if numbered else table)
     if numbered:
         say("points:")
@@ -42,8 +43,6 @@ def show_study_result(result: StudyResult, folder: Path, *, console: Console | N
 def _table(result: StudyResult, *, numbered: bool) -> Table:
     """Return one row per point, with numbers in place of the labels for a narrow terminal."""
     table = Table(
-        title=Text(f"{result.study_name}: {result.status}"),
-        title_justify="left",
         box=None,
         pad_edge=False,
     )

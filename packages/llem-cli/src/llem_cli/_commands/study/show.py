@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 
 from llem_cli._app import OK
-from llem_cli._commands.options import Json, StudyFolder, Tracebacks
-from llem_cli._display.console import show_json
+from llem_cli._commands.options import Json, Tracebacks
+from llem_cli._commands.study.folder import StudyFolder, check_study_folder
+from llem_cli._display.console import resume_command, say, show_json
 from llem_cli._display.study_progress import show_study_progress
 from llem_cli._display.study_result import show_study_result
 from llem_runner import (
@@ -25,6 +26,7 @@ def show(folder: StudyFolder, /, *, json_: Json = False, verbose: Tracebacks = F
     With `--json`, print the StudyResult, or the StudyManifest while there is no result.
     """
     del verbose  # read where errors are explained
+    check_study_folder(folder)
     manifest = read_manifest(folder)
     if manifest.status != "running" and (folder / "study_result.json").is_file():
         result = read_study_result(folder)
@@ -32,6 +34,8 @@ def show(folder: StudyFolder, /, *, json_: Json = False, verbose: Tracebacks = F
             show_json(encode_json(result))
         else:
             show_study_result(result, folder)
+            if result.status in ("interrupted", "aborted"):
+                say(f"{result.status}; continue with {resume_command(folder)}")
         return OK
     if json_:
         show_json(encode_json(manifest))

@@ -1,4 +1,4 @@
-"""The record of a study as a person reads it: intervals, comparisons, narrow terminals."""
+"""The result of a study in a terminal: intervals, comparisons, narrow terminals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def rendered(result: StudyResult, width: int) -> list[str]:
     return text.getvalue().splitlines()
 
 
-def test_the_record_says_which_points_cannot_be_told_apart(
+def test_the_notes_say_which_points_cannot_be_distinguished(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = rendered(stored(tmp_path, 2), 120)
@@ -43,14 +43,14 @@ def test_the_record_says_which_points_cannot_be_told_apart(
 
 
 @pytest.mark.parametrize("width", [100, 80])
-def test_a_narrow_terminal_cuts_nothing(tmp_path: Path, width: int) -> None:
+def test_a_narrow_terminal_truncates_nothing(tmp_path: Path, width: int) -> None:
     lines = rendered(stored(tmp_path, 2), width)
     assert all(len(line) <= width for line in lines)
     assert "…" not in "".join(lines)
     assert sum("±" in line for line in lines) == 4
 
 
-def test_points_that_are_not_compared_have_no_column_and_a_reason(
+def test_without_a_comparison_there_is_a_reason_instead_of_a_column(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = stored(tmp_path, 2)
@@ -65,9 +65,7 @@ def test_points_that_are_not_compared_have_no_column_and_a_reason(
     assert "not compared (too few results): n=2" in notes
 
 
-def test_runs_that_drift_together_are_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_correlated_runs_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = stored(tmp_path, 2)
     first, *others = result.summary.points
     assert first.energy_per_output_token_j is not None
@@ -78,7 +76,7 @@ def test_runs_that_drift_together_are_said(
     assert f"the runs of {first.label} are correlated" in capsys.readouterr().out
 
 
-def test_a_spread_wider_than_its_mean_is_said_and_not_counted(tmp_path: Path) -> None:
+def test_an_interval_wider_than_the_mean_is_shown_in_words(tmp_path: Path) -> None:
     result = stored(tmp_path, 2)
     first, *others = result.summary.points
     assert first.energy_per_output_token_j is not None
@@ -89,7 +87,7 @@ def test_a_spread_wider_than_its_mean_is_said_and_not_counted(tmp_path: Path) ->
     assert "± over 100 %" in "".join(lines)
 
 
-def test_a_record_of_format_1_shows_what_it_has(
+def test_a_result_of_format_1_shows_standard_deviations(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = rendered(stored(tmp_path, 1), 100)

@@ -1,0 +1,27 @@
+"""The folder of a study, as an argument of `resume` and `show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from llem_runner import StudyError
+
+StudyFolder = Annotated[Path, Parameter(help="Folder of the study, as printed when it ran.")]
+
+
+def check_study_folder(folder: Path) -> None:
+    """Do nothing if a folder holds a study.
+
+    Raises:
+        StudyError: the folder does not exist, or holds no study.
+    """
+    if not folder.is_dir():
+        raise StudyError(f"{folder}: no such folder; expected the folder of a study")
+    if not (folder / "manifest.json").is_file():
+        raise StudyError(
+            f"{folder} is not the folder of a study (it has no manifest.json); `study run` prints "
+            "the folder that it creates"
+        )
