@@ -145,6 +145,7 @@ def test_results_reach_stdout_after_stderr_was_closed(tmp_path: Path) -> None:
     process.stderr.readline()
     process.stderr.close()
     results = process.stdout.read()
+    process.stdout.close()
     assert process.wait(timeout=60) == 0
     assert b"2 of 2 runs completed" in results
 
