@@ -13,8 +13,8 @@ from llem_cli._display.progress import Progress
 from llem_cli._display.status_bar import StatusBar
 from llem_runner import (
     Event,
+    LeftoverProcesses,
     RunFailed,
-    RunLeftBehind,
     RunStarted,
     StudyEnded,
     StudyStarted,
@@ -65,8 +65,8 @@ def test_a_failure_is_shown_with_its_error_its_log_and_what_is_left(
 def test_leftover_processes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines(
         capsys,
-        RunLeftBehind(index=3, own=(17,), others=()),
-        RunLeftBehind(index=3, own=(17,), others=(18,)),
+        LeftoverProcesses(index=3, own_pids=(17,), other_pids=()),
+        LeftoverProcesses(index=3, own_pids=(17,), other_pids=(18,)),
     ) == [
         "run 3 finished, but its process 17 is still alive; waiting for it to exit",
         "run 3 finished, but its process 17 and process 18 (another program, new on a GPU) are "
