@@ -45,7 +45,7 @@ from llem_runner import (
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 DOCUMENTS = sorted(
-    [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "packages").glob("*/*.md")]
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "packages").glob("*/*.md")]
 )
 CHECK = ["ruff format --check", "ruff check", "mypy", "lint-imports", "pytest"]
 
@@ -83,7 +83,9 @@ def test_links_to_headings_exist(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_named_in_the_documents_exist(document: Path) -> None:
-    for path in re.findall(r"(?:benchmarks|tests|docs)/[\w./]+\w", document.read_text("utf-8")):
+    for path in re.findall(
+        r"(?:benchmarks|tests|docs|scripts)/[\w./-]+\w", document.read_text("utf-8")
+    ):
         assert (ROOT / path).exists(), path
 
 
