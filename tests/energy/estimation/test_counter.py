@@ -1,4 +1,4 @@
-"""From a counter's readings to joules: the bound holds whatever the load does (RES-06, CM-11..16)."""
+"""Energy from the readings of a counter: the bound holds for any load (RES-06, CM-11..16)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Energy = Callable[[float], float]
 
 
 def energy_of(segments: Sequence[tuple[float, float]]) -> Energy:
-    """Return joules since 0 under constant powers, given as (seconds, watts); the last one stays."""
+    """Return joules since 0 under constant powers, given as (seconds, watts)."""
     times = [0.0, *accumulate(seconds for seconds, _ in segments)]
     joules = [0.0, *accumulate(seconds * watts for seconds, watts in segments)]
 
@@ -54,9 +54,9 @@ def steady(period_s: float = 0.1, watts: float = 200.0) -> Energy:
 def counter_energy(
     readings: Sequence[Reading], start_s: float, end_s: float
 ) -> WindowEstimate | None:
-    """Return the estimate that would be used of a window that nothing is known of."""
-    found = CounterWindow(readings).estimates(start_s, end_s)
-    return found[0] if found else None
+    """Return the best estimate for a window, without a calibration."""
+    estimates = CounterWindow(readings).estimates(start_s, end_s)
+    return estimates[0] if estimates else None
 
 
 seconds = st.floats(0.01, 3.0)
@@ -78,7 +78,7 @@ watts = st.one_of(st.just(0.0), st.floats(1.0, 1000.0))
     limited=st.booleans(),
     guard_s=st.sampled_from([0.0, 0.5, 5.0]),
 )
-def test_the_bound_always_contains_the_truth(
+def test_the_bound_always_contains_the_true_energy(
     segments: list[tuple[float, float]],
     period_s: float,
     phase: float,
@@ -111,12 +111,12 @@ def test_the_bound_always_contains_the_truth(
     )
     truth = energy(end_s) - energy(start_s)
     # Every estimator, whether what it assumes of the load holds or not.
-    for found in counter_of_device.estimates(start_s, end_s, guard_s=guard_s):
-        assert found.low_j - 1e-6 <= truth <= found.high_j + 1e-6
-        assert found.low_j <= found.energy_j <= found.high_j
-        assert abs(found.energy_j - truth) <= found.bound_j + 1e-6
-        assert found.uncertainty_j is not None and found.uncertainty_j <= found.bound_j
-        assert found.low_j >= 0
+    for estimate in counter_of_device.estimates(start_s, end_s, guard_s=guard_s):
+        assert estimate.low_j - 1e-6 <= truth <= estimate.high_j + 1e-6
+        assert estimate.low_j <= estimate.energy_j <= estimate.high_j
+        assert abs(estimate.energy_j - truth) <= estimate.bound_j + 1e-6
+        assert estimate.uncertainty_j is not None and estimate.uncertainty_j <= estimate.bound_j
+        assert estimate.low_j >= 0
 
 
 def test_an_update_from_before_an_instant_does_not_bound_it_from_above() -> None:
@@ -124,19 +124,19 @@ def test_an_update_from_before_an_instant_does_not_bound_it_from_above() -> None
     # then is older than the end, and only the update after it encloses the truth.
     readings = [Reading(t, t, shown) for t, shown in [(0, 0), (0.5, 50), (1, 99), (1.05, 101)]]
     assert counter_energy(readings, 0.2, 1.04) is None
-    found = counter_energy([*readings, Reading(1.1, 1.1, 111.0)], 0.2, 1.04)
-    assert found is not None
-    assert found.high_j == pytest.approx(111 + 0.001)
+    estimate = counter_energy([*readings, Reading(1.1, 1.1, 111.0)], 0.2, 1.04)
+    assert estimate is not None
+    assert estimate.high_j == pytest.approx(111 + 0.001)
 
 
 def test_constant_power_read_at_both_ends_is_bounded_by_one_period() -> None:
     shown = steady(period_s=0.1, watts=200.0)
     edges = [(0.999, 0.0), (1.001, 0.0), (4.999, 0.0), (5.001, 0.0)]
     readings = read(shown, sorted([*every(0.05, 6.0), *edges]))
-    found = counter_energy(readings, 1.0, 5.0)
-    assert found is not None
-    assert found.high_j - found.low_j <= 2 * 0.1 * 200 + 0.0021
-    assert found.energy_j == pytest.approx(800.0, rel=0.02)
+    estimate = counter_energy(readings, 1.0, 5.0)
+    assert estimate is not None
+    assert estimate.high_j - estimate.low_j <= 2 * 0.1 * 200 + 0.0021
+    assert estimate.energy_j == pytest.approx(800.0, rel=0.02)
 
 
 def test_a_counter_that_fell_inside_the_window_is_noticed() -> None:
@@ -154,12 +154,12 @@ def test_a_counter_that_fell_outside_the_window_still_counts() -> None:
     reset = [
         r if r.begin_s < 1 else Reading(r.begin_s, r.end_s, r.energy_j - 150) for r in readings
     ]
-    found = counter_energy(reset, 2.0, 4.0)
-    assert found is not None
-    assert abs(found.energy_j - 400) <= found.bound_j
+    estimate = counter_energy(reset, 2.0, 4.0)
+    assert estimate is not None
+    assert abs(estimate.energy_j - 400) <= estimate.bound_j
 
 
-def test_a_counter_that_stands_still_from_the_middle_of_the_window_gives_nothing() -> None:
+def test_a_counter_that_stops_during_the_window_gives_no_figure() -> None:
     shown = steady()
     stalled = read(lambda t_s: shown(min(t_s, 2.0)), every(0.05, 6.0))
     assert counter_energy(stalled, 1.0, 4.0) is None
@@ -176,17 +176,17 @@ def test_without_an_update_after_the_end_there_is_no_figure() -> None:
     assert counter_energy([], 1.0, 3.0) is None
 
 
-def test_a_standstill_is_as_long_as_the_longest_time_without_an_update() -> None:
+def test_the_longest_time_without_an_update_is_found() -> None:
     shown = steady()
     readings = read(lambda t_s: shown(t_s if not 1.5 < t_s < 2.4 else 1.5), every(0.05, 5.0))
     assert longest_standstill_s(readings, 1.0, 3.0) == pytest.approx(0.95, abs=0.06)
     assert longest_standstill_s(readings, 3.0, 4.0) < 0.11
-    # Where nobody looked for a second, the counter need not have stood still.
+    # Nothing was read for a second at a time, so no standstill can be seen.
     seldom = read(shown, every(1.0, 5.0))
     assert longest_standstill_s(seldom, 0.0, 5.0) == 0
 
 
-def test_neighbours_place_an_update_more_closely_than_its_own_readings() -> None:
+def test_neighbours_locate_an_update_more_precisely_than_its_readings() -> None:
     # Reads every 50 ms see an update of 103 ms at ever other distances, so all of them together
     # leave less room than any of them alone.
     shown = counter(energy_of([(1.0, 300.0)]), 0.103, 0.03)
@@ -199,15 +199,15 @@ def test_neighbours_place_an_update_more_closely_than_its_own_readings() -> None
     assert (updates[middle].latest_s - updates[middle].earliest_s) / 2 > 0.02
 
 
-def test_neighbours_that_contradict_each_other_place_nothing() -> None:
-    # Updates at odd times: the calibrated period is wrong, so the own two readings are all.
+def test_neighbours_that_contradict_each_other_are_ignored() -> None:
+    # Updates at odd times: the calibrated period is wrong, so only its two readings count.
     instants = [0.0, 0.13, 0.19, 0.41, 0.44, 0.71, 0.83, 1.06]
     readings = read(lambda t_s: float(sum(at <= t_s for at in instants)), every(0.01, 1.2))
     updates = find_updates(readings)
-    own = updates[4]
+    update = updates[4]
     at_s, off_s = place(updates, 4, 0.1, 0.001)
-    assert at_s == pytest.approx(own.middle_s)
-    assert off_s == pytest.approx((own.latest_s - own.earliest_s) / 2)
+    assert at_s == pytest.approx(update.middle_s)
+    assert off_s == pytest.approx((update.latest_s - update.earliest_s) / 2)
 
 
 def test_an_update_just_before_an_edge_bounds_it_by_the_power_limit() -> None:

@@ -12,9 +12,9 @@ from llem_energy._estimation.power_integral import integrated_energy
 
 def test_trapezoid_of_a_ramp_is_its_closed_form() -> None:
     ramp = [(t / 20, 100 + 50 * t / 20) for t in range(101)]
-    found = integrated_energy(ramp, 1.013, 4.377, max_gap_s=0.1)
-    assert found is not None
-    assert found.energy_j == pytest.approx(100 * 3.364 + 25 * (4.377**2 - 1.013**2))
+    integral = integrated_energy(ramp, 1.013, 4.377, max_gap_s=0.1)
+    assert integral is not None
+    assert integral.energy_j == pytest.approx(100 * 3.364 + 25 * (4.377**2 - 1.013**2))
 
 
 def test_power_is_not_extrapolated_past_its_readings() -> None:
@@ -22,21 +22,21 @@ def test_power_is_not_extrapolated_past_its_readings() -> None:
     assert integrated_energy(readings, -0.1, 0.5, max_gap_s=1) is None
     assert integrated_energy(readings, 0.5, 1.1, max_gap_s=1) is None
     assert integrated_energy([], 0.0, 1.0, max_gap_s=1) is None
-    found = integrated_energy(readings, 0.0, 1.0, max_gap_s=1)
-    assert found is not None
-    assert found.energy_j == pytest.approx(100.0)
-    assert found.sampling_j == 0
+    integral = integrated_energy(readings, 0.0, 1.0, max_gap_s=1)
+    assert integral is not None
+    assert integral.energy_j == pytest.approx(100.0)
+    assert integral.sampling_j == 0
 
 
 def test_power_is_not_guessed_over_a_long_gap() -> None:
     readings = [(t / 10, 100.0) for t in range(51) if not 20 < t < 40]
     assert integrated_energy(readings, 1.0, 4.5, max_gap_s=1.0) is None
-    found = integrated_energy(readings, 4.1, 4.9, max_gap_s=1.0)
-    assert found is not None
-    assert found.energy_j == pytest.approx(80.0)
+    integral = integrated_energy(readings, 4.1, 4.9, max_gap_s=1.0)
+    assert integral is not None
+    assert integral.energy_j == pytest.approx(80.0)
 
 
-def test_what_was_not_seen_counts_once_an_update_and_not_once_a_reading() -> None:
+def test_the_sampling_error_counts_updates_and_not_readings() -> None:
     # The sensor moves every 0.1 s; reading it ten times as often tells nothing more.
     draw = random.Random(4)
     shown = [draw.choice([100.0, 500.0]) for _ in range(101)]

@@ -1,4 +1,4 @@
-"""What a machine is found able to measure, and what is said about it (CM-11, CM-12, RES-06)."""
+"""What a machine can measure, and the advice about it (CM-11, CM-12, RES-06)."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ import msgspec
 from llem_config import Settings
 from llem_energy import diagnose
 stages = []
-found = diagnose(Settings(), on_stage=stages.append)
+diagnosis = diagnose(Settings(), on_stage=stages.append)
 heavy = sorted({"torch", "transformers", "numpy", "pyarrow"} & set(sys.modules))
-print(json.dumps([msgspec.to_builtins(found), stages, started, heavy]))
+print(json.dumps([msgspec.to_builtins(diagnosis), stages, started, heavy]))
 """
 
 
@@ -46,20 +46,24 @@ def no_processor_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.fixture
-def nobodys_driver(tmp_path: Path) -> dict[str, str]:
+def no_driver(tmp_path: Path) -> dict[str, str]:
     # No library at all, even on a machine that has one: the loader stops at this empty file.
     (tmp_path / "libnvidia-ml.so.1").touch()
     return {"LD_LIBRARY_PATH": str(tmp_path)}
 
 
-def test_a_machine_without_any_meter_is_known_without_watching_it(
-    nobodys_driver: dict[str, str],
+def test_a_machine_without_a_meter_is_diagnosed_without_a_calibration(
+    no_driver: dict[str, str],
 ) -> None:
-    found, stages, started, heavy = json.loads(run_python(DIAGNOSE, env=nobodys_driver))
-    assert not found["measurable"]
-    assert [source["available"] for source in found["sources"]] == [False, False]
-    assert (found["gpus"], found["domains"], found["versions"]["driver"]) == ([], [], None)
-    driver, everything = found["problems"]
+    diagnosis, stages, started, heavy = json.loads(run_python(DIAGNOSE, env=no_driver))
+    assert not diagnosis["measurable"]
+    assert [source["available"] for source in diagnosis["sources"]] == [False, False]
+    assert (diagnosis["gpus"], diagnosis["domains"], diagnosis["versions"]["driver"]) == (
+        [],
+        [],
+        None,
+    )
+    driver, everything = diagnosis["problems"]
     assert "make `nvidia-smi` work first" in driver
     assert "no energy can be measured" in everything
     # No stage: nothing is watched.
@@ -87,34 +91,34 @@ MACHINE = [
 
 
 @pytest.fixture(scope="module")
-def looked_at(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def diagnosed(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("machine")
     return with_gpus(DIAGNOSE, library, MACHINE, folder, env={"LLEM_POWERCAP": str(folder)})
 
 
 @pytest.fixture(scope="module")
-def machine(looked_at: Any) -> dict[str, Any]:
-    found: dict[str, Any] = looked_at[0]
-    return found
+def machine(diagnosed: Any) -> dict[str, Any]:
+    report: dict[str, Any] = diagnosed[0]
+    return report
 
 
 def gpu_of(machine: dict[str, Any], uuid: str) -> dict[str, Any]:
-    (found,) = [gpu for gpu in machine["gpus"] if gpu["uuid"] == uuid]
-    assert isinstance(found, dict)
-    return found
+    (match,) = [gpu for gpu in machine["gpus"] if gpu["uuid"] == uuid]
+    assert isinstance(match, dict)
+    return match
 
 
-def said_of(machine: dict[str, Any], index: int) -> list[str]:
+def advice_for(machine: dict[str, Any], index: int) -> list[str]:
     return [problem for problem in machine["problems"] if f"GPU {index}" in problem]
 
 
-def test_a_diagnosis_starts_no_process_and_reports_its_stage(looked_at: Any) -> None:
-    _, stages, started, heavy = looked_at
+def test_a_diagnosis_starts_no_process_and_reports_its_stage(diagnosed: Any) -> None:
+    _, stages, started, heavy = diagnosed
     assert stages == ["calibrating GPUs: 4 of 6"]
     assert (started, heavy) == ([], [])
 
 
-def test_a_good_gpu_comes_with_its_period_and_the_bound_that_follows(
+def test_a_good_gpu_has_its_period_and_the_resulting_bound(
     machine: dict[str, Any],
 ) -> None:
     good = gpu_of(machine, "GPU-good")
@@ -131,27 +135,27 @@ def test_a_good_gpu_comes_with_its_period_and_the_bound_that_follows(
     assert (good["power_limit_w"], good["power_limit_default_w"]) == (450, 700)
     assert (good["temperature_c"], good["module_power"]) == (61, False)
     assert good["virtualization"] == "none"
-    assert said_of(machine, 0) == []
+    assert advice_for(machine, 0) == []
 
 
-def test_a_split_gpu_is_refused_with_the_command_that_makes_it_whole(
+def test_a_gpu_with_mig_is_refused_with_the_command_that_turns_it_off(
     machine: dict[str, Any],
 ) -> None:
     split = gpu_of(machine, "GPU-mig")
     assert split["mig"]
     assert "MIG" in split["refusal"]
     assert (split["calibration"], split["bound_10s_share"]) == (None, None)
-    (problem,) = said_of(machine, 1)
+    (problem,) = advice_for(machine, 1)
     assert "`sudo nvidia-smi -i 1 -mig 0`" in problem
 
 
-def test_a_gpu_that_does_not_answer_is_told_and_no_gpu_of_the_list(
+def test_a_gpu_that_does_not_respond_is_reported_but_not_listed(
     machine: dict[str, Any],
 ) -> None:
     assert "GPU-lost" not in {gpu["uuid"] for gpu in machine["gpus"]}
     (silent,) = machine["silent_gpus"]
     assert "GPU is lost" in silent
-    (problem,) = said_of(machine, 2)
+    (problem,) = advice_for(machine, 2)
     assert problem.startswith(silent)
     assert "reboot" in problem
 
@@ -162,65 +166,65 @@ def test_a_gpu_without_a_counter_is_found_by_calling(machine: dict[str, Any]) ->
     assert counterless["counter_problem"] == "Not Supported"
     assert counterless["supported_fields"] == [74, 75, 185, 186]
     assert counterless["bound_10s_share"] is None
-    (problem,) = said_of(machine, 3)
+    (problem,) = advice_for(machine, 3)
     assert "(Not Supported), so its energy will be an integral of power without a bound" in problem
 
 
 def test_a_gpu_without_counter_and_power_cannot_be_measured(machine: dict[str, Any]) -> None:
     assert "neither energy nor power" in gpu_of(machine, "GPU-nothing")["refusal"]
-    (problem,) = said_of(machine, 4)
+    (problem,) = advice_for(machine, 4)
     assert "GPU 4 cannot be measured" in problem
 
 
-def test_a_counter_below_its_own_function_alone_counts(machine: dict[str, Any]) -> None:
+def test_a_counter_that_only_its_older_function_reads_is_used(machine: dict[str, Any]) -> None:
     old = gpu_of(machine, "GPU-old")
     assert old["counter_problem"] is None
     assert 83 not in old["supported_fields"]
     assert old["calibration"]["counter_period_s"] == pytest.approx(0.02, rel=0.1)
-    assert said_of(machine, 5) == []
+    assert advice_for(machine, 5) == []
 
 
-def test_a_gpu_that_is_shared_and_not_kept_awake_is_told(machine: dict[str, Any]) -> None:
+def test_a_shared_gpu_without_persistence_mode_is_reported(machine: dict[str, Any]) -> None:
     shared = gpu_of(machine, "GPU-shared")
     assert (shared["persistence_mode"], shared["virtualization"]) == (False, "vgpu")
     assert (shared["other_pids"], shared["module_power"]) == ([4242, 4343], True)
-    said = said_of(machine, 6)
-    assert len(said) == 3
-    assert "shared by a hypervisor (vgpu)" in said[0]
-    assert "`sudo nvidia-smi -i 6 -pm 1`" in said[1]
-    assert "used by other processes (4242, 4343)" in said[2]
+    advice = advice_for(machine, 6)
+    assert len(advice) == 3
+    assert "shared by a hypervisor (vgpu)" in advice[0]
+    assert "`sudo nvidia-smi -i 6 -pm 1`" in advice[1]
+    assert "used by other processes (4242, 4343)" in advice[2]
 
 
 def test_versions_are_those_of_driver_libraries_and_llem(machine: dict[str, Any]) -> None:
-    found = machine["versions"]
-    assert (found["driver"], found["nvml"], found["cuda driver"]) == (
+    versions = machine["versions"]
+    assert (versions["driver"], versions["nvml"], versions["cuda driver"]) == (
         *("580.00.01", "13.580.00.01"),
         "13.0",
     )
     for package in ("llem-config", "llem-energy", "llem-runner", "llem-cli", "torch"):
-        assert found[package] == version(package)
-    assert found["python"].startswith("3.")
+        assert versions[package] == version(package)
+    assert versions["python"].startswith("3.")
 
 
-def test_slow_and_stalled_counters_are_watched_for_five_seconds(
+def test_slow_and_stalled_counters_are_observed_for_five_seconds(
     library: Path, tmp_path: Path
 ) -> None:
     gpus = [
         FakeGpu(uuid="GPU-slow", counter_period_s=0.5),
         FakeGpu(uuid="GPU-stalled", stalls=((0.0, 1000.0),)),
     ]
-    found, *_ = with_gpus(DIAGNOSE, library, gpus, tmp_path)
-    slow = gpu_of(found, "GPU-slow")
+    diagnosis, *_ = with_gpus(DIAGNOSE, library, gpus, tmp_path)
+    slow = gpu_of(diagnosis, "GPU-slow")
     assert slow["calibration"]["counter_period_s"] == pytest.approx(0.5, rel=0.02)
     assert slow["window_1_percent_p95_s"] == pytest.approx(95, rel=0.02)
-    (problem,) = found["problems"]
+    (problem,) = diagnosis["problems"]
     assert problem.startswith("the energy counter of GPU 1 moved 0 times in 5.0 s")
 
 
-def test_a_driver_without_a_gpu_is_told(library: Path, tmp_path: Path) -> None:
-    found, stages, *_ = with_gpus(DIAGNOSE, library, [], tmp_path)
-    assert found["sources"][0]["reason"] == "the driver shows no GPU"
-    assert found["versions"]["driver"] == "580.00.01"
+def test_a_driver_without_a_gpu_is_reported(library: Path, tmp_path: Path) -> None:
+    diagnosis, stages, *_ = with_gpus(DIAGNOSE, library, [], tmp_path)
+    assert diagnosis["sources"][0]["reason"] == "the driver shows no GPU"
+    assert diagnosis["versions"]["driver"] == "580.00.01"
     assert stages == []
 
 
@@ -240,62 +244,62 @@ threading.Thread(target=tick, daemon=True).start()
 """
 
 
-def test_counters_of_the_processor_are_watched_and_one_that_stands_still_is_told(
-    tmp_path: Path, nobodys_driver: dict[str, str]
+def test_counters_of_the_processor_are_calibrated_and_one_that_does_not_move_is_reported(
+    tmp_path: Path, no_driver: dict[str, str]
 ) -> None:
     file = domain(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
     domain(tmp_path, "intel-rapl:0:0", "dram", 1_000_000)
-    env = {**nobodys_driver, "LLEM_POWERCAP": str(tmp_path)}
-    found, stages, *_ = json.loads(run_python(TICKING + DIAGNOSE, env=env))
-    assert found["measurable"]
+    env = {**no_driver, "LLEM_POWERCAP": str(tmp_path)}
+    diagnosis, stages, *_ = json.loads(run_python(TICKING + DIAGNOSE, env=env))
+    assert diagnosis["measurable"]
     assert stages == ["calibrating the counters of the processor"]
-    package, memory = found["domains"]
+    package, memory = diagnosis["domains"]
     assert (package["name"], package["file"], package["readable"]) == ("package-0", str(file), True)
     assert package["permission_command"] is None
     assert 0.009 < package["calibration"]["counter_period_s"] < 0.03
     assert memory["calibration"]["counter_period_s"] is None
-    assert len(found["problems"]) == 2
-    assert "package-0-dram did not move in 0.5 s" in found["problems"][1]
+    assert len(diagnosis["problems"]) == 2
+    assert "package-0-dram did not move in 0.5 s" in diagnosis["problems"][1]
 
 
 def calibration(**changes: Any) -> Calibration:
-    found = Calibration(
+    example = Calibration(
         device="GPU-0", counter_period_s=0.1, counter_jitter_s=0.0, counter_step_j=3.0,
         power_period_s=None, call_p50_s=1e-5, call_p99_s=2e-5, n_updates=9, duration_s=1.0,
         boot_id=None, driver="580", binding="13", made_at="2026-01-31T12:00:00+00:00",
     )  # fmt: skip
-    return msgspec.structs.replace(found, **changes)
+    return msgspec.structs.replace(example, **changes)
 
 
 def gpu(**changes: Any) -> DiagnosedGpu:
-    found = DiagnosedGpu(
+    example = DiagnosedGpu(
         index=3, uuid="GPU-3", name="H200", refusal=None, counter_problem=None,
         calibration=calibration(), bound_10s_share=0.011, bound_10s_p95_share=0.019,
         window_1_percent_s=11.0, window_1_percent_p95_s=19.0, supported_fields=(83,),
         module_power=False, mig=False, virtualization="none", persistence_mode=True,
         other_pids=(), power_limit_w=700.0, power_limit_default_w=700.0, temperature_c=40.0,
     )  # fmt: skip
-    return msgspec.structs.replace(found, **changes)
+    return msgspec.structs.replace(example, **changes)
 
 
-def said(
+def advice(
     *gpus: DiagnosedGpu, domains: tuple[DiagnosedDomain, ...] = (), **devices: Any
 ) -> tuple[str, ...]:
     sources = tuple(
         DiagnosedSource(name=name, available=name == "nvml", reason=None)
         for name in ("nvml", "rapl")
     )
-    found = Diagnosis(
+    diagnosis = Diagnosis(
         measurable=True, sources=sources, gpus=gpus, silent_gpus=(), domains=domains,
         versions={}, problems=(),
     )  # fmt: skip
-    return problems(found, Settings.model_validate({"devices": devices}))
+    return problems(diagnosis, Settings.model_validate({"devices": devices}))
 
 
-def test_nothing_is_said_of_a_gpu_in_order() -> None:
-    assert said(gpu()) == ()
+def test_a_gpu_without_problems_gives_no_advice() -> None:
+    assert advice(gpu()) == ()
     silent = gpu(virtualization=None, persistence_mode=None, other_pids=None, mig=None)
-    assert said(silent, gpu(virtualization="passthrough")) == ()
+    assert advice(silent, gpu(virtualization="passthrough")) == ()
 
 
 @pytest.mark.parametrize(
@@ -315,14 +319,14 @@ def test_nothing_is_said_of_a_gpu_in_order() -> None:
 def test_each_problem_of_a_gpu_is_one_sentence_with_its_next_step(
     changes: dict[str, Any], cause: str, next_step: str
 ) -> None:
-    (problem,) = said(gpu(**changes))
+    (problem,) = advice(gpu(**changes))
     assert "GPU 3" in problem
     assert cause in problem
     assert next_step in problem
 
 
-def test_a_gpu_that_the_settings_name_must_be_there() -> None:
-    assert said(gpu(), gpus=(3, "GPU-3")) == ()
-    (problem,) = said(gpu(), gpus=(3, "GPU-9"))
+def test_a_gpu_that_the_settings_name_must_exist() -> None:
+    assert advice(gpu(), gpus=(3, "GPU-3")) == ()
+    (problem,) = advice(gpu(), gpus=(3, "GPU-9"))
     assert "devices.gpus names GPU GPU-9, which this machine does not have" in problem
     assert "config.yaml" in problem

@@ -54,7 +54,7 @@ def test_the_snapshot_names_every_gpu_and_the_driver(library: Path, tmp_path: Pa
     assert second["temperature_c"] == 45
 
 
-def test_a_gpu_that_does_not_answer_leaves_the_others_in_the_snapshot(
+def test_a_gpu_that_does_not_respond_leaves_the_others_in_the_snapshot(
     library: Path, tmp_path: Path
 ) -> None:
     gpus = [FakeGpu(uuid="GPU-a", faults=(Fault("*", 15),)), FakeGpu(uuid="GPU-b")]
@@ -63,7 +63,9 @@ def test_a_gpu_that_does_not_answer_leaves_the_others_in_the_snapshot(
     assert [gpu["uuid"] for gpu in snapshot["gpus"]] == ["GPU-b"]
 
 
-def test_a_gpu_that_does_not_answer_is_left_out_of_the_lists(library: Path, tmp_path: Path) -> None:
+def test_a_gpu_that_does_not_respond_is_left_out_of_the_lists(
+    library: Path, tmp_path: Path
+) -> None:
     gpus = [FakeGpu(uuid="GPU-a", faults=(Fault("*", 15),)), FakeGpu(uuid="GPU-b")]
     program = (
         "import json\n"
@@ -82,7 +84,7 @@ def test_importing_loads_neither_inference_library_nor_driver() -> None:
     assert run_python(program).split("\n")[0] == "[] None"
 
 
-def test_everything_promised_is_there() -> None:
+def test_every_public_name_exists() -> None:
     assert sorted(llem_energy.__all__) == sorted(set(llem_energy.__all__))
     assert all(hasattr(llem_energy, name) for name in llem_energy.__all__)
 

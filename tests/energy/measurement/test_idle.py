@@ -1,4 +1,4 @@
-"""Idle power: waited for, measured on both sides, taken over only where it holds (CM-11 to CM-34)."""
+"""Idle power: awaited, measured on both sides, reused only if valid (CM-11 to CM-34)."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class Meter:
         """Nothing is open."""
 
     def between(self, start_s: float, end_s: float) -> list[Sample]:
-        energy_j, found = 0.0, []
+        energy_j, samples = 0.0, []
         for i in range(int(100 / 0.02)):
             t_s = i * 0.02
             energy_j += self._power_w(t_s) * 0.02
             if start_s <= t_s <= end_s:
-                found.append(Sample("GPU-1", t_s, 0.0, energy_j=energy_j, temperature_c=41.0))
-        return found
+                samples.append(Sample("GPU-1", t_s, 0.0, energy_j=energy_j, temperature_c=41.0))
+        return samples
 
 
 def figures(meter: Meter, idles: Idles, middle_s: float = 35.0) -> tuple[Baseline, Quality]:
@@ -86,7 +86,7 @@ def test_idle_power_that_changed_is_flagged() -> None:
     assert baseline.uncertainty_w == pytest.approx(10, abs=0.1)
 
 
-def test_idle_power_of_one_side_only_is_flagged() -> None:
+def test_idle_power_measured_on_one_side_only_is_flagged() -> None:
     _, quality = figures(Meter(constant), Idles(before=IdleSpan(10.0, 20.0)))
     assert quality.status == "flagged"
 
@@ -98,7 +98,7 @@ def test_without_an_idle_phase_there_is_no_idle_power() -> None:
     assert quality.reasons == ("no baseline was requested",)
 
 
-def test_an_idle_power_that_was_taken_over_says_so() -> None:
+def test_a_reused_idle_power_is_marked() -> None:
     baseline, _ = figures(Meter(constant), Idles(reused=KNOWN))
     assert baseline.context == KNOWN
     assert baseline.context_reused is True
@@ -118,13 +118,13 @@ def still_holds(
     *, age_s: float = 10, now_c: float | None = 41.0, devices: tuple[str, ...] = DEVICES,
     boot: str = "boot",
 ) -> bool:  # fmt: skip
-    known = msgspec.structs.replace(KNOWN, at_s=time.perf_counter() - age_s)
+    earlier = msgspec.structs.replace(KNOWN, at_s=time.perf_counter() - age_s)
     recent = [Sample(device, time.perf_counter(), 0.0, temperature_c=now_c) for device in devices]
     calibration = msgspec.structs.replace(CALIBRATION, boot_id=boot)
-    return reusable(known, devices, recent, [calibration])
+    return reusable(earlier, devices, recent, [calibration])
 
 
-def test_an_idle_power_is_taken_over_only_where_it_still_holds() -> None:
+def test_an_idle_power_is_reused_only_if_it_is_still_valid() -> None:
     assert still_holds()
     assert not still_holds(age_s=1000)
     assert not still_holds(age_s=-10)
@@ -149,7 +149,7 @@ class Clock:
         self.now_s += seconds
 
 
-def test_idling_begins_once_power_no_longer_falls() -> None:
+def test_idling_begins_once_power_is_steady() -> None:
     # Half a second after we begin to look it falls by a third, then stays.
     clock = Clock()
 

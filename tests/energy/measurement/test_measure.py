@@ -29,8 +29,10 @@ def test_without_a_source_every_energy_is_none_and_the_reason_is_given() -> None
     assert result.energy_status == "missing"
     assert result.energy_source is None
     assert result.energy_per_device_j == {}
-    assert {one.status for name, one in result.figures.items() if name in ENERGIES} == {"missing"}
-    assert all(one.reasons for one in result.figures.values())
+    assert {quality.status for name, quality in result.figures.items() if name in ENERGIES} == {
+        "missing"
+    }
+    assert all(quality.reasons for quality in result.figures.values())
     assert (result.baseline, result.sampling, result.error_budget) == (None, None, None)
     assert result.measurement_warnings == (
         "no energy was measured: the experiment requests no energy source",
@@ -89,7 +91,7 @@ def test_stages_come_in_order_and_none_inside_the_window() -> None:
     assert times["window"] < window.start_s < window.end_s < times["result"]
 
 
-def test_the_workload_repeats_until_the_least_duration_and_is_counted() -> None:
+def test_the_workload_repeats_until_the_minimum_duration_and_is_counted() -> None:
     once = measure(experiment(energy={"min_window_seconds": 0.0}))
     assert once.n_repeats == 1
     min_window_s = 20 * once.window_s  # so that the workload is repeated on any machine
@@ -104,7 +106,7 @@ def test_the_workload_repeats_until_the_least_duration_and_is_counted() -> None:
     assert longer.flops.total == pytest.approx(longer.n_repeats * once.flops.total)
 
 
-def test_memory_is_told_with_its_method() -> None:
+def test_memory_is_reported_with_its_method() -> None:
     result = measure(experiment())
     assert result.peak_memory_bytes is not None
     assert result.weights_memory_bytes is not None
@@ -114,7 +116,7 @@ def test_memory_is_told_with_its_method() -> None:
     assert result.memory_method
 
 
-def test_without_warm_up_the_result_says_so() -> None:
+def test_a_measurement_without_warm_up_is_flagged() -> None:
     result = measure(experiment(warmup={"enabled": False}))
     assert result.measurement_methodology == "total"
     assert (result.n_warmup, result.warmup_converged) == (0, None)
@@ -154,7 +156,7 @@ def test_phases_are_measured_alone_after_the_window() -> None:
         assert phase.quality.status == "missing"
 
 
-def test_a_phase_that_cannot_be_run_apart_is_missing_and_says_why(tmp_path: Path) -> None:
+def test_a_phase_that_cannot_run_alone_is_missing_with_the_reason(tmp_path: Path) -> None:
     # A static cache shorter than prompt and answer: what has left it cannot be put back.
     model = shaped(tmp_path, model_type="mistral", sliding_window=4)
     result = measure(

@@ -13,7 +13,7 @@ from fakes.fake_nvml import FakeGpu, Process, Throttle, true_energy_j
 
 from llem_energy import STAGES
 
-pytestmark = pytest.mark.slow  # a process of its own that imports torch
+pytestmark = pytest.mark.slow  # starts a process that imports torch
 
 PROGRAM = """
 import os, sys, threading, time
@@ -62,18 +62,18 @@ def run(library: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
         energy={"min_window_seconds": 2.5, "phases": ["prefill", "decode"]},
     )
     path = folder / "timeseries.parquet"
-    asked = [config, experiment(energy={"sources": ["rapl"], "min_window_seconds": 1.0})]
+    configs = [config, experiment(energy={"sources": ["rapl"], "min_window_seconds": 1.0})]
     domain(folder, "intel-rapl:0", "package-0", 0)
-    first, second = (one.model_dump_json() for one in asked)
+    first, second = (config.model_dump_json() for config in configs)
     answer = with_gpus(
         PROGRAM, library, [OTHER, GPU], folder, first, str(path), second,
         env={"LLEM_POWERCAP": str(folder)},
     )  # fmt: skip
-    found: dict[str, Any] = answer | {"table": pq.read_table(path)}
-    return found
+    run: dict[str, Any] = answer | {"table": pq.read_table(path)}
+    return run
 
 
-def test_the_total_lies_within_its_own_bound_of_the_truth(run: dict[str, Any]) -> None:
+def test_the_total_is_within_its_bound_of_the_true_energy(run: dict[str, Any]) -> None:
     result = run["result"]
     span = result["steady_state_window"]
     truth = true_energy_j(GPU, span["start_s"] - run["epoch"], span["end_s"] - run["epoch"])
@@ -84,7 +84,7 @@ def test_the_total_lies_within_its_own_bound_of_the_truth(run: dict[str, Any]) -
     assert result["window_s"] >= 2.5
 
 
-def test_counter_and_integral_are_both_there_and_agree(run: dict[str, Any]) -> None:
+def test_counter_and_integral_are_both_reported_and_agree(run: dict[str, Any]) -> None:
     result = run["result"]
     assert result["energy_total_j"] == result["energy_counter_j"]
     # Flagged for what shares the GPU and for a model on the CPU, and for nothing else.
@@ -98,7 +98,7 @@ def test_counter_and_integral_are_both_there_and_agree(run: dict[str, Any]) -> N
     assert result["energy_disagreement"] == pytest.approx(difference / result["energy_counter_j"])
 
 
-def test_the_baseline_is_taken_off(run: dict[str, Any]) -> None:
+def test_the_baseline_is_subtracted(run: dict[str, Any]) -> None:
     result = run["result"]
     baseline = result["baseline"]
     assert baseline["power_w"] == result["baseline_power_w"] == pytest.approx(350, rel=0.15)
@@ -111,7 +111,7 @@ def test_the_baseline_is_taken_off(run: dict[str, Any]) -> None:
     assert result["energy_adjusted_j"] == pytest.approx(expected)
 
 
-def test_every_ratio_has_the_total_above_it(run: dict[str, Any]) -> None:
+def test_every_ratio_is_the_total_divided_by_a_count(run: dict[str, Any]) -> None:
     result = run["result"]
     total = result["energy_total_j"]
     assert result["energy_per_device_j"] == {GPU.uuid: total}
@@ -172,7 +172,7 @@ def test_processor_energy_comes_from_the_kernels_counter(run: dict[str, Any]) ->
     assert abs(result["energy_total_j"] - truth) <= result["energy_bound_j"] + 0.2
     assert result["energy_per_device_j"] == {"package-0": result["energy_total_j"]}
     assert result["energy_integrated_j"] is None
-    assert result["error_budget"]["gain_share"] is None  # what is known of it, is of GPUs
+    assert result["error_budget"]["gain_share"] is None  # known for GPUs only
     assert result["calibration"][0]["counter_period_s"] < 0.02
     assert result["energy_per_output_token_j"] is not None
 
@@ -181,7 +181,7 @@ def truth_of(run: dict[str, Any], start_s: float, end_s: float) -> float:
     return true_energy_j(GPU, start_s - run["epoch"], end_s - run["epoch"])
 
 
-def test_each_estimator_says_how_wrong_it_may_be_and_is_not_more(run: dict[str, Any]) -> None:
+def test_each_estimator_is_within_its_uncertainty(run: dict[str, Any]) -> None:
     result = run["result"]
     span = result["steady_state_window"]
     truth = truth_of(run, span["start_s"], span["end_s"])
@@ -203,7 +203,7 @@ def test_each_estimator_says_how_wrong_it_may_be_and_is_not_more(run: dict[str, 
     }
 
 
-def test_a_process_beside_ours_on_the_metered_gpu_flags_the_energy(run: dict[str, Any]) -> None:
+def test_another_process_on_the_metered_gpu_flags_the_energy(run: dict[str, Any]) -> None:
     result = run["result"]
     reason = "1 other processes were on GPU 1 at the start"
     assert result["energy_status"] == "flagged"
@@ -211,19 +211,19 @@ def test_a_process_beside_ours_on_the_metered_gpu_flags_the_energy(run: dict[str
     assert reason in result["measurement_warnings"]
 
 
-def test_a_gpu_that_the_model_did_not_run_on_flags_the_energy(run: dict[str, Any]) -> None:
+def test_metering_a_gpu_that_the_model_did_not_use_flags_the_energy(run: dict[str, Any]) -> None:
     reasons = run["result"]["figures"]["energy_total_j"]["reasons"]
     assert any("the backend reported no GPU" in reason for reason in reasons)
     assert all("reported no GPU" not in w for w in run["processor"]["measurement_warnings"])
 
 
-def test_phases_have_windows_and_energies_of_their_own(run: dict[str, Any]) -> None:
+def test_phases_have_their_own_windows_and_energies(run: dict[str, Any]) -> None:
     result = run["result"]
     prefill, decode = result["phases"]
     assert (prefill["phase"], decode["phase"]) == ("prefill", "decode")
     for phase in (prefill, decode):
         assert phase["window_s"] >= 2.5
-        # The device's power knows nothing of the phase: 350 W in the mean, whatever it does.
+        # The scripted power does not depend on the phase: its mean is 350 W.
         assert phase["energy_j"] == pytest.approx(350 * phase["window_s"], rel=0.15)
         assert phase["energy_bound_j"] > 0
         per_token = phase["energy_j"] / phase["n_tokens"]
@@ -233,7 +233,7 @@ def test_phases_have_windows_and_energies_of_their_own(run: dict[str, Any]) -> N
         )
 
 
-def test_how_well_the_window_was_sampled_is_told(run: dict[str, Any]) -> None:
+def test_the_result_reports_how_well_the_window_was_sampled(run: dict[str, Any]) -> None:
     result = run["result"]
     sampling = result["sampling"]
     assert sampling["n"] == result["n_samples"]  # one device

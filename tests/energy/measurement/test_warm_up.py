@@ -1,4 +1,4 @@
-"""Warm-up until the work is steady, on a clock and with powers that are scripted (CM-11 to CM-34)."""
+"""Warm-up until the work is steady, with a scripted clock and power (CM-11 to CM-34)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llem_energy._sources.protocol import Sample
 
 
 class Work:
-    """Batches that take scripted times on a clock of their own, and the samples of a device."""
+    """Batches that take scripted times on a scripted clock, and the samples of a device."""
 
     def __init__(
         self, *durations_s: float, power_w: Callable[[float], float] | None = None, heat: float = 0
@@ -49,7 +49,7 @@ class Work:
         shapes: Sequence[tuple[int, int]] = ((1, 8),),
         compiled: Sequence[int] = (0,),
     ) -> WarmUp:
-        """Warm up; `compiled` holds how much had been compiled after so many answers."""
+        """Warm up; `compiled` holds how much had been compiled after 0, 1, 2, ... batches."""
 
         def compilations() -> int:
             return compiled[min(len(self.shapes), len(compiled) - 1)]
@@ -71,9 +71,9 @@ def steady(t_s: float) -> float:
 def test_a_fixed_warm_up_runs_its_count_after_each_shape_once() -> None:
     work = Work(0.01)
     config = WarmupConfig(n_warmup=3, convergence_detection=False)
-    found = work.warm_up(config, [(4, 8), (4, 8), (4, 6), (1, 8)])
+    outcome = work.warm_up(config, [(4, 8), (4, 8), (4, 6), (1, 8)])
     assert work.shapes == [(4, 8), (4, 6), (1, 8), *[(4, 8)] * 3]
-    assert (found.report.n_repeats, found.converged) == (3, None)
+    assert (outcome.report.n_repeats, outcome.converged) == (3, None)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_fixed_warm_up_runs_its_count_after_each_shape_once() -> None:
         (tuple(range(40)), 8),  # it never ends: the count inside the window will tell
     ],
 )
-def test_each_shape_is_repeated_until_nothing_is_compiled_any_more(
+def test_each_shape_is_repeated_until_nothing_more_is_compiled(
     compiled: tuple[int, ...], n_passes: int
 ) -> None:
     work = Work(0.01)
@@ -96,9 +96,9 @@ def test_each_shape_is_repeated_until_nothing_is_compiled_any_more(
 
 def test_compilation_that_does_not_stop_is_flagged_and_capped() -> None:
     endless = tuple(range(100))
-    found = Work(0.01).warm_up(WarmupConfig(n_warmup=1), [(4, 8), (1, 8)], endless)
-    assert (found.converged, found.problem) == (False, "code was still compiled")
-    # A first pass of whatever length is needed; the cap is on those that follow.
+    outcome = Work(0.01).warm_up(WarmupConfig(n_warmup=1), [(4, 8), (1, 8)], endless)
+    assert (outcome.converged, outcome.problem) == (False, "code was still compiled")
+    # The first pass is always needed; the maximum duration limits the passes after it.
     slow = Work(50.0)
     config = WarmupConfig(n_warmup=1, convergence_detection=False, max_warmup_seconds=120)
     slow.warm_up(config, [(4, 8), (1, 8)], endless)
@@ -107,17 +107,17 @@ def test_compilation_that_does_not_stop_is_flagged_and_capped() -> None:
 
 def test_a_warm_up_that_is_switched_off_does_nothing() -> None:
     work = Work(0.01)
-    found = work.warm_up(WarmupConfig(enabled=False))
+    outcome = work.warm_up(WarmupConfig(enabled=False))
     assert work.shapes == []
-    assert (found.report.n_repeats, found.converged) == (0, None)
+    assert (outcome.report.n_repeats, outcome.converged) == (0, None)
 
 
-def test_the_warm_up_goes_on_until_the_latency_is_stationary() -> None:
+def test_the_warm_up_continues_until_the_latency_is_stationary() -> None:
     work = Work(0.9, 0.2, 0.15, 0.1, 0.06, 0.03)
-    found = work.warm_up(WarmupConfig(n_warmup=2, cv_threshold=0.02))
-    assert found.converged is True
-    assert found.report.n_repeats == 9  # four too slow, then five alike
-    assert found.report.latency_cv == 0
+    outcome = work.warm_up(WarmupConfig(n_warmup=2, cv_threshold=0.02))
+    assert outcome.converged is True
+    assert outcome.report.n_repeats == 9  # four too slow, then five alike
+    assert outcome.report.latency_cv == 0
 
 
 def test_the_warm_up_lasts_as_long_as_its_thermal_floor() -> None:
@@ -126,69 +126,69 @@ def test_the_warm_up_lasts_as_long_as_its_thermal_floor() -> None:
     assert work.warm_up(config).report.duration_s == pytest.approx(3, abs=0.011)
 
 
-def test_a_latency_that_never_settles_ends_it_at_the_most_repeats() -> None:
+def test_a_latency_that_never_settles_ends_the_warm_up_at_max_warmup() -> None:
     work = Work(*[0.01, 0.05] * 100)
-    found = work.warm_up(WarmupConfig(n_warmup=1, cv_threshold=0.01, max_warmup=7))
-    assert (found.report.n_repeats, found.converged) == (7, False)
-    assert found.problem == "the latency was not stationary (cv_threshold 0.01)"
+    outcome = work.warm_up(WarmupConfig(n_warmup=1, cv_threshold=0.01, max_warmup=7))
+    assert (outcome.report.n_repeats, outcome.converged) == (7, False)
+    assert outcome.problem == "the latency was not stationary (cv_threshold 0.01)"
 
 
-def test_the_warm_up_gives_up_after_its_longest_time() -> None:
+def test_the_warm_up_ends_after_its_maximum_duration() -> None:
     work = Work(*[0.01, 0.05] * 100)
     config = WarmupConfig(n_warmup=1, cv_threshold=0.01, max_warmup_seconds=0.3)
-    found = work.warm_up(config)
-    assert found.converged is False
-    assert found.report.n_repeats < 20
+    outcome = work.warm_up(config)
+    assert outcome.converged is False
+    assert outcome.report.n_repeats < 20
 
 
-def test_a_metered_device_is_watched_for_ten_seconds_at_least() -> None:
+def test_a_metered_device_is_observed_for_at_least_ten_seconds() -> None:
     work = Work(0.1, power_w=steady)
-    found = work.warm_up(WarmupConfig())
-    assert found.converged is True
-    assert 10 <= found.report.duration_s < 11
-    assert found.report.power_slope_per_min == pytest.approx(0, abs=1e-9)
+    outcome = work.warm_up(WarmupConfig())
+    assert outcome.converged is True
+    assert 10 <= outcome.report.duration_s < 11
+    assert outcome.report.power_slope_per_min == pytest.approx(0, abs=1e-9)
 
 
-def test_power_that_still_rises_keeps_it_warming_past_the_most_repeats() -> None:
+def test_rising_power_continues_the_warm_up_past_max_warmup() -> None:
     # 5 % a minute for half a minute, then steady: a false ranking in the making.
     work = Work(0.1, power_w=lambda t_s: 300 * (1 + 0.05 * min(t_s, 30) / 60))
-    found = work.warm_up(WarmupConfig(max_warmup=20))
-    assert found.converged is True
-    assert 30 < found.report.duration_s < 42
-    assert found.report.n_repeats > 20
+    outcome = work.warm_up(WarmupConfig(max_warmup=20))
+    assert outcome.converged is True
+    assert 30 < outcome.report.duration_s < 42
+    assert outcome.report.n_repeats > 20
 
 
-def test_power_that_never_settles_is_flagged_at_the_longest_time() -> None:
+def test_power_that_never_settles_is_flagged_at_the_maximum_duration() -> None:
     work = Work(0.1, power_w=lambda t_s: 300 * (1 + 0.05 * t_s / 60))
-    found = work.warm_up(WarmupConfig(max_warmup_seconds=20))
-    assert found.converged is False
-    assert found.problem is not None
-    assert found.problem.startswith(("power still changed by +4.", "power still changed by +5.0"))
-    assert 20 <= found.report.duration_s < 20.2
+    outcome = work.warm_up(WarmupConfig(max_warmup_seconds=20))
+    assert outcome.converged is False
+    assert outcome.problem is not None
+    assert outcome.problem.startswith(("power still changed by +4.", "power still changed by +5.0"))
+    assert 20 <= outcome.report.duration_s < 20.2
 
 
-def test_temperature_that_still_rises_keeps_it_warming() -> None:
+def test_rising_temperature_continues_the_warm_up() -> None:
     work = Work(0.1, power_w=steady, heat=0.5)
-    found = work.warm_up(WarmupConfig(max_warmup_seconds=15))
-    assert found.converged is False
-    assert found.problem == "temperature still changed by +30.0 C per minute" or (
-        found.problem is not None and found.problem.startswith("temperature still changed by +")
+    outcome = work.warm_up(WarmupConfig(max_warmup_seconds=15))
+    assert outcome.converged is False
+    assert outcome.problem == "temperature still changed by +30.0 C per minute" or (
+        outcome.problem is not None and outcome.problem.startswith("temperature still changed by +")
     )
 
 
-def test_noise_around_a_constant_power_is_no_drift() -> None:
+def test_noise_around_a_constant_power_is_not_a_drift() -> None:
     work = Work(0.1, power_w=lambda t_s: 300.0 + (60 if int(t_s / 0.4) % 2 else -60))
     # It only takes longer to tell: until a drift of 5 % a minute would have been seen.
-    found = work.warm_up(WarmupConfig())
-    assert found.converged is True
-    assert 30 < found.report.duration_s < 65
+    outcome = work.warm_up(WarmupConfig())
+    assert outcome.converged is True
+    assert 30 < outcome.report.duration_s < 65
 
 
-def test_a_drift_under_noise_is_seen_all_the_same() -> None:
+def test_a_drift_is_found_in_spite_of_noise() -> None:
     noisy = Work(
         0.1, power_w=lambda t_s: 300.0 * (1 + 0.3 * t_s / 60) + (60 if int(t_s / 0.4) % 2 else -60)
     )
-    found = noisy.warm_up(WarmupConfig(max_warmup_seconds=100))
-    assert found.converged is False
-    assert found.problem is not None
-    assert found.problem.startswith("power still changed by +2")
+    outcome = noisy.warm_up(WarmupConfig(max_warmup_seconds=100))
+    assert outcome.converged is False
+    assert outcome.problem is not None
+    assert outcome.problem.startswith("power still changed by +2")

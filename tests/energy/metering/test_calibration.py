@@ -1,7 +1,7 @@
-"""How meters are found to behave, and the cache of it (CM-11, CM-14, RES-06).
+"""Calibration of meters, and its cache (CM-11, CM-14, RES-06).
 
-The GPUs play side by side in one process, each watched in a thread of its own, so that one which
-stands still makes no other wait.
+All GPUs are calibrated in one process, each group in its own thread, so that a stalled counter does
+not delay the others.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def watch(group):
     return calibrate(source, timeout_s=4.6)
 groups = json.loads(sys.argv[1])
 with ThreadPoolExecutor(len(groups)) as pool:
-    found = dict(zip(groups, pool.map(watch, groups.values())))
-print(msgspec.json.encode(found).decode())
+    calibrations = dict(zip(groups, pool.map(watch, groups.values())))
+print(msgspec.json.encode(calibrations).decode())
 """
 
 GROUPS: dict[str, tuple[FakeGpu, ...]] = {
@@ -85,35 +85,35 @@ def watched(
     gpus = list(numbered())
     groups = {name: [i for i, (of, _) in enumerate(gpus) if of == name] for name in GROUPS}
     folder = tmp_path_factory.mktemp("calibration")
-    found: dict[str, list[dict[str, Any]]] = with_gpus(
+    calibrations: dict[str, list[dict[str, Any]]] = with_gpus(
         WATCH, library, [gpu for _, gpu in gpus], folder, json.dumps(groups)
     )
-    return found
+    return calibrations
 
 
 @pytest.mark.parametrize("period_ms", [10, 20, 100, 106, 500])
 def test_the_period_of_a_counter_is_found(watched: dict[str, Any], period_ms: int) -> None:
-    (found,) = watched[str(period_ms)]
-    assert found["counter_period_s"] == pytest.approx(period_ms / 1e3, rel=0.05)
-    assert found["n_updates"] >= 8
-    # These counters are exact; whatever else it looks like, the polls were late.
-    assert found["counter_jitter_s"] < 0.002
-    assert found["driver"] == "580.00.01"
-    assert found["binding"] == version("nvidia-ml-py")
+    (calibration,) = watched[str(period_ms)]
+    assert calibration["counter_period_s"] == pytest.approx(period_ms / 1e3, rel=0.05)
+    assert calibration["n_updates"] >= 8
+    # These counters are exact; any jitter is from late polls.
+    assert calibration["counter_jitter_s"] < 0.002
+    assert calibration["driver"] == "580.00.01"
+    assert calibration["binding"] == version("nvidia-ml-py")
 
 
 def test_a_counter_that_is_not_steady_has_its_jitter(watched: dict[str, Any]) -> None:
-    (found,) = watched["unsteady"]
-    assert found["counter_period_s"] == pytest.approx(0.1, abs=0.02)
-    assert 0.004 < found["counter_jitter_s"] < 0.08
+    (calibration,) = watched["unsteady"]
+    assert calibration["counter_period_s"] == pytest.approx(0.1, abs=0.02)
+    assert 0.004 < calibration["counter_jitter_s"] < 0.08
 
 
 def test_the_step_is_the_power_of_one_period(watched: dict[str, Any]) -> None:
-    (found,) = watched["100"]
-    assert found["counter_step_j"] == pytest.approx(30.0, rel=0.01)
+    (calibration,) = watched["100"]
+    assert calibration["counter_step_j"] == pytest.approx(30.0, rel=0.01)
 
 
-def test_the_period_of_power_is_found_where_power_changes(watched: dict[str, Any]) -> None:
+def test_the_period_of_power_is_found_if_power_changes(watched: dict[str, Any]) -> None:
     assert watched["10"][0]["power_period_s"] == pytest.approx(0.02, rel=0.05)
     assert watched["106"][0]["power_period_s"] == pytest.approx(0.1, rel=0.05)
     assert watched["100"][0]["power_period_s"] is None
@@ -125,14 +125,14 @@ def test_the_duration_of_a_call_is_found(watched: dict[str, Any]) -> None:
     assert 0 < quick["call_p50_s"] < slow["call_p50_s"]
 
 
-def test_a_counter_that_stands_still_has_no_period(watched: dict[str, Any]) -> None:
-    (found,) = watched["stalled"]
-    assert (found["counter_period_s"], found["counter_jitter_s"]) == (None, None)
-    assert (found["counter_step_j"], found["n_updates"]) == (None, 0)
-    assert found["duration_s"] >= 4.6  # it might have moved yet
+def test_a_counter_that_does_not_move_has_no_period(watched: dict[str, Any]) -> None:
+    (calibration,) = watched["stalled"]
+    assert (calibration["counter_period_s"], calibration["counter_jitter_s"]) == (None, None)
+    assert (calibration["counter_step_j"], calibration["n_updates"]) == (None, 0)
+    assert calibration["duration_s"] >= 4.6  # it might have moved yet
 
 
-def test_a_gpu_that_is_lost_keeps_nobody_waiting(watched: dict[str, Any]) -> None:
+def test_a_lost_gpu_does_not_prolong_the_calibration(watched: dict[str, Any]) -> None:
     lost, other = watched["lost"]
     assert 2 <= lost["n_updates"] <= 6
     assert lost["counter_period_s"] == pytest.approx(0.1, rel=0.05)
@@ -140,14 +140,14 @@ def test_a_gpu_that_is_lost_keeps_nobody_waiting(watched: dict[str, Any]) -> Non
     assert other["n_updates"] >= 8
 
 
-def test_a_gpu_without_a_counter_has_only_the_rest(watched: dict[str, Any]) -> None:
-    (found,) = watched["no counter"]
-    assert (found["counter_period_s"], found["n_updates"]) == (None, 0)
-    assert found["power_period_s"] == pytest.approx(0.1, rel=0.05)
+def test_a_gpu_without_a_counter_still_has_a_period_of_power(watched: dict[str, Any]) -> None:
+    (calibration,) = watched["no counter"]
+    assert (calibration["counter_period_s"], calibration["n_updates"]) == (None, 0)
+    assert calibration["power_period_s"] == pytest.approx(0.1, rel=0.05)
 
 
 class Scripted:
-    """A source whose readings are a function of its own clock, which only `sleep` moves."""
+    """A source whose readings are a function of a clock that only `sleep` advances."""
 
     def __init__(self, energy_j: Callable[[float], float | None], call_s: float = 0.0) -> None:
         self.name = "rapl"
@@ -179,9 +179,9 @@ class Scripted:
         pass
 
 
-def seen(source: Scripted, **limits: Any) -> Calibration:
-    (found,) = calibrate(source, clock=source.clock, sleep=source.sleep, **limits)
-    return found
+def calibrated(source: Scripted, **limits: Any) -> Calibration:
+    (calibration,) = calibrate(source, clock=source.clock, sleep=source.sleep, **limits)
+    return calibration
 
 
 def every(period_s: float) -> Callable[[float], float]:
@@ -200,43 +200,43 @@ def every(period_s: float) -> Callable[[float], float]:
     ],
     ids=["quick", "slow", "stalled", "absent", "lost"],
 )
-def test_it_takes_a_second_unless_a_counter_is_slow(
+def test_calibration_takes_a_second_unless_a_counter_is_slow(
     energy_j: Callable[[float], float | None], duration_s: float
 ) -> None:
-    assert seen(Scripted(energy_j)).duration_s == pytest.approx(duration_s, abs=0.002)
+    assert calibrated(Scripted(energy_j)).duration_s == pytest.approx(duration_s, abs=0.002)
 
 
-def test_jitter_is_what_the_polls_do_not_explain() -> None:
+def test_jitter_does_not_include_the_resolution_of_the_polls() -> None:
     # One update in ten comes 30 ms late; the next one is on time again.
     def late(t_s: float) -> float:
         n = int((t_s + 1e-9) / 0.1)
         return float(n - 1 if n % 10 == 5 and t_s - n * 0.1 < 0.0295 else n)
 
-    found = seen(Scripted(late), min_duration_s=3.0)
-    assert found.counter_period_s == pytest.approx(0.1, abs=0.001)
-    assert found.counter_jitter_s == pytest.approx(0.028, abs=0.002)
-    steady = seen(
+    calibration = calibrated(Scripted(late), min_duration_s=3.0)
+    assert calibration.counter_period_s == pytest.approx(0.1, abs=0.001)
+    assert calibration.counter_jitter_s == pytest.approx(0.028, abs=0.002)
+    steady = calibrated(
         Scripted(lambda t_s: float(int(t_s / 0.1 + 1e-9))), min_duration_s=3.0, poll_s=0.033
     )
     assert steady.counter_period_s == pytest.approx(0.1, rel=0.02)
     assert steady.counter_jitter_s == pytest.approx(0.0, abs=1e-9)
 
 
-def test_a_silence_is_no_interval() -> None:
+def test_missing_readings_are_not_an_interval() -> None:
     def silent(t_s: float) -> float | None:
         return None if 0.25 < t_s < 0.85 else float(int(t_s / 0.1 + 1e-9))
 
-    found = seen(Scripted(silent))
-    assert found.counter_period_s == pytest.approx(0.1, abs=0.002)
-    assert found.counter_jitter_s == pytest.approx(0.0, abs=0.002)
+    calibration = calibrated(Scripted(silent))
+    assert calibration.counter_period_s == pytest.approx(0.1, abs=0.002)
+    assert calibration.counter_jitter_s == pytest.approx(0.0, abs=0.002)
 
 
-def test_a_counter_as_fast_as_the_polls_is_read_in_full() -> None:
-    found = seen(Scripted(lambda t_s: 50.0 * t_s, call_s=0.0001), min_duration_s=0.2)
-    assert found.counter_period_s == pytest.approx(0.001, rel=0.01)
-    assert found.counter_step_j == pytest.approx(0.05, rel=0.01)
-    assert (found.call_p50_s, found.call_p99_s) == (0.0001, 0.0001)
-    assert found.duration_s == pytest.approx(0.2, abs=0.002)
+def test_a_counter_as_fast_as_the_polls_is_read_completely() -> None:
+    calibration = calibrated(Scripted(lambda t_s: 50.0 * t_s, call_s=0.0001), min_duration_s=0.2)
+    assert calibration.counter_period_s == pytest.approx(0.001, rel=0.01)
+    assert calibration.counter_step_j == pytest.approx(0.05, rel=0.01)
+    assert (calibration.call_p50_s, calibration.call_p99_s) == (0.0001, 0.0001)
+    assert calibration.duration_s == pytest.approx(0.2, abs=0.002)
 
 
 def test_the_bound_grows_with_the_period_and_falls_with_the_window() -> None:
@@ -245,12 +245,12 @@ def test_the_bound_grows_with_the_period_and_falls_with_the_window() -> None:
 
 
 def example(**changes: Any) -> Calibration:
-    found = Calibration(
+    calibration = Calibration(
         device="GPU-0", counter_period_s=0.1, counter_jitter_s=0.0, counter_step_j=3.0,
         power_period_s=None, call_p50_s=1e-5, call_p99_s=2e-5, n_updates=9, duration_s=1.0,
         boot_id="this boot", driver="580", binding="13.6", made_at="2026-01-31T12:00:00+00:00",
     )  # fmt: skip
-    return msgspec.structs.replace(found, **changes)
+    return msgspec.structs.replace(calibration, **changes)
 
 
 NOW: dict[str, str | None] = {"boot_id": "this boot", "driver": "580", "binding": "13.6"}
@@ -264,16 +264,16 @@ def test_a_calibration_holds_for_the_same_boot_driver_and_binding() -> None:
     assert not usable(example(counter_period_s=None), **NOW)
 
 
-def test_what_was_made_now_is_usable_now() -> None:
-    found = seen(Scripted(lambda t_s: t_s))
-    assert usable(found, boot_id=boot_id(), driver="1.2", binding=None) == (
+def test_a_new_calibration_is_usable() -> None:
+    calibration = calibrated(Scripted(lambda t_s: t_s))
+    assert usable(calibration, boot_id=boot_id(), driver="1.2", binding=None) == (
         Path("/proc/sys/kernel/random/boot_id").exists()
     )
-    age_s = (datetime.now(UTC) - datetime.fromisoformat(found.made_at)).total_seconds()
+    age_s = (datetime.now(UTC) - datetime.fromisoformat(calibration.made_at)).total_seconds()
     assert -1 <= age_s < 60
 
 
-def test_what_is_saved_is_loaded_again(tmp_path: Path) -> None:
+def test_saved_calibrations_are_loaded(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "calibrations.json"
     assert load_calibrations(path) == ()
     save_calibrations(path, [example(), example(device="GPU-1", power_period_s=0.02)])
@@ -285,24 +285,24 @@ def test_saving_replaces_the_same_device_and_boot_and_keeps_all_others(tmp_path:
     path = tmp_path / "calibrations.json"
     save_calibrations(path, [example(), example(device="GPU-1"), example(boot_id="another")])
     save_calibrations(path, [example(counter_period_s=0.02)])
-    found = {(c.boot_id, c.device): c.counter_period_s for c in load_calibrations(path)}
-    assert found == {
+    periods_s = {(c.boot_id, c.device): c.counter_period_s for c in load_calibrations(path)}
+    assert periods_s == {
         ("this boot", "GPU-0"): 0.02,
         ("this boot", "GPU-1"): 0.1,
         ("another", "GPU-0"): 0.1,
     }
 
 
-def test_the_cache_does_not_grow_without_end_and_forgets_the_oldest(tmp_path: Path) -> None:
+def test_the_cache_has_a_maximum_size_and_drops_the_oldest(tmp_path: Path) -> None:
     path = tmp_path / "calibrations.json"
     old = [example(boot_id=str(n), made_at=f"2025-01-01T00:00:00.{n:04}") for n in range(600)]
     save_calibrations(path, old)
     save_calibrations(path, [example()])
-    found = load_calibrations(path)
-    assert len(found) == 500
-    assert found[-1] == example()
-    assert old[-1] in found
-    assert old[0] not in found
+    kept = load_calibrations(path)
+    assert len(kept) == 500
+    assert kept[-1] == example()
+    assert old[-1] in kept
+    assert old[0] not in kept
 
 
 @pytest.mark.parametrize(
@@ -318,9 +318,7 @@ def test_the_cache_does_not_grow_without_end_and_forgets_the_oldest(tmp_path: Pa
         msgspec.json.encode({"schema_version": 1, "calibrations": [example()], "more": 1}),
     ],
 )
-def test_a_file_that_is_damaged_or_not_ours_is_no_cache_and_is_replaced(
-    tmp_path: Path, damage: bytes
-) -> None:
+def test_a_damaged_or_foreign_file_is_replaced(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "calibrations.json"
     path.write_bytes(damage)
     assert load_calibrations(path) == ()
@@ -329,7 +327,7 @@ def test_a_file_that_is_damaged_or_not_ours_is_no_cache_and_is_replaced(
 
 
 @pytest.mark.parametrize("place", ["file/calibrations.json", "folder"])
-def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path, place: str) -> None:
+def test_a_folder_that_cannot_be_written_is_not_an_error(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "inside").touch()
@@ -338,7 +336,7 @@ def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path, place: str) 
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder", "inside"]
 
 
-def test_writers_at_once_leave_a_whole_file(tmp_path: Path) -> None:
+def test_simultaneous_writers_leave_a_complete_file(tmp_path: Path) -> None:
     path = tmp_path / "calibrations.json"
     save_calibrations(path, [example(device="first")])
     broken: list[int] = []

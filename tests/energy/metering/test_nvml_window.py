@@ -1,7 +1,7 @@
 """The meter on scripted GPUs through the real binding (CM-11 to CM-16, CM-26 to CM-34, RES-06).
 
-All scripts run side by side in one process, each metered by a source and a sampler of its own, in
-one window of two seconds: what happens to one GPU must not touch another.
+All scripts run in one process, each metered by its own source and sampler, in one window of two
+seconds: a fault of one GPU must not affect another.
 """
 
 from __future__ import annotations
@@ -128,10 +128,10 @@ def metered(library: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     gpus = list(numbered())
     groups = {name: [i for i, (of, _) in enumerate(gpus) if of == name] for name in GROUPS}
     folder = tmp_path_factory.mktemp("meter")
-    found: dict[str, Any] = with_gpus(
+    answers: dict[str, Any] = with_gpus(
         METER, library, [gpu for _, gpu in gpus], folder, json.dumps(groups)
     )
-    return found
+    return answers
 
 
 def of(metered: dict[str, Any], name: str) -> tuple[dict[str, Any], float]:
@@ -146,7 +146,7 @@ def reasons(figures: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("shape", ["steady", "square", "ramp"])
 @pytest.mark.parametrize("period", [20, 100])
-def test_the_truth_lies_within_the_reported_bound(
+def test_the_true_energy_is_within_the_reported_bound(
     metered: dict[str, Any], shape: str, period: int
 ) -> None:
     figures, truth = of(metered, f"{shape}{period}")
@@ -167,7 +167,7 @@ def test_counter_and_integral_of_a_constant_load_agree(metered: dict[str, Any]) 
     assert figures["total"] == {"status": "ok", "reasons": []}
 
 
-def test_without_a_counter_the_power_integral_stands_in_and_says_so(
+def test_without_a_counter_the_power_integral_replaces_it_and_is_flagged(
     metered: dict[str, Any],
 ) -> None:
     figures, truth = of(metered, "no counter")
@@ -181,7 +181,7 @@ def test_without_a_counter_the_power_integral_stands_in_and_says_so(
     assert figures["budget"]["sampling_j"] is not None
 
 
-def test_a_gpu_lost_in_the_middle_has_no_energy(metered: dict[str, Any]) -> None:
+def test_a_gpu_lost_during_the_window_has_no_energy(metered: dict[str, Any]) -> None:
     figures, _ = of(metered, "lost")
     assert figures["total_j"] is None
     assert figures["devices"][0]["energy_j"] is None
@@ -202,7 +202,7 @@ def test_when_one_of_two_gpus_is_lost_there_is_no_total(metered: dict[str, Any])
 
 
 @pytest.mark.parametrize("script", ["stall", "reset"])
-def test_a_counter_that_stops_or_starts_again_is_replaced_by_the_integral(
+def test_a_counter_that_stops_or_is_reset_is_replaced_by_the_integral(
     metered: dict[str, Any], script: str
 ) -> None:
     figures, truth = of(metered, script)
@@ -213,7 +213,7 @@ def test_a_counter_that_stops_or_starts_again_is_replaced_by_the_integral(
 
 
 @pytest.mark.parametrize("script", ["short stall", "hiccup"])
-def test_what_is_over_before_the_end_leaves_the_counter_right(
+def test_a_disturbance_before_the_end_of_the_window_leaves_the_counter_right(
     metered: dict[str, Any], script: str
 ) -> None:
     figures, truth = of(metered, script)
@@ -221,13 +221,13 @@ def test_what_is_over_before_the_end_leaves_the_counter_right(
     assert figures["method"].startswith("energy counter")
 
 
-def test_a_standstill_is_said_even_where_the_counter_caught_up(metered: dict[str, Any]) -> None:
+def test_a_stalled_counter_is_flagged_even_if_it_caught_up(metered: dict[str, Any]) -> None:
     figures, _ = of(metered, "short stall")
     assert figures["total"]["status"] == "flagged"
     assert "the energy counter was not updated for 0." in reasons(figures)
 
 
-def test_after_a_standstill_a_counter_that_power_contradicts_is_not_believed(
+def test_a_stalled_counter_that_power_contradicts_is_not_used(
     metered: dict[str, Any],
 ) -> None:
     figures, truth = of(metered, "lying")
@@ -237,13 +237,13 @@ def test_after_a_standstill_a_counter_that_power_contradicts_is_not_believed(
     assert "counter and integrated power disagree by +" in reasons(figures)
 
 
-def test_two_seconds_of_the_drivers_average_are_no_energy(metered: dict[str, Any]) -> None:
+def test_two_seconds_of_the_drivers_average_power_give_no_energy(metered: dict[str, Any]) -> None:
     figures, _ = of(metered, "average only")
     assert figures["total_j"] is None
     assert figures["total"]["status"] == "missing"
 
 
-def test_a_call_that_hangs_for_half_a_second_leaves_the_energy_right(
+def test_a_call_that_hangs_for_half_a_second_does_not_change_the_energy(
     metered: dict[str, Any],
 ) -> None:
     figures, truth = of(metered, "spike")
@@ -251,7 +251,7 @@ def test_a_call_that_hangs_for_half_a_second_leaves_the_energy_right(
     assert figures["integrated_j"] == pytest.approx(truth, rel=0.01)
 
 
-def test_every_estimator_that_applies_is_in_the_result(metered: dict[str, Any]) -> None:
+def test_every_applicable_estimator_is_in_the_result(metered: dict[str, Any]) -> None:
     figures, truth = of(metered, "steady100")
     (device,) = figures["devices"]
     methods = [estimate["method"] for estimate in device["estimates"]]
@@ -264,13 +264,15 @@ def test_every_estimator_that_applies_is_in_the_result(metered: dict[str, Any]) 
     assert abs(device["estimates"][0]["energy_j"] - truth) < 0.01 * truth
 
 
-def test_power_is_not_guessed_while_a_gpu_is_silent(metered: dict[str, Any]) -> None:
+def test_power_is_not_guessed_while_a_gpu_does_not_respond(metered: dict[str, Any]) -> None:
     figures, _ = of(metered, "gap")
     assert figures["total_j"] is None
     assert figures["integrated_j"] is None
 
 
-def test_throttling_clocks_and_temperature_reach_the_window(metered: dict[str, Any]) -> None:
+def test_throttling_clocks_and_temperature_are_reported_for_the_window(
+    metered: dict[str, Any],
+) -> None:
     figures, _ = of(metered, "throttled")
     (device,) = figures["devices"]
     assert device["throttled_power_s"] == pytest.approx(1.6, abs=1e-6)
@@ -282,7 +284,7 @@ def test_throttling_clocks_and_temperature_reach_the_window(metered: dict[str, A
     assert "throttled by temperature" in reasons(figures)
 
 
-def test_a_brake_from_outside_is_flagged_and_the_power_limit_is_not(
+def test_an_external_power_brake_is_flagged_and_the_power_limit_is_not(
     metered: dict[str, Any],
 ) -> None:
     figures, _ = of(metered, "braked")
@@ -316,7 +318,7 @@ print(json.dumps(answer))
 FIRST, SECOND = "GPU-first", "GPU-second"
 
 
-def test_gpus_are_found_by_uuid_and_by_index_in_the_order_asked(
+def test_gpus_are_found_by_uuid_and_by_index_in_the_given_order(
     library: Path, tmp_path: Path
 ) -> None:
     gpus = [FakeGpu(uuid=FIRST), FakeGpu(uuid=SECOND)]
@@ -335,7 +337,7 @@ def test_milli_units_become_joules_and_watts(library: Path, tmp_path: Path) -> N
     assert sample["memory_clock_mhz"] == 3201
 
 
-def test_an_older_driver_tells_throttle_reasons_under_their_former_name(
+def test_an_older_driver_reports_throttle_reasons_under_their_former_name(
     library: Path, tmp_path: Path
 ) -> None:
     gpu = FakeGpu(
@@ -364,7 +366,7 @@ def test_a_gpu_that_cannot_be_metered_is_refused_with_its_reason(
     assert reason in answer["reasons"][0]
 
 
-def test_a_gpu_that_is_not_there_is_refused(library: Path, tmp_path: Path) -> None:
+def test_a_gpu_that_does_not_exist_is_refused(library: Path, tmp_path: Path) -> None:
     answer = with_gpus(ASK, library, [FakeGpu()], tmp_path, '["nvml"]', "[7]")
     assert answer["devices"] is None
     assert "GPU 7" in answer["reasons"][0]
@@ -384,13 +386,13 @@ def test_a_gpu_that_is_named_twice_is_metered_once(library: Path, tmp_path: Path
     assert answer["devices"] == [FIRST]
 
 
-def test_a_mig_instance_named_by_its_own_uuid_is_refused(library: Path, tmp_path: Path) -> None:
+def test_a_mig_instance_named_by_its_uuid_is_refused(library: Path, tmp_path: Path) -> None:
     answer = with_gpus(ASK, library, [FakeGpu()], tmp_path, '["nvml"]', '["MIG-1234"]')
     assert answer["devices"] is None
     assert "split by MIG" in answer["reasons"][0]
 
 
-def test_a_driver_that_fails_its_first_reads_is_not_given_up(library: Path, tmp_path: Path) -> None:
+def test_a_driver_may_fail_its_first_reads(library: Path, tmp_path: Path) -> None:
     gpu = FakeGpu(uuid=FIRST, faults=tuple(Fault(f.function, 999, 0.0, 0.15) for f in NO_METER))
     late = ASK.replace("import json, sys", "import json, os, sys, time\n"
                        "os.environ['LLEM_FAKE_NVML_EPOCH'] = repr(time.monotonic())")  # fmt: skip

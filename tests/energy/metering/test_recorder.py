@@ -1,4 +1,4 @@
-"""Samples are kept in time order, in bounded memory, whatever the disk does (RES-16, CM-11..34)."""
+"""Samples are kept in time order and in bounded memory, also on a full disk (RES-16, CM-11..34)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def samples(n: int, start: int = 0) -> list[Sample]:
     ]  # fmt: skip
 
 
-def test_what_was_added_comes_back_the_same_in_time_order(tmp_path: Path) -> None:
+def test_samples_are_returned_unchanged_in_time_order(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "series.parquet")
     recorder.add(samples(10, 10))
     recorder.add(samples(10))  # another thread was slower to hand its reading in
@@ -60,7 +60,9 @@ def test_memory_stays_bounded_and_nothing_is_lost(tmp_path: Path) -> None:
     assert len(times) == n
 
 
-def test_a_phase_that_begins_is_the_time_to_write_and_names_what_follows(tmp_path: Path) -> None:
+def test_samples_are_written_when_a_phase_begins_with_the_name_of_their_phase(
+    tmp_path: Path,
+) -> None:
     recorder = Recorder(tmp_path / "series.parquet")
     recorder.add(samples(_recorder._CHUNK + 1))
     assert len(recorder._pending) == _recorder._CHUNK + 1  # nothing is written inside a phase
@@ -72,7 +74,7 @@ def test_a_phase_that_begins_is_the_time_to_write_and_names_what_follows(tmp_pat
     assert phases[:6] == ["", "", "", "", "load", "load"]
 
 
-def test_without_a_file_asked_for_old_samples_go_to_one_that_is_removed() -> None:
+def test_without_a_requested_file_old_samples_go_to_a_temporary_file() -> None:
     recorder = Recorder(None)
     for start in range(0, 100_000, 1000):
         recorder.add(samples(1000, start))
@@ -85,7 +87,7 @@ def test_without_a_file_asked_for_old_samples_go_to_one_that_is_removed() -> Non
     assert not folder.exists()
 
 
-def test_without_samples_no_file_is_made(tmp_path: Path) -> None:
+def test_without_samples_no_file_is_written(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "series.parquet")
     recorder.begin("open")
     recorder.close()
@@ -105,7 +107,7 @@ def small_disk() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_disk")
-def test_a_full_disk_costs_the_file_and_not_the_samples(tmp_path: Path) -> None:
+def test_a_full_disk_loses_the_file_but_not_the_newest_samples(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "series.parquet")
     recorder.add(samples(_recorder._CHUNK // 2))
     recorder.close()

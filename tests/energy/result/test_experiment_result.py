@@ -1,4 +1,4 @@
-"""Results as stored: strict to read, no NaN, and format 1 loads for ever (RES-06, RES-16, CM-16)."""
+"""Stored results: read strictly, without NaN; format 1 can still be read (RES-06, RES-16, CM-16)."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def full() -> ExperimentResult:
     return msgspec.structs.replace(result, environment_snapshot=environment)
 
 
-def test_a_stored_result_comes_back_the_same(tmp_path: Path) -> None:
+def test_a_stored_result_is_read_back_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(encode_result(full()))
     assert read_result(path) == full()
     assert json.loads(path.read_bytes())["schema_version"] == RESULT_SCHEMA_VERSION
 
 
-def test_results_of_format_1_still_load() -> None:
+def test_results_of_format_1_can_be_read() -> None:
     stored = DATA / "result_v1.json"
     result = read_result(stored)
     assert result.schema_version == 1
@@ -76,7 +76,7 @@ def covers(new: Any, old: Any) -> bool:
             return bool(new == old)
 
 
-def test_results_of_format_2_load_and_keep_everything() -> None:
+def test_results_of_format_2_are_read_completely() -> None:
     result = read_result(GOLDEN)
     assert result.schema_version == 2
     assert result.baseline is not None
@@ -88,7 +88,7 @@ def test_results_of_format_2_load_and_keep_everything() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_figure_that_is_no_number_is_refused_by_name(value: float) -> None:
+def test_a_figure_that_is_not_finite_is_refused_by_name(value: float) -> None:
     with pytest.raises(MeasurementError, match=r"^energy_total_j is "):
         encode_result(make_result(experiment(), energy_total_j=value))
     device = DeviceWindow(device="GPU-1", energy_j=value, energy_bound_j=None)
@@ -114,9 +114,7 @@ def changed(tmp_path: Path, change: dict[str, Any]) -> Path:
     ],
     ids=["unknown field", "wrong type", "wrong word", "unknown inner", "newer", "no format"],
 )
-def test_a_result_that_is_not_of_this_format_is_refused(
-    tmp_path: Path, change: dict[str, Any]
-) -> None:
+def test_a_result_of_another_format_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     with pytest.raises(MeasurementError, match=r"result\.json: "):
         read_result(changed(tmp_path, change))
 
@@ -137,13 +135,13 @@ def test_a_missing_field_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b'{"schema_version": 1}'])
-def test_a_damaged_result_is_an_error_of_ours(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_result_raises_a_measurement_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(content)
     with pytest.raises(MeasurementError):
         read_result(path)
 
 
-def test_a_missing_result_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_a_missing_result_raises_a_measurement_error(tmp_path: Path) -> None:
     with pytest.raises(MeasurementError, match="cannot be read: No such file"):
         read_result(tmp_path / "absent.json")

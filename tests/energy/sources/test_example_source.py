@@ -1,6 +1,6 @@
 """A source of another package is found, metered and diagnosed without an edit of ours (CM-11).
 
-`tests/example_source` is a package of its own. It is installed, beside the example backend, into a
+`tests/example_source` is a separate package. It is installed, beside the example backend, into a
 folder that only the processes of these tests see.
 """
 
@@ -61,15 +61,15 @@ def result(installed: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
     """Return the result of a study that names the source."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "study.yaml").write_text(STUDY)
-    (folder / "run.py").write_text(RUN)  # a file, since each run is a process of its own
+    (folder / "run.py").write_text(RUN)  # a file, since each run starts a process
     done = subprocess.run(
         [sys.executable, "run.py", "study.yaml", "results"],
         cwd=folder, env=os.environ | installed, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (path,) = folder.glob("results/*/*/result.json")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    result: dict[str, Any] = json.loads(path.read_text())
+    return result
 
 
 def test_a_study_is_metered_by_the_example(result: dict[str, Any]) -> None:
@@ -109,13 +109,13 @@ READ = """
 import json, sys
 from llem_config import ConfigError, load_study, measurement_config_hash
 
-found = []
+answers = []
 for path in sys.argv[1:]:
     try:
-        found.append([measurement_config_hash(one) for one in load_study(path).experiments])
+        answers.append([measurement_config_hash(each) for each in load_study(path).experiments])
     except ConfigError as error:
-        found.append([fault.problem for fault in error.faults])
-print(json.dumps(found + ["llem_steady" in sys.modules]))
+        answers.append([fault.problem for fault in error.faults])
+print(json.dumps(answers + ["llem_steady" in sys.modules]))
 """
 
 
@@ -204,7 +204,7 @@ def test_a_broken_source_is_one_sentence_with_its_package(
     assert "\n" not in sentence
 
 
-def test_a_source_in_order_is_opened_and_one_that_no_package_provides_is_not(
+def test_a_working_source_is_opened_and_an_unknown_one_is_not(
     tmp_path: Path,
 ) -> None:
     package(tmp_path, "fine", "odd = fine_module:Meter", METER)

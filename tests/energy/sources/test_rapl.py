@@ -51,7 +51,7 @@ def test_packages_and_memory_count_once_and_their_parts_do_not(root: Path) -> No
     }
 
 
-def test_a_counter_that_wraps_goes_on_rising(tmp_path: Path) -> None:
+def test_a_counter_that_wraps_continues_to_rise(tmp_path: Path) -> None:
     file = domain(tmp_path, "intel-rapl:0", "package-0", RANGE_UJ - 2_000_000)
     source = RaplSource(root=tmp_path)
     (before,) = source.read()
@@ -66,14 +66,14 @@ def test_a_counter_that_wraps_goes_on_rising(tmp_path: Path) -> None:
     assert later.energy_j - after.energy_j == pytest.approx(1.0)
 
 
-def test_a_counter_that_cannot_be_read_any_more_is_none_and_not_zero(root: Path) -> None:
+def test_a_counter_that_fails_later_gives_none_and_not_zero(root: Path) -> None:
     source = RaplSource(root=root)
     (root / "intel-rapl:1" / "energy_uj").write_text("nonsense")
     (root / "intel-rapl:0" / "energy_uj").unlink()
-    found = energies(source)
-    assert found["package-1"] is None
-    assert found["package-0"] is None
-    assert found["package-0-dram"] == 3.0
+    energies_j = energies(source)
+    assert energies_j["package-1"] is None
+    assert energies_j["package-0"] is None
+    assert energies_j["package-0-dram"] == 3.0
 
 
 def test_two_readers_at_once_see_no_wrap(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_two_readers_at_once_see_no_wrap(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not Path("/usr/bin/setpriv").exists(), reason="as root")
-def test_a_forbidden_counter_is_explained_with_the_command_that_helps(root: Path) -> None:
+def test_an_unreadable_counter_is_reported_with_the_command_that_helps(root: Path) -> None:
     for file in root.glob("*/energy_uj"):
         file.chmod(0)
     if os.geteuid() != 0:
@@ -137,14 +137,14 @@ except SourceUnavailable as error:
 """
 
 
-def test_a_machine_without_counters_is_told_so(tmp_path: Path) -> None:
+def test_a_machine_without_counters_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SourceUnavailable, match="no energy counters below"):
         RaplSource(root=tmp_path)
     with pytest.raises(SourceUnavailable, match="no energy counters below"):
         RaplSource(root=tmp_path / "absent")
 
 
-def test_the_folder_can_be_named_and_feeds_a_measurement(root: Path) -> None:
+def test_the_folder_of_the_counters_can_be_set(root: Path) -> None:
     program = (
         "from llem_energy._sources.registry import open_source\n"
         "source, reasons = open_source(['nvml', 'rapl'], ())\n"

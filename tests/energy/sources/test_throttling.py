@@ -17,6 +17,6 @@ def test_names_come_in_the_order_of_their_bits() -> None:
     assert throttle_mask(["a reason without a bit", "sync boost"]) == 0x10
 
 
-def test_low_clocks_that_nothing_forces_are_no_throttling() -> None:
+def test_low_clocks_of_an_idle_gpu_are_not_throttling() -> None:
     reasons = [None, ("idle",), ("power brake", "display clocks"), (), ("sync boost",)]
     assert slowed_by(reasons) == ("sync boost", "power brake")

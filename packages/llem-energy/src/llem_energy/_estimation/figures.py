@@ -79,7 +79,8 @@ class DeviceWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class ErrorBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Errors of different kinds, which are therefore not added up.
 
-    The gain error is common to all runs on one board and cancels in their ratios; the others do not.
+    The gain error is the same for all runs on one board and cancels in their ratios; the others do
+    not.
     """
 
     edge_bound_j: float | None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from llem_config.settings import Settings, settings_path
 from llem_energy._machine.doctor_report import DiagnosedGpu, Diagnosis
+from llem_energy._metering.calibration import Calibration
 
 _SLOW_CALL = 0.1  # of a counter's period; the time of a slower reading is too uncertain
 
@@ -30,13 +31,14 @@ def _of_gpu(gpu: DiagnosedGpu) -> Iterator[str]:
     name = f"GPU {gpu.index}"
     if gpu.virtualization not in (None, "none", "passthrough"):
         yield (
-            f"{name} is shared by a hypervisor ({gpu.virtualization}), so its energy may be missing "
-            "or include that of other users; measure on a whole GPU, passed through or on bare metal"
+            f"{name} is shared by a hypervisor ({gpu.virtualization}), so its energy may be "
+            "missing or include that of other users; measure on a whole GPU, passed through or on "
+            "bare metal"
         )
     if gpu.persistence_mode is False:
         yield (
-            f"persistence mode of {name} is off, so the driver resets its state when no process uses "
-            f"it; `sudo nvidia-smi -i {gpu.index} -pm 1` turns it on"
+            f"persistence mode of {name} is off, so the driver resets its state when no process "
+            f"uses it; `sudo nvidia-smi -i {gpu.index} -pm 1` turns it on"
         )
     if gpu.other_pids:
         pids = ", ".join(str(pid) for pid in gpu.other_pids)
@@ -61,17 +63,21 @@ def _of_meter(gpu: DiagnosedGpu) -> Iterator[str]:
             "will be an integral of power without a bound; GPUs older than Volta have no counter, "
             "for any other GPU see what `nvidia-smi` reports"
         )
-    elif calibration is not None and calibration.counter_period_s is None:
+    elif calibration is not None:
+        yield from _of_calibration(name, calibration)
+
+
+def _of_calibration(name: str, calibration: Calibration) -> Iterator[str]:
+    if calibration.counter_period_s is None:
         yield (
-            f"the energy counter of {name} moved {calibration.n_updates} times in {calibration.duration_s:.1f} s, "
-            "too rarely to be trusted; check the GPU with `nvidia-smi` or reload its driver"
+            f"the energy counter of {name} moved {calibration.n_updates} times in "
+            f"{calibration.duration_s:.1f} s, too rarely to be trusted; "
+            "check the GPU with `nvidia-smi` or reload its driver"
         )
-    elif calibration is not None and calibration.call_p99_s > _SLOW_CALL * (
-        calibration.counter_period_s or 0.0
-    ):
+    elif calibration.call_p99_s > _SLOW_CALL * calibration.counter_period_s:
         yield (
-            f"a read of {name} takes up to {calibration.call_p99_s * 1e3:.3g} ms, more than a tenth of its "
-            "counter's period; stop other load on this machine"
+            f"a read of {name} takes up to {calibration.call_p99_s * 1e3:.3g} ms, more than a "
+            "tenth of its counter's period; stop other load on this machine"
         )
 
 

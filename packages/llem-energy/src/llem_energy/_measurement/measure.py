@@ -112,7 +112,7 @@ class _Measurement:
         )
         if self._source is not None:
             stack.callback(self._source.close)
-        self._beside = timeseries
+        self._timeseries = timeseries
         self._recorder = Recorder(timeseries if self._source is not None else None)
         stack.callback(self._recorder.discard)
 
@@ -142,15 +142,15 @@ class _Measurement:
             )
             backend.seed()
             windows = Windows(sampler, backend.synchronise, calibration, self._devices)
-            answers: list[tuple[Batch, Generation]] = []
+            generated: list[tuple[Batch, Generation]] = []
 
-            def answer_all() -> None:
-                answers.extend((batch, backend.generate(batch)) for batch in workload.batches)
+            def generate_all() -> None:
+                generated.extend((batch, backend.generate(batch)) for batch in workload.batches)
 
             backend.reset_peak_memory()
             self._begin("window")
             compiled_before = backend.compilations()
-            window = windows.measure(answer_all, config.energy.min_window_seconds)
+            window = windows.measure(generate_all, config.energy.min_window_seconds)
             n_compilations = (backend.compilations() or 0) - (compiled_before or 0)
             memory = backend.memory()
             phases = [
@@ -161,11 +161,12 @@ class _Measurement:
             windows.settle()
             self._begin("result")
         self._recorder.close()
-        answered = [
-            GenerationRecord(batch, one.n_tokens(), one.token_times_s()) for batch, one in answers
+        generations = [
+            GenerationRecord(batch, each.n_tokens(), each.token_times_s())
+            for batch, each in generated
         ]
-        requests_file, problem = self._keep_requests(answered, len(workload.batches))
-        evidence = RawMeasurement(
+        requests_file, problem = self._keep_requests(generations, len(workload.batches))
+        raw = RawMeasurement(
             config=config,
             config_hash=measurement_config_hash(config),
             started_at=self._started_at,
@@ -179,7 +180,7 @@ class _Measurement:
             idles=Idles(context=context, reused=reused, before=before, after=after),
             window=window,
             n_compilations=n_compilations,
-            generations=answered,
+            generations=generations,
             requests_file=requests_file,
             requests_problem=problem,
             phases=phases,
@@ -188,7 +189,7 @@ class _Measurement:
             memory=memory,
             prompts_sha256=fingerprint(prompts),
         )
-        return assemble(evidence, backend)
+        return assemble(raw, backend)
 
     def memory_needed(self) -> str:
         """Return the peak so far, the estimate and the size of the device, as text."""
@@ -209,13 +210,15 @@ class _Measurement:
         )
 
     def _keep_requests(
-        self, answered: Sequence[GenerationRecord], n_batches: int
+        self, generations: Sequence[GenerationRecord], n_batches: int
     ) -> tuple[str | None, str | None]:
         """Write all requests; return the name of the file, or why it could not be written."""
-        if self._beside is None:
+        if self._timeseries is None:
             return None, None
         try:
-            write_requests(self._beside.with_name(REQUESTS), requests_of(answered, n_batches))
+            write_requests(
+                self._timeseries.with_name(REQUESTS), requests_of(generations, n_batches)
+            )
         except OSError as error:
             return None, str(error)
         return REQUESTS, None

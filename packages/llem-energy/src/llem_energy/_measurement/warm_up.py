@@ -18,8 +18,8 @@ from llem_energy._backends.protocol import Batch
 from llem_energy._result.measurement_figures import WarmUpReport
 from llem_energy._sources.protocol import Sample
 
-# Passes over all shapes if code is compiled. A second shape recompiles the code of the first for any
-# length; code that is still compiled after several passes is compiled in every pass.
+# Passes over all shapes if code is compiled. A second shape recompiles the code of the first for
+# any length; code that is still compiled after several passes is compiled in every pass.
 _COMPILED_PASSES, _MAX_PASSES = 3, 8
 _STEADY_REPEATS = 5  # repeats over which latency must be stationary
 _MIN_TRAIL_S, _MAX_TRAIL_S = 10.0, 60.0  # time over which power and temperature are examined

@@ -66,7 +66,8 @@ def calibrate(
 
     Args:
         source: an open source; nothing else should read it meanwhile.
-        min_duration_s: poll for at least this long, to learn the duration of calls and the period of power.
+        min_duration_s: poll for at least this long, to learn the duration of calls and the
+            period of power.
         timeout_s: stop waiting for updates after this time.
         n_updates: updates to wait for, of every counter that can be read.
         poll_s: pause between two reads.

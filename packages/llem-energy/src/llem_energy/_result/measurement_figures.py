@@ -48,7 +48,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     power_w: float | None = None
     """What is subtracted: model loaded, interpolated to the middle of the window."""
     uncertainty_w: float | None = None
-    """Half the difference between before and after, or the uncertainty of each if that is larger."""
+    """Half the difference between before and after, or the uncertainty of each if larger."""
 
 
 class WarmUpReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

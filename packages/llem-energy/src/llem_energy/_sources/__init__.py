@@ -1,1 +1,1 @@
-"""Energy sources: the protocol, the registry, and the files of each source. Imports only `_errors`."""
+"""Energy sources: the protocol, the registry, the files of each source. Imports only `_errors`."""

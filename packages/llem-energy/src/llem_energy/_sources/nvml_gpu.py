@@ -1,4 +1,4 @@
-"""NVIDIA GPUs through NVML. Only this file and `nvml_fields` use pynvml, milliwatts and millijoules.
+"""NVIDIA GPUs through NVML. Only this file and `nvml_fields` use pynvml and its units.
 
 What a GPU supports is found by calling, never by its architecture. Field ids are the stable ones
 (NVML API reference, "Field Value Enums"): 83 total energy, 186 instant and 185 average power, 74
