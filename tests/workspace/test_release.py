@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from workspace.test_contributing import uv
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("pyproject.toml", "uv.lock", "packages", "scripts", ".gitignore")
@@ -52,9 +53,8 @@ def commit(clone: Path) -> None:
 
 
 def release(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # Offline: the locked versions are in uv's cache since the workspace was installed.
-    env = {**os.environ, "UV_OFFLINE": "1", "GIT_COMMITTER_NAME": "t"}
-    env["GIT_COMMITTER_EMAIL"] = "t@localhost"
+    # The locked versions are in uv's cache since the workspace was installed; no network is used.
+    env = {**os.environ, "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@localhost"}
     command = [sys.executable, "scripts/release.py", *arguments]
     return subprocess.run(
         command, cwd=clone, env=env, capture_output=True, text=True, check=False, timeout=280
@@ -94,7 +94,9 @@ def test_the_workflow_builds_the_package_that_its_tag_names(clone: Path) -> None
         if "scripts/release.py" in step.get("run", "")
     ]
     git(clone, "tag", "llem-config-v0.1.0")
-    env = {**os.environ, "UV_OFFLINE": "1", "GITHUB_REF_NAME": "llem-config-v0.1.0"}
+    env = {**os.environ, "GITHUB_REF_NAME": "llem-config-v0.1.0"}
+    # As on the runner, where `.ci/run` has put uv on the path.
+    env["PATH"] = os.pathsep.join([str(Path(uv()).parent), env["PATH"]])
     done = subprocess.run(
         ["bash", "-e", "-c", step], cwd=clone, env=env, capture_output=True, text=True, check=False
     )

@@ -81,12 +81,6 @@ def takes_two_seconds(config: ExperimentConfig, **rest: Any) -> ExperimentResult
     return quick(config, **rest)
 
 
-def takes_five_seconds(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
-    """Return after five seconds."""
-    time.sleep(5)
-    return quick(config, **rest)
-
-
 def waits_for_file(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
     """Write the file `.ready`, then wait for the file `.go` of the test."""
     base = Path(config.model)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from fakes import fake_nvml, measures
-from fakes.studies import only_folder, study
+from fakes.studies import model_folder, only_folder, study
 
 from llem_config import ExecutionConfig
 from llem_runner import (
@@ -151,12 +151,14 @@ def test_events_carry_the_time_left_and_a_resume_knows_it_from_the_start(tmp_pat
 
 _STUDY = """
 import sys, time
+from pathlib import Path
 from fakes import measures
 from fakes.studies import experiment
 from llem_config import StudyConfig
 from llem_runner import StudyLocked, run_study
 if __name__ == "__main__":
-    made = StudyConfig(experiments=(experiment(pytorch={"device": "auto"}),))
+    model = str(Path("model").resolve())
+    made = StudyConfig(experiments=(experiment(model=model, pytorch={"device": "auto"}),))
     measure = getattr(measures, sys.argv[2])
     limit = float(sys.argv[4]) if sys.argv[4:] else None
     def on_event(event):
@@ -171,9 +173,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_study_waits_for_the_gpu_of_another_if_it_is_told_to(
-    tmp_path: Path, library: Path
-) -> None:
+def test_a_study_waits_for_the_gpu_of_another_with_wait_only(tmp_path: Path, library: Path) -> None:
     trace = tmp_path / "trace"
     fake_nvml.write_trace(trace, [fake_nvml.FakeGpu(uuid=f"GPU-wait-{os.getpid()}")])
     (tmp_path / "study.py").write_text(_STUDY)
@@ -187,18 +187,21 @@ def test_a_study_waits_for_the_gpu_of_another_if_it_is_told_to(
         command = [sys.executable, "study.py", name, measure, *rest]
         return subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True)
 
-    first = start("first", "takes_five_seconds", "no")
+    model = Path(model_folder(tmp_path))
+    first = start("first", "waits_for_file", "no")
     assert first.stdout is not None
     assert first.stdout.readline().startswith("StudyStarted")
     waiting = start("second", "quick", "wait")
+    assert waiting.stdout is not None
+    assert waiting.stdout.readline().startswith("WaitingForGpu")
     hasty = start("third", "quick", "no")
     short = start("fourth", "quick", "wait", "1")
     assert "StudyLocked GPU GPU-wait" in hasty.communicate(timeout=60)[0]
     assert short.communicate(timeout=60)[0].split()[-1] == "KeyboardInterrupt"
+    model.with_suffix(".go").touch()
     ended = first.communicate(timeout=60)[0].splitlines()[-1].split()
     lines = [line.split() for line in waiting.communicate(timeout=60)[0].splitlines()]
-    assert [line[0] for line in lines][:2] == ["WaitingForGpu", "StudyStarted"]
-    assert lines[-1][0] == "StudyEnded"
-    assert float(lines[1][1]) > float(ended[1])
+    assert (lines[0][0], lines[-1][0]) == ("StudyStarted", "StudyEnded")
+    assert float(lines[0][1]) > float(ended[1])
     assert not (tmp_path / "third").exists()
     assert not (tmp_path / "fourth").exists()
