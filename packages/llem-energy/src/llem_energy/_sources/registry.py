@@ -21,14 +21,15 @@ from llem_energy._sources.protocol import (
 
 GROUP = "llem.energy_sources"
 _PACKAGE = "llem-energy"
-_OURS = ("nvml", "rapl")
 _ATTRIBUTES = ("name", "kind", "devices", "gain_share", "versions", "power_limit_w", "close")
 
 
 def source_names() -> tuple[str, ...]:
     """Return the sources that installed packages provide, ours first."""
-    others = {point.name for point in entry_points(group=GROUP)}.difference(_OURS, ("none",))
-    return (*_OURS, *sorted(others))
+    points = [point for point in entry_points(group=GROUP) if point.name != "none"]
+    ours = sorted({point.name for point in points if _package(point) == _PACKAGE})
+    others = sorted({point.name for point in points}.difference(ours))
+    return (*ours, *others)
 
 
 def source_type(name: str) -> SourceType:
@@ -132,14 +133,9 @@ def _problem(source: Any, name: str) -> str | None:
 
 
 def _entry_point(name: str) -> EntryPoint:
-    """Return the entry point of a source; our names belong to our package alone."""
+    """Return the entry point of a source. No package can take over a name of ours."""
     points = list(entry_points(group=GROUP, name=name))
-    if name in _OURS:
-        points = [point for point in points if _package(point) == _PACKAGE]
-        if not points:
-            raise SourceUnavailable(
-                f"the installation of {_PACKAGE} is out of date and does not list it; reinstall it"
-            )
+    points = [point for point in points if _package(point) == _PACKAGE] or points
     packages = sorted({_package(point) for point in points})
     if len(packages) > 1:
         raise SourceUnavailable(
