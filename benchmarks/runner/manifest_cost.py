@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.runner.equal_points import study
 from llem_runner import schedule
 from llem_runner._storage.layout import Layout
-from llem_runner._storage.manifest import ManifestWriter
+from llem_runner._storage.manifest_writer import ManifestWriter
 
 
 def show_manifest(n_entries: int) -> None:

@@ -10,7 +10,7 @@ from fakes.studies import study
 
 from llem_runner import Failed, PlannedRun, StudyError, read_manifest, schedule
 from llem_runner._storage.layout import Layout
-from llem_runner._storage.manifest import ManifestWriter
+from llem_runner._storage.manifest_writer import ManifestWriter
 
 
 @pytest.fixture
@@ -137,3 +137,31 @@ def test_an_unknown_field_or_format_is_refused(writer: ManifestWriter, layout: L
 def test_a_folder_without_a_manifest_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="No such file"):
         read_manifest(tmp_path / "nothing")
+
+
+def test_a_part_of_a_study_is_written_once_and_in_its_order(
+    layout: Layout, runs: tuple[PlannedRun, ...]
+) -> None:
+    """A part has indices with gaps, in any order."""
+    part = (runs[3], runs[1])
+    writer = ManifestWriter.create(layout, "part", "d" * 16, part)
+    writer.mark_running(runs[1])
+    writer.mark_failed(runs[1], Failed("BackendError", "line 1\nline 2"))
+    manifest = read_manifest(layout.folder)
+    assert [(entry.index, entry.status) for entry in manifest.entries] == [
+        (4, "pending"),
+        (2, "failed"),
+    ]
+    assert manifest.entries[1].error_message == "line 1\nline 2"
+    assert (manifest.totals.pending, manifest.totals.failed) == (1, 1)
+    assert manifest == writer.manifest
+
+
+def test_each_entry_is_one_line_of_the_file(writer: ManifestWriter, layout: Layout) -> None:
+    lines = layout.manifest.read_text().splitlines()
+    assert sum(line.startswith('    {"index":') for line in lines) == 4
+
+
+def test_a_manifest_without_runs_can_be_read(layout: Layout) -> None:
+    ManifestWriter.create(layout, "empty", "d" * 16, ())
+    assert read_manifest(layout.folder).entries == ()

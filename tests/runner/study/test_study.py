@@ -272,7 +272,7 @@ def test_a_manifest_of_a_thousand_runs_has_an_entry_for_each(tmp_path: Path) -> 
     made = study(tuple(range(1, 501)), n_cycles=2)
     from llem_runner import schedule
     from llem_runner._storage.layout import Layout
-    from llem_runner._storage.manifest import ManifestWriter
+    from llem_runner._storage.manifest_writer import ManifestWriter
 
     runs = schedule(made)
     writer = ManifestWriter.create(Layout(tmp_path), "big", made.study_design_hash, runs)

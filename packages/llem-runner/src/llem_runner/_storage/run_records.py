@@ -11,7 +11,7 @@ from llem_runner._outcome import Failed, Finished, Interrupted, Outcome
 from llem_runner._plan.schedule import PlannedRun
 from llem_runner._storage.atomic_files import sync_file, write_atomically
 from llem_runner._storage.layout import LOG, REQUESTS, RESULT, TIMESERIES, Layout
-from llem_runner._storage.manifest import ManifestWriter
+from llem_runner._storage.manifest_writer import ManifestWriter
 
 
 class RunRecords:

@@ -15,7 +15,7 @@ from llem_runner._executors.task import Task
 from llem_runner._gpus.state import Gpus, temperatures_of
 from llem_runner._outcome import CRASHES, Failed, Finished, Interrupted, Outcome
 from llem_runner._plan.schedule import GapKind, PlannedRun, gap_seconds
-from llem_runner._storage.manifest import ManifestWriter
+from llem_runner._storage.manifest_writer import ManifestWriter
 from llem_runner._storage.run_records import RunRecords
 from llem_runner._study.carryover import known_calibrations, remember
 from llem_runner._study.duration import RemainingTime

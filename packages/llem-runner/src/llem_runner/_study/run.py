@@ -22,7 +22,7 @@ from llem_runner._gpus.locks import Queue, hold_gpus
 from llem_runner._plan.schedule import schedule
 from llem_runner._storage.layout import create_folder
 from llem_runner._storage.lock import hold
-from llem_runner._storage.manifest import ManifestWriter
+from llem_runner._storage.manifest_writer import ManifestWriter
 from llem_runner._storage.study_result import StudyResult
 from llem_runner._study.limits import Limits
 from llem_runner._study.preflight import check

@@ -18,7 +18,8 @@ from llem_runner._outcome import Failed, Interrupted, Outcome
 from llem_runner._plan.schedule import GapKind, PlannedRun, gap_between
 from llem_runner._storage.atomic_files import encode_json, write_atomically
 from llem_runner._storage.layout import Layout
-from llem_runner._storage.manifest import ManifestWriter, StudyStatus
+from llem_runner._storage.manifest import StudyStatus
+from llem_runner._storage.manifest_writer import ManifestWriter
 from llem_runner._storage.run_records import RunRecords
 from llem_runner._storage.study_result import StudyResult
 from llem_runner._study.attempt import AttemptMaker, can_retry

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from llem_runner._outcome import Reason
+from llem_runner._errors import StudyError
+from llem_runner._outcome import Failed, Reason
 
 _ROOT = Path("/")
 
@@ -59,6 +60,34 @@ def _counter(file: Path) -> int | None:
         return None
     counts = [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
     return counts[0] if counts else None
+
+
+def explain_death(
+    exit_code: int | None, oom_before: OomCounts, *, is_ready: bool, log_tail: str
+) -> Failed:
+    """Return the failure of a run whose process has ended without a result.
+
+    Args:
+        exit_code: as in `explain_exit`.
+        oom_before: counts from before the process began.
+        is_ready: it has finished its imports.
+        log_tail: the last lines of its log.
+
+    Raises:
+        StudyError: it ended by itself before it was ready, and so would that of every other run.
+            One that was killed is a failed run like any other.
+    """
+    reason, verb_phrase = explain_exit(exit_code, oom_before, OomCounts.read())
+    last = ""
+    if log_tail:
+        last = f"; last lines of its log: {' | '.join(log_tail.splitlines()[-3:])[-400:]}"
+    if not is_ready and reason == "exit":
+        raise StudyError(
+            f"the process of a run {verb_phrase} before it could begin{last}. A script that runs a "
+            'study must do so below `if __name__ == "__main__":`, and must be a file'
+        )
+    text = f"the run's process {verb_phrase} without a result{last}"
+    return Failed("ProcessDied", text, reason=reason, log_tail=log_tail)
 
 
 def explain_exit(exit_code: int | None, before: OomCounts, after: OomCounts) -> tuple[Reason, str]:

@@ -22,9 +22,8 @@ import msgspec
 
 from llem_config import ExperimentConfig
 from llem_runner._control import MAX_WAIT_S, Control
-from llem_runner._errors import StudyError
 from llem_runner._executors.local.child import child_main
-from llem_runner._executors.local.exit_reason import OomCounts, explain_exit
+from llem_runner._executors.local.exit_reason import OomCounts, explain_death
 from llem_runner._executors.local.message_pipe import (
     MalformedMessage,
     MessageReader,
@@ -177,20 +176,12 @@ class ChildProcess:
         if self._timed_out:
             text = "the run's process did not read its task in time"
             return Failed("Timeout", text, reason="timeout")
-        reason, verb_phrase = explain_exit(
-            exit_code if has_ended else None, self._oom_before, OomCounts.read()
+        return explain_death(
+            exit_code if has_ended else None,
+            self._oom_before,
+            is_ready=self._is_ready,
+            log_tail=last_lines(self._log, self._log_start),
         )
-        tail = last_lines(self._log, self._log_start)
-        last = f"; last lines of its log: {' | '.join(tail.splitlines()[-3:])[-400:]}"
-        last = last if tail else ""
-        if not self._is_ready and reason == "exit":
-            # So would that of every other run. One that was killed is a failed run like any other.
-            raise StudyError(
-                f"the process of a run {verb_phrase} before it could begin{last}. A script that "
-                'runs a study must do so below `if __name__ == "__main__":`, and must be a file'
-            )
-        text = f"the run's process {verb_phrase} without a result{last}"
-        return Failed("ProcessDied", text, reason=reason)
 
     def _give_up(self, error_type: str, message: str, reason: Reason) -> Failed:
         """Let the child write the stack where it hangs, then ask it to end."""

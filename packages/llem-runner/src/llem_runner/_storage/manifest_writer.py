@@ -1,0 +1,198 @@
+"""Writes `manifest.json` at every change of a run, so that `resume_study` can continue from it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from llem_runner._errors import StudyError
+from llem_runner._outcome import Failed
+from llem_runner._plan.schedule import PlannedRun
+from llem_runner._storage.atomic_files import encode_json, write_atomically
+from llem_runner._storage.layout import Layout
+from llem_runner._storage.manifest import (
+    ManifestEntry,
+    StudyManifest,
+    StudyStatus,
+    Totals,
+    tool_versions,
+)
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class ManifestWriter:
+    """Keeps the manifest on disk up to date; every change writes the whole file and syncs it.
+
+    Encoding 10,000 entries takes 3 to 5 ms, less than writing them.
+    """
+
+    def __init__(self, layout: Layout, manifest: StudyManifest) -> None:
+        self._layout = layout
+        self._head = msgspec.structs.replace(manifest, schema_version=2, entries=())
+        self._entries = {entry.index: entry for entry in manifest.entries}
+
+    @classmethod
+    def create(
+        cls, layout: Layout, name: str, design_hash: str, runs: Sequence[PlannedRun]
+    ) -> ManifestWriter:
+        """Write a new manifest with every run pending.
+
+        Args:
+            layout: of the study's folder.
+            name: of the study.
+            design_hash: of the study.
+            runs: in the order of their entries; any part of a study, its indices may have gaps.
+        """
+        entries = tuple(_pending(run) for run in runs)
+        manifest = StudyManifest(
+            study_name=name,
+            study_design_hash=design_hash,
+            versions=tool_versions(),
+            host=platform.node(),
+            pid=os.getpid(),
+            status="running",
+            started_at=_now(),
+            ended_at=None,
+            directory=str(Path.cwd()),
+            totals=_count(entries),
+            entries=entries,
+        )
+        writer = cls(layout, manifest)
+        writer._write()
+        return writer
+
+    @property
+    def manifest(self) -> StudyManifest:
+        """Return the state as it is on disk."""
+        entries = tuple(self._entries.values())
+        return msgspec.structs.replace(self._head, entries=entries, totals=_count(entries))
+
+    @property
+    def totals(self) -> Totals:
+        """Return how many runs are in each state."""
+        return _count(self._entries.values())
+
+    @property
+    def first_temperatures_c(self) -> dict[str, float] | None:
+        """Return the temperature of each GPU before the study's first run, by UUID."""
+        return self._head.first_temperatures_c
+
+    @property
+    def n_planned(self) -> int:
+        """Return how many runs the study has."""
+        return len(self._entries)
+
+    def entry(self, run: PlannedRun) -> ManifestEntry:
+        """Return the entry of a run."""
+        return self._entries[run.index]
+
+    def reopen(self, kept: Mapping[int, Path], runs: Sequence[PlannedRun]) -> None:
+        """Start again: runs with a good result are completed, all others pending.
+
+        Args:
+            kept: the files of the good results, by index.
+            runs: all runs of the study; those without an entry get one.
+        """
+        for run in runs:
+            old = self._entries.get(run.index) or _pending(run)
+            if run.index in kept:
+                self._entries[run.index] = msgspec.structs.replace(
+                    old, status="completed", result_file=self._layout.relative(kept[run.index])
+                )
+            else:
+                self._entries[run.index] = _pending(run, attempts=old.attempts)
+        self._head = msgspec.structs.replace(
+            self._head, status="running", ended_at=None, host=platform.node(), pid=os.getpid()
+        )
+        self._write()
+
+    def mark_running(
+        self, run: PlannedRun, gpu_temperatures_c: dict[str, float] | None = None
+    ) -> None:
+        """Save the start of a run, and the temperatures of the GPUs by UUID."""
+        temperatures_c = gpu_temperatures_c or None
+        if self._head.first_temperatures_c is None and temperatures_c:
+            self._head = msgspec.structs.replace(self._head, first_temperatures_c=temperatures_c)
+        self._entries[run.index] = msgspec.structs.replace(
+            _pending(run, attempts=self._entries[run.index].attempts + 1),
+            status="running",
+            started_at=_now(),
+            gpu_temperatures_c=temperatures_c,
+        )
+        self._write()
+
+    def mark_completed(self, run: PlannedRun, result: Path) -> None:
+        """Save the end of a run whose result is already on disk.
+
+        Raises:
+            StudyError: the result is not there.
+        """
+        if not result.is_file():
+            raise StudyError(f"run {run.index} cannot be marked completed: {result} is not on disk")
+        self._end(run, status="completed", result_file=self._layout.relative(result))
+
+    def mark_failed(self, run: PlannedRun, failure: Failed) -> None:
+        """Save the end of a run without a result."""
+        self._end(
+            run,
+            status="failed",
+            error_type=failure.error_type,
+            error_message=failure.message,
+            error_reason=failure.reason,
+            error_log=failure.log_tail or None,
+        )
+
+    def mark_interrupted(self, run: PlannedRun) -> None:
+        """Save the end of a run that was stopped on request."""
+        self._end(run, status="interrupted")
+
+    def finish(self, status: StudyStatus) -> None:
+        """Save the end of the study. A run that is still open, after an error, is interrupted."""
+        for entry in list(self._entries.values()):
+            if entry.status == "running":
+                self._replace(entry, status="interrupted", ended_at=_now())
+        self._head = msgspec.structs.replace(self._head, status=status, ended_at=_now())
+        self._write()
+
+    def _end(self, run: PlannedRun, **changes: object) -> None:
+        self._replace(self._entries[run.index], ended_at=_now(), **changes)
+        self._write()
+
+    def _replace(self, entry: ManifestEntry, **changes: object) -> None:
+        self._entries[entry.index] = msgspec.structs.replace(entry, **changes)
+
+    def _write(self) -> None:
+        manifest = self.manifest
+        text = encode_json(msgspec.structs.replace(manifest, entries=()))
+        if manifest.entries:
+            # One line per entry: JSON has no line break inside a value.
+            lines = _ENCODER.encode_lines(manifest.entries).rstrip().replace(b"\n", b",\n    ")
+            start, _, end = text.rpartition(b"[]")  # the entries, which are the last field
+            text = start + b"[\n    " + lines + b"\n  ]" + end
+        write_atomically(self._layout.manifest, text)
+
+
+def _count(entries: Iterable[ManifestEntry]) -> Totals:
+    counts: Counter[str] = Counter(entry.status for entry in entries)
+    return Totals(**{name: counts[name] for name in Totals.__struct_fields__})
+
+
+def _pending(run: PlannedRun, attempts: int = 0) -> ManifestEntry:
+    return ManifestEntry(
+        index=run.index,
+        cycle=run.cycle,
+        config_hash=run.config_hash,
+        label=run.label,
+        attempts=attempts,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
