@@ -38,6 +38,17 @@ def test_a_missing_study_file_is_reported(llem: Run, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", ["show", "resume"])
+def test_a_folder_without_a_study_is_refused(llem: Run, tmp_path: Path, command: str) -> None:
+    missing = llem("study", command, "nowhere")
+    assert missing.returncode == 1
+    assert missing.stderr == "error: nowhere: no such folder; expected the folder of a study\n"
+    other = llem("study", command, tmp_path)
+    assert other.returncode == 1
+    assert "is not the folder of a study (it has no manifest.json)" in other.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_backends_in_one_study_are_refused_before_any_file_is_written(
     llem: Run, tmp_path: Path
 ) -> None:

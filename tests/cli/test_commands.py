@@ -16,6 +16,7 @@ from llem_cli._commands.options import parse_duration_s
 from llem_cli._commands.reference import schema as schema_command
 from llem_cli._commands.study.resume import resume
 from llem_cli._commands.study.run import run
+from llem_cli._commands.study.show import show
 from llem_config import ConfigError, study_json_schema
 from llem_runner import read_manifest, read_study_result
 
@@ -115,9 +116,9 @@ def test_every_plan_shows_the_gaps_that_the_run_will_use(
     )
     for command in (["validate"], ["plan"], ["run", "--dry-run"]):
         shown = llem("study", *command, "s.yaml").stdout
-        assert "takes at least 2 s (2 s of pauses" in shown
+        assert "takes at least 2 s (2 s of gaps" in shown
     assert run(tmp_path / "s.yaml", output=tmp_path / "r", measure=measures.quick) == 0
-    assert "takes at least 2 s (2 s of pauses" in capsys.readouterr().err
+    assert "takes at least 2 s (2 s of gaps" in capsys.readouterr().err
     record = json.loads((only_folder(tmp_path / "r") / "study_result.json").read_text())
     protocol = record["measurement_protocol"]
     assert (protocol["config_gap_seconds"], protocol["cycle_gap_seconds"]) == (2.0, 400.0)
@@ -247,6 +248,9 @@ def test_a_time_limit_exits_with_130_and_shows_how_to_continue(
     printed = capfd.readouterr().err
     assert "stopped: the time limit of 2 s" in printed
     assert "study resume" in printed
+    folder = only_folder(tmp_path / "out")
+    assert show(folder) == 0
+    assert f"interrupted; continue with `llem-cli study resume {folder}`" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -285,7 +289,7 @@ def test_timeout_and_gaps_flags_reach_the_runs(
         output=tmp_path / "out",
         cycles=2,
         timeout=1.5,
-        gaps=False,  # else the machine's default pause of a minute
+        gaps=False,  # else the machine's default gap of a minute
         measure=measures.hangs,
     )
     assert code == 1

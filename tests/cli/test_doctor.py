@@ -40,14 +40,14 @@ def test_doctor_shows_a_gpu_with_its_error_bound_and_exits_with_0(
 
 def test_json_output_is_only_the_diagnosis(llem: Run, library: Path, tmp_path: Path) -> None:
     done = llem("doctor", "--json", **with_gpu(library, tmp_path, FakeGpu(uuid="GPU-a")))
-    found = json.loads(done.stdout)
-    assert set(found) == {
+    diagnosis = json.loads(done.stdout)
+    assert set(diagnosis) == {
         *("measurable", "sources", "gpus", "silent_gpus", "domains", "versions", "problems"),
     }
-    (gpu,) = found["gpus"]
+    (gpu,) = diagnosis["gpus"]
     assert (gpu["uuid"], gpu["calibration"]["device"]) == ("GPU-a", "GPU-a")
-    assert found["measurable"]
-    assert found["problems"] == []
+    assert diagnosis["measurable"]
+    assert diagnosis["problems"] == []
 
 
 def test_without_a_meter_doctor_shows_the_reasons_and_exits_with_1(
@@ -112,9 +112,9 @@ def test_unreadable_counters_are_shown_with_the_command_that_gives_access(
     ]
     command = f"sudo chmod a+r {root}/intel-rapl*/energy_uj"
     assert f"(package-0, package-0-dram); `{command}`" in done.stdout
-    found = json.loads(doctor("--json").stdout)
-    assert [domain["readable"] for domain in found["domains"]] == [False, False]
-    assert {domain["permission_command"] for domain in found["domains"]} == {command}
+    diagnosis = json.loads(doctor("--json").stdout)
+    assert [domain["readable"] for domain in diagnosis["domains"]] == [False, False]
+    assert {domain["permission_command"] for domain in diagnosis["domains"]} == {command}
 
 
 def test_help_explains_the_exit_code(llem: Run) -> None:

@@ -105,7 +105,7 @@ def test_the_status_bar_wraps_and_truncates_nothing(width: int) -> None:
 def test_the_status_bar_is_redrawn_every_second_in_a_gap_and_never_in_a_run() -> None:
     bar, screen = status_bar()
     with bar:
-        bar.show_live_status(lambda: "pause")
+        bar.show_live_status(lambda: "gap")
         first = screen.tell()
         deadline_s = time.monotonic() + 30
         while screen.tell() == first and time.monotonic() < deadline_s:

@@ -128,13 +128,13 @@ def test_the_modelled_energy_has_a_labelled_column(
     assert "an estimate from CPU time, not a measurement" in ran[1]
 
 
-def test_progress_on_stderr_shows_pauses_and_time_left(
+def test_progress_on_stderr_shows_gaps_and_time_left(
     ran: tuple[Path, str, str, int],
 ) -> None:
     _, out, err, _ = ran
-    assert "pause between runs: 2 s" in err
+    assert "gap between runs: 2 s" in err
     assert "left, about" in err
-    assert "pause between" not in out
+    assert "gap between" not in out
     assert "\x1b" not in out + err
 
 

@@ -95,7 +95,7 @@ def test_ctrl_c_during_a_gap_ends_the_gap_immediately(tmp_path: Path) -> None:
     time.sleep(0.5)
     watching = [sys.executable, "-m", "llem_cli", "study", "show", str(folder)]
     shown = subprocess.run(watching, capture_output=True, text=True, check=True).stdout
-    assert "no run in progress: pausing, or waiting for a GPU" in shown
+    assert "no run in progress: in a gap, or waiting for a GPU" in shown
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 130

@@ -13,7 +13,7 @@ from llem_runner import Control
 
 @contextlib.contextmanager
 def controlled_by_terminal() -> Iterator[Control]:
-    """Yield a control for a study: Ctrl-C and SIGTERM stop it, Enter skips a pause."""
+    """Yield a control for a study: Ctrl-C and SIGTERM stop it, Enter skips a gap."""
     control = Control(skip_fd=_foreground_terminal())
 
     def request_stop(number: int, frame: object) -> None:

@@ -49,7 +49,8 @@ Cycles = Annotated[
 Gaps = Annotated[
     bool,
     Parameter(
-        negative="--no-gaps", help="Pause between runs (default), or start them without a pause."
+        negative="--no-gaps",
+        help="Leave gaps between runs (default), or start each run immediately.",
     ),
 ]
 Timeout = Annotated[float | None, Parameter(help="Kill a run after this number of seconds.")]

@@ -48,7 +48,7 @@ def summary_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterator[st
     energies = [run.config.energy for run in runs]
     windows_s = sum(e.min_window_seconds * (1 + len(e.phases or ())) for e in energies)
     yield (
-        f"takes at least {duration(gaps_s + windows_s)} ({duration(gaps_s)} of pauses, "
+        f"takes at least {duration(gaps_s + windows_s)} ({duration(gaps_s)} of gaps, "
         f"{duration(windows_s)} of measured windows), plus loading and warm-up"
     )
 
@@ -71,20 +71,20 @@ def show_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool
     table.add_column("cycle", justify="right")
     table.add_column("point", overflow="fold", min_width=20)
     table.add_column("hash", no_wrap=True)
-    table.add_column("pause\nbefore", justify="right", no_wrap=True)
+    table.add_column("gap\nbefore", justify="right", no_wrap=True)
     table.add_column("memory\n(estimate)", justify="right", no_wrap=True)
     memory = {
         config_hash: _memory_cell(config)
         for config_hash, config in zip(study.config_hashes, study.experiments, strict=True)
     }
     for run in runs:
-        pause = "-" if run.gap is None else duration(gap_seconds(run.gap, study.execution))
+        gap = "-" if run.gap is None else duration(gap_seconds(run.gap, study.execution))
         table.add_row(
             str(run.index),
             str(run.cycle),
             Text(run.label),
             run.config_hash[:8],  # as in the names of the run folders
-            pause,
+            gap,
             memory[run.config_hash],
         )
     stdout_console().print(table)

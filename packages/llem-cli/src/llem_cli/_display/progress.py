@@ -39,7 +39,7 @@ class Progress:
         self._bar = StatusBar(self._console, disable=not self._live)
         self._run = self._label = ""
         self._gpus = ""
-        """Temperature and power of the GPUs during a pause."""
+        """Temperature and power of the GPUs during a gap."""
         self._n_runs = 0
         self.folder = Path()
         """Where the study writes; known once it has started."""
@@ -124,14 +124,14 @@ class Progress:
         match event:
             case GapStarted(kind, seconds, until):
                 self._gpus = ""
-                pause = "pause between cycles" if kind == "cycle" else "pause between runs"
+                gap = "gap between cycles" if kind == "cycle" else "gap between runs"
                 cooling = f", then until {until}" if until is not None else ""
                 if not self._live:
-                    self._line(f"{pause}: {duration(seconds)}{cooling}")
+                    self._line(f"{gap}: {duration(seconds)}{cooling}")
                 end_s = time.monotonic() + seconds
                 self._bar.show_live_status(
                     lambda: (
-                        f"{pause}: {duration(max(0.0, end_s - time.monotonic()))} left"
+                        f"{gap}: {duration(max(0.0, end_s - time.monotonic()))} left"
                         f"{cooling}{self._gpus}\nEnter skips it, Ctrl-C stops the study"
                     )
                 )
@@ -140,9 +140,9 @@ class Progress:
             case GapEnded(skipped, cool):
                 self._bar.show_status("")
                 if skipped:
-                    self._line("pause skipped")
+                    self._line("gap skipped")
                 elif cool is False:
-                    self._line("pause over, but a GPU is still warmer than requested")
+                    self._line("gap over, but a GPU is still warmer than requested")
 
     def _status(self, text: str) -> None:
         """Show what happens now: live in a terminal, else as a line."""

@@ -14,7 +14,7 @@ class StatusBar(Progress):
     """A status above a progress bar; a disabled one shows nothing.
 
     It is drawn only when something changes, because drawing during a measured window would be
-    part of the measurement. Only the status of a pause is drawn every second.
+    part of the measurement. Only the status of a gap is drawn every second.
     """
 
     def __init__(self, console: Console, *, disable: bool) -> None:

@@ -61,5 +61,5 @@ def _activity(
         return f"not running; continue with {resume_command(folder)}"
     left = "" if left_s is None else f"; about {duration(left_s)} left"
     if manifest.totals.pending and not manifest.totals.running:
-        return f"running, but no run in progress: pausing, or waiting for a GPU{left}"
+        return f"running, but no run in progress: in a gap, or waiting for a GPU{left}"
     return f"running{left}"
