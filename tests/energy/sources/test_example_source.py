@@ -234,6 +234,36 @@ def test_two_packages_cannot_provide_the_same_source(tmp_path: Path) -> None:
     )
 
 
+DIAGNOSE = """
+import json
+from llem_config import Settings
+from llem_energy import diagnose
+print(json.dumps({s.name: [s.available, s.reason] for s in diagnose(Settings()).sources}))
+"""
+BREAKS_LATER = METER.replace("def read(", "n = 0\n    def read(").replace(
+    "return tuple(", "self.n += 1; 1 / (4 - self.n); return tuple("
+)
+
+
+def test_doctor_continues_with_sources_that_fail(tmp_path: Path) -> None:
+    raising = METER + "    @classmethod\n    def diagnose(cls): 1 / 0\n"
+    package(tmp_path, "first", "raising = first_module:Meter", raising)
+    package(tmp_path, "second", "wrong = second_module:Meter", raising.replace("1 / 0", "return 7"))
+    package(tmp_path, "third", "odd = third_module:Meter", BREAKS_LATER)
+    package(tmp_path, "fourth", "absent = fourth_module:Meter", "import no_such_library")
+    env = {"PYTHONPATH": str(tmp_path), "LLEM_POWERCAP": str(tmp_path / "absent")}
+    sources = json.loads(run_python(DIAGNOSE, env=env))
+    assert list(sources) == ["nvml", "rapl", "absent", "odd", "raising", "wrong"]
+    failed = ", which provides it, failed"
+    assert sources["raising"][1].startswith(f"diagnose() of the package first{failed} (ZeroDiv")
+    assert sources["wrong"][1].endswith(f"second{failed} (expected a SourceDiagnosis, found 7)")
+    assert sources["odd"] == [
+        False,
+        "it failed while it was read (ZeroDivisionError: division by zero)",
+    ]
+    assert sources["absent"][1].startswith("the package fourth, which provides it, cannot be")
+
+
 def test_only_the_sources_know_their_names() -> None:
     """What depends on a source asks the source: its kind, its gain, its versions."""
     at_home = ("llem_energy/_sources", "llem_config/_spec")  # where they are defined and listed

@@ -6,7 +6,7 @@ Everything is found by trying it. Loads no inference library and starts no proce
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -42,28 +42,16 @@ def diagnose(settings: Settings, *, on_stage: _OnStage | None = None) -> Diagnos
     """
     report = on_stage or (lambda _: None)
     findings = {name: diagnose_source(name) for name in source_names()}
-    sources = tuple(_watched(name, finding, report) for name, finding in findings.items())
-    calibrations = {c.device: c for source in sources for c in source.calibration}
-    gpus = [gpu for finding in findings.values() for gpu in finding.gpus]
-    counters = [counter for finding in findings.values() for counter in finding.counters]
-    silent = [error for finding in findings.values() for error in finding.silent_gpus]
+    sources = {name: _watched(name, finding, report) for name, finding in findings.items()}
+    pairs = [(finding, sources[name]) for name, finding in findings.items()]
     diagnosis = Diagnosis(
-        measurable=any(source.available for source in sources),
-        sources=sources,
-        gpus=tuple(_gpu(gpu, calibrations.get(gpu.snapshot.uuid)) for gpu in gpus),
-        silent_gpus=tuple(silent),
-        domains=tuple(
-            DiagnosedDomain(
-                name=counter.device,
-                file=counter.file,
-                readable=counter.readable,
-                permission_command=counter.permission_command,
-                calibration=calibrations.get(counter.device),
-            )
-            for counter in counters
-        ),
+        measurable=any(source.available for source in sources.values()),
+        sources=tuple(sources.values()),
+        gpus=tuple(gpu for finding, source in pairs for gpu in _gpus(finding, source)),
+        silent_gpus=tuple(error for finding, _ in pairs for error in finding.silent_gpus),
+        domains=tuple(domain for finding, source in pairs for domain in _domains(finding, source)),
         versions=_versions(findings.values()),
-        problems=tuple(problem for finding in findings.values() for problem in finding.problems),
+        problems=tuple(problem for finding, _ in pairs for problem in finding.problems),
     )
     return msgspec.structs.replace(
         diagnosis, problems=(*diagnosis.problems, *problems(diagnosis, settings))
@@ -84,6 +72,9 @@ def _watched(name: str, finding: SourceDiagnosis, report: _OnStage) -> Diagnosed
             source, min_duration_s=finding.min_watch_s, timeout_s=finding.max_watch_s
         )
         versions = source.versions()
+    except Exception as error:  # noqa: BLE001  # the source of another package may raise anything
+        reason = f"it failed while it was read ({type(error).__name__}: {error})"
+        return DiagnosedSource(name=name, available=False, reason=reason)
     finally:
         source.close()
     return DiagnosedSource(
@@ -95,6 +86,24 @@ def _watched(name: str, finding: SourceDiagnosis, report: _OnStage) -> Diagnosed
         binding=versions.binding,
         calibration=calibration,
     )
+
+
+def _gpus(finding: SourceDiagnosis, source: DiagnosedSource) -> Iterator[DiagnosedGpu]:
+    calibrations = {each.device: each for each in source.calibration}
+    for gpu in finding.gpus:
+        yield _gpu(gpu, calibrations.get(gpu.snapshot.uuid))
+
+
+def _domains(finding: SourceDiagnosis, source: DiagnosedSource) -> Iterator[DiagnosedDomain]:
+    calibrations = {each.device: each for each in source.calibration}
+    for counter in finding.counters:
+        yield DiagnosedDomain(
+            name=counter.device,
+            file=counter.file,
+            readable=counter.readable,
+            permission_command=counter.permission_command,
+            calibration=calibrations.get(counter.device),
+        )
 
 
 def _gpu(gpu: GpuDiagnosis, calibration: Calibration | None) -> DiagnosedGpu:

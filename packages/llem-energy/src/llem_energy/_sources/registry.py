@@ -86,14 +86,24 @@ def diagnose_source(name: str) -> SourceDiagnosis:
     """Return what a source finds on this machine; a source that fails gives the reason."""
     try:
         diagnose = getattr(source_type(name), "diagnose", None)
-        if diagnose is not None:
-            return cast("SourceDiagnosis", diagnose())
-        _open(name, ()).close()
+        if diagnose is None:
+            _open(name, ()).close()
+            return SourceDiagnosis()
+        diagnosis = diagnose()
     except MeasurementError as error:
         return SourceDiagnosis(reason=str(error))
-    except Exception as error:  # noqa: BLE001  # doctor continues, whatever another package does
-        return SourceDiagnosis(reason=f"its package failed ({type(error).__name__}: {error})")
-    return SourceDiagnosis()
+    except Exception as error:  # noqa: BLE001  # another package may raise anything
+        return _broken_diagnosis(name, f"{type(error).__name__}: {error}")
+    if not isinstance(diagnosis, SourceDiagnosis):
+        return _broken_diagnosis(name, f"expected a SourceDiagnosis, found {diagnosis!r}")
+    return diagnosis
+
+
+def _broken_diagnosis(name: str, problem: str) -> SourceDiagnosis:
+    package = _package(_entry_point(name))
+    return SourceDiagnosis(
+        reason=f"diagnose() of the package {package}, which provides it, failed ({problem})"
+    )
 
 
 def _open(name: str, gpus: Sequence[int | str]) -> EnergySource:
