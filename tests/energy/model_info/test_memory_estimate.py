@@ -1,4 +1,4 @@
-"""What an experiment will need is told before loading, and is what it then takes (issue 5, item 8)."""
+"""The memory of an experiment is estimated before loading, and is close to what it then takes."""
 
 from __future__ import annotations
 

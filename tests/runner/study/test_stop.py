@@ -142,7 +142,7 @@ def test_a_line_on_the_terminal_skips_a_gap(tmp_path: Path) -> None:
 
 def test_nobody_at_the_terminal_leaves_a_gap_its_length(tmp_path: Path) -> None:
     read_end, write_end = os.pipe()
-    os.close(write_end)  # end of file: readable for ever, but no line
+    os.close(write_end)  # end of file: always readable, but no line
     control = Control(skip_fd=read_end)
     events: list[Event] = []
     run_study(

@@ -1,4 +1,4 @@
-"""A whole study through the front door (LA-02, LA-05, STU-NEW-01, RES-13, RES-15, RES-NEW-01)."""
+"""A whole study through the public API (LA-02, LA-05, STU-NEW-01, RES-13, RES-15, RES-NEW-01)."""
 
 from __future__ import annotations
 
