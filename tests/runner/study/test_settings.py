@@ -43,9 +43,10 @@ def test_gaps_come_from_the_machine_where_the_study_leaves_them_open(
     made = study(
         ns, n_cycles=n_cycles, cycle_order=order, config_gap_seconds=None, cycle_gap_seconds=None
     )
-    run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
-    (gap,) = [event for event in events if isinstance(event, GapStarted)]
-    assert 1.0 < gap.seconds <= 1.25
+    result = run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    assert getattr(result.measurement_protocol, setting) == 1.25
+    # What was done since the measurement is taken off; on a busy machine no gap may be left.
+    assert all(event.seconds <= 1.25 for event in events if isinstance(event, GapStarted))
 
 
 def test_the_settings_of_the_caller_give_the_gaps_of_a_study_file(
@@ -67,8 +68,7 @@ def test_the_settings_of_the_caller_give_the_gaps_of_a_study_file(
         on_event=events.append,
         settings=settings,
     )
-    (gap,) = [event for event in events if isinstance(event, GapStarted)]
-    assert gap.seconds <= 0.5
+    assert all(event.seconds <= 0.5 for event in events if isinstance(event, GapStarted))
     protocol = result.measurement_protocol
     assert (protocol.config_gap_seconds, protocol.cycle_gap_seconds) == (0.5, 3.0)
 
