@@ -123,7 +123,7 @@ def device(subject: Subject) -> None:
     assert {one.device.type for one in model.parameters()} == {"cpu"}
     if not torch.cuda.is_available():
         assert subject.refusal(pytorch={"device": "cuda"}) == (
-            "asked for device cuda, but torch sees no GPU"
+            "requested device cuda, but torch finds no GPU"
         )
 
 

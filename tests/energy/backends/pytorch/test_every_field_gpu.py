@@ -98,5 +98,5 @@ def test_max_memory_moves_what_does_not_fit_where_that_is_allowed(text_model: An
     small = {"0": "60KB", "cpu": "1GB"}
     model = on_gpu(text_model, device_map="auto", max_memory=small)._model
     assert "cpu" in {str(place) for place in model.hf_device_map.values()}
-    with pytest.raises(BackendError, match="asked for device_map to use GPUs, found"):
+    with pytest.raises(BackendError, match="requested device_map to use GPUs, found"):
         on_gpu(text_model, device_map="auto", max_memory={"0": "60KB"})

@@ -116,7 +116,7 @@ def test_a_compiled_model_runs_with_the_default_compiler(text_model: Any) -> Non
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_an_error_and_never_a_fallback() -> None:
-    with pytest.raises(BackendError, match="torch sees no GPU"):
+    with pytest.raises(BackendError, match="torch finds no GPU"):
         measure(experiment(pytorch={"device": "cuda"}))
 
 

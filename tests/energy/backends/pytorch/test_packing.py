@@ -1,4 +1,4 @@
-"""4 bits on a processor: what its kernel does otherwise, or cannot do, is said."""
+"""4-bit weights on a CPU: differences and limits of its kernel are errors."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ def answer(model: Any, **options: Any) -> None:
 
 @repacks
 @pytest.mark.parametrize(
-    ("option", "asked", "found"),
+    ("option", "requested", "found"),
     [
         ("bnb_4bit_use_double_quant", True, "false"),
         ("bnb_4bit_compute_dtype", "float32", "bfloat16"),
     ],
 )
-def test_a_processor_that_packs_anew_is_found_out_with_the_first_answer(
-    wide_model: Path, option: str, asked: Any, found: str
+def test_a_cpu_that_repacks_weights_is_detected_in_the_first_generation(
+    wide_model: Path, option: str, requested: Any, found: str
 ) -> None:
     answer(wide_model)
-    with pytest.raises(BackendError, match=f"asked for {option} .*, found {found}"):
-        answer(wide_model, **{option: asked})
+    with pytest.raises(BackendError, match=f"requested {option} .*, found {found}"):
+        answer(wide_model, **{option: requested})
 
 
 @repacks
-def test_layers_that_its_kernel_cannot_take_are_refused_by_name(text_model: Any) -> None:
+def test_layers_that_the_kernel_cannot_run_are_named_in_the_error(text_model: Any) -> None:
     with pytest.raises(
-        BackendError, match=r"multiples of 64 inputs and 32 outputs, \S+ has 32 and"
+        BackendError, match=r"multiples of 64 inputs and 32 outputs, but \S+ has 32 and"
     ):
         loaded(
             of_text(text_model, precision="bf16", pytorch={"device": "cpu", "load_in_4bit": True})
@@ -61,21 +61,19 @@ def test_layers_that_its_kernel_cannot_take_are_refused_by_name(text_model: Any)
     ],
     ids=str,
 )
-def test_without_a_compiler_what_needs_one_is_refused_before_loading(
+def test_without_a_compiler_options_that_need_one_fail_before_loading(
     option: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(
-        BackendError, match=f"{next(iter(option))}.* needs a C\\+\\+ compiler on a CPU"
+        BackendError, match=f"{next(iter(option))}.* on a CPU needs a C\\+\\+ compiler"
     ):
         loaded(experiment(pytorch={"device": "cpu", **option}))
 
 
-def test_a_kernel_from_the_hub_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kernel_from_the_hub_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "kernels.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(BackendError, match="takes a kernel from the hub"):
+    with pytest.raises(BackendError, match="downloads an unknown kernel from the hub"):
         loaded(experiment(pytorch={"device": "cpu", "load_in_4bit": True}))

@@ -161,14 +161,14 @@ def test_a_static_cache_with_a_window_is_put_back_or_refused(tmp_path: Path, win
         check(config)
         return
     backend, batch = prepared(config)
-    with pytest.raises(BackendError, match="needs prompt and answer within the model's window"):
+    with pytest.raises(BackendError, match="needs prompt and output within the model's window"):
         backend.phase("decode", batch)
 
 
 def test_a_state_that_is_overwritten_in_place_is_refused(tmp_path: Path) -> None:
     model = shaped(tmp_path, model_type="lfm2", layer_types=["conv", "full_attention"])
     backend, batch = prepared(asked(**model))
-    with pytest.raises(BackendError, match="can be put back as it was, found LinearAttentionLayer"):
+    with pytest.raises(BackendError, match="can be restored exactly, found LinearAttentionLayer"):
         backend.phase("decode", batch)
     backend.phase("prefill", batch).run()
 

@@ -1,4 +1,4 @@
-"""The PyTorch backend: transformers' own `generate`, with exact token counts and step times."""
+"""The PyTorch backend: `generate` of transformers, with exact token counts and step times."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PyTorchBackend:
 
     def __init__(self, config: ExperimentConfig) -> None:
         self._config = config
-        self._own = section(config)
+        self._options = section(config)
         self._device = torch.device("cpu")
         self._model: Any = None
         self._assistant: Any = None
@@ -61,37 +61,39 @@ class PyTorchBackend:
 
     def open(self) -> tuple[str, ...]:
         """Choose the device and create its context."""
-        asked = self._own.device or "auto"
-        has_gpu = asked != "cpu" and torch.cuda.is_available()
-        if asked == "cuda" and not has_gpu:
-            raise BackendError("asked for device cuda, but torch sees no GPU")
+        device = self._options.device or "auto"
+        has_gpu = device != "cpu" and torch.cuda.is_available()
+        if device == "cuda" and not has_gpu:
+            raise BackendError("requested device cuda, but torch finds no GPU")
         check_requirements(self._config, has_gpu=has_gpu)
         self.seed()
         if not has_gpu:
             return ()
-        # Matrix products in full fp32 where fp32 is asked for, whatever the library's default.
+        # Matrix products of fp32 run in full fp32, regardless of the library's default.
         torch.set_float32_matmul_precision("highest")
         self._device = torch.device("cuda", 0)
-        torch.zeros(1, device=self._device)  # the context draws power, so it is part of idle
+        torch.zeros(
+            1, device=self._device
+        )  # creates the context, whose power is part of the idle power
         return tuple(_uuid(index) for index in self._gpus())
 
     def load(self) -> None:
-        """Load model and assistant, fix the generation arguments, and check what came out."""
+        """Load model and draft model, set the generation arguments, and verify both."""
         self._compilations = Compilations()
         self._model = load_model(self._config, self._device)
-        if self._own.assistant_model:
-            drafter = self._config.model_copy(
-                update={"model": self._own.assistant_model, "lora": None, "pytorch": None}
+        if self._options.assistant_model:
+            draft = self._config.model_copy(
+                update={"model": self._options.assistant_model, "lora": None, "pytorch": None}
             )
-            self._assistant = load_model(drafter, self._device)
+            self._assistant = load_model(draft, self._device)
             self._assistant.generation_config = transformers.GenerationConfig()
         self._generation = self._generation_config()
-        # `generate` fills what we leave open from the model's own generation_config.json, e.g. a
-        # temperature or a list of end tokens. Nothing may come in by that way.
+        # `generate` takes missing arguments from the model's generation_config.json, e.g. a
+        # temperature or end tokens. They must not change the experiment.
         self._model.generation_config = transformers.GenerationConfig()
-        if self._own.torch_compile:
+        if self._options.torch_compile:
             with foreign_errors("the model cannot be compiled"):
-                self._compilations.compile(self._model, self._own)
+                self._compilations.compile(self._model, self._options)
         check(self._running())
 
     def _running(self) -> Running:
@@ -107,28 +109,28 @@ class PyTorchBackend:
         )
 
     def vocabulary(self) -> range:
-        """Return every id but the first few, where architectures keep their special tokens."""
+        """Return every id except the first few, which are special tokens in most models."""
         return range(8, self._model.config.get_text_config().vocab_size)
 
     def prepare(self, prompts: Sequence[Prompt]) -> Workload:
         """Tokenise, cut, batch and pad on the left."""
-        most = self._config.max_input_tokens
+        n_max = self._config.max_input_tokens
         ids = self._tokenise(prompts)
-        empty = [number for number, one in enumerate(ids, 1) if not one]
+        empty = [number for number, prompt in enumerate(ids, 1) if not prompt]
         if empty:
-            raise BackendError(f"prompt {empty[0]} has no tokens, so there is nothing to answer")
-        n_truncated = sum(len(one) > most for one in ids)
-        cut = [one[:most] for one in ids]
+            raise BackendError(f"prompt {empty[0]} has no tokens; remove it from the data set")
+        n_truncated = sum(len(prompt) > n_max for prompt in ids)
+        cut = [prompt[:n_max] for prompt in ids]
         order = list(range(len(cut)))
-        if self._own.batching == "sorted":
-            order.sort(key=lambda place: len(cut[place]), reverse=True)
-        size = self._own.batch_size or 1
+        if self._options.batching == "sorted":
+            order.sort(key=lambda index: len(cut[index]), reverse=True)
+        size = self._options.batch_size or 1
         groups = [order[start : start + size] for start in range(0, len(order), size)]
         self._batch_sizes = tuple(sorted({len(group) for group in groups}))
-        if self._own.cache_implementation in ("static", "offloaded_static"):
-            # As long for every batch: it grows with the longest prompt so far, and is compiled
-            # for its length, so that a short prompt after a long one would be compiled again.
-            longest = max(len(one) for one in cut)
+        if self._options.cache_implementation in ("static", "offloaded_static"):
+            # The same length for every batch: otherwise the cache grows with the longest prompt so
+            # far, and code that was compiled for its length is compiled again.
+            longest = max(len(prompt) for prompt in cut)
             self._generation.max_cache_len = longest + self._config.max_output_tokens - 1
         return Workload(tuple(self._batch(cut, group) for group in groups), n_truncated)
 
@@ -137,80 +139,81 @@ class PyTorchBackend:
         if not texts:
             return [list(prompt) for prompt in prompts if not isinstance(prompt, str)]
         tokenizer = load_tokenizer(self._config)
-        return [list(one) for one in tokenizer(texts, truncation=False)["input_ids"]]
+        return [list(row) for row in tokenizer(texts, truncation=False)["input_ids"]]
 
-    def _batch(self, prompts: list[list[int]], places: list[int]) -> Batch:
-        ids = [prompts[place] for place in places]
-        longest = max(len(one) for one in ids)
+    def _batch(self, prompts: list[list[int]], indices: list[int]) -> Batch:
+        rows = [prompts[index] for index in indices]
+        longest = max(len(row) for row in rows)
         # On the left: a decoder continues at the right end, where padding would be read as text.
-        padded = [[self._pad_id] * (longest - len(one)) + one for one in ids]
-        mask = [[0] * (longest - len(one)) + [1] * len(one) for one in ids]
+        padded = [[self._pad_id] * (longest - len(row)) + row for row in rows]
+        mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
         inputs = {
             "input_ids": torch.tensor(padded, device=self._device),
             "attention_mask": torch.tensor(mask, device=self._device),
         }
-        lengths = tuple(len(one) for one in ids)
-        return Batch(len(ids), (len(ids), longest), lengths, inputs, tuple(places))
+        lengths = tuple(len(row) for row in rows)
+        return Batch(len(rows), (len(rows), longest), lengths, inputs, tuple(indices))
 
     def _generation_config(self) -> Any:
-        decoder, own = self._config.decoder, self._own
-        theirs = self._model.generation_config
-        ends = theirs.eos_token_id
+        decoder, options = self._config.decoder, self._options
+        model_defaults = self._model.generation_config
+        ends = model_defaults.eos_token_id
         end_ids = [ends] if isinstance(ends, int) else list(ends or ())
-        self._pad_id = theirs.pad_token_id if theirs.pad_token_id is not None else (*end_ids, 0)[0]
-        options: dict[str, Any] = {
+        pad_id = model_defaults.pad_token_id
+        self._pad_id = pad_id if pad_id is not None else (*end_ids, 0)[0]
+        arguments: dict[str, Any] = {
             "max_new_tokens": self._config.max_output_tokens,
             "do_sample": decoder.do_sample,
             "eos_token_id": None if decoder.ignore_eos else end_ids or None,
             "pad_token_id": self._pad_id,
-            "bos_token_id": theirs.bos_token_id,
+            "bos_token_id": model_defaults.bos_token_id,
             "min_new_tokens": decoder.min_new_tokens,
             "repetition_penalty": decoder.repetition_penalty,
-            "num_beams": own.num_beams,
-            "early_stopping": own.early_stopping,
-            "length_penalty": own.length_penalty,
-            "no_repeat_ngram_size": own.no_repeat_ngram_size,
-            "use_cache": own.use_cache,
-            "cache_implementation": own.cache_implementation,
-            "prompt_lookup_num_tokens": own.prompt_lookup_num_tokens,
-            # With a static cache on a GPU, transformers compiles unless it is told not to. What is
-            # compiled by us already would be compiled twice.
-            "disable_compile": None if own.torch_compile is None else True,
-            # The cache that was used, to be read from the answer; it costs nothing.
+            "num_beams": options.num_beams,
+            "early_stopping": options.early_stopping,
+            "length_penalty": options.length_penalty,
+            "no_repeat_ngram_size": options.no_repeat_ngram_size,
+            "use_cache": options.use_cache,
+            "cache_implementation": options.cache_implementation,
+            "prompt_lookup_num_tokens": options.prompt_lookup_num_tokens,
+            # With a static cache on a GPU, transformers compiles by default. A model that is
+            # already compiled would then be compiled twice.
+            "disable_compile": None if options.torch_compile is None else True,
+            # The output then contains the cache; this costs nothing.
             "return_dict_in_generate": True,
         }
         if decoder.do_sample:
-            # 0 and 1 are "no limit"; left open, the library would cut at its own top 50.
-            options |= {
+            # 0 and 1 mean "no limit"; the library's default is the top 50.
+            arguments |= {
                 "temperature": decoder.temperature,
                 "top_k": decoder.top_k or 0,
                 "top_p": decoder.top_p or 1.0,
                 "min_p": decoder.min_p,
             }
-        given = {key: value for key, value in options.items() if value is not None}
+        given = {key: value for key, value in arguments.items() if value is not None}
         return transformers.GenerationConfig(**given)
 
     def generate(self, batch: Batch) -> TokenGeneration:
-        """Answer one batch; on a GPU the last kernels may still run."""
+        """Generate the output of one batch; on a GPU the last kernels may still run."""
         clock = StepClock(self._device, batch.n_prompts)
-        options = {} if self._assistant is None else {"assistant_model": self._assistant}
+        draft = {} if self._assistant is None else {"assistant_model": self._assistant}
         with foreign_errors("generation failed"), torch.inference_mode():
             output = self._model.generate(
                 **batch.inputs,
                 generation_config=self._generation,
                 stopping_criteria=transformers.StoppingCriteriaList([clock]),
-                **options,
+                **draft,
             )
-        if self._cache is NOT_YET:  # the first answer, part of the warm-up
+        if self._cache is NOT_YET:  # the first generation, part of the warm-up
             self._cache = cache_name(output.get("past_key_values"))
             check(self._running())
         ends = self._generation.eos_token_id
-        stepwise = self._assistant is None and not self._own.prompt_lookup_num_tokens
+        stepwise = self._assistant is None and not self._options.prompt_lookup_num_tokens
         ids = output.sequences[:, batch.shape[1] :]
         return TokenGeneration(ids, ends, clock if stepwise else None)
 
     def phase(self, name: PhaseName, batch: Batch) -> Phase:
-        """Prepare one phase of answering a batch with the experiment's generation arguments."""
+        """Prepare one phase of a batch with the experiment's generation arguments."""
         if reasons := self._config.phase_conflicts(name):
             raise BackendError("; ".join(reasons))
         prepare = prefill if name == "prefill" else decode
@@ -223,7 +226,7 @@ class PyTorchBackend:
                 torch.cuda.synchronize(index)
 
     def _gpus(self) -> range:
-        return range(torch.cuda.device_count() if self._own.device_map else 1)
+        return range(torch.cuda.device_count() if self._options.device_map else 1)
 
     def seed(self) -> None:
         """Seed Python, numpy and torch, on every device."""
@@ -232,7 +235,7 @@ class PyTorchBackend:
         torch.manual_seed(self._config.random_seed)
 
     def reset_peak_memory(self) -> None:
-        """Restart the allocator's peak, or on a CPU the kernel's."""
+        """Reset the peak of the allocator, or on a CPU that of the kernel."""
         if self._device.type == "cuda":
             for index in self._gpus():
                 torch.cuda.reset_peak_memory_stats(index)
@@ -243,7 +246,7 @@ class PyTorchBackend:
                 return
 
     def memory(self) -> Memory:
-        """Return the peak of the window, weights included, and the weights alone."""
+        """Return the peak of the window, including the weights, and the weights alone."""
         weights = None if self._model is None else _bytes(self._model)
         if self._device.type == "cuda":
             peak = sum(int(torch.cuda.max_memory_allocated(index)) for index in self._gpus())
@@ -251,24 +254,29 @@ class PyTorchBackend:
         return Memory(_peak_resident_bytes(), weights, "resident set of this process, all included")
 
     def flops(self, input_tokens: int, output_tokens: int) -> Flops | None:
-        """Count the operations of one answer from the loaded architecture."""
+        """Count the operations for one prompt and its output from the loaded architecture."""
         decoder = decoder_of(self._model)
-        plain = self._config.decoding != "beam" and self._own.use_cache is not False
-        if decoder is None or not plain or self._assistant or self._own.prompt_lookup_num_tokens:
+        plain = self._config.decoding != "beam" and self._options.use_cache is not False
+        if (
+            decoder is None
+            or not plain
+            or self._assistant
+            or self._options.prompt_lookup_num_tokens
+        ):
             return None
         total = answer_flops(decoder, input_tokens, output_tokens)
         return Flops(total=total, method=METHOD, confidence="medium")
 
     def compilations(self) -> int:
-        """Return how often torch has compiled since the model was loaded."""
+        """Return how often torch compiled since the model was loaded."""
         return 0 if self._compilations is None else self._compilations.count
 
     def effective_config(self) -> dict[str, Any]:
-        """Read back what the model really uses."""
+        """Return the options that the model really uses."""
         return effective(self._running())
 
     def close(self) -> None:
-        """Drop the model and give its memory back."""
+        """Drop the model and free its memory."""
         self._model = self._assistant = None
         if self._compilations is not None:
             self._compilations.close()
@@ -279,7 +287,7 @@ class PyTorchBackend:
 
 def _bytes(model: Any) -> int:
     tensors = [*model.parameters(), *model.buffers()]
-    return sum(one.numel() * one.element_size() for one in tensors)
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _uuid(index: int) -> str:

@@ -1,4 +1,4 @@
-"""Compilation by torch: begun afresh for each model, counted, and never given up in silence."""
+"""Compilation by torch: reset for each model, counted, and an error if torch would give up."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import torch._dynamo
 from llem_config import PyTorchConfig
 from llem_energy._backends.pytorch.loading import generating_model
 
-_RECOMPILE_LIMIT = 64  # torch's own 8 is soon reached by batches of several shapes
+_RECOMPILE_LIMIT = 64  # batches of several shapes soon reach torch's default of 8
 
 
 class Compilations:
-    """Counts what torch compiles in this process, from when it is made until it is closed."""
+    """Counts the compilations of torch in this process until it is closed."""
 
     def __init__(self) -> None:
         self.count = 0
         self._settings = ExitStack()
-        torch._dynamo.on_compile_start(self._begun)
+        torch._dynamo.on_compile_start(self._count_one)
 
-    def _begun(self, arguments: Any) -> None:
+    def _count_one(self, arguments: Any) -> None:
         del arguments
         self.count += 1
 
-    def compile(self, model: Any, own: PyTorchConfig) -> None:
+    def compile(self, model: Any, options: PyTorchConfig) -> None:
         """Have the model's forward compiled when it is first called."""
-        # What an earlier model of this process has compiled counts against the same limit.
+        # Compilations of an earlier model in this process would count towards the same limit.
         torch.compiler.reset()
-        torch._dynamo.on_compile_start(self._begun)  # forgotten with the rest
-        # At its limit torch would go on with the uncompiled code and only log it.
+        torch._dynamo.on_compile_start(self._count_one)  # the reset removed it
+        # At its limit, torch would run uncompiled code and only log it.
         self._settings.enter_context(
             torch._dynamo.config.patch(
                 fail_on_recompile_limit_hit=True, recompile_limit=_RECOMPILE_LIMIT
@@ -40,22 +40,22 @@ class Compilations:
         running = generating_model(model)
         running.forward = torch.compile(
             running.forward,
-            mode=own.torch_compile_mode,
-            backend=own.torch_compile_backend or "inductor",
+            mode=options.torch_compile_mode,
+            backend=options.torch_compile_backend or "inductor",
         )
 
     def close(self) -> None:
-        """Stop counting and leave torch as it was; safe to call twice."""
+        """Stop counting and restore the settings of torch; safe to call twice."""
         self._settings.close()
         handler = torch._dynamo.callback.callback_handler
-        if self._begun in handler.start_callbacks:
-            handler.remove_start_callback(self._begun)
+        if self._count_one in handler.start_callbacks:
+            handler.remove_start_callback(self._count_one)
 
 
 def is_compiled(model: Any) -> bool:
-    """Tell whether calls of the model run compiled code, asked for or by the library itself.
+    """Return whether the model runs compiled code, on request or by the library's own choice.
 
-    With a static cache on a GPU, transformers compiles every step after the first by itself.
+    With a static cache on a GPU, transformers compiles all steps after the first without a request.
     """
     running = generating_model(model)
     return hasattr(running.forward, "_torchdynamo_orig_callable") or hasattr(
@@ -64,7 +64,7 @@ def is_compiled(model: Any) -> bool:
 
 
 def compiler_options(model: Any) -> dict[str, bool] | None:
-    """Return what a mode switches in inductor, read back from it; None for other compilers."""
+    """Return the settings of inductor that a mode changes; None for other compilers."""
     read = getattr(generating_model(model).forward, "get_compiler_config", None)
     options = read() if read is not None else None
     if options is None:

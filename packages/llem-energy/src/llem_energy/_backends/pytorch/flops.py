@@ -1,7 +1,6 @@
-"""What the operation count needs of a loaded model, read from its modules rather than its name.
+"""The sizes of a loaded model that the operation count needs, read from its modules.
 
-An architecture in which anything is found that the count does not know gives None: no figure is
-better than one that leaves a part out.
+If a module is unknown, the result is None: no figure is better than an incomplete one.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _ATTENTION = ("full_attention", "sliding_attention", "chunked_attention")
 
 
 def decoder_of(model: Any) -> Decoder | None:
-    """Return what the operation count needs, or None for an architecture it does not fit."""
+    """Return the sizes of a model; None if the operation count does not cover its architecture."""
     shape = model.config.get_text_config()
     output = model.get_output_embeddings()
     weights = _weights_per_token(model, shape)
@@ -34,26 +33,26 @@ def decoder_of(model: Any) -> Decoder | None:
 
 
 def _weights_per_token(model: Any, shape: Any) -> int | None:
-    """Count the weights that one token is multiplied with: of experts, only those it is sent to."""
+    """Count the weights that one token is multiplied with: only those of the experts it uses."""
     total = 0
     for module in model.modules():
         match module:
-            case torch.nn.Linear():  # its own sizes, since quantised weights are packed
+            case torch.nn.Linear():  # not the tensor's size, because quantised weights are packed
                 total += module.in_features * module.out_features
             case Conv1D():
                 total += module.weight.numel()
             case torch.nn.Embedding():
                 pass  # looked up, not multiplied
             case _:
-                found = _other_weights(module, shape)
-                if found is None:
+                n_weights = _other_weights(module, shape)
+                if n_weights is None:
                     return None
-                total += found
+                total += n_weights
     return total or None
 
 
 def _other_weights(module: Any, shape: Any) -> int | None:
-    """Count the matrices that a module holds itself: those of a router or of its experts."""
+    """Count the weights in a module's own matrices: a router or experts."""
     matrices = [
         matrix
         for name, matrix in module.named_parameters(recurse=False)
@@ -63,12 +62,12 @@ def _other_weights(module: Any, shape: Any) -> int | None:
     n_used = getattr(shape, "num_experts_per_tok", None)
     if not matrices:
         return 0
-    if not n_experts or not n_used or any(one.shape[0] != n_experts for one in matrices):
+    if not n_experts or not n_used or any(matrix.shape[0] != n_experts for matrix in matrices):
         return None
-    n_weights = sum(int(one.numel()) for one in matrices)
-    if all(one.dim() == 2 for one in matrices):
-        return n_weights  # a router: every token asks every expert
-    # Marked by transformers as experts that see only the tokens sent to them. Others may see all.
+    n_weights = sum(int(matrix.numel()) for matrix in matrices)
+    if all(matrix.dim() == 2 for matrix in matrices):
+        return n_weights  # a router: every token is scored for every expert
+    # transformers marks experts that process only their own tokens. Others may process all tokens.
     if not hasattr(module, "_apply_gate"):
         return None
     return n_weights * int(n_used) // int(n_experts)
@@ -76,14 +75,14 @@ def _other_weights(module: Any, shape: Any) -> int | None:
 
 def _attention_width(shape: Any) -> int | None:
     heads = getattr(shape, "num_attention_heads", None)
-    # With a compressed cache, every step multiplies all of it with the weights that expand it.
+    # With a compressed cache, every step multiplies the whole cache with expanding weights.
     if heads is None or getattr(shape, "kv_lora_rank", None):
         return None
     return int(heads * (getattr(shape, "head_dim", None) or shape.hidden_size // heads))
 
 
 def _windows(shape: Any) -> tuple[int | None, ...] | None:
-    """Return how far back each layer attends, None meaning to the beginning."""
+    """Return for each layer the max number of positions it attends to; None: all of them."""
     window = getattr(shape, "sliding_window", None)
     kinds = getattr(shape, "layer_types", None)
     if kinds is None:

@@ -1,4 +1,4 @@
-"""What `generate` gave for one batch: exact token counts and the time of each step."""
+"""The output of `generate` for one batch: exact token counts and the time of each step."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import torch
 
 
 class StepClock:
-    """Notes when each step's token was there; never stops anything.
+    """Records when the token of each step was ready.
 
-    `generate` calls it after each step, as a stopping criterion. On a GPU the host runs ahead of
-    the device, so an event is put into the device's own queue and read after the window.
+    `generate` calls it after each step, as a stopping criterion that never stops. On a GPU the host
+    runs ahead of the device, so it records an event in the device's queue, which is read after the
+    window.
     """
 
     def __init__(self, device: torch.device, n_prompts: int) -> None:
@@ -36,7 +37,7 @@ class StepClock:
             self._marks.append(time.perf_counter())
 
     def times_s(self) -> tuple[float, ...]:
-        """Return seconds from the clock's making to each mark; the device must have finished."""
+        """Return the seconds from the start of the clock to each step; the device must be done."""
         first, *rest = self._marks
         if self._on_gpu:
             return tuple(first.elapsed_time(mark) / 1000 for mark in rest)
@@ -57,11 +58,11 @@ class TokenGeneration:
         if self._ends is None:
             return tuple(len(row) for row in rows)
         ends = {self._ends} if isinstance(self._ends, int) else set(self._ends)
-        # The end token itself is generated work; what follows it is padding.
+        # The end token is generated too; what follows it is padding.
         return tuple(
             next((i for i, token in enumerate(row, 1) if token in ends), len(row)) for row in rows
         )
 
     def token_times_s(self) -> tuple[float, ...] | None:
-        """Return when each token was there, or None where tokens come several at a time."""
+        """Return when each token was ready; None if a step yields several tokens."""
         return None if self._clock is None else self._clock.times_s()

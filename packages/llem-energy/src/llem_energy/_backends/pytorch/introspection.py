@@ -1,4 +1,4 @@
-"""What can be read from a loaded model itself: attention, weights, places, packing, adapters."""
+"""Reads properties of a loaded model: attention, weights, devices, quantisation, adapters."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def attention_layers(model: Any) -> list[dict[str, Any]]:
 
 
 def attention(model: Any) -> str:
-    """Return the implementation that every layer uses, or all that are used."""
+    """Return the attention implementation; if layers differ, all implementations."""
     used = {layer.config._attn_implementation for layer in _attentions(model)}
-    # A model with code of its own may have attention of a kind that is not known here.
+    # A model with its own code may have attention modules that are unknown here.
     return ", ".join(sorted(used or {str(model.config._attn_implementation)}))
 
 
@@ -39,7 +39,7 @@ def _attentions(model: Any) -> list[Any]:
 
 
 def _function(layer: Any) -> str:
-    """Return the function that a layer calls, found in the way in which the layer finds it."""
+    """Return the name of the function that a layer calls, looked up as the layer does."""
     source = vars(sys.modules[type(layer).__module__])
     interface, eager = source.get("ALL_ATTENTION_FUNCTIONS"), source.get("eager_attention_forward")
     if interface is None or eager is None:
@@ -49,39 +49,39 @@ def _function(layer: Any) -> str:
 
 
 def weight_types(model: Any) -> Counter[str]:
-    """Return how many weights there are of each type, packed ones as they are stored."""
+    """Return the number of weights of each type; quantised weights count as stored."""
     counts: Counter[str] = Counter()
-    for one in model.parameters():
-        counts[str(one.dtype).removeprefix("torch.")] += one.numel()
+    for weight in model.parameters():
+        counts[str(weight.dtype).removeprefix("torch.")] += weight.numel()
     return counts
 
 
 def main_type(model: Any) -> str:
-    """Return the type of most weights: some architectures keep a few layers in fp32."""
+    """Return the most frequent type of weights: some architectures keep a few layers in fp32."""
     return weight_types(model).most_common(1)[0][0]
 
 
 def kinds_of_device(model: Any) -> set[str]:
-    """Return where the weights are: `cpu`, `cuda`."""
-    return {one.device.type for one in model.parameters()}
+    """Return the kinds of devices that hold weights: `cpu`, `cuda`."""
+    return {weight.device.type for weight in model.parameters()}
 
 
 def device_map(model: Any) -> dict[str, str] | None:
-    """Return where each part was put, if it was spread over several places."""
-    placed: Mapping[str, Any] | None = getattr(model, "hf_device_map", None)
-    return None if placed is None else {part: str(place) for part, place in placed.items()}
+    """Return the device of each part; None if the model is not spread."""
+    devices: Mapping[str, Any] | None = getattr(model, "hf_device_map", None)
+    return None if devices is None else {part: str(place) for part, place in devices.items()}
 
 
 def packing(model: Any) -> dict[str, Any] | None:
-    """Return how bitsandbytes has packed the weights, read from its layers; None if it has not."""
+    """Return how bitsandbytes quantised the weights, read from its layers; None if it did not."""
     names = ("Linear4bit", "Linear8bitLt")
     layers = [module for module in model.modules() if type(module).__name__ in names]
     if not layers:
         return None
     first = layers[0]
-    state: Any = getattr(first.weight, "quant_state", None)  # of 4 bits only
-    # For some CPUs the weights are packed anew when they are first used: their scales are then
-    # packed no more, and its kernel computes in one type, whatever the layer says.
+    state: Any = getattr(first.weight, "quant_state", None)  # 4 bits only
+    # For some CPUs, bitsandbytes repacks the weights at their first use: the scales are then not
+    # quantised, and the kernel computes in one fixed type, regardless of the layer's setting.
     is_repacked = getattr(state, "packing_format_for_cpu", False)
     computes_in = state.dtype if is_repacked else getattr(first, "compute_dtype", None)
     compute_dtype = None if computes_in is None else str(computes_in).removeprefix("torch.")
@@ -95,7 +95,7 @@ def packing(model: Any) -> dict[str, Any] | None:
 
 
 def adapter(model: Any) -> str:
-    """Return whether an adapter runs beside the weights: `none` also after it was merged."""
+    """Return `beside` if an adapter runs beside the weights; `none` also after merging."""
     layers = [module for module in model.modules() if hasattr(module, "merged_adapters")]
     if not layers:
         return "none"
@@ -104,19 +104,19 @@ def adapter(model: Any) -> str:
 
 
 def cache_name(cache: Any) -> str | None:
-    """Return the class of a cache, and whether it is kept in host memory."""
+    """Return the class of a cache, and whether it is offloaded to host memory."""
     if cache is None:
         return None
     return f"{type(cache).__name__}{' offloaded' if getattr(cache, 'offloading', False) else ''}"
 
 
 def commit(model: Any, revision: str | None) -> str | None:
-    """Return the commit on the hub that the model came from; None for a folder or a builtin."""
+    """Return the hub commit of the model; None for a local folder or a builtin."""
     name = getattr(model.config, "_name_or_path", "")
     if not name:
         return None
     resolve = getattr(hub, "resolve_revision", None)
     if resolve is None:  # older versions of transformers keep it in the configuration
         return getattr(model.config, "_commit_hash", None)
-    # From the local cache, where loading has noted it: nothing is asked of the hub.
+    # From the local cache, where loading has recorded it, without contacting the hub.
     return getattr(resolve(name, revision, local_files_only=True), "resolved", None)

@@ -1,4 +1,4 @@
-"""Loads a transformers model as an experiment asks."""
+"""Loads a transformers model with the options of an experiment."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from llem_energy._backends.pytorch.section import section
 from llem_energy._errors import BackendError, OutOfMemory
 from llem_energy._model_info.builtin import builtin_architecture
 
-# What bitsandbytes 0.50 packs together for processors with AVX512 (`functional.py`,
+# Block sizes of bitsandbytes 0.50 on CPUs with AVX512 (`functional.py`,
 # `_convert_weight_packed_for_cpu`).
 _PACKED_IN, _PACKED_OUT = 64, 32
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def _place(name: str) -> str:
-    """Return a hub id as it is and a folder of the person's own in full."""
+    """Return the full path of a folder below the home folder, and any other name unchanged."""
     return str(Path(name).expanduser()) if name.startswith("~") else name
 
 
 def _offline_first(load: Callable[..., Any], place: str, **options: Any) -> Any:
-    """Load what is on this machine without asking the hub, which is asked for the rest only.
+    """Load from this machine, and contact the hub only for what is missing.
 
-    A study then neither waits for the hub at each run nor changes its model halfway.
+    A study then does not wait for the hub in each run, and its model cannot change halfway.
     """
     try:
         return load(place, local_files_only=True, **options)
@@ -45,47 +45,47 @@ def load_architecture(config: ExperimentConfig) -> Any:
     """Return the model's configuration: builtin, local folder or hub.
 
     Raises:
-        BackendError: it cannot be found or is not one transformers knows.
+        BackendError: it cannot be found, or transformers does not know it.
     """
     builtin = builtin_architecture(config.model)
-    own = section(config)
+    options = section(config)
     try:
         if builtin is not None:
             return transformers.AutoConfig.for_model(**builtin)
         return _offline_first(
             transformers.AutoConfig.from_pretrained,
             _place(config.model),
-            revision=own.revision,
-            trust_remote_code=bool(own.trust_remote_code),
+            revision=options.revision,
+            trust_remote_code=bool(options.trust_remote_code),
         )
     except (OSError, ValueError, KeyError) as error:
         raise BackendError(f"model {config.model!r} cannot be found: {_first(error)}") from error
 
 
 def load_tokenizer(config: ExperimentConfig) -> Any:
-    """Return the model's tokenizer, padding on the left as a decoder needs it.
+    """Return the model's tokenizer, which pads on the left as a decoder needs it.
 
     Raises:
         BackendError: the model has none, e.g. a builtin.
     """
-    own = section(config)
+    options = section(config)
     try:
         tokenizer = _offline_first(
             transformers.AutoTokenizer.from_pretrained,
             _place(config.model),
-            revision=own.revision,
-            trust_remote_code=bool(own.trust_remote_code),
+            revision=options.revision,
+            trust_remote_code=bool(options.trust_remote_code),
             padding_side="left",
         )
     except (OSError, ValueError, KeyError) as error:
         raise BackendError(
-            f"model {config.model!r} has no tokenizer, which prompts of text need: {_first(error)}"
+            f"model {config.model!r} has no tokenizer, but text prompts need one: {_first(error)}"
         ) from error
     return tokenizer
 
 
 def load_model(config: ExperimentConfig, device: torch.device) -> Any:
-    """Return the model on its device, its adapter applied.
+    """Return the model on its device, with its adapter.
 
     Raises:
         BackendError: it cannot be loaded.
@@ -103,42 +103,42 @@ def load_model(config: ExperimentConfig, device: torch.device) -> Any:
 
 
 def _random(config: ExperimentConfig, device: torch.device) -> Any:
-    own = section(config)
+    options = section(config)
     architecture = load_architecture(config)
     torch.manual_seed(config.random_seed)
-    with device:  # made where they are used, rather than in host memory first
+    with device:  # creates the weights on the device instead of in host memory
         return transformers.AutoModelForCausalLM.from_config(
             architecture,
             dtype=DTYPES[config.precision],
-            trust_remote_code=bool(own.trust_remote_code),
-            **_attention(own),
+            trust_remote_code=bool(options.trust_remote_code),
+            **_attention(options),
             **(config.passthrough_kwargs or {}),
         )
 
 
 def _pretrained(config: ExperimentConfig, device: torch.device) -> Any:
-    own = section(config)
-    options: dict[str, Any] = dict(config.passthrough_kwargs or {})
-    if own.max_memory is not None:
-        # YAML keys are text; accelerate names GPUs by whole numbers.
-        keys = {key: int(key) if key.isdigit() else key for key in own.max_memory}
-        options["max_memory"] = {keys[key]: value for key, value in own.max_memory.items()}
-    if own.load_in_4bit or own.load_in_8bit:
-        options["quantization_config"] = _quantisation(own)
-    model, found = _offline_first(
+    options = section(config)
+    arguments: dict[str, Any] = dict(config.passthrough_kwargs or {})
+    if options.max_memory is not None:
+        # Keys in YAML are text, but accelerate identifies GPUs by integers.
+        keys = {key: int(key) if key.isdigit() else key for key in options.max_memory}
+        arguments["max_memory"] = {keys[key]: value for key, value in options.max_memory.items()}
+    if options.load_in_4bit or options.load_in_8bit:
+        arguments["quantization_config"] = _quantisation(options)
+    model, report = _offline_first(
         transformers.AutoModelForCausalLM.from_pretrained,
         _place(config.model),
         output_loading_info=True,
         dtype=DTYPES[config.precision],
-        device_map=own.device_map or {"": str(device)},
-        revision=own.revision,
-        trust_remote_code=bool(own.trust_remote_code),
-        use_safetensors=own.use_safetensors is not False,  # a pickle can run code
-        **_attention(own),
-        **options,
+        device_map=options.device_map or {"": str(device)},
+        revision=options.revision,
+        trust_remote_code=bool(options.trust_remote_code),
+        use_safetensors=options.use_safetensors is not False,  # a pickle can run code
+        **_attention(options),
+        **arguments,
     )
-    if missing := sorted(found["missing_keys"]):
-        # The library makes them up, and only logs it.
+    if missing := sorted(report["missing_keys"]):
+        # The library would draw them at random and only log it.
         raise BackendError(
             f"the files of model {config.model!r} lack {len(missing)} of its weights, "
             f"e.g. {missing[0]}"
@@ -147,75 +147,79 @@ def _pretrained(config: ExperimentConfig, device: torch.device) -> Any:
 
 
 def _check_packing(model: Any, device: torch.device) -> None:
-    """Refuse 4-bit layers that the kernel of this processor would fail on in the first answer.
+    """Return if the kernel of this CPU can run all 4-bit layers.
 
     Raises:
-        BackendError: the first of them.
+        BackendError: it cannot; the message names the first layer.
     """
     for name, layer in model.named_modules():
         is_repacked = device.type == "cpu" and getattr(layer, "support_avx512bf16_for_cpu", False)
         if is_repacked and (layer.in_features % _PACKED_IN or layer.out_features % _PACKED_OUT):
             raise BackendError(
-                f"load_in_4bit on this CPU needs layers of multiples of {_PACKED_IN} inputs and "
-                f"{_PACKED_OUT} outputs, {name} has {layer.in_features} and {layer.out_features}"
+                f"load_in_4bit on this CPU needs layers with multiples of {_PACKED_IN} inputs and "
+                f"{_PACKED_OUT} outputs, but {name} has {layer.in_features} and {layer.out_features}"
             )
 
 
-def _attention(own: PyTorchConfig) -> dict[str, str]:
-    # Named only if asked for: the library's own default may differ between architectures.
-    return {"attn_implementation": own.attn_implementation} if own.attn_implementation else {}
+def _attention(options: PyTorchConfig) -> dict[str, str]:
+    # Passed only if requested, because the library's default differs between architectures.
+    return (
+        {"attn_implementation": options.attn_implementation} if options.attn_implementation else {}
+    )
 
 
-def _quantisation(own: PyTorchConfig) -> Any:
-    options = {
+def _quantisation(options: PyTorchConfig) -> Any:
+    arguments = {
         name: value
         for name in ("bnb_4bit_compute_dtype", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant")
-        if (value := getattr(own, name)) is not None
+        if (value := getattr(options, name)) is not None
     }
     return transformers.BitsAndBytesConfig(
-        load_in_4bit=bool(own.load_in_4bit), load_in_8bit=bool(own.load_in_8bit), **options
+        load_in_4bit=bool(options.load_in_4bit),
+        load_in_8bit=bool(options.load_in_8bit),
+        **arguments,
     )
 
 
 def _with_adapter(config: ExperimentConfig, model: Any) -> Any:
     assert config.lora is not None
     peft = importlib.import_module("peft")
-    # Else peft would run the adapter of a model in half precision in fp32.
-    with warnings.catch_warnings(record=True) as said:
+    # Otherwise peft runs the adapter of a half-precision model in fp32.
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         adapted = peft.PeftModel.from_pretrained(
             model, _place(config.lora.adapter), autocast_adapter_dtype=False
         )
-    # Weights that the files lack stay as they were drawn, and the library only warns.
-    if any("missing adapter keys" in str(one.message) for one in said):
+    # Missing weights would keep their random values, and the library only warns.
+    if any("missing adapter keys" in str(warning.message) for warning in caught):
         raise BackendError(
             f"the files of the adapter {config.lora.adapter} lack weights for this model; "
-            "was it made for another one?"
+            "was it made for another model?"
         )
-    for one in said:
-        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    for w in caught:
+        warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
     return adapted.merge_and_unload() if config.lora.merge_weights else adapted
 
 
 def generating_model(model: Any) -> Any:
-    """Return the model whose `generate` and `forward` run in the end: below an adapter, its base.
+    """Return the model whose `generate` and `forward` run: for an adapter, its base model.
 
-    An adapter's own `forward` is passed by: `generate` calls that of the model it adapts.
+    `generate` calls the `forward` of the base model, not that of the adapter.
     """
-    below = getattr(model, "get_base_model", None)
-    return model if below is None else below()
+    base_model = getattr(model, "get_base_model", None)
+    return model if base_model is None else base_model()
 
 
 @contextmanager
 def foreign_errors(what: str) -> Iterator[None]:
-    """Turn what torch and its libraries raise into BackendError, or OutOfMemory."""
+    """Turn errors of torch and its libraries into BackendError or OutOfMemory."""
     try:
         yield
     except torch._dynamo.exc.FailOnRecompileLimitHit as error:
-        n_most = torch._dynamo.config.recompile_limit
+        n_max = torch._dynamo.config.recompile_limit
         raise BackendError(
-            f"{what}: the model was compiled {n_most} times already, for as many kinds of batches, "
-            "and torch would go on with uncompiled code"
+            f"{what}: the model was compiled {n_max} times already, for different shapes of batches, "
+            "and torch would continue with uncompiled code"
         ) from error
     except (
         OSError, ValueError, ImportError, LookupError, TypeError, AttributeError, RuntimeError,
@@ -226,7 +230,7 @@ def foreign_errors(what: str) -> Iterator[None]:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    # The allocator of the CPU has no error of its own.
+    # The allocator of the CPU has no error of its options.
     return isinstance(
         error, MemoryError | torch.OutOfMemoryError
     ) or "DefaultCPUAllocator: can't allocate memory" in str(error)
@@ -238,7 +242,7 @@ def _first(error: BaseException) -> str:
 
 
 def preload_model_class(config: ExperimentConfig) -> None:
-    """Import the model's own module, which `from_pretrained` would otherwise do when it is due."""
+    """Import the model's module in advance, which `from_pretrained` would do later."""
     architecture = load_architecture(config)
     mapping = transformers.MODEL_FOR_CAUSAL_LM_MAPPING
     if type(architecture) in mapping:

@@ -1,10 +1,9 @@
-"""Prefill and decode of one batch, each run alone and as often as it takes.
+"""Prefill and decode of one batch, each run alone, as often as needed.
 
-Both run through transformers' own `generate`, so that a phase does what it does inside of an
-answer. Prefill is an answer of one token, its cache dropped. Decode is a whole answer that finds
-its prompt already read: where `generate` would read it, it is handed the scores and the cache of
-one real reading, made once. It then chooses the first token again, a few small kernels, and runs
-one step for each further token.
+Both call transformers' own `generate`, so that a phase does the same work as in a normal
+generation. Prefill generates one token and drops its cache. Decode is a normal generation whose
+prefill is replaced: it receives the logits and the cache of one real prefill, made once. It then
+chooses the first token again, with a few small kernels, and runs one step for each further token.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from llem_energy._backends.protocol import Batch, Phase
 from llem_energy._backends.pytorch.loading import foreign_errors, generating_model
 from llem_energy._errors import BackendError
 
-# These never write into their tensors: an update makes new ones. A copy of the object is enough.
-_UNCHANGING = (
+# These never modify their tensors: an update creates new ones. A copy of the object is enough.
+_IMMUTABLE = (
     cache_utils.DynamicLayer,
     cache_utils.DynamicSlidingWindowLayer,
     cache_utils.DummyLayer,
 )
-_PLAIN = "a cache of keys and values that can be put back as it was"
+_RESTORABLE = "a cache of keys and values that can be restored exactly"
 
 
 def prefill(model: Any, generation: Any, batch: Batch) -> Phase:
@@ -44,12 +43,12 @@ def prefill(model: Any, generation: Any, batch: Batch) -> Phase:
 
 
 def decode(model: Any, generation: Any, batch: Batch) -> Phase:
-    """Return the phase that generates everything after the first token of each answer.
+    """Return the phase that generates all tokens after the first.
 
-    The end of an answer is ignored, so that every run generates the same number of tokens.
+    End tokens are ignored, so that every run generates the same number of tokens.
 
     Raises:
-        BackendError: the model keeps a cache that cannot be put back exactly, or none.
+        BackendError: the model has no cache, or one that cannot be restored exactly.
     """
     n_steps = generation.max_new_tokens - 1
     start = _start(_read(model, generation, batch), n_steps)
@@ -69,37 +68,37 @@ def _first_token(generation: Any, batch: Batch) -> Any:
     if arguments.min_new_tokens is not None:
         arguments.min_new_tokens = 1
     if arguments.cache_implementation in ("static", "offloaded_static"):
-        # As long as for the whole answer: attention runs over all of it, filled or not.
+        # As long as for all output tokens: attention covers the whole cache, filled or not.
         arguments.max_cache_len = batch.shape[1] + generation.max_new_tokens - 1
     return arguments
 
 
 def _read(model: Any, generation: Any, batch: Batch) -> Any:
-    """Read the prompts once, for real, and return what the model gave: scores and cache."""
-    taken: list[Any] = []
+    """Run a real prefill and return the output of the model: logits and cache."""
+    outputs: list[Any] = []
     read = getattr(generating_model(model), "_prefill", None)
 
     def keep(*args: Any, **kwargs: Any) -> Any:
-        taken.append(read(*args, **kwargs))  # type: ignore[misc]  # only called if it is there
-        return taken[-1]
+        outputs.append(read(*args, **kwargs))  # type: ignore[misc]  # only called if it exists
+        return outputs[-1]
 
     with foreign_errors("prefill failed"), torch.inference_mode(), _reading(model, keep):
         model.generate(**batch.inputs, generation_config=_first_token(generation, batch))
-    if len(taken) != 1:
+    if len(outputs) != 1:
         raise BackendError(
-            f"the phase decode needs a model that reads its prompt in a step of its own, which "
+            "the phase decode needs a model that reads its prompt in a separate step; "
             f"{type(generating_model(model)).__name__} of transformers {transformers.__version__} "
-            "does not"
+            "does not do so"
         )
-    return taken[0]
+    return outputs[0]
 
 
 def _start(outputs: Any, n_steps: int) -> Callable[..., Any]:
-    """Return what stands in for the reading of the prompt: its result, each time as it was."""
+    """Return a replacement for prefill, which returns the same logits and cache each time."""
     cache = getattr(outputs, "past_key_values", None)
     if cache is None or getattr(cache, "offloading", False):
-        raise BackendError(f"the phase decode needs {_PLAIN}, found {type(cache).__name__}")
-    # Copied once: what a compiled model hands out, its next run may overwrite.
+        raise BackendError(f"the phase decode needs {_RESTORABLE}, found {type(cache).__name__}")
+    # Copied once, because the next run of a compiled model may overwrite its outputs.
     logits = outputs.logits[:, -1:].clone()
     layers = [_rewound(layer, n_steps) for layer in cache.layers]
 
@@ -113,28 +112,28 @@ def _start(outputs: Any, n_steps: int) -> Callable[..., Any]:
 
 
 def _rewound(layer: Any, n_steps: int) -> Callable[[], Any]:
-    """Return what gives one layer of the cache with the prompt in it and nothing else.
+    """Return a function that restores one layer of the cache to its state after the prompt.
 
     No run copies keys or values.
     """
-    if type(layer) in _UNCHANGING:
+    if type(layer) in _IMMUTABLE:
         if layer.keys is not None:
             layer.keys, layer.values = layer.keys.clone(), layer.values.clone()
         return lambda: copy.copy(layer)
     if type(layer) not in (cache_utils.StaticLayer, cache_utils.StaticSlidingWindowLayer):
-        raise BackendError(f"the phase decode needs {_PLAIN}, found {type(layer).__name__}")
+        raise BackendError(f"the phase decode needs {_RESTORABLE}, found {type(layer).__name__}")
     n_prompt = int(layer.get_seq_length())
     if n_prompt + n_steps > layer.max_cache_len:
         raise BackendError(
-            "the phase decode with a static cache needs prompt and answer within the model's "
-            f"window of {layer.max_cache_len} tokens, found {n_prompt + n_steps}: what has left "
-            "the window cannot be put back"
+            "the phase decode with a static cache needs prompt and output within the model's "
+            f"window of {layer.max_cache_len} tokens, found {n_prompt + n_steps}: tokens that left "
+            "the window cannot be restored"
         )
 
     def rewind() -> Any:
-        # What lies beyond the length is masked, so that it weighs exactly nothing.
+        # Attention masks everything beyond the length, so it has no effect.
         layer.cumulative_length.fill_(n_prompt)
-        layer.cumulative_length_int = n_prompt  # what a layer with a window counts beside it
+        layer.cumulative_length_int = n_prompt  # a second counter in layers with a window
         return layer
 
     return rewind
@@ -142,7 +141,7 @@ def _rewound(layer: Any, n_steps: int) -> Callable[[], Any]:
 
 @contextmanager
 def _reading(model: Any, replacement: Callable[..., Any]) -> Iterator[None]:
-    """Have `generate` call something else where it would read the prompt."""
+    """Replace the prefill of `generate`."""
     generating = generating_model(model)
     generating._prefill = replacement  # hides the method of the class
     try:

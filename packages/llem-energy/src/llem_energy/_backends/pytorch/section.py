@@ -1,4 +1,4 @@
-"""The PyTorch backend's section of an experiment; needs no torch."""
+"""The section `pytorch:` of an experiment. Does not import torch."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from llem_config import ExperimentConfig, PyTorchConfig
 
 
 def section(config: ExperimentConfig) -> PyTorchConfig:
-    """Return the backend's section; an absent one leaves every default."""
+    """Return the section of an experiment; if it is absent, every option has its default."""
     return config.pytorch or PyTorchConfig()

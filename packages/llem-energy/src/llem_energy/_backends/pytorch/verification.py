@@ -1,6 +1,6 @@
-"""What was asked for beside what the running model shows, in one table.
+"""Compares the requested options with those that the running model shows, in one table.
 
-Where both differ the run fails: a figure under the wrong label is worse than none.
+If they differ, the run fails: a result with a wrong label is worse than none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from llem_energy._backends.pytorch.loading import DTYPES, generating_model
 from llem_energy._backends.pytorch.section import section
 from llem_energy._errors import BackendError
 
-NOT_YET: Final = "nothing answered yet"
+NOT_YET: Final = "nothing generated yet"
 _CACHES = {
     "dynamic": "DynamicCache",
     "static": "StaticCache",
@@ -28,129 +28,132 @@ _CACHES = {
 
 
 class Running(NamedTuple):
-    """A model that is loaded, and what is known of it so far."""
+    """A loaded model and its state so far."""
 
     config: ExperimentConfig
     device: torch.device
     model: Any
     generation: Any
-    """The generation arguments as they are handed over."""
+    """The generation arguments that are passed to `generate`."""
     assistant: Any
     n_compilations: int
     batch_sizes: tuple[int, ...] = ()
-    """Of the batches that were made: fewer than asked for where there are no more prompts."""
+    """Of the prepared batches: less than requested if there are too few prompts."""
     cache: str | None = NOT_YET
-    """The class in which the last answer kept its keys and values; None without a cache."""
+    """The class of the cache of the last generation; None without a cache."""
 
     @property
-    def own(self) -> PyTorchConfig:
-        """Return the backend's section."""
+    def options(self) -> PyTorchConfig:
+        """Return the section `pytorch:`."""
         return section(self.config)
 
 
 class Row(NamedTuple):
-    """One thing that an experiment may ask for."""
+    """One property that an experiment may request."""
 
     what: str
-    asked: Callable[[Running], Any]
-    """None where the experiment leaves it to the library."""
-    found: Callable[[Running], Any]
+    requested: Callable[[Running], Any]
+    """None if the experiment leaves it to the library."""
+    actual: Callable[[Running], Any]
 
 
 def _option(name: str) -> Callable[[Running], Any]:
-    return lambda running: getattr(running.own, name)
+    return lambda running: getattr(running.options, name)
 
 
 def _packing(key: str) -> Callable[[Running], Any]:
     return lambda running: (readings.packing(running.model) or {}).get(key)
 
 
-def _asked_type(running: Running) -> str | None:
-    if running.own.load_in_4bit or running.own.load_in_8bit:
+def _requested_type(running: Running) -> str | None:
+    if running.options.load_in_4bit or running.options.load_in_8bit:
         return None
     return str(DTYPES[running.config.precision]).removeprefix("torch.")
 
 
-def _asked_layers(running: Running) -> str | None:
-    if running.own.load_in_4bit:
+def _requested_layers(running: Running) -> str | None:
+    if running.options.load_in_4bit:
         return "Linear4bit"
-    return "Linear8bitLt" if running.own.load_in_8bit else None
+    return "Linear8bitLt" if running.options.load_in_8bit else None
 
 
-def _asked_adapter(running: Running) -> str:
+def _requested_adapter(running: Running) -> str:
     lora = running.config.lora
     return "none" if lora is None or lora.merge_weights else "beside"
 
 
 def _places(running: Running) -> str:
-    """Return `GPUs`, or what the library has put elsewhere without being told that it may."""
-    placed, allowed = readings.device_map(running.model), running.own.max_memory or {}
-    if placed is None:
+    """Return `GPUs`, or the parts that the library put elsewhere without permission."""
+    devices, allowed = readings.device_map(running.model), running.options.max_memory or {}
+    if devices is None:
         return "one device"
-    moved = [f"{k or 'all'} on {v}" for k, v in placed.items() if v in {"cpu", "disk"} - {*allowed}]
+    forbidden = {"cpu", "disk"} - {*allowed}
+    moved = [f"{part or 'all'} on {v}" for part, v in devices.items() if v in forbidden]
     return ", ".join(moved) or "GPUs"
 
 
 def _compiled(running: Running) -> bool | str:
-    if not running.own.torch_compile:
+    if not running.options.torch_compile:
         return is_compiled(running.model)
     if running.cache is NOT_YET:
-        return NOT_YET  # compiled code is there only once it has run
+        return NOT_YET  # the code is compiled when it first runs
     return is_compiled(running.model) and running.n_compilations > 0
 
 
 _ROWS: tuple[Row, ...] = (
-    Row("precision", _asked_type, lambda r: readings.main_type(r.model)),
+    Row("precision", _requested_type, lambda r: readings.main_type(r.model)),
     Row("random_seed", lambda r: r.config.random_seed, lambda _: torch.initial_seed()),
-    Row("device", lambda r: None if r.own.device_map else {r.device.type},
+    Row("device", lambda r: None if r.options.device_map else {r.device.type},
         lambda r: readings.kinds_of_device(r.model)),
-    Row("device_map to use", lambda r: "GPUs" if r.own.device_map else None, _places),
+    Row("device_map to use", lambda r: "GPUs" if r.options.device_map else None, _places),
     Row("attn_implementation", _option("attn_implementation"),
         lambda r: readings.attention(r.model)),
     Row("torch_compile", _option("torch_compile"), _compiled),
     Row("use_cache", _option("use_cache"),
         lambda r: NOT_YET if r.cache is NOT_YET else r.cache is not None),
-    Row("cache_implementation", lambda r: _CACHES.get(r.own.cache_implementation or ""),
+    Row("cache_implementation", lambda r: _CACHES.get(r.options.cache_implementation or ""),
         lambda r: r.cache),
-    Row("layers of bitsandbytes", _asked_layers, _packing("layer")),
+    Row("layers of bitsandbytes", _requested_layers, _packing("layer")),
     Row("bnb_4bit_compute_dtype", _option("bnb_4bit_compute_dtype"), _packing("compute_dtype")),
     Row("bnb_4bit_quant_type", _option("bnb_4bit_quant_type"), _packing("quant_type")),
     Row("bnb_4bit_use_double_quant", _option("bnb_4bit_use_double_quant"),
         _packing("double_quant")),
-    Row("layers of an adapter", _asked_adapter, lambda r: readings.adapter(r.model)),
-    Row("a revision of the hub", lambda r: True if r.own.revision else None,
-        lambda r: readings.commit(r.model, r.own.revision) is not None),
+    Row("layers of an adapter", _requested_adapter, lambda r: readings.adapter(r.model)),
+    Row("a revision of the hub", lambda r: True if r.options.revision else None,
+        lambda r: readings.commit(r.model, r.options.revision) is not None),
 )  # fmt: skip
 
 
 _REPACKED = (
-    ": this processor packs 4 bits anew and computes in bfloat16; leave the option out, "
-    "or take a GPU"
+    ": this CPU repacks 4-bit weights and computes in bfloat16; remove the option or use a GPU"
 )
 
 
 def check(running: Running) -> None:
-    """Refuse what came out other than asked.
+    """Return if the model runs as requested.
 
     Raises:
-        BackendError: the first difference, as one sentence.
+        BackendError: it does not; the message states the first difference.
     """
     for row in _ROWS:
-        asked = row.asked(running)
-        found = NOT_YET if asked is None else row.found(running)
-        if found not in (NOT_YET, asked):
+        requested = row.requested(running)
+        actual = NOT_YET if requested is None else row.actual(running)
+        if actual not in (NOT_YET, requested):
             is_repacked = row.what.startswith("bnb_4bit") and running.device.type == "cpu"
             hint = _REPACKED if is_repacked else ""
-            raise BackendError(f"asked for {row.what} {_text(asked)}, found {_text(found)}{hint}")
-    after = _after_defaults(running)
+            raise BackendError(
+                f"requested {row.what} {_text(requested)}, found {_text(actual)}{hint}"
+            )
+    effective_arguments = _after_defaults(running)
     given = running.generation.to_diff_dict()
     for name in given.keys() - {"transformers_version"}:
-        if after.get(name) != given[name]:
-            raise BackendError(f"asked for {name} {given[name]}, `generate` uses {after.get(name)}")
+        used = effective_arguments.get(name)
+        if used != given[name]:
+            raise BackendError(f"requested {name} {given[name]}, but `generate` uses {used}")
 
 
 def effective(running: Running) -> dict[str, Any]:
-    """Return what is really used: JSON types only."""
+    """Return the options that are really in use: JSON types only."""
     model, assistant = running.model, running.assistant
     on_gpu = running.device.type == "cuda"
     compiled = is_compiled(model)
@@ -159,7 +162,7 @@ def effective(running: Running) -> dict[str, Any]:
         "device_name": torch.cuda.get_device_name(0) if on_gpu else "cpu",
         "device_map": readings.device_map(model),
         **_architecture(model),
-        "revision": readings.commit(model, running.own.revision),
+        "revision": readings.commit(model, running.options.revision),
         "dtypes": dict(readings.weight_types(model)),
         "quantisation": readings.packing(model),
         "adapter": "merged" if _is_merged(running) else readings.adapter(model),
@@ -170,9 +173,9 @@ def effective(running: Running) -> dict[str, Any]:
         "compiler": compiler_options(model) if compiled else None,
         "n_compilations": running.n_compilations,
         "cache": running.cache,
-        "batch_size": max(running.batch_sizes, default=running.own.batch_size or 1),
+        "batch_size": max(running.batch_sizes, default=running.options.batch_size or 1),
         "batch_sizes": list(running.batch_sizes),
-        "batching": running.own.batching or "static",
+        "batching": running.options.batching or "static",
         "generation": _after_defaults(running),
         "assistant": None if assistant is None else _architecture(assistant),
         "seed": torch.initial_seed(),
@@ -185,7 +188,7 @@ def _architecture(model: Any) -> dict[str, Any]:
     return {
         "architecture": kind.__name__,
         "remote_code": kind.__module__.startswith("transformers_modules"),
-        "n_parameters": sum(one.numel() for one in model.parameters()),
+        "n_parameters": sum(weight.numel() for weight in model.parameters()),
         "dtype": readings.main_type(model),
     }
 
@@ -195,8 +198,8 @@ def _is_merged(running: Running) -> bool:
 
 
 def _after_defaults(running: Running) -> dict[str, Any]:
-    """Return every generation argument that is set, the library's own defaults included."""
-    # What `generate` itself begins with; there is no public name for it.
+    """Return every generation argument that is set, including the library's defaults."""
+    # `generate` calls this first; it has no public name.
     prepared, _ = generating_model(running.model)._prepare_generation_config(running.generation)
     return {key: value for key, value in prepared.to_dict().items() if value is not None}
 
