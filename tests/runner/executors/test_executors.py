@@ -46,7 +46,7 @@ def statuses(result: StudyResult, folder: Path) -> list[str]:
     return [entry.status for entry in read_manifest(folder).entries]
 
 
-def test_a_study_measures_every_run_by_the_executor_it_is_given(tmp_path: Path) -> None:
+def test_a_study_measures_every_run_with_the_given_executor(tmp_path: Path) -> None:
     executor = RecordingExecutor()
     made = study((1, 2), timeout_seconds=50, stall_seconds=20)
     result = run_study(made, output=tmp_path, measure=measures.quick, executor=executor)
@@ -55,7 +55,7 @@ def test_a_study_measures_every_run_by_the_executor_it_is_given(tmp_path: Path) 
     assert [call for call in executor.calls if call[0] != "close"] == [
         ("start", 1),
         ("measure", 1),
-        ("start", 2),  # ahead: its result has arrived
+        ("start", 2),  # started ahead, because the result of run 1 has arrived
         ("measure", 2),
     ]
     assert {call for call in executor.calls if call[0] == "close"} == {("close", 1), ("close", 2)}
@@ -80,7 +80,7 @@ def test_the_record_has_the_timeout_only_if_the_executor_enforces_it(
     assert (result.measurement_protocol.stall_seconds is None) is (timeout_s is None)
 
 
-def test_a_failed_run_names_the_log_and_a_resume_takes_an_executor_too(tmp_path: Path) -> None:
+def test_resume_study_accepts_an_executor(tmp_path: Path) -> None:
     made = study((1, measures.BAD_N))
     first = RecordingExecutor()
     result = run_study(made, output=tmp_path, measure=measures.fails_at_bad_n, executor=first)
@@ -130,7 +130,7 @@ def test_an_executor_that_cannot_be_used_is_an_error_before_anything_is_written(
     assert not list((tmp_path / "results").glob("*"))
 
 
-def test_the_setting_overrules_the_automatic_choice(tmp_path: Path) -> None:
+def test_the_setting_overrides_the_automatic_choice(tmp_path: Path) -> None:
     """`inline` measures several runs in this process, `local` a single run in another."""
     assert isinstance(find_executor("local"), LocalExecutor)
     assert isinstance(find_executor("inline"), InlineExecutor)

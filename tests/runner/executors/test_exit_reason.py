@@ -1,4 +1,4 @@
-"""Why a run has no result, told apart in its record; and that nothing of it stays (STU-04)."""
+"""The reasons of failed runs, and waiting until nothing of a run is left (STU-04)."""
 
 from __future__ import annotations
 
@@ -66,14 +66,16 @@ def failure_of(
         (measures.claims_two_gigabytes, "garbage", "2147483647 bytes"),
     ],
 )
-def test_reasons_are_told_apart(tmp_path: Path, measure: Measure, reason: str, words: str) -> None:
+def test_each_way_to_fail_has_its_reason(
+    tmp_path: Path, measure: Measure, reason: str, words: str
+) -> None:
     failure = failure_of(tmp_path, measure)
     assert failure.reason == reason
     assert words in failure.message
 
 
 @pytest.mark.parametrize("measure", [measures.hangs_in_native_code, measures.hangs])
-def test_a_run_that_hangs_says_where(tmp_path: Path, measure: Measure) -> None:
+def test_the_log_tail_of_a_run_that_hangs_is_its_stack(tmp_path: Path, measure: Measure) -> None:
     failure = failure_of(tmp_path, measure, timeout_s=3)
     assert (failure.reason, failure.error_type) == ("timeout", "Timeout")
     assert measure.__name__ in failure.log_tail  # type: ignore[attr-defined]  # a function
@@ -89,7 +91,7 @@ def test_a_run_that_works_is_not_stalled(tmp_path: Path) -> None:
     assert failure.reason == "timeout"
 
 
-def test_half_a_message_does_not_make_the_parent_deaf(tmp_path: Path) -> None:
+def test_half_a_message_does_not_block_a_stop(tmp_path: Path) -> None:
     control = Control()
     threading.Timer(3, control.request_stop).start()
     outcome = run_isolated(
@@ -103,7 +105,7 @@ def test_half_a_message_does_not_make_the_parent_deaf(tmp_path: Path) -> None:
     assert isinstance(outcome, Interrupted)  # and not failed by the timeout
 
 
-def test_100_megabytes_arrive(tmp_path: Path) -> None:
+def test_a_result_of_100_megabytes_arrives(tmp_path: Path) -> None:
     outcome = run_isolated(
         experiment(), measure=measures.sends_100_megabytes, timeout_s=60, log=tmp_path / "log"
     )
@@ -111,7 +113,7 @@ def test_100_megabytes_arrive(tmp_path: Path) -> None:
     assert len(outcome.result.reproducibility_notes[0]) == 100_000_000
 
 
-def test_a_gigabyte_of_log_leaves_its_ends(tmp_path: Path) -> None:
+def test_a_log_of_a_gigabyte_keeps_its_start_and_end(tmp_path: Path) -> None:
     failure = failure_of(tmp_path, measures.floods_its_log)
     assert "last words" in failure.log_tail
     log = (tmp_path / "log").read_bytes()
@@ -122,9 +124,7 @@ def test_a_gigabyte_of_log_leaves_its_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("measure", "mark"), [("leaves_a_daemon", ".daemon")])
-def test_what_a_run_has_started_is_gone_even_from_a_session_of_its_own(
-    tmp_path: Path, measure: str, mark: str
-) -> None:
+def test_a_daemon_that_a_run_started_is_killed(tmp_path: Path, measure: str, mark: str) -> None:
     model = model_folder(tmp_path)
     run_isolated(
         experiment(model=model),
@@ -142,7 +142,7 @@ def test_what_a_run_has_started_is_gone_even_from_a_session_of_its_own(
 
 @pytest.fixture
 def memory_group() -> Iterator[Path]:
-    """A control group of 64 MB, on the older and the newer kind of hierarchy."""
+    """A control group of 64 MB, on cgroup v1 or v2."""
     for mount, limit in (
         ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
         ("/sys/fs/cgroup", "memory.max"),
@@ -163,10 +163,10 @@ def memory_group() -> Iterator[Path]:
                 break
             time.sleep(0.05)
         return
-    pytest.skip("this machine lets nobody make a control group for memory")
+    pytest.skip("a control group for memory cannot be made on this machine")
 
 
-def test_the_kernels_out_of_memory_killer_is_recognised(tmp_path: Path, memory_group: Path) -> None:
+def test_an_oom_kill_is_recognised(tmp_path: Path, memory_group: Path) -> None:
     model = model_folder(tmp_path)
     Path(model).with_suffix(".group").write_text(str(memory_group))
     outcome = run_isolated(
@@ -185,7 +185,7 @@ def test_the_kernels_out_of_memory_killer_is_recognised(tmp_path: Path, memory_g
         ("5:cpu:/\n4:memory,x:/job\n0::/\n", "sys/fs/cgroup/memory/job/memory.oom_control"),
     ],
 )
-def test_counts_of_killed_processes_are_read_from_either_hierarchy(
+def test_oom_kill_counts_are_read_from_cgroup_v1_and_v2(
     tmp_path: Path, cgroup: str, file: str
 ) -> None:
     (tmp_path / "proc/self").mkdir(parents=True)
@@ -197,18 +197,18 @@ def test_counts_of_killed_processes_are_read_from_either_hierarchy(
     assert OomCounts.read(tmp_path) == OomCounts(2, 9)
 
 
-def test_a_kill_is_laid_on_the_kernel_only_where_it_counts_one() -> None:
+def test_a_kill_is_an_oom_kill_only_if_the_count_rose() -> None:
     killed = -signal.SIGKILL
     same, more, none = OomCounts(1, 1), OomCounts(1, 2), OomCounts(None, None)
     assert explain_exit(killed, same, same)[0] == "signal"
     reason, words = explain_exit(killed, same, more)
     assert reason == "oom_killer"
-    assert "probably" in words  # anybody's process may have been killed
+    assert "probably" in words  # another process may have been killed
     assert "does not report" in explain_exit(killed, none, none)[1]
     assert explain_exit(-signal.SIGSEGV, same, more)[0] == "signal"
 
 
-def test_the_record_of_a_failure_has_its_reason_and_last_lines(tmp_path: Path) -> None:
+def test_the_manifest_has_the_reason_and_the_last_log_lines_of_a_failure(tmp_path: Path) -> None:
     events: list[Event] = []
     run_study(study((1, 2)), output=tmp_path, measure=measures.killed, on_event=events.append)
     (folder,) = tmp_path.iterdir()
@@ -266,7 +266,7 @@ def test_the_next_run_waits_for_gpu_memory_to_be_free(
         assert done.stdout == expected
 
 
-def test_a_process_that_cannot_be_ended_aborts_the_study(tmp_path: Path) -> None:
+def test_a_process_that_cannot_be_killed_aborts_the_study(tmp_path: Path) -> None:
     events: list[Event] = []
     with pytest.raises(
         StudyError, match=f"process {os.getpid()}, started by run 1, is still alive"
@@ -290,7 +290,7 @@ def crashing(tmp_path: Path) -> StudyConfig:
     )
 
 
-def test_a_crash_is_tried_again(tmp_path: Path) -> None:
+def test_a_crash_is_retried(tmp_path: Path) -> None:
     events: list[Event] = []
     result = run_study(
         crashing(tmp_path),
@@ -307,7 +307,7 @@ def test_a_crash_is_tried_again(tmp_path: Path) -> None:
     assert [event.tried_again for event in failures] == [True, True]
 
 
-def test_a_crash_is_not_tried_for_ever_and_an_error_not_at_all(tmp_path: Path) -> None:
+def test_a_crash_is_retried_once_and_an_exception_never(tmp_path: Path) -> None:
     made = study((1, 2), max_consecutive_failures=3)
     run_study(made, output=tmp_path / "a", measure=measures.killed, retry=1)
     run_study(made, output=tmp_path / "b", measure=measures.raises, retry=3)

@@ -1,4 +1,4 @@
-"""The process of the next run is started once a result has arrived, and never left over (STU-03)."""
+"""The process of the next run starts when a result has arrived, and is always ended (STU-03)."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ from llem_runner import (
 )
 
 
-def n_workers() -> int:
+def n_children() -> int:
     return len(multiprocessing.active_children())
 
 
-def test_one_run_at_a_time_and_the_next_process_from_its_result_on(tmp_path: Path) -> None:
+def test_the_next_process_starts_when_the_result_has_arrived(tmp_path: Path) -> None:
     during: list[int] = []
     after: list[int] = []
 
     def on_event(event: Event) -> None:
         match event:
             case RunStarted() | RunStage():
-                during.append(n_workers())
+                during.append(n_children())
             case RunFinished():
-                after.append(n_workers())
+                after.append(n_children())
 
     run_study(study((1, 2, 3)), output=tmp_path, measure=measures.quick, on_event=on_event)
-    assert max(during) == 1  # whose process it is; no other one beside it
+    assert max(during) == 1  # only the process of the run itself
     assert after == [1, 1, 0]
-    assert n_workers() == 0
+    assert n_children() == 0
 
 
-def test_a_stop_after_a_result_leaves_neither_process_nor_folder(tmp_path: Path) -> None:
+def test_a_stop_after_a_result_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
     control = Control()
 
     def on_event(event: Event) -> None:
         if isinstance(event, RunFinished):
-            assert n_workers() == 1
+            assert n_children() == 1
             control.request_stop()
 
     result = run_study(
@@ -59,41 +59,41 @@ def test_a_stop_after_a_result_leaves_neither_process_nor_folder(tmp_path: Path)
     )
     control.close()
     assert result.status == "interrupted"
-    assert n_workers() == 0
+    assert n_children() == 0
     folder = only_folder(tmp_path)
     assert [e.status for e in read_manifest(folder).entries] == ["completed", "pending"]
     assert [path.name[:4] for path in folder.iterdir() if path.is_dir()] == ["0001"]
 
 
-def test_a_caller_that_raises_after_a_result_leaves_no_process(tmp_path: Path) -> None:
+def test_an_exception_in_a_callback_after_a_result_leaves_no_process(tmp_path: Path) -> None:
     def on_event(event: Event) -> None:
         match event:
             case RunFinished():
-                raise LookupError("the caller's own")
+                raise LookupError("an error of the caller")
 
-    with pytest.raises(LookupError, match="the caller's own"):
+    with pytest.raises(LookupError, match="an error of the caller"):
         run_study(study((1, 2)), output=tmp_path, measure=measures.quick, on_event=on_event)
-    assert n_workers() == 0
+    assert n_children() == 0
     entries = read_manifest(only_folder(tmp_path)).entries
     assert [e.status for e in entries] == ["completed", "pending"]
 
 
-def test_a_next_run_that_cannot_be_prepared_does_not_take_a_result_with_it(tmp_path: Path) -> None:
+def test_a_result_is_saved_although_the_next_run_cannot_be_prepared(tmp_path: Path) -> None:
     in_the_way: list[Path] = []
 
     def on_event(event: Event) -> None:
         if isinstance(event, RunStage) and not in_the_way:
-            (own,) = [path for path in only_folder(tmp_path).iterdir() if path.is_dir()]
-            hash_2 = read_manifest(own.parent).entries[1].config_hash[:8]
-            name = own.name.replace("0001", "0002")[: -len(hash_2)] + hash_2
-            in_the_way.append(own.parent / name)
+            (run_folder,) = [path for path in only_folder(tmp_path).iterdir() if path.is_dir()]
+            hash_2 = read_manifest(run_folder.parent).entries[1].config_hash[:8]
+            name = run_folder.name.replace("0001", "0002")[: -len(hash_2)] + hash_2
+            in_the_way.append(run_folder.parent / name)
             in_the_way[0].write_text("not a folder")
 
     with pytest.raises(StudyError, match="cannot be written"):
         run_study(study((1, 2)), output=tmp_path, measure=measures.quick, on_event=on_event)
     folder = only_folder(tmp_path)
     assert [e.status for e in read_manifest(folder).entries] == ["completed", "pending"]
-    assert n_workers() == 0
+    assert n_children() == 0
     in_the_way[0].unlink()
     assert resume_study(folder, measure=measures.quick).status == "completed"
 
@@ -109,8 +109,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="told by the resource tracker of Linux")
-def test_a_worker_gives_back_what_outlives_a_process(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the resource tracker of Linux")
+def test_a_child_process_releases_its_named_semaphores(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(_SCRIPT)
     done = subprocess.run(
@@ -120,5 +120,5 @@ def test_a_worker_gives_back_what_outlives_a_process(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    # Python tells at its end of named semaphores that nobody gave back.
+    # At its end Python reports named semaphores that were not released.
     assert (done.returncode, done.stderr) == (0, "")

@@ -41,7 +41,7 @@ def failed(outcome: Outcome) -> Failed:
 
 
 def run(child: ChildProcess, folder: Path) -> Outcome:
-    """Let a child do its run, whatever happened to it before."""
+    """Let a child process measure."""
     task = Task(
         experiment().model_dump_json(),
         Settings().model_dump_json(),
@@ -53,7 +53,7 @@ def run(child: ChildProcess, folder: Path) -> Outcome:
 
 
 def gone(pid: int) -> bool:
-    """Tell whether a process is dead, or a zombie that nothing has collected yet."""
+    """Return whether a process is dead, or a zombie that was not collected yet."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -68,7 +68,7 @@ def wait_until_gone(pid: int, seconds: float = 5) -> bool:
     return gone(pid)
 
 
-def test_a_run_has_a_fresh_spawned_process_of_its_own_group(tmp_path: Path) -> None:
+def test_every_run_has_a_new_spawned_process_in_its_own_group(tmp_path: Path) -> None:
     seen = []
     for _ in range(2):
         outcome = run_isolated(
@@ -83,7 +83,7 @@ def test_a_run_has_a_fresh_spawned_process_of_its_own_group(tmp_path: Path) -> N
         assert inside["group"] == inside["pid"]
 
 
-def test_stages_arrive_while_the_run_goes_on(tmp_path: Path) -> None:
+def test_stages_are_reported(tmp_path: Path) -> None:
     stages: list[str] = []
     run_isolated(
         experiment(),
@@ -92,11 +92,11 @@ def test_stages_arrive_while_the_run_goes_on(tmp_path: Path) -> None:
         log=tmp_path / "log",
         on_stage=stages.append,
     )
-    assert stages == ["import", "window"]  # told what to do while it still imports
+    assert stages == ["import", "window"]  # the task arrives while the child imports
 
 
-def test_a_run_that_is_killed_while_it_imports_is_a_run_like_any_other(tmp_path: Path) -> None:
-    """The study goes on, and `--retry` covers it; only what ends by itself would end every run."""
+def test_a_process_that_is_killed_while_it_imports_is_a_failed_run(tmp_path: Path) -> None:
+    """The study continues, and `--retry` applies. One that exits by itself would fail every run."""
     child = ChildProcess(experiment(), measure=measures.quick, log=tmp_path / "log")
     os.kill(child.pid, signal.SIGKILL)
     outcome = run(child, tmp_path)
@@ -104,10 +104,8 @@ def test_a_run_that_is_killed_while_it_imports_is_a_run_like_any_other(tmp_path:
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.01, 0.02, 0.05, 0.1])
-def test_ctrl_c_at_a_terminal_is_nothing_to_a_process_that_is_just_being_born(
-    tmp_path: Path, after_s: float
-) -> None:
-    """The terminal sends it to all its processes; what comes of it is for the parent to decide."""
+def test_ctrl_c_does_not_end_a_process_that_is_starting(tmp_path: Path, after_s: float) -> None:
+    """The terminal sends the signal to all its processes; the parent decides what happens."""
     child = ChildProcess(experiment(), measure=measures.quick, log=tmp_path / "log")
     time.sleep(after_s)
     os.kill(child.pid, signal.SIGINT)
@@ -115,25 +113,25 @@ def test_ctrl_c_at_a_terminal_is_nothing_to_a_process_that_is_just_being_born(
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
-def test_a_log_that_cannot_be_written_stops_before_a_process_is_started(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_is_an_error_before_a_process_starts(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="log cannot be written: Is a directory"):
         (tmp_path / "log").mkdir()
         run_isolated(experiment(), measure=measures.quick, timeout_s=60, log=tmp_path / "log")
 
 
-def test_result_of_ten_megabytes_arrives(tmp_path: Path) -> None:
+def test_a_result_of_ten_megabytes_arrives(tmp_path: Path) -> None:
     outcome = run_isolated(experiment(), measure=measures.big, timeout_s=60, log=tmp_path / "log")
     assert len(finished(outcome).reproducibility_notes) == 10_000
 
 
-def test_hung_run_is_killed_at_its_deadline(tmp_path: Path) -> None:
+def test_a_run_that_hangs_is_killed_at_its_timeout(tmp_path: Path) -> None:
     outcome = run_isolated(experiment(), measure=measures.hangs, timeout_s=2, log=tmp_path / "log")
     assert failed(outcome).error_type == "Timeout"
     assert "2 s" in failed(outcome).message
     assert multiprocessing.active_children() == []
 
 
-def test_run_that_ignores_sigterm_is_killed_at_its_deadline(tmp_path: Path) -> None:
+def test_a_run_that_ignores_sigterm_is_killed_at_its_timeout(tmp_path: Path) -> None:
     model = model_folder(tmp_path)
     outcome = run_isolated(
         experiment(model=model), measure=measures.ignores_sigterm, timeout_s=3, log=tmp_path / "log"
@@ -142,7 +140,7 @@ def test_run_that_ignores_sigterm_is_killed_at_its_deadline(tmp_path: Path) -> N
     assert wait_until_gone(int(Path(model).with_suffix(".ready").read_text()))
 
 
-def test_what_a_run_started_is_killed_with_it(tmp_path: Path) -> None:
+def test_processes_that_a_run_started_are_killed_with_it(tmp_path: Path) -> None:
     model = model_folder(tmp_path)
     run_isolated(
         experiment(model=model), measure=measures.has_grandchild, timeout_s=3, log=tmp_path / "log"
@@ -150,7 +148,9 @@ def test_what_a_run_started_is_killed_with_it(tmp_path: Path) -> None:
     assert wait_until_gone(int(Path(model).with_suffix(".grandchild").read_text()))
 
 
-def test_run_killed_by_a_signal_says_which_and_its_last_words(tmp_path: Path) -> None:
+def test_the_failure_of_a_killed_run_names_the_signal_and_the_last_log_lines(
+    tmp_path: Path,
+) -> None:
     failure = failed(
         run_isolated(experiment(), measure=measures.killed, timeout_s=60, log=tmp_path / "log")
     )
@@ -159,7 +159,7 @@ def test_run_killed_by_a_signal_says_which_and_its_last_words(tmp_path: Path) ->
     assert "about to die" in failure.message
 
 
-def test_run_that_leaves_without_a_result_is_failed(tmp_path: Path) -> None:
+def test_a_process_that_exits_without_a_result_is_a_failed_run(tmp_path: Path) -> None:
     failure = failed(
         run_isolated(experiment(), measure=measures.exits, timeout_s=60, log=tmp_path / "log")
     )
@@ -167,7 +167,7 @@ def test_run_that_leaves_without_a_result_is_failed(tmp_path: Path) -> None:
     assert "exit code 0" in failure.message
 
 
-def test_a_figure_that_is_no_number_fails_its_run_and_not_the_study(tmp_path: Path) -> None:
+def test_a_result_with_nan_fails_its_run_and_not_the_study(tmp_path: Path) -> None:
     failure = failed(
         run_isolated(experiment(), measure=measures.gives_nan, timeout_s=60, log=tmp_path / "log")
     )
@@ -175,7 +175,7 @@ def test_a_figure_that_is_no_number_fails_its_run_and_not_the_study(tmp_path: Pa
     assert "tokens_per_second is nan" in failure.message
 
 
-def test_error_in_a_run_crosses_as_data_and_stands_in_the_log(tmp_path: Path) -> None:
+def test_an_exception_in_a_run_is_in_the_failure_and_in_the_log(tmp_path: Path) -> None:
     failure = failed(
         run_isolated(experiment(), measure=measures.raises, timeout_s=60, log=tmp_path / "log")
     )
@@ -205,14 +205,14 @@ def test_a_stop_ends_the_run_before_its_timeout(tmp_path: Path) -> None:
     control.close()
 
 
-def test_the_parent_uses_no_processor_time_while_a_run_goes_on(tmp_path: Path) -> None:
+def test_the_parent_uses_no_processor_time_during_a_run(tmp_path: Path) -> None:
     before = time.process_time()
     run_isolated(experiment(), measure=measures.hangs, timeout_s=3, log=tmp_path / "log")
     # A parent that spins in a loop uses 3 s here; starting and reading a process take some.
     assert time.process_time() - before < 0.5
 
 
-def test_a_dead_run_is_noticed_though_something_it_forked_lives_on(tmp_path: Path) -> None:
+def test_a_dead_process_is_noticed_although_its_forked_child_is_alive(tmp_path: Path) -> None:
     failure = failed(
         run_isolated(
             experiment(), measure=measures.forks_and_dies, timeout_s=60, log=tmp_path / "log"
@@ -221,7 +221,7 @@ def test_a_dead_run_is_noticed_though_something_it_forked_lives_on(tmp_path: Pat
     assert failure.error_type == "ProcessDied"  # and not "Timeout"
 
 
-def test_a_signal_without_a_name_is_still_a_failed_run(tmp_path: Path) -> None:
+def test_a_kill_by_a_signal_without_a_name_is_a_failed_run(tmp_path: Path) -> None:
     failure = failed(
         run_isolated(
             experiment(),
@@ -245,7 +245,7 @@ def test_a_result_that_no_message_can_carry_is_a_failed_run(tmp_path: Path) -> N
     assert failure.error_type == "OverflowError"
 
 
-def test_an_error_text_that_is_no_utf_8_keeps_its_type(tmp_path: Path) -> None:
+def test_an_error_message_that_is_not_utf_8_keeps_its_type(tmp_path: Path) -> None:
     failure = failed(
         run_isolated(
             experiment(),
@@ -258,7 +258,7 @@ def test_an_error_text_that_is_no_utf_8_keeps_its_type(tmp_path: Path) -> None:
     assert "caf" in failure.message
 
 
-def test_last_words_are_those_of_this_attempt(tmp_path: Path) -> None:
+def test_the_last_log_lines_are_those_of_this_attempt(tmp_path: Path) -> None:
     config = experiment(model=model_folder(tmp_path))
     for _ in range(2):
         outcome = run_isolated(
@@ -268,14 +268,14 @@ def test_last_words_are_those_of_this_attempt(tmp_path: Path) -> None:
     assert "last lines" not in failed(outcome).message
 
 
-def test_a_timeout_of_years_is_no_error(tmp_path: Path) -> None:
+def test_a_timeout_of_years_is_accepted(tmp_path: Path) -> None:
     outcome = run_isolated(
         experiment(), measure=measures.quick, timeout_s=1e8, log=tmp_path / "log"
     )
     finished(outcome)
 
 
-def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+def test_a_run_leaves_no_descriptor_open(tmp_path: Path) -> None:
     def n_open() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -286,9 +286,9 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     assert n_open() == before
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's own")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the parent-death signal")
 @pytest.mark.parametrize("measure", ["ignores_sigterm", "has_grandchild_and_is_patient"])
-def test_a_child_and_what_it_started_die_with_the_parent(tmp_path: Path, measure: str) -> None:
+def test_a_child_and_its_processes_die_with_the_parent(tmp_path: Path, measure: str) -> None:
     model = model_folder(tmp_path)
     script = tmp_path / "parent.py"
     script.write_text(

@@ -31,8 +31,8 @@ def writer(layout: Layout, runs: tuple[PlannedRun, ...]) -> ManifestWriter:
 
 def on_disk(layout: Layout, index: int) -> dict[str, object]:
     entries = json.loads(layout.manifest.read_text())["entries"]
-    found: dict[str, object] = entries[index - 1]
-    return found
+    entry: dict[str, object] = entries[index - 1]
+    return entry
 
 
 def test_every_planned_run_is_pending_from_the_start(
@@ -87,7 +87,7 @@ def test_a_failed_run_keeps_the_error(
     assert entry["result_file"] is None
 
 
-def test_an_interrupted_run_is_not_a_failed_one(
+def test_an_interrupted_run_is_not_a_failed_run(
     writer: ManifestWriter, layout: Layout, runs: tuple[PlannedRun, ...]
 ) -> None:
     writer.mark_running(runs[0])
@@ -104,7 +104,7 @@ def test_the_same_point_in_two_cycles_has_two_entries(
     assert on_disk(layout, 3)["status"] == "pending"
 
 
-def test_a_full_disk_leaves_the_old_file_whole_and_says_so(
+def test_a_full_disk_leaves_the_old_file_intact_and_is_reported(
     writer: ManifestWriter, layout: Layout, runs: tuple[PlannedRun, ...]
 ) -> None:
     resource = pytest.importorskip("resource")
@@ -134,7 +134,7 @@ def test_an_unknown_field_or_format_is_refused(writer: ManifestWriter, layout: L
         read_manifest(layout.folder)
 
 
-def test_a_folder_without_a_manifest_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="No such file"):
         read_manifest(tmp_path / "nothing")
 

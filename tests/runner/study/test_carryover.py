@@ -1,6 +1,6 @@
-"""What one run finds out about the machine, the next one is told (CM-11 to CM-34, STU-01).
+"""A run passes calibrations and idle power on to the next run (CM-11 to CM-34, STU-01).
 
-Real measurements on a scripted GPU, each in a process of its own.
+Real measurements on a scripted GPU, each in its own process.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ execution: {n_cycles: 2, config_gap_seconds: 0, cycle_gap_seconds: 0}
 def run(
     folder: Path, library: Path, gpu: FakeGpu, *flags: str
 ) -> tuple[Path, float, list[ExperimentResult]]:
-    """Run the study as a person does; return its folder, the fake's time 0 and the results."""
+    """Run the study from the command line; return its folder, the fake's time 0 and the results."""
     (folder / "study.yaml").write_text(STUDY)
     trace = folder / "gpus.trace"
     fake_nvml.write_trace(trace, [gpu])
@@ -78,7 +78,7 @@ def two(
 Ran = tuple[Path, float, list[ExperimentResult]]
 
 
-def test_calibration_and_idle_power_are_measured_once_and_handed_on(two: Ran) -> None:
+def test_calibration_and_idle_power_are_measured_once_and_passed_on(two: Ran) -> None:
     study, _, (first, second) = two
     assert first.calibration == second.calibration
     assert first.calibration[0].counter_period_s == pytest.approx(0.1, abs=0.005)
@@ -88,13 +88,13 @@ def test_calibration_and_idle_power_are_measured_once_and_handed_on(two: Ran) ->
     assert first.baseline.context == second.baseline.context
     files = sorted(study.glob("*/timeseries.parquet"))
     phases = [set(pq.read_table(file)["phase"].to_pylist()) for file in files]
-    assert [("baseline" in one, "loaded idle" in one) for one in phases] == [
+    assert [("baseline" in names, "loaded idle" in names) for names in phases] == [
         (True, True),
         (False, True),
     ]
 
 
-def test_the_next_study_of_a_boot_finds_the_calibration_but_idles_itself(
+def test_the_next_study_reuses_the_calibration_but_measures_idle_power(
     two: Ran, library: Path
 ) -> None:
     study, _, (first, _) = two
@@ -104,7 +104,7 @@ def test_the_next_study_of_a_boot_finds_the_calibration_but_idles_itself(
     assert third.baseline.context_reused is False
 
 
-def test_every_energy_of_a_study_is_within_its_bound_of_the_scripted_truth(two: Ran) -> None:
+def test_every_energy_of_a_study_is_within_its_bound_of_the_true_energy(two: Ran) -> None:
     _, epoch_s, results = two
     for result in results:
         span = result.steady_state_window
@@ -118,9 +118,7 @@ def test_every_energy_of_a_study_is_within_its_bound_of_the_scripted_truth(two: 
         assert "the backend reported no GPU" in reason
 
 
-def test_a_gpu_that_is_lost_costs_its_energy_and_nothing_else(
-    tmp_path: Path, library: Path
-) -> None:
+def test_a_lost_gpu_loses_only_the_energy(tmp_path: Path, library: Path) -> None:
     # Gone after twelve seconds, somewhere in the first run or before the second.
     lost = FakeGpu(uuid="GPU-lost", faults=(Fault("*", 15, 12.0),))
     _, _, results = run(tmp_path, library, lost)
@@ -133,8 +131,8 @@ def test_a_gpu_that_is_lost_costs_its_energy_and_nothing_else(
     assert last.tokens_per_second > 0
 
 
-def test_a_run_without_a_meter_hands_nothing_on_and_forgets_nothing() -> None:
+def test_a_run_without_a_meter_keeps_what_is_carried_over() -> None:
     without = make_result(experiment())
     assert carryover_from(without).calibration == ()
-    known = Carryover(calibration=(CALIBRATION,))
-    assert carryover_from(without, known) == known
+    before = Carryover(calibration=(CALIBRATION,))
+    assert carryover_from(without, before) == before

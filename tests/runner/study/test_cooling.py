@@ -22,8 +22,8 @@ from fakes.studies import study
 from llem_runner import run_study
 if __name__ == "__main__":
     def on_event(event):
-        own = {name: getattr(event, name) for name in event.__struct_fields__}
-        print(json.dumps([type(event).__name__, time.monotonic(), own], default=str), flush=True)
+        fields = {name: getattr(event, name) for name in event.__struct_fields__}
+        print(json.dumps([type(event).__name__, time.monotonic(), fields], default=str), flush=True)
     run_study(study((1, 2)), output=sys.argv[1], measure=measures.quick, on_event=on_event)
 """
 
@@ -57,7 +57,7 @@ def events(tmp_path: Path, library: Path, request: pytest.FixtureRequest) -> lis
 
 
 def of(events: list[list[Any]], name: str) -> list[dict[str, Any]]:
-    return [own for kind, _, own in events if kind == name]
+    return [fields for kind, _, fields in events if kind == name]
 
 
 @pytest.mark.parametrize(
@@ -77,21 +77,22 @@ def test_a_gap_lasts_until_the_gpu_is_as_cool_as_before_the_first_run(
     assert second is not None
     (uuid,) = first
     assert second[uuid] <= first[uuid] + 2
-    readings = [own["temperature_c"][uuid] for own in of(events, "GapTelemetry")]
+    readings = [fields["temperature_c"][uuid] for fields in of(events, "GapTelemetry")]
     assert max(readings) > first[uuid] + 2
     assert all(
-        own["power_w"][uuid] == pytest.approx(100, rel=0.1) for own in of(events, "GapTelemetry")
+        fields["power_w"][uuid] == pytest.approx(100, rel=0.1)
+        for fields in of(events, "GapTelemetry")
     )
 
 
 @pytest.mark.parametrize("events", [(((0.0, 30.0), (100.0, 40030.0)), "2")], indirect=True)
-def test_a_gpu_that_stays_warm_ends_the_gap_after_so_many_seconds(events: list[list[Any]]) -> None:
+def test_a_gap_with_a_gpu_that_stays_warm_ends_at_its_timeout(events: list[list[Any]]) -> None:
     (ended,) = of(events, "GapEnded")
     assert ended["cool"] is False
     assert [kind for kind, _, _ in events].index("GapTelemetry") > 0
 
 
-def test_the_lower_limit_of_two_counts_and_no_reading_is_no_limit() -> None:
+def test_the_lower_of_two_limits_applies_and_a_gpu_without_reading_has_none() -> None:
     cooling = Cooling(until_c=50, within_c=5, first_c={"GPU-a": 40, "GPU-b": 48})
     assert (cooling.limit_c("GPU-a"), cooling.limit_c("GPU-b")) == (45, 50)
     assert cooling.limit_c("GPU-c") == 50

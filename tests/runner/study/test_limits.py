@@ -35,7 +35,7 @@ from llem_runner._gpus.locks import Queue
 from llem_runner._study.duration import RemainingTime
 
 
-def test_a_time_limit_stops_a_run_and_leaves_the_rest_for_later(tmp_path: Path) -> None:
+def test_a_time_limit_stops_a_run_and_leaves_the_rest_pending(tmp_path: Path) -> None:
     events: list[Event] = []
     result = run_study(
         study((1, 2)),
@@ -64,13 +64,13 @@ def test_no_run_begins_that_is_not_expected_to_end_in_time(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("retry", "limit"), [(-1, None), (0, 0.0), (0, -1.0)])
-def test_limits_that_are_none_are_refused(tmp_path: Path, retry: int, limit: float | None) -> None:
+def test_limits_out_of_range_are_refused(tmp_path: Path, retry: int, limit: float | None) -> None:
     with pytest.raises(StudyError, match="expected"):
         run_study(study(), output=tmp_path, measure=measures.quick, retry=retry, time_limit_s=limit)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_time_left_is_learned_from_the_runs_of_each_point() -> None:
+def test_the_time_left_is_estimated_from_the_runs_of_each_point() -> None:
     made = study((1, 2), n_cycles=3, cycle_order="interleaved", cycle_gap_seconds=100)
     runs = schedule(made)
     remaining = RemainingTime(runs, made.execution)
@@ -82,12 +82,12 @@ def test_the_time_left_is_learned_from_the_runs_of_each_point() -> None:
     assert remaining.left_s() == 200 + 2 * 10 + 2 * 30
     assert remaining.run_s(runs[2].config_hash) == 10
     remaining.begin("cycle")
-    remaining.learn_gap("cycle", 150)  # it had to cool down
+    remaining.learn_gap("cycle", 150)  # because the GPU had to cool down
     remaining.done(runs[2], 20)
     assert remaining.left_s() == 150 + 1 * 15 + 2 * 30
 
 
-def test_a_point_that_was_not_seen_yet_costs_what_the_others_did() -> None:
+def test_a_point_without_runs_is_expected_to_take_the_mean_of_the_others() -> None:
     made = study((1, 2, 3))
     runs = schedule(made)
     remaining = RemainingTime(runs, ExecutionConfig())
@@ -96,7 +96,7 @@ def test_a_point_that_was_not_seen_yet_costs_what_the_others_did() -> None:
     assert remaining.n_left == 2
 
 
-def test_a_wait_for_a_gpu_that_is_stopped_says_so(tmp_path: Path) -> None:
+def test_stopping_a_wait_for_a_gpu_names_the_gpu(tmp_path: Path) -> None:
     with Control.owned(None) as control:
         control.request_stop()
         with pytest.raises(KeyboardInterrupt, match="waiting for GPU GPU-1; no run was started"):
@@ -110,27 +110,27 @@ def test_the_time_left_of_a_running_study_is_read_from_its_folder(tmp_path: Path
     def on_event(event: Event) -> None:
         if isinstance(event, RunStarted | GapStarted):
             folder = only_folder(tmp_path)
-            found = left_s if isinstance(event, RunStarted) else in_gap_s
-            found.append(time_left_s(folder, read_manifest(folder)))
+            estimates = left_s if isinstance(event, RunStarted) else in_gap_s
+            estimates.append(time_left_s(folder, read_manifest(folder)))
 
     made = study((1, 2, 3), config_gap_seconds=1.0)
     run_study(made, output=tmp_path, measure=measures.takes_two_seconds, on_event=on_event)
     first, second, third = left_s
     took_s = [
         (
-            datetime.fromisoformat(one.ended_at) - datetime.fromisoformat(one.started_at)
+            datetime.fromisoformat(entry.ended_at) - datetime.fromisoformat(entry.started_at)
         ).total_seconds()
-        for one in read_manifest(only_folder(tmp_path)).entries
-        if one.started_at and one.ended_at
+        for entry in read_manifest(only_folder(tmp_path)).entries
+        if entry.started_at and entry.ended_at
     ]
-    assert first is None  # nothing was seen yet
+    assert first is None  # no run is done yet
     assert second == pytest.approx(2 * took_s[0] + 1, abs=0.3)
     assert third == pytest.approx(statistics.fmean(took_s[:2]), abs=0.3)
-    # In the first pause: two runs, this pause and another one.
+    # In the first pause: two runs, this pause and the next pause.
     assert in_gap_s[0] == pytest.approx(2 * took_s[0] + 2, abs=0.5)
 
 
-def test_events_carry_the_time_left_and_a_resume_knows_it_from_the_start(tmp_path: Path) -> None:
+def test_events_have_the_time_left_and_a_resume_has_it_from_the_start(tmp_path: Path) -> None:
     events: list[Event] = []
     run_study(
         study((1, measures.BAD_N), n_cycles=2, cycle_order="interleaved"),

@@ -30,7 +30,7 @@ from llem_runner import (
 
 @pytest.fixture
 def half_done(tmp_path: Path) -> Path:
-    """A study of four runs of which the two with the bad n failed."""
+    """A study of four runs, of which the two with the bad n have failed."""
     made = study((1, measures.BAD_N), n_cycles=2, cycle_order="interleaved")
     run_study(made, output=tmp_path / "results", measure=measures.fails_at_bad_n)
     return only_folder(tmp_path / "results")
@@ -47,7 +47,7 @@ def test_completed_runs_are_kept_and_the_others_run_again(half_done: Path) -> No
     assert all(entry.error_type is None for entry in manifest.entries)
 
 
-def test_a_finished_study_is_left_as_it_is(tmp_path: Path) -> None:
+def test_resuming_a_finished_study_changes_nothing(tmp_path: Path) -> None:
     first = run_study(study(), output=tmp_path, measure=measures.quick)
     again = resume_study(only_folder(tmp_path), measure=measures.raises)
     assert again.status == "completed"
@@ -55,7 +55,7 @@ def test_a_finished_study_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["delete", "truncate", "swap"])
-def test_a_result_that_does_not_check_out_runs_again(half_done: Path, damage: str) -> None:
+def test_a_run_with_an_invalid_result_runs_again(half_done: Path, damage: str) -> None:
     result_file = half_done / read_study_result(half_done).result_files[0]
     match damage:
         case "delete":
@@ -69,14 +69,14 @@ def test_a_result_that_does_not_check_out_runs_again(half_done: Path, damage: st
     assert [entry.attempts for entry in read_manifest(half_done).entries] == [2, 2, 1, 2]
 
 
-def test_a_result_that_did_not_check_out_is_kept_beside_the_new_one(half_done: Path) -> None:
+def test_an_invalid_result_is_kept_beside_the_new_one(half_done: Path) -> None:
     result_file = half_done / read_study_result(half_done).result_files[0]
     result_file.write_text("{}")
     resume_study(half_done, measure=measures.quick)
     assert result_file.with_name("result.json.old").read_text() == "{}"
 
 
-def test_a_good_result_that_was_not_booked_any_more_is_kept(half_done: Path) -> None:
+def test_a_valid_result_that_the_manifest_lacks_is_kept(half_done: Path) -> None:
     data = json.loads((half_done / "manifest.json").read_text())
     entry = data["entries"][0]
     entry |= {"status": "running", "result_file": None, "ended_at": None}
@@ -87,7 +87,7 @@ def test_a_good_result_that_was_not_booked_any_more_is_kept(half_done: Path) -> 
     assert [entry.status for entry in entries] == ["completed"] * 4
 
 
-def test_an_unfinished_resume_leaves_no_record_of_before(half_done: Path) -> None:
+def test_an_unfinished_resume_removes_the_old_study_result(half_done: Path) -> None:
     def stop(event: Event) -> None:
         if isinstance(event, RunStarted):
             raise KeyboardInterrupt
@@ -99,13 +99,13 @@ def test_an_unfinished_resume_leaves_no_record_of_before(half_done: Path) -> Non
     assert len(result.result_files) == result.summary.completed == 2
 
 
-def test_a_folder_that_was_moved_goes_on(half_done: Path, tmp_path: Path) -> None:
+def test_a_folder_that_was_moved_can_be_continued(half_done: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere" / "a b"
     shutil.move(half_done, moved)
     assert resume_study(moved, measure=measures.quick).status == "completed"
 
 
-def test_another_design_is_refused(half_done: Path) -> None:
+def test_a_folder_with_files_of_two_studies_is_refused(half_done: Path) -> None:
     manifest = json.loads((half_done / "manifest.json").read_text())
     manifest["study_design_hash"] = "0" * 16
     (half_done / "manifest.json").write_text(json.dumps(manifest))
@@ -113,13 +113,13 @@ def test_another_design_is_refused(half_done: Path) -> None:
         resume_study(half_done, measure=measures.quick)
 
 
-def test_a_folder_that_is_no_study_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_study_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="not a study folder"):
         resume_study(tmp_path)
 
 
 @pytest.mark.parametrize("n_bytes", [0, 100, None])
-def test_a_damaged_study_is_one_sentence(half_done: Path, n_bytes: int | None) -> None:
+def test_a_damaged_study_is_reported_in_one_sentence(half_done: Path, n_bytes: int | None) -> None:
     file = half_done / "study_resolved.json"
     text = file.read_text()
     file.write_text(text.replace('"n": 1', '"n": -1') if n_bytes is None else text[:n_bytes])
@@ -131,13 +131,13 @@ def test_a_damaged_study_is_one_sentence(half_done: Path, n_bytes: int | None) -
     assert "pydantic" not in str(caught.value)
 
 
-def test_a_study_whose_file_is_gone_is_not_called_something_else(half_done: Path) -> None:
+def test_a_study_without_its_resolved_file_is_still_called_a_study(half_done: Path) -> None:
     (half_done / "study_resolved.json").unlink()
     with pytest.raises(StudyError, match=r"study_resolved.json is missing; restore it from a copy"):
         resume_study(half_done, measure=measures.quick)
 
 
-def test_after_kill_9_of_the_parent_the_stale_run_runs_again(tmp_path: Path) -> None:
+def test_after_kill_9_of_the_parent_the_running_run_runs_again(tmp_path: Path) -> None:
     model = model_folder(tmp_path)
     results = tmp_path / "results"
     made = StudyConfig(

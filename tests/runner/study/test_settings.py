@@ -17,7 +17,9 @@ from llem_energy import read_result
 from llem_runner import Event, GapStarted, resume_study, run_study
 
 
-def test_results_dir_is_where_results_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_written_below_results_dir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LLEM_OUTPUT__RESULTS_DIR", str(tmp_path / "there"))
     run_study(study((1,)), measure=measures.quick)
     assert len(list((tmp_path / "there").iterdir())) == 1
@@ -30,7 +32,7 @@ def test_results_dir_is_where_results_go(tmp_path: Path, monkeypatch: pytest.Mon
         ("interleaved", 2, (1,), "cycle_gap_seconds"),
     ],
 )
-def test_gaps_come_from_the_machine_where_the_study_leaves_them_open(
+def test_gaps_that_the_study_does_not_set_come_from_the_settings(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     order: str,
@@ -73,7 +75,7 @@ def test_the_settings_of_the_caller_give_the_gaps_of_a_study_file(
     assert (protocol.config_gap_seconds, protocol.cycle_gap_seconds) == (0.5, 3.0)
 
 
-def test_a_continued_study_keeps_its_gaps_whatever_the_settings_are_now(tmp_path: Path) -> None:
+def test_a_continued_study_keeps_its_gaps_if_the_settings_change(tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"
     file.write_text(study((1,)).experiments[0].model_dump_json(exclude_none=True))
     before = Settings.model_validate({"execution": {"config_gap_seconds": 7.0}})
@@ -110,7 +112,7 @@ def test_carbon_intensity_pue_and_price_give_emissions_and_cost(
     assert summary.electricity_cost == pytest.approx(100 / 3.6e6 * 1.5 * 0.3)
 
 
-def test_without_them_emissions_and_cost_are_missing_not_zero(tmp_path: Path) -> None:
+def test_without_these_settings_emissions_and_cost_are_missing_and_not_zero(tmp_path: Path) -> None:
     summary = run_study(study((1,)), output=tmp_path, measure=measures.quick).summary
     assert summary.emissions_gco2 is None
     assert summary.electricity_cost is None

@@ -26,7 +26,7 @@ from llem_runner import (
 )
 
 
-def test_a_stop_books_the_run_as_interrupted_and_keeps_what_was_done(tmp_path: Path) -> None:
+def test_a_stop_marks_the_run_interrupted_and_keeps_the_completed_runs(tmp_path: Path) -> None:
     control = Control()
     events: list[Event] = []
 
@@ -140,7 +140,7 @@ def test_a_line_on_the_terminal_skips_a_gap(tmp_path: Path) -> None:
     assert result.status == "completed"
 
 
-def test_nobody_at_the_terminal_leaves_a_gap_its_length(tmp_path: Path) -> None:
+def test_a_closed_terminal_does_not_skip_a_gap(tmp_path: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(write_end)  # end of file: always readable, but no line
     control = Control(skip_fd=read_end)
@@ -157,7 +157,7 @@ def test_nobody_at_the_terminal_leaves_a_gap_its_length(tmp_path: Path) -> None:
     assert GapEnded(skipped=False) in events
 
 
-def test_a_stop_from_another_thread_raises_nothing_there(tmp_path: Path) -> None:
+def test_a_stop_from_another_thread_raises_no_exception_in_it(tmp_path: Path) -> None:
     control = Control()
     statuses: list[str] = []
 
@@ -175,7 +175,7 @@ def test_a_stop_from_another_thread_raises_nothing_there(tmp_path: Path) -> None
     assert statuses == ["completed"]
 
 
-def test_a_stop_in_the_moment_before_a_measurement_here_is_not_lost(tmp_path: Path) -> None:
+def test_a_stop_just_before_an_inline_measurement_is_not_lost(tmp_path: Path) -> None:
     control = Control()
 
     def on_event(event: Event) -> None:
@@ -208,8 +208,8 @@ def test_an_error_in_a_callback_leaves_no_run_running(
             on_event=on_event,
         )
     manifest = read_manifest(only_folder(tmp_path))
-    asked = isinstance(error, KeyboardInterrupt)
-    assert manifest.status == ("interrupted" if asked else "aborted")
+    is_interrupt = isinstance(error, KeyboardInterrupt)
+    assert manifest.status == ("interrupted" if is_interrupt else "aborted")
     assert manifest.totals.running == 0
     assert read_study_result(only_folder(tmp_path)).status == manifest.status
 

@@ -42,18 +42,18 @@ def test_a_study_leaves_exactly_the_documented_folder(tmp_path: Path) -> None:
     made = study((1, 2), n_cycles=2, cycle_order="interleaved")
     result = run_study(made, output=tmp_path / "results", measure=measures.quick)
     folder = only_folder(tmp_path / "results")
-    one, two = (config_hash[:8] for config_hash in made.config_hashes)
+    first, second = (config_hash[:8] for config_hash in made.config_hashes)
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     assert files == [
         ".lock",
-        f"0001_c1_tiny-llama_{one}/log.txt",
-        f"0001_c1_tiny-llama_{one}/result.json",
-        f"0002_c1_tiny-llama_{two}/log.txt",
-        f"0002_c1_tiny-llama_{two}/result.json",
-        f"0003_c2_tiny-llama_{one}/log.txt",
-        f"0003_c2_tiny-llama_{one}/result.json",
-        f"0004_c2_tiny-llama_{two}/log.txt",
-        f"0004_c2_tiny-llama_{two}/result.json",
+        f"0001_c1_tiny-llama_{first}/log.txt",
+        f"0001_c1_tiny-llama_{first}/result.json",
+        f"0002_c1_tiny-llama_{second}/log.txt",
+        f"0002_c1_tiny-llama_{second}/result.json",
+        f"0003_c2_tiny-llama_{first}/log.txt",
+        f"0003_c2_tiny-llama_{first}/result.json",
+        f"0004_c2_tiny-llama_{second}/log.txt",
+        f"0004_c2_tiny-llama_{second}/result.json",
         "manifest.json",
         "study_resolved.json",
         "study_result.json",
@@ -85,29 +85,29 @@ def test_one_point_and_one_cycle_is_measured_in_the_calling_process(tmp_path: Pa
 
 def test_one_point_and_two_cycles_are_measured_in_two_processes(tmp_path: Path) -> None:
     result = run_study(study((1,), n_cycles=2), output=tmp_path, measure=measures.quick)
-    one, two = pids(only_folder(tmp_path), result)
-    assert len({one, two, os.getpid()}) == 3
+    first, second = pids(only_folder(tmp_path), result)
+    assert len({first, second, os.getpid()}) == 3
 
 
 def test_two_points_are_measured_in_two_processes(tmp_path: Path) -> None:
     result = run_study(study((1, 2)), output=tmp_path, measure=measures.quick)
-    one, two = pids(only_folder(tmp_path), result)
-    assert len({one, two, os.getpid()}) == 3
+    first, second = pids(only_folder(tmp_path), result)
+    assert len({first, second, os.getpid()}) == 3
 
 
-def test_a_timeout_that_is_asked_for_holds_for_a_single_run_too(tmp_path: Path) -> None:
+def test_a_timeout_in_the_study_also_applies_to_a_single_run(tmp_path: Path) -> None:
     result = run_study(study((1,), timeout_seconds=2), output=tmp_path, measure=measures.hangs)
     (failure,) = result.failed
     assert failure.error_type == "Timeout"
     assert result.measurement_protocol.timeout_seconds == 2
 
 
-def test_without_a_timeout_of_its_own_a_single_run_claims_none(tmp_path: Path) -> None:
+def test_a_single_run_without_a_timeout_in_the_study_records_none(tmp_path: Path) -> None:
     result = run_study(study((1,)), output=tmp_path, measure=measures.quick)
     assert result.measurement_protocol.timeout_seconds is None
 
 
-def test_a_script_without_the_main_guard_is_told_so(tmp_path: Path) -> None:
+def test_a_script_without_the_main_guard_gets_an_error_that_names_it(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "from fakes import measures\n"
@@ -138,7 +138,7 @@ def test_a_measure_that_no_process_can_import_is_refused(tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
-def test_a_failing_point_in_the_middle_is_data_and_the_study_goes_on(tmp_path: Path) -> None:
+def test_after_a_failing_point_the_study_continues(tmp_path: Path) -> None:
     made = study((1, measures.BAD_N, 2), n_cycles=2, cycle_order="interleaved")
     events: list[Event] = []
     result = run_study(
@@ -162,7 +162,7 @@ def test_a_failing_point_in_the_middle_is_data_and_the_study_goes_on(tmp_path: P
     assert result.summary.total_energy_j == 400.0
 
 
-def test_too_many_failures_in_a_row_abort_and_stay_aborted(tmp_path: Path) -> None:
+def test_too_many_failures_in_a_row_abort_the_study(tmp_path: Path) -> None:
     made = study((1, 2, 3, 4), max_consecutive_failures=2)
     events: list[Event] = []
     result = run_study(made, output=tmp_path, measure=measures.raises, on_event=events.append)
@@ -183,7 +183,7 @@ def test_a_success_between_failures_starts_the_count_again(tmp_path: Path) -> No
     assert result.summary.failed == 3
 
 
-def test_events_tell_the_whole_story_in_order(tmp_path: Path) -> None:
+def test_events_arrive_in_order(tmp_path: Path) -> None:
     events: list[Event] = []
     made = study((1, 2), config_gap_seconds=3.0)
     run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
@@ -213,7 +213,7 @@ def test_a_gap_counts_from_the_end_of_the_measurement_before_it(tmp_path: Path) 
     assert gap.seconds < 4.0
 
 
-def test_a_second_study_of_the_same_second_gets_a_folder_of_its_own(tmp_path: Path) -> None:
+def test_two_studies_of_the_same_second_have_two_folders(tmp_path: Path) -> None:
     names = []
     for _ in range(3):
         run_study(study((1,)), output=tmp_path, measure=measures.quick)
@@ -243,12 +243,14 @@ def test_the_protocol_records_the_effective_values(tmp_path: Path) -> None:
     assert protocol.energy_sources == ("nvml",)
 
 
-def test_a_folder_that_vanishes_stops_the_study_with_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_is_deleted_ends_the_study_with_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="cannot be written"):
         run_study(study((1, 2)), output=tmp_path, measure=measures.removes_the_study)
 
 
-def test_what_cannot_be_written_to_is_said_before_anything_is_made(tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_an_error_before_anything_is_created(
+    tmp_path: Path,
+) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("")
     with pytest.raises(StudyError, match="not a folder"):
@@ -262,10 +264,10 @@ def test_run_experiment_writes_nothing_unless_given_a_folder(
     monkeypatch.chdir(tmp_path)
     run_experiment(experiment(), measure=measures.quick)
     assert list(tmp_path.iterdir()) == []
-    result = run_experiment(experiment(), output=tmp_path / "one", measure=measures.quick)
-    assert read_result(tmp_path / "one" / "result.json") == result
+    result = run_experiment(experiment(), output=tmp_path / "run", measure=measures.quick)
+    assert read_result(tmp_path / "run" / "result.json") == result
     with pytest.raises(StudyError, match="exists already"):
-        run_experiment(experiment(), output=tmp_path / "one", measure=measures.quick)
+        run_experiment(experiment(), output=tmp_path / "run", measure=measures.quick)
 
 
 def test_a_manifest_of_a_thousand_runs_has_an_entry_for_each(tmp_path: Path) -> None:
@@ -282,7 +284,7 @@ def test_a_manifest_of_a_thousand_runs_has_an_entry_for_each(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_token_reaches_the_run_by_its_environment_and_stands_nowhere(
+def test_a_token_reaches_the_run_by_its_environment_and_is_written_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = "hf_nobodyMayEverReadThis"
@@ -291,8 +293,8 @@ def test_a_token_reaches_the_run_by_its_environment_and_stands_nowhere(
     result = run_study(made, output=tmp_path / "results", measure=measures.tells_command_lines)
     folder = only_folder(tmp_path / "results")
     for file in result.result_files:
-        told = read_result(folder / file).effective_config
-        assert told["has_token"]
-        assert secret not in "".join(told["lines"])
+        seen = read_result(folder / file).effective_config
+        assert seen["has_token"]
+        assert secret not in "".join(seen["lines"])
     for path in folder.rglob("*"):
         assert path.is_dir() or secret.encode() not in path.read_bytes(), path

@@ -26,7 +26,7 @@ def tokens(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("order", ["sequential", "interleaved", "shuffled"])
-def test_added_cycles_run_after_what_was_done_which_stays_as_it_is(
+def test_added_cycles_run_last_and_leave_earlier_results_unchanged(
     tmp_path: Path, order: str
 ) -> None:
     made = study((1, 2), n_cycles=2, cycle_order=order)
@@ -45,7 +45,7 @@ def test_added_cycles_run_after_what_was_done_which_stays_as_it_is(
     assert resume_study(folder, measure=measures.raises).status == "completed"
 
 
-def test_a_top_up_that_was_killed_goes_on_without_being_asked_again(tmp_path: Path) -> None:
+def test_added_cycles_are_kept_by_a_resume_after_a_kill(tmp_path: Path) -> None:
     run_study(study((1, 2), n_cycles=2), output=tmp_path, measure=measures.quick)
     folder = only_folder(tmp_path)
     before = (folder / "manifest.json").read_bytes()
@@ -62,24 +62,24 @@ def test_a_top_up_that_was_killed_goes_on_without_being_asked_again(tmp_path: Pa
     assert (result.status, result.summary.planned) == ("completed", 6)
 
 
-def test_cycles_are_not_taken_away(tmp_path: Path) -> None:
+def test_cycles_cannot_be_removed(tmp_path: Path) -> None:
     run_study(study((1, 2), n_cycles=2), output=tmp_path, measure=measures.quick)
     with pytest.raises(StudyError, match="expected at least 2, which the study has, found 1"):
         resume_study(only_folder(tmp_path), cycles=1, measure=measures.quick)
 
 
-def test_a_study_that_differs_is_refused_and_the_differences_are_shown(tmp_path: Path) -> None:
+def test_another_study_is_refused_with_a_list_of_the_differences(tmp_path: Path) -> None:
     made = study((1, 2), timeout_seconds=100)
     run_study(made, output=tmp_path, measure=measures.quick)
     folder = only_folder(tmp_path)
     before = (folder / "manifest.json").read_bytes()
-    asked = StudyConfig(
+    expected = StudyConfig(
         name="test",
         experiments=(experiment(n=1), experiment(n=3), experiment(n=1, precision="bf16")),
         execution=made.execution.model_copy(update={"timeout_seconds": 50.0}),
     )
     with pytest.raises(StudyError) as caught:
-        resume_study(folder, config=asked, measure=measures.quick)
+        resume_study(folder, config=expected, measure=measures.quick)
     text = str(caught.value)
     assert "point only in the folder: n=2 precision=fp32" in text
     assert "point only requested: n=3 precision=fp32" in text
@@ -88,7 +88,7 @@ def test_a_study_that_differs_is_refused_and_the_differences_are_shown(tmp_path:
     assert (folder / "manifest.json").read_bytes() == before
 
 
-def test_the_same_study_with_more_cycles_tops_up(tmp_path: Path) -> None:
+def test_the_same_study_with_more_cycles_adds_them(tmp_path: Path) -> None:
     run_study(study((1, 2)), output=tmp_path, measure=measures.quick)
     folder = only_folder(tmp_path)
     result = resume_study(folder, config=study((2, 1), n_cycles=2), measure=measures.quick)
@@ -98,10 +98,10 @@ def test_the_same_study_with_more_cycles_tops_up(tmp_path: Path) -> None:
     assert (again.status, again.summary.completed) == ("completed", 4)
 
 
-def test_a_relative_path_that_means_another_file_from_here_is_refused(
+def test_a_relative_path_that_leads_to_another_model_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two models under one point would be one mean of both."""
+    """Else a point would be the mean of two models."""
     for name in ("first", "other"):
         (tmp_path / name / "m").mkdir(parents=True)
         (tmp_path / name / "m" / "config.json").write_text("{}")
@@ -128,8 +128,8 @@ def test_another_version_of_llem_is_refused(tmp_path: Path) -> None:
         resume_study(folder, measure=measures.quick)
 
 
-def test_what_a_power_cut_leaves_is_put_right(tmp_path: Path) -> None:
-    """Scratch files, a record cut short, samples cut short, and a result that nobody booked."""
+def test_a_resume_repairs_what_a_power_cut_leaves(tmp_path: Path) -> None:
+    """Scratch files, an incomplete study result, incomplete samples, a result without an entry."""
     run_study(study((1, 2, 3)), output=tmp_path, measure=measures.counts_itself)
     folder = only_folder(tmp_path)
     kept = (folder / read_study_result(folder).result_files[2]).read_bytes()
@@ -149,11 +149,11 @@ def test_what_a_power_cut_leaves_is_put_right(tmp_path: Path) -> None:
     assert [path.name for path in folder.rglob(".*.tmp")] == []
 
 
-def test_a_kill_before_the_manifest_leaves_a_folder_that_can_begin(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_and_without_runs_can_be_resumed(tmp_path: Path) -> None:
     run_study(study((1, 2)), output=tmp_path, measure=measures.quick)
     folder = only_folder(tmp_path)
     (folder / "manifest.json").unlink()
-    with pytest.raises(StudyError, match="manifest"):  # there are runs, of which nothing is known
+    with pytest.raises(StudyError, match="manifest"):  # there are runs without a manifest
         resume_study(folder, measure=measures.quick)
     for run in folder.glob("0*"):
         for file in run.iterdir():

@@ -1,7 +1,7 @@
 """The executor protocol: where and how the runs of a study are measured.
 
 A study calls `start` for a run, possibly while it still writes the result of the run before, then
-`measure` once the pause is over, then `close`. One execution at a time measures.
+`measure` once the gap is over, then `close`. One execution at a time measures.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Execution(Protocol):
     def ended_s(self) -> float | None:
         """Return when the measurement ended, on the clock of `time.perf_counter`.
 
-        The pause before the next run counts from then. None: from when `measure` returned.
+        The gap before the next run counts from then. None: from when `measure` returned.
         """
 
     def measure(

@@ -11,13 +11,13 @@ from importlib.metadata import entry_points
 from llem_runner._errors import StudyError
 from llem_runner._executors.protocol import Executor
 
-GROUP = "llem.executors"
+_GROUP = "llem.executors"
 AUTO = "auto"
 
 
 def executor_names() -> tuple[str, ...]:
     """Return the executors that installed packages provide."""
-    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+    return tuple(sorted({point.name for point in entry_points(group=_GROUP)}))
 
 
 def find_executor(name: str) -> Executor:
@@ -26,7 +26,7 @@ def find_executor(name: str) -> Executor:
     Raises:
         StudyError: no installed package provides it, or it cannot be imported.
     """
-    for point in entry_points(group=GROUP, name=name):
+    for point in entry_points(group=_GROUP, name=name):
         try:
             executor: Executor = point.load()()
         except Exception as error:

@@ -69,7 +69,7 @@ class StudyManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     directory: str | None = None
     """The working directory in which the study was started; relative paths in it start there."""
     first_temperatures_c: dict[str, float] | None = None
-    """Of each GPU by UUID, just before the study's first run; pauses may wait until GPUs are as
+    """Of each GPU by UUID, just before the study's first run; gaps may wait until GPUs are as
     cool again."""
     totals: Totals
     entries: tuple[ManifestEntry, ...]

@@ -1,4 +1,4 @@
-"""One attempt at a run: pause, measurement, saving the outcome, waiting for leftovers."""
+"""One attempt at a run: gap, measurement, saving the outcome, waiting for leftovers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class AttemptMaker:
 
         Args:
             run: the run.
-            gap: the pause before it.
+            gap: the gap before it.
             following: the run after it, whose execution starts when the result has arrived.
             n_retries: further attempts that are allowed after a crash.
 

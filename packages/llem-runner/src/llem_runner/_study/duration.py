@@ -25,10 +25,10 @@ class _Mean:
 
 
 class RemainingTime:
-    """Estimates the seconds that the runs and pauses to come will take.
+    """Estimates the seconds that the runs and gaps to come will take.
 
     A run is expected to take the mean of its point's runs, or of all runs if its point has none
-    yet; a pause the mean of the pauses of its kind. A pause may last longer than its seconds: until
+    yet; a gap the mean of the gaps of its kind. A gap may last longer than its seconds: until
     a GPU is cool, or until a child process has finished its imports.
     """
 
@@ -46,15 +46,15 @@ class RemainingTime:
             entries: of earlier runs, e.g. of a study that is resumed.
         """
         cycles = [None, *(run.cycle for run in runs)]
-        self._gaps = [
+        kinds = [
             gap_between(a, run.cycle, execution) for a, run in zip(cycles, runs, strict=False)
         ]
         self._execution = execution
-        self._n_gaps = Counter(self._gaps)
+        self._n_gaps = Counter(kinds)
         self._n_runs = Counter(run.config_hash for run in runs)
         self._points: dict[str, _Mean] = {}
         self._all = _Mean()
-        self._pauses: dict[GapKind, _Mean] = {}
+        self._gaps_seen: dict[GapKind, _Mean] = {}
         self.n_left = len(runs)
         for entry in entries:
             if entry.status == "completed" and entry.started_at and entry.ended_at:
@@ -63,12 +63,12 @@ class RemainingTime:
                 self._add(entry.config_hash, max(0.0, (end - start).total_seconds()))
 
     def learn_gap(self, kind: GapKind | None, seconds: float) -> None:
-        """Add how long a pause has really taken."""
+        """Add how long a gap has really taken."""
         if kind is not None:
-            self._pauses.setdefault(kind, _Mean()).add(seconds)
+            self._gaps_seen.setdefault(kind, _Mean()).add(seconds)
 
     def begin(self, kind: GapKind | None) -> None:
-        """Count the pause before the next run as done."""
+        """Count the gap before the next run as done."""
         if self._n_gaps[kind]:
             self._n_gaps[kind] -= 1
 
@@ -87,7 +87,7 @@ class RemainingTime:
 
     @property
     def gaps_s(self) -> float:
-        """Return the seconds of all pauses to come."""
+        """Return the seconds of all gaps to come."""
         return sum(n * self._gap_s(kind) for kind, n in self._n_gaps.items() if kind and n)
 
     def left_s(self) -> float | None:
@@ -97,8 +97,8 @@ class RemainingTime:
         return self.gaps_s + sum(n * (self.run_s(h) or 0.0) for h, n in self._n_runs.items())
 
     def _gap_s(self, kind: GapKind) -> float:
-        pauses = self._pauses.get(kind)
-        mean_s = pauses.value_s if pauses else None
+        gaps = self._gaps_seen.get(kind)
+        mean_s = gaps.value_s if gaps else None
         return gap_seconds(kind, self._execution) if mean_s is None else mean_s
 
     def _add(self, config_hash: str, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The pause before a run, in which the GPU returns to its starting state."""
+"""The gap before a run, in which the GPU returns to its starting state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COOLING_INTERVAL_S, _TELEMETRY_INTERVAL_S = 1.0, 5.0
 
 
 class Cooling(msgspec.Struct, frozen=True, kw_only=True):
-    """How cool GPUs must be before a pause ends."""
+    """How cool GPUs must be before a gap ends."""
 
     until_c: float | None = None
     within_c: float | None = None
@@ -28,7 +28,7 @@ class Cooling(msgspec.Struct, frozen=True, kw_only=True):
     first_c: dict[str, float] = {}
     """Temperatures before the first run, by UUID; a GPU without one is not limited by `within_c`."""
     timeout_s: float = math.inf
-    """After which the pause ends anyway, counted from the end of its own seconds."""
+    """After which the gap ends anyway, counted from the end of its own seconds."""
 
     @classmethod
     def of(cls, settings: Settings, first_c: dict[str, float] | None) -> Cooling:
@@ -43,7 +43,7 @@ class Cooling(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_limited(self) -> bool:
-        """Return whether a pause waits for any temperature."""
+        """Return whether a gap waits for any temperature."""
         return self.until_c is not None or (self.within_c is not None and bool(self.first_c))
 
     def limit_c(self, uuid: str) -> float:
@@ -59,7 +59,7 @@ class Cooling(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sentence(self) -> str | None:
-        """Return what the pause waits for, in words; None if there is no limit."""
+        """Return what the gap waits for, in words; None if there is no limit."""
         limits = []
         if self.until_c is not None:
             limits.append(f"every GPU is at {self.until_c:g} C")
@@ -69,7 +69,7 @@ class Cooling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gap:
-    """One pause."""
+    """One gap."""
 
     def __init__(
         self,
@@ -81,16 +81,16 @@ class Gap:
         control: Control,
         on_event: Callable[[Event], None],
     ) -> None:
-        """Plan a pause.
+        """Plan a gap.
 
         Args:
             kind: between two runs of a cycle, or between two cycles.
             end_s: when its seconds are over (`time.perf_counter`). They count from the end of the
                 measurement before it, so that writing the result and starting the next process
-                are part of the pause.
+                are part of the gap.
             cooling: the temperatures that GPUs must reach.
             gpus: the GPUs whose temperatures count and are reported.
-            control: skips the pause, or requests a stop.
+            control: skips the gap, or requests a stop.
             on_event: called at its beginning and end, and for each reading of the GPUs.
         """
         self._kind = kind
@@ -115,7 +115,7 @@ class Gap:
         self._on_event(GapEnded(skipped, cool))
 
     def _wait_seconds(self, left_s: float) -> bool:
-        """Wait for the seconds of the pause; return early, and true, if they are skipped."""
+        """Wait for the seconds of the gap; return early, and true, if they are skipped."""
         if not self._gpus.uuids:
             return _sleep(left_s, self._control)
         while not self._control.stop_requested:
@@ -148,7 +148,7 @@ class Gap:
 
 
 def _sleep(seconds: float, control: Control) -> bool:
-    """Sleep; return early, and true, if a line on the terminal skips the pause."""
+    """Sleep; return early, and true, if a line on the terminal skips the gap."""
     deadline_s = time.perf_counter() + seconds
     watched: list[Any] = [control.fileno()]
     if control.skip_fd is not None:

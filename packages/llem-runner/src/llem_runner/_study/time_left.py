@@ -13,7 +13,7 @@ from llem_runner._study.duration import RemainingTime
 
 
 def time_left_s(folder: str | Path, manifest: StudyManifest) -> float | None:
-    """Return an estimate of how long the runs and pauses to come will take.
+    """Return an estimate of how long the runs and gaps to come will take.
 
     Args:
         folder: of the study.
@@ -38,7 +38,7 @@ def time_left_s(folder: str | Path, manifest: StudyManifest) -> float | None:
             # Less the time it has run; one that takes longer than usual counts as about to end.
             usual_s = remaining.run_s(entry.config_hash) or 0.0
             return left_s - min(_since(entry.started_at), usual_s)
-    # No run is running: the study pauses. The estimate has no pause before its first run.
+    # No run is running, so a gap is. The estimate has no gap before its first run.
     ended = [entry for entry in manifest.entries if entry.ended_at]
     last = max(ended, key=lambda entry: entry.ended_at or "", default=None)
     kind = gap_between(last.cycle, runs[0].cycle, study.execution) if last else None

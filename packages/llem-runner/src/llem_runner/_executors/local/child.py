@@ -54,7 +54,7 @@ def child_main(
     # fifth of the time to import torch.
     gc.disable()
     if measure is default_measure:
-        # The run needs this anyway; now it is imported during the pause before the run.
+        # The run needs this anyway; now it is imported during the gap before the run.
         with contextlib.suppress(Exception):  # an error comes again, and is reported, in the run
             preload(ExperimentConfig.model_validate_json(config))
     gc.freeze()  # `measure` does so again; the first full collection comes before that

@@ -58,17 +58,17 @@ def wait_for_cleanup(
             uuid: pids - frozenset(before.get(uuid, ())) for uuid, pids in gpus.pids().items()
         }
         on_gpus = frozenset().union(*new_pids.values())
-        others = on_gpus - frozenset(leftovers.pids)
-        own = alive | (on_gpus & frozenset(leftovers.pids))
+        other_pids = on_gpus - frozenset(leftovers.pids)
+        own_pids = alive | (on_gpus & frozenset(leftovers.pids))
         waited_s = time.perf_counter() - start_s
-        if not own and (not others or waited_s >= others_timeout_s):
+        if not own_pids and (not other_pids or waited_s >= others_timeout_s):
             return
         if not announced and waited_s >= min(_SILENT_S, own_timeout_s, others_timeout_s):
             announced = True
-            on_event(LeftoverProcesses(index, tuple(sorted(own)), tuple(sorted(others))))
-        if own and waited_s >= own_timeout_s:
-            uuids = [uuid for uuid, pids in new_pids.items() if pids & own]
-            raise StudyError(_still_alive(index, sorted(own), waited_s, uuids))
+            on_event(LeftoverProcesses(index, tuple(sorted(own_pids)), tuple(sorted(other_pids))))
+        if own_pids and waited_s >= own_timeout_s:
+            uuids = [uuid for uuid, pids in new_pids.items() if pids & own_pids]
+            raise StudyError(_still_alive(index, sorted(own_pids), waited_s, uuids))
         wait([control.fileno()], timeout=_CHECK_INTERVAL_S)
         if control.stop_requested:
             return

@@ -39,7 +39,7 @@ from llem_runner._executors.protocol import Leftovers
 from llem_runner._executors.task import Measure, OnStage, Task
 from llem_runner._outcome import Failed, Finished, Interrupted, Outcome, Reason
 
-STOP_GRACE_S = 2.0  # between the request to stop and the kill
+_STOP_GRACE_S = 2.0  # between the request to stop and the kill
 _EXIT_GRACE_S = 5.0  # for a child that has sent its last message
 _KILL_TIMEOUT_S = 10.0  # for a killed process to be gone
 _STACK_TIMEOUT_S = 0.2  # for a child that hangs to write its stack
@@ -190,7 +190,7 @@ class ChildProcess:
         self._process.wait(_STACK_TIMEOUT_S)
         stack = first_lines(self._log, size)
         self._process.signal(signal.SIGTERM)
-        self._process.wait(STOP_GRACE_S)
+        self._process.wait(_STOP_GRACE_S)
         return Failed(error_type, message, reason=reason, log_tail=stack)
 
     def _stop(self, control: Control) -> Interrupted:
@@ -199,7 +199,7 @@ class ChildProcess:
         if control.n_requests < 2:
             # A second request during the grace ends it.
             with contextlib.suppress(KeyboardInterrupt):
-                wait([self._process.fileno(), control.fileno()], timeout=STOP_GRACE_S)
+                wait([self._process.fileno(), control.fileno()], timeout=_STOP_GRACE_S)
         return Interrupted()
 
     def close(self) -> Leftovers:
