@@ -30,7 +30,7 @@ _ENCODER = msgspec.json.Encoder()
 class ManifestWriter:
     """Keeps the manifest on disk up to date; every change writes the whole file and syncs it.
 
-    Encoding 10,000 entries takes 3 to 5 ms, less than writing them.
+    With 10,000 entries a change takes 8 ms of processor time, 4 of them for encoding the entries.
     """
 
     def __init__(self, layout: Layout, manifest: StudyManifest) -> None:

@@ -46,9 +46,7 @@ class RemainingTime:
             entries: of earlier runs, e.g. of a study that is resumed.
         """
         cycles = [None, *(run.cycle for run in runs)]
-        kinds = [
-            gap_between(a, run.cycle, execution) for a, run in zip(cycles, runs, strict=False)
-        ]
+        kinds = [gap_between(a, run.cycle, execution) for a, run in zip(cycles, runs, strict=False)]
         self._execution = execution
         self._n_gaps = Counter(kinds)
         self._n_runs = Counter(run.config_hash for run in runs)
