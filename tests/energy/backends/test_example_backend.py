@@ -1,6 +1,6 @@
 """A backend of another package is found, checked, measured and swept like our own (CM-10).
 
-`tests/example_backend` is a package of its own. It is installed into a folder that only the
+`tests/example_backend` is a separate package. It is installed into a folder that only the
 processes of these tests see.
 """
 
@@ -167,7 +167,7 @@ OWN = "model: builtin:tiny-llama\nsweep: {precision: [fp32, bf16], pytorch.batch
 BOTH = STUDY.replace("backend: parrot", "backend: [pytorch, parrot]")
 
 
-def test_mistakes_in_the_options_of_the_example_are_told_like_any_other(
+def test_mistakes_in_the_options_of_the_example_are_reported_like_any_other(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
     found = read(
@@ -203,7 +203,7 @@ def test_mistakes_in_the_options_of_the_example_are_told_like_any_other(
     assert found["heavy"] == []
 
 
-def test_what_the_example_does_not_support_is_skipped_with_the_reason(
+def test_unsupported_points_of_the_example_are_skipped_with_the_reason(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
     some = STUDY.replace("precision: fp32", "").replace(
@@ -214,7 +214,7 @@ def test_what_the_example_does_not_support_is_skipped_with_the_reason(
     assert set(found["skipped"]) == {"parrot does not support bf16"}
 
 
-def test_the_hashes_of_other_studies_stay_as_they_are(
+def test_the_example_does_not_change_the_hashes_of_other_studies(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
     found = read(tmp_path, installed, own=OWN, both=BOTH)

@@ -163,7 +163,7 @@ def test_cache_and_activations_are_near_what_torch_allocates(changes: dict[str, 
     assert estimate == pytest.approx(allocated_bytes(config), rel=0.15)
 
 
-def test_every_way_to_hold_the_model_counts() -> None:
+def test_quantisation_draft_model_and_cache_change_the_estimate() -> None:
     def weights(**pytorch: Any) -> int:
         return estimated(experiment(model="builtin:llama-1b", pytorch=pytorch)).weights_bytes
 
@@ -193,9 +193,7 @@ def test_weights_of_an_unknown_family_are_read_from_its_files(
 @pytest.mark.parametrize(
     "content", ["{}", "[]", "{", '{"model_type": "llama", "hidden_size": "many"}']
 )
-def test_a_configuration_that_tells_too_little_gives_no_estimate(
-    tmp_path: Path, content: str
-) -> None:
+def test_an_incomplete_configuration_gives_no_estimate(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
     assert estimate_memory(experiment(model=str(tmp_path), weights="random")) is None
     assert estimate_memory(experiment(model="someone/absent", weights="pretrained")) is None

@@ -1,4 +1,4 @@
-"""What stops a study before anything is written (CM-10), and locks."""
+"""Pre-flight checks before anything is written (CM-10), and locks of GPUs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_more_than_one_backend_is_a_hard_error(tmp_path: Path) -> None:
     assert any("one backend" in line and "pytorch and vllm" in line for line in found)
 
 
-def test_a_backend_that_nothing_runs_is_an_error(tmp_path: Path) -> None:
+def test_a_backend_without_a_package_is_an_error(tmp_path: Path) -> None:
     (line,) = failures(tmp_path, ExperimentConfig(model="a/b", backend="vllm"))
     assert "vllm" in line
     assert "pytorch" in line
@@ -62,7 +62,7 @@ def test_a_failure_of_some_points_says_which(tmp_path: Path) -> None:
     assert all("points" not in line for line in failures(tmp_path, nowhere))  # which is all of them
 
 
-def test_a_model_that_drafts_for_itself_and_is_not_there_is_one_failure(tmp_path: Path) -> None:
+def test_a_missing_model_that_is_its_own_draft_model_is_one_failure(tmp_path: Path) -> None:
     nowhere = str(tmp_path / "nowhere")
     own = {"device": "cpu", "assistant_model": nowhere}
     twice = experiment(model=nowhere, pytorch=own)
@@ -71,7 +71,7 @@ def test_a_model_that_drafts_for_itself_and_is_not_there_is_one_failure(tmp_path
     assert first.startswith(f"there is no model folder {nowhere} (in 1 of 2 points, ")
 
 
-def test_a_failure_of_one_revision_is_not_one_of_the_others(
+def test_a_missing_revision_concerns_only_its_own_points(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -115,12 +115,14 @@ def test_a_model_that_is_not_cached_is_an_error_offline(
     assert "HF_HUB_OFFLINE" in line
 
 
-def test_a_gpu_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_gpu_is_an_error(tmp_path: Path) -> None:
     (line,) = failures(tmp_path, experiment(pytorch={"device": "cuda"}))
     assert "no NVIDIA GPU" in line
 
 
-def test_weights_beyond_the_memory_are_a_failure_among_the_others(tmp_path: Path) -> None:
+def test_weights_larger_than_the_memory_are_reported_with_the_other_failures(
+    tmp_path: Path,
+) -> None:
     architecture = builtin_architecture("builtin:tiny-llama") or {}
     (tmp_path / "config.json").write_text(json.dumps({**architecture, "vocab_size": 10**13}))
     large = experiment(model=str(tmp_path), weights="random")
@@ -129,7 +131,7 @@ def test_weights_beyond_the_memory_are_a_failure_among_the_others(tmp_path: Path
     assert any("for its weights alone, but the device has" in line for line in found)
 
 
-def test_what_may_not_fit_is_told_before_the_study_starts_and_stops_nothing(
+def test_doubtful_memory_is_a_warning_before_the_study_starts(
     tmp_path: Path,
 ) -> None:
     many = {"n": 10**7, "pytorch": {"device": "cpu", "batch_size": 10**7}}
@@ -147,7 +149,7 @@ def test_what_may_not_fit_is_told_before_the_study_starts_and_stops_nothing(
     assert not any(isinstance(event, PreflightWarning) for event in rest)
 
 
-def test_points_that_cannot_run_here_are_told_ahead_and_stop_a_study_only_together(
+def test_points_that_cannot_run_are_warnings_unless_no_point_can_run(
     tmp_path: Path,
 ) -> None:
     pinned = experiment(pytorch={"device": "cpu", "revision": "v2"})
@@ -167,10 +169,10 @@ def test_points_that_cannot_run_here_are_told_ahead_and_stop_a_study_only_togeth
     assert any(line.startswith(f"{of_weights} (in 1 of 2 points") for line in found)
 
 
-def test_where_every_point_wants_a_gpu_that_is_not_seen_nothing_is_refused_nor_goes_on_for_long(
+def test_a_gpu_that_every_point_needs_and_nvml_does_not_show_is_only_a_warning(
     tmp_path: Path, nothing: dict[str, str]
 ) -> None:
-    """The inference library may see one that NVML does not show; if not, a few failures are enough."""
+    """The inference library may find one; if it does not, a few failures in a row end the study."""
     program = (
         "import sys\n"
         "from pathlib import Path\n"
@@ -218,8 +220,7 @@ def test_sequences_beyond_the_context_length_cause_a_warning_before_the_study_st
     assert all("the context length of builtin:tiny-llama (4096 tokens)" in w for w in too_long)
 
 
-def test_that_no_energy_will_be_measured_is_told_before_the_study_starts(tmp_path: Path) -> None:
-    """A night of runs without it would be known in the morning only."""
+def test_missing_energy_sources_are_a_warning_before_the_study_starts(tmp_path: Path) -> None:
     sources = (["rapl"], ["none"], ["nvml"])  # a study on the CPU has no GPU to meter
     points = tuple(experiment(n=n, energy={"sources": s}) for n, s in enumerate(sources, 1))
     made = study().model_copy(update={"experiments": points})
@@ -281,7 +282,7 @@ def test_two_studies_do_not_share_a_gpu(tmp_path: Path) -> None:
     assert not (tmp_path / "results" / "second").exists()
 
 
-def test_studies_on_the_processor_alone_hold_no_gpu() -> None:
+def test_studies_on_the_cpu_lock_no_gpu_and_unknown_devices_lock_all() -> None:
     machine = Machine(settings=Settings(), visible_gpus=("GPU-a",))
     assert gpus_used(study().experiments, machine) == ()
     assert gpus_used([experiment(pytorch={"device": "auto"})], machine) == ("GPU-a",)

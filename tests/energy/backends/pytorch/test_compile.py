@@ -1,4 +1,4 @@
-"""Compilation is over before the window, or the result says so; it is never given up in silence."""
+"""Compilation ends before the window, or the result has a warning; giving up is an error."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_nothing_is_compiled_inside_the_window(text_model: Any, cache: str) -> N
     assert of_compilation(result) == []
 
 
-def test_what_is_compiled_inside_the_window_is_warned_of(tmp_path: Path) -> None:
+def test_compilation_inside_the_window_is_a_warning(tmp_path: Path) -> None:
     result = measure(small(tmp_path, n=2, warmup={"enabled": False}))
     (warning,) = of_compilation(result)
     n_compilations = result.effective_config["n_compilations"]
     assert warning.startswith(f"code was compiled {n_compilations} times inside the window")
 
 
-def test_a_model_compiled_too_often_is_refused_rather_than_run_as_it_is(tmp_path: Path) -> None:
+def test_a_model_compiled_too_often_is_an_error(tmp_path: Path) -> None:
     backend = loaded(small(tmp_path))
     batches = backend.prepare([(9, 10), (9, 10, 11), (9,)]).batches
     with (
@@ -55,7 +55,7 @@ def test_a_model_compiled_too_often_is_refused_rather_than_run_as_it_is(tmp_path
     backend.close()
 
 
-def test_a_model_is_compiled_whatever_ran_in_this_process_before(tmp_path: Path) -> None:
+def test_a_model_is_compiled_regardless_of_earlier_models(tmp_path: Path) -> None:
     counts = []
     for _ in range(2):
         backend = loaded(small(tmp_path))
@@ -65,7 +65,7 @@ def test_a_model_is_compiled_whatever_ran_in_this_process_before(tmp_path: Path)
     assert counts[0] == counts[1] > 0
 
 
-def test_an_unknown_compiler_is_refused_and_torch_left_as_it_was(tmp_path: Path) -> None:
+def test_an_unknown_compiler_is_an_error_and_torch_keeps_its_settings(tmp_path: Path) -> None:
     config, handler = torch._dynamo.config, torch._dynamo.callback.callback_handler
     before = (config.recompile_limit, config.fail_on_recompile_limit_hit)
     with pytest.raises(BackendError, match="cannot be compiled: Invalid backend: 'inductr'"):

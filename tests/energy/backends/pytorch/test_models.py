@@ -1,4 +1,4 @@
-"""Where a model may come from, and what of it may not run or leak unasked (CFG-08, pitfall 38)."""
+"""Sources of models; their code and pickles run only on request (CFG-08, pitfall 38)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an experiment asks of PyTorch is what runs, or it is refused (CM-17..25, CM-29)."""
+"""PyTorch runs with the requested options, or the run fails (CM-17..25, CM-29)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_precision_reaches_the_weights(
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_attention_is_the_one_asked_for(attention: str) -> None:
+def test_attention_is_the_requested_one(attention: str) -> None:
     backend = loaded(experiment(pytorch={"attn_implementation": attention}))
     assert backend.effective_config()["attn_implementation"] == attention
 
@@ -54,7 +54,7 @@ def test_decoder_options_reach_the_generation(text_model: Any) -> None:
     assert used["do_sample"] is True
 
 
-def test_nothing_comes_in_from_the_models_own_generation_config(text_model: Any) -> None:
+def test_the_models_generation_config_has_no_effect(text_model: Any) -> None:
     greedy = loaded(of_text(text_model)).effective_config()["generation"]
     untouched = {
         "do_sample": False, "temperature": 1.0, "top_k": 50, "top_p": 1.0,
@@ -84,7 +84,7 @@ def test_prompt_lookup_is_exact_and_has_no_time_per_token() -> None:
     assert result.flops is None
 
 
-def test_a_drafting_model_changes_the_speed_only(text_model: Any, alone: Any) -> None:
+def test_a_draft_model_changes_only_the_speed(text_model: Any, alone: Any) -> None:
     changes = {"batch_size": 1, "assistant_model": str(text_model.folder)}
     config = of_text(text_model, pytorch=changes)
     assert [n for ns, _ in answers(config) for n in ns] == [12] * 7
