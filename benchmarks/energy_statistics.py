@@ -22,9 +22,9 @@ from functools import cache
 from typing import Literal
 
 from llem_config import ExecutionConfig, ExperimentConfig, StudyConfig
-from llem_runner import schedule
 from llem_runner._analysis.quantiles import range_quantile
 from llem_runner._analysis.statistics import fit_blocks, mean_interval
+from llem_runner.plan import schedule
 
 Order = Literal["sequential", "interleaved", "shuffled"]
 Interval = Callable[[Sequence[float]], tuple[float, float] | None]

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 from benchmarks.runner.equal_points import study
-from llem_runner import schedule
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest_writer import ManifestWriter
+from llem_runner.plan import schedule
 
 
 def show_manifest(n_entries: int) -> None:

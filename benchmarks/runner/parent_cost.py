@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from benchmarks.runner.equal_points import study
-from llem_runner import Event, RunFinished, run_isolated, run_study
+from llem_runner import run_isolated, run_study
+from llem_runner.events import Event, RunFinished
 
 
 def show_parent(n_runs: int) -> None:

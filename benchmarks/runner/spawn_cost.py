@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from benchmarks.runner.equal_points import study
-from llem_runner import Event, RunFinished, run_study
+from llem_runner import run_study
+from llem_runner.events import Event, RunFinished
 
 
 def same_imports(n: int) -> float:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from llem_cli._display.progress import Progress
 from llem_cli._display.status_bar import StatusBar
-from llem_runner import (
+from llem_runner.events import (
     Event,
     LeftoverProcesses,
     RunFailed,

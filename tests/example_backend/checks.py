@@ -9,8 +9,8 @@ from typing import Any
 import llem_parrot._backend as parrot
 import pytest
 
-import llem_energy
 from llem_config import ExperimentConfig
+from llem_energy.backends import Memory
 from llem_energy.testing import BACKEND_CHECKS, BackendCheckFailed
 
 SMALL: dict[str, Any] = {
@@ -70,7 +70,7 @@ BROKEN: dict[str, tuple[type, str, Callable[..., Any]]] = {
     ),
     "opening_returns": (parrot.ParrotBackend, "open", lambda *_: ("0",)),
     "memory_states": (
-        parrot.ParrotBackend, "memory", lambda *_: llem_energy.Memory(1, 2, "made up"),
+        parrot.ParrotBackend, "memory", lambda *_: Memory(1, 2, "made up"),
     ),
     "effective_config_is": (parrot.ParrotBackend, "effective_config", lambda *_: {1: {2}}),
     "repeated_shapes": (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from llem_config import ExperimentConfig, measurement_config_hash
-from llem_energy import EnvironmentSnapshot, ExperimentResult, Latency, Span
+from llem_energy import ExperimentResult
+from llem_energy.records import EnvironmentSnapshot, Latency, Span
 
 
 def make_result(config: ExperimentConfig, **changes: Any) -> ExperimentResult:

@@ -13,22 +13,23 @@ from pathlib import Path
 import pytest
 
 from llem_config import load_study
-from llem_energy import (
+from llem_energy import ExperimentResult
+from llem_energy.records import (
     Baseline,
-    Calibration,
     ContextIdle,
     DeviceWindow,
     EnvironmentSnapshot,
     ErrorBudget,
     EstimateFigure,
-    ExperimentResult,
     GpuSnapshot,
     PhaseResult,
     Quality,
     Sampling,
     WarmUpReport,
 )
-from llem_runner import (
+from llem_energy.sources import Calibration
+from llem_runner import StudyResult
+from llem_runner.records import (
     Comparison,
     Comparisons,
     FailedRun,
@@ -38,7 +39,6 @@ from llem_runner import (
     PointSummary,
     Statistics,
     StudyManifest,
-    StudyResult,
     StudySummary,
 )
 

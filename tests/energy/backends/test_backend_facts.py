@@ -9,7 +9,8 @@ import pytest
 from energy.parts import experiment, run_python
 
 from llem_config import ExperimentConfig
-from llem_energy import MemoryLayout, ModelRef, estimate_memory, facts_of
+from llem_energy.backends import MemoryLayout, ModelRef, facts_of
+from llem_energy.models import estimate_memory
 
 UNKNOWN = {
     "vllm": {"max_num_seqs": 64},
@@ -74,7 +75,8 @@ def test_pytorch_holds_the_model_in_memory_as_its_options_say() -> None:
 
 ASK = """
 import sys
-from llem_energy import BackendError, facts_of
+from llem_energy import BackendError
+from llem_energy.backends import facts_of
 try:
     print(facts_of("broken"))
 except BackendError as error:

@@ -253,7 +253,8 @@ AHEAD = """
 import json, sys
 from pathlib import Path
 from llem_config import ExperimentConfig, StudyConfig
-from llem_runner import PreflightWarning, PreflightError, run_study
+from llem_runner.events import PreflightWarning
+from llem_runner import PreflightError, run_study
 folder = Path(sys.argv[1])
 (folder / "config.json").write_text("{}")
 base = {"backend": "parrot", "precision": "fp32", "n": 1, "dataset": "synthetic"}
@@ -297,7 +298,8 @@ def test_requirements_of_the_example_are_reported_before_the_study_starts(
 FACTS = """
 import json, sys
 from llem_config import ExperimentConfig
-from llem_energy import estimate_memory, facts_of
+from llem_energy.models import estimate_memory
+from llem_energy.backends import facts_of
 from llem_energy.preflight import find_machine, gpus_used
 
 machine = find_machine()
@@ -339,7 +341,7 @@ BESIDE = """
 import json, sys
 from pathlib import Path
 from llem_config import StudyConfig
-from llem_energy import gpu_uuids
+from llem_energy.sources import gpu_uuids
 from llem_runner import StudyLocked, run_study
 from llem_runner._storage.lock import hold
 

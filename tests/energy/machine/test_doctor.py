@@ -14,8 +14,9 @@ from energy.sources.test_rapl import domain
 from fakes.fake_nvml import FakeGpu, Fault, Process
 
 from llem_config import Settings
-from llem_energy import Calibration, DiagnosedDomain, DiagnosedGpu, DiagnosedSource, Diagnosis
 from llem_energy._machine.doctor_advice import problems
+from llem_energy.doctor import DiagnosedDomain, DiagnosedGpu, DiagnosedSource, Diagnosis
+from llem_energy.sources import Calibration
 
 LOST, NOT_SUPPORTED = 15, 3
 NO_COUNTER = (
@@ -32,7 +33,7 @@ watched = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.sy
 sys.addaudithook(lambda event, args: started.append(event) if event in watched else None)
 import msgspec
 from llem_config import Settings
-from llem_energy import diagnose
+from llem_energy.doctor import diagnose
 stages = []
 diagnosis = diagnose(Settings(), on_stage=stages.append)
 heavy = sorted({"torch", "transformers", "numpy", "pyarrow"} & set(sys.modules))

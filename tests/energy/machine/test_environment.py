@@ -11,8 +11,9 @@ from fakes.fake_nvml import FakeGpu, Fault
 
 import llem_energy
 from llem_config import ExperimentConfig
-from llem_energy import BackendError, backend_names
+from llem_energy import BackendError
 from llem_energy._backends.registry import find_backend
+from llem_energy.backends import backend_names
 
 SNAPSHOT = """
 import json, sys
@@ -69,7 +70,7 @@ def test_a_gpu_that_does_not_respond_is_left_out_of_the_lists(
     gpus = [FakeGpu(uuid="GPU-a", faults=(Fault("*", 15),)), FakeGpu(uuid="GPU-b")]
     program = (
         "import json\n"
-        "from llem_energy import gpu_temperatures_c, gpu_uuids\n"
+        "from llem_energy.sources import gpu_temperatures_c, gpu_uuids\n"
         "print(json.dumps([gpu_uuids(), gpu_temperatures_c()]))"
     )
     assert with_gpus(program, library, gpus, tmp_path) == [["GPU-b"], [45]]
@@ -103,7 +104,7 @@ def test_nothing_large_is_imported_once_a_run_has_begun(tmp_path: Path) -> None:
         "import sys\n"
         "from pathlib import Path\n"
         "from llem_config import ExperimentConfig\n"
-        "from llem_energy import measure, preload\n"
+        "from llem_energy import measure\nfrom llem_energy.backends import preload\n"
         "config = ExperimentConfig.model_validate_json(sys.argv[1])\n"
         "preload(config)\n"
         "before = set(sys.modules)\n"
@@ -121,7 +122,7 @@ def test_preloading_imports_the_model_and_touches_no_gpu() -> None:
     program = (
         "import sys\n"
         "from llem_config import ExperimentConfig\n"
-        "from llem_energy import preload\n"
+        "from llem_energy.backends import preload\n"
         "preload(ExperimentConfig.model_validate_json(sys.argv[1]))\n"
         "import torch\n"
         "print('transformers.models.llama.modeling_llama' in sys.modules,"

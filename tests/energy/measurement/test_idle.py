@@ -8,11 +8,12 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from llem_energy import Baseline, Calibration, ContextIdle, Quality
 from llem_energy._measurement.baseline import baseline_figures
 from llem_energy._measurement.idle import IdleSpan, idle, reusable
 from llem_energy._measurement.raw_measurement import Idles
 from llem_energy._sources.protocol import Kind, Sample, SourceVersions
+from llem_energy.records import Baseline, ContextIdle, Quality
+from llem_energy.sources import Calibration
 
 DEVICES = ("GPU-1",)
 

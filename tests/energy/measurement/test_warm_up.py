@@ -8,9 +8,9 @@ from itertools import chain, repeat
 import pytest
 
 from llem_config import WarmupConfig
-from llem_energy import Batch
 from llem_energy._measurement.warm_up import WarmUp, warm_up
 from llem_energy._sources.protocol import Sample
+from llem_energy.backends import Batch
 
 
 class Work:

@@ -10,7 +10,8 @@ import pytest
 from energy.parts import checked, experiment
 
 from llem_config import ExperimentConfig
-from llem_energy import builtin_architecture, measure
+from llem_energy import measure
+from llem_energy.models import builtin_architecture
 
 LLAMA = builtin_architecture("builtin:tiny-llama") or {}
 

@@ -12,9 +12,10 @@ import pytest
 from energy.parts import experiment, loaded, merged
 
 from llem_config import ExperimentConfig
-from llem_energy import MemoryEstimate, builtin_names, estimate_memory, measure
+from llem_energy import measure
 from llem_energy._model_info.architecture import FAMILIES
 from llem_energy._prompts.load import load_prompts
+from llem_energy.models import MemoryEstimate, builtin_names, estimate_memory
 
 SMALL: dict[str, Any] = {
     "vocab_size": 97, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 6,

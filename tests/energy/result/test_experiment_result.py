@@ -11,16 +11,9 @@ import pytest
 from energy.parts import experiment
 from fakes.results import make_result
 
-from llem_energy import (
-    RESULT_SCHEMA_VERSION,
-    DeviceWindow,
-    ExperimentResult,
-    Flops,
-    GpuSnapshot,
-    MeasurementError,
-    encode_result,
-    read_result,
-)
+from llem_energy import ExperimentResult, MeasurementError, read_result
+from llem_energy.backends import Flops
+from llem_energy.records import RESULT_SCHEMA_VERSION, DeviceWindow, GpuSnapshot, encode_result
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "result_v2.json"

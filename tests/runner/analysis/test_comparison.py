@@ -11,8 +11,9 @@ from fakes.results import make_result
 from fakes.studies import study
 
 from llem_energy import ExperimentResult
-from llem_runner import Comparisons, ManifestEntry, PlannedRun, schedule
 from llem_runner._analysis.comparison import compare_points, find_outliers
+from llem_runner.plan import PlannedRun, schedule
+from llem_runner.records import Comparisons, ManifestEntry
 
 Runs = tuple[list[ManifestEntry], dict[int, ExperimentResult]]
 NOISE = (0.0, 0.002, -0.001, 0.001, -0.002, 0.0015, -0.0005)

@@ -18,23 +18,12 @@ from fakes import fake_nvml, measures
 from fakes.studies import experiment, model_folder, study
 
 from llem_config import ExecutionConfig, StudyConfig
-from llem_runner import (
-    Control,
-    Event,
-    Failed,
-    Finished,
-    Interrupted,
-    Measure,
-    RunFailed,
-    StudyError,
-    read_manifest,
-    run_isolated,
-    run_study,
-)
+from llem_runner import Control, StudyError, read_manifest, run_isolated, run_study
 from llem_runner._executors.local.exit_reason import OomCounts, explain_exit
 from llem_runner._executors.local.leftovers import wait_for_cleanup
 from llem_runner._gpus.state import Gpus
-from llem_runner.executors import Leftovers
+from llem_runner.events import Event, RunFailed
+from llem_runner.executors import Failed, Finished, Interrupted, Leftovers, Measure
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

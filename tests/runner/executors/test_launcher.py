@@ -12,17 +12,8 @@ import pytest
 from fakes import measures
 from fakes.studies import only_folder, study
 
-from llem_runner import (
-    Control,
-    Event,
-    RunFinished,
-    RunStage,
-    RunStarted,
-    StudyError,
-    read_manifest,
-    resume_study,
-    run_study,
-)
+from llem_runner import Control, StudyError, read_manifest, resume_study, run_study
+from llem_runner.events import Event, RunFinished, RunStage, RunStarted
 
 
 def n_children() -> int:

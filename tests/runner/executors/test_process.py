@@ -16,18 +16,10 @@ from fakes.studies import experiment, model_folder
 
 from llem_config import Settings
 from llem_energy import ExperimentResult
-from llem_runner import (
-    Control,
-    Failed,
-    Finished,
-    Interrupted,
-    Outcome,
-    StudyError,
-    run_isolated,
-)
+from llem_runner import Control, StudyError, run_isolated
 from llem_runner._events import ignore
 from llem_runner._executors.local.parent import ChildProcess
-from llem_runner.executors import Task
+from llem_runner.executors import Failed, Finished, Interrupted, Outcome, Task
 
 
 def finished(outcome: Outcome) -> ExperimentResult:

@@ -8,7 +8,7 @@ import pytest
 from fakes.studies import study
 
 from llem_config import ExecutionConfig, StudyConfig, load_study
-from llem_runner import gap_seconds, schedule
+from llem_runner.plan import gap_seconds, schedule
 
 
 def turns(planned: StudyConfig) -> list[tuple[int, int]]:

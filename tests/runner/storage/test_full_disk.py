@@ -90,7 +90,8 @@ import sys, time
 from pathlib import Path
 from fakes import measures
 from fakes.studies import study
-from llem_runner import GapStarted, RunFinished, run_study
+from llem_runner.events import GapStarted, RunFinished
+from llem_runner import run_study
 if __name__ == "__main__":
     start = time.monotonic(), time.time()
     def on_event(event):

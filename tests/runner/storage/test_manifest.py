@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from fakes.studies import study
 
-from llem_runner import Failed, PlannedRun, StudyError, read_manifest, schedule
+from llem_runner import StudyError, read_manifest
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest_writer import ManifestWriter
+from llem_runner.executors import Failed
+from llem_runner.plan import PlannedRun, schedule
 
 
 @pytest.fixture

@@ -14,25 +14,20 @@ from fakes import fake_nvml, measures
 from fakes.studies import model_folder, only_folder, study
 
 from llem_config import ExecutionConfig
-from llem_runner import (
-    Control,
+from llem_runner import Control, StudyError, read_manifest, resume_study, run_study
+from llem_runner._events import ignore
+from llem_runner._gpus.locks import Queue
+from llem_runner._study.duration import RemainingTime
+from llem_runner.events import (
     Event,
     GapStarted,
     PreflightWarning,
     RunFinished,
     RunStarted,
     StudyEnded,
-    StudyError,
     StudyStarted,
-    read_manifest,
-    resume_study,
-    run_study,
-    schedule,
-    time_left_s,
 )
-from llem_runner._events import ignore
-from llem_runner._gpus.locks import Queue
-from llem_runner._study.duration import RemainingTime
+from llem_runner.plan import schedule, time_left_s
 
 
 def test_a_time_limit_stops_a_run_and_leaves_the_rest_pending(tmp_path: Path) -> None:

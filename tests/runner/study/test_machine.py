@@ -18,7 +18,8 @@ import ctypes, json, sys
 from fakes import measures
 from fakes.studies import experiment
 from llem_config import StudyConfig
-from llem_runner import StudyStarted, resume_study, run_study
+from llem_runner.events import StudyStarted
+from llem_runner import resume_study, run_study
 
 settings_file, folder, sources = sys.argv[1:]
 n_read = n_hashed = 0

@@ -13,9 +13,10 @@ from fakes import fake_nvml, measures
 from fakes.studies import experiment, study
 
 from llem_config import ExperimentConfig, Settings, StudyConfig
-from llem_energy import builtin_architecture
+from llem_energy.models import builtin_architecture
 from llem_energy.preflight import Machine, gpus_used
-from llem_runner import Event, PreflightError, PreflightWarning, StudyStarted, run_study
+from llem_runner import PreflightError, run_study
+from llem_runner.events import Event, PreflightWarning, StudyStarted
 
 
 def failures(tmp_path: Path, *configs: ExperimentConfig) -> tuple[str, ...]:

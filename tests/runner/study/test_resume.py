@@ -17,8 +17,6 @@ from fakes.studies import experiment, model_folder, only_folder, study
 
 from llem_config import ExecutionConfig, StudyConfig
 from llem_runner import (
-    Event,
-    RunStarted,
     StudyError,
     StudyLocked,
     read_manifest,
@@ -26,6 +24,7 @@ from llem_runner import (
     resume_study,
     run_study,
 )
+from llem_runner.events import Event, RunStarted
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from fakes.studies import experiment, only_folder, study
 
 from llem_config import Settings, StudyConfig
 from llem_energy import read_result
-from llem_runner import Event, GapStarted, resume_study, run_study
+from llem_runner import resume_study, run_study
+from llem_runner.events import Event, GapStarted
 
 
 def test_results_are_written_below_results_dir(
@@ -130,7 +131,8 @@ _COOLING = """
 import sys
 from fakes import measures
 from fakes.studies import study
-from llem_runner import GapEnded, run_study
+from llem_runner.events import GapEnded
+from llem_runner import run_study
 def on_event(event):
     if isinstance(event, GapEnded):
         print("cool" if event.cool else "still warm")

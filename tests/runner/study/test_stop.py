@@ -13,17 +13,8 @@ from fakes import measures
 from fakes.studies import experiment, model_folder, only_folder, study
 
 from llem_config import ExecutionConfig, StudyConfig
-from llem_runner import (
-    Control,
-    Event,
-    GapEnded,
-    GapStarted,
-    RunStarted,
-    StudyEnded,
-    read_manifest,
-    read_study_result,
-    run_study,
-)
+from llem_runner import Control, read_manifest, read_study_result, run_study
+from llem_runner.events import Event, GapEnded, GapStarted, RunStarted, StudyEnded
 
 
 def test_a_stop_marks_the_run_interrupted_and_keeps_the_completed_runs(tmp_path: Path) -> None:

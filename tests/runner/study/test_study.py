@@ -15,6 +15,14 @@ from fakes.studies import experiment, only_folder, study
 from llem_config import ExperimentConfig, Settings, StudyConfig
 from llem_energy import ExperimentResult, read_result
 from llem_runner import (
+    StudyError,
+    StudyResult,
+    read_manifest,
+    read_study_result,
+    run_experiment,
+    run_study,
+)
+from llem_runner.events import (
     Event,
     GapEnded,
     GapStarted,
@@ -24,13 +32,7 @@ from llem_runner import (
     RunStage,
     RunStarted,
     StudyEnded,
-    StudyError,
-    StudyResult,
     StudyStarted,
-    read_manifest,
-    read_study_result,
-    run_experiment,
-    run_study,
 )
 
 
@@ -272,9 +274,9 @@ def test_run_experiment_writes_nothing_unless_given_a_folder(
 
 def test_a_manifest_of_a_thousand_runs_has_an_entry_for_each(tmp_path: Path) -> None:
     made = study(tuple(range(1, 501)), n_cycles=2)
-    from llem_runner import schedule
     from llem_runner._storage.layout import Layout
     from llem_runner._storage.manifest_writer import ManifestWriter
+    from llem_runner.plan import schedule
 
     runs = schedule(made)
     writer = ManifestWriter.create(Layout(tmp_path), "big", made.study_design_hash, runs)

@@ -10,15 +10,8 @@ from fakes import measures
 from fakes.studies import experiment, only_folder, study
 
 from llem_config import StudyConfig
-from llem_runner import (
-    Event,
-    RunStarted,
-    StudyError,
-    read_manifest,
-    read_study_result,
-    resume_study,
-    run_study,
-)
+from llem_runner import StudyError, read_manifest, read_study_result, resume_study, run_study
+from llem_runner.events import Event, RunStarted
 
 
 def tokens(folder: Path) -> dict[str, bytes]:

@@ -1,7 +1,9 @@
 """Check experiments before they run, without importing an inference library.
 
-from llem_energy.preflight import check, find_machine
-report = check([config], find_machine())
+    from llem_energy.preflight import check, find_machine
+    report = check([config], find_machine())
+
+The report lists what makes a run impossible, what will fail, and what may fail.
 """
 
 from llem_energy._machine.machine import Machine, MachineGpu, find_machine

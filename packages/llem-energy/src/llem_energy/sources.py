@@ -8,7 +8,10 @@ names it in `energy.sources`. `tests/example_source` is a complete example.
 """
 
 from llem_energy._metering.calibration import Calibration, calibrate
+from llem_energy._metering.calibration_cache import load_calibrations, save_calibrations
+from llem_energy._sources.gpu_state import GpuState, gpu_states
 from llem_energy._sources.nvml import NvmlSource
+from llem_energy._sources.nvml_gpu import gpu_temperatures_c, gpu_uuids
 from llem_energy._sources.protocol import (
     CounterDiagnosis,
     EnergySource,
@@ -30,6 +33,7 @@ __all__ = [
     "CounterDiagnosis",
     "EnergySource",
     "GpuDiagnosis",
+    "GpuState",
     "Kind",
     "NvmlSource",
     "RaplSource",
@@ -39,6 +43,11 @@ __all__ = [
     "SourceUnavailable",
     "SourceVersions",
     "calibrate",
+    "gpu_states",
+    "gpu_temperatures_c",
+    "gpu_uuids",
+    "load_calibrations",
     "open_source",
+    "save_calibrations",
     "source_names",
 ]

@@ -13,8 +13,9 @@ from energy.backends.pytorch.test_tokens import of_text
 from energy.parts import experiment, loaded
 
 from llem_config import ExperimentConfig
-from llem_energy import ExperimentResult, encode_result, measure
+from llem_energy import ExperimentResult, measure
 from llem_energy._prompts.load import load_prompts
+from llem_energy.records import encode_result
 
 N_CASES = 24
 Slow = Callable[[Sequence[int], int, Sequence[int] | None, int], list[int]]

@@ -14,9 +14,10 @@ from energy.backends.pytorch.test_phases import shaped
 from energy.parts import experiment, loaded
 from torch.utils.flop_counter import FlopCounterMode
 
-from llem_energy import builtin_architecture, builtin_names, measure
+from llem_energy import measure
 from llem_energy._backends.pytorch.flops import decoder_of
 from llem_energy._model_info.flops import answer_flops
+from llem_energy.models import builtin_architecture, builtin_names
 
 # As published, every expert included.
 N_PARAMETERS = {

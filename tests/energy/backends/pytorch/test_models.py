@@ -11,13 +11,16 @@ import pytest
 from energy.parts import experiment, loaded, run_python
 
 from llem_config import ExperimentConfig
-from llem_energy import BackendError, builtin_architecture, builtin_names, encode_result, measure
+from llem_energy import BackendError, measure
 from llem_energy._backends.pytorch.loading import load_architecture
+from llem_energy.models import builtin_architecture, builtin_names
+from llem_energy.records import encode_result
 
 _FROM_CACHE = """
 import json, sys
 from llem_config import ExperimentConfig
-from llem_energy import encode_result, measure
+from llem_energy.records import encode_result
+from llem_energy import measure
 from llem_energy.preflight import check, find_machine
 config = ExperimentConfig.model_validate_json(sys.argv[1])
 assert check([config], find_machine()).problems == ()

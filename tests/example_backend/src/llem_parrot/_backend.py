@@ -9,16 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from llem_config import ExperimentConfig, PhaseName
-from llem_energy import (
-    BackendError,
-    Batch,
-    Memory,
-    Phase,
-    Prompt,
-    Workload,
-    builtin_architecture,
-    gpu_uuids,
-)
+from llem_energy import BackendError
+from llem_energy.backends import Batch, Memory, Phase, Prompt, Workload
+from llem_energy.models import builtin_architecture
+from llem_energy.sources import gpu_uuids
 from llem_parrot._facts import ParrotFacts, options_of
 from llem_parrot._parrot import Parrot
 

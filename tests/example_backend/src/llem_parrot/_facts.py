@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llem_config import ExperimentConfig
-from llem_energy import BackendFacts, DeviceChoice, MemoryEstimate
+from llem_energy.backends import BackendFacts, DeviceChoice
+from llem_energy.models import MemoryEstimate
 from llem_parrot._section import ParrotConfig
 
 _TOKEN_BYTES = 8

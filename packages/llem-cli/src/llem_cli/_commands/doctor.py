@@ -7,8 +7,8 @@ from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._display.console import note, show_json
 from llem_cli._display.doctor import show_diagnosis
 from llem_config import load_settings
-from llem_energy import diagnose
-from llem_runner import encode_json
+from llem_energy.doctor import diagnose
+from llem_runner.records import encode_json
 
 
 def doctor(*, json_: Json = False, verbose: Tracebacks = False) -> int:

@@ -12,7 +12,8 @@ from llem_cli._commands.options import Json, Quiet, Set, Tracebacks, command_lin
 from llem_cli._display.console import note, show_json
 from llem_cli._display.experiment_result import show_experiment_result
 from llem_config import load_experiment
-from llem_runner import encode_json, run_experiment
+from llem_runner import run_experiment
+from llem_runner.records import encode_json
 
 ExperimentFile = Annotated[Path, Parameter(help="Experiment file (YAML).")]
 

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from llem_cli._display.console import print_line, say, stdout_console
-from llem_energy import Calibration, DiagnosedDomain, DiagnosedGpu, DiagnosedSource, Diagnosis
+from llem_energy.doctor import DiagnosedDomain, DiagnosedGpu, DiagnosedSource, Diagnosis
+from llem_energy.sources import Calibration
 
 _Row = TypeVar("_Row")
 _Column = tuple[str, Callable[[_Row], str]]

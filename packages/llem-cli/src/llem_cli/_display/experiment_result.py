@@ -6,7 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from llem_cli._display.console import note, stdout_console
-from llem_energy import ExperimentResult, PhaseResult
+from llem_energy import ExperimentResult
+from llem_energy.records import PhaseResult
 
 
 def show_experiment_result(result: ExperimentResult) -> None:

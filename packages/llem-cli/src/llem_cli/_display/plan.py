@@ -19,8 +19,8 @@ from llem_cli._display.console import (
     stdout_console,
 )
 from llem_config import ExperimentConfig, StudyConfig
-from llem_energy import estimate_memory, gigabytes
-from llem_runner import PlannedRun, gap_seconds
+from llem_energy.models import estimate_memory, gigabytes
+from llem_runner.plan import PlannedRun, gap_seconds
 
 
 def summary_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterator[str]:

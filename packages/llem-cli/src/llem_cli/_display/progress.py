@@ -10,7 +10,7 @@ from typing import assert_never
 
 from llem_cli._display.console import count, duration, print_line, resume_command, stderr_console
 from llem_cli._display.status_bar import StatusBar
-from llem_runner import (
+from llem_runner.events import (
     Event,
     GapEnded,
     GapStarted,

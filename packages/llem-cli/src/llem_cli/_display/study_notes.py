@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from llem_cli._display.console import MAX_LINES, count, duration, resume_command
-from llem_runner import PointSummary, Statistics, StudyResult
+from llem_runner import StudyResult
+from llem_runner.records import PointSummary, Statistics
 
 RATIO = "x best"
 """The column with the ratio of each point to the best one."""

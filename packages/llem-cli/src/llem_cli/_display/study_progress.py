@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llem_cli._display.console import duration, resume_command, say, stdout_console
-from llem_runner import StudyManifest
+from llem_runner.records import StudyManifest
 
 
 def show_study_progress(

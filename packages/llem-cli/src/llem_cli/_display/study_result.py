@@ -11,7 +11,8 @@ from rich.text import Text
 
 from llem_cli._display.console import print_line, say, stdout_console
 from llem_cli._display.study_notes import RATIO, result_notes
-from llem_runner import Comparisons, PointSummary, Statistics, StudyResult
+from llem_runner import StudyResult
+from llem_runner.records import Comparisons, PointSummary, Statistics
 
 _UNLIMITED = 10_000  # columns
 _Cell = Callable[[PointSummary], str]

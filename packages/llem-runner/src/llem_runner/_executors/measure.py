@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from llem_config import ExperimentConfig, Settings
-from llem_energy import check_finite
+from llem_energy.records import check_finite
 from llem_runner._executors.task import Measure, OnStage, Task
 from llem_runner._outcome import Failed, Finished, Reason
 

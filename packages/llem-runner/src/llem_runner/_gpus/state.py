@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llem_energy import GpuState, gpu_states
+from llem_energy.sources import GpuState, gpu_states
 
 
 class Gpus:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from llem_config import ExperimentConfig, StudyConfig
-from llem_energy import facts_of
+from llem_energy.backends import facts_of
 from llem_runner._plan.labels import labels
 
 _MAX_LINES = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from llem_energy import encode_result
+from llem_energy.records import encode_result
 from llem_runner._errors import StudyError
 from llem_runner._outcome import Failed, Finished, Interrupted, Outcome
 from llem_runner._plan.schedule import PlannedRun

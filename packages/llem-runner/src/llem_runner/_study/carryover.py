@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from llem_config.settings import cache_path
-from llem_energy import Calibration, Carryover, load_calibrations, save_calibrations
+from llem_energy import Carryover
+from llem_energy.sources import Calibration, load_calibrations, save_calibrations
 
 
 def known_calibrations() -> tuple[Calibration, ...]:

@@ -11,9 +11,10 @@ from llem_config import (
     StudyConfig,
     load_experiment,
 )
-from llem_energy import Carryover, ExperimentResult, encode_result
+from llem_energy import Carryover, ExperimentResult
 from llem_energy import measure as default_measure
 from llem_energy.preflight import find_machine, gpus_used
+from llem_energy.records import encode_result
 from llem_runner._errors import StudyError
 from llem_runner._executors.task import Measure
 from llem_runner._gpus.locks import hold_gpus

@@ -21,7 +21,7 @@ from llem_cli._commands.options import (
 from llem_cli._display.console import say, show_json
 from llem_cli._display.plan import show_plan, study_as_json, summary_lines
 from llem_config import Settings, StudyConfig, load_settings, load_study
-from llem_runner import fill_gaps, schedule
+from llem_runner.plan import fill_gaps, schedule
 
 
 def plan(

@@ -32,7 +32,10 @@ from llem_cli._display.study_result import show_study_result
 from llem_cli._signals import controlled_by_terminal
 from llem_config import load_settings
 from llem_energy import measure as default_measure
-from llem_runner import Measure, StudyResult, encode_json, run_study, schedule
+from llem_runner import StudyResult, run_study
+from llem_runner.executors import Measure
+from llem_runner.plan import schedule
+from llem_runner.records import encode_json
 
 MeasureFunction = Annotated[Measure | None, Parameter(parse=False)]
 """What each run calls; no flag, but other programs can pass their own."""

@@ -10,14 +10,9 @@ from llem_cli._commands.study.folder import StudyFolder, check_study_folder
 from llem_cli._display.console import resume_command, say, show_json
 from llem_cli._display.study_progress import show_study_progress
 from llem_cli._display.study_result import show_study_result
-from llem_runner import (
-    StudyError,
-    encode_json,
-    is_running,
-    read_manifest,
-    read_study_result,
-    time_left_s,
-)
+from llem_runner import StudyError, is_running, read_manifest, read_study_result
+from llem_runner.plan import time_left_s
+from llem_runner.records import encode_json
 
 
 def show(folder: StudyFolder, /, *, json_: Json = False, verbose: Tracebacks = False) -> int:

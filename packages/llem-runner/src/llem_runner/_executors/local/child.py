@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 
 from llem_config import ExperimentConfig
 from llem_energy import measure as default_measure
-from llem_energy import preload
+from llem_energy.backends import preload
 from llem_runner._executors.local.message_pipe import receive_message, send_message
 from llem_runner._executors.local.messages import Ready, Stage, decode_task, encode
 from llem_runner._executors.local.process_tree import TAG_VARIABLE

@@ -1,0 +1,32 @@
+"""Write a backend: the protocols and the values that it exchanges with `measure`.
+
+    from llem_energy.backends import Backend, Batch, Workload
+
+docs/backend.md explains each method; `llem_energy.testing` checks an implementation.
+"""
+
+from llem_energy._backends.facts import BackendFacts, DeviceChoice
+from llem_energy._backends.protocol import Backend, Batch, Generation, Memory, Phase, Workload
+from llem_energy._backends.registry import backend_names, facts_of, preload
+from llem_energy._model_info.flops import Flops
+from llem_energy._model_info.memory_estimate import MemoryLayout
+from llem_energy._model_info.model_ref import ModelRef
+from llem_energy._prompts.prompt import Prompt
+
+__all__ = [
+    "Backend",
+    "BackendFacts",
+    "Batch",
+    "DeviceChoice",
+    "Flops",
+    "Generation",
+    "Memory",
+    "MemoryLayout",
+    "ModelRef",
+    "Phase",
+    "Prompt",
+    "Workload",
+    "backend_names",
+    "facts_of",
+    "preload",
+]

@@ -1,0 +1,23 @@
+"""Find out what this machine can measure, and how well.
+
+    from llem_energy.doctor import diagnose
+    diagnosis = diagnose([0])
+
+`llem-cli doctor` prints the same.
+"""
+
+from llem_energy._machine.doctor import diagnose
+from llem_energy._machine.doctor_report import (
+    DiagnosedDomain,
+    DiagnosedGpu,
+    DiagnosedSource,
+    Diagnosis,
+)
+
+__all__ = [
+    "DiagnosedDomain",
+    "DiagnosedGpu",
+    "DiagnosedSource",
+    "Diagnosis",
+    "diagnose",
+]

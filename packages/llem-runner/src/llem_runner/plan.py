@@ -1,0 +1,19 @@
+"""What a study will do before it starts: its runs, their order and the gaps between them.
+
+    from llem_runner.plan import schedule
+    runs = schedule(study.experiments, study.execution)
+
+Nothing here starts a process or touches a device.
+"""
+
+from llem_runner._plan.schedule import PlannedRun, gap_seconds, schedule
+from llem_runner._study.preparation import fill_gaps
+from llem_runner._study.time_left import time_left_s
+
+__all__ = [
+    "PlannedRun",
+    "fill_gaps",
+    "gap_seconds",
+    "schedule",
+    "time_left_s",
+]
