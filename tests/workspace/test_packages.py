@@ -54,14 +54,17 @@ def public_modules() -> list[str]:
 @pytest.mark.parametrize("name", public_modules())
 def test_a_public_module_lists_exactly_its_public_names(name: str) -> None:
     module = importlib.import_module(name)
-    public = {
-        attribute
-        for attribute, value in vars(module).items()
-        if not attribute.startswith("_") and type(value).__name__ not in ("module", "_Feature")
+    tree = ast.parse(Path(str(module.__file__)).read_text("utf-8"))
+    imported = {
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
     }
-    if name != "llem_energy.testing":  # it holds its code, with the imports that the code needs
-        assert public == set(module.__all__)
-    assert set(module.__all__) <= public
+    assert all(hasattr(module, attribute) for attribute in module.__all__)
+    # A module that only passes names on passes on all that it imports.
+    if not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body):
+        assert imported == set(module.__all__)
 
 
 @pytest.mark.parametrize("package", ["llem_config", "llem_energy", "llem_runner"])

@@ -237,7 +237,7 @@ def test_two_packages_cannot_provide_the_same_source(tmp_path: Path) -> None:
 DIAGNOSE = """
 import json
 from llem_config import Settings
-from llem_energy import diagnose
+from llem_energy.doctor import diagnose
 print(json.dumps({s.name: [s.available, s.reason] for s in diagnose(Settings()).sources}))
 """
 BREAKS_LATER = METER.replace("def read(", "n = 0\n    def read(").replace(
