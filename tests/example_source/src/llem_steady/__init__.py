@@ -41,7 +41,7 @@ class SteadySource:
                 energy_j=energy_j,
                 power_w=POWER_W,
                 temperature_c=41.0 if details else None,
-                throttle_reasons=("hardware thermal",) if details else None,
+                throttle_reasons=("hardware thermal",),  # costs nothing here, so in every sample
             ),
         )
 
