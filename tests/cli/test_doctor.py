@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from cli.conftest import Run
-from energy.sources.test_rapl import domain
 from fakes import fake_nvml
 from fakes.fake_nvml import FakeGpu
+from fakes.powercap import add_domain
 
 
 def with_gpu(library: Path, folder: Path, gpu: FakeGpu) -> dict[str, str]:
@@ -91,7 +91,7 @@ def test_unreadable_counters_are_shown_with_the_command_that_gives_access(
     root = tmp_path / "powercap"
     root.mkdir()
     for folder, name in (("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram")):
-        domain(root, folder, name, 1_000_000).chmod(0)
+        add_domain(root, folder, name, 1_000_000).chmod(0)
     env = {**os.environ, **nothing, "LLEM_POWERCAP": str(root)}
 
     def doctor(*flags: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""A complete, plausible result for tests of the runner and the terminal without a model."""
+"""A complete, plausible result and calibration for tests without a model and without a GPU."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from typing import Any
 from llem_config import ExperimentConfig, measurement_config_hash
 from llem_energy import ExperimentResult
 from llem_energy.records import EnvironmentSnapshot, Latency, Span
+from llem_energy.sources import Calibration
+
+CALIBRATION = Calibration(
+    device="GPU-1", counter_period_s=0.1, counter_jitter_s=0.0, counter_step_j=1.0,
+    power_period_s=0.1, call_p50_s=1e-5, call_p99_s=1e-4, n_updates=8, duration_s=1.0,
+    boot_id="boot", driver="1", binding="2", made_at="2026-01-01T00:00:00+00:00",
+)  # fmt: skip
 
 
 def make_result(config: ExperimentConfig, **changes: Any) -> ExperimentResult:

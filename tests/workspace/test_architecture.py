@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workspace.test_packages import PACKAGES, source_folder, sources
+from workspace.repository import PACKAGES, ROOT, source_folder, sources
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 FOREIGN = PAGE[PAGE.index("## Foreign internals") :]
 

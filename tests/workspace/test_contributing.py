@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from workspace.test_documents import CHECK
-
-ROOT = Path(__file__).parents[2]
-
-
-def uv() -> str:
-    """Return the path of uv; `uv run` passes it in the environment."""
-    for path in (os.environ.get("UV"), shutil.which("uv"), ROOT / ".uv" / "bin" / "uv"):
-        if path and Path(path).is_file():
-            return str(path)
-    pytest.skip("needs uv")
+from workspace.repository import CHECK, ROOT, uv
 
 
 @pytest.mark.parametrize("group", ["config", "energy", "runner"])

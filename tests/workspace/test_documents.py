@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from workspace.repository import CHECK, ROOT
 
 from llem_config import load_study
 from llem_energy import ExperimentResult
@@ -42,12 +43,10 @@ from llem_runner.records import (
     StudySummary,
 )
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "packages").glob("*/*.md")]
 )
-CHECK = ["ruff format --check", "ruff check", "mypy", "lint-imports", "pytest"]
 
 
 def blocks(language: str) -> list[str]:

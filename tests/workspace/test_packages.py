@@ -14,9 +14,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from workspace.repository import PACKAGES, ROOT, source_folder, sources
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("llem_config", "llem_energy", "llem_runner", "llem_cli")
 PUBLIC_MODULES = {
     "llem_config": {"__init__.py", "overrides.py", "settings.py"},
     "llem_energy": {
@@ -33,14 +32,6 @@ PUBLIC_MODULES = {
     "llem_cli": {"__init__.py", "__main__.py"},
 }
 HEAVY = ("torch", "transformers", "pyarrow", "cyclopts", "rich")
-
-
-def source_folder(package: str) -> Path:
-    return ROOT / "packages" / package.replace("_", "-") / "src" / package
-
-
-def sources(package: str) -> list[Path]:
-    return sorted(source_folder(package).rglob("*.py"))
 
 
 def public_modules() -> list[str]:

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workspace.test_contributing import uv
+from workspace.repository import ROOT, uv
 
-ROOT = Path(__file__).parents[2]
 COPIED = ("pyproject.toml", "uv.lock", "packages", "scripts", ".gitignore")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from energy.parts import run_python, with_gpus
 from fakes.fake_nvml import FakeGpu
+from workspace.repository import uv
 
 from llem_config import ExperimentConfig, load_study, measurement_config_hash
 
@@ -43,19 +43,11 @@ execution: {config_gap_seconds: 0, cycle_gap_seconds: 0}
 """
 
 
-def installer() -> str:
-    """Return the program that this repository is built with; `uv run` says where it is."""
-    for found in (os.environ.get("UV"), shutil.which("uv"), ROOT / ".uv" / "bin" / "uv"):
-        if found and Path(found).is_file():
-            return str(found)
-    pytest.skip("needs uv to install the example")
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the environment of a process that sees the example."""
     folder = tmp_path_factory.mktemp("site")
-    command = [installer(), "pip", "install", "--quiet", "--offline", "--no-deps"]
+    command = [uv(), "pip", "install", "--quiet", "--offline", "--no-deps"]
     subprocess.run([*command, "--target", str(folder), str(EXAMPLE)], check=True, timeout=60)
     return {"PYTHONPATH": str(folder)}
 

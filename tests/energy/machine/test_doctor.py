@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 from energy.parts import run_python, with_gpus
-from energy.sources.test_rapl import domain
 from fakes.fake_nvml import FakeGpu, Fault, Process
+from fakes.powercap import add_domain
 
 from llem_config import Settings
 from llem_energy._machine.doctor_advice import problems
@@ -248,8 +248,8 @@ threading.Thread(target=tick, daemon=True).start()
 def test_counters_of_the_processor_are_calibrated_and_one_that_does_not_move_is_reported(
     tmp_path: Path, no_driver: dict[str, str]
 ) -> None:
-    file = domain(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
-    domain(tmp_path, "intel-rapl:0:0", "dram", 1_000_000)
+    file = add_domain(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
+    add_domain(tmp_path, "intel-rapl:0:0", "dram", 1_000_000)
     env = {**no_driver, "LLEM_POWERCAP": str(tmp_path)}
     diagnosis, stages, *_ = json.loads(run_python(TICKING + DIAGNOSE, env=env))
     assert diagnosis["measurable"]

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from fakes.results import CALIBRATION
 
 from llem_energy._measurement.baseline import baseline_figures
 from llem_energy._measurement.idle import IdleSpan, idle, reusable
 from llem_energy._measurement.raw_measurement import Idles
 from llem_energy._sources.protocol import Kind, Sample, SourceVersions
 from llem_energy.records import Baseline, ContextIdle, Quality
-from llem_energy.sources import Calibration
 
 DEVICES = ("GPU-1",)
 
@@ -108,11 +108,6 @@ def test_a_reused_idle_power_is_marked() -> None:
 KNOWN = ContextIdle(
     devices=DEVICES, power_w=95.0, temperature_c={"GPU-1": 40.0}, at_s=0.0, boot_id="boot"
 )
-CALIBRATION = Calibration(
-    device="GPU-1", counter_period_s=0.1, counter_jitter_s=0.0, counter_step_j=1.0,
-    power_period_s=0.1, call_p50_s=1e-5, call_p99_s=1e-4, n_updates=8, duration_s=1.0,
-    boot_id="boot", driver="1", binding="2", made_at="2026-01-01T00:00:00+00:00",
-)  # fmt: skip
 
 
 def still_holds(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from energy.backends.pytorch.test_phases import shaped
+from energy.models import random_model
 from energy.parts import experiment
 
 from llem_energy import STAGES, ExperimentResult, measure
@@ -158,7 +158,7 @@ def test_phases_are_measured_alone_after_the_window() -> None:
 
 def test_a_phase_that_cannot_run_alone_is_missing_with_the_reason(tmp_path: Path) -> None:
     # A static cache shorter than prompt and answer: what has left it cannot be put back.
-    model = shaped(tmp_path, model_type="mistral", sliding_window=4)
+    model = random_model(tmp_path, model_type="mistral", sliding_window=4)
     result = measure(
         experiment(
             **model,

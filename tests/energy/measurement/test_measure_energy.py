@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from energy.parts import experiment, with_gpus
-from energy.sources.test_rapl import domain
 from fakes.fake_nvml import FakeGpu, Process, Throttle, true_energy_j
+from fakes.powercap import add_domain
 
 from llem_energy import STAGES
 
@@ -63,7 +63,7 @@ def run(library: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
     )
     path = folder / "timeseries.parquet"
     configs = [config, experiment(energy={"sources": ["rapl"], "min_window_seconds": 1.0})]
-    domain(folder, "intel-rapl:0", "package-0", 0)
+    add_domain(folder, "intel-rapl:0", "package-0", 0)
     first, second = (config.model_dump_json() for config in configs)
     answer = with_gpus(
         PROGRAM, library, [OTHER, GPU], folder, first, str(path), second,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from energy.models import SMALL_ARCHITECTURE
 from energy.parts import experiment, loaded, merged
 
 from llem_config import ExperimentConfig
@@ -17,10 +18,6 @@ from llem_energy._model_info.architecture import FAMILIES
 from llem_energy._prompts.load import load_prompts
 from llem_energy.models import MemoryEstimate, builtin_names, estimate_memory
 
-SMALL: dict[str, Any] = {
-    "vocab_size": 97, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 6,
-    "num_attention_heads": 6, "num_key_value_heads": 2, "pad_token_id": 0,
-}  # fmt: skip
 EXPERTS: dict[str, dict[str, Any]] = {
     "mixtral": {"num_local_experts": 3, "num_experts_per_tok": 2},
     "olmoe": {"num_experts": 4, "num_experts_per_tok": 2},
@@ -46,7 +43,7 @@ shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda one: "-".join(map(s
 
 def of(folder: Path, shape: dict[str, Any], **changes: Any) -> ExperimentConfig:
     """Return an experiment on a small architecture of its own."""
-    data = SMALL | EXPERTS.get(shape["model_type"], {}) | shape
+    data = SMALL_ARCHITECTURE | EXPERTS.get(shape["model_type"], {}) | shape
     (folder / "config.json").write_text(json.dumps(data))
     return experiment(model=str(folder), weights="random", **changes)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from energy.model_info.test_memory_estimate import SMALL
+from energy.models import SMALL_ARCHITECTURE
 from energy.parts import experiment, run_python, with_gpus
 from fakes.fake_nvml import FakeGpu
 
@@ -46,7 +46,7 @@ GB = 10**9
 def test_too_little_memory_is_a_clear_failure_with_the_estimate_beside_the_peak(
     tmp_path: Path,
 ) -> None:
-    data = SMALL | {"model_type": "llama", "vocab_size": 50_000_000}
+    data = SMALL_ARCHITECTURE | {"model_type": "llama", "vocab_size": 50_000_000}
     (tmp_path / "config.json").write_text(json.dumps(data))
     weights = experiment(model=str(tmp_path), weights="random")
     answer = experiment(
@@ -128,7 +128,7 @@ def on_cpu(*configs: ExperimentConfig, memory_bytes: int) -> list[str]:
 
 
 def test_on_the_cpu_the_memory_of_the_machine_counts(tmp_path: Path) -> None:
-    data = SMALL | {"model_type": "llama", "vocab_size": 10**7}
+    data = SMALL_ARCHITECTURE | {"model_type": "llama", "vocab_size": 10**7}
     (tmp_path / "config.json").write_text(json.dumps(data))
     large = experiment(model=str(tmp_path), weights="random")
     (failure,) = on_cpu(experiment(), large, memory_bytes=GB)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from energy.backends.test_example_backend import installer
 from energy.parts import run_python
+from workspace.repository import uv
 
 from llem_config import load_study, measurement_config_hash
 from llem_energy.sources import source_names
@@ -42,7 +42,7 @@ execution: {config_gap_seconds: 0, cycle_gap_seconds: 0}
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the environment of a process that sees both examples, and no counter of ours."""
     folder = tmp_path_factory.mktemp("site")
-    command = [installer(), "pip", "install", "--quiet", "--offline", "--no-deps"]
+    command = [uv(), "pip", "install", "--quiet", "--offline", "--no-deps"]
     subprocess.run([*command, "--target", str(folder), *map(str, EXAMPLES)], check=True, timeout=60)
     return {"PYTHONPATH": str(folder), "LLEM_POWERCAP": str(folder / "absent")}
 

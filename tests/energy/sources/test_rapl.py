@@ -9,31 +9,21 @@ from pathlib import Path
 
 import pytest
 from energy.parts import run_python
+from fakes.powercap import RANGE_UJ, add_domain
 
 from llem_energy._sources.protocol import SourceUnavailable
 from llem_energy._sources.rapl import RaplSource
 
-RANGE_UJ = 262_143_328_850
-
-
-def domain(root: Path, folder: str, name: str, energy_uj: int) -> Path:
-    path = root / folder
-    path.mkdir()
-    (path / "name").write_text(f"{name}\n")
-    (path / "max_energy_range_uj").write_text(f"{RANGE_UJ}\n")
-    (path / "energy_uj").write_text(f"{energy_uj}\n")
-    return path / "energy_uj"
-
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    domain(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
-    domain(tmp_path, "intel-rapl:0:0", "core", 100)
-    domain(tmp_path, "intel-rapl:0:1", "uncore", 200)
-    domain(tmp_path, "intel-rapl:0:2", "dram", 3_000_000)
-    domain(tmp_path, "intel-rapl:1", "package-1", 5_000_000)
-    domain(tmp_path, "intel-rapl:1:0", "dram", 7_000_000)
-    domain(tmp_path, "intel-rapl:2", "psys", 99_000_000)
+    add_domain(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
+    add_domain(tmp_path, "intel-rapl:0:0", "core", 100)
+    add_domain(tmp_path, "intel-rapl:0:1", "uncore", 200)
+    add_domain(tmp_path, "intel-rapl:0:2", "dram", 3_000_000)
+    add_domain(tmp_path, "intel-rapl:1", "package-1", 5_000_000)
+    add_domain(tmp_path, "intel-rapl:1:0", "dram", 7_000_000)
+    add_domain(tmp_path, "intel-rapl:2", "psys", 99_000_000)
     (tmp_path / "intel-rapl").mkdir()  # the control type itself, without a counter
     return tmp_path
 
@@ -52,7 +42,7 @@ def test_packages_and_memory_count_once_and_their_parts_do_not(root: Path) -> No
 
 
 def test_a_counter_that_wraps_continues_to_rise(tmp_path: Path) -> None:
-    file = domain(tmp_path, "intel-rapl:0", "package-0", RANGE_UJ - 2_000_000)
+    file = add_domain(tmp_path, "intel-rapl:0", "package-0", RANGE_UJ - 2_000_000)
     source = RaplSource(root=tmp_path)
     (before,) = source.read()
     file.write_text("3000000\n")
@@ -77,7 +67,7 @@ def test_a_counter_that_fails_later_gives_none_and_not_zero(root: Path) -> None:
 
 
 def test_two_readers_at_once_see_no_wrap(tmp_path: Path) -> None:
-    file = domain(tmp_path, "intel-rapl:0", "package-0", 0)
+    file = add_domain(tmp_path, "intel-rapl:0", "package-0", 0)
     source = RaplSource(root=tmp_path)
     highest: list[float] = []
     stop = threading.Event()

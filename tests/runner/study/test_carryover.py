@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from energy.measurement.test_idle import CALIBRATION
 from fakes import fake_nvml
 from fakes.fake_nvml import FakeGpu, Fault, true_energy_j
-from fakes.results import make_result
+from fakes.results import CALIBRATION, make_result
 from fakes.studies import experiment
 
 from llem_energy import Carryover, ExperimentResult, carryover_from, read_result

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
-from energy.backends.pytorch.test_tokens import of_text
+from energy.models import text_experiment
 from energy.parts import experiment, loaded
 
 from llem_config import ExperimentConfig
@@ -149,7 +149,7 @@ def test_every_request_of_the_window_has_a_row_that_adds_up_to_the_totals(tmp_pa
 def test_latencies_of_a_request_are_those_of_its_own_tokens(
     text_model: Any, tmp_path: Path
 ) -> None:
-    config = of_text(text_model, decoder={"ignore_eos": False}, pytorch={"batch_size": 7})
+    config = text_experiment(text_model, decoder={"ignore_eos": False}, pytorch={"batch_size": 7})
     result = measure(config, timeseries=tmp_path / "timeseries.parquet")
     found = pq.read_table(tmp_path / "requests.parquet").to_pylist()
     assert len({row["output_tokens"] for row in found}) >= 3

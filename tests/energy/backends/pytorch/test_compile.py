@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from energy.backends.pytorch.test_phases import shaped
-from energy.backends.pytorch.test_tokens import of_text
+from energy.models import random_model, text_experiment
 from energy.parts import experiment, loaded, merged
 
 from llem_config import ExperimentConfig
@@ -19,7 +18,7 @@ COMPILED = {"torch_compile": True, "torch_compile_backend": "eager"}
 
 def small(folder: Path, **changes: Any) -> ExperimentConfig:
     """Return an experiment on a compiled model of one layer."""
-    base = {**shaped(folder, model_type="llama", num_hidden_layers=1), "pytorch": COMPILED}
+    base = {**random_model(folder, model_type="llama", num_hidden_layers=1), "pytorch": COMPILED}
     return experiment(**merged(base, changes))
 
 
@@ -31,7 +30,7 @@ def of_compilation(result: ExperimentResult) -> list[str]:
 def test_nothing_is_compiled_inside_the_window(text_model: Any, cache: str) -> None:
     # Batches of several lengths, and a last one of another size.
     options = {**COMPILED, "batch_size": 2, "cache_implementation": cache}
-    result = measure(of_text(text_model, n=3, pytorch=options, max_output_tokens=3))
+    result = measure(text_experiment(text_model, n=3, pytorch=options, max_output_tokens=3))
     assert result.effective_config["n_compilations"] > 0
     assert of_compilation(result) == []
 

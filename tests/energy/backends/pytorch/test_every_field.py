@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 import torch
-from energy.backends.pytorch.test_tokens import of_text
 from energy.backends.pytorch.watching import Watched, by_hand, watched
+from energy.models import text_experiment
 from energy.parts import experiment, loaded
 from pydantic import BaseModel
 from safetensors.torch import load_file
@@ -49,7 +49,7 @@ class Subject:
         self.fixture = request.getfixturevalue
 
     def config(self, **changes: Any) -> ExperimentConfig:
-        return of_text(self.model, **changes)
+        return text_experiment(self.model, **changes)
 
     def run(self, prompts: Any = None, **pytorch: Any) -> Watched:
         """Answer with these options of the backend, one prompt at a time unless they say more."""
@@ -374,7 +374,9 @@ def use_safetensors(subject: Subject) -> None:
     torch.save(pickled, folder / "pytorch_model.bin")
 
     def norm(asked: bool | None) -> Any:
-        config = of_text(subject.model._replace(folder=folder), pytorch={"use_safetensors": asked})
+        config = text_experiment(
+            subject.model._replace(folder=folder), pytorch={"use_safetensors": asked}
+        )
         return loaded(config)._model.model.norm.weight
 
     for asked in (None, True):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from energy.backends.pytorch.test_tokens import of_text
+from energy.models import text_experiment
 from energy.parts import loaded
 
 from llem_energy import BackendError
@@ -20,7 +20,7 @@ pytestmark = [
 
 def on_gpu(model: Any, **options: Any) -> Any:
     """Return a loaded backend in bf16 with these options."""
-    return loaded(of_text(model, precision="bf16", pytorch={"device": "auto", **options}))
+    return loaded(text_experiment(model, precision="bf16", pytorch={"device": "auto", **options}))
 
 
 def packed(model: Any, **options: Any) -> list[Any]:
@@ -60,7 +60,7 @@ def test_the_device_is_the_gpu(text_model: Any) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("flash_attn") is None, reason="needs flash-attn")
 def test_flash_attention_runs_its_own_kernel(text_model: Any) -> None:
     options = {"device": "cuda", "attn_implementation": "flash_attention_2", "batch_size": 1}
-    config = of_text(text_model, precision="bf16", n=1, pytorch=options)
+    config = text_experiment(text_model, precision="bf16", n=1, pytorch=options)
     backend = loaded(config)
     (batch,) = backend.prepare([(10, 11, 12)]).batches
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from energy.backends.pytorch.test_phases import shaped
+from energy.models import random_model
 from energy.parts import experiment, loaded
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -85,7 +85,7 @@ ARCHITECTURES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("shape", ARCHITECTURES, ids=lambda shape: shape["model_type"])
 def test_operation_count_fits_what_people_run(tmp_path: Path, shape: dict[str, Any]) -> None:
     experts = ONE_BY_ONE if any("experts" in key for key in shape) else {}
-    config = asked({**shaped(tmp_path, **shape), **experts}, 16, 12)
+    config = asked({**random_model(tmp_path, **shape), **experts}, 16, 12)
     ours, theirs = counted(config, 16, 12)
     assert ours == pytest.approx(theirs, rel=0.02)
 
@@ -105,7 +105,7 @@ UNKNOWN: list[dict[str, Any]] = [
 def test_an_architecture_with_unknown_parts_has_no_count(
     tmp_path: Path, shape: dict[str, Any]
 ) -> None:
-    backend = loaded(asked(shaped(tmp_path, **shape), 4, 2, attn_implementation=None))
+    backend = loaded(asked(random_model(tmp_path, **shape), 4, 2, attn_implementation=None))
     assert backend.flops(4, 2) is None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from energy.backends.pytorch.test_phases import N_OUT, Calls, asked, prepared
+from energy.backends.pytorch.phases import N_OUT, CallRecorder, phase_experiment, prepared
 from energy.parts import checked, loaded
 
 from llem_energy import BackendError
@@ -26,7 +26,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = peft.LoraConfig(
         r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM"
     )
-    peft.get_peft_model(loaded(asked())._model, shape).save_pretrained(folder)
+    peft.get_peft_model(loaded(phase_experiment())._model, shape).save_pretrained(folder)
     return folder
 
 
@@ -43,7 +43,7 @@ def test_an_adapter_that_lacks_weights_of_the_model_is_refused(
     kept = dict(list(weights.items())[:n_kept])
     save_file(kept, tmp_path / "part" / "adapter_model.safetensors")
     with pytest.raises(BackendError, match="part lack weights for this model"):
-        loaded(asked(lora={"adapter": str(tmp_path / "part")}))
+        loaded(phase_experiment(lora={"adapter": str(tmp_path / "part")}))
 
 
 def test_a_missing_adapter_is_an_expected_failure(
@@ -56,7 +56,7 @@ def test_a_missing_adapter_is_an_expected_failure(
     (tmp_path / "hub" / "models--some--adapter" / "refs" / "main").write_text("1")
     (tmp_path / "empty").mkdir()
     names = (adapter, "some/adapter", tmp_path / "empty", tmp_path / "nowhere", "some/other")
-    asking = [asked(lora={"adapter": str(name)}) for name in names]
+    asking = [phase_experiment(lora={"adapter": str(name)}) for name in names]
     sentences = (
         f"the adapter folder {tmp_path / 'empty'} has no adapter_config.json",
         f"there is no adapter folder {tmp_path / 'nowhere'}",
@@ -78,17 +78,17 @@ def test_an_adapter_answers_compiled_and_in_phases(
     torch._dynamo.utils.counters.clear()
     options: dict[str, Any] = {"torch_compile": True, "torch_compile_backend": "eager"}
     lora = {"adapter": str(adapter), "merge_weights": merged}
-    backend, batch = prepared(asked(lora=lora, pytorch=options if compiled else {}))
-    plain, _ = prepared(asked())
+    backend, batch = prepared(phase_experiment(lora=lora, pytorch=options if compiled else {}))
+    plain, _ = prepared(phase_experiment())
     expected = backend.generate(batch)._ids.tolist()
     assert expected != plain.generate(batch)._ids.tolist()
     assert backend.effective_config()["compiled"] is compiled
     assert (torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0) is compiled
     decode = backend.phase("decode", batch)
-    with Calls(backend) as calls:
+    with CallRecorder(backend) as calls:
         decode.run()
     assert calls.answers() == expected
-    with Calls(backend) as calls:
+    with CallRecorder(backend) as calls:
         backend.phase("prefill", batch).run()
     assert calls.chosen == [[answer[0] for answer in expected]]
 
@@ -99,7 +99,7 @@ def test_the_operations_of_an_adapter_are_counted(adapter: Path, merged: bool) -
 
     lora = {"adapter": str(adapter), "merge_weights": merged}
     options = {"attn_implementation": "eager"}
-    backend, batch = prepared(asked(lora=lora, pytorch=options), [tuple(range(10, 18))])
+    backend, batch = prepared(phase_experiment(lora=lora, pytorch=options), [tuple(range(10, 18))])
     with FlopCounterMode(display=False) as counter:
         backend.generate(batch)
     assert backend.flops(8, N_OUT).total == pytest.approx(counter.get_total_flops(), rel=1e-6)

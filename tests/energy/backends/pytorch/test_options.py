@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from energy.backends.pytorch.test_tokens import of_text
+from energy.models import text_experiment
 from energy.parts import answers, experiment, loaded
 
 from llem_energy import BackendError, measure
@@ -22,7 +22,7 @@ from llem_energy._prompts.load import load_prompts
 def test_precision_reaches_the_weights(
     text_model: Any, precision: str, dtype: str, weights: str
 ) -> None:
-    backend = loaded(of_text(text_model, precision=precision, weights=weights))
+    backend = loaded(text_experiment(text_model, precision=precision, weights=weights))
     kinds = {str(p.dtype) for p in backend._model.parameters()}
     assert kinds == {f"torch.{dtype}"}
     assert backend.effective_config()["dtype"] == dtype
@@ -49,13 +49,13 @@ def test_decoder_options_reach_the_generation(text_model: Any) -> None:
         "min_p": 0.1,
         "repetition_penalty": 1.2,
     }
-    used = loaded(of_text(text_model, decoder=decoder)).effective_config()["generation"]
+    used = loaded(text_experiment(text_model, decoder=decoder)).effective_config()["generation"]
     assert used | decoder == used
     assert used["do_sample"] is True
 
 
 def test_the_models_generation_config_has_no_effect(text_model: Any) -> None:
-    greedy = loaded(of_text(text_model)).effective_config()["generation"]
+    greedy = loaded(text_experiment(text_model)).effective_config()["generation"]
     untouched = {
         "do_sample": False, "temperature": 1.0, "top_k": 50, "top_p": 1.0,
         "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "max_new_tokens": 12,
@@ -64,7 +64,7 @@ def test_the_models_generation_config_has_no_effect(text_model: Any) -> None:
     assert greedy | untouched == greedy
     assert "eos_token_id" not in greedy
     # Its top 7 and top 0.5 would leave one token where everything is equally likely.
-    hot = of_text(text_model, n=1, max_output_tokens=200, decoder={"temperature": 1000.0})
+    hot = text_experiment(text_model, n=1, max_output_tokens=200, decoder={"temperature": 1000.0})
     ((_, tokens),) = answers(hot)
     assert len(set(tokens)) > 30
 
@@ -86,20 +86,20 @@ def test_prompt_lookup_is_exact_and_has_no_time_per_token() -> None:
 
 def test_a_draft_model_changes_only_the_speed(text_model: Any, alone: Any) -> None:
     changes = {"batch_size": 1, "assistant_model": str(text_model.folder)}
-    config = of_text(text_model, pytorch=changes)
+    config = text_experiment(text_model, pytorch=changes)
     assert [n for ns, _ in answers(config) for n in ns] == [12] * 7
     assert [tokens for _, tokens in answers(config)] == alone(12, None)
 
 
 @pytest.mark.parametrize("option", [{"cache_implementation": "static"}, {"use_cache": False}])
 def test_the_cache_changes_no_answer(text_model: Any, alone: Any, option: dict[str, Any]) -> None:
-    found = answers(of_text(text_model, pytorch={"batch_size": 1, **option}))
+    found = answers(text_experiment(text_model, pytorch={"batch_size": 1, **option}))
     assert [tokens for _, tokens in found] == alone(12, None)
 
 
 def test_a_compiled_model_gives_the_same_answer(text_model: Any, alone: Any) -> None:
     asked = {"batch_size": 7, "torch_compile": True, "torch_compile_backend": "eager"}
-    config = of_text(text_model, pytorch=asked)
+    config = text_experiment(text_model, pytorch=asked)
     backend = loaded(config)
     (batch,) = backend.prepare(load_prompts(config, backend.vocabulary())).batches
     assert backend.generate(batch)._ids.tolist() == alone(12, None)
@@ -109,7 +109,9 @@ def test_a_compiled_model_gives_the_same_answer(text_model: Any, alone: Any) -> 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 def test_a_compiled_model_runs_with_the_default_compiler(text_model: Any) -> None:
-    result = measure(of_text(text_model, n=1, max_output_tokens=2, pytorch={"torch_compile": True}))
+    result = measure(
+        text_experiment(text_model, n=1, max_output_tokens=2, pytorch={"torch_compile": True})
+    )
     assert result.output_tokens == 2
     assert result.effective_config["compiled"] is True
 

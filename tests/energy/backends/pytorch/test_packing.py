@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from energy.backends.pytorch.test_tokens import of_text
+from energy.models import text_experiment
 from energy.parts import experiment, loaded
 
 from llem_energy import BackendError
@@ -48,7 +48,9 @@ def test_layers_that_the_kernel_cannot_run_are_named_in_the_error(text_model: An
         BackendError, match=r"multiples of 64 inputs and 32 outputs, but \S+ has 32 and"
     ):
         loaded(
-            of_text(text_model, precision="bf16", pytorch={"device": "cpu", "load_in_4bit": True})
+            text_experiment(
+                text_model, precision="bf16", pytorch={"device": "cpu", "load_in_4bit": True}
+            )
         )
 
 

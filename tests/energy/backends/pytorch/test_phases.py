@@ -6,67 +6,21 @@ the cache before it, and the token that its scores choose.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from energy.parts import experiment, loaded, merged
+from energy.backends.pytorch.phases import (
+    N_OUT,
+    PROMPTS,
+    CallRecorder,
+    phase_experiment,
+    prepared,
+)
+from energy.models import random_model
+from energy.parts import experiment
 
 from llem_energy import BackendError
-from llem_energy._backends.pytorch.loading import generating_model
-
-PROMPTS = [tuple(range(20 * n + 10, 20 * n + 10 + length)) for n, length in enumerate((3, 9, 1, 6))]
-N_OUT = 7
-
-
-class Calls:
-    """Every call of a model while this is open: tokens fed and chosen, cache before."""
-
-    def __init__(self, backend: Any) -> None:
-        self._model = generating_model(backend._model)
-        self.fed: list[list[list[int]]] = []
-        self.chosen: list[list[int]] = []
-        self.cached: list[int] = []
-        self.longest: list[int] = []
-
-    def __enter__(self) -> Calls:
-        self._hooks = [
-            self._model.register_forward_pre_hook(self._before, with_kwargs=True),
-            self._model.register_forward_hook(self._after),
-        ]
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
-
-    def _before(self, *watched: Any) -> None:
-        kwargs = watched[-1]
-        self.fed.append(kwargs["input_ids"].tolist())
-        cache = kwargs.get("past_key_values")
-        self.cached.append(0 if cache is None else int(cache.get_seq_length()))
-        self.longest.append(-1 if cache is None else cache.get_max_length())
-
-    def _after(self, *watched: Any) -> None:
-        self.chosen.append(watched[-1].logits[:, -1].argmax(-1).tolist())
-
-    def answers(self) -> list[list[int]]:
-        """Return what each prompt was continued with: the token fed first, then those chosen."""
-        first = [row[-1] for row in self.fed[0]]
-        return [list(one) for one in zip(first, *self.chosen, strict=True)]
-
-
-def asked(**changes: Any) -> Any:
-    """Return an experiment whose prompts differ in length: left padding, one batch of four."""
-    base = {"max_input_tokens": 16, "max_output_tokens": N_OUT, "pytorch": {"batch_size": 4}}
-    return experiment(**merged(base, changes))
-
-
-def prepared(config: Any, prompts: Any = PROMPTS) -> tuple[Any, Any]:
-    """Return a loaded backend and the first batch."""
-    backend = loaded(config)
-    return backend, backend.prepare(prompts).batches[0]
 
 
 def check(config: Any, prompts: Any = PROMPTS) -> tuple[Any, Any]:
@@ -78,7 +32,7 @@ def check(config: Any, prompts: Any = PROMPTS) -> tuple[Any, Any]:
     prefill = backend.phase("prefill", batch)
     assert (prefill.n_tokens, prefill.n_prompts) == (sum(batch.lengths), n_prompts)
     for _ in range(2):
-        with Calls(backend) as calls:
+        with CallRecorder(backend) as calls:
             prefill.run()
         assert calls.fed == [batch.inputs["input_ids"].tolist()]
         assert calls.cached == [0]
@@ -87,7 +41,7 @@ def check(config: Any, prompts: Any = PROMPTS) -> tuple[Any, Any]:
     decode = backend.phase("decode", batch)
     assert (decode.n_tokens, decode.n_prompts) == (n_prompts * (N_OUT - 1), n_prompts)
     for _ in range(5):
-        with Calls(backend) as calls:
+        with CallRecorder(backend) as calls:
             decode.run()
         assert [len(row) for call in calls.fed for row in call] == [1] * n_prompts * (N_OUT - 1)
         assert calls.cached == list(range(longest, longest + N_OUT - 1))
@@ -98,30 +52,21 @@ def check(config: Any, prompts: Any = PROMPTS) -> tuple[Any, Any]:
     return backend, batch
 
 
-def shaped(folder: Path, **shape: Any) -> dict[str, Any]:
-    """Return the fields of an experiment on a small random model of this architecture."""
-    small = {
-        "vocab_size": 256, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "pad_token_id": 0,
-        "bos_token_id": 1, "eos_token_id": 2, "initializer_range": 0.5,
-    }  # fmt: skip
-    (folder / "config.json").write_text(json.dumps(small | shape))
-    return {"model": str(folder), "weights": "random"}
-
-
 @pytest.mark.parametrize("name", ["tiny-llama", "tiny-moe"])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_the_phases_are_the_answer_in_two_parts(batch_size: int, attention: str, name: str) -> None:
     options = {"batch_size": batch_size, "attn_implementation": attention}
-    check(asked(model=f"builtin:{name}", pytorch=options), PROMPTS[-batch_size:])
+    check(phase_experiment(model=f"builtin:{name}", pytorch=options), PROMPTS[-batch_size:])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_the_phases_of_trained_like_weights_choose_many_tokens(
     tmp_path: Path, batch_size: int
 ) -> None:
-    config = asked(**shaped(tmp_path, model_type="llama"), pytorch={"batch_size": batch_size})
+    config = phase_experiment(
+        **random_model(tmp_path, model_type="llama"), pytorch={"batch_size": batch_size}
+    )
     backend, batch = check(config, PROMPTS[-batch_size:])
     answers = backend.generate(batch)._ids.tolist()
     assert len({token for answer in answers for token in answer}) > 3
@@ -132,21 +77,21 @@ def test_the_phases_of_trained_like_weights_choose_many_tokens(
 def test_the_prompt_is_put_back_where_attention_has_a_window(
     tmp_path: Path, batch_size: int, window: int
 ) -> None:
-    model = shaped(tmp_path, model_type="mistral", sliding_window=window)
-    check(asked(**model, pytorch={"batch_size": batch_size}), PROMPTS[-batch_size:])
+    model = random_model(tmp_path, model_type="mistral", sliding_window=window)
+    check(phase_experiment(**model, pytorch={"batch_size": batch_size}), PROMPTS[-batch_size:])
 
 
 def test_layers_with_a_window_and_without_are_put_back_together(tmp_path: Path) -> None:
     kinds = ["sliding_attention", "full_attention"]
-    model = shaped(tmp_path, model_type="gemma3_text", sliding_window=5, layer_types=kinds)
-    check(asked(**model))
+    model = random_model(tmp_path, model_type="gemma3_text", sliding_window=5, layer_types=kinds)
+    check(phase_experiment(**model))
 
 
 def test_a_static_cache_is_put_back_and_as_long_as_for_a_whole_answer() -> None:
-    config = asked(pytorch={"cache_implementation": "static"})
+    config = phase_experiment(pytorch={"cache_implementation": "static"})
     check(config)
     backend, batch = prepared(config)  # another one, which has not answered anything before
-    with Calls(backend) as calls:
+    with CallRecorder(backend) as calls:
         backend.phase("prefill", batch).run()
         backend.phase("decode", batch).run()
         backend.generate(batch)
@@ -155,8 +100,8 @@ def test_a_static_cache_is_put_back_and_as_long_as_for_a_whole_answer() -> None:
 
 @pytest.mark.parametrize("window", [8, 64])
 def test_a_static_cache_with_a_window_is_put_back_or_refused(tmp_path: Path, window: int) -> None:
-    model = shaped(tmp_path, model_type="mistral", sliding_window=window)
-    config = asked(**model, pytorch={"cache_implementation": "static"})
+    model = random_model(tmp_path, model_type="mistral", sliding_window=window)
+    config = phase_experiment(**model, pytorch={"cache_implementation": "static"})
     if window == 64:
         check(config)
         return
@@ -166,8 +111,8 @@ def test_a_static_cache_with_a_window_is_put_back_or_refused(tmp_path: Path, win
 
 
 def test_a_state_that_is_overwritten_in_place_is_refused(tmp_path: Path) -> None:
-    model = shaped(tmp_path, model_type="lfm2", layer_types=["conv", "full_attention"])
-    backend, batch = prepared(asked(**model))
+    model = random_model(tmp_path, model_type="lfm2", layer_types=["conv", "full_attention"])
+    backend, batch = prepared(phase_experiment(**model))
     with pytest.raises(BackendError, match="can be restored exactly, found LinearAttentionLayer"):
         backend.phase("decode", batch)
     backend.phase("prefill", batch).run()
@@ -175,7 +120,7 @@ def test_a_state_that_is_overwritten_in_place_is_refused(tmp_path: Path) -> None
 
 def test_a_compiled_model_runs_its_phases_compiled() -> None:
     compiled = {"torch_compile": True, "torch_compile_backend": "eager"}
-    backend, _ = check(asked(pytorch=compiled))
+    backend, _ = check(phase_experiment(pytorch=compiled))
     assert backend.effective_config()["compiled"] is True
 
 
@@ -184,7 +129,7 @@ def test_decode_ignores_the_end_of_an_answer(text_model: Any) -> None:
     ending = {"ignore_eos": False, "min_new_tokens": 9}
     backend, batch = prepared(experiment(**fields, decoder=ending), [(4, 5), (6, 7, 8)])
     decode = backend.phase("decode", batch)
-    with Calls(backend) as calls:
+    with CallRecorder(backend) as calls:
         decode.run()
         backend.phase("prefill", batch).run()
     assert decode.n_tokens == 2 * 11
@@ -192,27 +137,27 @@ def test_decode_ignores_the_end_of_an_answer(text_model: Any) -> None:
 
 
 def test_penalties_see_the_whole_prompt_in_decode() -> None:
-    plain, batch = prepared(asked())
+    plain, batch = prepared(phase_experiment())
     penalties = {"decoder": {"repetition_penalty": 1.5}, "pytorch": {"no_repeat_ngram_size": 2}}
-    backend, batch = prepared(asked(**penalties))
+    backend, batch = prepared(phase_experiment(**penalties))
     expected = backend.generate(batch)._ids.tolist()
     assert expected != plain.generate(batch)._ids.tolist()
     decode = backend.phase("decode", batch)
-    with Calls(backend) as calls:
+    with CallRecorder(backend) as calls:
         decode.run()
     steps = [list(step) for step in zip(*expected, strict=True)]
     assert [[row[0] for row in call] for call in calls.fed] == steps[:-1]
 
 
 def test_the_seed_reaches_the_sampling_of_both_phases(tmp_path: Path) -> None:
-    model = shaped(tmp_path, model_type="llama", initializer_range=0.1)
+    model = random_model(tmp_path, model_type="llama", initializer_range=0.1)
 
     def sampled(seed: int) -> list[list[list[int]]]:
-        config = asked(**model, random_seed=seed, decoder={"temperature": 1.0})
+        config = phase_experiment(**model, random_seed=seed, decoder={"temperature": 1.0})
         backend, batch = prepared(config)
         decode = backend.phase("decode", batch)
         backend.seed()
-        with Calls(backend) as calls:
+        with CallRecorder(backend) as calls:
             decode.run()
             decode.run()
         return calls.fed
@@ -223,8 +168,8 @@ def test_the_seed_reaches_the_sampling_of_both_phases(tmp_path: Path) -> None:
 
 
 def test_prefill_reads_every_beam_at_once_and_decode_is_refused() -> None:
-    backend, batch = prepared(asked(pytorch={"num_beams": 3}))
-    with Calls(backend) as calls:
+    backend, batch = prepared(phase_experiment(pytorch={"num_beams": 3}))
+    with CallRecorder(backend) as calls:
         backend.phase("prefill", batch).run()
     assert [len(call) for call in calls.fed] == [3 * batch.n_prompts]
     with pytest.raises(BackendError, match="decode does not work with num_beams > 1"):
@@ -242,8 +187,8 @@ def test_prefill_reads_every_beam_at_once_and_decode_is_refused() -> None:
 def test_prefill_runs_where_decode_is_refused_with_the_reason(
     changes: dict[str, Any], why: str
 ) -> None:
-    backend, batch = prepared(asked(**changes))
-    with Calls(backend) as calls:
+    backend, batch = prepared(phase_experiment(**changes))
+    with CallRecorder(backend) as calls:
         backend.phase("prefill", batch).run()
     assert calls.fed == [batch.inputs["input_ids"].tolist()]
     with pytest.raises(BackendError, match=why):
@@ -253,6 +198,6 @@ def test_prefill_runs_where_decode_is_refused_with_the_reason(
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
 def test_assisted_decoding_has_no_phases_of_its_own(phase: str) -> None:
     options = {"batch_size": 1, "prompt_lookup_num_tokens": 3}
-    backend, batch = prepared(asked(pytorch=options))
+    backend, batch = prepared(phase_experiment(pytorch=options))
     with pytest.raises(BackendError, match=f"{phase} does not work with assisted decoding"):
         backend.phase(phase, batch)

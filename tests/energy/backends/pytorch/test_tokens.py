@@ -8,26 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from energy.models import text_experiment
 from energy.parts import answers, experiment, loaded
 
-from llem_config import ExperimentConfig
 from llem_energy import BackendError, measure
 from llem_energy._prompts.load import load_prompts
 
 Alone = Callable[[int, int | None], list[list[int]]]
-
-
-def of_text(model: Any, **changes: Any) -> ExperimentConfig:
-    """Return an experiment over the seven texts of the text model."""
-    base: dict[str, Any] = {
-        "model": str(model.folder),
-        "weights": "pretrained",
-        "dataset": str(model.prompts),
-        "n": len(model.texts),
-        "max_input_tokens": 64,
-        "max_output_tokens": 12,
-    }
-    return experiment(**(base | changes))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 7, 8])
@@ -43,7 +30,7 @@ def test_totals_are_exact_where_the_batch_size_does_not_divide_the_prompts(batch
 def test_padding_is_on_the_left_and_changes_no_answer(
     text_model: Any, alone: Alone, batch_size: int
 ) -> None:
-    config = of_text(text_model, pytorch={"batch_size": batch_size})
+    config = text_experiment(text_model, pytorch={"batch_size": batch_size})
     backend = loaded(config)
     workload = backend.prepare(load_prompts(config, backend.vocabulary()))
     found = [row for batch in workload.batches for row in backend.generate(batch)._ids.tolist()]
@@ -58,14 +45,16 @@ def test_padding_is_on_the_left_and_changes_no_answer(
 
 
 def test_padding_is_never_an_input_token(text_model: Any) -> None:
-    result = measure(of_text(text_model, pytorch={"batch_size": 7}))
+    result = measure(text_experiment(text_model, pytorch={"batch_size": 7}))
     assert result.input_tokens == sum(len(text.split()) for text in text_model.texts)
     assert result.output_tokens == 7 * 12
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7])
 def test_counts_stop_at_the_end_token(text_model: Any, alone: Alone, batch_size: int) -> None:
-    config = of_text(text_model, decoder={"ignore_eos": False}, pytorch={"batch_size": batch_size})
+    config = text_experiment(
+        text_model, decoder={"ignore_eos": False}, pytorch={"batch_size": batch_size}
+    )
     counts = [n for ns, _ in answers(config) for n in ns]
     expected = [len(answer) for answer in alone(12, text_model.end_id)]
     assert counts == expected
@@ -75,13 +64,13 @@ def test_counts_stop_at_the_end_token(text_model: Any, alone: Alone, batch_size:
 
 def test_min_new_tokens_holds_the_end_back(text_model: Any) -> None:
     decoder = {"ignore_eos": False, "min_new_tokens": 9}
-    counts = [n for ns, _ in answers(of_text(text_model, decoder=decoder)) for n in ns]
+    counts = [n for ns, _ in answers(text_experiment(text_model, decoder=decoder)) for n in ns]
     assert min(counts) >= 9
 
 
 def test_the_same_seed_samples_the_same_tokens_and_another_one_others(text_model: Any) -> None:
     def tokens(seed: int) -> list[tuple[list[int], list[int]]]:
-        return answers(of_text(text_model, random_seed=seed, decoder={"temperature": 1.0}))
+        return answers(text_experiment(text_model, random_seed=seed, decoder={"temperature": 1.0}))
 
     assert tokens(1) == tokens(1)
     assert tokens(1) != tokens(2)
@@ -102,7 +91,7 @@ def test_the_seed_reaches_synthetic_prompts_and_random_weights() -> None:
 
 def test_sorted_batches_pad_less_and_answer_the_same_prompts(text_model: Any) -> None:
     def padded(batching: str) -> tuple[int, list[int]]:
-        config = of_text(text_model, pytorch={"batch_size": 3, "batching": batching})
+        config = text_experiment(text_model, pytorch={"batch_size": 3, "batching": batching})
         backend = loaded(config)
         workload = backend.prepare(load_prompts(config, backend.vocabulary()))
         places = sum(rows * width for rows, width in (batch.shape for batch in workload.batches))
@@ -115,7 +104,7 @@ def test_sorted_batches_pad_less_and_answer_the_same_prompts(text_model: Any) ->
 
 
 def test_long_prompts_are_cut_and_the_cut_is_counted(text_model: Any) -> None:
-    result = measure(of_text(text_model, max_input_tokens=5))
+    result = measure(text_experiment(text_model, max_input_tokens=5))
     lengths = [len(text.split()) for text in text_model.texts]
     assert result.n_truncated_prompts == sum(n > 5 for n in lengths) > 0
     assert result.input_tokens == sum(min(n, 5) for n in lengths)
@@ -126,7 +115,7 @@ def test_a_prompt_without_tokens_is_refused(text_model: Any, tmp_path: Path) -> 
     file = tmp_path / "prompts.jsonl"
     file.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in ("w1 w2", "  ")))
     with pytest.raises(BackendError, match="prompt 2 has no tokens"):
-        measure(of_text(text_model, dataset=str(file), n=2))
+        measure(text_experiment(text_model, dataset=str(file), n=2))
 
 
 def test_text_for_a_model_without_a_tokenizer_is_refused(text_model: Any) -> None:
@@ -161,7 +150,7 @@ def test_drafted_answers_are_counted_exactly(
 ) -> None:
     # A draft may reach beyond the end of the answer, or beyond its greatest length.
     by = {"assistant_model": str(text_model.folder), "prompt_lookup_num_tokens": 5}
-    config = of_text(
+    config = text_experiment(
         text_model,
         decoder={"ignore_eos": not ends},
         pytorch={"batch_size": 1, drafts: by[drafts]},
