@@ -24,7 +24,7 @@ def fuzz() -> ModuleType:
     return module
 
 
-def test_two_thousand_broken_files_load_or_are_refused_with_a_place(fuzz: ModuleType) -> None:
+def test_two_thousand_broken_files_load_or_are_refused_with_a_position(fuzz: ModuleType) -> None:
     outcomes, wrong = fuzz.failures(20_261_123, range(2000))
     assert not wrong, wrong[0]
     assert outcomes["valid"] > 50

@@ -63,7 +63,7 @@ def test_an_exact_counter_is_reported_as_exact() -> None:
     assert conclusion(response, response, 0.1).startswith("exact at its updates")
 
 
-def test_a_late_counter_is_distinguished_from_a_filtered_one() -> None:
+def test_a_late_counter_is_distinguished_from_a_filtered_counter() -> None:
     late = fit(counter(delay_s=0.06), BURSTS, 0.1)
     assert late.delay_s == pytest.approx(0.06, abs=0.006)
     assert late.lag_s == 0.0
@@ -198,7 +198,7 @@ def test_without_a_driver_it_exits_with_one_line(library: Path, tmp_path: Path) 
 
 @pytest.mark.gpu
 @pytest.mark.timeout(600)
-def test_the_whole_check_runs_on_a_gpu(tmp_path: Path) -> None:
+def test_the_check_runs_on_a_gpu(tmp_path: Path) -> None:
     done = run({}, "--quick", "--json", str(tmp_path / "report.json"))
     if done.returncode == 1 and done.stderr.startswith("no GPU to check"):
         pytest.skip(done.stderr.strip())

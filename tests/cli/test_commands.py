@@ -102,7 +102,7 @@ def test_plan_lists_the_runs_in_execution_order(llem: Run, tmp_path: Path) -> No
     ]
 
 
-def test_every_plan_shows_the_gaps_that_the_run_will_use(
+def test_plan_and_dry_run_show_the_gaps_of_the_run(
     llem: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -50,7 +50,7 @@ def status_bar(width: int = 80) -> tuple[StatusBar, io.StringIO]:
     return StatusBar(console, disable=False), screen
 
 
-def test_a_failure_is_shown_with_its_error_its_log_and_what_is_left(
+def test_a_failure_is_shown_with_its_error_its_log_and_the_remaining_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert lines(capsys, STARTED, RunStarted(index=1, cycle=1, label=LABEL), FAILED) == [

@@ -151,7 +151,7 @@ ONE_FAULT = [
 
 
 @pytest.mark.parametrize(("text", "fault"), ONE_FAULT)
-def test_a_mistake_gives_one_fault_with_its_place(faults: Faults, text: str, fault: str) -> None:
+def test_a_mistake_gives_one_fault_with_its_position(faults: Faults, text: str, fault: str) -> None:
     assert faults(f"{MODEL}{text}\n") == [f"study.yaml:{fault}"]
 
 
@@ -320,7 +320,7 @@ def test_the_pretty_form_of_a_fault_without_a_readable_line_is_the_plain_form(
         ("# é\n" * 3000 + "n: é\x01\n", "3001:5"),
     ],
 )
-def test_places_count_characters_and_every_line_break_of_yaml(
+def test_positions_count_characters_and_every_line_break_of_yaml(
     faults: Faults, text: str, place: str
 ) -> None:
     (fault,) = faults(text)

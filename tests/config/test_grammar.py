@@ -73,7 +73,7 @@ def test_a_grid_is_the_product_of_its_axes(load: Load) -> None:
 @pytest.mark.parametrize(
     "extra", ["", "n: 7\n", "pytorch: {batch_size: 4}\n", "backend: pytorch\n"]
 )
-def test_experiments_without_sweep_add_no_phantom_point(load: Load, extra: str) -> None:
+def test_experiments_without_sweep_add_no_extra_point(load: Load, extra: str) -> None:
     study = load(MODEL + extra + "experiments: [{random_seed: 1}, {random_seed: 2}]\n")
     assert [item.random_seed for item in study.experiments] == [1, 2]
 
@@ -94,12 +94,12 @@ def test_a_dotted_key_nests_to_any_depth(load: Load) -> None:
     assert study.experiments[0].passthrough_kwargs == {"a": {"b": {"c": 1, "d": 2}}}
 
 
-def test_the_first_part_decoder_is_a_field_and_not_a_backend(load: Load) -> None:
+def test_a_key_that_begins_with_decoder_is_a_field_and_not_a_backend(load: Load) -> None:
     study = load(MODEL + "backend: [pytorch, vllm]\nsweep: {decoder.temperature: [0, 0.5]}\n")
     assert [item.decoder.temperature for item in study.experiments] == [0.0, 0.5] * 2
 
 
-def test_each_backend_gets_common_axes_times_its_own(load: Load) -> None:
+def test_each_backend_gets_the_product_of_the_common_axes_and_its_own(load: Load) -> None:
     study = load(
         MODEL
         + "backend: [pytorch, vllm]\n"
@@ -113,7 +113,7 @@ def test_each_backend_gets_common_axes_times_its_own(load: Load) -> None:
     assert all(item.vllm and item.vllm.max_num_seqs == 4 and not item.pytorch for item in vllm)
 
 
-def test_an_axis_over_backends_is_the_same_as_a_list_of_them(load: Load) -> None:
+def test_an_axis_over_backends_equals_a_list_of_backends(load: Load) -> None:
     listed = load(MODEL + "backend: [pytorch, vllm]\nsweep: {n: [1, 2]}\n")
     swept = load(MODEL + "sweep: {n: [1, 2], backend: [pytorch, vllm]}\n")
     assert swept.experiments == listed.experiments
@@ -233,7 +233,7 @@ def test_exclude_leaves_explicit_entries_alone(load: Load) -> None:
     assert ns(study) == [2, 1]
 
 
-def test_true_is_not_the_condition_1(faults: Faults) -> None:
+def test_true_in_exclude_does_not_mean_1(faults: Faults) -> None:
     text = MODEL + "sweep: {n: [1, 2]}\nexclude: [{n: true}]\n"
     assert faults(text) == [
         "study.yaml:3:15: exclude[0].n: expected a whole number >= 1, found true"
@@ -259,14 +259,14 @@ def test_a_mistake_is_never_recorded_as_incompatible(faults: Faults) -> None:
     ]
 
 
-def test_every_point_incompatible_is_an_error_with_the_reasons(faults: Faults) -> None:
+def test_a_study_of_only_incompatible_points_is_an_error_with_the_reasons(faults: Faults) -> None:
     text = MODEL + "backend: vllm\nprecision: fp32\nsweep: {n: [1, 2]}\n"
     assert faults(text) == [
         "study.yaml: no point of this study can run: vllm does not support fp32"
     ]
 
 
-def test_every_point_excluded_is_an_error(faults: Faults) -> None:
+def test_excluding_every_point_is_an_error(faults: Faults) -> None:
     text = MODEL + "sweep: {n: [1, 2]}\nexclude: [{precision: bf16}]\n"
     assert faults(text) == ["study.yaml: no point of this study can run: exclude drops every point"]
 
@@ -303,7 +303,7 @@ def test_a_file_may_have_a_grid_and_an_explicit_list(load: Load) -> None:
     assert ns(load(MODEL + "sweep: {n: [1, 2]}\nexperiments: [{n: 3}]\n")) == [1, 2, 3]
 
 
-def test_a_key_that_is_not_a_field_and_has_only_mappings_is_a_group(load: Load) -> None:
+def test_a_key_that_is_no_field_and_has_only_mappings_is_a_group(load: Load) -> None:
     study = load(MODEL + "sweep: {pair: [{n: 1, random_seed: 1}, {n: 2, decoder.top_k: 2}]}\n")
     fields = [(item.n, item.random_seed, item.decoder.top_k) for item in study.experiments]
     assert fields == [(1, 1, None), (2, 42, 2)]
@@ -312,9 +312,7 @@ def test_a_key_that_is_not_a_field_and_has_only_mappings_is_a_group(load: Load) 
 @pytest.mark.parametrize(
     "key", ["vllm.block_size: [8]", "kind: [{vllm.block_size: 8}]", "vllm: [{block_size: 8}]"]
 )
-def test_a_scoped_key_of_a_backend_that_the_study_does_not_use_is_an_error(
-    faults: Faults, key: str
-) -> None:
+def test_a_scoped_key_of_an_unused_backend_is_an_error(faults: Faults, key: str) -> None:
     (fault,) = faults(MODEL + f"sweep:\n  n: [1]\n  {key}\n")
     assert fault.startswith("study.yaml:4:")
     assert fault.endswith("this study does not use vllm, only pytorch")
@@ -331,9 +329,7 @@ def test_a_scoped_key_of_a_backend_that_the_study_does_not_use_is_an_error(
         ("sweep: {n: [1],\n  m: [1]}", "sweep.m: "),
     ],
 )
-def test_an_empty_axis_null_a_duplicate_and_an_unknown_key_name_key_and_line(
-    faults: Faults, text: str, key: str
-) -> None:
+def test_faults_of_an_axis_name_key_and_line(faults: Faults, text: str, key: str) -> None:
     (fault,) = faults(MODEL + text + "\n")
     place, _, rest = fault.partition(": ")
     assert place.startswith("study.yaml:3:")

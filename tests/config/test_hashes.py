@@ -101,7 +101,7 @@ def test_the_hash_of_a_study_is_the_golden_value(load: Load) -> None:
     ],
     ids=str,
 )
-def test_another_way_to_write_the_same_experiment_has_the_same_hash(fields: dict[str, Any]) -> None:
+def test_the_same_experiment_written_differently_has_the_same_hash(fields: dict[str, Any]) -> None:
     assert hash_of(**fields) == hash_of()
 
 

@@ -90,7 +90,7 @@ def test_a_section_and_dotted_keys_of_it_merge_in_either_order(load: Load) -> No
     assert first.experiments[0].pytorch.batching == "sorted"
 
 
-def test_a_fixed_section_is_not_shared_between_points(load: Load) -> None:
+def test_points_do_not_share_a_fixed_section(load: Load) -> None:
     study = load(MODEL + "pytorch: {batching: sorted}\nsweep: {pytorch.batch_size: [1, 8, 32]}\n")
     assert [item.pytorch and item.pytorch.batch_size for item in study.experiments] == [1, 8, 32]
 
@@ -281,7 +281,7 @@ def test_a_tilde_in_a_model_path_is_kept(load: Load) -> None:
     assert os.path.expanduser("~") not in study.experiments[0].model  # noqa: PTH111  # a string
 
 
-def test_loading_leaves_open_gaps_unset(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loading_leaves_unset_gaps_unset(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLEM_EXECUTION__CONFIG_GAP_SECONDS", "7")
     execution = load(MODEL + "execution: {cycle_gap_seconds: 3}\n").execution
     assert (execution.config_gap_seconds, execution.cycle_gap_seconds) == (None, 3)

@@ -98,7 +98,7 @@ def test_each_setting_is_changed_by_its_variable(
     assert value_of(load_settings(), key) == value
 
 
-def test_the_environment_wins_over_the_file_one_setting_at_a_time(
+def test_each_environment_variable_overrides_only_its_setting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write("execution: {config_gap_seconds: 1, cycle_gap_seconds: 2}\n")
@@ -177,7 +177,9 @@ def test_llem_cache_names_another_file_and_is_not_a_setting(
          "2:1: execution: this key is already set above; remove one"),
     ],
 )  # fmt: skip
-def test_a_mistake_in_the_settings_file_is_reported_with_its_place(text: str, fault: str) -> None:
+def test_a_mistake_in_the_settings_file_is_reported_with_its_position(
+    text: str, fault: str
+) -> None:
     path = write(text)
     with pytest.raises(ConfigError) as caught:
         load_settings()

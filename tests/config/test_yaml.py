@@ -74,7 +74,9 @@ def test_keys_are_always_text(load: Load) -> None:
     assert study.experiments[0].passthrough_kwargs == {"on": 1, "0": 2, "1e5x": 3}
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_read(load: Load, faults: Faults) -> None:
+def test_a_byte_order_mark_and_windows_line_endings_are_accepted(
+    load: Load, faults: Faults
+) -> None:
     windows = ("\ufeff" + MODEL + "n: 3\n").replace("\n", "\r\n")
     assert load(windows).experiments[0].n == 3
     assert faults(windows.replace("3", "x")) == [

@@ -80,7 +80,7 @@ BROKEN: dict[str, tuple[type, str, Callable[..., Any]]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_promise_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_broken_rule_is_detected(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(*BROKEN[name])
     (check,) = [check for check in BACKEND_CHECKS if check.__name__.startswith(name)]
     with pytest.raises((BackendCheckFailed, KeyError)):

@@ -96,7 +96,7 @@ def test_persistence_and_virtualization_follow_the_trace(rig: Rig) -> None:
     assert answers == [0, True]
 
 
-def test_processes_come_and_go_in_the_list_of_their_kind(rig: Rig) -> None:
+def test_processes_are_listed_by_kind_while_they_run(rig: Rig) -> None:
     computing = (Process(11, 2 << 30), Process(12, 3 << 30, t0_s=2.0, t1_s=3.0))
     drawing = tuple(Process(pid, graphics=True) for pid in range(21, 29))
     lists = [

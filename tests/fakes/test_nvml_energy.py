@@ -89,7 +89,7 @@ def test_python_reference_agrees_with_sums_computed_by_hand() -> None:
     assert true_energy_j(square, 1.125, 1.125) == 0.0
 
 
-def test_energy_of_a_linear_ramp_is_the_closed_form(rig: Rig) -> None:
+def test_energy_of_a_linear_ramp_equals_the_closed_form(rig: Rig) -> None:
     ramp = FakeGpu(points=((1.0, 100.0), (5.0, 700.0)), linear=True)
     start, middle, end = rig.ask(ramp, *energies([1.0, 3.0, 7.0]))
     assert middle - start == 1000 * true_energy_j(ramp, 1.0, 3.0) == 500_000

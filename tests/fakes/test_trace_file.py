@@ -48,7 +48,7 @@ from fakes.nvml_probe import Rig
         ("gpu\npoint 0 100\nprocess 9 4096 2 1\n", "3: an interval must end"),
     ],
 )
-def test_malformed_trace_fails_init_and_prints_one_line_with_the_place(
+def test_malformed_trace_fails_init_and_prints_one_line_with_the_position(
     rig: Rig, trace: str, complaint: str
 ) -> None:
     rig.trace.write_text(trace)

@@ -41,7 +41,7 @@ PATTERNS = {
 
 
 @pytest.mark.parametrize("phrase", PHRASES)
-def test_a_phrase_is_found_nowhere(phrase: str) -> None:
+def test_no_file_contains_the_phrase(phrase: str) -> None:
     places = []
     for path in FILES:
         text = path.read_text("utf-8")
@@ -51,6 +51,6 @@ def test_a_phrase_is_found_nowhere(phrase: str) -> None:
     assert places == [], f"write instead: {PHRASES[phrase]}"
 
 
-def test_a_phrase_is_found_across_a_line_break_and_in_capitals() -> None:
+def test_a_phrase_is_detected_across_a_line_break_and_in_capitals() -> None:
     assert PATTERNS["for want of"].search("left out, For want\n    # of a better word")
     assert not PATTERNS["for want of"].search("what you want of it")

@@ -81,7 +81,7 @@ def test_llem_config_costs_pydantic_and_yaml_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_modules_are_private_well_named_and_say_what_they_are_for(package: str) -> None:
+def test_modules_are_private_well_named_and_documented(package: str) -> None:
     forbidden = {"utils", "helpers", "common", "base", "core", "manager", "ssot"}
     for path in sources(package):
         first = path.relative_to(source_folder(package)).parts[0]

@@ -116,7 +116,7 @@ def test_the_workflow_builds_the_package_that_its_tag_names(clone: Path) -> None
     ],
     ids=["untracked file", "version", "no section", "no date", "no entry", "broken import"],
 )
-def test_what_is_not_ready_is_refused_with_a_reason(
+def test_a_package_that_is_not_ready_is_refused_with_the_reason(
     clone: Path, file: str, pattern: str | None, replacement: str, problem: str
 ) -> None:
     path = clone / "packages" / "llem-config" / file

@@ -52,7 +52,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"PYTHONPATH": str(folder)}
 
 
-def test_the_example_passes_every_check_and_broken_promises_are_found(
+def test_the_example_passes_every_check_and_broken_rules_are_detected(
     installed: dict[str, str],
 ) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "checks.py"]
@@ -224,7 +224,7 @@ def test_the_example_does_not_change_the_hashes_of_other_studies(
         ("from pydantic import BaseModel\nclass Section(BaseModel): pass", 'extra="forbid"'),
     ],
 )
-def test_a_broken_package_breaks_its_own_studies_only(
+def test_a_broken_package_breaks_only_the_studies_that_use_it(
     tmp_path: Path, module: str, reason: str
 ) -> None:
     site = tmp_path / "site"

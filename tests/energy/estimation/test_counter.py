@@ -119,7 +119,7 @@ def test_the_bound_always_contains_the_true_energy(
         assert estimate.low_j >= 0
 
 
-def test_an_update_from_before_an_instant_does_not_bound_it_from_above() -> None:
+def test_an_update_before_the_end_of_the_window_is_no_upper_bound() -> None:
     # The counter moves at 1.01 and is read at 1.05, but the window ends at 1.04: what it shows
     # then is older than the end, and only the update after it encloses the truth.
     readings = [Reading(t, t, shown) for t, shown in [(0, 0), (0.5, 50), (1, 99), (1.05, 101)]]
@@ -139,7 +139,7 @@ def test_constant_power_read_at_both_ends_is_bounded_by_one_period() -> None:
     assert estimate.energy_j == pytest.approx(800.0, rel=0.02)
 
 
-def test_a_counter_that_fell_inside_the_window_is_noticed() -> None:
+def test_a_counter_that_decreased_inside_the_window_is_detected() -> None:
     readings = read(steady(), every(0.05, 4.0))
     reset = [
         r if r.begin_s < 2 else Reading(r.begin_s, r.end_s, r.energy_j - 390) for r in readings
@@ -149,7 +149,7 @@ def test_a_counter_that_fell_inside_the_window_is_noticed() -> None:
     assert not fell(readings, 1.0, 3.0)
 
 
-def test_a_counter_that_fell_outside_the_window_still_counts() -> None:
+def test_a_counter_that_decreased_outside_the_window_is_still_used() -> None:
     readings = read(steady(), every(0.05, 5.0))
     reset = [
         r if r.begin_s < 1 else Reading(r.begin_s, r.end_s, r.energy_j - 150) for r in readings
@@ -159,24 +159,24 @@ def test_a_counter_that_fell_outside_the_window_still_counts() -> None:
     assert abs(estimate.energy_j - 400) <= estimate.bound_j
 
 
-def test_a_counter_that_stops_during_the_window_gives_no_figure() -> None:
+def test_a_counter_that_stops_during_the_window_gives_no_energy() -> None:
     shown = steady()
     stalled = read(lambda t_s: shown(min(t_s, 2.0)), every(0.05, 6.0))
     assert counter_energy(stalled, 1.0, 4.0) is None
 
 
-def test_without_a_reading_before_the_start_there_is_no_figure() -> None:
+def test_without_a_reading_before_the_start_there_is_no_energy() -> None:
     readings = [r for r in read(steady(), every(0.05, 4.0)) if r.begin_s > 1.0]
     assert counter_energy(readings, 1.0, 3.0) is None
 
 
-def test_without_an_update_after_the_end_there_is_no_figure() -> None:
+def test_without_an_update_after_the_end_there_is_no_energy() -> None:
     readings = [r for r in read(steady(), every(0.05, 4.0)) if r.end_s <= 3.0]
     assert counter_energy(readings, 1.0, 3.0) is None
     assert counter_energy([], 1.0, 3.0) is None
 
 
-def test_the_longest_time_without_an_update_is_found() -> None:
+def test_the_longest_time_without_an_update_is_measured() -> None:
     shown = steady()
     readings = read(lambda t_s: shown(t_s if not 1.5 < t_s < 2.4 else 1.5), every(0.05, 5.0))
     assert longest_standstill_s(readings, 1.0, 3.0) == pytest.approx(0.95, abs=0.06)
@@ -210,7 +210,7 @@ def test_neighbours_that_contradict_each_other_are_ignored() -> None:
     assert off_s == pytest.approx((update.latest_s - update.earliest_s) / 2)
 
 
-def test_an_update_just_before_an_edge_bounds_it_by_the_power_limit() -> None:
+def test_the_power_limit_tightens_the_bound_after_a_recent_update() -> None:
     shown = steady(period_s=0.1, watts=200.0)  # updates at 0.03 + k * 0.1
     readings = read(
         shown, sorted([*every(0.05, 6.0), *[(1.02 + i / 1000, 0.0) for i in range(15)]])

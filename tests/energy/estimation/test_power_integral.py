@@ -10,7 +10,7 @@ import pytest
 from llem_energy._estimation.power_integral import integrated_energy
 
 
-def test_trapezoid_of_a_ramp_is_its_closed_form() -> None:
+def test_trapezoid_of_a_ramp_equals_the_closed_form() -> None:
     ramp = [(t / 20, 100 + 50 * t / 20) for t in range(101)]
     integral = integrated_energy(ramp, 1.013, 4.377, max_gap_s=0.1)
     assert integral is not None

@@ -119,7 +119,7 @@ def test_a_diagnosis_starts_no_process_and_reports_its_stage(diagnosed: Any) -> 
     assert (started, heavy) == ([], [])
 
 
-def test_a_good_gpu_has_its_period_and_the_resulting_bound(
+def test_a_good_gpu_is_described_by_its_period_and_error_bound(
     machine: dict[str, Any],
 ) -> None:
     good = gpu_of(machine, "GPU-good")
@@ -161,7 +161,7 @@ def test_a_gpu_that_does_not_respond_is_reported_but_not_listed(
     assert "reboot" in problem
 
 
-def test_a_gpu_without_a_counter_is_found_by_calling(machine: dict[str, Any]) -> None:
+def test_a_missing_energy_counter_is_detected_by_reading_it(machine: dict[str, Any]) -> None:
     counterless = gpu_of(machine, "GPU-power")
     assert counterless["refusal"] is None
     assert counterless["counter_problem"] == "Not Supported"
@@ -177,7 +177,7 @@ def test_a_gpu_without_counter_and_power_cannot_be_measured(machine: dict[str, A
     assert "GPU 4 cannot be measured" in problem
 
 
-def test_a_counter_that_only_its_older_function_reads_is_used(machine: dict[str, Any]) -> None:
+def test_a_counter_that_only_the_older_function_can_read_is_used(machine: dict[str, Any]) -> None:
     old = gpu_of(machine, "GPU-old")
     assert old["counter_problem"] is None
     assert 83 not in old["supported_fields"]
@@ -297,7 +297,7 @@ def advice(
     return problems(diagnosis, Settings.model_validate({"devices": devices}))
 
 
-def test_a_gpu_without_problems_gives_no_advice() -> None:
+def test_a_gpu_without_problems_gets_no_advice() -> None:
     assert advice(gpu()) == ()
     silent = gpu(virtualization=None, persistence_mode=None, other_pids=None, mig=None)
     assert advice(silent, gpu(virtualization="passthrough")) == ()

@@ -90,7 +90,7 @@ def test_every_public_name_exists() -> None:
     assert all(hasattr(llem_energy, name) for name in llem_energy.__all__)
 
 
-def test_a_backend_that_no_package_provides_is_an_error_that_lists_the_installed_ones() -> None:
+def test_an_unknown_backend_is_an_error_that_lists_the_installed_backends() -> None:
     assert "pytorch" in backend_names()
     config = ExperimentConfig.model_validate({"model": "builtin:tiny-llama", "backend": "vllm"})
     with pytest.raises(BackendError, match="provides the backend vllm; installed: pytorch"):

@@ -145,7 +145,7 @@ class Clock:
         self.now_s += seconds
 
 
-def test_idling_begins_once_power_is_steady() -> None:
+def test_idle_power_is_measured_after_power_has_settled() -> None:
     # Half a second after we begin to look it falls by a third, then stays.
     clock = Clock()
 

@@ -57,7 +57,7 @@ def test_every_source_that_was_tried_gives_its_reason() -> None:
     )
 
 
-def test_the_modelled_figure_stays_in_its_own_field() -> None:
+def test_the_modelled_energy_is_only_in_its_own_field() -> None:
     result = without_source()
     assert result.energy_estimated_j is not None
     assert result.energy_estimated_j > 0
@@ -123,7 +123,7 @@ def test_a_measurement_without_warm_up_is_flagged() -> None:
     assert any("no warm-up" in warning for warning in result.measurement_warnings)
 
 
-def test_a_warm_up_that_never_settles_stops_at_its_cap_and_is_flagged() -> None:
+def test_a_warm_up_that_never_settles_stops_at_its_maximum_and_is_flagged() -> None:
     warmup = {"n_warmup": 1, "convergence_detection": True, "cv_threshold": 1e-9, "max_warmup": 7}
     result = measure(experiment(warmup=warmup))
     assert (result.n_warmup, result.warmup_converged) == (7, False)

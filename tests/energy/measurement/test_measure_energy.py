@@ -121,7 +121,7 @@ def test_every_ratio_is_the_total_divided_by_a_count(run: dict[str, Any]) -> Non
     assert result["energy_per_prompt_j"] == pytest.approx(per_prompt)
 
 
-def test_the_device_is_described_over_the_window(run: dict[str, Any]) -> None:
+def test_the_result_describes_the_device_during_the_window(run: dict[str, Any]) -> None:
     (device,) = run["result"]["devices"]
     window_s = run["result"]["window_s"]
     assert device["throttled_power_s"] == pytest.approx(window_s, abs=0.1)

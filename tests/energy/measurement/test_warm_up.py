@@ -68,7 +68,7 @@ def steady(t_s: float) -> float:
     return 300.0
 
 
-def test_a_fixed_warm_up_runs_its_count_after_each_shape_once() -> None:
+def test_a_fixed_warm_up_runs_each_shape_once_and_then_n_warmup_repeats() -> None:
     work = Work(0.01)
     config = WarmupConfig(n_warmup=3, convergence_detection=False)
     outcome = work.warm_up(config, [(4, 8), (4, 8), (4, 6), (1, 8)])
@@ -105,7 +105,7 @@ def test_compilation_that_does_not_stop_is_flagged_and_capped() -> None:
     assert slow.shapes == [(4, 8), (1, 8)] * 3 + [(4, 8)]
 
 
-def test_a_warm_up_that_is_switched_off_does_nothing() -> None:
+def test_a_disabled_warm_up_does_nothing() -> None:
     work = Work(0.01)
     outcome = work.warm_up(WarmupConfig(enabled=False))
     assert work.shapes == []
@@ -184,7 +184,7 @@ def test_noise_around_a_constant_power_is_not_a_drift() -> None:
     assert 30 < outcome.report.duration_s < 65
 
 
-def test_a_drift_is_found_in_spite_of_noise() -> None:
+def test_drift_is_detected_despite_noise() -> None:
     noisy = Work(
         0.1, power_w=lambda t_s: 300.0 * (1 + 0.3 * t_s / 60) + (60 if int(t_s / 0.4) % 2 else -60)
     )

@@ -92,7 +92,7 @@ def watched(
 
 
 @pytest.mark.parametrize("period_ms", [10, 20, 100, 106, 500])
-def test_the_period_of_a_counter_is_found(watched: dict[str, Any], period_ms: int) -> None:
+def test_the_period_of_a_counter_is_measured(watched: dict[str, Any], period_ms: int) -> None:
     (calibration,) = watched[str(period_ms)]
     assert calibration["counter_period_s"] == pytest.approx(period_ms / 1e3, rel=0.05)
     assert calibration["n_updates"] >= 8
@@ -102,24 +102,24 @@ def test_the_period_of_a_counter_is_found(watched: dict[str, Any], period_ms: in
     assert calibration["binding"] == version("nvidia-ml-py")
 
 
-def test_a_counter_that_is_not_steady_has_its_jitter(watched: dict[str, Any]) -> None:
+def test_the_jitter_of_an_irregular_counter_is_measured(watched: dict[str, Any]) -> None:
     (calibration,) = watched["unsteady"]
     assert calibration["counter_period_s"] == pytest.approx(0.1, abs=0.02)
     assert 0.004 < calibration["counter_jitter_s"] < 0.08
 
 
-def test_the_step_is_the_power_of_one_period(watched: dict[str, Any]) -> None:
+def test_the_step_of_a_counter_is_the_energy_of_one_period(watched: dict[str, Any]) -> None:
     (calibration,) = watched["100"]
     assert calibration["counter_step_j"] == pytest.approx(30.0, rel=0.01)
 
 
-def test_the_period_of_power_is_found_if_power_changes(watched: dict[str, Any]) -> None:
+def test_the_period_of_power_is_measured_if_power_changes(watched: dict[str, Any]) -> None:
     assert watched["10"][0]["power_period_s"] == pytest.approx(0.02, rel=0.05)
     assert watched["106"][0]["power_period_s"] == pytest.approx(0.1, rel=0.05)
     assert watched["100"][0]["power_period_s"] is None
 
 
-def test_the_duration_of_a_call_is_found(watched: dict[str, Any]) -> None:
+def test_the_duration_of_a_call_is_measured(watched: dict[str, Any]) -> None:
     slow, quick = watched["100"][0], watched["106"][0]
     assert 0.0003 <= slow["call_p50_s"] <= slow["call_p99_s"]
     assert 0 < quick["call_p50_s"] < slow["call_p50_s"]
@@ -140,7 +140,7 @@ def test_a_lost_gpu_does_not_prolong_the_calibration(watched: dict[str, Any]) ->
     assert other["n_updates"] >= 8
 
 
-def test_a_gpu_without_a_counter_still_has_a_period_of_power(watched: dict[str, Any]) -> None:
+def test_a_gpu_without_a_counter_still_has_a_power_period(watched: dict[str, Any]) -> None:
     (calibration,) = watched["no counter"]
     assert (calibration["counter_period_s"], calibration["n_updates"]) == (None, 0)
     assert calibration["power_period_s"] == pytest.approx(0.1, rel=0.05)
@@ -206,7 +206,7 @@ def test_calibration_takes_a_second_unless_a_counter_is_slow(
     assert calibrated(Scripted(energy_j)).duration_s == pytest.approx(duration_s, abs=0.002)
 
 
-def test_jitter_does_not_include_the_resolution_of_the_polls() -> None:
+def test_jitter_does_not_include_the_polling_interval() -> None:
     # One update in ten comes 30 ms late; the next one is on time again.
     def late(t_s: float) -> float:
         n = int((t_s + 1e-9) / 0.1)
@@ -222,7 +222,7 @@ def test_jitter_does_not_include_the_resolution_of_the_polls() -> None:
     assert steady.counter_jitter_s == pytest.approx(0.0, abs=1e-9)
 
 
-def test_missing_readings_are_not_an_interval() -> None:
+def test_missing_readings_do_not_lengthen_the_period() -> None:
     def silent(t_s: float) -> float | None:
         return None if 0.25 < t_s < 0.85 else float(int(t_s / 0.1 + 1e-9))
 
@@ -239,7 +239,7 @@ def test_a_counter_as_fast_as_the_polls_is_read_completely() -> None:
     assert calibration.duration_s == pytest.approx(0.2, abs=0.002)
 
 
-def test_the_bound_grows_with_the_period_and_falls_with_the_window() -> None:
+def test_the_bound_grows_with_the_period_and_shrinks_with_the_window() -> None:
     assert edge_bound_shares(0.1, 10.0) == pytest.approx((0.011, 0.019))
     assert edge_bound_shares(0.5, 1.0) == pytest.approx((0.55, 0.95))
 
@@ -256,7 +256,7 @@ def example(**changes: Any) -> Calibration:
 NOW: dict[str, str | None] = {"boot_id": "this boot", "driver": "580", "binding": "13.6"}
 
 
-def test_a_calibration_holds_for_the_same_boot_driver_and_binding() -> None:
+def test_a_calibration_is_valid_for_the_same_boot_driver_and_binding() -> None:
     assert usable(example(), **NOW)
     for name in NOW:
         assert not usable(example(), **{**NOW, name: "another"})

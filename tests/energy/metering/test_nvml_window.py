@@ -213,7 +213,7 @@ def test_a_counter_that_stops_or_is_reset_is_replaced_by_the_integral(
 
 
 @pytest.mark.parametrize("script", ["short stall", "hiccup"])
-def test_a_disturbance_before_the_end_of_the_window_leaves_the_counter_right(
+def test_a_disturbance_before_the_end_of_the_window_does_not_affect_the_counter(
     metered: dict[str, Any], script: str
 ) -> None:
     figures, truth = of(metered, script)
@@ -337,9 +337,7 @@ def test_milli_units_become_joules_and_watts(library: Path, tmp_path: Path) -> N
     assert sample["memory_clock_mhz"] == 3201
 
 
-def test_an_older_driver_reports_throttle_reasons_under_their_former_name(
-    library: Path, tmp_path: Path
-) -> None:
+def test_throttle_reasons_are_read_from_older_drivers_too(library: Path, tmp_path: Path) -> None:
     gpu = FakeGpu(
         throttles=(Throttle(0.0, math.inf, 0x4),),
         missing=("nvmlDeviceGetCurrentClocksEventReasons",),

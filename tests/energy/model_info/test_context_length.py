@@ -62,7 +62,7 @@ def test_the_context_length_is_that_of_the_text_part_after_rope_scaling(
     assert all(expected in line for line, _ in warnings)
 
 
-def test_the_longest_experiment_of_a_model_counts_with_the_real_lengths_of_synthetic_prompts(
+def test_the_warning_uses_the_longest_experiment_and_the_real_prompt_lengths(
     tmp_path: Path,
 ) -> None:
     tight = LLAMA | {"max_position_embeddings": 30}

@@ -71,13 +71,15 @@ def weights_bytes(config: ExperimentConfig) -> int:
 
 @pytest.mark.parametrize("name", builtin_names())
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_weights_of_every_builtin_are_exact(name: str, precision: str) -> None:
+def test_the_weights_estimate_of_every_builtin_is_exact(name: str, precision: str) -> None:
     config = experiment(model=f"builtin:{name}", precision=precision)
     assert estimated(config).weights_bytes == weights_bytes(config)
 
 
 @shapes
-def test_the_weights_of_every_family_are_exact(tmp_path: Path, shape: dict[str, Any]) -> None:
+def test_the_weights_estimate_of_every_family_is_exact(
+    tmp_path: Path, shape: dict[str, Any]
+) -> None:
     config = of(tmp_path, shape)
     assert estimated(config).weights_bytes == weights_bytes(config)
 
@@ -102,7 +104,7 @@ def cache_bytes(config: ExperimentConfig) -> int:
 
 
 @shapes
-def test_the_cache_of_every_family_is_exact(tmp_path: Path, shape: dict[str, Any]) -> None:
+def test_the_cache_estimate_of_every_family_is_exact(tmp_path: Path, shape: dict[str, Any]) -> None:
     config = of(tmp_path, shape)
     assert estimated(config).cache_bytes == cache_bytes(config)
 
@@ -121,7 +123,7 @@ def test_the_cache_of_every_family_is_exact(tmp_path: Path, shape: dict[str, Any
     ids=str,
 )
 @pytest.mark.parametrize("window", [None, 5])
-def test_the_cache_follows_batch_lengths_precision_and_kind(
+def test_the_cache_estimate_follows_batch_lengths_precision_and_kind(
     tmp_path: Path, changes: dict[str, Any], window: int | None
 ) -> None:
     config = of(tmp_path, {"model_type": "mistral", "sliding_window": window}, **changes)
@@ -197,7 +199,7 @@ def test_an_incomplete_configuration_gives_no_estimate(tmp_path: Path, content: 
     assert estimate_memory(experiment(model="someone/absent", weights="pretrained")) is None
 
 
-def test_the_result_has_the_estimate_beside_the_peak() -> None:
+def test_the_result_has_the_estimated_and_the_peak_memory() -> None:
     result = measure(experiment())
     assert result.memory_estimate == estimate_memory(experiment())
     assert result.memory_estimate is not None

@@ -70,7 +70,7 @@ def test_a_model_that_is_not_cached_is_reported_when_offline(
     assert len(problems(of_folder("someone/model", pytorch={"revision": "4567"}))) == 1
 
 
-def test_a_path_below_the_home_folder_is_found_by_checks_and_by_loading(
+def test_checks_and_loading_expand_the_home_folder(
     text_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(text_model.folder.parent))

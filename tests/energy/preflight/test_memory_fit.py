@@ -43,7 +43,7 @@ GB = 10**9
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits its own memory")
-def test_too_little_memory_is_a_clear_failure_with_the_estimate_beside_the_peak(
+def test_too_little_memory_is_a_clear_failure_with_estimate_and_peak(
     tmp_path: Path,
 ) -> None:
     data = SMALL_ARCHITECTURE | {"model_type": "llama", "vocab_size": 50_000_000}
@@ -127,7 +127,7 @@ def on_cpu(*configs: ExperimentConfig, memory_bytes: int) -> list[str]:
     return [message for message in messages if "the device has" in message]
 
 
-def test_on_the_cpu_the_memory_of_the_machine_counts(tmp_path: Path) -> None:
+def test_on_the_cpu_the_limit_is_the_memory_of_the_machine(tmp_path: Path) -> None:
     data = SMALL_ARCHITECTURE | {"model_type": "llama", "vocab_size": 10**7}
     (tmp_path / "config.json").write_text(json.dumps(data))
     large = experiment(model=str(tmp_path), weights="random")
@@ -136,7 +136,7 @@ def test_on_the_cpu_the_memory_of_the_machine_counts(tmp_path: Path) -> None:
     assert on_cpu(experiment(), large, memory_bytes=8 * GB) == []
 
 
-def test_memory_is_compared_neither_for_an_unknown_model_nor_for_an_unknown_device() -> None:
+def test_memory_of_unknown_models_and_unknown_devices_is_not_compared() -> None:
     absent = experiment(model="someone/not-here", weights="pretrained")
     vllm = ExperimentConfig(model="builtin:llama-8b", backend="vllm")
     assert on_cpu(absent, vllm, memory_bytes=1) == []

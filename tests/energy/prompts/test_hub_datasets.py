@@ -63,11 +63,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(make(tmp_path_factory.mktemp("hub") / "set"))
 
 
-def test_a_folder_in_the_layout_of_the_hub_is_read_in_its_order(folder: str) -> None:
+def test_a_folder_with_the_layout_of_the_hub_is_read_in_order(folder: str) -> None:
     assert read_prompts(DatasetConfig(source=folder), 3) == ("train 0", "train 1", "train 2")
 
 
-def test_split_and_subset_select_the_rows(folder: str) -> None:
+def test_split_and_subset_select_rows(folder: str) -> None:
     assert read_prompts(DatasetConfig(source=folder, split="test"), 1) == ("test 0",)
     assert read_prompts(DatasetConfig(source=folder, subset="small"), 1) == ("small 0",)
 

@@ -99,13 +99,13 @@ def test_a_row_without_text_is_named_by_its_number(tmp_path: Path, line: str) ->
         read_prompts(DatasetConfig(source=str(path)), 2)
 
 
-def test_a_source_that_is_no_file_folder_or_hub_id_is_an_error(tmp_path: Path) -> None:
+def test_a_source_that_is_neither_file_nor_folder_nor_hub_id_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="not a file, not a folder, not a hub id"):
         read_prompts(DatasetConfig(source=str(tmp_path / "absent")), 1)
 
 
 @pytest.mark.parametrize("option", [{"subset": "a"}, {"split": "test"}])
-def test_a_file_has_neither_subset_nor_split(tmp_path: Path, option: dict[str, str]) -> None:
+def test_subset_and_split_of_a_file_are_refused(tmp_path: Path, option: dict[str, str]) -> None:
     dataset = write(tmp_path / "prompts.jsonl", "prompt", TEXTS)
     with pytest.raises(DatasetError, match="no subset and no split"):
         read_prompts(dataset.model_copy(update=option), 1)

@@ -81,7 +81,7 @@ def test_results_of_format_2_are_read_completely() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_figure_that_is_not_finite_is_refused_by_name(value: float) -> None:
+def test_a_value_that_is_not_finite_is_refused_with_its_name(value: float) -> None:
     with pytest.raises(MeasurementError, match=r"^energy_total_j is "):
         encode_result(make_result(experiment(), energy_total_j=value))
     device = DeviceWindow(device="GPU-1", energy_j=value, energy_bound_j=None)

@@ -88,7 +88,7 @@ def test_a_study_is_metered_by_the_example(result: dict[str, Any]) -> None:
     assert device["power_limit_w"] == 200
 
 
-def test_a_board_is_not_judged_like_a_gpu(result: dict[str, Any]) -> None:
+def test_a_board_gets_no_warning_about_gpus(result: dict[str, Any]) -> None:
     reasons = result["figures"]["energy_total_j"]["reasons"]
     assert not [reason for reason in reasons if "GPU" in reason]
     assert any("temperature" in reason for reason in reasons)  # but what it reports counts
@@ -194,7 +194,7 @@ class Meter:
     ],
     ids=["import", "no class", "name", "kind", "method", "order", "samples", "open"],
 )
-def test_a_broken_source_is_one_sentence_with_its_package(
+def test_a_broken_source_is_reported_in_one_sentence_with_its_package(
     tmp_path: Path, code: str, reason: str
 ) -> None:
     package(tmp_path, "broken", "odd = broken_module:Meter", code)
@@ -216,7 +216,7 @@ def test_a_working_source_is_opened_and_an_unknown_one_is_not(
     assert answers["names"] == ["nvml", "rapl", "odd"]
 
 
-def test_our_names_cannot_be_taken_over(tmp_path: Path) -> None:
+def test_another_package_cannot_replace_our_sources(tmp_path: Path) -> None:
     names = "\n".join(f"{name} = thief_module:Meter" for name in ("nvml", "rapl", "none"))
     package(tmp_path, "thief", names, "raise AssertionError('this must not be imported')")
     answers = opened(tmp_path, "nvml", "rapl", "none")

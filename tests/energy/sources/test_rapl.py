@@ -32,7 +32,7 @@ def energies(source: RaplSource) -> dict[str, float | None]:
     return {sample.device: sample.energy_j for sample in source.read()}
 
 
-def test_packages_and_memory_count_once_and_their_parts_do_not(root: Path) -> None:
+def test_packages_and_memory_count_once_and_their_parts_are_not_counted(root: Path) -> None:
     assert energies(RaplSource(root=root)) == {
         "package-0": 1.0,
         "package-0-dram": 3.0,

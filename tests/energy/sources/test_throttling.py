@@ -8,7 +8,7 @@ from llem_energy._sources.throttling import slowed_by, throttle_mask, throttle_n
 
 
 @pytest.mark.parametrize("mask", [0, 0x1, 0x4, 0x61, 0x1FF, 0x200, 1 << 40])
-def test_a_mask_survives_its_names(mask: int) -> None:
+def test_a_mask_converted_to_names_and_back_is_unchanged(mask: int) -> None:
     assert throttle_mask(throttle_names(mask)) == mask
 
 

@@ -106,7 +106,7 @@ def test_a_point_that_mostly_failed_is_left_out_and_the_others_keep_their_cycles
     assert [point.label for point in comparisons.points] == ["n=3"]
 
 
-def test_a_point_without_any_result_is_listed_as_left_out() -> None:
+def test_a_point_without_results_is_listed_as_left_out() -> None:
     assert compare(make_runs(failed={(3, cycle) for cycle in range(1, 5)})).left_out == ("n=3",)
 
 
@@ -154,7 +154,7 @@ def test_the_gain_error_of_the_sensor_cancels_only_on_the_same_devices() -> None
     assert comparisons.error_budget["edge"].startswith("does not cancel")
 
 
-def test_a_run_repeated_after_its_cycle_gives_a_caveat() -> None:
+def test_a_run_repeated_after_its_cycle_adds_a_caveat() -> None:
     entries, results = make_runs()
     results[1] = msgspec.structs.replace(results[1], started_at="2026-01-02T00:00:00+00:00")
     (caveat,) = compare((entries, results)).caveats

@@ -78,14 +78,14 @@ def test_quantiles_of_the_range_start_at_t_and_grow_with_the_number_of_groups(df
     assert quantiles[0] == pytest.approx(math.sqrt(2) * t_quantile(0.975, df))
 
 
-def test_an_interval_needs_two_runs_and_positive_figures() -> None:
+def test_an_interval_needs_two_runs_and_positive_values() -> None:
     assert mean_interval([]) is None
     assert mean_interval([2.0]) is None
     assert mean_interval([2.0, 0.0]) is None
     assert mean_interval([0.1, 0.1, 0.1]) == (0.1, 0.1)
 
 
-def test_an_interval_is_computed_by_t_on_logarithms() -> None:
+def test_an_interval_is_a_t_interval_of_logarithms() -> None:
     low, high = mean_interval([1.0, math.e]) or (0.0, 0.0)
     half = 12.7062 * math.sqrt(0.5) / math.sqrt(2)
     assert math.log(low) == pytest.approx(0.5 - half, abs=1e-4)

@@ -34,7 +34,7 @@ def test_messages_that_arrive_together_are_separated(ends: Ends) -> None:
     assert MessageReader(ends[1]).read() == contents
 
 
-def test_a_message_that_arrives_byte_by_byte_is_put_together(ends: Ends) -> None:
+def test_a_message_that_arrives_byte_by_byte_is_assembled(ends: Ends) -> None:
     reader = MessageReader(ends[1])
     messages = []
     for byte in b"\0\0\0\2ab\0\0\0\1c":
@@ -52,13 +52,13 @@ def test_a_message_larger_than_every_buffer_arrives_whole(ends: Ends) -> None:
     assert received == content
 
 
-def test_a_length_that_no_message_has_is_refused_before_its_content_arrives(ends: Ends) -> None:
+def test_an_impossible_message_length_is_refused_before_the_content_arrives(ends: Ends) -> None:
     ends[0].send((MAX_MESSAGE_BYTES + 1).to_bytes(4, "big"))
     with pytest.raises(MalformedMessage, match=f"at most {MAX_MESSAGE_BYTES} bytes, found"):
         MessageReader(ends[1]).read()
 
 
-def test_a_closed_end_is_the_end_of_the_messages(ends: Ends) -> None:
+def test_closing_the_pipe_ends_the_messages(ends: Ends) -> None:
     ends[0].send(b"\0\0\0\5half")
     ends[0].close()
     reader = MessageReader(ends[1])

@@ -65,7 +65,7 @@ def test_runs_are_numbered_from_1_and_have_hash_and_label() -> None:
         ("sequential", [None, "config", "config", "config"]),
     ],
 )
-def test_every_run_but_the_first_has_a_gap_before_it_and_a_new_cycle_the_longer_one(
+def test_each_run_after_the_first_has_a_gap_and_a_new_cycle_has_the_longer_gap(
     order: str, gaps: list[str | None]
 ) -> None:
     planned = study((1, 2), n_cycles=2, cycle_order=order)

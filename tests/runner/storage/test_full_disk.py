@@ -106,7 +106,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_clock_that_is_set_back_changes_no_gap_and_no_order(tmp_path: Path) -> None:
+def test_setting_the_clock_back_changes_neither_gaps_nor_order(tmp_path: Path) -> None:
     compiler = shutil.which("cc")
     if compiler is None or sys.platform != "linux":
         pytest.skip("needs a C compiler")

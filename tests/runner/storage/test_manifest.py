@@ -141,7 +141,7 @@ def test_a_folder_without_a_manifest_is_reported_in_one_sentence(tmp_path: Path)
         read_manifest(tmp_path / "nothing")
 
 
-def test_a_part_of_a_study_is_written_once_and_in_its_order(
+def test_the_manifest_of_a_part_of_a_study_keeps_the_order_of_the_part(
     layout: Layout, runs: tuple[PlannedRun, ...]
 ) -> None:
     """A part has indices with gaps, in any order."""

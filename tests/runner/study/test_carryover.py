@@ -117,7 +117,7 @@ def test_every_energy_of_a_study_is_within_its_bound_of_the_true_energy(two: Ran
         assert "the backend reported no GPU" in reason
 
 
-def test_a_lost_gpu_loses_only_the_energy(tmp_path: Path, library: Path) -> None:
+def test_if_the_gpu_is_lost_only_the_energy_is_missing(tmp_path: Path, library: Path) -> None:
     # Gone after twelve seconds, somewhere in the first run or before the second.
     lost = FakeGpu(uuid="GPU-lost", faults=(Fault("*", 15, 12.0),))
     _, _, results = run(tmp_path, library, lost)
@@ -130,7 +130,7 @@ def test_a_lost_gpu_loses_only_the_energy(tmp_path: Path, library: Path) -> None
     assert last.tokens_per_second > 0
 
 
-def test_a_run_without_a_meter_keeps_what_is_carried_over() -> None:
+def test_a_run_without_a_meter_keeps_the_earlier_calibrations() -> None:
     without = make_result(experiment())
     assert carryover_from(without).calibration == ()
     before = Carryover(calibration=(CALIBRATION,))

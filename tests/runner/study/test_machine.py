@@ -62,7 +62,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     ("sources", "n_opened"), [("none", 1), ("nvml", 2)], ids=["no energy", "energy"]
 )
-def test_driver_settings_and_hashes_are_used_once_before_the_first_run(
+def test_driver_settings_and_hashes_are_read_once_before_the_first_run(
     library: Path, tmp_path: Path, sources: str, n_opened: int
 ) -> None:
     """If energy is measured, the check that its source can be read opens the driver once more."""

@@ -72,7 +72,7 @@ def test_a_missing_model_that_is_its_own_draft_model_is_one_failure(tmp_path: Pa
     assert first.startswith(f"there is no model folder {nowhere} (in 1 of 2 points, ")
 
 
-def test_a_missing_revision_concerns_only_its_own_points(
+def test_a_missing_revision_affects_only_its_points(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -132,7 +132,7 @@ def test_weights_larger_than_the_memory_are_reported_with_the_other_failures(
     assert any("for its weights alone, but the device has" in line for line in found)
 
 
-def test_doubtful_memory_is_a_warning_before_the_study_starts(
+def test_memory_that_may_not_be_enough_is_a_warning_before_the_study_starts(
     tmp_path: Path,
 ) -> None:
     many = {"n": 10**7, "pytorch": {"device": "cpu", "batch_size": 10**7}}
@@ -170,7 +170,7 @@ def test_points_that_cannot_run_are_warnings_unless_no_point_can_run(
     assert any(line.startswith(f"{of_weights} (in 1 of 2 points") for line in found)
 
 
-def test_a_gpu_that_every_point_needs_and_nvml_does_not_show_is_only_a_warning(
+def test_a_gpu_that_all_points_need_but_nvml_does_not_list_is_only_a_warning(
     tmp_path: Path, nothing: dict[str, str]
 ) -> None:
     """The inference library may find one; if it does not, a few failures in a row end the study."""

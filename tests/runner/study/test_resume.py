@@ -136,7 +136,7 @@ def test_a_study_without_its_resolved_file_is_still_called_a_study(half_done: Pa
         resume_study(half_done, measure=measures.quick)
 
 
-def test_after_kill_9_of_the_parent_the_running_run_runs_again(tmp_path: Path) -> None:
+def test_after_kill_9_of_the_parent_the_interrupted_run_is_repeated(tmp_path: Path) -> None:
     model = model_folder(tmp_path)
     results = tmp_path / "results"
     made = StudyConfig(

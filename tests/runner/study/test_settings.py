@@ -52,7 +52,7 @@ def test_gaps_that_the_study_does_not_set_come_from_the_settings(
     assert all(event.seconds <= 1.25 for event in events if isinstance(event, GapStarted))
 
 
-def test_the_settings_of_the_caller_give_the_gaps_of_a_study_file(
+def test_a_study_file_takes_unset_gaps_from_the_settings_of_the_caller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLEM_EXECUTION__CONFIG_GAP_SECONDS", "60")
@@ -88,7 +88,7 @@ def test_a_continued_study_keeps_its_gaps_if_the_settings_change(tmp_path: Path)
     assert result.measurement_protocol.config_gap_seconds == 7.0
 
 
-def test_a_folder_that_leaves_a_gap_open_takes_it_from_the_settings_of_the_caller(
+def test_a_resumed_study_takes_an_unset_gap_from_the_settings_of_the_caller(
     tmp_path: Path,
 ) -> None:
     run_study(study((1,)), output=tmp_path, measure=measures.quick)
@@ -141,7 +141,7 @@ run_study(study((1, 2)), output=sys.argv[1], measure=measures.quick, on_event=on
 
 
 @pytest.mark.parametrize(("limit_c", "end"), [("90", "cool"), ("30", "still warm")])
-def test_a_gap_lasts_until_the_gpu_is_cool_or_its_limit_is_over(
+def test_a_gap_lasts_until_the_gpu_is_cool_or_the_timeout_is_reached(
     tmp_path: Path, limit_c: str, end: str
 ) -> None:
     try:
@@ -165,7 +165,7 @@ def test_a_gap_lasts_until_the_gpu_is_cool_or_its_limit_is_over(
     assert done.stdout == f"{end}\n"
 
 
-def test_devices_gpus_are_metered_where_the_backend_names_none(tmp_path: Path) -> None:
+def test_the_gpus_of_the_settings_are_metered_if_the_backend_names_none(tmp_path: Path) -> None:
     try:
         library = fake_nvml.build(tmp_path)
     except FileNotFoundError as error:

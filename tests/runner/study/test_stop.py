@@ -244,7 +244,7 @@ def test_a_line_typed_before_a_gap_does_not_skip_it(tmp_path: Path) -> None:
     assert GapEnded(skipped=False) in events
 
 
-def test_an_end_of_file_on_the_terminal_does_not_spin(tmp_path: Path) -> None:
+def test_end_of_file_on_the_terminal_causes_no_busy_loop(tmp_path: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(write_end)
     control = Control(skip_fd=read_end)

@@ -286,7 +286,7 @@ def test_a_manifest_of_a_thousand_runs_has_an_entry_for_each(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_token_reaches_the_run_by_its_environment_and_is_written_nowhere(
+def test_a_token_reaches_the_run_through_its_environment_and_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = "hf_nobodyMayEverReadThis"

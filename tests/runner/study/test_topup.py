@@ -121,7 +121,7 @@ def test_another_version_of_llem_is_refused(tmp_path: Path) -> None:
         resume_study(folder, measure=measures.quick)
 
 
-def test_a_resume_repairs_what_a_power_cut_leaves(tmp_path: Path) -> None:
+def test_a_resume_repairs_files_damaged_by_a_power_cut(tmp_path: Path) -> None:
     """Scratch files, an incomplete study result, incomplete samples, a result without an entry."""
     run_study(study((1, 2, 3)), output=tmp_path, measure=measures.counts_itself)
     folder = only_folder(tmp_path)

@@ -89,7 +89,7 @@ def cases(model: Any) -> list[Case]:
     return made
 
 
-def test_counts_and_tokens_are_those_of_a_slow_loop_over_each_prompt(
+def test_tokens_and_counts_equal_those_of_a_slow_reference_loop(
     text_model: Any, slow: Slow
 ) -> None:
     n_early = n_held = 0
@@ -146,9 +146,7 @@ def test_every_request_of_the_window_has_a_row_that_adds_up_to_the_totals(tmp_pa
             assert row["input_tokens"] == len(prompts[row["prompt"] - 1])
 
 
-def test_latencies_of_a_request_are_those_of_its_own_tokens(
-    text_model: Any, tmp_path: Path
-) -> None:
+def test_the_latencies_of_a_request_follow_from_its_tokens(text_model: Any, tmp_path: Path) -> None:
     config = text_experiment(text_model, decoder={"ignore_eos": False}, pytorch={"batch_size": 7})
     result = measure(config, timeseries=tmp_path / "timeseries.parquet")
     found = pq.read_table(tmp_path / "requests.parquet").to_pylist()
@@ -166,7 +164,7 @@ def test_latencies_of_a_request_are_those_of_its_own_tokens(
         assert row["latency_s"] <= result.window_s
 
 
-def test_an_answer_of_one_token_and_one_that_comes_several_at_a_time_leave_gaps(
+def test_latencies_that_cannot_be_measured_are_missing(
     tmp_path: Path,
 ) -> None:
     _, found = rows(tmp_path, max_output_tokens=1)
@@ -176,7 +174,7 @@ def test_an_answer_of_one_token_and_one_that_comes_several_at_a_time_leave_gaps(
     assert {(row["latency_s"], row["time_to_first_token_s"]) for row in found} == {(None, None)}
 
 
-def test_the_result_holds_no_list_of_requests_and_nothing_is_written_unasked(
+def test_requests_are_not_in_the_result_and_written_only_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -187,7 +185,7 @@ def test_the_result_holds_no_list_of_requests_and_nothing_is_written_unasked(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_requests_that_cannot_be_written_are_said_and_cost_no_result(tmp_path: Path) -> None:
+def test_a_requests_file_that_cannot_be_written_is_only_a_warning(tmp_path: Path) -> None:
     result = measure(experiment(), timeseries=tmp_path / "gone" / "timeseries.parquet")
     assert result.requests_file is None
     assert result.output_tokens == 3 * 4

@@ -94,12 +94,12 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_the_field_changes_what_runs(field: str, subject: Subject) -> None:
+def test_each_field_changes_the_computation(field: str, subject: Subject) -> None:
     assert field in OBSERVERS, f"nothing observes {field}"
     OBSERVERS[field](subject)
 
 
-def test_no_observer_is_left_over() -> None:
+def test_every_observer_belongs_to_a_field() -> None:
     assert sorted(OBSERVERS) == sorted(FIELDS)
 
 

@@ -30,7 +30,7 @@ def packed(model: Any, **options: Any) -> list[Any]:
     return [m for m in backend._model.modules() if type(m).__module__.startswith("bitsandbytes")]
 
 
-def test_4_bits_are_packed_as_asked(text_model: Any) -> None:
+def test_4_bit_weights_are_packed_as_requested(text_model: Any) -> None:
     for dtype, kind, double in (("bfloat16", "nf4", True), ("float32", "fp4", False)):
         options = {
             "load_in_4bit": True,
@@ -46,7 +46,7 @@ def test_4_bits_are_packed_as_asked(text_model: Any) -> None:
         assert layers[0].weight.quant_state.nested is double
 
 
-def test_8_bits_are_packed_as_asked(text_model: Any) -> None:
+def test_8_bit_weights_are_packed_as_requested(text_model: Any) -> None:
     layers = packed(text_model, load_in_8bit=True)
     assert {type(layer).__name__ for layer in layers} == {"Linear8bitLt"}
     assert {layer.weight.dtype for layer in layers} == {torch.int8}
@@ -58,7 +58,7 @@ def test_the_device_is_the_gpu(text_model: Any) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("flash_attn") is None, reason="needs flash-attn")
-def test_flash_attention_runs_its_own_kernel(text_model: Any) -> None:
+def test_flash_attention_runs_the_flash_kernel(text_model: Any) -> None:
     options = {"device": "cuda", "attn_implementation": "flash_attention_2", "batch_size": 1}
     config = text_experiment(text_model, precision="bf16", n=1, pytorch=options)
     backend = loaded(config)
@@ -79,7 +79,7 @@ def test_an_offloaded_cache_is_kept_in_host_memory(text_model: Any, cache: str) 
     assert any(layer.keys.device.type == "cpu" for layer in kept[-1].layers)
 
 
-def test_a_static_cache_is_compiled_by_the_library_unless_told_not_to(text_model: Any) -> None:
+def test_the_library_compiles_a_static_cache_unless_torch_compile_is_false(text_model: Any) -> None:
     static = {"cache_implementation": "static", "batch_size": 1}
     for asked, compiled in ((None, True), (False, False)):
         backend = on_gpu(text_model, torch_compile=asked, **static)
@@ -94,7 +94,7 @@ def test_a_device_map_spreads_the_model_over_the_gpus(text_model: Any) -> None:
     assert {one.device.index for one in model.parameters()} == {0, 1}
 
 
-def test_max_memory_moves_what_does_not_fit_where_that_is_allowed(text_model: Any) -> None:
+def test_max_memory_moves_layers_to_the_cpu_only_if_it_is_listed(text_model: Any) -> None:
     small = {"0": "60KB", "cpu": "1GB"}
     model = on_gpu(text_model, device_map="auto", max_memory=small)._model
     assert "cpu" in {str(place) for place in model.hf_device_map.values()}

@@ -51,13 +51,13 @@ ONE_BY_ONE = {"passthrough_kwargs": {"experts_implementation": "eager"}}
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(1, 1), (64, 1), (64, 16), (8, 64), (256, 8)])
 @pytest.mark.parametrize("name", ["tiny-llama", "tiny-moe"])
-def test_operation_count_agrees_with_torchs_own(name: str, n_in: int, n_out: int) -> None:
+def test_operation_count_agrees_with_torch(name: str, n_in: int, n_out: int) -> None:
     model = {"model": f"builtin:{name}", **(ONE_BY_ONE if name == "tiny-moe" else {})}
     ours, theirs = counted(asked(model, n_in, n_out), n_in, n_out)
     assert ours == pytest.approx(theirs, rel=1e-6)
 
 
-def test_a_kernel_for_attention_counts_as_attention_written_out() -> None:
+def test_fused_attention_counts_the_same_operations_as_eager_attention() -> None:
     model = {"model": "builtin:tiny-llama"}
     ours, theirs = counted(asked(model, 64, 16, attn_implementation="sdpa"), 64, 16)
     assert ours == pytest.approx(theirs, rel=1e-6)
@@ -83,7 +83,9 @@ ARCHITECTURES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("shape", ARCHITECTURES, ids=lambda shape: shape["model_type"])
-def test_operation_count_fits_what_people_run(tmp_path: Path, shape: dict[str, Any]) -> None:
+def test_operation_count_is_close_for_common_architectures(
+    tmp_path: Path, shape: dict[str, Any]
+) -> None:
     experts = ONE_BY_ONE if any("experts" in key for key in shape) else {}
     config = asked({**random_model(tmp_path, **shape), **experts}, 16, 12)
     ours, theirs = counted(config, 16, 12)
@@ -102,7 +104,7 @@ UNKNOWN: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("shape", UNKNOWN, ids=lambda shape: shape["model_type"])
-def test_an_architecture_with_unknown_parts_has_no_count(
+def test_an_architecture_with_unknown_parts_has_no_operation_count(
     tmp_path: Path, shape: dict[str, Any]
 ) -> None:
     backend = loaded(asked(random_model(tmp_path, **shape), 4, 2, attn_implementation=None))
@@ -110,7 +112,7 @@ def test_an_architecture_with_unknown_parts_has_no_count(
 
 
 @pytest.mark.parametrize("name", sorted(N_PARAMETERS))
-def test_builtin_models_have_their_published_size_and_their_count(name: str) -> None:
+def test_builtin_models_have_their_published_size_and_operation_count(name: str) -> None:
     import transformers
 
     architecture = builtin_architecture(f"builtin:{name}")
@@ -131,11 +133,11 @@ def test_builtin_models_have_their_published_size_and_their_count(name: str) -> 
     assert answer_flops(decoder, 96, 4) == pytest.approx(counter.get_total_flops(), rel=0.02)
 
 
-def test_every_builtin_model_is_counted_here() -> None:
+def test_every_builtin_model_is_covered_here() -> None:
     assert set(builtin_names()) == {*N_PARAMETERS, "tiny-llama", "tiny-moe"}
 
 
-def test_operations_of_the_window_are_those_of_every_prompt() -> None:
+def test_operations_of_the_window_are_the_sum_over_all_prompts() -> None:
     result = measure(experiment(n=5))
     one = loaded(experiment()).flops(8, 4)
     assert result.flops is not None

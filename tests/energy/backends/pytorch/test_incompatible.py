@@ -64,7 +64,7 @@ LOOKUP = {"prompt_lookup_num_tokens": 2}
         (1, {**LOOKUP, "use_cache": False}),
     ],
 )
-def test_what_transformers_refuses_is_incompatible(
+def test_options_that_transformers_refuses_are_incompatible(
     model: Any, batch_size: int, options: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError, match="assisted generate"):
@@ -80,7 +80,7 @@ def test_what_transformers_refuses_is_incompatible(
         {"early_stopping": True},
     ],
 )
-def test_what_transformers_ignores_with_a_warning_is_incompatible(
+def test_options_that_transformers_ignores_are_incompatible(
     model: Any, options: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     logger = logging.getLogger("transformers")
@@ -93,7 +93,7 @@ def test_what_transformers_ignores_with_a_warning_is_incompatible(
 
 
 @pytest.mark.parametrize("cache", ["offloaded", "offloaded_static"])
-def test_an_offloaded_cache_on_the_processor_is_incompatible(cache: str) -> None:
+def test_an_offloaded_cache_on_the_cpu_is_incompatible(cache: str) -> None:
     assert is_incompatible({"cache_implementation": cache, "device": "cpu"})
     assert not is_incompatible({"cache_implementation": cache, "device": "cuda"})
 
@@ -108,12 +108,14 @@ def test_an_offloaded_cache_on_the_processor_is_incompatible(cache: str) -> None
         {"cache_implementation": "static"},
     ],
 )
-def test_what_transformers_runs_is_not_incompatible(model: Any, options: dict[str, Any]) -> None:
+def test_options_that_transformers_accepts_are_compatible(
+    model: Any, options: dict[str, Any]
+) -> None:
     assert not is_incompatible(options)
     generate(model, 1, {key: value for key, value in options.items() if key != "batch_size"})
 
 
-def test_a_mode_that_another_compiler_ignores_with_a_warning_is_incompatible(
+def test_a_mode_that_another_compiler_ignores_is_incompatible(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     import torch

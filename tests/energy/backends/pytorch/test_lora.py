@@ -69,7 +69,7 @@ def test_a_missing_adapter_is_an_expected_failure(
 
 @pytest.mark.parametrize("merged", [False, True])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_an_adapter_answers_compiled_and_in_phases(
+def test_an_adapter_works_compiled_and_in_phases(
     adapter: Path, merged: bool, compiled: bool
 ) -> None:
     import torch

@@ -49,7 +49,7 @@ def copy(text_model: Any, tmp_path: Path) -> Path:
     return Path(shutil.copytree(text_model.folder, tmp_path / "model"))
 
 
-def test_a_hub_id_is_read_from_the_cache_without_network_and_no_token_is_kept(
+def test_a_cached_model_loads_without_network_and_no_token_is_stored(
     text_model: Any, tmp_path: Path
 ) -> None:
     own = tmp_path / "hub" / "models--someone--model"
@@ -64,7 +64,9 @@ def test_a_hub_id_is_read_from_the_cache_without_network_and_no_token_is_kept(
     assert SECRET not in printed
 
 
-def test_a_snapshot_of_the_cache_is_a_model_folder_too(text_model: Any, tmp_path: Path) -> None:
+def test_a_snapshot_in_the_cache_can_be_used_as_a_model_folder(
+    text_model: Any, tmp_path: Path
+) -> None:
     blobs = tmp_path / "models--someone--model" / "blobs"
     snapshot = tmp_path / "models--someone--model" / "snapshots" / "0123"
     shutil.copytree(text_model.folder, blobs)
@@ -74,7 +76,7 @@ def test_a_snapshot_of_the_cache_is_a_model_folder_too(text_model: Any, tmp_path
     assert measure(of(snapshot)).output_tokens == 3 * 4
 
 
-def test_random_weights_need_nothing_but_the_configuration(text_model: Any, tmp_path: Path) -> None:
+def test_random_weights_need_only_the_configuration(text_model: Any, tmp_path: Path) -> None:
     shutil.copy(text_model.folder / "config.json", tmp_path)
     with pytest.raises(BackendError, match="cannot be loaded"):
         loaded(of(tmp_path))
@@ -86,7 +88,7 @@ def test_random_weights_need_nothing_but_the_configuration(text_model: Any, tmp_
 
 
 @pytest.mark.parametrize("name", builtin_names())
-def test_every_builtin_is_an_architecture_that_transformers_knows(name: str) -> None:
+def test_transformers_knows_the_architecture_of_every_builtin(name: str) -> None:
     given = builtin_architecture(f"builtin:{name}")
     assert given is not None
     architecture = load_architecture(experiment(model=f"builtin:{name}"))
@@ -95,7 +97,7 @@ def test_every_builtin_is_an_architecture_that_transformers_knows(name: str) -> 
     }
 
 
-def test_pickled_weights_are_read_only_where_the_file_says_so(copy: Path) -> None:
+def test_pickled_weights_are_loaded_only_on_request(copy: Path) -> None:
     import torch
     from safetensors.torch import load_file
 
@@ -125,7 +127,7 @@ def test_a_checkpoint_that_lacks_weights_is_refused(copy: Path) -> None:
         loaded(of(copy))
 
 
-def test_code_of_a_model_runs_only_where_the_file_says_so_and_is_warned_of(
+def test_code_of_a_model_runs_only_on_request_and_causes_a_warning(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import sys
@@ -152,7 +154,7 @@ def test_code_of_a_model_runs_only_where_the_file_says_so_and_is_warned_of(
     assert any("trust_remote_code" in warning for warning in result.measurement_warnings)
 
 
-def test_a_token_of_the_environment_is_in_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_in_the_environment_is_in_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.setenv(name, SECRET)
     assert SECRET.encode() not in encode_result(measure(experiment()))

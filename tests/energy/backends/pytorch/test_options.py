@@ -69,14 +69,14 @@ def test_the_models_generation_config_has_no_effect(text_model: Any) -> None:
     assert len(set(tokens)) > 30
 
 
-def test_beams_are_exact_and_have_no_operation_count() -> None:
+def test_token_counts_with_beams_are_exact_and_operations_are_not_counted() -> None:
     result = measure(experiment(n=5, pytorch={"num_beams": 3, "length_penalty": 0.5}))
     assert result.output_tokens == 5 * 4
     assert result.flops is None
     assert result.effective_config["generation"]["num_beams"] == 3
 
 
-def test_prompt_lookup_is_exact_and_has_no_time_per_token() -> None:
+def test_token_counts_with_prompt_lookup_are_exact_and_times_are_missing() -> None:
     changes = {"batch_size": 1, "prompt_lookup_num_tokens": 3}
     result = measure(experiment(max_output_tokens=16, pytorch=changes))
     assert result.output_tokens == 3 * 16
@@ -122,7 +122,7 @@ def test_a_missing_gpu_is_an_error_and_never_a_fallback() -> None:
         measure(experiment(pytorch={"device": "cuda"}))
 
 
-def test_unknown_builtin_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_builtin_is_refused_with_a_list_of_the_builtins() -> None:
     with pytest.raises(BackendError, match="llama-1b, llama-8b, olmoe-7b"):
         measure(experiment(model="builtin:huge-llama"))
 

@@ -34,7 +34,7 @@ def answer(model: Any, **options: Any) -> None:
         ("bnb_4bit_compute_dtype", "float32", "bfloat16"),
     ],
 )
-def test_a_cpu_that_repacks_weights_is_detected_in_the_first_generation(
+def test_repacking_of_weights_by_the_cpu_is_detected_in_the_first_generation(
     wide_model: Path, option: str, requested: Any, found: str
 ) -> None:
     answer(wide_model)
@@ -74,7 +74,7 @@ def test_without_a_compiler_options_that_need_one_fail_before_loading(
         loaded(experiment(pytorch={"device": "cpu", **option}))
 
 
-def test_a_kernel_from_the_hub_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_from_the_hub_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "kernels.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(BackendError, match="downloads an unknown kernel from the hub"):

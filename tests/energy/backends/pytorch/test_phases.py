@@ -55,13 +55,15 @@ def check(config: Any, prompts: Any = PROMPTS) -> tuple[Any, Any]:
 @pytest.mark.parametrize("name", ["tiny-llama", "tiny-moe"])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_the_phases_are_the_answer_in_two_parts(batch_size: int, attention: str, name: str) -> None:
+def test_prefill_and_decode_together_equal_the_answer(
+    batch_size: int, attention: str, name: str
+) -> None:
     options = {"batch_size": batch_size, "attn_implementation": attention}
     check(phase_experiment(model=f"builtin:{name}", pytorch=options), PROMPTS[-batch_size:])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_the_phases_of_trained_like_weights_choose_many_tokens(
+def test_phases_are_correct_if_the_answers_have_many_different_tokens(
     tmp_path: Path, batch_size: int
 ) -> None:
     config = phase_experiment(
@@ -74,20 +76,20 @@ def test_the_phases_of_trained_like_weights_choose_many_tokens(
 
 @pytest.mark.parametrize("window", [2, 4, 8, 12, 64])
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_the_prompt_is_put_back_where_attention_has_a_window(
+def test_the_prompt_is_restored_if_attention_has_a_window(
     tmp_path: Path, batch_size: int, window: int
 ) -> None:
     model = random_model(tmp_path, model_type="mistral", sliding_window=window)
     check(phase_experiment(**model, pytorch={"batch_size": batch_size}), PROMPTS[-batch_size:])
 
 
-def test_layers_with_a_window_and_without_are_put_back_together(tmp_path: Path) -> None:
+def test_layers_with_and_without_a_window_are_restored_together(tmp_path: Path) -> None:
     kinds = ["sliding_attention", "full_attention"]
     model = random_model(tmp_path, model_type="gemma3_text", sliding_window=5, layer_types=kinds)
     check(phase_experiment(**model))
 
 
-def test_a_static_cache_is_put_back_and_as_long_as_for_a_whole_answer() -> None:
+def test_a_static_cache_is_restored_and_as_long_as_for_a_full_answer() -> None:
     config = phase_experiment(pytorch={"cache_implementation": "static"})
     check(config)
     backend, batch = prepared(config)  # another one, which has not answered anything before
@@ -99,7 +101,7 @@ def test_a_static_cache_is_put_back_and_as_long_as_for_a_whole_answer() -> None:
 
 
 @pytest.mark.parametrize("window", [8, 64])
-def test_a_static_cache_with_a_window_is_put_back_or_refused(tmp_path: Path, window: int) -> None:
+def test_a_static_cache_with_a_window_is_restored_or_refused(tmp_path: Path, window: int) -> None:
     model = random_model(tmp_path, model_type="mistral", sliding_window=window)
     config = phase_experiment(**model, pytorch={"cache_implementation": "static"})
     if window == 64:
@@ -110,7 +112,7 @@ def test_a_static_cache_with_a_window_is_put_back_or_refused(tmp_path: Path, win
         backend.phase("decode", batch)
 
 
-def test_a_state_that_is_overwritten_in_place_is_refused(tmp_path: Path) -> None:
+def test_decode_is_refused_if_a_state_is_overwritten_in_place(tmp_path: Path) -> None:
     model = random_model(tmp_path, model_type="lfm2", layer_types=["conv", "full_attention"])
     backend, batch = prepared(phase_experiment(**model))
     with pytest.raises(BackendError, match="can be restored exactly, found LinearAttentionLayer"):
@@ -124,7 +126,7 @@ def test_a_compiled_model_runs_its_phases_compiled() -> None:
     assert backend.effective_config()["compiled"] is True
 
 
-def test_decode_ignores_the_end_of_an_answer(text_model: Any) -> None:
+def test_decode_continues_after_the_end_token(text_model: Any) -> None:
     fields = {"model": str(text_model.folder), "weights": "pretrained", "max_output_tokens": 12}
     ending = {"ignore_eos": False, "min_new_tokens": 9}
     backend, batch = prepared(experiment(**fields, decoder=ending), [(4, 5), (6, 7, 8)])
@@ -136,7 +138,7 @@ def test_decode_ignores_the_end_of_an_answer(text_model: Any) -> None:
     assert [len(call[0]) for call in calls.fed] == [1] * 11 + [3]
 
 
-def test_penalties_see_the_whole_prompt_in_decode() -> None:
+def test_penalties_in_decode_include_the_prompt() -> None:
     plain, batch = prepared(phase_experiment())
     penalties = {"decoder": {"repetition_penalty": 1.5}, "pytorch": {"no_repeat_ngram_size": 2}}
     backend, batch = prepared(phase_experiment(**penalties))
@@ -196,7 +198,7 @@ def test_prefill_runs_where_decode_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
-def test_assisted_decoding_has_no_phases_of_its_own(phase: str) -> None:
+def test_phases_of_assisted_decoding_are_refused(phase: str) -> None:
     options = {"batch_size": 1, "prompt_lookup_num_tokens": 3}
     backend, batch = prepared(phase_experiment(pytorch=options))
     with pytest.raises(BackendError, match=f"{phase} does not work with assisted decoding"):

@@ -51,7 +51,9 @@ def test_padding_is_never_an_input_token(text_model: Any) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7])
-def test_counts_stop_at_the_end_token(text_model: Any, alone: Alone, batch_size: int) -> None:
+def test_tokens_after_the_end_token_are_not_counted(
+    text_model: Any, alone: Alone, batch_size: int
+) -> None:
     config = text_experiment(
         text_model, decoder={"ignore_eos": False}, pytorch={"batch_size": batch_size}
     )
@@ -62,13 +64,13 @@ def test_counts_stop_at_the_end_token(text_model: Any, alone: Alone, batch_size:
     assert measure(config).output_tokens == sum(expected)
 
 
-def test_min_new_tokens_holds_the_end_back(text_model: Any) -> None:
+def test_min_new_tokens_delays_the_end_token(text_model: Any) -> None:
     decoder = {"ignore_eos": False, "min_new_tokens": 9}
     counts = [n for ns, _ in answers(text_experiment(text_model, decoder=decoder)) for n in ns]
     assert min(counts) >= 9
 
 
-def test_the_same_seed_samples_the_same_tokens_and_another_one_others(text_model: Any) -> None:
+def test_the_same_seed_samples_the_same_tokens_and_another_seed_others(text_model: Any) -> None:
     def tokens(seed: int) -> list[tuple[list[int], list[int]]]:
         return answers(text_experiment(text_model, random_seed=seed, decoder={"temperature": 1.0}))
 
