@@ -1,9 +1,9 @@
-"""Every field of the backend's section, of the decoder and of an adapter changes what runs.
+"""Every field of the backend, of the decoder and of an adapter changes the computation.
 
 Each observer changes one field and looks at the running model: the tensors that reach it, the
-functions of torch that are called, its weights, or its answers beside those made by hand. A field
-without an observer fails. What only a GPU can run is observed to be refused here, and observed in
-`test_every_field_gpu.py`.
+functions of torch that are called, its weights, or its answers compared with a reference. A field
+without an observer fails. Options that need a GPU must be refused here; `test_every_field_gpu.py`
+observes them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from energy.backends.pytorch.watching import Watched, by_hand, watched
+from energy.backends.pytorch.watching import Watched, reference_answers, watched
 from energy.models import text_experiment
 from energy.parts import experiment, loaded
 from pydantic import BaseModel
@@ -26,9 +26,9 @@ from llem_config import DecoderConfig, ExperimentConfig, LoRAConfig, PyTorchConf
 from llem_energy import BackendError
 
 pytestmark = [
-    # peft's, of transformers
+    # from peft, about transformers
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning"),
-    # transformers', of torch, with flex attention
+    # from transformers, about torch, with flex attention
     pytest.mark.filterwarnings("ignore:_compile flag on create_block_mask:DeprecationWarning"),
 ]
 
@@ -42,7 +42,7 @@ FIELDS = [f"{key}.{name}" for key, model in SECTIONS.items() for name in model.m
 
 
 class Subject:
-    """The small text model, under an experiment that each observer changes."""
+    """The small text model and an experiment on it, which each observer changes."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self.model: Any = request.getfixturevalue("text_model")
@@ -52,7 +52,7 @@ class Subject:
         return text_experiment(self.model, **changes)
 
     def run(self, prompts: Any = None, **pytorch: Any) -> Watched:
-        """Answer with these options of the backend, one prompt at a time unless they say more."""
+        """Answer with these options of the backend; the batch size is 1 by default."""
         options = {"batch_size": 1, **pytorch}
         return watched(self.config(n=3, max_output_tokens=4, pytorch=options), prompts)
 
@@ -62,18 +62,17 @@ class Subject:
         return str(raised.value)
 
     def compare(self, decoder: dict[str, Any], without: dict[str, Any]) -> None:
-        """Check that answers are those made by hand, with these options and with others."""
+        """Check that answers equal the reference, with these options and without them."""
         answers = []
         for options in (without, decoder):
-            one = {"batch_size": 1}
-            config = self.config(n=4, decoder=options, pytorch=one, random_seed=5)
+            config = self.config(n=4, decoder=options, pytorch={"batch_size": 1}, random_seed=5)
             model = loaded(config)
             prompts = model._tokenise(self.model.texts[:4])
-            found = watched(config).answers
-            chosen = by_hand(model._model, prompts, config.decoder, n_new=N_OUT,
+            answer = watched(config).answers
+            expected = reference_answers(model._model, prompts, config.decoder, n_new=N_OUT,
                              end=self.model.end_id, seed=5)  # fmt: skip
-            assert found == chosen, options
-            answers.append(found)
+            assert answer == expected, options
+            answers.append(answer)
         assert answers[0] != answers[1], "this value changes nothing"
 
 
@@ -82,7 +81,7 @@ OBSERVERS: dict[str, Callable[[Subject], None]] = {}
 
 def observes(*fields: str) -> Callable[[Callable[[Subject], None]], Callable[[Subject], None]]:
     def keep(observer: Callable[[Subject], None]) -> Callable[[Subject], None]:
-        OBSERVERS.update(dict.fromkeys(fields, cache(observer)))  # once for all of its fields
+        OBSERVERS.update(dict.fromkeys(fields, cache(observer)))  # runs once for all its fields
         return observer
 
     return keep
@@ -120,7 +119,7 @@ def batching(subject: Subject) -> None:
 @observes("pytorch.device")
 def device(subject: Subject) -> None:
     model = loaded(subject.config(pytorch={"device": "cpu"}))._model
-    assert {one.device.type for one in model.parameters()} == {"cpu"}
+    assert {parameter.device.type for parameter in model.parameters()} == {"cpu"}
     if not torch.cuda.is_available():
         assert subject.refusal(pytorch={"device": "cuda"}) == (
             "requested device cuda, but torch finds no GPU"
@@ -133,9 +132,9 @@ def skip_without_compiler() -> None:
 
 
 def profiled(subject: Subject, attention: str) -> set[str]:
-    """Return the operations that torch's profiler sees in an answer after the first."""
-    own = {"device": "cpu", "batch_size": 1, "attn_implementation": attention}
-    backend = loaded(experiment(model=str(subject.fixture("wide_model")), pytorch=own))
+    """Return the operations that torch's profiler records in the second answer."""
+    options = {"device": "cpu", "batch_size": 1, "attn_implementation": attention}
+    backend = loaded(experiment(model=str(subject.fixture("wide_model")), pytorch=options))
     (batch,) = backend.prepare([(10, 11)]).batches
     backend.generate(batch)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
@@ -155,7 +154,7 @@ def attn_implementation(subject: Subject) -> None:
     assert plain not in sdpa
     refused_without_gpu(subject, "attn_implementation", "flash_attention_2", "flash_attention_3")
     skip_without_compiler()
-    flex = profiled(subject, "flex_attention")  # which is compiled, and the rest is not
+    flex = profiled(subject, "flex_attention")  # only this attention is compiled
     assert any("CompiledFxGraph" in name for name in flex)
     assert not any("scaled_dot_product" in name or "softmax" in name for name in flex)
     assert any("scaled_dot_product" in name for name in profiled(subject, "sdpa"))
@@ -199,7 +198,7 @@ def torch_compile_mode(subject: Subject) -> None:
         backend = loaded(
             subject.config(pytorch={"torch_compile": True, "torch_compile_mode": mode})
         )
-        inductor = backend._model.forward.get_compiler_config()  # its own, of this very model
+        inductor = backend._model.forward.get_compiler_config()  # the settings of this model
         backend.close()
         return inductor["max_autotune"], inductor["triton.cudagraphs"]
 
@@ -211,18 +210,20 @@ def torch_compile_mode(subject: Subject) -> None:
 
 @observes("pytorch.cache_implementation")
 def cache_implementation(subject: Subject) -> None:
-    for asked, used in {"dynamic": "DynamicCache", "static": "StaticCache"}.items():
-        assert {call.cache for call in subject.run(cache_implementation=asked).calls} == {used}
+    for option, used in {"dynamic": "DynamicCache", "static": "StaticCache"}.items():
+        assert {call.cache for call in subject.run(cache_implementation=option).calls} == {used}
     refused_without_gpu(subject, "cache_implementation", "offloaded", "offloaded_static")
     skip_without_compiler()
-    own = {"device": "cpu", "batch_size": 1, "cache_implementation": "quantized"}
-    wide = experiment(model=str(subject.fixture("wide_model")), pytorch=own)
-    kept: list[Any] = []
+    options = {"device": "cpu", "batch_size": 1, "cache_implementation": "quantized"}
+    wide = experiment(model=str(subject.fixture("wide_model")), pytorch=options)
+    caches: list[Any] = []
     backend = loaded(wide)
-    backend._model.register_forward_hook(lambda *seen: kept.append(seen[-1].past_key_values))
+    backend._model.register_forward_hook(
+        lambda *arguments: caches.append(arguments[-1].past_key_values)
+    )
     backend.generate(*backend.prepare([(10, 11, 12)]).batches)
-    assert {type(cache).__name__ for cache in kept} == {"QuantizedCache"}
-    keys = kept[-1].layers[0]._quantized_keys
+    assert {type(cache).__name__ for cache in caches} == {"QuantizedCache"}
+    keys = caches[-1].layers[0]._quantized_keys
     assert type(keys).__module__.startswith("optimum.quanto")
     assert keys.qtype.bits == 4
 
@@ -250,8 +251,8 @@ def beams(subject: Subject, **options: Any) -> Watched:
 
 @observes("pytorch.early_stopping")
 def early_stopping(subject: Subject) -> None:
-    # As many answers as beams are enough, or a better one may still come.
-    first, best = (len(beams(subject, early_stopping=how).calls) for how in (True, "never"))
+    # Stop at as many answers as beams, or continue while a better answer is possible.
+    first, best = (len(beams(subject, early_stopping=value).calls) for value in (True, "never"))
     assert first < best
 
 
@@ -270,7 +271,7 @@ def no_repeat_ngram_size(subject: Subject) -> None:
     def repeats(size: int | None) -> int:
         config = subject.config(pytorch={"no_repeat_ngram_size": size}, max_output_tokens=60)
         pairs = [list(pairwise(a)) for a in watched(config).answers]
-        return sum(len(one) - len(set(one)) for one in pairs)
+        return sum(len(answer) - len(set(answer)) for answer in pairs)
 
     assert repeats(None) > 0
     assert repeats(2) == 0
@@ -278,11 +279,21 @@ def no_repeat_ngram_size(subject: Subject) -> None:
 
 @observes("pytorch.prompt_lookup_num_tokens")
 def prompt_lookup_num_tokens(subject: Subject) -> None:
-    prompt = (10, 11, 12, 13, 14, 15, 16, 10, 11)  # what followed `10 11` before is drafted
-    for asked in (2, 4):
-        calls = subject.run([prompt], prompt_lookup_num_tokens=asked).calls
-        # The first call reads the prompt and checks the draft in one.
-        assert calls[0].n_fed == len(prompt) + asked
+    prompt = (
+        10,
+        11,
+        12,
+        13,
+        14,
+        15,
+        16,
+        10,
+        11,
+    )  # the tokens after the earlier `10 11` are the draft
+    for n_draft in (2, 4):
+        calls = subject.run([prompt], prompt_lookup_num_tokens=n_draft).calls
+        # The first call reads the prompt and checks the draft together.
+        assert calls[0].n_fed == len(prompt) + n_draft
     assert subject.run([prompt]).calls[0].n_fed == len(prompt)
 
 
@@ -304,9 +315,9 @@ def refused_without_gpu(subject: Subject, field: str, *values: Any, **more: Any)
 
 
 def packed(subject: Subject, *, answers: bool = True, **options: Any) -> list[Any]:
-    """Return the layers that bitsandbytes made; it has kernels for a CPU too."""
-    own = {"device": "cpu", **options}
-    config = experiment(model=str(subject.fixture("wide_model")), precision="bf16", pytorch=own,
+    """Return the layers that bitsandbytes replaced; it has kernels for a CPU too."""
+    options = {"device": "cpu", **options}
+    config = experiment(model=str(subject.fixture("wide_model")), precision="bf16", pytorch=options,
                         max_output_tokens=N_OUT)  # fmt: skip
     backend = loaded(config)
     if answers:
@@ -319,8 +330,10 @@ def packed(subject: Subject, *, answers: bool = True, **options: Any) -> list[An
 def load_in_bits(subject: Subject) -> None:
     assert packed(subject) == []
     four, eight = packed(subject, load_in_4bit=True), packed(subject, load_in_8bit=True)
-    assert {(type(one).__name__, one.weight.dtype) for one in four} == {("Linear4bit", torch.uint8)}
-    assert {(type(one).__name__, one.weight.dtype) for one in eight} == {
+    assert {(type(layer).__name__, layer.weight.dtype) for layer in four} == {
+        ("Linear4bit", torch.uint8)
+    }
+    assert {(type(layer).__name__, layer.weight.dtype) for layer in eight} == {
         ("Linear8bitLt", torch.int8)
     }
 
@@ -351,8 +364,8 @@ def revision(subject: Subject) -> None:
     assert subject.refusal(pytorch={"revision": "main"}) == (
         f"revision main has no effect on {subject.model.folder}, which is not on a hub"
     )
-    found = subject.fixture("hub")["revisions"]
-    first, second = found["first"], found["second"]
+    revisions = subject.fixture("hub")["revisions"]
+    first, second = revisions["first"], revisions["second"]
     assert first["weight"] == pytest.approx(1.0)
     assert second["weight"] == pytest.approx(2.0)
     assert (first["commit"], second["commit"]) == ("1" * 40, "2" * 40)
@@ -360,9 +373,9 @@ def revision(subject: Subject) -> None:
 
 @observes("pytorch.trust_remote_code")
 def trust_remote_code(subject: Subject) -> None:
-    found = subject.fixture("hub")
-    assert found["trusted"] == ["OwnModel", True]
-    assert "trust_remote_code" in found["untrusted"]
+    loads = subject.fixture("hub")
+    assert loads["trusted"] == ["OwnModel", True]
+    assert "trust_remote_code" in loads["untrusted"]
 
 
 @observes("pytorch.use_safetensors")
@@ -373,20 +386,20 @@ def use_safetensors(subject: Subject) -> None:
     pickled = {name: value + 1.0 for name, value in weights.items()}
     torch.save(pickled, folder / "pytorch_model.bin")
 
-    def norm(asked: bool | None) -> Any:
+    def norm(use_safetensors: bool | None) -> Any:
         config = text_experiment(
-            subject.model._replace(folder=folder), pytorch={"use_safetensors": asked}
+            subject.model._replace(folder=folder), pytorch={"use_safetensors": use_safetensors}
         )
         return loaded(config)._model.model.norm.weight
 
-    for asked in (None, True):
-        assert torch.equal(norm(asked), weights["model.norm.weight"])
+    for value in (None, True):
+        assert torch.equal(norm(value), weights["model.norm.weight"])
     assert torch.equal(norm(False), pickled["model.norm.weight"])
 
 
 @observes("decoder.preset")
 def preset(subject: Subject) -> None:
-    # By hand with what the presets are documented to stand for.
+    # The reference uses the documented values of the presets.
     written = {"temperature": 0.8, "top_p": 0.9, "repetition_penalty": 1.1}
     subject.compare({"preset": "creative"}, {})
     subject.compare({"preset": "factual"}, {"preset": "standard"})
@@ -439,10 +452,10 @@ def lora(subject: Subject) -> None:
     plain = loaded(subject.config(pytorch={}))._model.model.layers[0].self_attn.q_proj.weight
     answers = [subject.run().answers]
     for merge in (False, True):
-        asked = {"adapter": str(subject.fixture("adapter")), "merge_weights": merge}
-        run = watched(subject.config(n=3, max_output_tokens=4, lora=asked, pytorch={}))
+        options = {"adapter": str(subject.fixture("adapter")), "merge_weights": merge}
+        run = watched(subject.config(n=3, max_output_tokens=4, lora=options, pytorch={}))
         answers.append(run.answers)
-        backend = loaded(subject.config(lora=asked))
+        backend = loaded(subject.config(lora=options))
         names = {name.rpartition(".")[2] for name, _ in backend._model.named_modules()}
         assert ("lora_A" in names) is not merge
         if merge:

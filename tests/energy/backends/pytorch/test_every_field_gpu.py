@@ -1,4 +1,4 @@
-"""What `test_every_field.py` can only observe to be refused on a CPU, observed on a GPU."""
+"""The options that need a GPU, observed on a GPU; see `test_every_field.py`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def on_gpu(model: Any, **options: Any) -> Any:
 
 
 def packed(model: Any, **options: Any) -> list[Any]:
-    """Return the layers that bitsandbytes made, once they have answered."""
+    """Return the layers that bitsandbytes replaced, after one answer."""
     backend = on_gpu(model, **options)
     backend.generate(*backend.prepare([(10, 11, 12)]).batches)
     return [m for m in backend._model.modules() if type(m).__module__.startswith("bitsandbytes")]
@@ -54,7 +54,7 @@ def test_8_bit_weights_are_packed_as_requested(text_model: Any) -> None:
 
 def test_the_device_is_the_gpu(text_model: Any) -> None:
     model = on_gpu(text_model, device="cuda")._model
-    assert {one.device for one in model.parameters()} == {torch.device("cuda", 0)}
+    assert {parameter.device for parameter in model.parameters()} == {torch.device("cuda", 0)}
 
 
 @pytest.mark.skipif(importlib.util.find_spec("flash_attn") is None, reason="needs flash-attn")
@@ -69,20 +69,22 @@ def test_flash_attention_runs_the_flash_kernel(text_model: Any) -> None:
     assert any("flash" in event.key for event in profile.key_averages())
 
 
-@pytest.mark.parametrize("cache", ["offloaded", "offloaded_static"])
-def test_an_offloaded_cache_is_kept_in_host_memory(text_model: Any, cache: str) -> None:
-    backend = on_gpu(text_model, cache_implementation=cache)
-    kept: list[Any] = []
-    backend._model.register_forward_hook(lambda *seen: kept.append(seen[-1].past_key_values))
+@pytest.mark.parametrize("kind", ["offloaded", "offloaded_static"])
+def test_an_offloaded_cache_is_kept_in_host_memory(text_model: Any, kind: str) -> None:
+    backend = on_gpu(text_model, cache_implementation=kind)
+    caches: list[Any] = []
+    backend._model.register_forward_hook(
+        lambda *arguments: caches.append(arguments[-1].past_key_values)
+    )
     backend.generate(*backend.prepare([(10, 11, 12)]).batches)
-    assert {one.offloading for one in kept} == {True}
-    assert any(layer.keys.device.type == "cpu" for layer in kept[-1].layers)
+    assert {cache.offloading for cache in caches} == {True}
+    assert any(layer.keys.device.type == "cpu" for layer in caches[-1].layers)
 
 
 def test_the_library_compiles_a_static_cache_unless_torch_compile_is_false(text_model: Any) -> None:
     static = {"cache_implementation": "static", "batch_size": 1}
-    for asked, compiled in ((None, True), (False, False)):
-        backend = on_gpu(text_model, torch_compile=asked, **static)
+    for option, compiled in ((None, True), (False, False)):
+        backend = on_gpu(text_model, torch_compile=option, **static)
         backend.generate(*backend.prepare([(10, 11, 12)]).batches)
         assert (backend.compilations() > 0) is compiled
         backend.close()
@@ -91,7 +93,7 @@ def test_the_library_compiles_a_static_cache_unless_torch_compile_is_false(text_
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_a_device_map_spreads_the_model_over_the_gpus(text_model: Any) -> None:
     model = on_gpu(text_model, device_map="balanced")._model
-    assert {one.device.index for one in model.parameters()} == {0, 1}
+    assert {parameter.device.index for parameter in model.parameters()} == {0, 1}
 
 
 def test_max_memory_moves_layers_to_the_cpu_only_if_it_is_listed(text_model: Any) -> None:

@@ -1,6 +1,6 @@
-"""The operation count is that of the real architecture (RES-12, pitfall 30): torch counts beside it.
+"""Our operation count agrees with that of torch (RES-12, pitfall 30).
 
-Models of full size are counted on the `meta` device, where tensors have shapes and no memory.
+Large models are counted on the `meta` device, where tensors have shapes but no memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from llem_energy._backends.pytorch.flops import decoder_of
 from llem_energy._model_info.flops import answer_flops
 from llem_energy.models import builtin_architecture, builtin_names
 
-# As published, every expert included.
+# As published, including all experts.
 N_PARAMETERS = {
     "qwen-0.5b": 494_032_768,
     "llama-1b": 1_235_814_400,
@@ -39,13 +39,13 @@ def counted(config: Any, n_in: int, n_out: int) -> tuple[float, int]:
     return flops.total, counter.get_total_flops()
 
 
-def asked(model: dict[str, Any], n_in: int, n_out: int, **pytorch: Any) -> Any:
+def answering(model: dict[str, Any], n_in: int, n_out: int, **pytorch: Any) -> Any:
     options = {"batch_size": 1, "attn_implementation": "eager", **pytorch}
     lengths = {"max_input_tokens": n_in, "max_output_tokens": n_out}
     return experiment(**model, **lengths, pytorch=options)
 
 
-# torch counts no grouped products, which experts run by default; one after the other it does.
+# By default experts run as grouped products, which torch does not count; eager experts it does.
 ONE_BY_ONE = {"passthrough_kwargs": {"experts_implementation": "eager"}}
 
 
@@ -53,13 +53,13 @@ ONE_BY_ONE = {"passthrough_kwargs": {"experts_implementation": "eager"}}
 @pytest.mark.parametrize("name", ["tiny-llama", "tiny-moe"])
 def test_operation_count_agrees_with_torch(name: str, n_in: int, n_out: int) -> None:
     model = {"model": f"builtin:{name}", **(ONE_BY_ONE if name == "tiny-moe" else {})}
-    ours, theirs = counted(asked(model, n_in, n_out), n_in, n_out)
+    ours, theirs = counted(answering(model, n_in, n_out), n_in, n_out)
     assert ours == pytest.approx(theirs, rel=1e-6)
 
 
 def test_fused_attention_counts_the_same_operations_as_eager_attention() -> None:
     model = {"model": "builtin:tiny-llama"}
-    ours, theirs = counted(asked(model, 64, 16, attn_implementation="sdpa"), 64, 16)
+    ours, theirs = counted(answering(model, 64, 16, attn_implementation="sdpa"), 64, 16)
     assert ours == pytest.approx(theirs, rel=1e-6)
 
 
@@ -87,7 +87,7 @@ def test_operation_count_is_close_for_common_architectures(
     tmp_path: Path, shape: dict[str, Any]
 ) -> None:
     experts = ONE_BY_ONE if any("experts" in key for key in shape) else {}
-    config = asked({**random_model(tmp_path, **shape), **experts}, 16, 12)
+    config = answering({**random_model(tmp_path, **shape), **experts}, 16, 12)
     ours, theirs = counted(config, 16, 12)
     assert ours == pytest.approx(theirs, rel=0.02)
 
@@ -107,7 +107,7 @@ UNKNOWN: list[dict[str, Any]] = [
 def test_an_architecture_with_unknown_parts_has_no_operation_count(
     tmp_path: Path, shape: dict[str, Any]
 ) -> None:
-    backend = loaded(asked(random_model(tmp_path, **shape), 4, 2, attn_implementation=None))
+    backend = loaded(answering(random_model(tmp_path, **shape), 4, 2, attn_implementation=None))
     assert backend.flops(4, 2) is None
 
 
@@ -139,6 +139,6 @@ def test_every_builtin_model_is_covered_here() -> None:
 
 def test_operations_of_the_window_are_the_sum_over_all_prompts() -> None:
     result = measure(experiment(n=5))
-    one = loaded(experiment()).flops(8, 4)
+    per_prompt = loaded(experiment()).flops(8, 4)
     assert result.flops is not None
-    assert result.flops.total == pytest.approx(5 * one.total)
+    assert result.flops.total == pytest.approx(5 * per_prompt.total)

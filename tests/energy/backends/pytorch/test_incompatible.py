@@ -1,7 +1,7 @@
-"""The combinations we call incompatible are those that transformers refuses or ignores (CFG-08).
+"""Our incompatible combinations are those that transformers refuses or ignores (CFG-08).
 
-The library is asked directly, past our own validation, so that an upgrade which changes its mind
-is noticed here.
+The tests call the library directly, without our validation, so that a change of its behaviour in
+an upgrade is detected.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def model() -> Any:
         "num_key_value_heads": 2,
     }
     config = transformers.AutoConfig.for_model("llama", **shape)
-    made = transformers.AutoModelForCausalLM.from_config(config).eval()
-    made.generation_config = transformers.GenerationConfig()
-    return made
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    model.generation_config = transformers.GenerationConfig()
+    return model
 
 
 def generate(model: Any, batch_size: int, options: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""An adapter runs as it was asked for: merged or beside the weights, compiled or not, in phases."""
+"""An adapter runs as requested: merged or separate, compiled or not, and in phases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llem_energy import BackendError
 from llem_energy.preflight import Finding
 
 peft = pytest.importorskip("peft", reason="adapters need `pip install peft`")
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's, of transformers
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # from peft, about transformers
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_adapter_that_lacks_weights_of_the_model_is_refused(
     adapter: Path, tmp_path: Path, n_kept: int
 ) -> None:
-    """The library draws what is missing, and would be measured under the adapter's name."""
+    """The library would draw the missing weights at random and measure another adapter."""
     from safetensors.torch import load_file, save_file
 
     weights = load_file(adapter / "adapter_model.safetensors")
@@ -56,13 +56,13 @@ def test_a_missing_adapter_is_an_expected_failure(
     (tmp_path / "hub" / "models--some--adapter" / "refs" / "main").write_text("1")
     (tmp_path / "empty").mkdir()
     names = (adapter, "some/adapter", tmp_path / "empty", tmp_path / "nowhere", "some/other")
-    asking = [phase_experiment(lora={"adapter": str(name)}) for name in names]
+    configs = [phase_experiment(lora={"adapter": str(name)}) for name in names]
     sentences = (
         f"the adapter folder {tmp_path / 'empty'} has no adapter_config.json",
         f"there is no adapter folder {tmp_path / 'nowhere'}",
         "the adapter some/other is not in the local cache, and HF_HUB_OFFLINE is set",
     )
-    assert checked(*asking).expected_failures == tuple(
+    assert checked(*configs).expected_failures == tuple(
         Finding(sentence, (point,)) for point, sentence in enumerate(sentences, 2)
     )
 

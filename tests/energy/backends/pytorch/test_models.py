@@ -52,12 +52,12 @@ def copy(text_model: Any, tmp_path: Path) -> Path:
 def test_a_cached_model_loads_without_network_and_no_token_is_stored(
     text_model: Any, tmp_path: Path
 ) -> None:
-    own = tmp_path / "hub" / "models--someone--model"
-    shutil.copytree(text_model.folder, own / "snapshots" / "0123")
-    (own / "refs").mkdir()
-    (own / "refs" / "main").write_text("0123")
+    repository = tmp_path / "hub" / "models--someone--model"
+    shutil.copytree(text_model.folder, repository / "snapshots" / "0123")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0123")
     config = of(Path("x"), model="someone/model", dataset=str(text_model.prompts))
-    # Without HF_HUB_OFFLINE: what is here is not asked for. There is nobody at this address.
+    # Without HF_HUB_OFFLINE, cached files are not requested. No server listens at this address.
     env = {"HF_HOME": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": SECRET}
     printed = run_python(_FROM_CACHE, config.model_dump_json(), env=env)
     assert json.loads(printed)["output_tokens"] == 3 * 4
@@ -89,11 +89,11 @@ def test_random_weights_need_only_the_configuration(text_model: Any, tmp_path: P
 
 @pytest.mark.parametrize("name", builtin_names())
 def test_transformers_knows_the_architecture_of_every_builtin(name: str) -> None:
-    given = builtin_architecture(f"builtin:{name}")
-    assert given is not None
+    published = builtin_architecture(f"builtin:{name}")
+    assert published is not None
     architecture = load_architecture(experiment(model=f"builtin:{name}"))
-    assert {key: getattr(architecture, key) for key in given if key != "rope_parameters"} == {
-        key: value for key, value in given.items() if key != "rope_parameters"
+    assert {key: getattr(architecture, key) for key in published if key != "rope_parameters"} == {
+        key: value for key, value in published.items() if key != "rope_parameters"
     }
 
 
@@ -115,7 +115,7 @@ def test_pickled_weights_are_loaded_only_on_request(copy: Path) -> None:
 
 
 def test_a_checkpoint_that_lacks_weights_is_refused(copy: Path) -> None:
-    """The library draws them at random, and the figures would be those of the pretrained model."""
+    """The library would draw them at random, and the results would claim the pretrained model."""
     from safetensors.torch import load_file, save_file
 
     weights = load_file(copy / "model.safetensors")

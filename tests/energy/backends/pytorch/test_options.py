@@ -34,11 +34,11 @@ def test_attention_is_the_requested_one(attention: str) -> None:
     assert backend.effective_config()["attn_implementation"] == attention
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="it may really be there")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it may be installed")
 def test_attention_that_is_not_installed_is_refused() -> None:
-    asked = {"device": "auto", "attn_implementation": "flash_attention_2"}
+    options = {"device": "auto", "attn_implementation": "flash_attention_2"}
     with pytest.raises(BackendError, match="flash_attention_2 needs a GPU, but there is none"):
-        loaded(experiment(precision="bf16", pytorch=asked))
+        loaded(experiment(precision="bf16", pytorch=options))
 
 
 def test_decoder_options_reach_the_generation(text_model: Any) -> None:
@@ -63,7 +63,7 @@ def test_the_models_generation_config_has_no_effect(text_model: Any) -> None:
     }  # fmt: skip
     assert greedy | untouched == greedy
     assert "eos_token_id" not in greedy
-    # Its top 7 and top 0.5 would leave one token where everything is equally likely.
+    # At this temperature all tokens are equally likely; top_k 7 and top_p 0.5 would leave few.
     hot = text_experiment(text_model, n=1, max_output_tokens=200, decoder={"temperature": 1000.0})
     ((_, tokens),) = answers(hot)
     assert len(set(tokens)) > 30
@@ -93,13 +93,13 @@ def test_a_draft_model_changes_only_the_speed(text_model: Any, alone: Any) -> No
 
 @pytest.mark.parametrize("option", [{"cache_implementation": "static"}, {"use_cache": False}])
 def test_the_cache_changes_no_answer(text_model: Any, alone: Any, option: dict[str, Any]) -> None:
-    found = answers(text_experiment(text_model, pytorch={"batch_size": 1, **option}))
-    assert [tokens for _, tokens in found] == alone(12, None)
+    generated = answers(text_experiment(text_model, pytorch={"batch_size": 1, **option}))
+    assert [tokens for _, tokens in generated] == alone(12, None)
 
 
 def test_a_compiled_model_gives_the_same_answer(text_model: Any, alone: Any) -> None:
-    asked = {"batch_size": 7, "torch_compile": True, "torch_compile_backend": "eager"}
-    config = text_experiment(text_model, pytorch=asked)
+    options = {"batch_size": 7, "torch_compile": True, "torch_compile_backend": "eager"}
+    config = text_experiment(text_model, pytorch=options)
     backend = loaded(config)
     (batch,) = backend.prepare(load_prompts(config, backend.vocabulary())).batches
     assert backend.generate(batch)._ids.tolist() == alone(12, None)

@@ -1,4 +1,4 @@
-"""4-bit weights on a CPU: differences and limits of its kernel are errors."""
+"""4-bit weights on a CPU: differences and limits of the CPU kernel are errors."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from energy.parts import experiment, loaded
 from llem_energy import BackendError
 
 bitsandbytes = pytest.importorskip("bitsandbytes")
-# Others compute with the layers as they were packed.
+# Other processors compute with the layers as they were packed.
 repacks = pytest.mark.skipif(
     not bitsandbytes.functional.has_avx512bf16() or torch.cuda.is_available(),
     reason="needs a processor with AVX512-BF16, and no GPU",
 )
 
 
-def answer(model: Any, **options: Any) -> None:
-    own = {"device": "cpu", "batch_size": 1, "load_in_4bit": True, **options}
-    backend = loaded(experiment(model=str(model), precision="bf16", pytorch=own))
+def answer(model: Any, **changes: Any) -> None:
+    options = {"device": "cpu", "batch_size": 1, "load_in_4bit": True, **changes}
+    backend = loaded(experiment(model=str(model), precision="bf16", pytorch=options))
     backend.generate(*backend.prepare([(10, 11, 12)]).batches)
 
 
 @repacks
 @pytest.mark.parametrize(
-    ("option", "requested", "found"),
+    ("option", "requested", "actual"),
     [
         ("bnb_4bit_use_double_quant", True, "false"),
         ("bnb_4bit_compute_dtype", "float32", "bfloat16"),
     ],
 )
 def test_repacking_of_weights_by_the_cpu_is_detected_in_the_first_generation(
-    wide_model: Path, option: str, requested: Any, found: str
+    wide_model: Path, option: str, requested: Any, actual: str
 ) -> None:
     answer(wide_model)
-    with pytest.raises(BackendError, match=f"requested {option} .*, found {found}"):
+    with pytest.raises(BackendError, match=f"requested {option} .*, found {actual}"):
         answer(wide_model, **{option: requested})
 
 

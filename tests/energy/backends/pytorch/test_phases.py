@@ -1,7 +1,7 @@
-"""Prefill and decode run alone do exactly their part of an answer, each time anew.
+"""Prefill and decode, run alone and repeatedly, do exactly their part of an answer.
 
-What reaches the model is watched from the model itself: the tokens of every call, the length of
-the cache before it, and the token that its scores choose.
+Hooks on the model record the tokens of every call, the length of the cache before it, and the
+token with the highest score.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from llem_energy import BackendError
 
 
 def check(config: Any, prompts: Any = PROMPTS) -> tuple[Any, Any]:
-    """Check that the phases of a batch, one after the other, are the answer of `generate`."""
+    """Check that prefill and decode of a batch together give the answer of `generate`."""
     backend, batch = prepared(config, prompts)
     expected = backend.generate(batch)._ids.tolist()
     n_prompts, longest = batch.shape
@@ -47,7 +47,7 @@ def check(config: Any, prompts: Any = PROMPTS) -> tuple[Any, Any]:
         assert calls.cached == list(range(longest, longest + N_OUT - 1))
         assert calls.answers() == expected
 
-    # Neither phase leaves anything behind that would change an answer.
+    # Neither phase leaves a state that changes the next answer.
     assert backend.generate(batch)._ids.tolist() == expected
     return backend, batch
 
@@ -92,7 +92,7 @@ def test_layers_with_and_without_a_window_are_restored_together(tmp_path: Path) 
 def test_a_static_cache_is_restored_and_as_long_as_for_a_full_answer() -> None:
     config = phase_experiment(pytorch={"cache_implementation": "static"})
     check(config)
-    backend, batch = prepared(config)  # another one, which has not answered anything before
+    backend, batch = prepared(config)  # a new backend, which has not answered before
     with CallRecorder(backend) as calls:
         backend.phase("prefill", batch).run()
         backend.phase("decode", batch).run()
@@ -165,8 +165,8 @@ def test_the_seed_reaches_the_sampling_of_both_phases(tmp_path: Path) -> None:
         return calls.fed
 
     assert sampled(1) == sampled(1) != sampled(2)
-    once, again = sampled(1)[: N_OUT - 1], sampled(1)[N_OUT - 1 :]
-    assert once != again
+    first, second = sampled(1)[: N_OUT - 1], sampled(1)[N_OUT - 1 :]
+    assert first != second
 
 
 def test_prefill_reads_every_beam_at_once_and_decode_is_refused() -> None:
@@ -179,7 +179,7 @@ def test_prefill_reads_every_beam_at_once_and_decode_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "why"),
+    ("changes", "reason"),
     [
         ({"max_output_tokens": 1}, "decode needs max_output_tokens >= 2"),
         ({"pytorch": {"use_cache": False}}, "decode needs the cache"),
@@ -187,13 +187,13 @@ def test_prefill_reads_every_beam_at_once_and_decode_is_refused() -> None:
     ids=str,
 )
 def test_prefill_runs_where_decode_is_refused_with_the_reason(
-    changes: dict[str, Any], why: str
+    changes: dict[str, Any], reason: str
 ) -> None:
     backend, batch = prepared(phase_experiment(**changes))
     with CallRecorder(backend) as calls:
         backend.phase("prefill", batch).run()
     assert calls.fed == [batch.inputs["input_ids"].tolist()]
-    with pytest.raises(BackendError, match=why):
+    with pytest.raises(BackendError, match=reason):
         backend.phase("decode", batch)
 
 

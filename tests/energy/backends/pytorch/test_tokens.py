@@ -1,4 +1,4 @@
-"""Token counts are exact, whatever the batches, the padding and the end tokens (RES-06, CM-17..22)."""
+"""Token counts are exact for all batches, paddings and end tokens (RES-06, CM-17..22)."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_padding_is_on_the_left_and_changes_no_answer(
     config = text_experiment(text_model, pytorch={"batch_size": batch_size})
     backend = loaded(config)
     workload = backend.prepare(load_prompts(config, backend.vocabulary()))
-    found = [row for batch in workload.batches for row in backend.generate(batch)._ids.tolist()]
-    assert found == alone(12, None)
+    rows = [row for batch in workload.batches for row in backend.generate(batch)._ids.tolist()]
+    assert rows == alone(12, None)
     assert [n for batch in workload.batches for n in batch.lengths] == [
         len(text.split()) for text in text_model.texts
     ]
@@ -150,7 +150,7 @@ def test_a_single_token_has_no_time_between_tokens() -> None:
 def test_drafted_answers_are_counted_exactly(
     text_model: Any, alone: Alone, drafts: str, ends: bool
 ) -> None:
-    # A draft may reach beyond the end of the answer, or beyond its greatest length.
+    # A draft may reach past the end token, or past the maximum length of the answer.
     by = {"assistant_model": str(text_model.folder), "prompt_lookup_num_tokens": 5}
     config = text_experiment(
         text_model,
@@ -158,6 +158,8 @@ def test_drafted_answers_are_counted_exactly(
         pytorch={"batch_size": 1, drafts: by[drafts]},
     )
     expected = alone(12, text_model.end_id if ends else None)
-    found = answers(config)
-    assert [ns for ns, _ in found] == [[len(answer)] for answer in expected]
-    assert [row[: len(one)] for (_, row), one in zip(found, expected, strict=True)] == expected
+    generated = answers(config)
+    assert [ns for ns, _ in generated] == [[len(answer)] for answer in expected]
+    assert [
+        row[: len(answer)] for (_, row), answer in zip(generated, expected, strict=True)
+    ] == expected

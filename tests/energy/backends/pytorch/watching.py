@@ -1,4 +1,4 @@
-"""What really happens in a model: the tensors that reach it, and answers made by hand beside it."""
+"""Record the calls of a model, and compute its answers by a second implementation."""
 
 from __future__ import annotations
 
@@ -20,67 +20,67 @@ class Call(NamedTuple):
     n_fed: int
     """Tokens of each row."""
     cache: str
-    """The class that keeps keys and values."""
+    """The class that holds keys and values."""
 
 
 class Watched(NamedTuple):
-    """One pass over the data set."""
+    """One pass over the data set, as recorded."""
 
     backend: Any
     calls: list[Call]
     drafts: list[Call]
-    """Calls of the assistant."""
+    """Calls of the draft model."""
     answers: list[list[int]]
-    """Of each prompt, padding after the end included."""
+    """The answer to each prompt, including padding after the end token."""
     functions: set[Any]
-    """Those of torch that were called."""
+    """The functions of torch that were called."""
 
     @property
     def first_calls(self) -> list[Call]:
-        """Return the calls that read a prompt: without its tokens in the cache, there are more."""
+        """Return the first call of each batch, which reads the prompts."""
         n_batches = len(self.calls) // self.n_steps
         return [self.calls[i * self.n_steps] for i in range(n_batches)]
 
     @property
     def n_steps(self) -> int:
-        """Return the calls for each batch, where every batch has as many."""
+        """Return the number of calls per batch, if it is the same for all batches."""
         return max(len(answer) for answer in self.answers)
 
 
 class _Functions(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed for types
     def __init__(self) -> None:
         super().__init__()
-        self.seen: set[Any] = set()
+        self.called: set[Any] = set()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.seen.add(func)
+        self.called.add(func)
         return func(*args, **(kwargs or {}))
 
 
 def watched(config: ExperimentConfig, prompts: Any = None) -> Watched:
-    """Load the experiment's model and answer its prompts, or others, as the window would."""
+    """Load the model of an experiment and answer its prompts, or these, as in the window."""
     backend = loaded(config)
-    given = prompts or load_prompts(config, backend.vocabulary())
-    batches = backend.prepare(given).batches
+    prompts = prompts or load_prompts(config, backend.vocabulary())
+    batches = backend.prepare(prompts).batches
     calls, drafts, answers = _calls(backend._model), _calls(backend._assistant), []
     backend.seed()
     compiled = backend.effective_config()["compiled"]
     functions = _Functions()
     for batch in batches:
-        if compiled:  # a mode would be compiled too
+        if compiled:  # the recorder would be compiled too
             answers += backend.generate(batch)._ids.tolist()
             continue
         with functions:
             answers += backend.generate(batch)._ids.tolist()
     backend.close()
-    return Watched(backend, calls, drafts, answers, functions.seen)
+    return Watched(backend, calls, drafts, answers, functions.called)
 
 
 def _calls(model: Any) -> list[Call]:
     calls: list[Call] = []
 
-    def before(*watched: Any) -> None:
-        kwargs = watched[-1]
+    def before(*arguments: Any) -> None:
+        kwargs = arguments[-1]
         cache = type(kwargs.get("past_key_values")).__name__
         n_rows, n_fed = kwargs["input_ids"].shape
         calls.append(Call(n_rows, n_fed, cache))
@@ -90,12 +90,12 @@ def _calls(model: Any) -> list[Call]:
     return calls
 
 
-def by_hand(
+def reference_answers(
     model: Any, prompts: list[list[int]], decoder: DecoderConfig, *, n_new: int, end: int, seed: int
 ) -> list[list[int]]:
-    """Return what a model answers to each prompt, chosen token by token as the options say.
+    """Return the answer of a model to each prompt, with these options of the decoder.
 
-    A second implementation of the options: nothing of transformers' own choosing is used.
+    A second implementation of the options: it uses none of transformers' generation code.
     """
     torch.manual_seed(seed)
     return [_answer(model, ids, decoder, n_new, end) for ids in prompts]
@@ -137,7 +137,7 @@ def _kept(scores: Any, decoder: DecoderConfig) -> Any:
         scores[scores < scores.topk(decoder.top_k).values[-1]] = -torch.inf
     if decoder.top_p:
         ordered, places = scores.softmax(-1).sort(descending=True)
-        # The most likely tokens whose sum first reaches top_p; the one that reaches it stays.
+        # Keep the most likely tokens until their sum reaches top_p, including the last of them.
         surplus = ordered.cumsum(-1) - ordered >= decoder.top_p
         scores[places[surplus]] = -torch.inf
     if decoder.min_p:
