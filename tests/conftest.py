@@ -1,4 +1,4 @@
-"""Every test has settings of its own: the settings and caches of this user are not touched.
+"""Every test has empty settings and caches: those of the user are neither read nor changed.
 
 The fake driver is built once per process.
 """
@@ -27,8 +27,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def nothing(tmp_path: Path) -> dict[str, str]:
-    """Return the environment of a machine without a meter, whatever this one has."""
+def no_meter(tmp_path: Path) -> dict[str, str]:
+    """Return the environment of a process that finds no meter on this machine."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "libnvidia-ml.so.1").touch()
     return {
@@ -38,9 +38,9 @@ def nothing(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture(autouse=True)
-def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def empty_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("LLEM_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    # By its own variable: other libraries keep what they downloaded in the user's cache folder.
+    # Only the cache of llem: other libraries keep their downloads in the cache folder of the user.
     monkeypatch.setenv("LLEM_CACHE", str(tmp_path / "cache" / "calibrations.json"))

@@ -51,9 +51,9 @@ def test_json_output_is_only_the_diagnosis(llem: Run, library: Path, tmp_path: P
 
 
 def test_without_a_meter_doctor_shows_the_reasons_and_exits_with_1(
-    llem: Run, nothing: dict[str, str]
+    llem: Run, no_meter: dict[str, str]
 ) -> None:
-    done = llem("doctor", **nothing)
+    done = llem("doctor", **no_meter)
     assert (done.returncode, done.stderr) == (1, "")
     assert "the NVIDIA driver cannot be used" in done.stdout
     assert "no energy counters below" in done.stdout
@@ -86,13 +86,13 @@ sys.exit(run(["doctor", *sys.argv[1:]]))
 
 
 def test_unreadable_counters_are_shown_with_the_command_that_gives_access(
-    nothing: dict[str, str], tmp_path: Path
+    no_meter: dict[str, str], tmp_path: Path
 ) -> None:
     root = tmp_path / "powercap"
     root.mkdir()
     for folder, name in (("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram")):
         add_domain(root, folder, name, 1_000_000).chmod(0)
-    env = {**os.environ, **nothing, "LLEM_POWERCAP": str(root)}
+    env = {**os.environ, **no_meter, "LLEM_POWERCAP": str(root)}
 
     def doctor(*flags: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

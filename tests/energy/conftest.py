@@ -1,4 +1,4 @@
-"""What is built once for all tests of this folder."""
+"""Models and adapters that are built once for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from energy.parts import experiment, loaded
 
-# The models are so small that a second thread only waits; on a busy machine it waits long.
+# The models are too small for a second thread, which would only wait, long on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
@@ -39,7 +39,7 @@ def text_model(tmp_path_factory: pytest.TempPathFactory) -> TextModel:
     vocabulary = {word: i for i, word in enumerate([*special, *WORDS])}
     words = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
     words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    # Its own padding side is the wrong one for a decoder, as it is for many published models.
+    # The padding side is wrong for a decoder, as in many published models.
     transformers.PreTrainedTokenizerFast(
         tokenizer_object=words, pad_token="<pad>", unk_token="<unk>", padding_side="right"
     ).save_pretrained(folder)
@@ -53,16 +53,16 @@ def text_model(tmp_path_factory: pytest.TempPathFactory) -> TextModel:
             bos_token_id=1, eos_token_id=2, pad_token_id=0, initializer_range=0.5,
         )
     ).eval()  # fmt: skip
-    # The end token is one that some answers really reach, at different places.
+    # The end token is one that several answers contain, at different positions.
     ids = [torch.tensor([words.encode(text).ids]) for text in texts]
-    reached = [greedy(model, one, 12) for one in ids]
-    where = {
-        token: tuple(a.index(token) if token in a else 12 for a in reached) for token in range(44)
+    answers = [greedy(model, prompt, 12) for prompt in ids]
+    lengths = {
+        token: tuple(a.index(token) if token in a else 12 for a in answers) for token in range(44)
     }
-    end_id = max(where, key=lambda token: len(set(where[token])))
-    assert len(set(where[end_id])) >= 3, where
+    end_id = max(lengths, key=lambda token: len(set(lengths[token])))
+    assert len(set(lengths[end_id])) >= 3, lengths
     model.config.eos_token_id = end_id
-    # All of this must stay outside: an experiment says what it wants.
+    # None of these may have an effect: only the options of the experiment count.
     model.generation_config = transformers.GenerationConfig(
         bos_token_id=1, eos_token_id=[end_id], pad_token_id=0, do_sample=True, temperature=0.31,
         top_k=7, top_p=0.5, repetition_penalty=1.9, no_repeat_ngram_size=2,
@@ -74,7 +74,7 @@ def text_model(tmp_path_factory: pytest.TempPathFactory) -> TextModel:
 
 
 def greedy(model: Any, ids: Any, n_new: int, end_id: int | None = None) -> list[int]:
-    """Return what a model answers to one prompt alone, step by step and without a cache."""
+    """Return the greedy answer to one prompt, step by step and without a cache."""
     import torch
 
     answer: list[int] = []
@@ -88,7 +88,7 @@ def greedy(model: Any, ids: Any, n_new: int, end_id: int | None = None) -> list[
 
 @pytest.fixture(scope="session")
 def alone(text_model: TextModel) -> Callable[[int, int | None], list[list[int]]]:
-    """Return a slow reference: each text answered alone in `n` tokens or up to the end token."""
+    """Return a slow reference that answers each text alone, up to `n_new` tokens or the end token."""
     import torch
     import transformers
 
@@ -97,7 +97,7 @@ def alone(text_model: TextModel) -> Callable[[int, int | None], list[list[int]]]
 
     def answer(n_new: int, end_id: int | None) -> list[list[int]]:
         ids = [torch.tensor([tokenizer(text)["input_ids"]]) for text in text_model.texts]
-        return [greedy(model.eval(), one, n_new, end_id) for one in ids]
+        return [greedy(model.eval(), prompt, n_new, end_id) for prompt in ids]
 
     return answer
 
@@ -112,7 +112,7 @@ def adapter(text_model: TextModel, tmp_path_factory: pytest.TempPathFactory) -> 
     torch.manual_seed(1)
     model = transformers.LlamaForCausalLM.from_pretrained(text_model.folder)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # peft's, of transformers
+        warnings.simplefilter("ignore")  # from peft, about transformers
         import peft
 
         shape = peft.LoraConfig(
@@ -137,19 +137,19 @@ def loaded(model, **options):
     return backend
 
 
-found = {"revisions": {}}
+loads = {"revisions": {}}
 for revision in ("first", "second"):
     backend = loaded("org/small", revision=revision)
     weight = float(backend._model.model.norm.weight.mean())
     commit = backend.effective_config()["revision"]
-    found["revisions"][revision] = {"weight": weight, "commit": commit}
+    loads["revisions"][revision] = {"weight": weight, "commit": commit}
 trusted = loaded(sys.argv[1], trust_remote_code=True)
-found["trusted"] = [type(trusted._model).__name__, trusted.effective_config()["remote_code"]]
+loads["trusted"] = [type(trusted._model).__name__, trusted.effective_config()["remote_code"]]
 try:
     loaded(sys.argv[1])
 except BackendError as error:
-    found["untrusted"] = str(error)
-print(json.dumps(found))
+    loads["untrusted"] = str(error)
+print(json.dumps(loads))
 """
 
 _OWN_CODE = """
@@ -167,7 +167,7 @@ class OwnModel(LlamaForCausalLM):
 
 @pytest.fixture(scope="session")
 def hub(text_model: TextModel, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Return what a process finds that loads from a hub's cache, made here, and from own code."""
+    """Return what a process reads from a cache of the hub, and from a model with its own code."""
     import torch
     import transformers
     from energy.parts import run_python
@@ -180,20 +180,20 @@ def hub(text_model: TextModel, tmp_path_factory: pytest.TempPathFactory) -> Any:
         (repository / "refs" / name).write_text(str(number) * 40)
         torch.nn.init.constant_(model.model.norm.weight, float(number))
         model.save_pretrained(repository / "snapshots" / (str(number) * 40))
-    own = home / "own-code"
-    model.save_pretrained(own)
-    (own / "own.py").write_text(_OWN_CODE)
-    shape = json.loads((own / "config.json").read_text())
+    folder = home / "own-code"
+    model.save_pretrained(folder)
+    (folder / "own.py").write_text(_OWN_CODE)
+    shape = json.loads((folder / "config.json").read_text())
     shape["model_type"] = "own"
     shape["auto_map"] = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
-    (own / "config.json").write_text(json.dumps(shape))
-    alone = {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    return json.loads(run_python(_FROM_HUB, str(own), env=alone).splitlines()[-1])
+    (folder / "config.json").write_text(json.dumps(shape))
+    environment = {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return json.loads(run_python(_FROM_HUB, str(folder), env=environment).splitlines()[-1])
 
 
 @pytest.fixture(scope="session")
 def wide_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a model whose rows fill a block of 64 weights, which is packed as one."""
+    """Return the folder of a model whose rows have 64 weights, the block size of 4-bit packing."""
     folder = tmp_path_factory.mktemp("wide-model")
     loaded(experiment(precision="bf16"))._model.save_pretrained(folder)
     return folder

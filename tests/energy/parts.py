@@ -1,4 +1,4 @@
-"""What several of these tests build on: small experiments, and processes that see a fake driver."""
+"""Small experiments, and processes that see a fake driver."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from llem_energy.preflight import Machine, PreflightReport, check
 
 
 def merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `high` over `low`; mappings merge, everything else is replaced."""
+    """Return `low` updated with `high`; nested mappings are merged."""
     both = dict(low)
     for key, value in high.items():
         old = both.get(key)
@@ -51,7 +51,7 @@ def checked(*configs: ExperimentConfig) -> PreflightReport:
 
 
 def run_python(program: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-    """Run a program in a process of its own and return what it prints."""
+    """Run a program in a new process and return its output."""
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         env=os.environ | (env or {}),
@@ -72,7 +72,7 @@ def with_gpus(
     *arguments: str,
     env: Mapping[str, str] | None = None,
 ) -> Any:
-    """Run a program that sees these GPUs and no others; it prints JSON, which is returned."""
+    """Run a program that sees only these GPUs, and return the JSON that it prints."""
     trace = folder / "gpus.trace"
     fake_nvml.write_trace(trace, gpus)
     driver = fake_nvml.environment(library, trace)
@@ -82,7 +82,7 @@ def with_gpus(
 def loaded(config: ExperimentConfig) -> Any:
     """Return the real PyTorch backend of an experiment with its model loaded."""
     from llem_energy._backends.pytorch.backend import (
-        PyTorchBackend,  # torch: seconds that other tests do without
+        PyTorchBackend,  # imports torch, which takes seconds
     )
 
     backend = PyTorchBackend(config)
@@ -98,5 +98,5 @@ def answers(config: ExperimentConfig) -> list[tuple[list[int], list[int]]]:
     backend = loaded(config)
     workload = backend.prepare(load_prompts(config, backend.vocabulary()))
     backend.seed()
-    found = [backend.generate(batch) for batch in workload.batches]
-    return [(list(answer.n_tokens()), answer._ids[0].tolist()) for answer in found]
+    generated = [backend.generate(batch) for batch in workload.batches]
+    return [(list(answer.n_tokens()), answer._ids[0].tolist()) for answer in generated]

@@ -1,4 +1,4 @@
-"""llem asks a backend for the facts that depend on its options, and guesses none of them."""
+"""Facts that depend on the options of a backend come from the backend and are never guessed."""
 
 from __future__ import annotations
 

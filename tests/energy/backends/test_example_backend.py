@@ -1,4 +1,4 @@
-"""A backend of another package is found, checked, measured and swept like our own (CM-10).
+"""A backend of another package is detected, checked, measured and swept like ours (CM-10).
 
 `tests/example_backend` is a separate package. It is installed into a folder that only the
 processes of these tests see.
@@ -113,7 +113,7 @@ def test_a_study_sweeps_the_options_of_the_example(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "study.yaml").write_text(STUDY)
-    (tmp_path / "run.py").write_text(RUN)  # a file, since each run is a process of its own
+    (tmp_path / "run.py").write_text(RUN)  # a file, because each run imports it again
     done = subprocess.run(
         [sys.executable, "run.py", "study.yaml", "results"],
         cwd=tmp_path, env=os.environ | installed, capture_output=True, text=True, check=False,
@@ -123,8 +123,8 @@ def test_a_study_sweeps_the_options_of_the_example(
     assert completed == "4 [1, 1, 1, 1]"
     assert labels.count("memory") == 4
     results = sorted(tmp_path.glob("results/*/*/result.json"))
-    used = [json.loads(path.read_text())["effective_config"] for path in results]
-    assert {(one["memory"], one["playful"]) for one in used} == {
+    settings = [json.loads(path.read_text())["effective_config"] for path in results]
+    assert {(used["memory"], used["playful"]) for used in settings} == {
         (2, False), (2, True), (5, False), (5, True),
     }  # fmt: skip
 
@@ -133,36 +133,38 @@ READ = """
 import json, sys
 from llem_config import ConfigError, load_study, measurement_config_hash
 
-found = {}
+studies = {}
 for path in sys.argv[1:]:
     try:
         study = load_study(path)
-        points = [measurement_config_hash(one) for one in study.experiments]
-        found[path] = {"points": points, "skipped": [one.reason for one in study.skipped]}
+        points = [measurement_config_hash(config) for config in study.experiments]
+        studies[path] = {"points": points, "skipped": [point.reason for point in study.skipped]}
     except ConfigError as error:
-        found[path] = {"faults": [f"{f.line}: {f.key}: {f.problem}" for f in error.faults]}
-found["heavy"] = [name for name in %r if name in sys.modules]
-print(json.dumps(found))
-""" % (HEAVY,)  # noqa: UP031  # braces are the program's own
+        studies[path] = {"faults": [f"{f.line}: {f.key}: {f.problem}" for f in error.faults]}
+studies["heavy"] = [name for name in %r if name in sys.modules]
+print(json.dumps(studies))
+""" % (HEAVY,)  # noqa: UP031  # the program contains braces
 
 
 def read(tmp_path: Path, env: dict[str, str], **files: str) -> dict[str, Any]:
-    """Return what a process finds in study files, by the name of each."""
+    """Return the points or the faults of each study file, as another process reads it."""
     paths = {name: tmp_path / f"{name}.yaml" for name in files}
     for name, text in files.items():
         paths[name].write_text(text)
-    found = json.loads(run_python(READ, *map(str, paths.values()), env=env))
-    return {name: found[str(path)] for name, path in paths.items()} | {"heavy": found["heavy"]}
+    studies = json.loads(run_python(READ, *map(str, paths.values()), env=env))
+    return {name: studies[str(path)] for name, path in paths.items()} | {"heavy": studies["heavy"]}
 
 
-OWN = "model: builtin:tiny-llama\nsweep: {precision: [fp32, bf16], pytorch.batch_size: [1, 8]}\n"
+PYTORCH = """model: builtin:tiny-llama
+sweep: {precision: [fp32, bf16], pytorch.batch_size: [1, 8]}
+"""
 BOTH = STUDY.replace("backend: parrot", "backend: [pytorch, parrot]")
 
 
 def test_mistakes_in_the_options_of_the_example_are_reported_like_any_other(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
-    found = read(
+    studies = read(
         tmp_path,
         installed,
         key=STUDY.replace("parrot: {batch_size", "parrot: {batchsize"),
@@ -172,48 +174,50 @@ def test_mistakes_in_the_options_of_the_example_are_reported_like_any_other(
         precision=STUDY.replace("precision: fp32", "precision: bf16"),
         beams=STUDY.replace("sweep:", "sweep:\n  pytorch.num_beams: [1, 2]"),
         both=BOTH,
-        own=OWN,
+        pytorch=PYTORCH,
     )
-    assert found["key"]["faults"] == ["11: parrot.batchsize: unknown key 'batchsize'; did you mean"
+    assert studies["key"]["faults"] == ["11: parrot.batchsize: unknown key 'batchsize'; did you mean"
                                       " 'batch_size'?"]  # fmt: skip
-    assert found["value"]["faults"] == [
+    assert studies["value"]["faults"] == [
         "14: sweep.parrot.mood[1]: expected one of literal, playful, found 'playfull'; did you mean"
         " 'playful'?"
     ]
-    assert found["kind"]["faults"] == [
+    assert studies["kind"]["faults"] == [
         "13: sweep.parrot.memory[1]: expected a whole number >= 1, found 'five'"
     ]
-    assert found["backend"]["faults"][0] == (
+    assert studies["backend"]["faults"][0] == (
         "3: backend: expected one of pytorch, vllm, tensorrt, parrot, found 'parot'; did you mean"
         " 'parrot'?"
     )
-    assert found["beams"]["faults"] == [
+    assert studies["beams"]["faults"] == [
         "13: sweep.pytorch.num_beams: this study does not use pytorch, only parrot"
     ]
-    # Its axes multiply its own points only: one of pytorch, four of the parrot.
-    assert len(found["both"]["points"]) == 5
-    assert found["heavy"] == []
+    # The axes of the parrot multiply only its points: one point of pytorch, four of the parrot.
+    assert len(studies["both"]["points"]) == 5
+    assert studies["heavy"] == []
 
 
 def test_unsupported_points_of_the_example_are_skipped_with_the_reason(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
-    some = STUDY.replace("precision: fp32", "").replace(
+    text = STUDY.replace("precision: fp32", "").replace(
         "sweep:", "sweep:\n  precision: [fp32, bf16]"
     )
-    found = read(tmp_path, installed, some=some)["some"]
-    assert len(found["points"]) == 4
-    assert set(found["skipped"]) == {"parrot does not support bf16"}
+    result = read(tmp_path, installed, precisions=text)["precisions"]
+    assert len(result["points"]) == 4
+    assert set(result["skipped"]) == {"parrot does not support bf16"}
 
 
 def test_the_example_does_not_change_the_hashes_of_other_studies(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
-    found = read(tmp_path, installed, own=OWN, both=BOTH)
-    study = load_study(tmp_path / "own.yaml")
-    assert found["own"]["points"] == [measurement_config_hash(one) for one in study.experiments]
+    studies = read(tmp_path, installed, pytorch=PYTORCH, both=BOTH)
+    study = load_study(tmp_path / "pytorch.yaml")
+    assert studies["pytorch"]["points"] == [
+        measurement_config_hash(config) for config in study.experiments
+    ]
     assert "parrot" not in ExperimentConfig.model_fields  # this process does not see the example
-    assert len(set(found["both"]["points"]) - set(found["own"]["points"])) >= 4
+    assert len(set(studies["both"]["points"]) - set(studies["pytorch"]["points"])) >= 4
 
 
 @pytest.mark.parametrize(
@@ -228,20 +232,20 @@ def test_a_broken_package_breaks_only_the_studies_that_use_it(
     tmp_path: Path, module: str, reason: str
 ) -> None:
     site = tmp_path / "site"
-    described = site / "broken-1.0.dist-info"
-    described.mkdir(parents=True)
-    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (described / "entry_points.txt").write_text("[llem.sections]\nbroken = broken_one:Section\n")
+    metadata = site / "broken-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[llem.sections]\nbroken = broken_one:Section\n")
     (site / "broken_one.py").write_text(module)
-    asked = "model: builtin:tiny-llama\nbackend: broken\n"
-    found = read(tmp_path, {"PYTHONPATH": str(site)}, own=OWN, asked=asked)
-    assert len(found["own"]["points"]) == 4
-    (fault, *_) = found["asked"]["faults"]
+    text = "model: builtin:tiny-llama\nbackend: broken\n"
+    studies = read(tmp_path, {"PYTHONPATH": str(site)}, pytorch=PYTORCH, broken=text)
+    assert len(studies["pytorch"]["points"]) == 4
+    (fault, *_) = studies["broken"]["faults"]
     assert "; the section of its package cannot be used: " in fault
     assert reason in fault
 
 
-AHEAD = """
+PREFLIGHT = """
 import json, sys
 from pathlib import Path
 from llem_config import ExperimentConfig, StudyConfig
@@ -250,12 +254,12 @@ from llem_runner import PreflightError, run_study
 folder = Path(sys.argv[1])
 (folder / "config.json").write_text("{}")
 base = {"backend": "parrot", "precision": "fp32", "n": 1, "dataset": "synthetic"}
-def one(model):
+def point(model):
     return ExperimentConfig.model_validate({**base, "model": model})
-def told(*models):
+def reported(*models):
     events = []
     try:
-        study = StudyConfig(experiments=tuple(map(one, models)))
+        study = StudyConfig(experiments=tuple(map(point, models)))
         study = study.model_copy(update={"execution": study.execution.model_copy(
             update={"config_gap_seconds": 0.0})})
         run_study(study, output=folder / "results", on_event=events.append)
@@ -263,15 +267,15 @@ def told(*models):
         return list(error.failures)
     return [e.warning for e in events if isinstance(e, PreflightWarning) and "parrot" in e.warning]
 if __name__ == "__main__":
-    print(json.dumps([told(str(folder)), told("builtin:tiny-llama", str(folder))]))
+    print(json.dumps([reported(str(folder)), reported("builtin:tiny-llama", str(folder))]))
 """
 
 
 def test_requirements_of_the_example_are_reported_before_the_study_starts(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
-    program = tmp_path / "ahead.py"
-    program.write_text(AHEAD)
+    program = tmp_path / "preflight.py"
+    program.write_text(PREFLIGHT)
     done = subprocess.run(
         [sys.executable, program, tmp_path],
         env=os.environ | installed,
@@ -280,10 +284,10 @@ def test_requirements_of_the_example_are_reported_before_the_study_starts(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    alone, beside = json.loads(done.stdout)
+    alone, with_another = json.loads(done.stdout)
     sentence = f"the parrot takes its vocabulary from a builtin model, found '{tmp_path}'"
     assert alone == [sentence]
-    (line,) = beside
+    (line,) = with_another
     assert line.startswith(f"will fail: {sentence} (in 1 of 2 points, the first is model=")
 
 
@@ -329,7 +333,7 @@ def test_facts_of_the_example_decide_on_locks_memory_and_requirements(
     assert heavy == []
 
 
-BESIDE = """
+WITH_LOCK = """
 import json, sys
 from pathlib import Path
 from llem_config import StudyConfig
@@ -356,7 +360,7 @@ if __name__ == "__main__":
 def test_a_study_of_the_example_on_the_cpu_runs_beside_one_that_holds_the_gpu(
     installed: dict[str, str], library: Path, tmp_path: Path
 ) -> None:
-    """Another study holds the only GPU; the one on the CPU does not wait for it."""
+    """Another study has locked the only GPU; a study on the CPU does not wait for it."""
     point = PARROT | {
         "warmup": {"n_warmup": 1, "convergence_detection": False},
         "baseline": {"enabled": False},
@@ -364,7 +368,7 @@ def test_a_study_of_the_example_on_the_cpu_runs_beside_one_that_holds_the_gpu(
     }
     gpu = FakeGpu(uuid=f"GPU-parrot-{os.getpid()}")
     outcomes = with_gpus(
-        BESIDE, library, [gpu], tmp_path, json.dumps(point), str(tmp_path / "results"),
+        WITH_LOCK, library, [gpu], tmp_path, json.dumps(point), str(tmp_path / "results"),
         env=installed,
     )  # fmt: skip
     assert outcomes == ["completed", "locked"]

@@ -30,7 +30,7 @@ def energy_of(segments: Sequence[tuple[float, float]]) -> Energy:
 
 
 def counter(energy: Energy, period_s: float, phase_s: float) -> Energy:
-    """Return what a counter shows at an instant: the energy at its last update."""
+    """Return the value of a counter at an instant: the energy at its last update."""
 
     def shown(t_s: float) -> float:
         return energy(max(0.0, phase_s + period_s * math.floor((t_s - phase_s) / period_s)))
@@ -39,7 +39,7 @@ def counter(energy: Energy, period_s: float, phase_s: float) -> Energy:
 
 
 def read(shown: Energy, instants: Sequence[tuple[float, float]]) -> list[Reading]:
-    """Return readings at instants, given as (start, duration), taken when half of it is over."""
+    """Return readings at (start, duration); the value is taken in the middle of each."""
     return [Reading(t, t + took, shown(t + took / 2)) for t, took in instants]
 
 
@@ -95,7 +95,7 @@ def test_the_bound_always_contains_the_true_energy(
     energy = energy_of(segments)
     shown = counter(energy, period_s, phase * period_s)
     end_s = start_s + length_s
-    # The value is taken anywhere inside the call, which may straddle an end of the window.
+    # The value is taken anywhere inside the call, which may include an end of the window.
     spans = [(t, t + took * tick_s) for t, _ in every(tick_s, end_s + 2.0)]
     if edge_reads:
         spans = sorted({*spans, (start_s, start_s), (end_s, end_s)})
@@ -110,7 +110,7 @@ def test_the_bound_always_contains_the_true_energy(
         max_power_w=1000.0 if limited else None,
     )
     truth = energy(end_s) - energy(start_s)
-    # Every estimator, whether what it assumes of the load holds or not.
+    # Every estimator, even if its assumption about the load does not hold.
     for estimate in counter_of_device.estimates(start_s, end_s, guard_s=guard_s):
         assert estimate.low_j - 1e-6 <= truth <= estimate.high_j + 1e-6
         assert estimate.low_j <= estimate.energy_j <= estimate.high_j
@@ -120,8 +120,8 @@ def test_the_bound_always_contains_the_true_energy(
 
 
 def test_an_update_before_the_end_of_the_window_is_no_upper_bound() -> None:
-    # The counter moves at 1.01 and is read at 1.05, but the window ends at 1.04: what it shows
-    # then is older than the end, and only the update after it encloses the truth.
+    # The counter is updated at 1.01 and read at 1.05, but the window ends at 1.04: this value is
+    # older than the end, so only the next update is an upper bound.
     readings = [Reading(t, t, shown) for t, shown in [(0, 0), (0.5, 50), (1, 99), (1.05, 101)]]
     assert counter_energy(readings, 0.2, 1.04) is None
     estimate = counter_energy([*readings, Reading(1.1, 1.1, 111.0)], 0.2, 1.04)
@@ -181,14 +181,14 @@ def test_the_longest_time_without_an_update_is_measured() -> None:
     readings = read(lambda t_s: shown(t_s if not 1.5 < t_s < 2.4 else 1.5), every(0.05, 5.0))
     assert longest_standstill_s(readings, 1.0, 3.0) == pytest.approx(0.95, abs=0.06)
     assert longest_standstill_s(readings, 3.0, 4.0) < 0.11
-    # Nothing was read for a second at a time, so no standstill can be seen.
+    # There are no readings for a second at a time, so a stall cannot be detected.
     seldom = read(shown, every(1.0, 5.0))
     assert longest_standstill_s(seldom, 0.0, 5.0) == 0
 
 
 def test_neighbours_locate_an_update_more_precisely_than_its_readings() -> None:
-    # Reads every 50 ms see an update of 103 ms at ever other distances, so all of them together
-    # leave less room than any of them alone.
+    # Readings every 50 ms see updates every 103 ms at changing distances, so all readings together
+    # locate an update more precisely than each alone.
     shown = counter(energy_of([(1.0, 300.0)]), 0.103, 0.03)
     updates = find_updates(read(shown, every(0.05, 3.0)), 0.103)
     middle = len(updates) // 2
@@ -200,7 +200,8 @@ def test_neighbours_locate_an_update_more_precisely_than_its_readings() -> None:
 
 
 def test_neighbours_that_contradict_each_other_are_ignored() -> None:
-    # Updates at odd times: the calibrated period is wrong, so only its two readings count.
+    # Updates at irregular times: the calibrated period is wrong, so only the two readings around
+    # an update count.
     instants = [0.0, 0.13, 0.19, 0.41, 0.44, 0.71, 0.83, 1.06]
     readings = read(lambda t_s: float(sum(at <= t_s for at in instants)), every(0.01, 1.2))
     updates = find_updates(readings)

@@ -37,15 +37,15 @@ def test_power_is_not_guessed_over_a_long_gap() -> None:
 
 
 def test_the_sampling_error_counts_updates_and_not_readings() -> None:
-    # The sensor moves every 0.1 s; reading it ten times as often tells nothing more.
+    # The sensor is updated every 0.1 s; reading it ten times as often adds no information.
     draw = random.Random(4)
     shown = [draw.choice([100.0, 500.0]) for _ in range(101)]
     often = [(t / 100, shown[t // 10]) for t in range(1001)]
     seldom = [(t / 10, shown[t]) for t in range(101)]
-    asked = [
+    results = [
         integrated_energy(readings, 0.5, 9.5, max_gap_s=1, period_s=0.1)
         for readings in (often, seldom)
     ]
-    assert asked[0] is not None and asked[1] is not None
-    assert asked[0].sampling_j == pytest.approx(asked[1].sampling_j, rel=0.1)
-    assert asked[0].sampling_j == pytest.approx(2 * 200 / math.sqrt(90) * 9, rel=0.1)
+    assert results[0] is not None and asked[1] is not None
+    assert results[0].sampling_j == pytest.approx(asked[1].sampling_j, rel=0.1)
+    assert results[0].sampling_j == pytest.approx(2 * 200 / math.sqrt(90) * 9, rel=0.1)

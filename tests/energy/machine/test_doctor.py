@@ -48,7 +48,7 @@ def no_processor_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.fixture
 def no_driver(tmp_path: Path) -> dict[str, str]:
-    # No library at all, even on a machine that has one: the loader stops at this empty file.
+    # No library, even on a machine that has one: the loader stops at this empty file.
     (tmp_path / "libnvidia-ml.so.1").touch()
     return {"LD_LIBRARY_PATH": str(tmp_path)}
 
@@ -67,7 +67,7 @@ def test_a_machine_without_a_meter_is_diagnosed_without_a_calibration(
     driver, everything = diagnosis["problems"]
     assert "make `nvidia-smi` work first" in driver
     assert "no energy can be measured" in everything
-    # No stage: nothing is watched.
+    # No stage: no meter is calibrated.
     assert (stages, started, heavy) == ([], [], [])
 
 

@@ -99,7 +99,7 @@ def test_an_unknown_backend_is_an_error_that_lists_the_installed_backends() -> N
 
 @pytest.mark.slow
 def test_nothing_large_is_imported_once_a_run_has_begun(tmp_path: Path) -> None:
-    """What is imported after the window costs as much as before it, and no gap covers it."""
+    """An import after the window costs as much time as before it, and no gap hides it."""
     program = (
         "import sys\n"
         "from pathlib import Path\n"

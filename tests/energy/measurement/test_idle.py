@@ -1,4 +1,4 @@
-"""Idle power: awaited, measured on both sides, reused only if valid (CM-11 to CM-34)."""
+"""Idle power is measured after it settles, before and after the window; reused if valid (CM-11..34)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Meter:
 
     def read(self, *, details: bool = False) -> tuple[Sample, ...]:
         del details
-        raise AssertionError("figures are computed from what was recorded")
+        raise AssertionError("values are computed from recorded samples")
 
     def power_limit_w(self, device: str) -> float | None:
         return 700.0 if device in self.devices else None
@@ -57,8 +57,8 @@ class Meter:
 
 
 def figures(meter: Meter, idles: Idles, middle_s: float = 35.0) -> tuple[Baseline, Quality]:
-    rated = baseline_figures(meter, meter.between, idles, (), middle_s, "boot")
-    return rated.figures, rated.quality
+    rated_baseline = baseline_figures(meter, meter.between, idles, (), middle_s, "boot")
+    return rated_baseline.figures, rated_baseline.quality
 
 
 BOTH = Idles(context=IdleSpan(2.0, 7.0), before=IdleSpan(10.0, 20.0), after=IdleSpan(60.0, 70.0))
@@ -100,40 +100,40 @@ def test_without_an_idle_phase_there_is_no_idle_power() -> None:
 
 
 def test_a_reused_idle_power_is_marked() -> None:
-    baseline, _ = figures(Meter(constant), Idles(reused=KNOWN))
-    assert baseline.context == KNOWN
+    baseline, _ = figures(Meter(constant), Idles(reused=EARLIER))
+    assert baseline.context == EARLIER
     assert baseline.context_reused is True
 
 
-KNOWN = ContextIdle(
+EARLIER = ContextIdle(
     devices=DEVICES, power_w=95.0, temperature_c={"GPU-1": 40.0}, at_s=0.0, boot_id="boot"
 )
 
 
-def still_holds(
+def is_reusable(
     *, age_s: float = 10, now_c: float | None = 41.0, devices: tuple[str, ...] = DEVICES,
     boot: str = "boot",
 ) -> bool:  # fmt: skip
-    earlier = msgspec.structs.replace(KNOWN, at_s=time.perf_counter() - age_s)
+    earlier = msgspec.structs.replace(EARLIER, at_s=time.perf_counter() - age_s)
     recent = [Sample(device, time.perf_counter(), 0.0, temperature_c=now_c) for device in devices]
     calibration = msgspec.structs.replace(CALIBRATION, boot_id=boot)
     return reusable(earlier, devices, recent, [calibration])
 
 
 def test_an_idle_power_is_reused_only_if_it_is_still_valid() -> None:
-    assert still_holds()
-    assert not still_holds(age_s=1000)
-    assert not still_holds(age_s=-10)
-    assert not still_holds(now_c=44.0)
-    assert not still_holds(now_c=None)
-    assert not still_holds(devices=("GPU-2",))
-    assert not still_holds(devices=("GPU-1", "GPU-2"))
-    assert not still_holds(boot="another")
+    assert is_reusable()
+    assert not is_reusable(age_s=1000)
+    assert not is_reusable(age_s=-10)
+    assert not is_reusable(now_c=44.0)
+    assert not is_reusable(now_c=None)
+    assert not is_reusable(devices=("GPU-2",))
+    assert not is_reusable(devices=("GPU-1", "GPU-2"))
+    assert not is_reusable(boot="another")
     assert not reusable(None, DEVICES, [], [CALIBRATION])
 
 
 class Clock:
-    """A clock that only `sleep` moves."""
+    """A clock that only `sleep` advances."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -146,7 +146,7 @@ class Clock:
 
 
 def test_idle_power_is_measured_after_power_has_settled() -> None:
-    # Half a second after we begin to look it falls by a third, then stays.
+    # After half a second it falls by a third and then stays constant.
     clock = Clock()
 
     def recent() -> list[Sample]:

@@ -76,18 +76,18 @@ def test_without_a_source_no_time_series_is_written(tmp_path: Path) -> None:
 
 
 def test_stages_come_in_order_and_none_inside_the_window() -> None:
-    seen: list[tuple[str, float]] = []
+    stages: list[tuple[str, float]] = []
     result = measure(
         experiment(energy={"min_window_seconds": 0.3}),
-        on_stage=lambda name: seen.append((name, time.perf_counter())),
+        on_stage=lambda name: stages.append((name, time.perf_counter())),
     )
-    names = [name for name, _ in seen]
-    # Nothing is metered, and no phase is asked for.
+    names = [name for name, _ in stages]
+    # There is no meter, and no phase is requested.
     assert names == ["open", "load", "tokenise", "warm-up", "window", "result"]
     assert names == [stage for stage in STAGES if stage in names]
     window = result.steady_state_window
-    assert not any(window.start_s <= t <= window.end_s for _, t in seen)
-    times = dict(seen)
+    assert not any(window.start_s <= t <= window.end_s for _, t in stages)
+    times = dict(stages)
     assert times["window"] < window.start_s < window.end_s < times["result"]
 
 
@@ -134,17 +134,17 @@ def test_a_warm_up_that_never_settles_stops_at_its_maximum_and_is_flagged() -> N
 
 def test_every_energy_field_has_its_quality() -> None:
     result = without_source()
-    described = {"energy_bound_j", "energy_disagreement"}  # parts of what another figure is worth
+    described = {"energy_bound_j", "energy_disagreement"}  # they describe another value
     assert set(result.figures) == {*ENERGIES, "energy_estimated_j"} - described
 
 
 def test_phases_are_measured_alone_after_the_window() -> None:
-    seen: list[str] = []
+    stages: list[str] = []
     result = measure(
         experiment(energy={"sources": ["none"], "phases": ["prefill", "decode"]}),
-        on_stage=seen.append,
+        on_stage=stages.append,
     )
-    assert seen[-4:] == ["window", "prefill", "decode", "result"]
+    assert stages[-4:] == ["window", "prefill", "decode", "result"]
     prefill, decode = result.phases
     assert (prefill.phase, decode.phase) == ("prefill", "decode")
     assert prefill.n_tokens == 2 * 8 * (prefill.n_repeats or 0)
@@ -157,7 +157,7 @@ def test_phases_are_measured_alone_after_the_window() -> None:
 
 
 def test_a_phase_that_cannot_run_alone_is_missing_with_the_reason(tmp_path: Path) -> None:
-    # A static cache shorter than prompt and answer: what has left it cannot be put back.
+    # A static cache shorter than prompt and answer: tokens that left it cannot be restored.
     model = random_model(tmp_path, model_type="mistral", sliding_window=4)
     result = measure(
         experiment(

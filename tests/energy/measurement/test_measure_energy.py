@@ -87,11 +87,11 @@ def test_the_total_is_within_its_bound_of_the_true_energy(run: dict[str, Any]) -
 def test_counter_and_integral_are_both_reported_and_agree(run: dict[str, Any]) -> None:
     result = run["result"]
     assert result["energy_total_j"] == result["energy_counter_j"]
-    # Flagged for what shares the GPU and for a model on the CPU, and for nothing else.
+    # Flagged because a process shares the GPU and the model runs on the CPU; no other reason.
     counter, total = (result["figures"][f"energy_{name}_j"] for name in ("counter", "total"))
     assert counter["status"] == total["status"] == "flagged"
     assert len(counter["reasons"]) == 2
-    # On a busy machine the readings come late, and the bound may be too wide for the window.
+    # On a busy machine readings are late, and the bound may be too wide for the window.
     assert [r for r in total["reasons"] if "the bound is" not in r] == counter["reasons"]
     assert abs(result["energy_disagreement"]) < 0.1
     difference = result["energy_integrated_j"] - result["energy_counter_j"]
@@ -144,9 +144,9 @@ def test_the_time_series_has_every_sample_with_its_phase(run: dict[str, Any]) ->
     times = table["t_s"].to_pylist()
     assert times == sorted(times)
     phases = table["phase"].to_pylist()
-    seen = list(dict.fromkeys(phase for phase in phases if phase))
-    assert seen == [stage for stage in STAGES if stage in seen]  # some are over before a sample
-    assert {"baseline", "load", "loaded idle", "window", "prefill", "idle after"} <= set(seen)
+    stages = list(dict.fromkeys(phase for phase in phases if phase))
+    assert stages == [stage for stage in STAGES if stage in stages]  # some end before a sample
+    assert {"baseline", "load", "loaded idle", "window", "prefill", "idle after"} <= set(stages)
     span = result["steady_state_window"]
     inside = [
         p for t, p in zip(times, phases, strict=True) if span["start_s"] <= t <= span["end_s"]

@@ -14,7 +14,7 @@ from llem_energy.backends import Batch
 
 
 class Work:
-    """Batches that take scripted times on a scripted clock, and the samples of a device."""
+    """Batches with scripted durations on a scripted clock, and the samples of a device."""
 
     def __init__(
         self, *durations_s: float, power_w: Callable[[float], float] | None = None, heat: float = 0
@@ -49,7 +49,7 @@ class Work:
         shapes: Sequence[tuple[int, int]] = ((1, 8),),
         compiled: Sequence[int] = (0,),
     ) -> WarmUp:
-        """Warm up; `compiled` holds how much had been compiled after 0, 1, 2, ... batches."""
+        """Warm up; `compiled` holds the number of compilations after 0, 1, 2, ... batches."""
 
         def compilations() -> int:
             return compiled[min(len(self.shapes), len(compiled) - 1)]
@@ -79,9 +79,9 @@ def test_a_fixed_warm_up_runs_each_shape_once_and_then_n_warmup_repeats() -> Non
 @pytest.mark.parametrize(
     ("compiled", "n_passes"),
     [
-        ((0, 1, 1), 3),  # the third time, a recorded graph is played back
+        ((0, 1, 1), 3),  # the third pass replays a recorded graph
         ((0, 1, 2, 2, 2, 3, 3, 3), 4),  # until a pass compiles nothing
-        (tuple(range(40)), 8),  # it never ends: the count inside the window will tell
+        (tuple(range(40)), 8),  # it never ends; compilations inside the window are then a warning
     ],
 )
 def test_each_shape_is_repeated_until_nothing_more_is_compiled(
@@ -150,7 +150,7 @@ def test_a_metered_device_is_observed_for_at_least_ten_seconds() -> None:
 
 
 def test_rising_power_continues_the_warm_up_past_max_warmup() -> None:
-    # 5 % a minute for half a minute, then steady: a false ranking in the making.
+    # 5 % a minute for half a minute, then steady: measuring earlier would bias a comparison.
     work = Work(0.1, power_w=lambda t_s: 300 * (1 + 0.05 * min(t_s, 30) / 60))
     outcome = work.warm_up(WarmupConfig(max_warmup=20))
     assert outcome.converged is True
@@ -178,7 +178,7 @@ def test_rising_temperature_continues_the_warm_up() -> None:
 
 def test_noise_around_a_constant_power_is_not_a_drift() -> None:
     work = Work(0.1, power_w=lambda t_s: 300.0 + (60 if int(t_s / 0.4) % 2 else -60))
-    # It only takes longer to tell: until a drift of 5 % a minute would have been seen.
+    # It only takes longer: until a drift of 5 % a minute would have been detected.
     outcome = work.warm_up(WarmupConfig())
     assert outcome.converged is True
     assert 30 < outcome.report.duration_s < 65

@@ -30,7 +30,7 @@ from llem_energy._metering.calibration_cache import load_calibrations, save_cali
 from llem_energy._sources.protocol import Kind, Sample, SourceVersions
 
 LOST, NOT_SUPPORTED = 15, 3
-# Power that moves at every update of the sensor, as real power does.
+# Power that changes at every update of the sensor, as real power does.
 RAMP: dict[str, Any] = {"points": ((0.0, 200.0), (7.3, 600.0)), "linear": True, "repeat_s": 7.3}
 
 WATCH = """
@@ -129,7 +129,7 @@ def test_a_counter_that_does_not_move_has_no_period(watched: dict[str, Any]) -> 
     (calibration,) = watched["stalled"]
     assert (calibration["counter_period_s"], calibration["counter_jitter_s"]) == (None, None)
     assert (calibration["counter_step_j"], calibration["n_updates"]) == (None, 0)
-    assert calibration["duration_s"] >= 4.6  # it might have moved yet
+    assert calibration["duration_s"] >= 4.6  # it may still have changed
 
 
 def test_a_lost_gpu_does_not_prolong_the_calibration(watched: dict[str, Any]) -> None:
@@ -194,9 +194,9 @@ def every(period_s: float) -> Callable[[float], float]:
     [
         (every(0.02), 1.0),
         (every(0.5), 4.0),  # eight updates
-        (lambda _: 0.0, 5.0),  # it might still move
+        (lambda _: 0.0, 5.0),  # it may still change
         (lambda _: None, 1.0),  # no counter
-        (lambda t_s: every(0.1)(t_s) if t_s < 0.6 else None, 1.0),  # lost on the way
+        (lambda t_s: every(0.1)(t_s) if t_s < 0.6 else None, 1.0),  # lost during the calibration
     ],
     ids=["quick", "slow", "stalled", "absent", "lost"],
 )
@@ -207,7 +207,7 @@ def test_calibration_takes_a_second_unless_a_counter_is_slow(
 
 
 def test_jitter_does_not_include_the_polling_interval() -> None:
-    # One update in ten comes 30 ms late; the next one is on time again.
+    # Every tenth update is 30 ms late; the next update is on time again.
     def late(t_s: float) -> float:
         n = int((t_s + 1e-9) / 0.1)
         return float(n - 1 if n % 10 == 5 and t_s - n * 0.1 < 0.0295 else n)
@@ -298,11 +298,11 @@ def test_the_cache_has_a_maximum_size_and_drops_the_oldest(tmp_path: Path) -> No
     old = [example(boot_id=str(n), made_at=f"2025-01-01T00:00:00.{n:04}") for n in range(600)]
     save_calibrations(path, old)
     save_calibrations(path, [example()])
-    kept = load_calibrations(path)
-    assert len(kept) == 500
-    assert kept[-1] == example()
-    assert old[-1] in kept
-    assert old[0] not in kept
+    loaded = load_calibrations(path)
+    assert len(loaded) == 500
+    assert loaded[-1] == example()
+    assert old[-1] in loaded
+    assert old[0] not in loaded
 
 
 @pytest.mark.parametrize(

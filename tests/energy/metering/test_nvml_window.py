@@ -135,7 +135,7 @@ def metered(library: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 def of(metered: dict[str, Any], name: str) -> tuple[dict[str, Any], float]:
-    """Return the figures of one script and the joules its first GPU really used."""
+    """Return the values of one script and the true joules of its first GPU."""
     gpu = GROUPS[name][0]
     return metered["figures"][name], true_energy_j(gpu, *metered["window"])
 
@@ -161,7 +161,7 @@ def test_counter_and_integral_of_a_constant_load_agree(metered: dict[str, Any]) 
     figures, truth = of(metered, "steady20")
     assert figures["integrated_j"] == pytest.approx(truth, rel=1e-3)
     assert abs(figures["disagreement"]) < 0.05
-    idle_w = metered["idle_w"]  # the busier this machine, the wider
+    idle_w = metered["idle_w"]  # wider on a busy machine
     assert idle_w["power_w"] == pytest.approx(300, abs=idle_w["uncertainty_w"])
     assert idle_w["uncertainty_w"] < 15
     assert figures["total"] == {"status": "ok", "reasons": []}
@@ -322,8 +322,8 @@ def test_gpus_are_found_by_uuid_and_by_index_in_the_given_order(
     library: Path, tmp_path: Path
 ) -> None:
     gpus = [FakeGpu(uuid=FIRST), FakeGpu(uuid=SECOND)]
-    asked = f'["{SECOND}", 0]'
-    answer = with_gpus(ASK, library, gpus, tmp_path, '["nvml"]', asked)
+    requested = f'["{SECOND}", 0]'
+    answer = with_gpus(ASK, library, gpus, tmp_path, '["nvml"]', requested)
     assert answer["devices"] == [SECOND, FIRST]
 
 
@@ -371,7 +371,7 @@ def test_a_gpu_that_does_not_exist_is_refused(library: Path, tmp_path: Path) -> 
 
 
 def test_without_a_driver_the_source_is_unavailable_and_says_why(tmp_path: Path) -> None:
-    # No library at all, even on a machine that has one: the loader stops at this empty file.
+    # No library, even on a machine that has one: the loader stops at this empty file.
     (tmp_path / "libnvidia-ml.so.1").touch()
     out = run_python(ASK, '["nvml"]', "[0]", env={"LD_LIBRARY_PATH": str(tmp_path)})
     assert '"devices": null' in out
@@ -379,8 +379,8 @@ def test_without_a_driver_the_source_is_unavailable_and_says_why(tmp_path: Path)
 
 
 def test_a_gpu_that_is_named_twice_is_metered_once(library: Path, tmp_path: Path) -> None:
-    asked = f'[0, 0, "{FIRST}"]'
-    answer = with_gpus(ASK, library, [FakeGpu(uuid=FIRST)], tmp_path, '["nvml"]', asked)
+    requested = f'[0, 0, "{FIRST}"]'
+    answer = with_gpus(ASK, library, [FakeGpu(uuid=FIRST)], tmp_path, '["nvml"]', requested)
     assert answer["devices"] == [FIRST]
 
 

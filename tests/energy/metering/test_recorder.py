@@ -29,7 +29,7 @@ def samples(n: int, start: int = 0) -> list[Sample]:
 def test_samples_are_returned_unchanged_in_time_order(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "series.parquet")
     recorder.add(samples(10, 10))
-    recorder.add(samples(10))  # another thread was slower to hand its reading in
+    recorder.add(samples(10))  # another thread added its reading later
     recorder.close()
     assert recorder.between(-1, 99) == samples(20)
     assert recorder.between(0.005, 0.007) == samples(3, 5)
@@ -47,12 +47,12 @@ def test_throttle_reasons_are_stored_as_the_drivers_bit_mask(tmp_path: Path) -> 
 
 def test_memory_stays_bounded_and_nothing_is_lost(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "series.parquet")
-    n, most = 200_000, 0
+    n, max_held = 200_000, 0
     for start in range(0, n, 1000):
         recorder.add(samples(1000, start))
-        most = max(most, len(recorder._pending) + len(recorder.recent))
+        max_held = max(max_held, len(recorder._pending) + len(recorder.recent))
     recorder.close()
-    assert most <= _recorder._MAX_PENDING + 1000 + _recorder._RECENT
+    assert max_held <= _recorder._MAX_PENDING + 1000 + _recorder._RECENT
     assert recorder.n_before(1e9) == n
     assert recorder.between(123.0, 123.01) == samples(11, 123_000)
     times = pq.read_table(tmp_path / "series.parquet")["t_s"].to_pylist()

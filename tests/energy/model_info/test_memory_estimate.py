@@ -1,4 +1,4 @@
-"""The memory of an experiment is estimated before loading, and is close to what it then takes."""
+"""The memory estimate made before loading is close to the memory that is then used."""
 
 from __future__ import annotations
 
@@ -38,25 +38,28 @@ SHAPES = [
         "max_window_layers": 2,
     },
 ]
-shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda one: "-".join(map(str, one.values())))
+shapes = pytest.mark.parametrize(
+    "shape", SHAPES, ids=lambda shape: "-".join(map(str, shape.values()))
+)
 
 
-def of(folder: Path, shape: dict[str, Any], **changes: Any) -> ExperimentConfig:
-    """Return an experiment on a small architecture of its own."""
+def small_model(folder: Path, shape: dict[str, Any], **changes: Any) -> ExperimentConfig:
+    """Return an experiment on a small model of this architecture."""
     data = SMALL_ARCHITECTURE | EXPERTS.get(shape["model_type"], {}) | shape
     (folder / "config.json").write_text(json.dumps(data))
     return experiment(model=str(folder), weights="random", **changes)
 
 
 def estimated(config: ExperimentConfig) -> MemoryEstimate:
-    found = estimate_memory(config)
-    assert found is not None
-    assert found.total_bytes == (found.weights_bytes + found.cache_bytes + found.activations_bytes)
-    return found
+    estimate = estimate_memory(config)
+    assert estimate is not None
+    parts = (estimate.weights_bytes, estimate.cache_bytes, estimate.activations_bytes)
+    assert estimate.total_bytes == sum(parts)
+    return estimate
 
 
 def weights_bytes(config: ExperimentConfig) -> int:
-    """Return the bytes of the model that transformers makes, without memory for it."""
+    """Return the bytes of the weights that transformers creates, without allocating them."""
     import torch
     import transformers
 
@@ -80,32 +83,32 @@ def test_the_weights_estimate_of_every_builtin_is_exact(name: str, precision: st
 def test_the_weights_estimate_of_every_family_is_exact(
     tmp_path: Path, shape: dict[str, Any]
 ) -> None:
-    config = of(tmp_path, shape)
+    config = small_model(tmp_path, shape)
     assert estimated(config).weights_bytes == weights_bytes(config)
 
 
 def cache_bytes(config: ExperimentConfig) -> int:
-    """Return the most bytes that the cache really holds after any step of any batch."""
+    """Return the max bytes of the real cache over all steps of all batches."""
     backend = loaded(config)
-    held: list[int] = []
-    take = backend._model._update_model_kwargs_for_generation
+    sizes_bytes: list[int] = []
+    update = backend._model._update_model_kwargs_for_generation
 
     def watch(outputs: Any, *rest: Any, **more: Any) -> Any:
         layers = outputs.past_key_values.layers
-        # The memory behind the tensors: a layer with a window keeps views of more.
-        tensors = [one for layer in layers for one in (layer.keys, layer.values)]
-        held.append(sum(one.untyped_storage().nbytes() for one in tensors))
-        return take(outputs, *rest, **more)
+        # The memory of the storage: in a layer with a window, a tensor is a view of a larger storage.
+        tensors = [tensor for layer in layers for tensor in (layer.keys, layer.values)]
+        sizes_bytes.append(sum(tensor.untyped_storage().nbytes() for tensor in tensors))
+        return update(outputs, *rest, **more)
 
     backend._model._update_model_kwargs_for_generation = watch
     for batch in backend.prepare(load_prompts(config, backend.vocabulary())).batches:
         backend.generate(batch)
-    return max(held)
+    return max(sizes_bytes)
 
 
 @shapes
 def test_the_cache_estimate_of_every_family_is_exact(tmp_path: Path, shape: dict[str, Any]) -> None:
-    config = of(tmp_path, shape)
+    config = small_model(tmp_path, shape)
     assert estimated(config).cache_bytes == cache_bytes(config)
 
 
@@ -126,23 +129,23 @@ def test_the_cache_estimate_of_every_family_is_exact(tmp_path: Path, shape: dict
 def test_the_cache_estimate_follows_batch_lengths_precision_and_kind(
     tmp_path: Path, changes: dict[str, Any], window: int | None
 ) -> None:
-    config = of(tmp_path, {"model_type": "mistral", "sliding_window": window}, **changes)
+    config = small_model(tmp_path, {"model_type": "mistral", "sliding_window": window}, **changes)
     assert estimated(config).cache_bytes == cache_bytes(config)
 
 
 def allocated_bytes(config: ExperimentConfig) -> int:
-    """Return the most that torch allocates while one batch is answered, told by its profiler."""
+    """Return the max bytes that torch's profiler sees allocated while one batch is answered."""
     from torch.profiler import ProfilerActivity, profile
 
     backend = loaded(config)
     (batch,) = backend.prepare(load_prompts(config, backend.vocabulary())).batches
-    backend.generate(batch)  # what is made once and kept is not of this answer
+    backend.generate(batch)  # buffers that are allocated only once do not count
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         backend.generate(batch)
     events = [e for e in profiled.profiler.kineto_results.events() if e.name() == "[memory]"]
     events.sort(key=lambda event: event.start_ns())
-    most: int = max(itertools.accumulate(event.nbytes() for event in events))
-    return most
+    max_bytes: int = max(itertools.accumulate(event.nbytes() for event in events))
+    return max_bytes
 
 
 @pytest.mark.parametrize(
@@ -158,9 +161,9 @@ def allocated_bytes(config: ExperimentConfig) -> int:
 )
 def test_cache_and_activations_are_near_what_torch_allocates(changes: dict[str, Any]) -> None:
     config = experiment(**merged({"pytorch": {"batch_size": 16}}, changes))
-    found = estimated(config)
-    estimate = found.cache_bytes + found.activations_bytes
-    assert estimate == pytest.approx(allocated_bytes(config), rel=0.15)
+    estimate = estimated(config)
+    total_bytes = estimate.cache_bytes + estimate.activations_bytes
+    assert total_bytes == pytest.approx(allocated_bytes(config), rel=0.15)
 
 
 def test_quantisation_draft_model_and_cache_change_the_estimate() -> None:
@@ -180,14 +183,14 @@ def test_quantisation_draft_model_and_cache_change_the_estimate() -> None:
 def test_weights_of_an_unknown_family_are_read_from_its_files(
     text_model: Any, tmp_path: Path
 ) -> None:
-    known = experiment(model=str(text_model.folder), weights="pretrained")
+    known_family = experiment(model=str(text_model.folder), weights="pretrained")
     shutil.copytree(text_model.folder, tmp_path / "model")
     data = json.loads((text_model.folder / "config.json").read_text())
     (tmp_path / "model" / "config.json").write_text(json.dumps({**data, "model_type": "new"}))
-    unknown = experiment(model=str(tmp_path / "model"), weights="pretrained")
-    assert estimated(unknown) == estimated(known)
+    unknown_family = experiment(model=str(tmp_path / "model"), weights="pretrained")
+    assert estimated(unknown_family) == estimated(known_family)
     (tmp_path / "model" / "model.safetensors").write_bytes(b"damaged")
-    assert estimate_memory(unknown) is None
+    assert estimate_memory(unknown_family) is None
 
 
 @pytest.mark.parametrize(
@@ -206,5 +209,5 @@ def test_the_result_has_the_estimated_and_the_peak_memory() -> None:
     assert result.peak_memory_bytes is not None
     assert result.weights_memory_bytes is not None
     assert result.rest_memory_bytes == result.peak_memory_bytes - result.weights_memory_bytes
-    # Besides the weights only a few buffers, such as the frequencies of the positions.
+    # Besides the weights only small buffers, such as the rotary frequencies.
     assert 0 <= result.weights_memory_bytes - result.memory_estimate.weights_bytes < 1000

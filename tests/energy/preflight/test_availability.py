@@ -1,4 +1,4 @@
-"""Why an experiment cannot start, found without its inference library (CM-10, CFG-08)."""
+"""Pre-flight reports why an experiment cannot start, without its inference library (CM-10, CFG-08)."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def test_a_model_that_is_not_cached_is_reported_when_offline(
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     (problem,) = problems(of_folder("someone/model"))
     assert "not in the local cache" in problem
-    own = tmp_path / "hub" / "models--someone--model"
-    (own / "snapshots" / "0123").mkdir(parents=True)
-    (own / "refs").mkdir()
-    (own / "refs" / "main").write_text("0123")
+    repository = tmp_path / "hub" / "models--someone--model"
+    (repository / "snapshots" / "0123").mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0123")
     assert problems(of_folder("someone/model")) == []
     assert problems(of_folder("someone/model", pytorch={"revision": "0123"})) == []
     assert len(problems(of_folder("someone/model", pytorch={"revision": "4567"}))) == 1

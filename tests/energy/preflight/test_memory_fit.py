@@ -1,4 +1,4 @@
-"""Too little memory is reported before the run, and clearly when a run fails of it (CM-16)."""
+"""Too little memory is reported before a run and in the failure of a run (CM-16)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from llem_config import ExperimentConfig
 from llem_energy import OutOfMemory, measure
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 10**9, used + 10**9))
-said = []
+errors = []
 for text in sys.argv[1:]:
     try:
         measure(ExperimentConfig.model_validate_json(text))
     except OutOfMemory as error:
-        said.append([type(error).__name__, str(error)])
-print(json.dumps(said))
+        errors.append([type(error).__name__, str(error)])
+print(json.dumps(errors))
 """
 _FITS = """
 import json, sys
@@ -60,7 +60,7 @@ def test_too_little_memory_is_a_clear_failure_with_estimate_and_peak(
     assert "allocate memory: you tried to allocate 9600000000 bytes" in loading
     assert "estimated 20 GB (weights 19.2 GB, cache 16.9 kB, activations 800 MB)" in loading
     assert answering.startswith("generation failed: ")
-    # 4 prompts x 8 heads x 4096 x 4096 scores, twice 4 bytes each.
+    # 4 prompts x 8 heads x 4096 x 4096 scores, in two copies of 4 bytes.
     assert "activations 4.63 GB" in answering
     for text in (loading, answering):
         assert "; peak " in text
@@ -112,9 +112,9 @@ def test_memory_that_may_not_be_enough_is_a_warning_with_its_parts(
     library: Path, tmp_path: Path
 ) -> None:
     points = [point("llama-1b"), point("llama-1b", batch_size=400)]
-    failures, ((warning, where),) = fits(library, tmp_path, points, "GPU-small")
+    failures, ((warning, indices),) = fits(library, tmp_path, points, "GPU-small")
     assert failures == []
-    assert where == [1]
+    assert indices == [1]
     assert warning.startswith("the memory may not be enough: the estimate is up to ")
     assert "(weights 2.47 GB, cache 8.38 GB, activations " in warning
     assert warning.endswith("the device has 8 GB")

@@ -44,7 +44,7 @@ _WITHOUT_LIBRARY = "import sys\nsys.modules['datasets'] = None\n" + _READ
 
 
 def make(folder: Path) -> Path:
-    """Make a data set in the hub's layout: a card and Parquet files by subset and split."""
+    """Write a data set in the layout of the hub: a card, and a Parquet file per subset and split."""
     (folder / "data").mkdir(parents=True)
     (folder / "README.md").write_text(CARD)
     for name, n in N.items():
@@ -54,7 +54,7 @@ def make(folder: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "datasets"))
 
 
@@ -73,7 +73,7 @@ def test_split_and_subset_select_rows(folder: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
         ({"split": "absent"}, "cannot be read.*absent.*'train', 'test'"),
         ({"subset": "absent"}, "cannot be read.*absent.*'default', 'small'"),
@@ -82,9 +82,9 @@ def test_split_and_subset_select_rows(folder: str) -> None:
     ],
 )
 def test_a_missing_part_of_a_data_set_is_an_error_that_lists_the_existing_parts(
-    folder: str, option: dict[str, str], said: str
+    folder: str, option: dict[str, str], message: str
 ) -> None:
-    with pytest.raises(DatasetError, match=said):
+    with pytest.raises(DatasetError, match=message):
         read_prompts(DatasetConfig(source=folder, **option), 1)
 
 
@@ -96,13 +96,13 @@ def test_too_few_rows_are_an_error_with_both_numbers(folder: str) -> None:
 def test_a_cached_data_set_is_read_without_network_and_without_torch(
     tmp_path: Path,
 ) -> None:
-    own = tmp_path / "hub" / "datasets--AIEnergyScore--text_generation"
-    make(own / "snapshots" / "0123")
-    (own / "refs").mkdir()
-    (own / "refs" / "main").write_text("0123")
+    repository = tmp_path / "hub" / "datasets--AIEnergyScore--text_generation"
+    make(repository / "snapshots" / "0123")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0123")
     env = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    there, absent = json.loads(run_python(_READ, "aienergyscore", "someone/prompts", env=env))
-    assert there == ["train 0", "train 1"]
+    cached, absent = json.loads(run_python(_READ, "aienergyscore", "someone/prompts", env=env))
+    assert cached == ["train 0", "train 1"]
     assert absent.startswith("the data set someone/prompts cannot be read: ")
 
 

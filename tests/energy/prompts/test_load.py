@@ -121,35 +121,35 @@ def test_synthetic_prompts_have_the_exact_length_and_follow_the_seed() -> None:
     assert fingerprint(other) != fingerprint(prompts)
 
 
-def lengths(seed: int = 1, **asked: Any) -> list[int]:
-    dataset = {"input_tokens": asked}
+def lengths(seed: int = 1, **distribution: Any) -> list[int]:
+    dataset = {"input_tokens": distribution}
     config = experiment(n=4000, max_input_tokens=64, dataset=dataset, random_seed=seed)
-    found = [len(prompt) for prompt in load_prompts(config, range(8, 20))]
-    assert max(found) == longest_synthetic(config)
-    return found
+    drawn = [len(prompt) for prompt in load_prompts(config, range(8, 20))]
+    assert max(drawn) == longest_synthetic(config)
+    return drawn
 
 
 def test_uniform_lengths_include_both_ends() -> None:
-    found = lengths(distribution="uniform", min=10, max=29)
-    assert set(found) == set(range(10, 30))
-    assert statistics.fmean(found) == pytest.approx(19.5, abs=0.4)
+    drawn = lengths(distribution="uniform", min=10, max=29)
+    assert set(drawn) == set(range(10, 30))
+    assert statistics.fmean(drawn) == pytest.approx(19.5, abs=0.4)
     assert max(lengths(distribution="uniform")) == 64  # max_input_tokens, because no max is given
 
 
 def test_lognormal_lengths_have_the_requested_mean_and_deviation() -> None:
-    found = lengths(distribution="lognormal", mean=20.0, sd=5.0)
-    assert statistics.fmean(found) == pytest.approx(20, abs=0.4)
-    assert statistics.stdev(found) == pytest.approx(5, abs=0.4)
-    logarithms = [math.log(n) for n in found]
+    drawn = lengths(distribution="lognormal", mean=20.0, sd=5.0)
+    assert statistics.fmean(drawn) == pytest.approx(20, abs=0.4)
+    assert statistics.stdev(drawn) == pytest.approx(5, abs=0.4)
+    logarithms = [math.log(n) for n in drawn]
     assert statistics.fmean(logarithms) == pytest.approx(statistics.median(logarithms), abs=0.03)
-    held = lengths(distribution="lognormal", mean=20.0, sd=5.0, min=18, max=22)
-    assert (min(held), max(held)) == (18, 22)
+    limited = lengths(distribution="lognormal", mean=20.0, sd=5.0, min=18, max=22)
+    assert (min(limited), max(limited)) == (18, 22)
 
 
 def test_random_lengths_follow_the_seed_and_are_counted_exactly() -> None:
-    asked: dict[str, Any] = {"distribution": "uniform", "min": 2, "max": 9}
-    assert lengths(**asked) == lengths(**asked) != lengths(seed=2, **asked)
-    config = experiment(n=6, max_input_tokens=9, dataset={"input_tokens": asked})
+    uniform: dict[str, Any] = {"distribution": "uniform", "min": 2, "max": 9}
+    assert lengths(**uniform) == lengths(**uniform) != lengths(seed=2, **uniform)
+    config = experiment(n=6, max_input_tokens=9, dataset={"input_tokens": uniform})
     result = measure(config)
     drawn = [len(prompt) for prompt in load_prompts(config, range(8, 100))]
     assert len(set(drawn)) > 1

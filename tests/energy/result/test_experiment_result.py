@@ -52,14 +52,14 @@ def test_results_of_format_1_can_be_read() -> None:
     assert result.energy_total_j == 100
     assert result.environment_snapshot.gpus[0].uuid == "GPU-1"
     assert result.devices[0].energy_bound_j == 1
-    # What it did not have is missing, and what it had is unchanged.
+    # Fields that format 1 lacks are missing, and all others are unchanged.
     assert (result.baseline, result.figures, result.calibration) == (None, {}, ())
     again = json.loads(encode_result(result))
     assert covers(again, json.loads(stored.read_bytes()))
 
 
 def covers(new: Any, old: Any) -> bool:
-    """Tell whether everything in `old` is in `new` too."""
+    """Return whether `new` contains everything in `old`."""
     match old:
         case dict():
             return all(key in new and covers(new[key], value) for key, value in old.items())

@@ -1,4 +1,4 @@
-"""A source of another package is found, metered and diagnosed without an edit of ours (CM-11).
+"""A source of another package is detected, metered and diagnosed without changes to llem (CM-11).
 
 `tests/example_source` is a separate package. It is installed, beside the example backend, into a
 folder that only the processes of these tests see.
@@ -40,7 +40,7 @@ execution: {config_gap_seconds: 0, cycle_gap_seconds: 0}
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment of a process that sees both examples, and no counter of ours."""
+    """Return the environment of a process that sees both examples, and no RAPL counter."""
     folder = tmp_path_factory.mktemp("site")
     command = [uv(), "pip", "install", "--quiet", "--offline", "--no-deps"]
     subprocess.run([*command, "--target", str(folder), *map(str, EXAMPLES)], check=True, timeout=60)
@@ -91,7 +91,7 @@ def test_a_study_is_metered_by_the_example(result: dict[str, Any]) -> None:
 def test_a_board_gets_no_warning_about_gpus(result: dict[str, Any]) -> None:
     reasons = result["figures"]["energy_total_j"]["reasons"]
     assert not [reason for reason in reasons if "GPU" in reason]
-    assert any("temperature" in reason for reason in reasons)  # but what it reports counts
+    assert any("temperature" in reason for reason in reasons)  # a reason that it reports itself
 
 
 def test_doctor_shows_the_example_beside_our_sources(installed: dict[str, str]) -> None:
@@ -267,8 +267,8 @@ def test_doctor_continues_with_sources_that_fail(tmp_path: Path) -> None:
 
 
 def test_only_the_sources_know_their_names() -> None:
-    """What depends on a source asks the source: its kind, its gain, its versions."""
-    at_home = ("llem_energy/_sources", "llem_config/_spec")  # where they are defined and listed
+    """Code that depends on a source uses its kind, gain and versions, never its name."""
+    at_home = ("llem_energy/_sources", "llem_config/_spec")  # they are defined and listed here
     n_files = 0
     for path in (ROOT / "packages").glob("*/src/**/*.py"):
         if any(folder in path.as_posix() for folder in at_home):

@@ -24,7 +24,7 @@ def root(tmp_path: Path) -> Path:
     add_domain(tmp_path, "intel-rapl:1", "package-1", 5_000_000)
     add_domain(tmp_path, "intel-rapl:1:0", "dram", 7_000_000)
     add_domain(tmp_path, "intel-rapl:2", "psys", 99_000_000)
-    (tmp_path / "intel-rapl").mkdir()  # the control type itself, without a counter
+    (tmp_path / "intel-rapl").mkdir()  # the control type, which has no counter
     return tmp_path
 
 
@@ -77,7 +77,7 @@ def test_two_readers_at_once_see_no_wrap(tmp_path: Path) -> None:
             highest.append(max(value or 0.0 for value in energies(source).values()))
 
     interval_s = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)  # as on a busy host, so that a race would show
+    sys.setswitchinterval(1e-5)  # as on a busy host, so that a race would be detected
     readers = [threading.Thread(target=read_on) for _ in range(4)]
     try:
         for reader in readers:
@@ -108,7 +108,7 @@ def test_an_unreadable_counter_is_reported_with_the_command_that_helps(root: Pat
     assert f"sudo chmod a+r {root}/intel-rapl*/energy_uj" in message
 
 
-# Root may read everything, so the question is asked by somebody else.
+# Root can read every file, so another user runs the check.
 AS_NOBODY = """
 import os, sys
 from pathlib import Path

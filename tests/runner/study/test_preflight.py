@@ -171,7 +171,7 @@ def test_points_that_cannot_run_are_warnings_unless_no_point_can_run(
 
 
 def test_a_gpu_that_all_points_need_but_nvml_does_not_list_is_only_a_warning(
-    tmp_path: Path, nothing: dict[str, str]
+    tmp_path: Path, no_meter: dict[str, str]
 ) -> None:
     """The inference library may find one; if it does not, a few failures in a row end the study."""
     program = (
@@ -187,7 +187,7 @@ def test_a_gpu_that_all_points_need_but_nvml_does_not_list_is_only_a_warning(
         "assert found.expected_failures == frozenset(), found\n"
         "assert any(w.startswith('will fail: cache_implementation') for w in found.warnings)\n"
     )
-    env = os.environ | nothing | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    env = os.environ | no_meter | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, "-c", program, tmp_path], env=env, capture_output=True, check=False
     )
