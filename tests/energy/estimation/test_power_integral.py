@@ -46,6 +46,6 @@ def test_the_sampling_error_counts_updates_and_not_readings() -> None:
         integrated_energy(readings, 0.5, 9.5, max_gap_s=1, period_s=0.1)
         for readings in (often, seldom)
     ]
-    assert results[0] is not None and asked[1] is not None
-    assert results[0].sampling_j == pytest.approx(asked[1].sampling_j, rel=0.1)
+    assert results[0] is not None and results[1] is not None
+    assert results[0].sampling_j == pytest.approx(results[1].sampling_j, rel=0.1)
     assert results[0].sampling_j == pytest.approx(2 * 200 / math.sqrt(90) * 9, rel=0.1)
