@@ -238,6 +238,18 @@ def test_resume_adds_cycles_and_refuses_another_study(
     assert "point only requested: n=3" in done.stderr
 
 
+def test_a_study_that_was_killed_before_its_first_manifest_can_be_resumed(
+    study_file: Path, tmp_path: Path
+) -> None:
+    run(study_file, output=tmp_path / "out", measure=measures.quick, quiet=True)
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    resolved = only_folder(tmp_path / "out") / "study_resolved.json"
+    (folder / resolved.name).write_bytes(resolved.read_bytes())
+    assert resume(folder, measure=measures.quick, quiet=True) == 0
+    assert read_study_result(folder).summary.completed == 3
+
+
 def test_a_time_limit_exits_with_130_and_shows_how_to_continue(
     tmp_path: Path, study_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

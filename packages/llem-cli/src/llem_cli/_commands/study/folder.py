@@ -20,7 +20,9 @@ def check_study_folder(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise StudyError(f"{folder}: no such folder; expected the folder of a study")
-    if not (folder / "manifest.json").is_file():
+    # Only one of them: a study that was killed before its first run has no manifest, and `resume`
+    # starts it; without the resolved study, the library reports what is missing.
+    if not any((folder / name).is_file() for name in ("manifest.json", "study_resolved.json")):
         raise StudyError(
             f"{folder} is not the folder of a study (it has no manifest.json); `study run` prints "
             "the folder that it creates"
