@@ -1,7 +1,7 @@
 """What a study will do before it starts: its runs, their order and the gaps between them.
 
     from llem_runner.plan import schedule
-    runs = schedule(study.experiments, study.execution)
+    runs = schedule(study)
 
 Nothing here starts a process or touches a device.
 """

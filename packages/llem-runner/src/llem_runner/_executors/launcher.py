@@ -19,11 +19,6 @@ class Launcher:
         self._measure = measure
         self._ahead: tuple[PlannedRun, Execution] | None = None
 
-    @property
-    def enforces_limits(self) -> bool:
-        """Tell whether a run is ended at its timeout."""
-        return self._executor.enforces_limits
-
     def start(self, run: PlannedRun) -> Execution:
         """Return an execution for a run that is due; the folder of the run exists.
 
