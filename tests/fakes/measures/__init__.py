@@ -39,6 +39,8 @@ from fakes.measures.hanging import (
     ignores_sigterm,
     interrupts_its_parent,
     is_slow_to_stop,
+    is_slow_to_stop_in_its_window,
+    reports_stages_forever,
     works_in_silence,
 )
 from fakes.measures.succeeding import (
@@ -80,6 +82,7 @@ __all__ = [
     "ignores_sigterm",
     "interrupts_its_parent",
     "is_slow_to_stop",
+    "is_slow_to_stop_in_its_window",
     "killed",
     "leaves_a_daemon",
     "noisy",
@@ -87,6 +90,7 @@ __all__ = [
     "raises",
     "raises_half_a_character",
     "removes_the_study",
+    "reports_stages_forever",
     "runs_out_of_gpu_memory",
     "seals_its_study",
     "sends_100_megabytes",

@@ -78,6 +78,22 @@ def hangs_in_native_code(config: ExperimentConfig, **_: Any) -> ExperimentResult
     return make_result(config)
 
 
+def reports_stages_forever(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Report stages with long names without a pause, and never return."""
+    while True:
+        rest["on_stage"]("window" * 2000)
+
+
+def is_slow_to_stop_in_its_window(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Ignore SIGTERM, report a stage, and record that the process is still alive 1.5 s later."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    rest["on_stage"]("window")
+    time.sleep(1.5)
+    Path(config.model).with_suffix(".survived").touch()
+    time.sleep(600)
+    return make_result(config)
+
+
 def works_in_silence(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Compute forever without any output."""
     while True:

@@ -132,6 +132,17 @@ def test_a_run_that_ignores_sigterm_is_killed_at_its_timeout(tmp_path: Path) -> 
     assert wait_until_gone(int(Path(model).with_suffix(".ready").read_text()))
 
 
+def test_a_run_that_reports_stages_forever_is_killed_at_its_timeout(tmp_path: Path) -> None:
+    outcome = run_isolated(
+        experiment(),
+        timeout_s=3,
+        log=tmp_path / "log",
+        measure=measures.reports_stages_forever,
+        on_stage=lambda _: time.sleep(0.01),  # so that the next message has always arrived
+    )
+    assert failed(outcome).reason == "timeout"
+
+
 def test_processes_that_a_run_started_are_killed_with_it(tmp_path: Path) -> None:
     model = model_folder(tmp_path)
     run_isolated(

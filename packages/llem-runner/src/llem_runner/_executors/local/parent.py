@@ -144,9 +144,10 @@ class ChildProcess:
                     return outcome
             elif ready:  # only the process: it is dead, and nothing is left in the socket
                 return self._explain_death()
-            elif time.perf_counter() >= deadline_s:
+            # Also after a message: a run that reports stages without a pause must end too.
+            if time.perf_counter() >= deadline_s:
                 return self._give_up("Timeout", f"no result within {task.timeout_s:g} s", "timeout")
-            elif stall.is_stalled():
+            if stall.is_stalled():
                 problem = f"no message, log line or processor time for {task.stall_s:g} s"
                 return self._give_up("Stalled", problem, "stalled")
 
