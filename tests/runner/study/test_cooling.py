@@ -89,7 +89,8 @@ def test_a_gap_lasts_until_the_gpu_is_as_cool_as_before_the_first_run(
 def test_a_gap_with_a_gpu_that_stays_warm_ends_at_its_timeout(events: list[list[Any]]) -> None:
     (ended,) = of(events, "GapEnded")
     assert ended["cool"] is False
-    assert [kind for kind, _, _ in events].index("GapTelemetry") > 0
+    # It has waited for the GPU: a second reading comes a second after the first.
+    assert len(of(events, "GapTelemetry")) >= 2
 
 
 def test_the_lower_of_two_limits_applies_and_a_gpu_without_reading_has_none() -> None:

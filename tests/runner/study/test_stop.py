@@ -14,7 +14,7 @@ from fakes.studies import experiment, model_folder, only_folder, study
 
 from llem_config import ExecutionConfig, StudyConfig
 from llem_runner import Control, read_manifest, read_study_result, run_study
-from llem_runner.events import Event, GapEnded, GapStarted, RunStarted, StudyEnded
+from llem_runner.events import Event, GapEnded, GapStarted, RunStage, RunStarted, StudyEnded
 
 
 def test_a_stop_marks_the_run_interrupted_and_keeps_the_completed_runs(tmp_path: Path) -> None:
@@ -224,6 +224,29 @@ def test_two_stops_before_a_run_has_begun_interrupt_it(tmp_path: Path) -> None:
     assert result.status == "interrupted"
     entries = read_manifest(only_folder(tmp_path)).entries
     assert [entry.status for entry in entries] == ["interrupted", "pending"]
+
+
+def test_two_stops_at_the_same_time_kill_at_once(tmp_path: Path) -> None:
+    control = Control()
+    model = model_folder(tmp_path)
+    made = StudyConfig(experiments=tuple(experiment(model=model, n=n) for n in (1, 2)))
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, RunStage) and event.stage == "window":
+            control.request_stop()
+            control.request_stop()
+
+    result = run_study(
+        made,
+        output=tmp_path / "results",
+        measure=measures.is_slow_to_stop_in_its_window,
+        control=control,
+        on_event=on_event,
+    )
+    control.close()
+    assert result.status == "interrupted"
+    # One request would leave the run 2 s, and it would have written this after 1.5 s.
+    assert not Path(model).with_suffix(".survived").exists()
 
 
 def test_a_line_typed_before_a_gap_does_not_skip_it(tmp_path: Path) -> None:
