@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 class ParrotConfig(BaseModel):
     """How the parrot listens and answers. A field that is None leaves its own default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
 
     PRECISIONS: ClassVar[tuple[str, ...]] = ("fp32",)
     DECODINGS: ClassVar[tuple[str, ...]] = ("greedy", "sampling")

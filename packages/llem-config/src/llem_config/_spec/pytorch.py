@@ -11,7 +11,13 @@ from pydantic_core import PydanticCustomError
 
 from llem_config._spec.capabilities import PhaseName
 
-STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+STRICT = ConfigDict(
+    extra="forbid",
+    frozen=True,
+    strict=True,
+    allow_inf_nan=False,
+    use_attribute_docstrings=True,  # the docstring below a field is its description in the schema
+)
 """Strict: `"8"` is not a number and `1` is not a boolean. A wrong type is a mistake."""
 
 Fraction = Annotated[float, Field(ge=0.1, le=1.0)]
