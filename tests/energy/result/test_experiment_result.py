@@ -1,4 +1,4 @@
-"""Stored results: read strictly, without NaN; format 1 can still be read (RES-06, RES-16, CM-16)."""
+"""Stored results: read strictly, without NaN; older formats can still be read (RES-06, RES-16, CM-16)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llem_energy.backends import Flops
 from llem_energy.records import RESULT_SCHEMA_VERSION, DeviceWindow, GpuSnapshot, encode_result
 
 DATA = Path(__file__).parent / "data"
-GOLDEN = DATA / "result_v2.json"
+GOLDEN = DATA / "result_v3.json"
 
 
 def full() -> ExperimentResult:
@@ -69,9 +69,18 @@ def covers(new: Any, old: Any) -> bool:
             return bool(new == old)
 
 
-def test_results_of_format_2_are_read_completely() -> None:
-    result = read_result(GOLDEN)
+def test_results_of_format_2_can_be_read() -> None:
+    stored = DATA / "result_v2.json"
+    result = read_result(stored)
     assert result.schema_version == 2
+    assert result.energy_source_kind is None
+    assert covers(json.loads(encode_result(result)), json.loads(stored.read_bytes()))
+
+
+def test_results_of_format_3_are_read_completely() -> None:
+    result = read_result(GOLDEN)
+    assert result.schema_version == RESULT_SCHEMA_VERSION == 3
+    assert result.energy_source_kind == "gpu"
     assert result.baseline is not None
     assert result.baseline.context is not None
     assert result.calibration[0].counter_period_s == 0.1
@@ -102,7 +111,7 @@ def changed(tmp_path: Path, change: dict[str, Any]) -> Path:
         {"energy_total_j": "1.0"},
         {"energy_status": "fine"},
         {"steady_state_window": {"start_s": 0.0, "end_s": 1.0, "middle_s": 0.5}},
-        {"schema_version": 3},
+        {"schema_version": 4},
         {"schema_version": None},
     ],
     ids=["unknown field", "wrong type", "wrong word", "unknown inner", "newer", "no format"],
@@ -113,8 +122,8 @@ def test_a_result_of_another_format_is_refused(tmp_path: Path, change: dict[str,
 
 
 def test_a_newer_result_is_refused_with_both_formats(tmp_path: Path) -> None:
-    newer = changed(tmp_path, {"schema_version": 3, "a_later_field": 1})
-    with pytest.raises(MeasurementError, match="expected a result of format 2, found format 3"):
+    newer = changed(tmp_path, {"schema_version": 4, "a_later_field": 1})
+    with pytest.raises(MeasurementError, match="expected a result of format 3, found format 4"):
         read_result(newer)
 
 

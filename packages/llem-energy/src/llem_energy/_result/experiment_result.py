@@ -1,8 +1,8 @@
 """The result of one measurement, as it is written to `result.json`.
 
 Names contain units: `_s _j _w _c _bytes`, counts `n_`. A figure that was not measured is None,
-never 0, and its entry in `figures` says why. Format 2 has more fields than format 1, which can
-still be read: the additional fields are then missing.
+never 0, and its entry in `figures` says why. Each format has the fields of the earlier formats and
+more. Files of formats 1 and 2 can still be read: the fields that they lack get their defaults.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from llem_energy._model_info.memory_estimate import MemoryEstimate
 from llem_energy._result.measurement_figures import Baseline, PhaseResult, Sampling, WarmUpReport
 from llem_energy._sources.protocol import Kind
 
-RESULT_SCHEMA_VERSION = 2
-_READABLE = (1, 2)
+RESULT_SCHEMA_VERSION = 3
+_READABLE = (1, 2, 3)
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
