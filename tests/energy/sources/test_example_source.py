@@ -206,6 +206,21 @@ def test_a_broken_source_is_reported_in_one_sentence_with_its_package(
     assert "\n" not in sentence
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        METER.replace('"cpu"', '"tpu"'),
+        METER.replace("Sample(d, 0.0, 0.0)", "1 / 0"),
+    ],
+    ids=["kind", "read"],
+)
+def test_a_source_that_is_broken_after_opening_is_closed(tmp_path: Path, broken: str) -> None:
+    code = broken.replace("close(self): pass", "close(self): open(__file__ + '.closed', 'w')")
+    package(tmp_path, "broken", "odd = broken_module:Meter", code)
+    assert opened(tmp_path, "odd")["odd"][0] is None
+    assert (tmp_path / "broken_module.py.closed").exists()
+
+
 def test_a_working_source_is_opened_and_an_unknown_one_is_not(
     tmp_path: Path,
 ) -> None:

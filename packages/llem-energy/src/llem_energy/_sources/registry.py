@@ -5,6 +5,7 @@ A source is cumulative: each reading has the joules of a device since some fixed
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
@@ -110,19 +111,29 @@ def _open(name: str, gpus: Sequence[int | str]) -> EnergySource:
     """Open a source and read it once, so that a broken one fails here."""
     opener = source_type(name)
     package = _package(_entry_point(name))
-    try:
-        source = opener(gpus)
-        problem = _problem(source, name)
-    except MeasurementError:
-        raise
-    except Exception as error:
-        raise SourceUnavailable(
-            f"the package {package}, which provides it, failed to open it "
-            f"({type(error).__name__}: {error})"
-        ) from error
-    if problem is not None:
-        raise SourceUnavailable(f"the package {package}, which provides it, is broken: {problem}")
+    with contextlib.ExitStack() as cleanup:
+        try:
+            source = opener(gpus)
+            cleanup.callback(_close_broken, source)
+            problem = _problem(source, name)
+        except MeasurementError:
+            raise
+        except Exception as error:
+            raise SourceUnavailable(
+                f"the package {package}, which provides it, failed to open it "
+                f"({type(error).__name__}: {error})"
+            ) from error
+        if problem is not None:
+            raise SourceUnavailable(
+                f"the package {package}, which provides it, is broken: {problem}"
+            )
+        cleanup.pop_all()
     return source
+
+
+def _close_broken(source: Any) -> None:
+    with contextlib.suppress(Exception):  # it may lack `close`
+        source.close()
 
 
 def _problem(source: Any, name: str) -> str | None:
