@@ -84,6 +84,18 @@ except BackendError as error:
 """
 
 
+def install_broken(site: Path, name: str, module: str) -> None:
+    """Put a package with a backend and its facts into a folder, as an installer would."""
+    metadata = site / "broken-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        f"[llem.backends]\n{name} = broken_facts:Backend\n"
+        f"[llem.backend_facts]\n{name} = broken_facts:Facts\n"
+    )
+    (site / "broken_facts.py").write_text(module)
+
+
 @pytest.mark.parametrize(
     ("module", "reason"),
     [
@@ -95,14 +107,24 @@ except BackendError as error:
 def test_facts_that_cannot_be_used_are_an_error_that_names_the_package(
     tmp_path: Path, module: str, reason: str
 ) -> None:
-    metadata = tmp_path / "broken-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(
-        "[llem.backends]\nbroken = broken_facts:Backend\n"
-        "[llem.backend_facts]\nbroken = broken_facts:Facts\n"
-    )
-    (tmp_path / "broken_facts.py").write_text(module)
+    install_broken(tmp_path, "broken", module)
     line = run_python(ASK, env={"PYTHONPATH": str(tmp_path)}).strip()
     start = "the facts of the backend broken (package broken) cannot be used: "
     assert line == start + reason
+
+
+MEASURE = """
+from llem_config import ExperimentConfig
+from llem_energy import BackendError, measure
+try:
+    measure(ExperimentConfig(model="builtin:tiny-llama", backend="vllm"))
+except BackendError as error:
+    print(error)
+"""
+
+
+def test_broken_facts_stop_a_measurement_before_the_backend_is_opened(tmp_path: Path) -> None:
+    module = "Facts = 3\ndef Backend(config): raise AssertionError('it was opened')\n"
+    install_broken(tmp_path, "vllm", module)
+    line = run_python(MEASURE, env={"PYTHONPATH": str(tmp_path)}).strip()
+    assert line.startswith("the facts of the backend vllm (package broken) cannot be used: ")

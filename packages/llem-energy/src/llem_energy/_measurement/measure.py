@@ -3,8 +3,8 @@
     open device -> calibrate -> idle -> load -> tokenise -> idle, loaded -> warm up
     -> [window: synchronise, read, generate, synchronise, read] -> phases alone -> idle -> result
 
-Inside a window nothing of ours happens but the work and the sampler's thread: no message, no
-file, no tokenisation.
+Inside a window only the work and the sampler's thread run: no message is sent, no file is written
+and nothing is tokenised.
 """
 
 from __future__ import annotations
@@ -102,6 +102,8 @@ class _Measurement:
         self._on_stage = on_stage
         self._started_at = datetime.now(UTC)
         self._on_stage("open")
+        # The result needs the facts. If they are broken, the measurement fails here, not at its end.
+        self._facts = facts_of(config.backend)
         self._backend: Backend = find_backend(config)
         stack.callback(self._backend.close)
         self._gpus = self._backend.open()
@@ -194,11 +196,10 @@ class _Measurement:
     def memory_needed(self) -> str:
         """Return the peak so far, the estimate and the size of the device, as text."""
         peak_bytes = self._backend.memory().peak_bytes
-        facts = facts_of(self._config.backend)
         gpus = [gpu for gpu in self._environment.gpus if gpu.uuid in self._gpus]
         size_bytes = device_memory_bytes(
-            facts.device(self._config),
-            is_spread=facts.spreads_over_gpus(self._config),
+            self._facts.device(self._config),
+            is_spread=self._facts.spreads_over_gpus(self._config),
             gpus_bytes=[gpu.memory_bytes for gpu in gpus if gpu.memory_bytes],
             host_bytes=host_memory_bytes(),
         )
