@@ -5,7 +5,8 @@
     for experiment in study.experiments: ...
 
 `llem_config.settings` has the settings of this machine, and `llem_config.overrides` builds the
-highest layer of a study from flags. This package needs pydantic and a YAML parser, and no other package of llem.
+highest layer of a study from flags. This package needs pydantic and a YAML parser, but no other
+package of llem.
 """
 
 from llem_config._errors import ConfigError, Fault, LlemError

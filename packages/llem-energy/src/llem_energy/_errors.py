@@ -1,4 +1,4 @@
-"""What can go wrong in one measurement. Foreign errors are wrapped where they enter."""
+"""The errors of one measurement. Errors of other libraries are converted to these."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ class MeasurementError(LlemError):
 
 
 class GpuError(MeasurementError):
-    """The GPU or its driver does not give what was asked of it."""
+    """The GPU or its driver does not respond, or cannot do what was requested."""
 
 
 class BackendError(MeasurementError):
-    """The inference library is missing, or cannot do what the experiment asks."""
+    """The inference library is missing, or cannot run the experiment with its options."""
 
 
-class OutOfMemory(BackendError):  # noqa: N818  # it is what happened, as the record will name it
+class OutOfMemory(BackendError):  # noqa: N818  # a state of the machine, not a bug
     """The device has less memory than the experiment needs."""
 
 

@@ -1,7 +1,8 @@
 """Find out what this machine can measure, and how well.
 
+    from llem_config import load_settings
     from llem_energy.doctor import diagnose
-    diagnosis = diagnose([0])
+    diagnosis = diagnose(load_settings())
 
 `llem-cli doctor` prints the same.
 """

@@ -241,7 +241,7 @@ class Points:
 
 
 def _validated(data: Mapping[str, Any]) -> ExperimentConfig | ValidationError:
-    """Return the experiment, or the error that says why the data are none."""
+    """Return the experiment, or the error if the data are not valid."""
     try:
         return ExperimentConfig.model_validate(data)
     except ValidationError as error:

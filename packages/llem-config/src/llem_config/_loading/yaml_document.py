@@ -1,4 +1,4 @@
-"""YAML text to plain data that knows the place of each of its parts.
+"""Parses YAML text to plain data, with the place of each part.
 
 PyYAML parses the text to a node graph; this module builds the data from the graph. It finds
 duplicate keys and unknown tags, and limits the size, the depth and the aliases of a file.

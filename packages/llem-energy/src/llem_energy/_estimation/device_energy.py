@@ -16,9 +16,7 @@ from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.window import MeasuredSpan
 from llem_energy._sources.protocol import Sample
 
-_MAX_POWER = (
-    2.0  # times the limit: boards exceed it for milliseconds, but never twice the limit for long
-)
+_MAX_POWER = 2.0  # times the limit, which boards exceed for milliseconds, but not by this factor
 _STALLED_PERIODS = 5.0
 _SLOW_COUNTER_S = 0.2  # with a longer period, power is sampled several times between two updates
 _MAX_GAP_S = 1.0  # without a power reading

@@ -88,7 +88,7 @@ def baseline_figures(
 
 
 def without_baseline(total: Figure, baseline: RatedBaseline, duration_s: float) -> Figure:
-    """Return an energy less the idle power over the same time; negative if it comes out so."""
+    """Return an energy minus the idle energy of the same duration; it can be negative."""
     power_w = baseline.figures.power_w
     if total.value is None:
         return Figure(None, Quality("missing", total.quality.reasons))

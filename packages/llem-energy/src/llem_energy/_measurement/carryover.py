@@ -24,7 +24,7 @@ class Carryover(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def carryover_from(result: ExperimentResult, before: Carryover | None = None) -> Carryover:
-    """Return what is known after a run: its own findings, and `before` where it has none.
+    """Return what is known after a run: what it measured, and `before` for the rest.
 
     Calibrations of devices that the run did not measure are kept.
     """

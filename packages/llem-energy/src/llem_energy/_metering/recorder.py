@@ -43,7 +43,7 @@ class Recorder:
         self.recent: deque[Sample] = deque(maxlen=_RECENT)
         """The newest samples, available while the measurement runs."""
         self.error: OSError | None = None
-        """Why the file is incomplete."""
+        """Why the file is missing."""
         self._path = path
         self._pending: list[Sample] = []
         self._lock = threading.Lock()

@@ -39,7 +39,7 @@ class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class MemoryLayout(msgspec.Struct, frozen=True, kw_only=True):
-    """How a backend holds a model in memory: all that an estimate needs beside the architecture."""
+    """How a backend holds a model in memory: what an estimate needs besides the architecture."""
 
     max_batch_prompts: int
     """Prompts that are processed at the same time."""
@@ -121,11 +121,11 @@ def _one_model(
     weights_bytes = _weights(config, model, layout, sizes, is_packed=is_packed)
     if weights_bytes is None:
         return None
-    cache_bytes, activations_bytes = (
-        _cache(config, layout, sizes),
-        _activations(config, layout, sizes),
+    return _ModelSize(
+        weights_bytes=weights_bytes,
+        cache_bytes=_cache(config, layout, sizes),
+        activations_bytes=_activations(config, layout, sizes),
     )
-    return _ModelSize(weights_bytes, cache_bytes, activations_bytes)
 
 
 def _weights(

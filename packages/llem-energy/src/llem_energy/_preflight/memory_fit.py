@@ -15,7 +15,7 @@ from llem_energy._preflight.findings import Finding, findings
 
 
 class _Fit(msgspec.Struct, frozen=True):
-    """The estimate of one experiment beside the memory of its device."""
+    """The estimate of one experiment and the memory of its device."""
 
     point: int
     config: ExperimentConfig

@@ -72,9 +72,8 @@ class PyTorchBackend:
         # Matrix products of fp32 run in full fp32, regardless of the library's default.
         torch.set_float32_matmul_precision("highest")
         self._device = torch.device("cuda", 0)
-        torch.zeros(
-            1, device=self._device
-        )  # creates the context, whose power is part of the idle power
+        # This creates the context, whose power is part of the idle power.
+        torch.zeros(1, device=self._device)
         return tuple(_uuid(index) for index in self._gpus())
 
     def load(self) -> None:

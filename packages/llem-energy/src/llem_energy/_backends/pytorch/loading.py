@@ -230,7 +230,7 @@ def foreign_errors(what: str) -> Iterator[None]:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    # The allocator of the CPU has no error of its options.
+    # The CPU allocator of torch has no error type of its own.
     return isinstance(
         error, MemoryError | torch.OutOfMemoryError
     ) or "DefaultCPUAllocator: can't allocate memory" in str(error)
