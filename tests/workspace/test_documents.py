@@ -138,8 +138,28 @@ def test_every_field_of_every_file_is_documented(struct: type) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_names_that_snippets_import_from_llem_exist(document: Path) -> None:
     for snippet in re.findall(r"```python\n(.*?)```", document.read_text("utf-8"), re.DOTALL):
-        for node in ast.walk(ast.parse(snippet)):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("llem_"):
-                module = importlib.import_module(str(node.module))
-                missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
-                assert missing == []
+        assert missing_names(snippet) == []
+
+
+def test_names_that_ci_imports_from_llem_exist() -> None:
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    programs = re.findall(r"<<'PYTHON'\n(.*?)\nPYTHON", script, re.DOTALL)
+    programs += re.findall(r"python -I -c '(.*?)'", script)
+    assert len(programs) == script.count("bin/python -I")
+    assert [missing_names(program) for program in programs] == [[]] * len(programs)
+
+
+def missing_names(program: str) -> list[str]:
+    """Return the names that a program uses of a package of llem and that do not exist."""
+    missing = []
+    for node in ast.walk(ast.parse(program)):
+        names: list[str] = []
+        module = ""
+        if isinstance(node, ast.ImportFrom):
+            module, names = node.module or "", [alias.name for alias in node.names]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module, names = node.value.id, [node.attr]
+        if module.startswith("llem_"):
+            imported = importlib.import_module(module)
+            missing += [f"{module}.{name}" for name in names if not hasattr(imported, name)]
+    return missing
