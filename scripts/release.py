@@ -181,9 +181,9 @@ def check_wheel(package: str, version: str, built: list[Path], folder: Path) -> 
         f"import {module}; from importlib.metadata import version; print(version('{package}'))"
     )
     # Isolated and from another folder, so that the sources of this tree are not found.
-    found = run(str(python), "-I", "-c", program, cwd=folder)
-    if found != version:
-        raise ReleaseError(f"expected the wheel to give version {version}, found {found}")
+    installed = run(str(python), "-I", "-c", program, cwd=folder)
+    if installed != version:
+        raise ReleaseError(f"expected the wheel to give version {version}, found {installed}")
 
 
 def uv(*arguments: str, environment: Path | None = None) -> str:

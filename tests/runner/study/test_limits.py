@@ -121,7 +121,7 @@ def test_the_time_left_of_a_running_study_is_read_from_its_folder(tmp_path: Path
     assert first is None  # no run is done yet
     assert second == pytest.approx(2 * took_s[0] + 1, abs=0.3)
     assert third == pytest.approx(statistics.fmean(took_s[:2]), abs=0.3)
-    # In the first pause: two runs, this pause and the next pause.
+    # In the first gap: two runs, this gap and the next gap.
     assert in_gap_s[0] == pytest.approx(2 * took_s[0] + 2, abs=0.5)
 
 
@@ -150,7 +150,7 @@ from pathlib import Path
 from fakes import measures
 from fakes.studies import experiment
 from llem_config import StudyConfig
-from llem_runner import StudyLocked, run_study
+from llem_runner import StudyError, run_study
 if __name__ == "__main__":
     model = str(Path("model").resolve())
     made = StudyConfig(experiments=(experiment(model=model, pytorch={"device": "auto"}),))
@@ -161,8 +161,8 @@ if __name__ == "__main__":
     try:
         run_study(made, output=sys.argv[1], measure=measure, wait=sys.argv[3] == "wait",
                   on_event=on_event, time_limit_s=limit)
-    except StudyLocked as error:
-        print("StudyLocked", error)
+    except StudyError as error:
+        print(type(error).__name__, error)
     except KeyboardInterrupt:
         print("KeyboardInterrupt")
 """
@@ -178,9 +178,12 @@ def test_a_study_waits_for_the_gpu_of_another_with_wait_only(tmp_path: Path, lib
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
 
-    def start(name: str, measure: str, *rest: str) -> subprocess.Popen[str]:
+    def start(name: str, measure: str, *rest: str, executor: str = "auto") -> subprocess.Popen[str]:
         command = [sys.executable, "study.py", name, measure, *rest]
-        return subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True)
+        variables = {**env, "LLEM_EXECUTION__EXECUTOR": executor}
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=variables, stdout=subprocess.PIPE, text=True
+        )
 
     model = Path(model_folder(tmp_path))
     first = start("first", "waits_for_file", "no")
@@ -192,7 +195,10 @@ def test_a_study_waits_for_the_gpu_of_another_with_wait_only(tmp_path: Path, lib
     hasty = start("third", "quick", "no")
     short = start("fourth", "quick", "wait", "1")
     assert "StudyLocked GPU GPU-wait" in hasty.communicate(timeout=60)[0]
+    # A mistake in the settings is reported before the wait, not after it.
+    mistaken = start("fifth", "quick", "wait", executor="slurm")
     assert short.communicate(timeout=60)[0].split()[-1] == "KeyboardInterrupt"
+    assert mistaken.communicate(timeout=60)[0].startswith("StudyError execution.executor: ")
     model.with_suffix(".go").touch()
     ended = first.communicate(timeout=60)[0].splitlines()[-1].split()
     lines = [line.split() for line in waiting.communicate(timeout=60)[0].splitlines()]

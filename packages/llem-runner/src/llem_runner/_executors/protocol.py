@@ -70,7 +70,7 @@ class Executor(Protocol):
 
     @property
     def enforces_limits(self) -> bool:
-        """Tell whether a run is ended at its timeout; the study's record says so."""
+        """Return whether a run is ended at its timeout; the study's record shows it."""
 
     def start(self, run: PlannedRun, *, log: Path, measure: Measure) -> Execution:
         """Prepare to measure a run, before it is due.

@@ -6,10 +6,7 @@ import multiprocessing
 from collections.abc import Sequence
 from multiprocessing.reduction import ForkingPickler
 
-from llem_config import (
-    Settings,
-    StudyConfig,
-)
+from llem_config import Settings, StudyConfig
 from llem_energy.preflight import Machine
 from llem_runner._errors import StudyError
 from llem_runner._executors.protocol import Executor

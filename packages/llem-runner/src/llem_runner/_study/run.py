@@ -7,11 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llem_config import (
-    Settings,
-    StudyConfig,
-    load_study,
-)
+from llem_config import Settings, StudyConfig, load_study
 from llem_energy import measure as default_measure
 from llem_energy.preflight import find_machine, gpus_used
 from llem_runner._control import Control
@@ -86,23 +82,23 @@ def run_study(
     with (
         Control.owned(control) as stop,
         Limits(stop, retry=retry, time_limit_s=time_limit_s) as limits,
-        hold_gpus(gpus, Queue(stop, on_event or ignore) if wait else None),
     ):
         chosen = choose_executor(executor, study, machine.settings, len(runs), limits)
-        layout = create_folder(results_dir, study)
-        with hold(layout.lock, str(layout.folder)):
-            manifest = ManifestWriter.create(layout, study.name, study.study_design_hash, runs)
-            runner = StudyRunner(
-                study,
-                layout,
-                manifest,
-                executor=chosen,
-                settings=machine.settings,
-                control=stop,
-                on_event=on_event or ignore,
-                measure=measure,
-                limits=limits,
-                gpus=gpus_to_watch(gpus, machine),
-                expected_failures=preflight.expected_failures,
-            )
-            return runner.run(runs)
+        with hold_gpus(gpus, Queue(stop, on_event or ignore) if wait else None):
+            layout = create_folder(results_dir, study)
+            with hold(layout.lock, str(layout.folder)):
+                manifest = ManifestWriter.create(layout, study.name, study.study_design_hash, runs)
+                runner = StudyRunner(
+                    study,
+                    layout,
+                    manifest,
+                    executor=chosen,
+                    settings=machine.settings,
+                    control=stop,
+                    on_event=on_event or ignore,
+                    measure=measure,
+                    limits=limits,
+                    gpus=gpus_to_watch(gpus, machine),
+                    expected_failures=preflight.expected_failures,
+                )
+                return runner.run(runs)

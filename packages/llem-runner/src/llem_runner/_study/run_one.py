@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from llem_config import (
-    ExperimentConfig,
-    Settings,
-    StudyConfig,
-    load_experiment,
-)
+from llem_config import ExperimentConfig, Settings, StudyConfig, load_experiment
 from llem_energy import Carryover, ExperimentResult
 from llem_energy import measure as default_measure
 from llem_energy.preflight import find_machine, gpus_used
