@@ -28,10 +28,10 @@ if __name__ == "__main__":
     study, output = map(Path, sys.argv[1:])
     started = [path.parent for path in output.glob("*/study_resolved.json")]
     if started:
-        resume_study(started[0], measure=measures.counts_itself)
+        resume_study(started[0], measure=measures.writes_samples)
     else:
         config = StudyConfig.model_validate_json(study.read_text())
-        run_study(config, output=output, measure=measures.counts_itself)
+        run_study(config, output=output, measure=measures.writes_samples)
 """
 _EXIT_TIMEOUT_S = 5.0  # for the processes of a killed study
 

@@ -1,4 +1,4 @@
-"""A short run of `benchmarks/config_fuzz.py`: no traceback, no slow file, no wrong place.
+"""A short run of `benchmarks/config_fuzz.py`: no traceback, no slow file, no wrong position.
 
 Covers the reading of arbitrary files in CFG-11 to CFG-14.
 """

@@ -1,4 +1,4 @@
-"""A study whose real processes are killed at random times is complete in the end (STU-08)."""
+"""A study whose real processes are killed at random times is finally completed (STU-08)."""
 
 from __future__ import annotations
 

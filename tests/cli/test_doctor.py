@@ -1,4 +1,4 @@
-"""`llem-cli doctor` as a user sees it (CLI-05, CLI-11)."""
+"""`llem-cli doctor` as a user runs it (CLI-05, CLI-11)."""
 
 from __future__ import annotations
 

@@ -93,8 +93,8 @@ def test_ctrl_c_during_a_gap_ends_the_gap_immediately(tmp_path: Path) -> None:
     process = start(tmp_path, "quick", 300)
     folder = wait_for_status(tmp_path, "completed")
     time.sleep(0.5)
-    watching = [sys.executable, "-m", "llem_cli", "study", "show", str(folder)]
-    shown = subprocess.run(watching, capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-m", "llem_cli", "study", "show", str(folder)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "no run in progress: in a gap, or waiting for a GPU" in shown
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
@@ -106,24 +106,24 @@ def test_a_terminal_shows_a_countdown_and_enter_skips_the_gap(tmp_path: Path) ->
     master, slave = pty.openpty()
     process = start(tmp_path, "quick", 300, terminal=slave)
     os.close(slave)
-    seen = b""
+    output = b""
     deadline = time.monotonic() + 240
     skipped = False
     while process.poll() is None and time.monotonic() < deadline:
         if select.select([master], [], [], 0.2)[0]:
             try:
-                seen += os.read(master, 65536)
+                output += os.read(master, 65536)
             except OSError:
                 break
-        if b"s left" in seen and not skipped:
+        if b"s left" in output and not skipped:
             os.write(master, b"\n")
             skipped = True
     os.close(master)
     process.wait(timeout=10)
     assert skipped
     assert process.returncode == 0
-    assert b"Enter skips it" in seen
-    assert b"\x1b[" in seen  # a terminal gets a live status
+    assert b"Enter skips it" in output
+    assert b"\x1b[" in output  # a terminal gets a live status
 
 
 def test_a_study_continues_when_its_output_is_closed(tmp_path: Path) -> None:

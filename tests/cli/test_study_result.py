@@ -23,7 +23,7 @@ def stored(folder: Path, version: int) -> StudyResult:
 
 def rendered(result: StudyResult, width: int) -> list[str]:
     text = io.StringIO()
-    show_study_result(result, Path("there"), console=Console(file=text, width=width))
+    show_study_result(result, Path("results"), console=Console(file=text, width=width))
     return text.getvalue().splitlines()
 
 
@@ -33,7 +33,7 @@ def test_the_notes_say_which_points_cannot_be_distinguished(
     lines = rendered(stored(tmp_path, 2), 120)
     (best,) = [line for line in lines if line.endswith(" best") and "x best" not in line]
     assert best.startswith("precision=bf16 pytorch.batch_size=8")
-    assert sum("(0.9" in line for line in lines) == 1  # the interval that holds 1
+    assert sum("(0.9" in line for line in lines) == 1  # the interval that contains 1
     notes = capsys.readouterr().out.splitlines()
     assert "±: half-width of the 95 % confidence interval of the mean over a point's runs" in notes
     assert "1 of 3 other points cannot be distinguished from the best (95 % confidence)" in notes

@@ -1,4 +1,4 @@
-"""The rig of the tests of the fake driver."""
+"""A fixture for the tests of the fake driver."""
 
 from pathlib import Path
 
@@ -8,5 +8,5 @@ from fakes.nvml_probe import Rig
 
 @pytest.fixture
 def rig(library: Path, tmp_path: Path) -> Rig:
-    """Return a rig with a trace file of its own."""
+    """Return a rig with a new trace file."""
     return Rig(library, tmp_path / "gpus.trace")

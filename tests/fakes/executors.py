@@ -33,7 +33,7 @@ class RecordingExecutor:
 
 
 class RecordingExecution:
-    """One run of it."""
+    """One run of the executor."""
 
     ended_s = None
 

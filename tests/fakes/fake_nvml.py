@@ -95,7 +95,7 @@ class FakeGpu:
     counter_phase_s: float = 0.0
     counter_initial_mj: int = 1_000_000_000  # value of an ideal counter at time 0
     counter_gain: float = 1.0  # 1.05: the counter overstates by 5 %
-    counter_jitter_s: float = 0.0  # max. shift of an update; it looks random
+    counter_jitter_s: float = 0.0  # max shift of an update; pseudo-random
     counter_quantum_mj: int = 1  # the counter shows multiples of this
     power_period_s: float = 0.1
     average_window_s: float = 1.0  # this and the next as on Hopper

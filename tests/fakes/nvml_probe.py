@@ -1,4 +1,4 @@
-"""Asks the fake NVIDIA driver questions through the real binding, in a new process each time.
+"""Calls the fake NVIDIA driver through the real binding, in a new process each time.
 
 The process is new because the loader reads `LD_LIBRARY_PATH` only once, and because the binding
 keeps the library that it has loaded.
@@ -108,5 +108,5 @@ class Rig:
 
 
 def energies(times_s: Sequence[float]) -> list[str]:
-    """Return the questions for the energy counter at these times."""
+    """Return the expressions that read the energy counter at these times."""
     return [f"energy({t_s!r})" for t_s in times_s]

@@ -129,7 +129,7 @@ def test_temperature_is_linear_between_its_points(rig: Rig) -> None:
 def test_every_query_fails_before_init_and_after_the_last_shutdown(rig: Rig) -> None:
     fake_nvml.write_trace(rig.trace, [FakeGpu()])
     count = "nvmlDeviceGetCount()"
-    name = "nvmlDeviceGetName(g)"  # a handle must not survive the shutdown
+    name = "nvmlDeviceGetName(g)"  # a handle is invalid after the shutdown
     balanced = ["nvmlInit()", "nvmlInit()", "globals().update(g=gpu(0))", "nvmlShutdown()", count]
     done = rig.run(
         ["fake.nvmlShutdown()", *balanced, "nvmlShutdown()", count, name, "nvmlInit()", name]

@@ -73,8 +73,8 @@ def test_module_and_memory_power_exist_only_if_the_trace_has_them(rig: Rig) -> N
     coupled = "nvmlDeviceGetC2cModeInfoV(gpu(0)).isC2cEnabled"
     refused = f"error {NOT_SUPPORTED}"
     assert rig.ask(plain, scopes)[0] == [300_000, refused, refused, refused] * 2
-    whole = replace(plain, module_w=150.0, memory_share=0.25)
-    answers = rig.ask(whole, scopes, coupled, "fields(2.0, (83, 1))")
+    module = replace(plain, module_w=150.0, memory_share=0.25)
+    answers = rig.ask(module, scopes, coupled, "fields(2.0, (83, 1))")
     assert answers[0] == [300_000, 450_000, 75_000, refused] * 2
     assert answers[1:] == [1, [refused]]
 

@@ -88,7 +88,7 @@ def fills_the_disk(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
     return quick(config, **rest)
 
 
-def seals_its_study(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+def makes_its_study_read_only(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
     """Make the folder of the study immutable; the folder of the run stays writable."""
     timeseries: Path = rest["timeseries"]
     subprocess.run(["chattr", "+i", timeseries.parents[1]], check=True)

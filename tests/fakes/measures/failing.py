@@ -25,8 +25,8 @@ def killed(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     return make_result(config)
 
 
-def gives_nan(config: ExperimentConfig, **_: Any) -> ExperimentResult:
-    """Return a figure that is NaN."""
+def returns_nan(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Return a value that is NaN."""
     return make_result(config, tokens_per_second=float("nan"))
 
 
@@ -56,28 +56,28 @@ def forks_and_dies(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     return make_result(config)
 
 
-def dies_by_a_nameless_signal(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+def dies_by_an_unnamed_signal(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Die by a real-time signal, which has no name."""
     os.kill(os.getpid(), signal.SIGRTMIN + 6)
     return make_result(config)
 
 
-def gives_too_large_a_number(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+def returns_too_large_an_integer(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Return an integer that a message cannot encode."""
     return make_result(config, effective_config={"x": 10**30})
 
 
-def raises_half_a_character(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+def raises_invalid_utf8(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Raise with a text that UTF-8 cannot encode, such as a file name in another encoding."""
     raise BackendError("no such file: caf\udce9")
 
 
-def succeeds_once(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+def raises_and_then_exits(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
     """Raise at the first attempt, exit without a message at the second."""
     mark = Path(config.model).with_suffix(".first")
     if not mark.exists():
         mark.touch()
-        raise BackendError("words of the first attempt")
+        raise BackendError("output of the first attempt")
     os._exit(0)
 
 
@@ -93,7 +93,7 @@ def runs_out_of_gpu_memory(config: ExperimentConfig, **_: Any) -> ExperimentResu
     )
 
 
-def eats_memory(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+def exhausts_memory(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Exceed the memory limit of the control group named in the file `.group`."""
     group = Path(config.model).with_suffix(".group").read_text()
     (Path(group) / "cgroup.procs").write_text(str(os.getpid()))

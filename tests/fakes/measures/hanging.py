@@ -38,7 +38,7 @@ def is_slow_to_stop(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     base = Path(config.model)
 
     def stop(*_: object) -> None:
-        base.with_suffix(".asked").touch()
+        base.with_suffix(".stop-requested").touch()
         time.sleep(1.5)
         base.with_suffix(".survived").touch()
 
@@ -48,7 +48,7 @@ def is_slow_to_stop(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     return make_result(config)
 
 
-def has_grandchild(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+def starts_a_process_and_hangs(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Start a process that would outlive this one, then hang."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     Path(config.model).with_suffix(".grandchild").write_text(str(child.pid))
@@ -63,7 +63,7 @@ def interrupts_its_parent(config: ExperimentConfig, **rest: Any) -> ExperimentRe
     return quick(config, **rest)
 
 
-def has_grandchild_and_is_patient(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+def starts_a_process_and_reports_it(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Start a process in the same session, write its pid to `.ready`, and hang."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     Path(config.model).with_suffix(".ready").write_text(str(child.pid))
@@ -94,7 +94,7 @@ def is_slow_to_stop_in_its_window(config: ExperimentConfig, **rest: Any) -> Expe
     return make_result(config)
 
 
-def works_in_silence(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+def works_silently(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Compute forever without any output."""
     while True:
         sum(range(10_000))

@@ -28,7 +28,7 @@ def quick(
     on_stage: OnStage = None,
     carryover: Carryover | None = None,
 ) -> ExperimentResult:
-    """Return at once, with what the process sees of itself in `effective_config`."""
+    """Return at once; `effective_config` describes the process and its arguments."""
     if on_stage is not None:
         on_stage("window")
     process = multiprocessing.current_process()
@@ -49,7 +49,7 @@ def quick(
     )
 
 
-def tells_command_lines(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+def returns_command_lines(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Return the command lines of this process and its parent."""
     lines = [Path(f"/proc/{pid}/cmdline").read_text() for pid in (os.getpid(), os.getppid())]
     has_token = bool(os.environ.get("HF_TOKEN"))
@@ -90,7 +90,7 @@ def waits_for_file(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
     return quick(config, **rest)
 
 
-def counts_itself(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+def writes_samples(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
     """Run two short stages and write samples; the speed depends on `n`."""
     timeseries: Path = rest["timeseries"]
     on_stage: OnStage = rest["on_stage"]

@@ -1,4 +1,4 @@
-"""Which points of a study are compared, over which cycles, and the reason if none are."""
+"""The points and cycles that are compared, and the reason if none are compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intervals, outliers and comparisons of points are right as often as they claim."""
+"""Intervals, outliers and comparisons of points have their nominal error rates."""
 
 from __future__ import annotations
 

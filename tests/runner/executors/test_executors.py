@@ -1,4 +1,4 @@
-"""Executors of other packages: given to `run_study`, or named in the settings (STU-01)."""
+"""Executors of other packages, passed to `run_study` or named in the settings (STU-01)."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def statuses(result: StudyResult, folder: Path) -> list[str]:
 
 def test_a_study_measures_every_run_with_the_given_executor(tmp_path: Path) -> None:
     executor = RecordingExecutor()
-    made = study((1, 2), timeout_seconds=50, stall_seconds=20)
-    result = run_study(made, output=tmp_path, measure=measures.quick, executor=executor)
+    study_config = study((1, 2), timeout_seconds=50, stall_seconds=20)
+    result = run_study(study_config, output=tmp_path, measure=measures.quick, executor=executor)
     folder = only_folder(tmp_path)
     assert statuses(result, folder) == ["completed", "completed"]
     assert [call for call in executor.calls if call[0] != "close"] == [
@@ -64,9 +64,9 @@ def test_a_study_measures_every_run_with_the_given_executor(tmp_path: Path) -> N
         "log of run 2\n",
     ]
     configs = [ExperimentConfig.model_validate_json(task.config) for task in executor.tasks]
-    assert configs == list(made.experiments)
+    assert configs == list(study_config.experiments)
     assert executor.tasks[0].timeout_s == 50
-    assert executor.tasks[0].stall_s == 20 + made.experiments[0].baseline.duration_seconds
+    assert executor.tasks[0].stall_s == 20 + study_config.experiments[0].baseline.duration_seconds
 
 
 @pytest.mark.parametrize(("enforces", "timeout_s"), [(True, 50.0), (False, None)])
@@ -74,16 +74,18 @@ def test_the_record_has_the_timeout_only_if_the_executor_enforces_it(
     tmp_path: Path, enforces: bool, timeout_s: float | None
 ) -> None:
     executor = RecordingExecutor(enforces_limits=enforces)
-    made = study((1, 2), timeout_seconds=50)
-    result = run_study(made, output=tmp_path, measure=measures.quick, executor=executor)
+    study_config = study((1, 2), timeout_seconds=50)
+    result = run_study(study_config, output=tmp_path, measure=measures.quick, executor=executor)
     assert result.measurement_protocol.timeout_seconds == timeout_s
     assert (result.measurement_protocol.stall_seconds is None) is (timeout_s is None)
 
 
 def test_resume_study_accepts_an_executor(tmp_path: Path) -> None:
-    made = study((1, measures.BAD_N))
+    study_config = study((1, measures.BAD_N))
     first = RecordingExecutor()
-    result = run_study(made, output=tmp_path, measure=measures.fails_at_bad_n, executor=first)
+    result = run_study(
+        study_config, output=tmp_path, measure=measures.fails_at_bad_n, executor=first
+    )
     folder = only_folder(tmp_path)
     assert statuses(result, folder) == ["completed", "failed"]
     second = RecordingExecutor()
@@ -95,9 +97,11 @@ def test_resume_study_accepts_an_executor(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_installed")
 def test_an_installed_executor_is_found_by_the_name_in_the_settings(tmp_path: Path) -> None:
     assert executor_names() == ("broken", "inline", "local", "recording")
-    made = study((1, 2), timeout_seconds=50)
+    study_config = study((1, 2), timeout_seconds=50)
     output = tmp_path / "results"
-    result = run_study(made, output=output, measure=measures.quick, settings=settings("recording"))
+    result = run_study(
+        study_config, output=output, measure=measures.quick, settings=settings("recording")
+    )
     folder = only_folder(output)
     assert statuses(result, folder) == ["completed", "completed"]
     assert result.measurement_protocol.timeout_seconds == 50
@@ -131,7 +135,7 @@ def test_an_executor_that_cannot_be_used_is_an_error_before_anything_is_written(
 
 
 def test_the_setting_overrides_the_automatic_choice(tmp_path: Path) -> None:
-    """`inline` measures several runs in this process, `local` a single run in another."""
+    """`inline` measures several runs in this process, `local` a single run in a child process."""
     assert isinstance(find_executor("local"), LocalExecutor)
     assert isinstance(find_executor("inline"), InlineExecutor)
     pids: dict[str, list[int]] = {}

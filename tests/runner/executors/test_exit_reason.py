@@ -1,4 +1,4 @@
-"""The reasons of failed runs, and waiting until nothing of a run is left (STU-04)."""
+"""The reasons of failed runs, and the wait until all processes of a run have ended (STU-04)."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def failure_of(
 
 
 @pytest.mark.parametrize(
-    ("measure", "reason", "words"),
+    ("measure", "reason", "text"),
     [
         (measures.raises, "exception", "does not fit"),
         (measures.runs_out_of_gpu_memory, "gpu_memory", "cannot be loaded"),
         (measures.killed, "signal", "SIGKILL from outside llem"),
-        (measures.dies_by_a_nameless_signal, "signal", "signal"),
+        (measures.dies_by_an_unnamed_signal, "signal", "signal"),
         (measures.exits, "exit", "exit code 0"),
         (measures.closes_its_pipe, "pipe", "closed its pipe"),
         (measures.sends_garbage, "garbage", "unreadable message"),
@@ -56,11 +56,11 @@ def failure_of(
     ],
 )
 def test_each_way_to_fail_has_its_reason(
-    tmp_path: Path, measure: Measure, reason: str, words: str
+    tmp_path: Path, measure: Measure, reason: str, text: str
 ) -> None:
     failure = failure_of(tmp_path, measure)
     assert failure.reason == reason
-    assert words in failure.message
+    assert text in failure.message
 
 
 @pytest.mark.parametrize("measure", [measures.hangs_in_native_code, measures.hangs])
@@ -76,7 +76,7 @@ def test_a_run_without_any_sign_of_progress_is_stalled(tmp_path: Path) -> None:
 
 
 def test_a_run_that_works_is_not_stalled(tmp_path: Path) -> None:
-    failure = failure_of(tmp_path, measures.works_in_silence, stall_s=2, timeout_s=8)
+    failure = failure_of(tmp_path, measures.works_silently, stall_s=2, timeout_s=8)
     assert failure.reason == "timeout"
 
 
@@ -152,14 +152,17 @@ def memory_group() -> Iterator[Path]:
                 break
             time.sleep(0.05)
         return
-    pytest.skip("a control group for memory cannot be made on this machine")
+    pytest.skip("a control group for memory cannot be study_config on this machine")
 
 
 def test_an_oom_kill_is_recognised(tmp_path: Path, memory_group: Path) -> None:
     model = model_folder(tmp_path)
     Path(model).with_suffix(".group").write_text(str(memory_group))
     outcome = run_isolated(
-        experiment(model=model), measure=measures.eats_memory, timeout_s=60, log=tmp_path / "log"
+        experiment(model=model),
+        measure=measures.exhausts_memory,
+        timeout_s=60,
+        log=tmp_path / "log",
     )
     assert isinstance(outcome, Failed)
     assert outcome.reason == "oom_killer"
@@ -190,9 +193,9 @@ def test_a_kill_is_an_oom_kill_only_if_the_count_rose() -> None:
     killed = -signal.SIGKILL
     same, more, none = OomCounts(1, 1), OomCounts(1, 2), OomCounts(None, None)
     assert explain_exit(killed, same, same)[0] == "signal"
-    reason, words = explain_exit(killed, same, more)
+    reason, message = explain_exit(killed, same, more)
     assert reason == "oom_killer"
-    assert "probably" in words  # another process may have been killed
+    assert "probably" in message  # another process may have been killed
     assert "does not report" in explain_exit(killed, none, none)[1]
     assert explain_exit(-signal.SIGSEGV, same, more)[0] == "signal"
 
@@ -297,9 +300,9 @@ def test_a_crash_is_retried(tmp_path: Path) -> None:
 
 
 def test_a_crash_is_retried_once_and_an_exception_never(tmp_path: Path) -> None:
-    made = study((1, 2), max_consecutive_failures=3)
-    run_study(made, output=tmp_path / "a", measure=measures.killed, retry=1)
-    run_study(made, output=tmp_path / "b", measure=measures.raises, retry=3)
+    study_config = study((1, 2), max_consecutive_failures=3)
+    run_study(study_config, output=tmp_path / "a", measure=measures.killed, retry=1)
+    run_study(study_config, output=tmp_path / "b", measure=measures.raises, retry=3)
     for name, attempts in (("a", 2), ("b", 1)):
         (folder,) = (tmp_path / name).iterdir()
         assert [e.attempts for e in read_manifest(folder).entries] == [attempts] * 2

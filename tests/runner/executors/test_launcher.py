@@ -1,4 +1,4 @@
-"""The process of the next run starts when a result has arrived, and is always ended (STU-03)."""
+"""The process of the next run starts after a result has arrived, and is always ended (STU-03)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_next_process_starts_when_the_result_has_arrived(tmp_path: Path) -> 
                 after.append(n_children())
 
     run_study(study((1, 2, 3)), output=tmp_path, measure=measures.quick, on_event=on_event)
-    assert max(during) == 1  # only the process of the run itself
+    assert max(during) == 1  # only the process of the run
     assert after == [1, 1, 0]
     assert n_children() == 0
 

@@ -33,7 +33,7 @@ def failed(outcome: Outcome) -> Failed:
 
 
 def run(child: ChildProcess, folder: Path) -> Outcome:
-    """Let a child process measure."""
+    """Measure one experiment in a child process."""
     task = Task(
         experiment().model_dump_json(),
         Settings().model_dump_json(),
@@ -45,7 +45,7 @@ def run(child: ChildProcess, folder: Path) -> Outcome:
 
 
 def gone(pid: int) -> bool:
-    """Return whether a process is dead, or a zombie that was not collected yet."""
+    """Return whether a process is dead or a zombie."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -61,18 +61,18 @@ def wait_until_gone(pid: int, seconds: float = 5) -> bool:
 
 
 def test_every_run_has_a_new_spawned_process_in_its_own_group(tmp_path: Path) -> None:
-    seen = []
+    reports = []
     for _ in range(2):
         outcome = run_isolated(
             experiment(), measure=measures.quick, timeout_s=60, log=tmp_path / "log"
         )
-        seen.append(finished(outcome).effective_config)
-    assert seen[0]["pid"] != seen[1]["pid"] != os.getpid()
-    for inside in seen:
-        assert inside["parent_pid"] == os.getpid()
-        assert inside["start_method"] == "spawn"
-        assert inside["daemon"] is False
-        assert inside["group"] == inside["pid"]
+        reports.append(finished(outcome).effective_config)
+    assert reports[0]["pid"] != reports[1]["pid"] != os.getpid()
+    for report in reports:
+        assert report["parent_pid"] == os.getpid()
+        assert report["start_method"] == "spawn"
+        assert report["daemon"] is False
+        assert report["group"] == report["pid"]
 
 
 def test_stages_are_reported(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_stages_are_reported(tmp_path: Path) -> None:
 
 
 def test_a_process_that_is_killed_while_it_imports_is_a_failed_run(tmp_path: Path) -> None:
-    """The study continues, and `--retry` applies. One that exits by itself would fail every run."""
+    """The study continues, and `--retry` applies, unlike after an exit without a signal."""
     child = ChildProcess(experiment(), measure=measures.quick, log=tmp_path / "log")
     os.kill(child.pid, signal.SIGKILL)
     outcome = run(child, tmp_path)
@@ -146,7 +146,10 @@ def test_a_run_that_reports_stages_forever_is_killed_at_its_timeout(tmp_path: Pa
 def test_processes_that_a_run_started_are_killed_with_it(tmp_path: Path) -> None:
     model = model_folder(tmp_path)
     run_isolated(
-        experiment(model=model), measure=measures.has_grandchild, timeout_s=3, log=tmp_path / "log"
+        experiment(model=model),
+        measure=measures.starts_a_process_and_hangs,
+        timeout_s=3,
+        log=tmp_path / "log",
     )
     assert wait_until_gone(int(Path(model).with_suffix(".grandchild").read_text()))
 
@@ -172,7 +175,7 @@ def test_a_process_that_exits_without_a_result_is_a_failed_run(tmp_path: Path) -
 
 def test_a_result_with_nan_fails_its_run_and_not_the_study(tmp_path: Path) -> None:
     failure = failed(
-        run_isolated(experiment(), measure=measures.gives_nan, timeout_s=60, log=tmp_path / "log")
+        run_isolated(experiment(), measure=measures.returns_nan, timeout_s=60, log=tmp_path / "log")
     )
     assert failure.error_type == "MeasurementError"
     assert "tokens_per_second is nan" in failure.message
@@ -193,8 +196,8 @@ def test_everything_a_run_prints_is_in_its_log(
 ) -> None:
     run_isolated(experiment(), measure=measures.noisy, timeout_s=60, log=tmp_path / "log")
     log = (tmp_path / "log").read_text()
-    for words in ("from python", "from native stdout", "from native stderr"):
-        assert words in log
+    for text in ("from python", "from native stdout", "from native stderr"):
+        assert text in log
     assert capfd.readouterr() == ("", "")
 
 
@@ -228,7 +231,7 @@ def test_a_kill_by_a_signal_without_a_name_is_a_failed_run(tmp_path: Path) -> No
     failure = failed(
         run_isolated(
             experiment(),
-            measure=measures.dies_by_a_nameless_signal,
+            measure=measures.dies_by_an_unnamed_signal,
             timeout_s=60,
             log=tmp_path / "log",
         )
@@ -240,7 +243,7 @@ def test_a_result_that_no_message_can_carry_is_a_failed_run(tmp_path: Path) -> N
     failure = failed(
         run_isolated(
             experiment(),
-            measure=measures.gives_too_large_a_number,
+            measure=measures.returns_too_large_an_integer,
             timeout_s=60,
             log=tmp_path / "log",
         )
@@ -252,7 +255,7 @@ def test_an_error_message_that_is_not_utf_8_keeps_its_type(tmp_path: Path) -> No
     failure = failed(
         run_isolated(
             experiment(),
-            measure=measures.raises_half_a_character,
+            measure=measures.raises_invalid_utf8,
             timeout_s=60,
             log=tmp_path / "log",
         )
@@ -265,9 +268,9 @@ def test_the_last_log_lines_are_those_of_this_attempt(tmp_path: Path) -> None:
     config = experiment(model=model_folder(tmp_path))
     for _ in range(2):
         outcome = run_isolated(
-            config, measure=measures.succeeds_once, timeout_s=60, log=tmp_path / "log"
+            config, measure=measures.raises_and_then_exits, timeout_s=60, log=tmp_path / "log"
         )
-    assert "words of the first attempt" in (tmp_path / "log").read_text()
+    assert "output of the first attempt" in (tmp_path / "log").read_text()
     assert "last lines" not in failed(outcome).message
 
 
@@ -290,7 +293,7 @@ def test_a_run_leaves_no_descriptor_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the parent-death signal")
-@pytest.mark.parametrize("measure", ["ignores_sigterm", "has_grandchild_and_is_patient"])
+@pytest.mark.parametrize("measure", ["ignores_sigterm", "starts_a_process_and_reports_it"])
 def test_a_child_and_its_processes_die_with_the_parent(tmp_path: Path, measure: str) -> None:
     model = model_folder(tmp_path)
     script = tmp_path / "parent.py"

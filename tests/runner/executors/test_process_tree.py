@@ -88,7 +88,7 @@ def test_a_zombie_is_not_a_member_and_not_alive(starter: Starter) -> None:
     tree = ProcessTree(root.pid, "tag")
     assert is_alive(root.pid)
     root.kill()
-    os.waitid(os.P_PID, root.pid, os.WEXITED | os.WNOWAIT)  # dead, but not collected
+    os.waitid(os.P_PID, root.pid, os.WEXITED | os.WNOWAIT)  # dead, but still a zombie
     assert not is_alive(root.pid)
     assert tree.members() == ()
 

@@ -61,7 +61,7 @@ def test_a_folder_that_becomes_read_only_stops_the_study(tmp_path: Path) -> None
         pytest.skip("only root can make a folder read-only for root")
     try:
         with pytest.raises(StudyError, match="cannot be written"):
-            run_study(study((1, 2)), output=tmp_path, measure=measures.seals_its_study)
+            run_study(study((1, 2)), output=tmp_path, measure=measures.makes_its_study_read_only)
     finally:
         (folder,) = tmp_path.iterdir()
         subprocess.run(["chattr", "-i", folder], check=True)

@@ -1,4 +1,4 @@
-"""The checkpoint on disk (STU-08, STU-09, RES-14)."""
+"""The manifest, which records the state of every run on disk (STU-08, STU-09, RES-14)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def layout(tmp_path: Path) -> Layout:
 
 @pytest.fixture
 def runs() -> tuple[PlannedRun, ...]:
-    made = study((1, 2), n_cycles=2, cycle_order="interleaved")
-    return schedule(made)
+    study_config = study((1, 2), n_cycles=2, cycle_order="interleaved")
+    return schedule(study_config)
 
 
 @pytest.fixture
@@ -138,13 +138,13 @@ def test_an_unknown_field_or_format_is_refused(writer: ManifestWriter, layout: L
 
 def test_a_folder_without_a_manifest_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="No such file"):
-        read_manifest(tmp_path / "nothing")
+        read_manifest(tmp_path / "absent")
 
 
 def test_the_manifest_of_a_part_of_a_study_keeps_the_order_of_the_part(
     layout: Layout, runs: tuple[PlannedRun, ...]
 ) -> None:
-    """A part has indices with gaps, in any order."""
+    """The runs of a part may be in any order, and their indices may have gaps."""
     part = (runs[3], runs[1])
     writer = ManifestWriter.create(layout, "part", "d" * 16, part)
     writer.mark_running(runs[1])

@@ -20,7 +20,7 @@ from fakes.studies import experiment
 from llem_energy import Carryover, ExperimentResult, carryover_from, read_result
 from llem_runner import read_manifest
 
-pytestmark = pytest.mark.slow  # processes that import torch
+pytestmark = pytest.mark.slow  # starts processes that import torch
 
 GPU = FakeGpu(uuid="GPU-prior", points=((0.0, 280.0), (0.7, 320.0)), repeat_s=1.3)
 STUDY = """
@@ -67,18 +67,18 @@ def run(
 
 
 @pytest.fixture(scope="module")
-def two(
+def two_runs(
     tmp_path_factory: pytest.TempPathFactory, library: Path
 ) -> tuple[Path, float, list[ExperimentResult]]:
     """Return a study of two runs."""
     return run(tmp_path_factory.mktemp("two"), library, GPU)
 
 
-Ran = tuple[Path, float, list[ExperimentResult]]
+StudyRuns = tuple[Path, float, list[ExperimentResult]]
 
 
-def test_calibration_and_idle_power_are_measured_once_and_passed_on(two: Ran) -> None:
-    study, _, (first, second) = two
+def test_calibration_and_idle_power_are_measured_once_and_passed_on(two_runs: StudyRuns) -> None:
+    study, _, (first, second) = two_runs
     assert first.calibration == second.calibration
     assert first.calibration[0].counter_period_s == pytest.approx(0.1, abs=0.005)
     assert first.baseline is not None
@@ -94,17 +94,19 @@ def test_calibration_and_idle_power_are_measured_once_and_passed_on(two: Ran) ->
 
 
 def test_the_next_study_reuses_the_calibration_but_measures_idle_power(
-    two: Ran, library: Path
+    two_runs: StudyRuns, library: Path
 ) -> None:
-    study, _, (first, _) = two
+    study, _, (first, _) = two_runs
     _, _, (third,) = run(study.parents[1], library, GPU, "--cycles", "1")
     assert third.calibration == first.calibration
     assert third.baseline is not None
     assert third.baseline.context_reused is False
 
 
-def test_every_energy_of_a_study_is_within_its_bound_of_the_true_energy(two: Ran) -> None:
-    _, epoch_s, results = two
+def test_every_energy_of_a_study_is_within_its_bound_of_the_true_energy(
+    two_runs: StudyRuns,
+) -> None:
+    _, epoch_s, results = two_runs
     for result in results:
         span = result.steady_state_window
         truth = true_energy_j(GPU, span.start_s - epoch_s, span.end_s - epoch_s)
@@ -112,13 +114,13 @@ def test_every_energy_of_a_study_is_within_its_bound_of_the_true_energy(two: Ran
         assert result.energy_bound_j is not None
         assert abs(result.energy_total_j - truth) <= result.energy_bound_j
         assert result.energy_bound_j < 0.1 * truth
-        # The model ran on the CPU, which is said; nothing else speaks against the energy.
+        # The model ran on the CPU; that is the only reason for a flag.
         (reason,) = result.figures["energy_total_j"].reasons
         assert "the backend reported no GPU" in reason
 
 
 def test_if_the_gpu_is_lost_only_the_energy_is_missing(tmp_path: Path, library: Path) -> None:
-    # Gone after twelve seconds, somewhere in the first run or before the second.
+    # Lost after twelve seconds, during the first run or before the second.
     lost = FakeGpu(uuid="GPU-lost", faults=(Fault("*", 15, 12.0),))
     _, _, results = run(tmp_path, library, lost)
     assert len(results) == 2
@@ -131,7 +133,7 @@ def test_if_the_gpu_is_lost_only_the_energy_is_missing(tmp_path: Path, library: 
 
 
 def test_a_run_without_a_meter_keeps_the_earlier_calibrations() -> None:
-    without = make_result(experiment())
-    assert carryover_from(without).calibration == ()
+    result = make_result(experiment())
+    assert carryover_from(result).calibration == ()
     before = Carryover(calibration=(CALIBRATION,))
-    assert carryover_from(without, before) == before
+    assert carryover_from(result, before) == before

@@ -1,4 +1,4 @@
-"""Gaps that last until the GPU is as cool as before the first run, and what they read (STU-06)."""
+"""Gaps that last until the GPU is as cool as before the first run, and their readings (STU-06)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fakes import fake_nvml
 from llem_runner import read_manifest
 from llem_runner._study.gap import Cooling
 
-_STUDY = """
+_PROGRAM = """
 import json, sys, time
 from fakes import measures
 from fakes.studies import study
@@ -32,13 +32,13 @@ if __name__ == "__main__":
 def events(tmp_path: Path, library: Path, request: pytest.FixtureRequest) -> list[list[Any]]:
     """Run a study on a GPU that is warm for some seconds after its first run.
 
-    It warms by 400 C a second, which no GPU does: a run here may last some tens of milliseconds
-    only, and after the shortest of them the GPU must be warmer than before.
+    It warms by 400 C a second, faster than a real GPU: a run here may last only some tens of
+    milliseconds, and the GPU must be warmer after the shortest run.
     """
     temperatures, at_most_s = request.param
     gpu = fake_nvml.FakeGpu(temperatures=temperatures)
     fake_nvml.write_trace(tmp_path / "trace", [gpu])
-    (tmp_path / "study.py").write_text(_STUDY)
+    (tmp_path / "study.py").write_text(_PROGRAM)
     done = subprocess.run(
         [sys.executable, "study.py", "results"],
         cwd=tmp_path,
@@ -56,7 +56,7 @@ def events(tmp_path: Path, library: Path, request: pytest.FixtureRequest) -> lis
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def of(events: list[list[Any]], name: str) -> list[dict[str, Any]]:
+def fields_of(events: list[list[Any]], name: str) -> list[dict[str, Any]]:
     return [fields for kind, _, fields in events if kind == name]
 
 
@@ -66,7 +66,7 @@ def of(events: list[list[Any]], name: str) -> list[dict[str, Any]]:
 def test_a_gap_lasts_until_the_gpu_is_as_cool_as_before_the_first_run(
     events: list[list[Any]], tmp_path: Path
 ) -> None:
-    (started,), (ended,) = of(events, "GapStarted"), of(events, "GapEnded")
+    (started,), (ended,) = fields_of(events, "GapStarted"), fields_of(events, "GapEnded")
     assert started["until"] == "every GPU is within 2 C of the first run"
     assert (ended["skipped"], ended["cool"]) == (False, True)
     (folder,) = (tmp_path / "results").iterdir()
@@ -77,17 +77,17 @@ def test_a_gap_lasts_until_the_gpu_is_as_cool_as_before_the_first_run(
     assert second is not None
     (uuid,) = first
     assert second[uuid] <= first[uuid] + 2
-    readings = [fields["temperature_c"][uuid] for fields in of(events, "GapTelemetry")]
+    readings = [fields["temperature_c"][uuid] for fields in fields_of(events, "GapTelemetry")]
     assert max(readings) > first[uuid] + 2
     assert all(
         fields["power_w"][uuid] == pytest.approx(100, rel=0.1)
-        for fields in of(events, "GapTelemetry")
+        for fields in fields_of(events, "GapTelemetry")
     )
 
 
 @pytest.mark.parametrize("events", [(((0.0, 30.0), (100.0, 40030.0)), "2")], indirect=True)
 def test_a_gap_with_a_gpu_that_stays_warm_ends_at_its_timeout(events: list[list[Any]]) -> None:
-    (ended,) = of(events, "GapEnded")
+    (ended,) = fields_of(events, "GapEnded")
     assert ended["cool"] is False
     # It has waited for the GPU: a second reading comes a second after the first.
     assert len(of(events, "GapTelemetry")) >= 2

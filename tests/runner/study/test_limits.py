@@ -1,4 +1,4 @@
-"""A time limit for all of a study, an estimate of what is left, and a queue for a GPU (STU-06)."""
+"""A time limit for a study, the estimate of the remaining time, and the queue for a GPU (STU-06)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_no_run_begins_that_is_not_expected_to_end_in_time(tmp_path: Path) -> No
         study((1, 2), config_gap_seconds=2.0),
         output=tmp_path,
         measure=measures.takes_two_seconds,
-        time_limit_s=5.5,  # two runs and the gap take 6 s on the quickest machine
+        time_limit_s=5.5,  # two runs and the gap take at least 6 s
     )
     statuses = [entry.status for entry in read_manifest(only_folder(tmp_path)).entries]
     assert (result.status, statuses) == ("interrupted", ["completed", "pending"])
@@ -66,9 +66,9 @@ def test_limits_out_of_range_are_refused(tmp_path: Path, retry: int, limit: floa
 
 
 def test_the_time_left_is_estimated_from_the_runs_of_each_point() -> None:
-    made = study((1, 2), n_cycles=3, cycle_order="interleaved", cycle_gap_seconds=100)
-    runs = schedule(made)
-    remaining = RemainingTime(runs, made.execution)
+    study_config = study((1, 2), n_cycles=3, cycle_order="interleaved", cycle_gap_seconds=100)
+    runs = schedule(study_config)
+    remaining = RemainingTime(runs, study_config.execution)
     assert remaining.gaps_s == 200
     assert remaining.left_s() is None
     for run, seconds in zip(runs[:2], (10, 30), strict=True):
@@ -83,8 +83,8 @@ def test_the_time_left_is_estimated_from_the_runs_of_each_point() -> None:
 
 
 def test_a_point_without_runs_is_expected_to_take_the_mean_of_the_others() -> None:
-    made = study((1, 2, 3))
-    runs = schedule(made)
+    study_config = study((1, 2, 3))
+    runs = schedule(study_config)
     remaining = RemainingTime(runs, ExecutionConfig())
     remaining.done(runs[0], 8)
     assert remaining.left_s() == 16
@@ -108,8 +108,8 @@ def test_the_time_left_of_a_running_study_is_read_from_its_folder(tmp_path: Path
             estimates = left_s if isinstance(event, RunStarted) else in_gap_s
             estimates.append(time_left_s(folder, read_manifest(folder)))
 
-    made = study((1, 2, 3), config_gap_seconds=1.0)
-    run_study(made, output=tmp_path, measure=measures.takes_two_seconds, on_event=on_event)
+    study_config = study((1, 2, 3), config_gap_seconds=1.0)
+    run_study(study_config, output=tmp_path, measure=measures.takes_two_seconds, on_event=on_event)
     first, second, third = left_s
     took_s = [
         (
@@ -118,7 +118,7 @@ def test_the_time_left_of_a_running_study_is_read_from_its_folder(tmp_path: Path
         for entry in read_manifest(only_folder(tmp_path)).entries
         if entry.started_at and entry.ended_at
     ]
-    assert first is None  # no run is done yet
+    assert first is None  # no run has ended yet
     assert second == pytest.approx(2 * took_s[0] + 1, abs=0.3)
     assert third == pytest.approx(statistics.fmean(took_s[:2]), abs=0.3)
     # In the first gap: two runs, this gap and the next gap.
@@ -153,13 +153,13 @@ from llem_config import StudyConfig
 from llem_runner import StudyError, run_study
 if __name__ == "__main__":
     model = str(Path("model").resolve())
-    made = StudyConfig(experiments=(experiment(model=model, pytorch={"device": "auto"}),))
+    study_config = StudyConfig(experiments=(experiment(model=model, pytorch={"device": "auto"}),))
     measure = getattr(measures, sys.argv[2])
     limit = float(sys.argv[4]) if sys.argv[4:] else None
     def on_event(event):
         print(type(event).__name__, time.monotonic(), flush=True)
     try:
-        run_study(made, output=sys.argv[1], measure=measure, wait=sys.argv[3] == "wait",
+        run_study(study_config, output=sys.argv[1], measure=measure, wait=sys.argv[3] == "wait",
                   on_event=on_event, time_limit_s=limit)
     except StudyError as error:
         print(type(error).__name__, error)

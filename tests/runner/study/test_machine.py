@@ -1,4 +1,4 @@
-"""A study reads the machine once: one look at the driver, one at the settings, one hash a point."""
+"""A study opens the driver once, reads the settings once and hashes each point once."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ if __name__ == "__main__":
 def test_driver_settings_and_hashes_are_read_once_before_the_first_run(
     library: Path, tmp_path: Path, sources: str, n_opened: int
 ) -> None:
-    """If energy is measured, the check that its source can be read opens the driver once more."""
+    """If energy is measured, the check of its source opens the driver a second time."""
     settings = tmp_path / "settings.yaml"
     settings.write_text("execution: {config_gap_seconds: 0, cycle_gap_seconds: 0}\n")
     env = {"LLEM_CONFIG": str(settings), "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -78,7 +78,7 @@ def test_driver_settings_and_hashes_are_read_once_before_the_first_run(
     assert resumed[:2] == [n_opened, 1]
 
 
-FOUND = """
+PRINT_MACHINE = """
 import json
 from llem_energy.preflight import find_machine
 machine = find_machine()
@@ -92,7 +92,7 @@ print(json.dumps([[[g.uuid, g.memory_bytes] for g in machine.gpus], machine.visi
         (None, ["GPU-a", "GPU-b"]),
         ("GPU-b", ["GPU-b"]),
         ("", []),
-        ("1", ["GPU-a", "GPU-b"]),  # CUDA may number them in another order than the driver
+        ("1", ["GPU-a", "GPU-b"]),  # the order of CUDA may differ from that of the driver
     ],
 )
 def test_the_machine_has_every_gpu_and_knows_the_visible_ones(
@@ -100,7 +100,7 @@ def test_the_machine_has_every_gpu_and_knows_the_visible_ones(
 ) -> None:
     gpus = [FakeGpu(uuid="GPU-a", memory_bytes=8), FakeGpu(uuid="GPU-b", memory_bytes=16)]
     env = {} if variable is None else {"CUDA_VISIBLE_DEVICES": variable}
-    machine: list[Any] = with_gpus(FOUND, library, gpus, tmp_path, env=env)
+    machine: list[Any] = with_gpus(PRINT_MACHINE, library, gpus, tmp_path, env=env)
     assert machine == [[["GPU-a", 8], ["GPU-b", 16]], visible]
 
 

@@ -1,4 +1,4 @@
-"""Pre-flight checks before anything is written (CM-10), and locks of GPUs."""
+"""Pre-flight checks run before any file is written (CM-10); studies lock their GPUs."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def failures(tmp_path: Path, *configs: ExperimentConfig) -> tuple[str, ...]:
 
 def test_more_than_one_backend_is_a_hard_error(tmp_path: Path) -> None:
     vllm = ExperimentConfig(model="a/b", backend="vllm")
-    found = failures(tmp_path, experiment(), vllm)
-    assert any("one backend" in line and "pytorch and vllm" in line for line in found)
+    lines = failures(tmp_path, experiment(), vllm)
+    assert any("one backend" in line and "pytorch and vllm" in line for line in lines)
 
 
 def test_a_backend_without_a_package_is_an_error(tmp_path: Path) -> None:
@@ -41,13 +41,13 @@ def test_a_backend_without_a_package_is_an_error(tmp_path: Path) -> None:
 
 
 def test_every_failure_is_reported_at_once(tmp_path: Path) -> None:
-    found = failures(
+    lines = failures(
         tmp_path,
         experiment(model="builtin:nothing"),
         experiment(model=str(tmp_path / "nowhere")),
         experiment(dataset=str(tmp_path / "missing.jsonl")),
     )
-    text = "\n".join(found)
+    text = "\n".join(lines)
     assert "builtin" in text
     assert "nowhere" in text
     assert "missing.jsonl" in text
@@ -56,17 +56,17 @@ def test_every_failure_is_reported_at_once(tmp_path: Path) -> None:
 def test_a_failure_of_some_points_says_which(tmp_path: Path) -> None:
     here, on_gpu = experiment(), [experiment(n=n, pytorch={"device": "cuda"}) for n in (5, 6)]
     nowhere = experiment(model="builtin:nothing")
-    found = failures(tmp_path, here, *on_gpu, nowhere)
+    lines = failures(tmp_path, here, *on_gpu, nowhere)
     first = "the first is model=builtin:tiny-llama n=5 pytorch.device=cuda"
-    assert any(line.endswith(f"no NVIDIA GPU (in 2 of 4 points, {first})") for line in found)
-    assert any("builtin:nothing" in line and "(in 1 of 4 points, " in line for line in found)
-    assert all("points" not in line for line in failures(tmp_path, nowhere))  # which is all of them
+    assert any(line.endswith(f"no NVIDIA GPU (in 2 of 4 points, {first})") for line in lines)
+    assert any("builtin:nothing" in line and "(in 1 of 4 points, " in line for line in lines)
+    assert all("points" not in line for line in failures(tmp_path, nowhere))  # all points fail
 
 
 def test_a_missing_model_that_is_its_own_draft_model_is_one_failure(tmp_path: Path) -> None:
     nowhere = str(tmp_path / "nowhere")
-    own = {"device": "cpu", "assistant_model": nowhere}
-    twice = experiment(model=nowhere, pytorch=own)
+    options = {"device": "cpu", "assistant_model": nowhere}
+    twice = experiment(model=nowhere, pytorch=options)
     assert failures(tmp_path, twice) == (f"there is no model folder {nowhere}",)
     first, _ = failures(tmp_path, twice, experiment(model=f"{nowhere}2"))
     assert first.startswith(f"there is no model folder {nowhere} (in 1 of 2 points, ")
@@ -80,8 +80,8 @@ def test_a_missing_revision_affects_only_its_points(
     snapshot = tmp_path / "hub" / "models--some--model" / "snapshots" / "v1"
     snapshot.mkdir(parents=True)
     revisions = ({"device": "cpu", "revision": r} for r in ("v2", "v1"))
-    here_and_not = [experiment(model="some/model", pytorch=own) for own in revisions]
-    for points in (here_and_not, here_and_not[::-1]):
+    cached_and_missing = [experiment(model="some/model", pytorch=options) for options in revisions]
+    for points in (cached_and_missing, cached_and_missing[::-1]):
         (line,) = failures(tmp_path, *points)
         assert line.endswith("(in 1 of 2 points, the first is pytorch.revision=v2)")
 
@@ -93,9 +93,9 @@ def test_pre_flight_loads_no_inference_library(tmp_path: Path) -> None:
         "from fakes.studies import experiment, study\n"
         "from llem_energy.preflight import find_machine\n"
         "from llem_runner._study.preflight import check\n"
-        "own = {'device': 'cpu', 'load_in_4bit': True, 'torch_compile': True}\n"
-        "made = study().model_copy(update={'experiments': (experiment(pytorch=own),)})\n"
-        "check(made.model_copy(update={'experiments': (*study().experiments, *made.experiments)}),\n"
+        "options = {'device': 'cpu', 'load_in_4bit': True, 'torch_compile': True}\n"
+        "study_config = study().model_copy(update={'experiments': (experiment(pytorch=options),)})\n"
+        "check(study_config.model_copy(update={'experiments': (*study().experiments, *study_config.experiments)}),\n"
         "      Path(sys.argv[1]), find_machine())\n"
         "loaded = {'torch', 'transformers', 'bitsandbytes'} & set(sys.modules)\n"
         "assert 'llem_energy._backends.pytorch.requirements' in sys.modules and not loaded, loaded\n"
@@ -127,9 +127,9 @@ def test_weights_larger_than_the_memory_are_reported_with_the_other_failures(
     architecture = builtin_architecture("builtin:tiny-llama") or {}
     (tmp_path / "config.json").write_text(json.dumps({**architecture, "vocab_size": 10**13}))
     large = experiment(model=str(tmp_path), weights="random")
-    found = failures(tmp_path, experiment(model="builtin:nothing"), large)
-    assert any("builtin" in line for line in found)
-    assert any("for its weights alone, but the device has" in line for line in found)
+    lines = failures(tmp_path, experiment(model="builtin:nothing"), large)
+    assert any("builtin" in line for line in lines)
+    assert any("for its weights alone, but the device has" in line for line in lines)
 
 
 def test_memory_that_may_not_be_enough_is_a_warning_before_the_study_starts(
@@ -138,9 +138,11 @@ def test_memory_that_may_not_be_enough_is_a_warning_before_the_study_starts(
     many = {"n": 10**7, "pytorch": {"device": "cpu", "batch_size": 10**7}}
     none = {"energy": {"sources": ["none"]}}
     points = (experiment(**none), experiment(**none, **many))
-    made = study().model_copy(update={"experiments": points})
+    study_config = study().model_copy(update={"experiments": points})
     events: list[Event] = []
-    result = run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    result = run_study(
+        study_config, output=tmp_path, measure=measures.quick, on_event=events.append
+    )
     assert result.status == "completed"
     first, second, *rest = events
     assert isinstance(first, PreflightWarning)
@@ -155,25 +157,27 @@ def test_points_that_cannot_run_are_warnings_unless_no_point_can_run(
 ) -> None:
     pinned = experiment(pytorch={"device": "cpu", "revision": "v2"})
     packed = experiment(weights="random", pytorch={"device": "cpu", "load_in_8bit": True})
-    made = study().model_copy(update={"experiments": (experiment(), pinned, packed)})
+    study_config = study().model_copy(update={"experiments": (experiment(), pinned, packed)})
     events: list[Event] = []
-    result = run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
-    assert result.status == "completed"  # of a stand-in; the backend itself refuses them
-    cautions = [event.warning for event in events if isinstance(event, PreflightWarning)]
+    result = run_study(
+        study_config, output=tmp_path, measure=measures.quick, on_event=events.append
+    )
+    assert result.status == "completed"  # measured by a stand-in; the real backend refuses them
+    warnings = [event.warning for event in events if isinstance(event, PreflightWarning)]
     of_revision = "revision v2 has no effect on builtin:tiny-llama, which is not on a hub"
     of_weights = "load_in_8bit needs pretrained weights, found weights: random"
     where = "in 1 of 3 points, the first is"
-    assert f"will fail: {of_revision} ({where} pytorch.revision=v2)" in cautions
-    assert f"will fail: {of_weights} ({where} pytorch.load_in_8bit=true)" in cautions
-    found = failures(tmp_path / "none", pinned, packed)
-    assert any(line.startswith(f"{of_revision} (in 1 of 2 points") for line in found)
-    assert any(line.startswith(f"{of_weights} (in 1 of 2 points") for line in found)
+    assert f"will fail: {of_revision} ({where} pytorch.revision=v2)" in warnings
+    assert f"will fail: {of_weights} ({where} pytorch.load_in_8bit=true)" in warnings
+    lines = failures(tmp_path / "none", pinned, packed)
+    assert any(line.startswith(f"{of_revision} (in 1 of 2 points") for line in lines)
+    assert any(line.startswith(f"{of_weights} (in 1 of 2 points") for line in lines)
 
 
 def test_a_gpu_that_all_points_need_but_nvml_does_not_list_is_only_a_warning(
     tmp_path: Path, no_meter: dict[str, str]
 ) -> None:
-    """The inference library may find one; if it does not, a few failures in a row end the study."""
+    """The inference library may find a GPU; otherwise a few failures in a row end the study."""
     program = (
         "import sys\n"
         "from pathlib import Path\n"
@@ -181,11 +185,11 @@ def test_a_gpu_that_all_points_need_but_nvml_does_not_list_is_only_a_warning(
         "from llem_config import StudyConfig\n"
         "from llem_energy.preflight import find_machine\n"
         "from llem_runner._study.preflight import check\n"
-        "own = {'device': 'auto', 'cache_implementation': 'offloaded'}\n"
-        "points = tuple(experiment(pytorch=own, n=n) for n in (1, 2))\n"
-        "found = check(StudyConfig(experiments=points), Path(sys.argv[1]), find_machine())\n"
-        "assert found.expected_failures == frozenset(), found\n"
-        "assert any(w.startswith('will fail: cache_implementation') for w in found.warnings)\n"
+        "options = {'device': 'auto', 'cache_implementation': 'offloaded'}\n"
+        "points = tuple(experiment(pytorch=options, n=n) for n in (1, 2))\n"
+        "report = check(StudyConfig(experiments=points), Path(sys.argv[1]), find_machine())\n"
+        "assert report.expected_failures == frozenset(), report\n"
+        "assert any(w.startswith('will fail: cache_implementation') for w in report.warnings)\n"
     )
     env = os.environ | no_meter | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
@@ -196,11 +200,11 @@ def test_a_gpu_that_all_points_need_but_nvml_does_not_list_is_only_a_warning(
 
 def test_expected_failures_do_not_end_a_study(tmp_path: Path) -> None:
     doomed = experiment(n=measures.BAD_N, pytorch={"device": "cpu", "revision": "v2"})
-    made = study(n_cycles=3, max_consecutive_failures=2, cycle_order="sequential")
-    made = made.model_copy(update={"experiments": (doomed, experiment())})
-    result = run_study(made, output=tmp_path, measure=measures.fails_at_bad_n)
+    study_config = study(n_cycles=3, max_consecutive_failures=2, cycle_order="sequential")
+    study_config = study_config.model_copy(update={"experiments": (doomed, experiment())})
+    result = run_study(study_config, output=tmp_path, measure=measures.fails_at_bad_n)
     assert (result.status, result.summary.failed, result.summary.completed) == ("failed", 3, 3)
-    unexpected = made.model_copy(
+    unexpected = study_config.model_copy(
         update={"experiments": (experiment(n=measures.BAD_N), experiment())}
     )
     result = run_study(unexpected, output=tmp_path, measure=measures.fails_at_bad_n)
@@ -211,12 +215,12 @@ def test_expected_failures_do_not_end_a_study(tmp_path: Path) -> None:
 def test_sequences_beyond_the_context_length_cause_a_warning_before_the_study_starts(
     tmp_path: Path, n_input: int, warned: bool
 ) -> None:
-    points = (experiment(), experiment(max_input_tokens=n_input))  # and 4 tokens of answer
-    made = study().model_copy(update={"experiments": points})
+    points = (experiment(), experiment(max_input_tokens=n_input))  # plus 4 output tokens
+    study_config = study().model_copy(update={"experiments": points})
     events: list[Event] = []
-    run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
-    cautions = [event.warning for event in events if isinstance(event, PreflightWarning)]
-    too_long = [line for line in cautions if "sequences of up to 4098 tokens exceed" in line]
+    run_study(study_config, output=tmp_path, measure=measures.quick, on_event=events.append)
+    warnings = [event.warning for event in events if isinstance(event, PreflightWarning)]
+    too_long = [line for line in warnings if "sequences of up to 4098 tokens exceed" in line]
     assert len(too_long) == warned
     assert all("the context length of builtin:tiny-llama (4096 tokens)" in w for w in too_long)
 
@@ -224,9 +228,9 @@ def test_sequences_beyond_the_context_length_cause_a_warning_before_the_study_st
 def test_missing_energy_sources_are_a_warning_before_the_study_starts(tmp_path: Path) -> None:
     sources = (["rapl"], ["none"], ["nvml"])  # a study on the CPU has no GPU to meter
     points = tuple(experiment(n=n, energy={"sources": s}) for n, s in enumerate(sources, 1))
-    made = study().model_copy(update={"experiments": points})
+    study_config = study().model_copy(update={"experiments": points})
     events: list[Event] = []
-    run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    run_study(study_config, output=tmp_path, measure=measures.quick, on_event=events.append)
     warnings = [event.warning for event in events if isinstance(event, PreflightWarning)]
     start = "no energy will be measured: nvml: the experiment uses no GPU (in 1 of 3 points, "
     assert any(warning.startswith(start) for warning in warnings)
@@ -246,16 +250,16 @@ from fakes import measures
 from fakes.studies import study, experiment
 from llem_config import StudyConfig
 from llem_runner import StudyLocked, run_study
-made = StudyConfig(experiments=(experiment(pytorch={"device": "auto"}),))
+study_config = StudyConfig(experiments=(experiment(pytorch={"device": "auto"}),))
 output = sys.argv[1]
 def nested(config, **rest):
-    # A second study on the same GPU while this one is measured, in the way a second user would.
+    # A second study on the same GPU during this run, as another user would start it.
     import subprocess
     code = subprocess.run([sys.executable, __file__, output + "/second", "inner"]).returncode
     assert code == 7, code
     return measures.quick(config, **rest)
 try:
-    run_study(made, output=output, measure=measures.quick if sys.argv[2:] else nested)
+    run_study(study_config, output=output, measure=measures.quick if sys.argv[2:] else nested)
 except StudyLocked as error:
     assert "GPU-" in str(error), error
     sys.exit(7)

@@ -1,4 +1,4 @@
-"""Going on where a study stopped (STU-10, STU-11)."""
+"""Resuming a study that stopped (STU-10, STU-11)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from llem_runner.events import Event, RunStarted
 
 @pytest.fixture
 def half_done(tmp_path: Path) -> Path:
-    """A study of four runs, of which the two with the bad n have failed."""
-    made = study((1, measures.BAD_N), n_cycles=2, cycle_order="interleaved")
-    run_study(made, output=tmp_path / "results", measure=measures.fails_at_bad_n)
+    """A study of four runs, two of which failed."""
+    study_config = study((1, measures.BAD_N), n_cycles=2, cycle_order="interleaved")
+    run_study(study_config, output=tmp_path / "results", measure=measures.fails_at_bad_n)
     return only_folder(tmp_path / "results")
 
 
@@ -139,11 +139,11 @@ def test_a_study_without_its_resolved_file_is_still_called_a_study(half_done: Pa
 def test_after_kill_9_of_the_parent_the_interrupted_run_is_repeated(tmp_path: Path) -> None:
     model = model_folder(tmp_path)
     results = tmp_path / "results"
-    made = StudyConfig(
+    study_config = StudyConfig(
         experiments=tuple(experiment(model=model, n=n) for n in (1, 2)),
         execution=ExecutionConfig(config_gap_seconds=0, cycle_gap_seconds=0),
     )
-    (tmp_path / "study.json").write_text(made.model_dump_json())
+    (tmp_path / "study.json").write_text(study_config.model_dump_json())
     script = tmp_path / "parent.py"
     script.write_text(
         "from pathlib import Path\n"

@@ -21,9 +21,9 @@ from llem_runner.events import Event, GapStarted
 def test_results_are_written_below_results_dir(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LLEM_OUTPUT__RESULTS_DIR", str(tmp_path / "there"))
+    monkeypatch.setenv("LLEM_OUTPUT__RESULTS_DIR", str(tmp_path / "elsewhere"))
     run_study(study((1,)), measure=measures.quick)
-    assert len(list((tmp_path / "there").iterdir())) == 1
+    assert len(list((tmp_path / "elsewhere").iterdir())) == 1
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,14 @@ def test_gaps_that_the_study_does_not_set_come_from_the_settings(
 ) -> None:
     monkeypatch.setenv(f"LLEM_EXECUTION__{setting.upper()}", "1.25")
     events: list[Event] = []
-    made = study(
+    study_config = study(
         ns, n_cycles=n_cycles, cycle_order=order, config_gap_seconds=None, cycle_gap_seconds=None
     )
-    result = run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    result = run_study(
+        study_config, output=tmp_path, measure=measures.quick, on_event=events.append
+    )
     assert getattr(result.measurement_protocol, setting) == 1.25
-    # What was done since the measurement is taken off; on a busy machine no gap may be left.
+    # Work since the measurement shortens the gap; on a busy machine no gap may remain.
     assert all(event.seconds <= 1.25 for event in events if isinstance(event, GapStarted))
 
 
@@ -83,7 +85,7 @@ def test_a_continued_study_keeps_its_gaps_if_the_settings_change(tmp_path: Path)
     run_study(file, output=tmp_path / "results", measure=measures.quick, settings=before)
     folder = only_folder(tmp_path / "results")
     now = Settings.model_validate({"execution": {"config_gap_seconds": 0.25}})
-    # A gap that the file does not set is no difference between the file and the folder.
+    # If the file does not set a gap, file and folder do not differ in it.
     result = resume_study(folder, config=file, measure=measures.quick, settings=now)
     assert result.measurement_protocol.config_gap_seconds == 7.0
 
@@ -123,8 +125,8 @@ def test_settings_reach_the_child_process(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("LLEM_OUTPUT__RESULTS_DIR", "/some/where")
     result = run_study(study((1, 2)), output=tmp_path, measure=measures.quick)
     (folder,) = tmp_path.iterdir()
-    inside = read_result(folder / result.result_files[0]).effective_config
-    assert inside["results_dir"] == "/some/where"
+    report = read_result(folder / result.result_files[0]).effective_config
+    assert report["results_dir"] == "/some/where"
 
 
 _COOLING = """
@@ -173,10 +175,10 @@ def test_the_gpus_of_the_settings_are_metered_if_the_backend_names_none(tmp_path
     trace = tmp_path / "trace"
     gpu = fake_nvml.FakeGpu()
     fake_nvml.write_trace(trace, [gpu])
-    made = StudyConfig(
+    study_config = StudyConfig(
         experiments=(experiment(baseline={"enabled": False}, energy={"min_window_seconds": 0.5}),)
     )
-    (tmp_path / "study.json").write_text(made.model_dump_json())
+    (tmp_path / "study.json").write_text(study_config.model_dump_json())
     script = tmp_path / "metered.py"
     script.write_text(
         "import sys\n"
@@ -184,8 +186,8 @@ def test_the_gpus_of_the_settings_are_metered_if_the_backend_names_none(tmp_path
         "from llem_config import StudyConfig\n"
         "from llem_runner import run_study\n"
         "if __name__ == '__main__':\n"
-        "    made = StudyConfig.model_validate_json(Path(sys.argv[1]).read_text())\n"
-        "    run_study(made, output=sys.argv[2])\n"
+        "    study_config = StudyConfig.model_validate_json(Path(sys.argv[1]).read_text())\n"
+        "    run_study(study_config, output=sys.argv[2])\n"
     )
     env = {
         **os.environ,

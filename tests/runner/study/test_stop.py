@@ -46,23 +46,25 @@ def test_a_stop_marks_the_run_interrupted_and_keeps_the_completed_runs(tmp_path:
 def test_a_second_stop_kills_at_once(tmp_path: Path) -> None:
     control = Control()
     model = model_folder(tmp_path)
-    made = StudyConfig(
+    study_config = StudyConfig(
         experiments=(experiment(model=model, n=1), experiment(model=model, n=2)),
         execution=ExecutionConfig(config_gap_seconds=0, cycle_gap_seconds=0),
     )
 
     def stop_twice() -> None:
-        for mark in (".ready", ".asked"):
+        for mark in (".ready", ".stop-requested"):
             while not Path(model).with_suffix(mark).exists():
                 time.sleep(0.02)
             control.request_stop()
 
     thread = threading.Thread(target=stop_twice)
     thread.start()
-    run_study(made, output=tmp_path / "results", measure=measures.is_slow_to_stop, control=control)
+    run_study(
+        study_config, output=tmp_path / "results", measure=measures.is_slow_to_stop, control=control
+    )
     thread.join()
     control.close()
-    # One request leaves a run 2 s; this one was ended before it had slept for 1.5 s.
+    # After one request a run has 2 s; the second request ended it before its sleep of 1.5 s.
     assert not Path(model).with_suffix(".survived").exists()
 
 
@@ -95,7 +97,7 @@ def test_a_stop_ends_a_gap_at_once_and_leaves_no_folder_for_the_run(tmp_path: Pa
             threading.Timer(0.2, control.request_stop).start()
 
     run_study(
-        study((1, 2), config_gap_seconds=3600),  # longer than a test may take
+        study((1, 2), config_gap_seconds=3600),  # longer than the timeout of a test
         output=tmp_path,
         measure=measures.quick,
         control=control,
@@ -153,14 +155,16 @@ def test_a_stop_from_another_thread_raises_no_exception_in_it(tmp_path: Path) ->
     statuses: list[str] = []
 
     def run() -> None:
-        made = study((1,))
-        result = run_study(made, output=tmp_path, measure=measures.takes_a_second, control=control)
+        study_config = study((1,))
+        result = run_study(
+            study_config, output=tmp_path, measure=measures.takes_a_second, control=control
+        )
         statuses.append(result.status)
 
     thread = threading.Thread(target=run)
     thread.start()
     time.sleep(0.5)
-    control.request_stop()  # the measurement is in that thread: no KeyboardInterrupt in this one
+    control.request_stop()  # the measurement runs in the other thread, so this thread gets no KeyboardInterrupt
     thread.join()
     control.close()
     assert statuses == ["completed"]

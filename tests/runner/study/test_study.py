@@ -41,10 +41,10 @@ def pids(folder: Path, result: StudyResult) -> list[int]:
 
 
 def test_a_study_leaves_exactly_the_documented_folder(tmp_path: Path) -> None:
-    made = study((1, 2), n_cycles=2, cycle_order="interleaved")
-    result = run_study(made, output=tmp_path / "results", measure=measures.quick)
+    study_config = study((1, 2), n_cycles=2, cycle_order="interleaved")
+    result = run_study(study_config, output=tmp_path / "results", measure=measures.quick)
     folder = only_folder(tmp_path / "results")
-    first, second = (config_hash[:8] for config_hash in made.config_hashes)
+    first, second = (config_hash[:8] for config_hash in study_config.config_hashes)
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     assert files == [
         ".lock",
@@ -67,7 +67,7 @@ def test_a_study_leaves_exactly_the_documented_folder(tmp_path: Path) -> None:
     assert manifest.status == "completed"
     assert [entry.result_file for entry in manifest.entries] == list(result.result_files)
     resolved = StudyConfig.model_validate_json((folder / "study_resolved.json").read_text())
-    assert resolved.study_design_hash == made.study_design_hash == result.study_design_hash
+    assert resolved.study_design_hash == study_config.study_design_hash == result.study_design_hash
 
 
 def test_a_study_file_is_kept_as_it_was_written(tmp_path: Path) -> None:
@@ -141,10 +141,10 @@ def test_a_measure_that_no_process_can_import_is_refused(tmp_path: Path) -> None
 
 
 def test_after_a_failing_point_the_study_continues(tmp_path: Path) -> None:
-    made = study((1, measures.BAD_N, 2), n_cycles=2, cycle_order="interleaved")
+    study_config = study((1, measures.BAD_N, 2), n_cycles=2, cycle_order="interleaved")
     events: list[Event] = []
     result = run_study(
-        made, output=tmp_path, measure=measures.fails_at_bad_n, on_event=events.append
+        study_config, output=tmp_path, measure=measures.fails_at_bad_n, on_event=events.append
     )
     folder = only_folder(tmp_path)
     assert result.status == "failed"
@@ -165,9 +165,11 @@ def test_after_a_failing_point_the_study_continues(tmp_path: Path) -> None:
 
 
 def test_too_many_failures_in_a_row_abort_the_study(tmp_path: Path) -> None:
-    made = study((1, 2, 3, 4), max_consecutive_failures=2)
+    study_config = study((1, 2, 3, 4), max_consecutive_failures=2)
     events: list[Event] = []
-    result = run_study(made, output=tmp_path, measure=measures.raises, on_event=events.append)
+    result = run_study(
+        study_config, output=tmp_path, measure=measures.raises, on_event=events.append
+    )
     manifest = read_manifest(only_folder(tmp_path))
     assert result.status == manifest.status == "aborted"
     assert isinstance(events[-1], StudyEnded)
@@ -179,19 +181,21 @@ def test_too_many_failures_in_a_row_abort_the_study(tmp_path: Path) -> None:
 
 def test_a_success_between_failures_starts_the_count_again(tmp_path: Path) -> None:
     bad = measures.BAD_N
-    made = study((bad, 1), n_cycles=3, cycle_order="interleaved", max_consecutive_failures=2)
-    result = run_study(made, output=tmp_path, measure=measures.fails_at_bad_n)
+    study_config = study(
+        (bad, 1), n_cycles=3, cycle_order="interleaved", max_consecutive_failures=2
+    )
+    result = run_study(study_config, output=tmp_path, measure=measures.fails_at_bad_n)
     assert result.status == "failed"
     assert result.summary.failed == 3
 
 
 def test_events_arrive_in_order(tmp_path: Path) -> None:
     events: list[Event] = []
-    made = study((1, 2), config_gap_seconds=3.0)
-    run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    study_config = study((1, 2), config_gap_seconds=3.0)
+    run_study(study_config, output=tmp_path, measure=measures.quick, on_event=events.append)
     imports = [e for e in events if isinstance(e, RunStage) and e.stage == "import"]
-    cautions = [e for e in events if isinstance(e, PreflightWarning)]
-    kinds = [type(event) for event in events if event not in [*imports, *cautions]]
+    warnings = [e for e in events if isinstance(e, PreflightWarning)]
+    kinds = [type(event) for event in events if event not in [*imports, *warnings]]
     assert kinds == [
         StudyStarted,
         *(RunStarted, RunStage, RunFinished),
@@ -199,18 +203,20 @@ def test_events_arrive_in_order(tmp_path: Path) -> None:
         *(RunStarted, RunStage, RunFinished),
         StudyEnded,
     ]
-    # The second has done its imports during the gap, unless the machine was very busy.
+    # The second process usually imports during the gap.
     assert imports[0].index == 1
 
 
 def test_a_gap_counts_from_the_end_of_the_measurement_before_it(tmp_path: Path) -> None:
-    made = study((1, 2), config_gap_seconds=4.0)
+    study_config = study((1, 2), config_gap_seconds=4.0)
     events: list[Event] = []
-    result = run_study(made, output=tmp_path, measure=measures.quick, on_event=events.append)
+    result = run_study(
+        study_config, output=tmp_path, measure=measures.quick, on_event=events.append
+    )
     folder = only_folder(tmp_path)
     first, second = (read_result(folder / f).effective_config for f in result.result_files)
     assert second["monotonic_s"] - first["monotonic_s"] >= 3.9
-    # What was done since the measurement, such as writing its result, is taken off the gap.
+    # Work since the measurement, such as writing its result, shortens the gap.
     (gap,) = [event for event in events if isinstance(event, GapStarted)]
     assert gap.seconds < 4.0
 
@@ -224,8 +230,8 @@ def test_two_studies_of_the_same_second_have_two_folders(tmp_path: Path) -> None
 
 
 def test_summary_statistics_are_over_the_cycles_of_a_point(tmp_path: Path) -> None:
-    made = study((1,), n_cycles=3)
-    result = run_study(made, output=tmp_path, measure=measures.quick)
+    study_config = study((1,), n_cycles=3)
+    result = run_study(study_config, output=tmp_path, measure=measures.quick)
     (point,) = result.summary.points
     assert point.energy_per_output_token_j is not None
     assert point.energy_per_output_token_j.n == 3
@@ -236,9 +242,9 @@ def test_summary_statistics_are_over_the_cycles_of_a_point(tmp_path: Path) -> No
 
 
 def test_the_protocol_records_the_effective_values(tmp_path: Path) -> None:
-    made = StudyConfig(experiments=(experiment(n=1),))
+    study_config = StudyConfig(experiments=(experiment(n=1),))
     settings = Settings.model_validate({"execution": {"config_gap_seconds": 7}})
-    result = run_study(made, output=tmp_path, measure=measures.quick, settings=settings)
+    result = run_study(study_config, output=tmp_path, measure=measures.quick, settings=settings)
     protocol = result.measurement_protocol
     assert (protocol.n_cycles, protocol.cycle_order) == (1, "sequential")
     assert (protocol.config_gap_seconds, protocol.cycle_gap_seconds) == (7.0, 300.0)
@@ -273,13 +279,13 @@ def test_run_experiment_writes_nothing_unless_given_a_folder(
 
 
 def test_a_manifest_of_a_thousand_runs_has_an_entry_for_each(tmp_path: Path) -> None:
-    made = study(tuple(range(1, 501)), n_cycles=2)
+    study_config = study(tuple(range(1, 501)), n_cycles=2)
     from llem_runner._storage.layout import Layout
     from llem_runner._storage.manifest_writer import ManifestWriter
     from llem_runner.plan import schedule
 
-    runs = schedule(made)
-    writer = ManifestWriter.create(Layout(tmp_path), "big", made.study_design_hash, runs)
+    runs = schedule(study_config)
+    writer = ManifestWriter.create(Layout(tmp_path), "big", study_config.study_design_hash, runs)
     for run in runs[:50]:
         writer.mark_running(run)
     assert len(json.loads((tmp_path / "manifest.json").read_text())["entries"]) == 1000
@@ -289,14 +295,16 @@ def test_a_manifest_of_a_thousand_runs_has_an_entry_for_each(tmp_path: Path) -> 
 def test_a_token_reaches_the_run_through_its_environment_and_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secret = "hf_nobodyMayEverReadThis"
+    secret = "hf_secretForThisTest"
     monkeypatch.setenv("HF_TOKEN", secret)
-    made = study((1, 2))
-    result = run_study(made, output=tmp_path / "results", measure=measures.tells_command_lines)
+    study_config = study((1, 2))
+    result = run_study(
+        study_config, output=tmp_path / "results", measure=measures.returns_command_lines
+    )
     folder = only_folder(tmp_path / "results")
     for file in result.result_files:
-        seen = read_result(folder / file).effective_config
-        assert seen["has_token"]
-        assert secret not in "".join(seen["lines"])
+        report = read_result(folder / file).effective_config
+        assert report["has_token"]
+        assert secret not in "".join(report["lines"])
     for path in folder.rglob("*"):
         assert path.is_dir() or secret.encode() not in path.read_bytes(), path

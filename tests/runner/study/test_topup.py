@@ -1,4 +1,4 @@
-"""Cycles added to a study, and everything else that differs refused (STU-10, STU-11)."""
+"""Cycles can be added to a study; every other difference is refused (STU-10, STU-11)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llem_runner import StudyError, read_manifest, read_study_result, resume_stu
 from llem_runner.events import Event, RunStarted
 
 
-def tokens(folder: Path) -> dict[str, bytes]:
+def results_of(folder: Path) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in folder.rglob("result.json")}
 
 
@@ -22,17 +22,17 @@ def tokens(folder: Path) -> dict[str, bytes]:
 def test_added_cycles_run_last_and_leave_earlier_results_unchanged(
     tmp_path: Path, order: str
 ) -> None:
-    made = study((1, 2), n_cycles=2, cycle_order=order)
-    run_study(made, output=tmp_path, measure=measures.quick)
+    study_config = study((1, 2), n_cycles=2, cycle_order=order)
+    run_study(study_config, output=tmp_path, measure=measures.quick)
     folder = only_folder(tmp_path)
-    entries, before = read_manifest(folder).entries, tokens(folder)
+    entries, before = read_manifest(folder).entries, results_of(folder)
     result = resume_study(folder, cycles=3, measure=measures.quick)
     manifest = read_manifest(folder)
     assert manifest.entries[:4] == entries
     assert [entry.cycle for entry in manifest.entries[4:]] == [3, 3]
-    assert {e.config_hash for e in manifest.entries[4:]} == set(made.config_hashes)
+    assert {e.config_hash for e in manifest.entries[4:]} == set(study_config.config_hashes)
     assert [entry.index for entry in manifest.entries] == [1, 2, 3, 4, 5, 6]
-    assert {name: tokens(folder)[name] for name in before} == before
+    assert {name: results_of(folder)[name] for name in before} == before
     assert result.measurement_protocol.n_cycles == 3
     assert [point.n_completed for point in result.summary.points] == [3, 3]
     assert resume_study(folder, measure=measures.raises).status == "completed"
@@ -49,7 +49,7 @@ def test_added_cycles_are_kept_by_a_resume_after_a_kill(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         resume_study(folder, cycles=3, measure=measures.quick, on_event=stop)
-    # The kill may also have come between the study and its manifest.
+    # The process may also have been killed between writing the study and its manifest.
     (folder / "manifest.json").write_bytes(before)
     result = resume_study(folder, measure=measures.quick)
     assert (result.status, result.summary.planned) == ("completed", 6)
@@ -62,14 +62,14 @@ def test_cycles_cannot_be_removed(tmp_path: Path) -> None:
 
 
 def test_another_study_is_refused_with_a_list_of_the_differences(tmp_path: Path) -> None:
-    made = study((1, 2), timeout_seconds=100)
-    run_study(made, output=tmp_path, measure=measures.quick)
+    study_config = study((1, 2), timeout_seconds=100)
+    run_study(study_config, output=tmp_path, measure=measures.quick)
     folder = only_folder(tmp_path)
     before = (folder / "manifest.json").read_bytes()
     expected = StudyConfig(
         name="test",
         experiments=(experiment(n=1), experiment(n=3), experiment(n=1, precision="bf16")),
-        execution=made.execution.model_copy(update={"timeout_seconds": 50.0}),
+        execution=study_config.execution.model_copy(update={"timeout_seconds": 50.0}),
     )
     with pytest.raises(StudyError) as caught:
         resume_study(folder, config=expected, measure=measures.quick)
@@ -86,7 +86,7 @@ def test_the_same_study_with_more_cycles_adds_them(tmp_path: Path) -> None:
     folder = only_folder(tmp_path)
     result = resume_study(folder, config=study((2, 1), n_cycles=2), measure=measures.quick)
     assert (result.status, result.summary.completed) == ("completed", 4)
-    # The file as it was at first: what was added since stays.
+    # With the original number of cycles, the added cycles are kept.
     again = resume_study(folder, config=study((1, 2)), measure=measures.raises)
     assert (again.status, again.summary.completed) == ("completed", 4)
 
@@ -94,13 +94,13 @@ def test_the_same_study_with_more_cycles_adds_them(tmp_path: Path) -> None:
 def test_a_relative_path_that_leads_to_another_model_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a point would be the mean of two models."""
+    """Otherwise a point would be the mean of two models."""
     for name in ("first", "other"):
         (tmp_path / name / "m").mkdir(parents=True)
         (tmp_path / name / "m" / "config.json").write_text("{}")
     monkeypatch.chdir(tmp_path / "first")
-    made = study().model_copy(update={"experiments": (experiment(model="./m"),)})
-    run_study(made, output=tmp_path / "results", measure=measures.quick)
+    study_config = study().model_copy(update={"experiments": (experiment(model="./m"),)})
+    run_study(study_config, output=tmp_path / "results", measure=measures.quick)
     folder = only_folder(tmp_path / "results")
     monkeypatch.chdir(tmp_path / "other")
     with pytest.raises(
@@ -123,22 +123,22 @@ def test_another_version_of_llem_is_refused(tmp_path: Path) -> None:
 
 def test_a_resume_repairs_files_damaged_by_a_power_cut(tmp_path: Path) -> None:
     """Scratch files, an incomplete study result, incomplete samples, a result without an entry."""
-    run_study(study((1, 2, 3)), output=tmp_path, measure=measures.counts_itself)
+    run_study(study((1, 2, 3)), output=tmp_path, measure=measures.writes_samples)
     folder = only_folder(tmp_path)
-    kept = (folder / read_study_result(folder).result_files[2]).read_bytes()
+    third_result = (folder / read_study_result(folder).result_files[2]).read_bytes()
     (folder / ".manifest.json.123.tmp").write_text('{"schema_ver')
-    one, two, three = sorted(folder.glob("0*"))
-    (one / ".result.json.9.tmp").write_text("")
-    (two / "timeseries.parquet").write_bytes(b"PAR1 sampl")
+    first, second, third = sorted(folder.glob("0*"))
+    (first / ".result.json.9.tmp").write_text("")
+    (second / "timeseries.parquet").write_bytes(b"PAR1 sampl")
     (folder / "study_result.json").write_text('{"schema_version": 3, "stu')
     data = json.loads((folder / "manifest.json").read_text())
     data["entries"][2] |= {"status": "running", "result_file": None}
     data |= {"status": "running"}
     (folder / "manifest.json").write_text(json.dumps(data))
-    result = resume_study(folder, measure=measures.counts_itself)
+    result = resume_study(folder, measure=measures.writes_samples)
     assert result.status == "completed"
     assert [entry.attempts for entry in read_manifest(folder).entries] == [1, 2, 1]
-    assert (three / "result.json").read_bytes() == kept
+    assert (third / "result.json").read_bytes() == third_result
     assert [path.name for path in folder.rglob(".*.tmp")] == []
 
 

@@ -35,7 +35,7 @@ class OwnForCausalLM(LlamaForCausalLM):
     config_class = OwnConfig
 sys.own_code_ran = True
 """
-SECRET = "hf_nobodyMayEverReadThis"
+SECRET = "hf_secretForThisTest"
 
 
 def of(folder: Path, **changes: Any) -> ExperimentConfig:
