@@ -90,7 +90,7 @@ def test_a_gap_with_a_gpu_that_stays_warm_ends_at_its_timeout(events: list[list[
     (ended,) = fields_of(events, "GapEnded")
     assert ended["cool"] is False
     # It has waited for the GPU: a second reading comes a second after the first.
-    assert len(of(events, "GapTelemetry")) >= 2
+    assert len(fields_of(events, "GapTelemetry")) >= 2
 
 
 def test_the_lower_of_two_limits_applies_and_a_gpu_without_reading_has_none() -> None:

@@ -233,7 +233,7 @@ def test_two_stops_before_a_run_has_begun_interrupt_it(tmp_path: Path) -> None:
 def test_two_stops_at_the_same_time_kill_at_once(tmp_path: Path) -> None:
     control = Control()
     model = model_folder(tmp_path)
-    made = StudyConfig(experiments=tuple(experiment(model=model, n=n) for n in (1, 2)))
+    study_config = StudyConfig(experiments=tuple(experiment(model=model, n=n) for n in (1, 2)))
 
     def on_event(event: Event) -> None:
         if isinstance(event, RunStage) and event.stage == "window":
@@ -241,7 +241,7 @@ def test_two_stops_at_the_same_time_kill_at_once(tmp_path: Path) -> None:
             control.request_stop()
 
     result = run_study(
-        made,
+        study_config,
         output=tmp_path / "results",
         measure=measures.is_slow_to_stop_in_its_window,
         control=control,
