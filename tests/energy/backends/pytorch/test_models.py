@@ -144,7 +144,7 @@ def test_code_of_a_model_runs_only_on_request_and_causes_a_warning(
     (copy / "config.json").write_text(json.dumps(data))
     with pytest.raises(BackendError, match="cannot be found"):
         load_architecture(of(copy))
-    with pytest.raises(BackendError, match="cannot be loaded"):
+    with pytest.raises(BackendError, match="trust_remote_code: true"):
         loaded(of(copy))
     assert not hasattr(sys, "own_code_ran")
     result = measure(of(copy, pytorch={"trust_remote_code": True}))

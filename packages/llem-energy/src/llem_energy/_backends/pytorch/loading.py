@@ -15,6 +15,7 @@ import transformers
 from safetensors import SafetensorError
 
 from llem_config import ExperimentConfig, PyTorchConfig
+from llem_energy._backends.pytorch.model_kind import AUTO_CLASS, ENCODER_DECODER, not_causal
 from llem_energy._backends.pytorch.section import section
 from llem_energy._errors import BackendError, OutOfMemory
 from llem_energy._model_info.builtin import builtin_architecture
@@ -22,6 +23,7 @@ from llem_energy._model_info.builtin import builtin_architecture
 # Block sizes of bitsandbytes 0.50 on CPUs with AVX512 (`functional.py`,
 # `_convert_weight_packed_for_cpu`).
 _PACKED_IN, _PACKED_OUT = 64, 32
+_MAX_CHARACTERS = 400  # of a library's message; some list every class that it has
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -91,6 +93,7 @@ def load_model(config: ExperimentConfig, device: torch.device) -> Any:
         BackendError: it cannot be loaded.
     """
     with foreign_errors(f"model {config.model!r} cannot be loaded"):
+        _check_kind(config)
         if config.weights == "random":
             model = _random(config, device)
         else:
@@ -100,6 +103,22 @@ def load_model(config: ExperimentConfig, device: torch.device) -> Any:
             model = _with_adapter(config, model)
         model.eval()
     return model
+
+
+def _check_kind(config: ExperimentConfig) -> None:
+    """Return if transformers runs all of this model as a causal language model.
+
+    The pre-flight checks look at config.json. Only the library knows what a file leaves out.
+
+    Raises:
+        BackendError: it does not.
+    """
+    architecture = load_architecture(config)
+    if architecture.is_encoder_decoder:
+        raise BackendError(f"model {config.model} {ENCODER_DECODER}")
+    has_code = AUTO_CLASS in (getattr(architecture, "auto_map", None) or {})
+    if not has_code and type(architecture) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise BackendError(f"model {config.model} {not_causal(architecture.model_type)}")
 
 
 def _random(config: ExperimentConfig, device: torch.device) -> Any:
@@ -237,8 +256,9 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _first(error: BaseException) -> str:
-    """Return the first paragraph of a library's message as one line."""
-    return " ".join(str(error).partition("\n\n")[0].split()) or type(error).__name__
+    """Return the first paragraph of a library's message as one line, without lists of names."""
+    line = " ".join(str(error).partition("\n\n")[0].split()) or type(error).__name__
+    return line if len(line) <= _MAX_CHARACTERS else f"{line[:_MAX_CHARACTERS].rstrip()} ..."
 
 
 def preload_model_class(config: ExperimentConfig) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llem_config import ExperimentConfig
+from llem_energy._backends.pytorch.model_kind import kind_problems
 from llem_energy._backends.pytorch.section import section
 from llem_energy._errors import BackendError
 from llem_energy._hub import missing_model_problem
@@ -41,7 +42,9 @@ def unmet_requirements(config: ExperimentConfig, *, has_gpu: bool) -> list[str]:
     """Return a sentence for each requirement of an experiment that this machine does not meet."""
     on_gpu = has_gpu and section(config).device != "cpu"
     on_cpu = () if on_gpu else (*_gpu(config), *_processor(config))
-    return [*on_cpu, *_libraries(config), *_files(config), *_weights(config)]
+    return [
+        *on_cpu, *_libraries(config), *_files(config), *_weights(config), *kind_problems(config),
+    ]  # fmt: skip
 
 
 def _gpu(config: ExperimentConfig) -> Iterator[str]:
