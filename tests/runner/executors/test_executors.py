@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ from llem_runner.executors import (
 )
 
 DIST_INFO = "llem_recording-1.0.dist-info"
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "new-executor.md"
 
 
 def settings(executor: str) -> Settings:
@@ -147,3 +150,32 @@ def test_the_setting_overrides_the_automatic_choice(tmp_path: Path) -> None:
     assert pids["inline"] == [os.getpid()] * 2
     assert len(pids["local"]) == 1
     assert pids["local"][0] != os.getpid()
+
+
+def test_the_executor_of_the_documentation_measures_in_processes_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = PAGE.read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (entry_point,) = re.findall(r"^(command = )\"(.*)\"$", page, re.MULTILINE)
+    site = tmp_path / "site-packages"
+    described = site / "llem_command-1.0.dist-info"
+    described.mkdir(parents=True)
+    (site / "llem_command.py").write_text(code)
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: llem-command\nVersion: 1.0\n")
+    (described / "entry_points.txt").write_text("[llem.executors]\n" + "".join(entry_point) + "\n")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(ROOT / "tests")]))
+    output = tmp_path / "results"
+    result = run_study(
+        study((1, measures.BAD_N, 2)),
+        output=output,
+        measure=measures.fails_at_bad_n,
+        settings=settings("command"),
+    )
+    folder = only_folder(output)
+    assert sorted(statuses(result, folder)) == ["completed", "completed", "failed"]
+    pids = {
+        read_result(file).effective_config["pid"] for file in sorted(folder.glob("*/result.json"))
+    }
+    assert len(pids - {os.getpid()}) == 2

@@ -4,7 +4,8 @@
     result = run_study("study.yaml", executor=MyExecutor())
 
 Or publish it in the entry-point group `llem.executors` and name it in the setting
-`execution.executor`. `measure_task` carries out a `Task` where it is called.
+`execution.executor`; docs/new-executor.md has a complete example. `measure_task` carries out a `Task`
+where it is called.
 """
 
 from llem_runner._control import Control
