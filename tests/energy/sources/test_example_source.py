@@ -189,10 +189,17 @@ class Meter:
         (METER.replace('"cpu"', '"tpu"'), "expected one of gpu, cpu, board as its kind, found"),
         (METER.replace("def close", "def shut"), "its source has no close"),
         (METER.replace("in self.devices)", "in 'ba')"), "one sample per device, in the order"),
-        (METER.replace("Sample(d, 0.0, 0.0)", "d"), "read() must return a tuple of Sample"),
+        (
+            METER.replace("Sample(d, 0.0, 0.0)", "d"),
+            "expected a tuple of Sample from read(), found 'a' in it",
+        ),
+        (
+            METER.replace("return tuple(", "list("),
+            "expected a tuple of Sample from read(), found None",
+        ),
         (METER.replace("(self, gpus): pass", "(self, gpus): 1 / 0"), "failed to open it (ZeroDiv"),
     ],
-    ids=["import", "no class", "name", "kind", "method", "order", "samples", "open"],
+    ids=["import", "no class", "name", "kind", "method", "order", "samples", "no samples", "open"],
 )
 def test_a_broken_source_is_reported_in_one_sentence_with_its_package(
     tmp_path: Path, code: str, reason: str

@@ -146,8 +146,11 @@ def _problem(source: Any, name: str) -> str | None:
     if source.kind not in KINDS:
         return f"expected one of {', '.join(KINDS)} as its kind, found {source.kind!r}"
     samples = source.read()
-    if not all(isinstance(sample, Sample) for sample in samples):
-        return "read() must return a tuple of Sample"
+    if not isinstance(samples, list | tuple):
+        return f"expected a tuple of Sample from read(), found {samples!r}"
+    others = [sample for sample in samples if not isinstance(sample, Sample)]
+    if others:
+        return f"expected a tuple of Sample from read(), found {others[0]!r} in it"
     if tuple(sample.device for sample in samples) != tuple(source.devices):
         return "read() must return one sample per device, in the order of `devices`"
     return None
