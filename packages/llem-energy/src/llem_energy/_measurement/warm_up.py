@@ -1,4 +1,4 @@
-"""Warm-up until latency is stationary and, if metered, power and temperature are steady.
+"""Warm-up until compilation is over, latency is stationary, and power and temperature are steady.
 
 A fixed number of repeats is not enough: a drift of 3 % between two points can rank them wrongly.
 The warm-up has a maximum duration; the result says so if that is reached.

@@ -1,4 +1,7 @@
-"""Compilation by torch: reset for each model, counted, and an error if torch would give up."""
+"""Compilation by torch: reset for each model, counted, and an error if torch would give up.
+
+The warm-up (`_measurement/warm_up.py`) repeats the work until the count no longer rises.
+"""
 
 from __future__ import annotations
 
