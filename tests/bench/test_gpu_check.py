@@ -20,7 +20,7 @@ from benchmarks.shared.quantiles import median_interval
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu_check.py"
 IDLE_W, LOAD_W = 80.0, 600.0
-# Bursts of 0.4 s and pauses of different length, so that updates occur at every phase.
+# Bursts of 0.4 s and pauses of different lengths, so that updates occur at every phase.
 STARTS_S = [1.0 + 0.85 * i + 0.01 * (37 * i % 10) for i in range(12)]
 BURSTS = [(start_s, start_s + 0.4) for start_s in STARTS_S]
 
@@ -139,9 +139,9 @@ def test_without_a_load_it_reports_the_truth_of_the_scripted_driver(
     report = checked(library, tmp_path, gpu, *parts)
     assert list(report) == ["environment", "calibration", "stamps", "agreement"]
     assert report["environment"]["figures"]["gpu"]["name"] == gpu.name
-    seen = report["calibration"]["figures"]["idle"]
-    assert seen["counter_period_s"] == pytest.approx(0.08, rel=0.05)
-    assert seen["power_period_s"] == pytest.approx(0.1, rel=0.05)
+    idle = report["calibration"]["figures"]["idle"]
+    assert idle["counter_period_s"] == pytest.approx(0.08, rel=0.05)
+    assert idle["power_period_s"] == pytest.approx(0.1, rel=0.05)
     assert report["stamps"]["figures"]["83"]["follows"] == "the query"
     idle = report["agreement"]["figures"]["idle"]
     assert idle["counter_w"] == pytest.approx(1.08 * 301.0, rel=0.01)

@@ -201,9 +201,9 @@ def test_the_decoding_method_follows_from_decoder_and_beams() -> None:
     ],
 )
 def test_missing_fields_of_a_decoder_follow_from_the_others(
-    given: dict[str, Any], temperature: float, do_sample: bool
+    fields: dict[str, Any], temperature: float, do_sample: bool
 ) -> None:
-    decoder = DecoderConfig.model_validate(given)
+    decoder = DecoderConfig.model_validate(fields)
     assert (decoder.temperature, decoder.do_sample) == (temperature, do_sample)
 
 

@@ -1,4 +1,4 @@
-"""The grid against a slow and simple expansion of the same axes.
+"""The grid equals a slow and simple expansion of the same axes.
 
 Covers CFG-12, CFG-13 and CFG-14 for axes at random.
 """

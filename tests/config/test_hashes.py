@@ -1,4 +1,4 @@
-"""Hashes: the same in every version and for every notation, different for other experiments.
+"""Hashes are equal in every version and notation, and differ between experiments.
 
 Covers CFG-15 and CFG-16, and pitfall 8 of hashing.
 """

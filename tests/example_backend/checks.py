@@ -1,4 +1,4 @@
-"""What the author of a backend runs: llem's checks, on a few small experiments."""
+"""The checks that the author of a backend runs, on a few small experiments."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_the_page_names_each_sub_package_and_module_at_the_top_of_a_package(pack
 
 
 def private_names(path: Path) -> Iterator[str]:
-    """Yield names with an underscore that a file takes from objects that are not its own."""
+    """Yield private names that a file reads from objects defined elsewhere."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         match node:
             case ast.Attribute(value=ast.Name(id="self" | "cls")):
@@ -47,7 +47,7 @@ def private_names(path: Path) -> Iterator[str]:
 
 
 def defined_names() -> set[str]:
-    names = {"_exit"}  # `os._exit` is public in spite of its name
+    names = {"_exit"}  # `os._exit` is public despite its name
     for package in PACKAGES:
         for path in sources(package):
             names |= set(re.findall(r"(?:def |self\.|class )(_[a-z]\w*)", path.read_text("utf-8")))

@@ -1,4 +1,4 @@
-"""Only a backend's own folder and its section in llem_config know the backend's options."""
+"""Only the folder of a backend and its section in llem_config name the options of the backend."""
 
 from __future__ import annotations
 

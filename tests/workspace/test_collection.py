@@ -1,4 +1,4 @@
-"""A named file starts at once, and the whole suite runs in parallel."""
+"""Named files run in one process, and the whole suite runs in parallel."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ import pytest
 
 class Settings:
     def pytest_collection_finish(self, session):
-        found.update(processes=session.config.option.numprocesses, tests=len(session.items))
+        counts.update(processes=session.config.option.numprocesses, tests=len(session.items))
 
 
-found = {}
+counts = {}
 code = pytest.main(["--collect-only", "-qq", *sys.argv[1:]], plugins=[Settings()])
-print(f"exit {int(code)} processes {found['processes']} torch {'torch' in sys.modules}")
+print(f"exit {int(code)} processes {counts['processes']} torch {'torch' in sys.modules}")
 """
 
 

@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md promises: one package without torch, and the checks of a commit."""
+"""CONTRIBUTING.md is correct: one package without torch, and the checks of a commit."""
 
 from __future__ import annotations
 

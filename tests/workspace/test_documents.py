@@ -1,4 +1,4 @@
-"""The documents are true: every command, file and snippet that they show is run or read here."""
+"""The commands, files and snippets in the documents are correct: each is run or read here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The packages: public names, what an import costs, names of files.
+"""The packages: public names, the cost of imports, names of files.
 
 The layers between them are import-linter contracts, run by `lint-imports`.
 """
@@ -53,7 +53,7 @@ def test_a_public_module_lists_exactly_its_public_names(name: str) -> None:
         for alias in node.names
     }
     assert all(hasattr(module, attribute) for attribute in module.__all__)
-    # A module that only passes names on passes on all that it imports.
+    # A module that only re-exports names re-exports all that it imports.
     if not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body):
         assert imported == set(module.__all__)
 
@@ -87,7 +87,7 @@ def test_modules_are_private_well_named_and_documented(package: str) -> None:
         first = path.relative_to(source_folder(package)).parts[0]
         assert first.startswith("_") or first in PUBLIC_MODULES[package], path
         if path.parent != source_folder(package):
-            # A folder says once that what is in it is private.
+            # Modules in a private folder need no underscore.
             assert not path.stem.startswith("_") or path.stem == "__init__", path
         assert path.stem.strip("_") not in forbidden, path
         text = path.read_text("utf-8")
@@ -147,7 +147,7 @@ def test_the_layers_of_each_package_are_checked_and_name_all_its_modules(package
     contracts = settings["tool"]["importlinter"]["contracts"]
     (layers,) = [contract for contract in contracts if contract.get("containers") == [package]]
     assert layers["type"] == "layers"
-    # A new sub-package must be given its place; no import is excused.
+    # Every new sub-package must be in a layer, and no import may be ignored.
     assert layers["exhaustive"] is True
     assert "ignore_imports" not in layers
     assert "exhaustive_ignores" not in layers

@@ -1,6 +1,6 @@
-"""The release script: what it refuses, and a whole release of one package in a clone.
+"""The release script: the releases it refuses, and a release of one package in a clone.
 
-The clone is a repository of its own, so that no commit and no tag reaches this one.
+The clone is a separate repository, so that no commit and no tag reaches this one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every requirement of docs/requirements.md is covered by tests, and its table is true."""
+"""Every requirement in docs/requirements.md is covered by tests, and its table is correct."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""An example backend for llem: answers with what it has heard, in pure Python."""
+"""An example backend for llem in pure Python: it repeats what it has heard."""

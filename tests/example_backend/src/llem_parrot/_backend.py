@@ -1,4 +1,4 @@
-"""The backend: everything that llem asks of an inference library, for the parrot."""
+"""The backend: the whole interface between llem and an inference library, for the parrot."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class ParrotGeneration:
         self._times_s = times_s
 
     def n_tokens(self) -> tuple[int, ...]:
-        """Return the tokens of each answer; no padding is kept, so they only need counting."""
+        """Return the number of tokens of each answer, without padding."""
         return tuple(len(row) for row in self.rows)
 
     def token_times_s(self) -> tuple[float, ...]:
-        """Return when each step was done."""
+        """Return the time at the end of each step, in seconds since the start of the batch."""
         return tuple(self._times_s)
 
 
@@ -47,12 +47,12 @@ class ParrotBackend:
         self._chance: random.Random | None = None
 
     def open(self) -> tuple[str, ...]:
-        """Return the GPU that is occupied, whose energy is then measured; () on the CPU."""
+        """Return the GPU that is used, whose energy is then measured; () on the CPU."""
         self._gpus = gpu_uuids()[:1] if self._options.device == "gpu" else ()
         return self._gpus
 
     def load(self) -> None:
-        """Hatch the parrot with the vocabulary of the model."""
+        """Create the parrot with the vocabulary of the model."""
         if missing := [*ParrotFacts().requirements(self._config, has_gpu=bool(self._gpus))]:
             raise BackendError("; ".join(missing))
         shape = builtin_architecture(self._config.model) or {}
@@ -67,26 +67,26 @@ class ParrotBackend:
         return self._parrot
 
     def vocabulary(self) -> range:
-        """Return every token but the special ones."""
+        """Return all tokens except special tokens."""
         return range(8, self._loaded.n_tokens)
 
     def prepare(self, prompts: Sequence[Prompt]) -> Workload:
-        """Cut and batch; a parrot needs no padding, but the shape says what a batch spans."""
-        most = self._config.max_input_tokens
+        """Cut the prompts and group them; there is no padding, but the shape has the max length."""
+        max_tokens = self._config.max_input_tokens
         ids = [self._ids(prompt) for prompt in prompts]
-        cut = [list(one[:most]) for one in ids]
+        cut = [list(prompt[:max_tokens]) for prompt in ids]
         size = self._options.batch_size or 1
         groups = [cut[start : start + size] for start in range(0, len(cut), size)]
         batches = tuple(
             Batch(
                 n_prompts=len(group),
-                shape=(len(group), max(len(one) for one in group)),
-                lengths=tuple(len(one) for one in group),
+                shape=(len(group), max(len(prompt) for prompt in group)),
+                lengths=tuple(len(prompt) for prompt in group),
                 inputs=group,
             )
             for group in groups
         )
-        return Workload(batches, sum(len(one) > most for one in ids))
+        return Workload(batches, sum(len(prompt) > max_tokens for prompt in ids))
 
     def _ids(self, prompt: Prompt) -> Sequence[int]:
         if not isinstance(prompt, str):
@@ -95,7 +95,7 @@ class ParrotBackend:
         return [words[zlib.crc32(word.encode()) % len(words)] for word in prompt.split()]
 
     def generate(self, batch: Batch) -> ParrotGeneration:
-        """Answer step by step, every prompt of the batch in turn."""
+        """Answer step by step; each step adds one token to every prompt of the batch."""
         start_s = time.perf_counter()
         heard = [list(prompt) for prompt in batch.inputs]
         times_s = []
@@ -107,59 +107,59 @@ class ParrotBackend:
         return ParrotGeneration(rows, times_s)
 
     def _step(self, heard: list[list[int]], batch: Batch) -> bool:
-        """Add one token to every answer that goes on; tell whether there was one."""
-        going = [
-            one
-            for one, n_prompt in zip(heard, batch.lengths, strict=True)
-            if self._config.decoder.ignore_eos or len(one) == n_prompt or one[-1] != _END
+        """Add one token to every unfinished answer; return whether there was one."""
+        unfinished = [
+            tokens
+            for tokens, n_prompt in zip(heard, batch.lengths, strict=True)
+            if self._config.decoder.ignore_eos or len(tokens) == n_prompt or tokens[-1] != _END
         ]
-        for one in going:
-            one.append(self._loaded.next(one, self._chance))
-        return bool(going)
+        for tokens in unfinished:
+            tokens.append(self._loaded.next(tokens, self._chance))
+        return bool(unfinished)
 
     def phase(self, name: PhaseName, batch: Batch) -> Phase:
-        """Reading is choosing the first token; decoding is every token after it."""
-        most = self._config.max_output_tokens
+        """Return a phase: prefill chooses the first token, decode all later tokens."""
+        max_tokens = self._config.max_output_tokens
         start = [list(prompt) for prompt in batch.inputs]
         if name == "prefill":
             n_tokens, n_steps = sum(batch.lengths), 1
         else:
-            n_tokens, n_steps = batch.n_prompts * (most - 1), most - 1
-            for one in start:
-                one.append(self._loaded.next(one, self._chance))
+            n_tokens, n_steps = batch.n_prompts * (max_tokens - 1), max_tokens - 1
+            for tokens in start:
+                tokens.append(self._loaded.next(tokens, self._chance))
 
         def run() -> None:
-            heard = [list(one) for one in start]
+            heard = [list(tokens) for tokens in start]
             for _ in range(n_steps):
-                for one in heard:
-                    one.append(self._loaded.next(one, self._chance))
+                for tokens in heard:
+                    tokens.append(self._loaded.next(tokens, self._chance))
 
         return Phase(name, run, n_tokens, batch.n_prompts)
 
     def synchronise(self) -> None:
-        """Return at once: a parrot has finished when it stops talking."""
+        """Return at once: nothing runs in the background."""
 
     def seed(self) -> None:
-        """Start its chance afresh."""
+        """Seed the random choice of tokens again."""
         sampled = self._config.decoder.do_sample
         self._chance = random.Random(self._config.random_seed) if sampled else None
 
     def reset_peak_memory(self) -> None:
-        """Nothing is counted."""
+        """Do nothing: memory is not measured."""
 
     def memory(self) -> Memory:
-        """Say that the memory is not known, rather than 0."""
+        """Return that the memory is unknown, rather than 0."""
         return Memory(None, None, "not measured: a parrot has no weights")
 
     def flops(self, input_tokens: int, output_tokens: int) -> None:
-        """Return None: comparing tokens is no floating-point operation."""
+        """Return None: there are no floating-point operations."""
 
     def compilations(self) -> int:
         """Return 0: nothing is compiled."""
         return 0
 
     def effective_config(self) -> dict[str, Any]:
-        """Return what the parrot really does, read back from it."""
+        """Return the settings that the parrot uses, read from the parrot."""
         return {
             "n_tokens": self._loaded.n_tokens,
             "memory": self._loaded._memory,
@@ -169,5 +169,5 @@ class ParrotBackend:
         }
 
     def close(self) -> None:
-        """Let the parrot fly."""
+        """Release the parrot."""
         self._parrot = None

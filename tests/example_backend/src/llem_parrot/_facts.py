@@ -1,5 +1,6 @@
-"""What the parrot can say about an experiment in advance. llem asks before a study starts, in a
-process that must stay light, so nothing heavy is imported here.
+"""Facts about an experiment before it runs.
+
+llem reads them before a study starts, so this module imports no heavy library.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _TOKEN_BYTES = 8
 
 
 def options_of(config: ExperimentConfig) -> ParrotConfig:
-    """Return the section of an experiment; it is a field of the experiment, and may be absent."""
+    """Return the section of an experiment, or the defaults if it has none."""
     return getattr(config, "parrot", None) or ParrotConfig()
 
 
@@ -30,11 +31,11 @@ class ParrotFacts(BackendFacts):
             yield "a parrot on a GPU needs a GPU, but there is none"
 
     def device(self, config: ExperimentConfig) -> DeviceChoice:
-        """Return where the parrot sits."""
+        """Return where the parrot runs."""
         return options_of(config).device or "cpu"
 
     def spreads_over_gpus(self, config: ExperimentConfig) -> bool:
-        """Return False: there is one parrot."""
+        """Return False: a parrot uses one GPU."""
         del config
         return False
 

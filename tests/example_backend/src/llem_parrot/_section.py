@@ -1,4 +1,4 @@
-"""The section `parrot:` of a study file. Imports pydantic alone: every reader of files loads it."""
+"""The section `parrot:` of a study file; imports only pydantic, since llem_config loads it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 
 
 class ParrotConfig(BaseModel):
-    """How the parrot listens and answers. A field that is None leaves its own default."""
+    """Options of the parrot. None means the default of the parrot."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
@@ -18,10 +18,10 @@ class ParrotConfig(BaseModel):
     DECODINGS: ClassVar[tuple[str, ...]] = ("greedy", "sampling")
 
     device: Literal["cpu", "gpu"] | None = None
-    """Where the parrot sits; on the CPU by default."""
+    """Where the parrot runs; on the CPU by default."""
     batch_size: PositiveInt | None = None
     """Prompts answered together; 1 by default."""
     memory: PositiveInt | None = None
-    """Tokens back that it remembers; all of them by default."""
+    """The number of last tokens that it remembers; all by default."""
     mood: Literal["literal", "playful"] | None = None
-    """`playful` says something else where it would only repeat itself."""
+    """`playful` chooses a new token instead of repeating the last token."""
