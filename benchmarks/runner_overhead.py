@@ -5,7 +5,7 @@
 Each figure is compared with its floor in the same run:
 
 - The time from the end of one window to the start of the next, without the gap, with a tiny model on
-  the CPU: a study of ours and one plain spawned process per run alternate, with and without gaps.
+  the CPU: an llem study and one plain spawned process per run alternate, with and without gaps.
   Load and warm-up are included. Both measure with the same function, so their speeds must agree.
 - The CPU time of the parent during a run, and its memory over many runs of a stand-in.
 - The time of a run of that stand-in compared with a spawned process that has the same imports and

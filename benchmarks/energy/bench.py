@@ -54,7 +54,7 @@ class Bench:
         return json.loads(done.stdout)
 
     def environment(self, gpus: Sequence[FakeGpu]) -> dict[str, str]:
-        """Return the variables of a process of ours; it has one thread, because machines may be small."""
+        """Return the variables of an llem process; it has one thread, because machines may be small."""
         return self.peers.environment(gpus) | {"OMP_NUM_THREADS": "1"}
 
     def windows(

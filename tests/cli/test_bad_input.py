@@ -17,7 +17,7 @@ GOOD = "model: builtin:tiny-llama\nn: 2\npytorch: {device: cpu}\n"
         (GOOD + "sweeps: {n: [1]}\n", "study.yaml:4:1: sweeps: unknown key 'sweeps'"),
         (GOOD + "random_seed: many\n", "study.yaml:4:14: random_seed: expected a whole number"),
         (GOOD + "sweep: {precision: []}\n", "study.yaml:4:20: sweep.precision: expected at least"),
-        ("", "expected a mapping of keys, found nothing"),
+        ("", "expected a mapping of keys, found an empty file"),
     ],
 )
 def test_a_mistake_in_the_study_file_is_reported_with_its_position(

@@ -272,10 +272,11 @@ def test_a_time_limit_can_have_units(text: str, expected: float) -> None:
     assert parse_duration_s(text) == expected
 
 
-def test_an_invalid_time_limit_is_reported(llem: Run, study_file: Path) -> None:
-    done = llem("study", "run", study_file, "--time-limit", "soon")
+@pytest.mark.parametrize("text", ["soon", "0s"])
+def test_an_invalid_time_limit_is_reported(llem: Run, study_file: Path, text: str) -> None:
+    done = llem("study", "run", study_file, "--time-limit", text)
     assert done.returncode == 2
-    assert "expected a time such as 90s, 30m or 8h, found 'soon'" in done.stderr
+    assert f"expected a time such as 90s, 30m or 8h, found '{text}'" in done.stderr
 
 
 def test_show_prints_a_finished_study_and_its_json(

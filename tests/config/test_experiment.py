@@ -209,12 +209,12 @@ def test_missing_fields_of_a_decoder_follow_from_the_others(
 
 CANNOT_RUN: list[tuple[dict[str, Any], str]] = [
     ({"attn_implementation": "flash_attention_2", "device": "cpu"}, "needs a GPU"),
-    ({"load_in_4bit": True, "load_in_8bit": True}, "exclude each other"),
+    ({"load_in_4bit": True, "load_in_8bit": True}, "cannot be used together"),
     ({"bnb_4bit_quant_type": "nf4"}, "no effect without load_in_4bit"),
     ({"torch_compile_mode": "default"}, "no effect without torch_compile"),
     ({"cache_implementation": "static", "use_cache": False}, "contradicts use_cache"),
     ({"length_penalty": 0.5}, "no effect without num_beams > 1"),
-    ({"prompt_lookup_num_tokens": 3, "assistant_model": "a"}, "exclude each other"),
+    ({"prompt_lookup_num_tokens": 3, "assistant_model": "a"}, "cannot be used together"),
     ({"prompt_lookup_num_tokens": 3, "num_beams": 2}, "does not work with num_beams"),
     ({"prompt_lookup_num_tokens": 3, "cache_implementation": "static"}, "static cache"),
     ({"prompt_lookup_num_tokens": 3, "use_cache": False}, "needs the cache"),

@@ -61,6 +61,17 @@ ONE_FAULT = [
      "passthrough_kwargs may not repeat the field batch_size; set the field itself"),
     # keys
     ("percision: fp32", "2:1: percision: unknown key 'percision'; did you mean 'precision'?"),
+    ("batchsize: 1", "2:1: batchsize: unknown key 'batchsize'; did you mean 'pytorch.batch_size'?"),
+    ("n_cycles: 3", "2:1: n_cycles: unknown key 'n_cycles'; did you mean 'execution.n_cycles'?"),
+    ("pytorch: {precision: fp16}",
+     "2:11: pytorch.precision: unknown key 'precision'; did you mean 'precision' at the top level?"),
+    ("warmup: {rounds: 3}", "2:10: warmup.rounds: unknown key 'rounds'; expected one of "
+     "enabled, n_warmup, convergence_detection, cv_threshold, max_warmup, max_warmup_seconds, "
+     "thermal_floor_seconds"),
+    ("energy: {sources: [nvml, battery]}", "2:26: energy.sources[1]: "
+     "expected one of nvml, rapl, none, found 'battery'"),
+    ("energy: {sources: [battery]}", "2:20: energy.sources[0]: "
+     "expected one of nvml, rapl, none, found 'battery'"),
     ("sweeps: {n: [1]}", "2:1: sweeps: unknown key 'sweeps'; did you mean 'sweep'?"),
     ("decoder:\n  temprature: 1", "3:3: decoder.temprature: unknown key 'temprature'; "
      "did you mean 'temperature'?"),
@@ -104,17 +115,17 @@ ONE_FAULT = [
     ("backend: [vllm, trt]", f"2:17: backend[1]: {BACKENDS}'trt'"),
     ("backend: []", "2:10: backend: expected at least one backend, found an empty list"),
     ("vllm: {block_size: 8}",
-     "2:1: vllm: a section for vllm, but the backend is pytorch; remove one"),
-    ("vllm.block_size: 8", "2:1: vllm: a section for vllm, but the backend is pytorch; remove one"),
+     "2:1: vllm: this section needs backend vllm, but the backend is pytorch; change one"),
+    ("vllm.block_size: 8", "2:1: vllm: this section needs backend vllm, but the backend is pytorch; change one"),
     ("backend: [pytorch, vllm]\ntensorrt.tp_size: 2",
-     "3:1: tensorrt: a section for tensorrt, but the backend is pytorch and vllm; remove one"),
+     "3:1: tensorrt: this section needs backend tensorrt, but the backend is pytorch and vllm; change one"),
     # experiments, exclude, execution, name
     ("experiments:", "2:13: experiments: expected a list of experiments, found nothing"),
-    ("experiments: []", "2:14: experiments: expected a list of experiments, found an empty list"),
+    ("experiments: []", "2:14: experiments: expected at least one experiment, found an empty list"),
     ("experiments: [{n: 1}, null]",
      "2:23: experiments[1]: expected a mapping of experiment fields, found nothing"),
     ("experiments: [{vllm.block_size: 1}]", "2:16: experiments[0].vllm: "
-     "a section for vllm, but the backend is pytorch; remove one"),
+     "this section needs backend vllm, but the backend is pytorch; change one"),
     ("backend: [pytorch, vllm]\nexperiments: [{n: 1}]",
      "3:15: experiments[0]: name the backend of this point, because the study has several"),
     ("exclude: [{n: 1}]", "2:10: exclude: exclude drops points of a sweep; this file has no sweep"),
@@ -141,9 +152,9 @@ ONE_FAULT = [
     ("base: nowhere.yaml", "2:7: base: no such file: nowhere.yaml"),
     ("base: [a]", "2:7: base: expected the path of an experiment file, found a list"),
     # text
-    ("n: [1", f"3:1: {NOT_YAML}while parsing a flow sequence did not find expected ',' or ']'"),
-    ("decoder:\n\ttop_k: 1", f"3:1: {NOT_YAML}while scanning for the next token "
-     "found character that cannot start any token"),
+    ("n: [1", f"3:1: {NOT_YAML}did not find expected ',' or ']' (while parsing a flow sequence)"),
+    ("decoder:\n\ttop_k: 1", f"3:1: {NOT_YAML}found character that cannot start any token "
+     "(while scanning for the next token)"),
     ("n: \x01", f"2:4: {NOT_YAML}found the control character U+0001"),
     ("---\nn: 1",
      f"2:1: {NOT_YAML}expected a single document in the stream but found another document"),
@@ -158,7 +169,7 @@ def test_a_mistake_gives_one_fault_with_its_position(faults: Faults, text: str, 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "1:1: expected a mapping of keys, found nothing"),
+        ("", "1:1: expected a mapping of keys, found an empty file"),
         ("- a\n", "1:1: expected a mapping of keys at the top level, found a list"),
         ("7\n", "1:1: expected a mapping of keys at the top level, found a single value"),
         ("n: 1\n", "1:1: model: required, but missing"),
@@ -193,13 +204,13 @@ def test_a_missing_file_and_a_folder_are_faults(tmp_path: Path) -> None:
          "base.yaml:1:1: pytorch.batchsize: pytorch has no key 'batchsize'; "
          "did you mean 'batch_size'?"),
         ("n: 1\nbase: more.yaml\n",
-         "base.yaml:2:1: base: a base file cannot have a base"),
+         "base.yaml:2:1: base: a base file cannot have a base itself; remove this key"),
         ("sweep: {n: [1]}\n", "base.yaml:1:1: sweep: "
          "a base file may set only experiment fields; move this key to the study file"),
         ("vllm.block_size: 1\n", "base.yaml:1:1: vllm: "
-         "a section for vllm, but the backend is pytorch; remove one"),
+         "this section needs backend vllm, but the backend is pytorch; change one"),
         ("n: [1\n", "base.yaml:2:1: this is not valid YAML: "
-         "while parsing a flow sequence did not find expected ',' or ']'"),
+         "did not find expected ',' or ']' (while parsing a flow sequence)"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_base_names_the_base_file(faults: Faults, base: str, fault: str) -> None:

@@ -218,7 +218,11 @@ def test_an_experiment_file_is_read_with_base_and_overrides(tmp_path: Path) -> N
         ("execution: {}\n", None, "this key belongs to a study; run the file with `study run`"),
         ("", {"execution": {"n_cycles": 3}}, "this key can only be set in a study file"),
         ("backend: vllm\nprecision: fp32\n", None, "vllm does not support fp32"),
-        ("vllm.block_size: 3\n", None, "a section for vllm, but the backend is pytorch; remove"),
+        (
+            "vllm.block_size: 3\n",
+            None,
+            "this section needs backend vllm, but the backend is pytorch; change one",
+        ),
     ],
 )
 def test_a_file_that_is_not_one_experiment_is_an_error(

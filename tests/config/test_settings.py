@@ -191,7 +191,12 @@ def test_a_mistake_in_the_settings_file_is_reported_with_its_position(
     [
         ("LLEM_EXECUTION__CONFIG_GAP_SECONDS", "soon", "expected a number >= 0, found 'soon'"),
         ("LLEM_MEASUREMENT__DATACENTER_PUE", "nan", "expected a number >= 1, found 'nan'"),
-        ("LLEM_EXECUTION__GAP", "1", "unknown key 'gap'"),
+        (
+            "LLEM_EXECUTION__GAP",
+            "1",
+            "unknown key 'gap'; expected one of config_gap_seconds, "
+            "cycle_gap_seconds, executor, gap_until_temperature_c, gap_within_c, gap_at_most_seconds",
+        ),
         ("LLEM_DEVICES__GPUS", "0,1", "expected JSON, such as [0, 1], found '0,1'"),
         ("LLEM_EXECUTION", "{", "expected JSON, such as [0, 1], found '{'"),
     ],

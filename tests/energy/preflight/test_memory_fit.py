@@ -115,7 +115,7 @@ def test_memory_that_may_not_be_enough_is_a_warning_with_its_parts(
     failures, ((warning, indices),) = fits(library, tmp_path, points, "GPU-small")
     assert failures == []
     assert indices == [1]
-    assert warning.startswith("the memory may not be enough: the estimate is up to ")
+    assert warning.startswith("the memory may be too small: the estimate is up to ")
     assert "(weights 2.47 GB, cache 8.38 GB, activations " in warning
     assert warning.endswith("the device has 8 GB")
 

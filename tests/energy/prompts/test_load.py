@@ -87,7 +87,7 @@ def test_a_damaged_file_is_an_error_that_names_it(
 ) -> None:
     path = tmp_path / f"damaged{suffix}"
     path.write_bytes(content)
-    with pytest.raises(DatasetError, match=rf"damaged\{suffix}: damaged"):
+    with pytest.raises(DatasetError, match=rf"damaged\{suffix}: damaged or of another format"):
         read_prompts(DatasetConfig(source=str(path)), 1)
 
 
@@ -100,7 +100,7 @@ def test_a_row_without_text_is_named_by_its_number(tmp_path: Path, line: str) ->
 
 
 def test_a_source_that_is_neither_file_nor_folder_nor_hub_id_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="not a file, not a folder, not a hub id"):
+    with pytest.raises(DatasetError, match="expected a file, a folder or a hub id"):
         read_prompts(DatasetConfig(source=str(tmp_path / "absent")), 1)
 
 

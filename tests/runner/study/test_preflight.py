@@ -58,7 +58,9 @@ def test_a_failure_of_some_points_says_which(tmp_path: Path) -> None:
     nowhere = experiment(model="builtin:nothing")
     lines = failures(tmp_path, here, *on_gpu, nowhere)
     first = "the first is model=builtin:tiny-llama n=5 pytorch.device=cuda"
-    assert any(line.endswith(f"no NVIDIA GPU (in 2 of 4 points, {first})") for line in lines)
+    assert any(
+        line.endswith(f"doctor` shows the reason (in 2 of 4 points, {first})") for line in lines
+    )
     assert any("builtin:nothing" in line and "(in 1 of 4 points, " in line for line in lines)
     assert all("points" not in line for line in failures(tmp_path, nowhere))  # all points fail
 
@@ -67,9 +69,13 @@ def test_a_missing_model_that_is_its_own_draft_model_is_one_failure(tmp_path: Pa
     nowhere = str(tmp_path / "nowhere")
     options = {"device": "cpu", "assistant_model": nowhere}
     twice = experiment(model=nowhere, pytorch=options)
-    assert failures(tmp_path, twice) == (f"there is no model folder {nowhere}",)
+    assert failures(tmp_path, twice) == (
+        f"there is no model folder {nowhere}; correct the path, or use a hub id",
+    )
     first, _ = failures(tmp_path, twice, experiment(model=f"{nowhere}2"))
-    assert first.startswith(f"there is no model folder {nowhere} (in 1 of 2 points, ")
+    assert first.startswith(
+        f"there is no model folder {nowhere}; correct the path, or use a hub id (in 1 of 2 points, "
+    )
 
 
 def test_a_missing_revision_affects_only_its_points(
@@ -118,7 +124,7 @@ def test_a_model_that_is_not_cached_is_an_error_offline(
 
 def test_a_missing_gpu_is_an_error(tmp_path: Path) -> None:
     (line,) = failures(tmp_path, experiment(pytorch={"device": "cuda"}))
-    assert "no NVIDIA GPU" in line
+    assert "no NVIDIA GPU was found" in line
 
 
 def test_weights_larger_than_the_memory_are_reported_with_the_other_failures(
@@ -146,7 +152,7 @@ def test_memory_that_may_not_be_enough_is_a_warning_before_the_study_starts(
     assert result.status == "completed"
     first, second, *rest = events
     assert isinstance(first, PreflightWarning)
-    assert first.warning.startswith("the memory may not be enough: the estimate is up to ")
+    assert first.warning.startswith("the memory may be too small: the estimate is up to ")
     assert "(in 1 of 2 points, the first is " in first.warning
     assert isinstance(second, StudyStarted)
     assert not any(isinstance(event, PreflightWarning) for event in rest)

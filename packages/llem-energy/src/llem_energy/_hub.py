@@ -58,11 +58,11 @@ def missing_model_problem(
     folder = Path(name).expanduser()
     if folder.is_dir():
         is_complete = (folder / file).is_file()
-        return None if is_complete else f"the {what} folder {name} has no {file}"
+        return None if is_complete else f"the {what} folder {name} has no {file}; correct the path"
     if not is_hub_id(name):
-        return f"there is no {what} folder {name}"
+        return f"there is no {what} folder {name}; correct the path, or use a hub id"
     if is_offline() and cached_snapshot(name, revision=revision) is None:
-        return f"the {what} {name} is not in the local cache, and HF_HUB_OFFLINE is set"
+        return f"the {what} {name} is not in the local cache, and HF_HUB_OFFLINE is set; download the {what}, or unset HF_HUB_OFFLINE"
     return None  # only loading shows whether it is on the hub
 
 

@@ -58,9 +58,10 @@ def test_a_missing_adapter_is_an_expected_failure(
     names = (adapter, "some/adapter", tmp_path / "empty", tmp_path / "nowhere", "some/other")
     configs = [phase_experiment(lora={"adapter": str(name)}) for name in names]
     sentences = (
-        f"the adapter folder {tmp_path / 'empty'} has no adapter_config.json",
-        f"there is no adapter folder {tmp_path / 'nowhere'}",
-        "the adapter some/other is not in the local cache, and HF_HUB_OFFLINE is set",
+        f"the adapter folder {tmp_path / 'empty'} has no adapter_config.json; correct the path",
+        f"there is no adapter folder {tmp_path / 'nowhere'}; correct the path, or use a hub id",
+        "the adapter some/other is not in the local cache, and HF_HUB_OFFLINE is set; "
+        "download the adapter, or unset HF_HUB_OFFLINE",
     )
     assert checked(*configs).expected_failures == tuple(
         Finding(sentence, (point,)) for point, sentence in enumerate(sentences, 2)

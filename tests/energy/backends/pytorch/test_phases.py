@@ -108,7 +108,7 @@ def test_a_static_cache_with_a_window_is_restored_or_refused(tmp_path: Path, win
         check(config)
         return
     backend, batch = prepared(config)
-    with pytest.raises(BackendError, match="needs prompt and output within the model's window"):
+    with pytest.raises(BackendError, match="needs prompt and output within the model's sliding"):
         backend.phase("decode", batch)
 
 

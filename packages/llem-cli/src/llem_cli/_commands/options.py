@@ -72,15 +72,17 @@ def parse_duration_s(text: str | None) -> float | None:
     """Return a duration in seconds: `90`, `90s`, `30m`, `8h`, `1.5d`, `1h30m`.
 
     Raises:
-        ConfigError: the text is not a duration.
+        ConfigError: the text is not a duration above 0.
     """
     if text is None:
         return None
-    if not re.fullmatch(r"(\d+(\.\d+)?[smhd])+|\d+(\.\d+)?", text):
+    is_duration = re.fullmatch(r"(\d+(\.\d+)?[smhd])+|\d+(\.\d+)?", text)
+    parts = re.findall(r"([\d.]+)([smhd]?)", text) if is_duration else []
+    duration_s = sum(float(number) * _UNITS_S[unit or "s"] for number, unit in parts)
+    if duration_s <= 0:
         problem = f"expected a time such as 90s, 30m or 8h, found {text!r}"
         raise ConfigError([Fault("<command line>", 0, 0, "--time-limit", problem)])
-    parts = re.findall(r"([\d.]+)([smhd]?)", text)
-    return sum(float(number) * _UNITS_S[unit or "s"] for number, unit in parts)
+    return duration_s
 
 
 def command_line_layer(

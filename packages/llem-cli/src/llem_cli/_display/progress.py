@@ -81,6 +81,8 @@ class Progress:
             n_completed = event.n_planned - event.n_runs
             completed = f", {n_completed} already completed" if n_completed else ""
             runs = f"{count(event.n_runs, 'run')}{completed}{_about(event.left_s)}"
+            if event.n_runs == 0:
+                runs = f"nothing to run: {count(n_completed, 'run')} completed already"
             self._line(f"{runs}; results in {event.folder}")
             self._bar.show_count(0, event.n_runs, _about(event.left_s, " left"))
         elif event.status in ("interrupted", "aborted"):

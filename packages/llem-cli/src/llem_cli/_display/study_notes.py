@@ -62,7 +62,7 @@ def _comparison(result: StudyResult) -> Iterator[str]:
         yield f"points are not compared: {comparisons.reason}"
     for caveat in comparisons.caveats:
         yield f"caveat: {caveat}"
-    for label in comparisons.left_out:
+    for label in comparisons.left_out if len(summary.points) > 1 else ():
         yield f"not compared (too few results): {label}"
     yield from _precision(summary.points, comparisons.figure)
 

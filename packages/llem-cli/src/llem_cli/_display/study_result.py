@@ -62,7 +62,7 @@ def _columns(result: StudyResult) -> list[tuple[str, _Cell]]:
     points, compared = result.summary.points, result.summary.comparisons
     spread = _with_sd if result.schema_version == 1 else _with_interval
     columns: list[tuple[str, _Cell]] = [
-        ("runs", lambda p: str(p.n_completed) + (f" (-{p.n_failed})" if p.n_failed else "")),
+        ("runs", lambda p: str(p.n_completed) + (f" ({p.n_failed} failed)" if p.n_failed else "")),
         ("tokens/s", lambda p: spread(p.tokens_per_second)),
         ("first\ntoken ms", lambda p: spread(p.time_to_first_token_s, 1e3)),
     ]

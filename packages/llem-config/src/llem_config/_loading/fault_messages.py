@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from llem_config._loading.suggest import did_you_mean
+from llem_config._loading.suggest import did_you_mean, key_hint
 from llem_config._loading.yaml_places import Route
 
 _NAMES = {
@@ -40,7 +40,7 @@ def describe_error(error: Mapping[str, Any], schema: Mapping[str, Any], route: R
     if kind.startswith("llem_"):
         return str(error["msg"])
     if kind == "extra_forbidden":
-        hint = did_you_mean(route[-1], properties(schema, route[:-1]))
+        hint = key_hint(route[-1], properties(schema, route[:-1]), keys_of_top_level(schema))
         return f"unknown key {route[-1]!r}{hint}"
     if kind == "missing":
         return "required, but missing"
@@ -75,6 +75,11 @@ def properties(schema: Mapping[str, Any], route: Route) -> Mapping[str, Any]:
     for branch in _branches_at(schema, route):
         merged.update(branch.get("properties", {}))
     return merged
+
+
+def keys_of_top_level(schema: Mapping[str, Any]) -> dict[str, str]:
+    """Return the top-level keys, each with what a message calls it."""
+    return {name: f"{name!r} at the top level" for name in properties(schema, ())}
 
 
 def choices(schema: Mapping[str, Any], route: Route) -> Iterator[str]:

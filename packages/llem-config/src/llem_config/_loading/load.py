@@ -144,7 +144,7 @@ class _Loader:
         for key in STUDY_KEYS:
             if key in base.data:
                 problem = (
-                    "a base file cannot have a base"
+                    "a base file cannot have a base itself; remove this key"
                     if key == "base"
                     else "a base file may set only experiment fields; move this key to the study file"
                 )

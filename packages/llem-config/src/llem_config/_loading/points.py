@@ -65,7 +65,10 @@ class Points:
         max_points = self._max_points()
         if n_points > max_points:
             place: Route = ("sweep",) if "sweep" in self.document.data else ("experiments",)
-            problem = f"expected at most {max_points} points (max_experiments), found {n_points}"
+            problem = (
+                f"expected at most {max_points} points (max_experiments), found {n_points}; "
+                "sweep fewer values or raise max_experiments"
+            )
             self.reader.add(self.document, place, problem, at_key=True)
             return
         for backend, backend_axes in grids:
@@ -201,7 +204,9 @@ class Points:
         for source in (*self.fixed, self.overrides):
             for name in BACKENDS:
                 if name not in used and source.data.get(name) is not None:
-                    problem = f"a section for {name}, but the backend is {names}; remove one"
+                    problem = (
+                        f"this section needs backend {name}, but the backend is {names}; change one"
+                    )
                     self.reader.faults.append(source.fault((name,), problem, at_key=True))
 
     def _check_hidden(self, used: list[str]) -> None:

@@ -11,15 +11,21 @@ from functools import cache
 from typing import Any
 
 from llem_config._errors import Fault
-from llem_config._loading.fault_messages import describe_value, properties, unknown_part
+from llem_config._loading.fault_messages import (
+    describe_value,
+    keys_of_top_level,
+    properties,
+    unknown_part,
+)
 from llem_config._loading.layers import get, has, merge, nested
-from llem_config._loading.suggest import did_you_mean
+from llem_config._loading.suggest import did_you_mean, key_hint
 from llem_config._loading.sweep import Alternative, Axis, Rule
 from llem_config._loading.yaml_document import Document
 from llem_config._loading.yaml_places import Route
 from llem_config._spec.capabilities import BACKENDS
 from llem_config._spec.experiment import ExperimentConfig
 from llem_config._spec.plugins import BROKEN_SECTIONS
+from llem_config._spec.study import ExecutionConfig
 
 STUDY_KEYS = ("name", "base", "sweep", "experiments", "exclude", "execution", "max_experiments")
 
@@ -28,6 +34,15 @@ STUDY_KEYS = ("name", "base", "sweep", "experiments", "exclude", "execution", "m
 def experiment_schema() -> dict[str, Any]:
     """Return the JSON schema of an experiment: its fields and what they accept."""
     return ExperimentConfig.model_json_schema()
+
+
+def _keys_of_sections() -> dict[str, str]:
+    """Return the keys inside sections, each with its quoted dotted key; the first section wins."""
+    dotted = {name: f"'execution.{name}'" for name in ExecutionConfig.model_fields}
+    for section in ExperimentConfig.model_fields:
+        for name in properties(experiment_schema(), (section,)):
+            dotted.setdefault(name, f"'{section}.{name}'")
+    return dotted
 
 
 class Reader:
@@ -86,11 +101,12 @@ class Reader:
         if position == 0 and route[0] in STUDY_KEYS and route[0] not in other_keys:
             return f"{route[0]} belongs to the study as a whole, not to an experiment"
         if position == 0:
-            return f"unknown key {route[0]!r}{did_you_mean(route[0], [*names, *other_keys])}"
+            hint = key_hint(route[0], [*names, *other_keys], _keys_of_sections())
+            return f"unknown key {route[0]!r}{hint}"
         parent = ".".join(str(part) for part in route[:position])
         if not names:
             return f"{parent} is a single value and has no key {route[position]!r}"
-        hint = did_you_mean(route[position], names)
+        hint = key_hint(route[position], names, keys_of_top_level(experiment_schema()))
         return f"{parent} has no key {route[position]!r}{hint}"
 
     def axes(self, document: Document) -> list[Axis]:
@@ -182,7 +198,8 @@ class Reader:
         """Return the explicit points of `experiments`, each with its route."""
         entries = document.data.get("experiments", [])
         if "experiments" in document.data and (not isinstance(entries, list) or not entries):
-            problem = f"expected a list of experiments, found {describe_value(entries)}"
+            expected = "at least one experiment" if entries == [] else "a list of experiments"
+            problem = f"expected {expected}, found {describe_value(entries)}"
             self.add(document, ("experiments",), problem)
             return []
         places: list[Route] = [("experiments", position) for position in range(len(entries))]

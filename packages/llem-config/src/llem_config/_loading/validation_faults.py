@@ -36,9 +36,11 @@ def faults_of(
     ignored = [INCOMPATIBLE, "default_factory_not_called"]
     ignored += ["missing", "llem_section"] if partial else []
     faults = []
-    for item in error.errors(include_url=False):
-        if item["type"] in ignored:
-            continue
+    items = [item for item in error.errors(include_url=False) if item["type"] not in ignored]
+    lists_of_faults = {item["loc"][:-1] for item in items}
+    for item in items:
+        if item["type"] == "too_short" and item["loc"] in lists_of_faults:
+            continue  # pydantic counts only the valid items; the fault of each other item says more
         route = item["loc"]
         while route and not has(data, route) and item["type"] != "missing":
             route = route[:-1]  # pydantic adds parts such as the branch of a union

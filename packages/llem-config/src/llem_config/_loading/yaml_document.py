@@ -102,7 +102,9 @@ def parse(text: str, file: Path | str) -> Document:
     """
     node = _compose(text, file)
     if node is None:
-        raise ConfigError([Fault(file, 1, 1, "", "expected a mapping of keys, found nothing")])
+        raise ConfigError(
+            [Fault(file, 1, 1, "", "expected a mapping of keys, found an empty file")]
+        )
     if not isinstance(node, yaml.MappingNode):
         place = start_of(node)
         kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
@@ -132,8 +134,7 @@ def _compose(text: str, file: Path | str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        reason = " ".join(part for part in (error.context, error.problem) if part)
-        problem = f"this is not valid YAML: {reason}"
+        problem = f"this is not valid YAML: {_reason(error)}"
         raise ConfigError([Fault(file, line, column, "", problem)]) from error
     except UnicodeEncodeError as error:  # bytes of a command line that are not UTF-8
         problem = "this is not valid YAML: found bytes that are not UTF-8"
@@ -144,6 +145,14 @@ def _compose(text: str, file: Path | str) -> Any:
         place = end_of(before if _LIBYAML else text[: error.position])
         problem = f"this is not valid YAML: found the control character U+{error.character:04X}"
         raise ConfigError([Fault(file, place.line, place.column, "", problem)]) from error
+
+
+def _reason(error: yaml.MarkedYAMLError) -> str:
+    """Return what is wrong with a text, then what the parser was reading."""
+    problem, context = error.problem or "", error.context or ""
+    if problem.startswith("but "):  # `expected a single document`, `but found another document`
+        return f"{context} {problem}"
+    return f"{problem} ({context})" if problem and context else problem or context
 
 
 def _check_size(text: str, file: Path | str) -> None:

@@ -19,7 +19,7 @@ INCOMPATIBLE = "llem_incompatible"
 """Error type of a combination that no backend can run, although each value is valid alone."""
 
 PHASES: tuple[PhaseName, ...] = get_args(PhaseName)
-"""In the order in which an answer is generated."""
+"""In the order in which they run."""
 
 PRECISION_SUPPORT: dict[str, tuple[Precision, ...]] = {
     "pytorch": ("fp32", "fp16", "bf16"),

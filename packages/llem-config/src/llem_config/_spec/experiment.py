@@ -74,9 +74,9 @@ class DecoderConfig(BaseModel):
     do_sample: bool = False
     """Sample the next token; by default, if the temperature is above 0."""
     min_new_tokens: PositiveInt | None = None
-    """Min number of tokens of an answer."""
+    """Min number of tokens of an output."""
     ignore_eos: bool = True
-    """Continue after the end of an answer, so that all answers have the same length and points are
+    """Continue after the end token, so that all outputs have the same length and points are
     comparable."""
 
     @model_validator(mode="before")
@@ -162,7 +162,7 @@ class ExperimentConfig(BaseModel):
     max_input_tokens: PositiveInt = 512
     """Longer prompts are truncated, and the result counts them."""
     max_output_tokens: PositiveInt = 128
-    """Max number of tokens of an answer."""
+    """Max number of tokens of an output."""
     random_seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """Seed of Python, numpy, torch and the sampling of tokens."""
     decoder: DecoderConfig = DecoderConfig()
@@ -243,7 +243,7 @@ class ExperimentConfig(BaseModel):
             if name != self.backend and getattr(self, name) is not None:
                 raise PydanticCustomError(
                     "llem_section",
-                    "a section for {name}, but the backend is {backend}; remove one",
+                    "this section needs backend {name}, but the backend is {backend}; change one",
                     {"name": name, "backend": self.backend, "at": name},
                 )
         if (self.decoder.min_new_tokens or 0) > self.max_output_tokens:

@@ -26,7 +26,7 @@ else:
 
 
 def _each_once(phases: tuple[PhaseName, ...]) -> tuple[PhaseName, ...]:
-    """Return the phases in the order of an answer, so that their order in a file has no effect."""
+    """Return the phases in the order in which they run, so that their order in a file has no effect."""
     for name in PHASES:
         if phases.count(name) > 1:
             raise PydanticCustomError(

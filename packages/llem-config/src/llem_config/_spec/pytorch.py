@@ -144,8 +144,8 @@ def pytorch_conflicts(section: PyTorchConfig, precision: str) -> list[str]:
     rules: list[tuple[Any, str]] = [
         (flash and precision == "fp32", "flash attention needs fp16 or bf16, not fp32"),
         (flash and cpu, "flash attention needs a GPU, not device cpu"),
-        (section.load_in_4bit and section.load_in_8bit, "load_in_4bit and load_in_8bit exclude"
-         " each other"),
+        (section.load_in_4bit and section.load_in_8bit, "load_in_4bit and load_in_8bit cannot"
+         " be used together"),
         (offloaded and cpu, "an offloaded cache needs a GPU, not device cpu"),
         (bnb_4bit and not section.load_in_4bit, f"{bnb_4bit} has no effect without load_in_4bit"),
         (compile_options and not section.torch_compile,
@@ -156,7 +156,7 @@ def pytorch_conflicts(section: PyTorchConfig, precision: str) -> list[str]:
          "cache_implementation contradicts use_cache: false"),
         (beam_options and not beams, f"{beam_options} has no effect without num_beams > 1"),
         (section.prompt_lookup_num_tokens and section.assistant_model,
-         "prompt_lookup_num_tokens and assistant_model exclude each other"),
+         "prompt_lookup_num_tokens and assistant_model cannot be used together"),
         (assisted and beams, "assisted decoding does not work with num_beams > 1"),
         (assisted and static, "assisted decoding does not work with a static cache"),
         (assisted and section.use_cache is False, "assisted decoding needs the cache"),
@@ -169,7 +169,7 @@ def pytorch_conflicts(section: PyTorchConfig, precision: str) -> list[str]:
 
 
 def pytorch_phase_conflicts(section: PyTorchConfig, phase: PhaseName) -> list[str]:
-    """Return why one phase of an answer cannot be measured separately with these values.
+    """Return why prefill or decode cannot be measured separately with these values.
 
     The backend also checks what depends on the model, such as sliding-window attention.
     """

@@ -66,7 +66,7 @@ class DiagnosedDomain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Its counter."""
     readable: bool
     permission_command: str | None
-    """Lets this user read it; None if it is readable."""
+    """The command that makes it readable for this user; None if it is readable."""
     calibration: Calibration | None
     """None if it is not readable."""
 

@@ -22,7 +22,7 @@ class MachineGpu(msgspec.Struct, frozen=True):
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What a study needs to know of the machine; made by `find_machine` and handed down."""
+    """What a study needs to know about the machine; `find_machine` makes it once for the whole study."""
 
     settings: Settings
     gpus: tuple[MachineGpu, ...] = ()

@@ -29,7 +29,10 @@ def blocking_problems(config: ExperimentConfig) -> list[str]:
     problems += [_model_problem(model) for model in dict.fromkeys(models)]
     if config.dataset.source != SYNTHETIC:
         if config.model.startswith(PREFIX):
-            problems.append(f"{config.model} has no tokenizer, so its data set must be synthetic")
+            problems.append(
+                f"{config.model} has no tokenizer, so its data set must be synthetic; "
+                "remove `dataset`, or use a model with a tokenizer"
+            )
         try:
             read_prompts(config.dataset, config.n)
         except MeasurementError as error:

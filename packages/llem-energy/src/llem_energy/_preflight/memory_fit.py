@@ -71,7 +71,7 @@ def _doubtful(fits: Sequence[_Fit]) -> tuple[Finding, ...]:
         return ()
     worst = max(fits, key=lambda fit: fit.estimate.total_bytes - fit.device_bytes)
     message = (
-        f"the memory may not be enough: the estimate is up to {describe(worst.estimate)}, but the "
+        f"the memory may be too small: the estimate is up to {describe(worst.estimate)}, but the "
         f"device has {gigabytes(worst.device_bytes)}"
     )
     return findings({message: [fit.point for fit in fits]})

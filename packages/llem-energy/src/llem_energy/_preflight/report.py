@@ -83,7 +83,7 @@ def _missing_gpu(experiments: Sequence[ExperimentConfig], *, has_gpu: bool) -> t
     if has_gpu:
         return ()
     points = [i for i, c in enumerate(experiments) if facts_of(c.backend).device(c) == "gpu"]
-    message = "a GPU is required, but this machine shows no NVIDIA GPU"
+    message = "a GPU is required, but no NVIDIA GPU was found; `llem-cli doctor` shows the reason"
     return findings({message: points} if points else {})
 
 

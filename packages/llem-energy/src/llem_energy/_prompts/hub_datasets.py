@@ -29,7 +29,7 @@ def hub_rows(dataset: DatasetConfig, n: int) -> list[Any]:
     source = ALIASES.get(dataset.source, dataset.source)
     folder = Path(source).expanduser()
     if not folder.is_dir() and not is_hub_id(source):
-        raise DatasetError(f"there is no data set {source}: not a file, not a folder, not a hub id")
+        raise DatasetError(f"there is no data set {source}: expected a file, a folder or a hub id")
     library = _library(source)
     with _foreign_errors(library, source):
         if folder.is_dir():

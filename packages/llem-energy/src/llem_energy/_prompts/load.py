@@ -72,7 +72,7 @@ def _file_rows(path: Path, dataset: DatasetConfig, n: int) -> list[Any]:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, csv.Error) as error:
-        raise DatasetError(f"{path}: damaged: {error}") from error
+        raise DatasetError(f"{path}: damaged or of another format: {error}") from error
 
 
 def _rows(path: Path) -> Iterable[Any]:

@@ -185,7 +185,7 @@ def read_result(path: str | Path) -> ExperimentResult:
     except OSError as error:
         raise MeasurementError(f"{path}: cannot be read: {error.strerror}") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise MeasurementError(f"{path}: not a result of this version: {error}") from error
+        raise MeasurementError(f"{path}: damaged, or not a result of llem: {error}") from error
     raise MeasurementError(
         f"{path}: expected a result of format {RESULT_SCHEMA_VERSION}, found format {version}"
     )

@@ -157,7 +157,7 @@ def _problem(source: Any, name: str) -> str | None:
 
 
 def _entry_point(name: str) -> EntryPoint:
-    """Return the entry point of a source. No package can take over a name of ours."""
+    """Return the entry point of a source. No package can take over a name of llem."""
     points = list(entry_points(group=GROUP, name=name))
     points = [point for point in points if _package(point) == _PACKAGE] or points
     packages = sorted({_package(point) for point in points})

@@ -9,7 +9,7 @@ from llem_config import ExperimentConfig, canonical
 
 
 def labels(configs: Sequence[ExperimentConfig]) -> list[str]:
-    """Return one label per experiment, made of the fields in which the experiments differ.
+    """Return one label per experiment, from the fields in which the experiments differ.
 
     If they do not differ, the label is the name of the model.
     """

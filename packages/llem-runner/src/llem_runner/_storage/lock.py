@@ -29,7 +29,9 @@ def hold(path: Path, locked: str) -> Iterator[None]:
     try:
         lock.acquire()
     except filelock.Timeout as error:
-        raise StudyLocked(f"{locked} is in use by another study (lock file {path})") from error
+        raise StudyLocked(
+            f"{locked} is in use by another study (lock file {path}); wait until it ends"
+        ) from error
     except OSError as error:
         raise StudyError(
             f"{locked} cannot be locked: lock file {path}: {error.strerror}"

@@ -80,8 +80,8 @@ def add_cycles(study: StudyConfig, cycles: int | None, expected: StudyConfig | N
     before = study.execution.n_cycles
     if cycles is not None and cycles < before:
         raise StudyError(
-            f"cycles: expected at least {before}, which the study has, found {cycles}; cycles can "
-            "be added but not removed"
+            f"cycles: expected at least {before} (the study has {before}), found {cycles}; cycles "
+            "can be added but not removed"
         )
     # A file with fewer is the one that the folder was made from, before cycles were added.
     in_file = expected.execution.n_cycles if expected is not None else before

@@ -19,7 +19,8 @@ def check_study_folder(folder: Path) -> None:
         StudyError: the folder does not exist, or holds no study.
     """
     if not folder.is_dir():
-        raise StudyError(f"{folder}: no such folder; expected the folder of a study")
+        found = "this is a file" if folder.exists() else "no such folder"
+        raise StudyError(f"{folder}: {found}; expected the folder of a study")
     # Only one of them: a study that was killed before its first run has no manifest, and `resume`
     # starts it; without the resolved study, the library reports what is missing.
     if not any((folder / name).is_file() for name in ("manifest.json", "study_resolved.json")):

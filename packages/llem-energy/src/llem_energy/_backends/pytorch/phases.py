@@ -126,8 +126,8 @@ def _rewound(layer: Any, n_steps: int) -> Callable[[], Any]:
     if n_prompt + n_steps > layer.max_cache_len:
         raise BackendError(
             "the phase decode with a static cache needs prompt and output within the model's "
-            f"window of {layer.max_cache_len} tokens, found {n_prompt + n_steps}: tokens that left "
-            "the window cannot be restored"
+            f"sliding attention window of {layer.max_cache_len} tokens, found "
+            f"{n_prompt + n_steps}: tokens that left this window cannot be restored"
         )
 
     def rewind() -> Any:
