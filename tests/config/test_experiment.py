@@ -185,7 +185,7 @@ def test_the_decoding_method_follows_from_decoder_and_beams() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "temperature", "do_sample"),
+    ("fields", "temperature", "do_sample"),
     [
         ({}, 0.0, False),
         ({"temperature": 0.5}, 0.5, True),
