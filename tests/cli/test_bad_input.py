@@ -117,3 +117,16 @@ def test_a_traceback_is_shown_only_with_verbose(llem: Run, tmp_path: Path) -> No
     assert (quiet.returncode, verbose.returncode) == (1, 1)
     assert "Traceback" not in quiet.stderr
     assert "Traceback" in verbose.stderr
+
+
+def test_an_argument_too_many_is_a_usage_error(llem: Run) -> None:
+    done = llem("study", "run", "study.yaml", "other.yaml")
+    assert done.returncode == 2
+    assert done.stderr == "error: unexpected argument: other.yaml (see `--help`)\n"
+
+
+def test_a_file_instead_of_a_study_folder_is_reported(llem: Run, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(GOOD)
+    done = llem("study", "show", "study.yaml")
+    assert done.returncode == 1
+    assert done.stderr == "error: study.yaml: this is a file; expected the folder of a study\n"

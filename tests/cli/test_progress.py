@@ -62,6 +62,15 @@ def test_a_failure_is_shown_with_its_error_its_log_and_the_remaining_runs(
     ]
 
 
+def test_a_study_without_runs_left_says_that_there_is_nothing_to_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    started = StudyStarted(folder=Path("results/s"), n_runs=0, n_planned=4, gap_s=0.0, left_s=0.0)
+    assert lines(capsys, started) == [
+        "nothing to run: 4 runs completed already; results in results/s"
+    ]
+
+
 def test_leftover_processes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines(
         capsys,

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -103,6 +103,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     verbose = "--verbose" in tokens
     try:
         code = app(tokens, exit_on_error=False, print_error=False)
+    except UnusedCliTokensError as error:
+        unused = " ".join(error.unused_tokens or ())
+        return _fail(f"error: unexpected argument: {unused} (see `--help`)", USAGE)
     except CycloptsError as error:
         return _fail(f"error: {error}".rstrip() + " (see `--help`)", USAGE)
     except KeyboardInterrupt as error:
