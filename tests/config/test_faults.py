@@ -36,13 +36,13 @@ ONE_FAULT = [
     ),
     ("decoder: {temperature: .nan}", "2:24: decoder.temperature: expected a number >= 0, found nan"),
     ("baseline: {duration_seconds: .inf}", "2:30: baseline.duration_seconds: "
-     "expected a number > 0, found inf"),
+     "expected a number > 0 and <= 31536000, found inf"),
     ("passthrough_kwargs: {a: [.inf]}", "2:21: passthrough_kwargs: expected text, finite numbers, "
      "true, false, lists and mappings, found inf"),
     ("decoder: 3", "2:10: decoder: expected a mapping, found 3"),
     ("dataset: 7", "2:10: dataset: expected text or a mapping, found 7"),
     ("energy: {sources: nvml}", "2:19: energy.sources: "
-     "expected a list, each one of nvml, rapl, none, found 'nvml'"),
+     "expected a list, each one of nvml, rapl, none, found 'nvml'; write [nvml]"),
     ("energy: {sources: []}", "2:19: energy.sources: "
      "expected a list, each one of nvml, rapl, none, found an empty list"),
     ("energy: {phases: []}", "2:18: energy.phases: "
@@ -53,7 +53,8 @@ ONE_FAULT = [
     ("energy: {sources: [nvml, rappl]}", "2:26: energy.sources[1]: "
      "expected one of nvml, rapl, none, found 'rappl'; did you mean 'rapl'?"),
     ("decoder: {preset: [hot]}", "2:19: decoder.preset: "
-     "expected one of deterministic, standard, creative, factual, found a list"),
+     "expected one of deterministic, standard, creative, factual, found a list; "
+     "for several values write `decoder.preset: [hot]` in sweep"),
     ("weights: pretrained", "2:10: weights: "
      "expected random, because a builtin model has no other weights, found 'pretrained'"),
     ("lora: {merge_weights: true}", "2:7: lora.adapter: required, but missing"),
@@ -112,7 +113,7 @@ ONE_FAULT = [
      "4:3: sweep.decoder.top_k: the axis decoder sets this field too; remove one"),
     # backends
     ("backend: pytroch", f"2:10: backend: {BACKENDS}'pytroch'; did you mean 'pytorch'?"),
-    ("backend: [vllm, trt]", f"2:17: backend[1]: {BACKENDS}'trt'"),
+    ("backend: [vllm, trt]", f"2:17: backend[1]: {BACKENDS}'trt'; did you mean 'tensorrt'?"),
     ("backend: []", "2:10: backend: expected at least one backend, found an empty list"),
     ("vllm: {block_size: 8}",
      "2:1: vllm: this section needs backend vllm, but the backend is pytorch; change one"),
@@ -139,7 +140,7 @@ ONE_FAULT = [
     ("execution: {ncycles: 3}",
      "2:13: execution.ncycles: unknown key 'ncycles'; did you mean 'n_cycles'?"),
     ("execution: {cycle_order: random}", "2:26: execution.cycle_order: "
-     "expected one of sequential, interleaved, shuffled, found 'random'"),
+     "expected one of sequential, interleaved, shuffled, found 'random'; did you mean 'shuffled'?"),
     ("execution: {experiment_gap_seconds: -1}",
      "2:37: execution.experiment_gap_seconds: expected a number >= 0, found -1"),
     ("execution: {config_gap_seconds: 1, experiment_gap_seconds: 2}",
@@ -376,4 +377,4 @@ def test_a_suggestion_ignores_case_and_does_not_guess(faults: Faults) -> None:
     (upper,) = faults(f"{MODEL}precision: FP32\n")
     assert upper.endswith("found 'FP32'; did you mean 'fp32'?")
     (gpu,) = faults(f"{MODEL}pytorch: {{device: gpu}}\n")
-    assert gpu.endswith("expected one of auto, cuda, cpu, found 'gpu'")
+    assert gpu.endswith("expected one of auto, cuda, cpu, found 'gpu'; did you mean 'cuda'?")

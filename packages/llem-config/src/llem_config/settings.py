@@ -21,14 +21,13 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeFloat,
-    PositiveFloat,
     ValidationError,
 )
 
 from llem_config._errors import ConfigError, Fault
 from llem_config._loading.fault_messages import describe_error
 from llem_config._loading.yaml_document import Document, read_document
+from llem_config._spec.limits import Factor, Seconds
 
 __all__ = [
     "DeviceSettings",
@@ -61,19 +60,19 @@ class ExecutionSettings(BaseModel):
 
     model_config = _SECTION
 
-    config_gap_seconds: NonNegativeFloat = 60.0
+    config_gap_seconds: Seconds = 60.0
     """Gap before a run, in seconds."""
-    cycle_gap_seconds: NonNegativeFloat = 300.0
+    cycle_gap_seconds: Seconds = 300.0
     """Gap before the first run of a new cycle, in seconds."""
     executor: str = "auto"
     """Name of the executor that measures the runs, from the entry points `llem.executors`. `auto`:
     a child process per run, or the calling process for a single run without limits."""
-    gap_until_temperature_c: PositiveFloat | None = None
+    gap_until_temperature_c: Factor | None = None
     """A gap continues until every GPU has at most this temperature, in degrees Celsius."""
-    gap_within_c: PositiveFloat | None = None
+    gap_within_c: Factor | None = None
     """A gap continues until no GPU is warmer than before the first run of the study by more than
     this number of degrees."""
-    gap_at_most_seconds: NonNegativeFloat = 600.0
+    gap_at_most_seconds: Seconds = 600.0
     """Max time in seconds that a gap continues for one of these temperatures."""
 
 
@@ -82,11 +81,11 @@ class MeasurementSettings(BaseModel):
 
     model_config = _SECTION
 
-    carbon_intensity_gco2_kwh: NonNegativeFloat | None = None
+    carbon_intensity_gco2_kwh: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
     """Grams of CO2 equivalent per kilowatt-hour."""
-    datacenter_pue: Annotated[float, Field(ge=1)] = 1.0
+    datacenter_pue: Annotated[float, Field(ge=1, le=1000)] = 1.0
     """Power usage effectiveness: energy of the whole site per energy of its computers."""
-    electricity_price_kwh: NonNegativeFloat | None = None
+    electricity_price_kwh: Annotated[float, Field(ge=0, le=1_000_000_000)] | None = None
     """Price per kilowatt-hour, in any currency."""
 
 
@@ -140,7 +139,11 @@ def load_settings() -> Settings:
         ConfigError: the file that `LLEM_CONFIG` names is missing, or a value is wrong.
     """
     path = settings_path()
-    document = read_document(path) if path.exists() or os.environ.get(ENV_FILE) else None
+    document = (
+        read_document(path, may_be_empty=True)
+        if path.exists() or os.environ.get(ENV_FILE)
+        else None
+    )
     try:
         return _resolve(document)
     except ValidationError as error:
@@ -158,7 +161,11 @@ def _resolve(document: Document | None) -> Settings:
 
     class _Sources(BaseSettings, Settings):
         model_config = SettingsConfigDict(
-            env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+            env_prefix=ENV_PREFIX,
+            env_nested_delimiter="__",
+            env_ignore_empty=True,
+            extra="forbid",
+            frozen=True,
         )
 
         @classmethod
@@ -173,7 +180,8 @@ def _resolve(document: Document | None) -> Settings:
             del settings_cls, dotenv_settings, file_secret_settings
             return env_settings, init_settings
 
-    data = dict(document.data) if document else {}
+    # In a file with every line of a section commented out, the section has no value.
+    data = {k: v for k, v in (document.data if document else {}).items() if v is not None}
     try:
         return Settings.model_validate(_Sources(**data).model_dump())
     except SettingsError as error:
@@ -197,6 +205,6 @@ def _fault(error: Any, document: Document | None) -> Fault:
     route = tuple(part for part in error["loc"] if isinstance(part, str | int))
     problem = describe_error(error, Settings.model_json_schema(), route)
     variable = ENV_PREFIX + "__".join(str(part) for part in route[:2]).upper()
-    if document is None or variable in os.environ:
+    if document is None or os.environ.get(variable):
         return Fault("<environment>", 0, 0, variable, problem)
     return document.fault(route, problem)

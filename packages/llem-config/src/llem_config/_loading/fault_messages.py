@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from llem_config._loading.suggest import did_you_mean, key_hint
+from llem_config._loading.field_names import key_hint, value_hint
+from llem_config._loading.next_steps import next_step
+from llem_config._loading.suggest import did_you_mean, listed
 from llem_config._loading.yaml_places import Route
 
 _NAMES = {
@@ -26,6 +28,10 @@ _BOUNDS = {
     "exclusiveMaximum": "<",
 }
 _MAX_CHARACTERS = 60
+_HIGH = 1000
+"""A limit from here up only prevents absurd values; a message names it if a value exceeds it."""
+_SECTIONS: dict[str, Route] = {"ExperimentConfig": (), "ExecutionConfig": ("execution",)}
+"""Where a model is in a study file, by its title; the settings are in none."""
 
 
 def describe_error(error: Mapping[str, Any], schema: Mapping[str, Any], route: Route) -> str:
@@ -40,15 +46,28 @@ def describe_error(error: Mapping[str, Any], schema: Mapping[str, Any], route: R
     if kind.startswith("llem_"):
         return str(error["msg"])
     if kind == "extra_forbidden":
-        hint = key_hint(route[-1], properties(schema, route[:-1]), keys_of_top_level(schema))
+        section = _SECTIONS.get(str(schema.get("title")))
+        names = properties(schema, route[:-1])
+        hint = (
+            did_you_mean(route[-1], names) or listed(names)
+            if section is None
+            else key_hint((*section, *route), names)
+        )
         return f"unknown key {route[-1]!r}{hint}"
     if kind == "missing":
         return "required, but missing"
-    expected = expectation(schema, route)
+    value = error["input"]
+    expected = expectation(schema, route, value)
     if expected is None:
         return str(error["msg"])
-    hint = did_you_mean(error["input"], choices(schema, route))
-    return f"expected {expected}, found {describe_value(error['input'])}{hint}"
+    hint = value_hint(_field(route), value, choices(schema, route))
+    hint = hint or next_step(route, value, is_list=is_list(schema, route))
+    return f"expected {expected}, found {describe_value(value)}{hint}"
+
+
+def _field(route: Route) -> str | int:
+    """Return the name of the field that has a value, also for a value in a list."""
+    return next((part for part in reversed(route) if isinstance(part, str)), "")
 
 
 def describe_value(value: object) -> str:
@@ -77,20 +96,27 @@ def properties(schema: Mapping[str, Any], route: Route) -> Mapping[str, Any]:
     return merged
 
 
-def keys_of_top_level(schema: Mapping[str, Any]) -> dict[str, str]:
-    """Return the top-level keys, each with what a message calls it."""
-    return {name: f"{name!r} at the top level" for name in properties(schema, ())}
-
-
 def choices(schema: Mapping[str, Any], route: Route) -> Iterator[str]:
     """Yield the names that a field accepts; none if it accepts any text."""
     for branch in _branches_at(schema, route):
         yield from (str(name) for name in branch.get("enum", ()))
 
 
-def expectation(schema: Mapping[str, Any], route: Route) -> str | None:
-    """Return what a field accepts, e.g. `a whole number >= 1`; None if there is no such field."""
-    parts = [_describe(branch) for branch in _branches_at(schema, route)]
+def is_list(schema: Mapping[str, Any], route: Route) -> bool:
+    """Return whether a field accepts a list."""
+    branches = _branches_at(schema, route)
+    return any(not branch or branch.get("type") == "array" for branch in branches)
+
+
+def expectation(schema: Mapping[str, Any], route: Route, value: object) -> str | None:
+    """Return what a field accepts, e.g. `a whole number >= 1`; None if there is no such field.
+
+    Args:
+        schema: JSON schema of the model.
+        route: of the field, below the model.
+        value: what was found; a limit that it is far from is left out.
+    """
+    parts = [_describe(branch, value) for branch in _branches_at(schema, route)]
     return " or ".join(dict.fromkeys(part for part in parts if part)) or None
 
 
@@ -138,7 +164,7 @@ def _child(schema: Mapping[str, Any], part: str | int) -> Mapping[str, Any] | No
     return free if isinstance(free, Mapping) else None
 
 
-def _describe(schema: Mapping[str, Any]) -> str:
+def _describe(schema: Mapping[str, Any], value: object = None) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(str(name) for name in schema["enum"])
     if "const" in schema:
@@ -147,7 +173,12 @@ def _describe(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "integer" and "exclusiveMinimum" in schema:
         schema = {**schema, "minimum": schema["exclusiveMinimum"] + 1}
         del schema["exclusiveMinimum"]  # "a whole number >= 1" is clearer than "> 0"
-    bounds = [f"{sign} {schema[key]:.15g}" for key, sign in _BOUNDS.items() if key in schema]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    bounds = [
+        f"{sign} {schema[key]:.15g}"
+        for key, sign in _BOUNDS.items()
+        if key in schema and (schema[key] < _HIGH or (is_number and value >= schema[key]))
+    ]
     if schema.get("type") == "array" and isinstance(schema.get("items"), Mapping):
         inner = _describe(schema["items"])
         name = f"a list, each {inner}" if inner else name

@@ -20,9 +20,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from llem_config._errors import ConfigError, Fault
 from llem_config._loading.fault_messages import describe_value
+from llem_config._loading.field_names import STUDY_KEYS
 from llem_config._loading.layers import Source, merged
 from llem_config._loading.points import Points
-from llem_config._loading.reader import STUDY_KEYS, Reader
+from llem_config._loading.reader import Reader
 from llem_config._loading.validation_faults import faults_of
 from llem_config._loading.yaml_document import Document, read_document
 from llem_config._spec.experiment import ExperimentConfig

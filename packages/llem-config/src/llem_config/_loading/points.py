@@ -16,6 +16,7 @@ from llem_config._loading.yaml_document import Document
 from llem_config._loading.yaml_places import Route
 from llem_config._spec.capabilities import BACKENDS, INCOMPATIBLE
 from llem_config._spec.experiment import ExperimentConfig
+from llem_config._spec.limits import MAX_COUNT
 from llem_config._spec.pytorch import plain_copy
 from llem_config._spec.study import SkippedPoint
 
@@ -238,11 +239,13 @@ class Points:
         overrides = self.overrides.document
         document = overrides if "max_experiments" in overrides.data else self.document
         value = document.data.get("max_experiments", MAX_EXPERIMENTS)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            problem = f"expected a whole number >= 1, found {describe_value(value)}"
-            self.reader.add(document, ("max_experiments",), problem)
-            return MAX_EXPERIMENTS
-        return value
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_COUNT:
+            return value
+        is_above = isinstance(value, int) and value > MAX_COUNT
+        limit = f" and <= {MAX_COUNT}" if is_above else ""
+        problem = f"expected a whole number >= 1{limit}, found {describe_value(value)}"
+        self.reader.add(document, ("max_experiments",), problem)
+        return MAX_EXPERIMENTS
 
 
 def _validated(data: Mapping[str, Any]) -> ExperimentConfig | ValidationError:

@@ -11,38 +11,21 @@ from functools import cache
 from typing import Any
 
 from llem_config._errors import Fault
-from llem_config._loading.fault_messages import (
-    describe_value,
-    keys_of_top_level,
-    properties,
-    unknown_part,
-)
+from llem_config._loading.fault_messages import describe_value, is_list, properties, unknown_part
+from llem_config._loading.field_names import STUDY_KEYS, key_hint, value_hint
 from llem_config._loading.layers import get, has, merge, nested
-from llem_config._loading.suggest import did_you_mean, key_hint
 from llem_config._loading.sweep import Alternative, Axis, Rule
 from llem_config._loading.yaml_document import Document
-from llem_config._loading.yaml_places import Route
+from llem_config._loading.yaml_places import Route, spell
 from llem_config._spec.capabilities import BACKENDS
 from llem_config._spec.experiment import ExperimentConfig
 from llem_config._spec.plugins import BROKEN_SECTIONS
-from llem_config._spec.study import ExecutionConfig
-
-STUDY_KEYS = ("name", "base", "sweep", "experiments", "exclude", "execution", "max_experiments")
 
 
 @cache  # pydantic takes 16 ms to make it, and every key of a study file is looked up in it
 def experiment_schema() -> dict[str, Any]:
     """Return the JSON schema of an experiment: its fields and what they accept."""
     return ExperimentConfig.model_json_schema()
-
-
-def _keys_of_sections() -> dict[str, str]:
-    """Return the keys inside sections, each with its quoted dotted key; the first section wins."""
-    dotted = {name: f"'execution.{name}'" for name in ExecutionConfig.model_fields}
-    for section in ExperimentConfig.model_fields:
-        for name in properties(experiment_schema(), (section,)):
-            dotted.setdefault(name, f"'{section}.{name}'")
-    return dotted
 
 
 class Reader:
@@ -98,15 +81,17 @@ class Reader:
         if position is None:
             return None
         names = list(properties(experiment_schema(), route[:position]))
+        if position == 0 and route[0] in other_keys and route[0] in ("execution", "sweep"):
+            below = ".".join(str(part) for part in route[1:])
+            return f"{route[0]} has no dotted keys; write `{below}: ...` in the section {route[0]}"
         if position == 0 and route[0] in STUDY_KEYS and route[0] not in other_keys:
             return f"{route[0]} belongs to the study as a whole, not to an experiment"
         if position == 0:
-            hint = key_hint(route[0], [*names, *other_keys], _keys_of_sections())
-            return f"unknown key {route[0]!r}{hint}"
+            return f"unknown key {route[0]!r}{key_hint(route[:1], [*names, *other_keys])}"
         parent = ".".join(str(part) for part in route[:position])
         if not names:
             return f"{parent} is a single value and has no key {route[position]!r}"
-        hint = key_hint(route[position], names, keys_of_top_level(experiment_schema()))
+        hint = key_hint(route[: position + 1], names)
         return f"{parent} has no key {route[position]!r}{hint}"
 
     def axes(self, document: Document) -> list[Axis]:
@@ -189,10 +174,25 @@ class Reader:
                 )
                 continue
             data = self.fields(document, at, entry)
+            if self._has_list(document, at, data):
+                continue
             if isinstance(data.get("dataset"), str):
                 data["dataset"] = {"source": data["dataset"]}  # as in a validated experiment
             rules.append(Rule(data, at, tuple(leaves(data))))
         return [rule for rule in rules if rule.conditions]
+
+    def _has_list(self, document: Document, at: Route, data: Mapping[str, Any]) -> bool:
+        """Return whether a rule has a list for a field of single values, and add a fault for each."""
+        lists = [
+            (route, value)
+            for route, value in leaves(data)
+            if isinstance(value, list) and not is_list(experiment_schema(), route)
+        ]
+        for route, value in lists:
+            rule = f"{spell(route)}: {value[0] if value else '...'}"
+            problem = f"expected a single value, found a list; write one rule per value: `- {rule}`"
+            self.add(document, (*at, *route), problem)
+        return bool(lists)
 
     def entries(self, document: Document) -> list[tuple[Route, dict[str, Any]]]:
         """Return the explicit points of `experiments`, each with its route."""
@@ -217,7 +217,7 @@ class Reader:
             if name not in BACKENDS:
                 place = (*route, position) if isinstance(value, list) else route
                 problem = f"expected one of {', '.join(BACKENDS)}, found {describe_value(name)}"
-                hint = did_you_mean(name, BACKENDS)
+                hint = value_hint("backend", name, BACKENDS)
                 if isinstance(name, str) and name in BROKEN_SECTIONS:
                     hint = f"; the section of its package cannot be used: {BROKEN_SECTIONS[name]}"
                 self.add(document, place, problem + hint)

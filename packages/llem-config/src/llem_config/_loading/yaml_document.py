@@ -63,8 +63,12 @@ class Document:
         return Fault(self.file, place.line, place.column, spell(route), problem)
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path, *, may_be_empty: bool = False) -> Document:
     """Read and parse a YAML file whose root is a mapping.
+
+    Args:
+        path: the file.
+        may_be_empty: a file without any value, such as one of comments only, sets nothing.
 
     Raises:
         ConfigError: the file is missing, cannot be read, is not UTF-8, or `parse` refuses it.
@@ -86,21 +90,24 @@ def read_document(path: Path) -> Document:
         raise ConfigError([Fault(path, 0, 0, "", f"cannot be read: {error.strerror}")]) from error
     except ValueError as error:  # a null byte in the path
         raise ConfigError([Fault(path, 0, 0, "", f"cannot be read: {error}")]) from error
-    return parse(text, path)
+    return parse(text, path, may_be_empty=may_be_empty)
 
 
-def parse(text: str, file: Path | str) -> Document:
+def parse(text: str, file: Path | str, *, may_be_empty: bool = False) -> Document:
     """Parse one YAML document whose root is a mapping with text keys.
 
     Args:
         text: the document.
         file: where it comes from; the faults name it.
+        may_be_empty: whether a document without any value is a mapping without keys.
 
     Raises:
         ConfigError: invalid YAML, a duplicate key, a key that is not text, an unknown tag,
             nesting beyond the limit, aliases beyond the limit, or a root that is not a mapping.
     """
     node = _compose(text, file)
+    if may_be_empty and (node is None or _is_null(node)):
+        return Document(file, {})
     if node is None:
         raise ConfigError(
             [Fault(file, 1, 1, "", "expected a mapping of keys, found an empty file")]
@@ -115,6 +122,11 @@ def parse(text: str, file: Path | str) -> Document:
     if builder.faults:
         raise ConfigError(builder.faults)
     return Document(file, data, node)
+
+
+def _is_null(node: Any) -> bool:
+    is_plain = isinstance(node, yaml.ScalarNode) and not node.style
+    return is_plain and scalar_value(node.value) is None
 
 
 def parse_value(text: str) -> Any:

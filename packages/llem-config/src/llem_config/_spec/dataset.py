@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from llem_config._spec.capabilities import INCOMPATIBLE
+from llem_config._spec.limits import Count, MeanCount
 from llem_config._spec.pytorch import STRICT
 
 
@@ -18,13 +19,13 @@ class InputTokensConfig(BaseModel):
 
     distribution: Literal["uniform", "lognormal"]
     """`uniform` needs no other field; `lognormal` needs `mean` and `sd`."""
-    min: PositiveInt = 1
+    min: Count = 1
     """Shorter lengths become this one."""
-    max: PositiveInt | None = None
+    max: Count | None = None
     """Longer lengths become this one; `max_input_tokens` by default."""
-    mean: PositiveFloat | None = None
+    mean: MeanCount | None = None
     """Mean of a lognormal distribution, before `min` and `max` apply."""
-    sd: PositiveFloat | None = None
+    sd: MeanCount | None = None
     """Standard deviation of a lognormal distribution, before `min` and `max` apply."""
 
     @model_validator(mode="after")

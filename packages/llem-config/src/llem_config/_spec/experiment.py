@@ -8,9 +8,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     BaseModel,
     Field,
-    NonNegativeFloat,
-    PositiveFloat,
-    PositiveInt,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -28,6 +25,7 @@ from llem_config._spec.capabilities import (
     Precision,
 )
 from llem_config._spec.dataset import Dataset, DatasetConfig
+from llem_config._spec.limits import Count, Factor, Seed
 from llem_config._spec.measurement import BaselineConfig, EnergyConfig, WarmupConfig
 from llem_config._spec.plugins import OTHER_SECTIONS, with_other_sections
 from llem_config._spec.pytorch import (
@@ -61,19 +59,19 @@ class DecoderConfig(BaseModel):
         None, exclude=True, repr=False
     )
     """A shorthand for several fields. They replace it, so it is None after validation."""
-    temperature: NonNegativeFloat = 0.0
+    temperature: Annotated[float, Field(ge=0, le=1000)] = 0.0
     """0 is greedy decoding. The default is 1.0 if `do_sample` is true or a sampling field is set."""
-    top_k: PositiveInt | None = None
+    top_k: Count | None = None
     """Sample from this number of most probable tokens."""
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     """Sample from the most probable tokens whose probabilities add up to this."""
     min_p: Annotated[float, Field(gt=0, le=1)] | None = None
     """Sample from tokens with at least this share of the highest probability."""
-    repetition_penalty: PositiveFloat | None = None
+    repetition_penalty: Factor | None = None
     """Above 1, tokens that already occurred become less probable."""
     do_sample: bool = False
     """Sample the next token; by default, if the temperature is above 0."""
-    min_new_tokens: PositiveInt | None = None
+    min_new_tokens: Count | None = None
     """Min number of tokens of an output."""
     ignore_eos: bool = True
     """Continue after the end token, so that all outputs have the same length and points are
@@ -157,13 +155,13 @@ class ExperimentConfig(BaseModel):
     """Floating-point type of the model."""
     dataset: Dataset = DatasetConfig()
     """The source of the prompts."""
-    n: PositiveInt = 100
+    n: Count = 100
     """Number of prompts."""
-    max_input_tokens: PositiveInt = 512
+    max_input_tokens: Count = 512
     """Longer prompts are truncated, and the result counts them."""
-    max_output_tokens: PositiveInt = 128
+    max_output_tokens: Count = 128
     """Max number of tokens of an output."""
-    random_seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    random_seed: Seed = 42
     """Seed of Python, numpy, torch and the sampling of tokens."""
     decoder: DecoderConfig = DecoderConfig()
     """How the next token is chosen."""

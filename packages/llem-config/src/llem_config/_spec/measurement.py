@@ -8,14 +8,12 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     Field,
-    NonNegativeFloat,
-    PositiveFloat,
-    PositiveInt,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from llem_config._spec.capabilities import INCOMPATIBLE, PHASES, PhaseName
+from llem_config._spec.limits import Count, Factor, PositiveSeconds, Seconds
 from llem_config._spec.plugins import SOURCES
 from llem_config._spec.pytorch import STRICT
 
@@ -49,19 +47,19 @@ class WarmupConfig(BaseModel):
 
     enabled: bool = True
     """Whether there is a warm-up."""
-    n_warmup: PositiveInt = 5
+    n_warmup: Count = 5
     """Min number of repeats."""
     convergence_detection: bool = True
     """Continue until the latency is stationary."""
-    cv_threshold: PositiveFloat = 0.02
+    cv_threshold: Factor = 0.02
     """The latency is stationary if the coefficient of variation of the last repeats is below
     this."""
-    max_warmup: PositiveInt = 50
+    max_warmup: Count = 50
     """Max number of repeats for the latency to become stationary. The warm-up still continues, up
     to `max_warmup_seconds`, while the power or temperature of a measured device drifts."""
-    max_warmup_seconds: PositiveFloat = 300.0
+    max_warmup_seconds: PositiveSeconds = 300.0
     """Max duration of the warm-up in seconds."""
-    thermal_floor_seconds: NonNegativeFloat = 0.0
+    thermal_floor_seconds: Seconds = 0.0
     """Min duration of the warm-up in seconds under load."""
 
     @model_validator(mode="after")
@@ -82,7 +80,7 @@ class BaselineConfig(BaseModel):
 
     enabled: bool = True
     """Whether the idle power is measured."""
-    duration_seconds: PositiveFloat = 10.0
+    duration_seconds: PositiveSeconds = 10.0
     """Duration of the measurement in seconds."""
 
 
@@ -98,7 +96,7 @@ class EnergyConfig(BaseModel):
     """In order of preference; `none` measures no energy. Other packages may add more sources."""
     sample_period_seconds: Annotated[float, Field(ge=0.001, le=10)] = 0.05
     """Time between two samples, in seconds."""
-    min_window_seconds: NonNegativeFloat = 10.0
+    min_window_seconds: Seconds = 10.0
     """The workload repeats until the window has this length in seconds; 0 runs it once."""
     estimate: bool = True
     """Adds a modelled energy of the CPU, in a separate field of the result."""

@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from llem_config._spec.capabilities import PhaseName
+from llem_config._spec.limits import Count
 
 STRICT = ConfigDict(
     extra="forbid",
@@ -59,7 +60,7 @@ class PyTorchConfig(BaseModel):
 
     model_config = STRICT
 
-    batch_size: PositiveInt | None = None
+    batch_size: Count | None = None
     """Number of prompts per call of `generate`; 1 by default."""
     batching: Literal["static", "sorted"] | None = None
     """`static`: in the order of the data set; `sorted`: by length, which needs less padding."""
@@ -82,11 +83,11 @@ class PyTorchConfig(BaseModel):
     bnb_4bit_compute_dtype: Literal["float32", "float16", "bfloat16"] | None = None
     bnb_4bit_quant_type: Literal["fp4", "nf4"] | None = None
     bnb_4bit_use_double_quant: bool | None = None
-    num_beams: PositiveInt | None = None
+    num_beams: Count | None = None
     early_stopping: bool | Literal["never"] | None = None
-    length_penalty: float | None = None
-    no_repeat_ngram_size: PositiveInt | None = None
-    prompt_lookup_num_tokens: PositiveInt | None = None
+    length_penalty: Annotated[float, Field(ge=-1000, le=1000)] | None = None
+    no_repeat_ngram_size: Count | None = None
+    prompt_lookup_num_tokens: Count | None = None
     assistant_model: str | None = None
     """A smaller model that drafts tokens: hub id or local folder."""
     device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = None
@@ -104,11 +105,11 @@ class VLLMConfig(BaseModel):
 
     model_config = STRICT
 
-    max_num_seqs: PositiveInt | None = None
-    tensor_parallel_size: PositiveInt | None = None
+    max_num_seqs: Count | None = None
+    tensor_parallel_size: Count | None = None
     gpu_memory_utilization: Fraction | None = None
     enable_prefix_caching: bool | None = None
-    block_size: PositiveInt | None = None
+    block_size: Count | None = None
     quantization: Literal["awq", "gptq", "fp8"] | None = None
 
 
@@ -117,8 +118,8 @@ class TensorRTConfig(BaseModel):
 
     model_config = STRICT
 
-    max_batch_size: PositiveInt | None = None
-    tp_size: PositiveInt | None = None
+    max_batch_size: Count | None = None
+    tp_size: Count | None = None
     quantization: Literal["int8_sq", "int4_awq", "fp8"] | None = None
     engine_path: str | None = None
 

@@ -12,16 +12,14 @@ from pydantic import (
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
-    NonNegativeFloat,
     NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
     computed_field,
     model_validator,
 )
 
 from llem_config._spec.experiment import ExperimentConfig
 from llem_config._spec.hashing import design_hash_of, measurement_config_hash
+from llem_config._spec.limits import Count, PositiveSeconds, Seconds, Seed
 from llem_config._spec.pytorch import STRICT
 
 EXECUTION_ALIASES = {"experiment_gap_seconds": "config_gap_seconds"}
@@ -36,25 +34,25 @@ class ExecutionConfig(BaseModel):
 
     model_config = ConfigDict(**STRICT, populate_by_name=True)
 
-    n_cycles: PositiveInt = 1
+    n_cycles: Count = 1
     """Number of runs of every experiment; 3 by default on the command line."""
     cycle_order: Literal["sequential", "interleaved", "shuffled"] = "sequential"
     """`sequential`: A A B B; `interleaved`: A B A B, so that slow drift affects all points
     equally; `shuffled`: each cycle in another random order."""
-    shuffle_seed: NonNegativeInt = 42
+    shuffle_seed: Seed = 42
     """Seed of the random order."""
-    config_gap_seconds: NonNegativeFloat | None = Field(
+    config_gap_seconds: Seconds | None = Field(
         None, validation_alias=AliasChoices("config_gap_seconds", "experiment_gap_seconds")
     )
     """Gap before a run, in seconds; None means the setting of the machine."""
-    cycle_gap_seconds: NonNegativeFloat | None = None
+    cycle_gap_seconds: Seconds | None = None
     """Gap before the first run of a cycle, in seconds; None means the setting of the machine."""
-    timeout_seconds: PositiveFloat = 3600.0
+    timeout_seconds: PositiveSeconds = 3600.0
     """A run that takes longer is killed and recorded as failed."""
-    stall_seconds: PositiveFloat = 600.0
+    stall_seconds: PositiveSeconds = 600.0
     """A run is also killed after this time without progress: no message, no new line in its log
     and no processor time."""
-    max_consecutive_failures: PositiveInt = 5
+    max_consecutive_failures: Count = 5
     """This number of failures in a row aborts the study."""
 
 
