@@ -33,6 +33,7 @@ from fakes.measures.failing import (
 )
 from fakes.measures.hanging import (
     hangs,
+    hangs_in_its_window,
     hangs_in_native_code,
     ignores_sigterm,
     interrupts_its_parent,
@@ -72,6 +73,7 @@ __all__ = [
     "floods_its_log",
     "forks_and_dies",
     "hangs",
+    "hangs_in_its_window",
     "hangs_in_native_code",
     "holds_a_semaphore",
     "ignores_sigterm",

@@ -71,6 +71,13 @@ def starts_a_process_and_reports_it(config: ExperimentConfig, **_: Any) -> Exper
     return make_result(config)
 
 
+def hangs_in_its_window(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Report a stage, then never return."""
+    rest["on_stage"]("window")
+    time.sleep(600)
+    return make_result(config)
+
+
 def hangs_in_native_code(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Never return from a C function that holds the GIL, and ignore SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

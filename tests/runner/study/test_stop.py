@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -14,7 +15,15 @@ from fakes.studies import experiment, model_folder, only_folder, study
 
 from llem_config import ExecutionConfig, StudyConfig
 from llem_runner import Control, read_manifest, read_study_result, run_study
-from llem_runner.events import Event, GapEnded, GapStarted, RunStage, RunStarted, StudyEnded
+from llem_runner.events import (
+    Event,
+    GapEnded,
+    GapStarted,
+    RunStage,
+    RunStarted,
+    StudyEnded,
+    StudyStarted,
+)
 
 
 def test_a_stop_marks_the_run_interrupted_and_keeps_the_completed_runs(tmp_path: Path) -> None:
@@ -75,6 +84,28 @@ def test_ctrl_c_without_handlers_leaves_a_closed_manifest_and_no_process(tmp_pat
     assert [entry.status for entry in manifest.entries] == ["interrupted", "pending"]
     assert manifest.status == "interrupted"
     assert multiprocessing.active_children() == []
+
+
+def test_ctrl_c_is_noticed_even_if_it_does_not_interrupt_the_wait(tmp_path: Path) -> None:
+    folders: list[Path] = []
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, RunStage) and event.stage == "window":
+            # A signal in another thread leaves the main thread waiting, like one that arrives just
+            # before the wait begins.
+            threading.Timer(0.5, _interrupt_this_thread).start()
+        elif isinstance(event, StudyStarted):
+            folders.append(event.folder)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(
+            study((1, 2)), output=tmp_path, measure=measures.hangs_in_its_window, on_event=interrupt
+        )
+    assert read_manifest(folders[0]).status == "interrupted"
+
+
+def _interrupt_this_thread() -> None:
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
 
 def test_a_study_runs_in_a_thread(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Stop a study or skip a gap: from a signal handler, a thread or a terminal.
 
 The library installs no signal handlers. All code that waits also waits for this object, so that a
-request takes effect at once and nothing has to poll.
+request takes effect at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import select
 import threading
 from collections.abc import Iterator
 
-MAX_WAIT_S = 86_400.0  # the kernel accepts timeouts of up to 24 days
+MAX_WAIT_S = 2.0
+"""Maximum duration of one wait. Python handles a signal in the main thread between two
+instructions. A signal that arrives just before a wait begins, or in another thread, does not
+interrupt the wait, so Ctrl-C would be ignored until the next message of the run."""
 
 
 class Control:
