@@ -15,31 +15,37 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from llem_config import ExperimentConfig, PhaseName, Settings, measurement_config_hash
-from llem_energy._backends.memory import estimate_memory
-from llem_energy._backends.protocol import Backend, Batch, Generation, Phase
+from llem_energy._backends.protocol import (
+    Backend,
+    Batch,
+    Generation,
+    Memory,
+    Phase,
+    Workload,
+)
 from llem_energy._backends.registry import facts_of, find_backend
 from llem_energy._errors import BackendError, OutOfMemory
-from llem_energy._machine.device_memory import device_memory_bytes, host_memory_bytes
 from llem_energy._machine.environment import snapshot_environment
 from llem_energy._measurement.build_result import assemble
 from llem_energy._measurement.carryover import Carryover
 from llem_energy._measurement.idle import IdleSpan, idle, reusable
+from llem_energy._measurement.memory_report import memory_report
 from llem_energy._measurement.raw_measurement import (
     GenerationRecord,
     Idles,
     PhaseSpan,
     RawMeasurement,
 )
-from llem_energy._measurement.requests import REQUESTS, requests_of, write_requests
+from llem_energy._measurement.requests import keep_requests
 from llem_energy._measurement.warm_up import warm_up
 from llem_energy._metering.boot import boot_id
 from llem_energy._metering.calibration import Calibration, calibrate, usable
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.sampler import Sampler
-from llem_energy._metering.window import Windows
-from llem_energy._model_info.memory_estimate import describe, gigabytes
+from llem_energy._metering.window import MeasuredSpan, Windows
 from llem_energy._prompts.load import fingerprint, load_prompts
 from llem_energy._result.experiment_result import ExperimentResult
 from llem_energy._result.measurement_figures import ContextIdle
@@ -53,6 +59,22 @@ STAGES = (
 """The stages of a measurement in order; a stage without work is left out."""
 
 _Context = tuple[IdleSpan | None, ContextIdle | None]
+
+
+class _MeasuredWindow(NamedTuple):
+    """What the window gave; the generations are still on the device."""
+
+    span: MeasuredSpan
+    generated: list[tuple[Batch, Generation]]
+    n_compilations: int
+    memory: Memory
+
+    def read_generations(self) -> list[GenerationRecord]:
+        """Return the token counts and times of every batch, read from the device."""
+        return [
+            GenerationRecord(batch, generation.n_tokens(), generation.token_times_s())
+            for batch, generation in self.generated
+        ]
 
 
 def measure(
@@ -103,7 +125,7 @@ class _Measurement:
         self._started_at = datetime.now(UTC)
         self._on_stage("open")
         # The result needs the facts. If they are broken, the measurement fails here, not at its end.
-        self._facts = facts_of(config.backend)
+        facts_of(config.backend)
         self._backend: Backend = find_backend(config)
         stack.callback(self._backend.close)
         self._gpus = self._backend.open()
@@ -142,19 +164,8 @@ class _Measurement:
                 self._recent,
                 compilations=backend.compilations,
             )
-            backend.seed()
             windows = Windows(sampler, backend.synchronise, calibration, self._devices)
-            generated: list[tuple[Batch, Generation]] = []
-
-            def generate_all() -> None:
-                generated.extend((batch, backend.generate(batch)) for batch in workload.batches)
-
-            backend.reset_peak_memory()
-            self._begin("window")
-            compiled_before = backend.compilations()
-            window = windows.measure(generate_all, config.energy.min_window_seconds)
-            n_compilations = (backend.compilations() or 0) - (compiled_before or 0)
-            memory = backend.memory()
+            window = self._window(windows, workload)
             phases = [
                 self._phase(name, windows, workload.batches[0])
                 for name in config.energy.phases or ()
@@ -163,11 +174,8 @@ class _Measurement:
             windows.settle()
             self._begin("result")
         self._recorder.close()
-        generations = [
-            GenerationRecord(batch, each.n_tokens(), each.token_times_s())
-            for batch, each in generated
-        ]
-        requests_file, problem = self._keep_requests(generations, len(workload.batches))
+        generations = window.read_generations()
+        requests_file, problem = keep_requests(self._timeseries, generations, len(workload.batches))
         raw = RawMeasurement(
             config=config,
             config_hash=measurement_config_hash(config),
@@ -180,49 +188,43 @@ class _Measurement:
             samples=self._recorder,
             sampler_failure=sampler.failure,
             idles=Idles(context=context, reused=reused, before=before, after=after),
-            window=window,
-            n_compilations=n_compilations,
+            window=window.span,
+            n_compilations=window.n_compilations,
             generations=generations,
             requests_file=requests_file,
             requests_problem=problem,
             phases=phases,
             warm_up=warm,
             workload=workload,
-            memory=memory,
+            memory=window.memory,
             prompts_sha256=fingerprint(prompts),
         )
         return assemble(raw, backend)
 
+    def _window(self, windows: Windows, workload: Workload) -> _MeasuredWindow:
+        """Measure the window, with the seed at its beginning."""
+        backend = self._backend
+        generated: list[tuple[Batch, Generation]] = []
+
+        def generate_all() -> None:
+            generated.extend((batch, backend.generate(batch)) for batch in workload.batches)
+
+        backend.seed()
+        backend.reset_peak_memory()
+        self._begin("window")
+        compiled_before = backend.compilations()
+        span = windows.measure(generate_all, self._config.energy.min_window_seconds)
+        return _MeasuredWindow(
+            span=span,
+            generated=generated,
+            n_compilations=(backend.compilations() or 0) - (compiled_before or 0),
+            memory=backend.memory(),
+        )
+
     def memory_needed(self) -> str:
         """Return the peak so far, the estimate and the size of the device, as text."""
         peak_bytes = self._backend.memory().peak_bytes
-        gpus = [gpu for gpu in self._environment.gpus if gpu.uuid in self._gpus]
-        size_bytes = device_memory_bytes(
-            self._facts.device(self._config),
-            is_spread=self._facts.spreads_over_gpus(self._config),
-            gpus_bytes=[gpu.memory_bytes for gpu in gpus if gpu.memory_bytes],
-            host_bytes=host_memory_bytes(),
-        )
-        estimate = estimate_memory(self._config)
-        return (
-            f"peak {gigabytes(peak_bytes) if peak_bytes else 'unknown'}, "
-            f"estimated {describe(estimate) if estimate else 'unknown'}, "
-            f"the device has {gigabytes(size_bytes) if size_bytes else 'an unknown amount'}"
-        )
-
-    def _keep_requests(
-        self, generations: Sequence[GenerationRecord], n_batches: int
-    ) -> tuple[str | None, str | None]:
-        """Write all requests; return the name of the file, or why it could not be written."""
-        if self._timeseries is None:
-            return None, None
-        try:
-            write_requests(
-                self._timeseries.with_name(REQUESTS), requests_of(generations, n_batches)
-            )
-        except OSError as error:
-            return None, str(error)
-        return REQUESTS, None
+        return memory_report(self._config, self._environment, self._gpus, peak_bytes)
 
     @property
     def _devices(self) -> tuple[str, ...]:

@@ -75,6 +75,28 @@ def _latencies(
     return times[0], times[-1], mean_s
 
 
+def keep_requests(
+    timeseries: Path | None, generations: Sequence[GenerationRecord], n_batches: int
+) -> tuple[str | None, str | None]:
+    """Write all requests beside the time series, if that is wanted.
+
+    Args:
+        timeseries: the file of the samples; None writes nothing.
+        generations: of every batch of every pass.
+        n_batches: batches of one pass.
+
+    Returns:
+        The name of the file, or why it could not be written.
+    """
+    if timeseries is None:
+        return None, None
+    try:
+        write_requests(timeseries.with_name(REQUESTS), requests_of(generations, n_batches))
+    except OSError as error:
+        return None, str(error)
+    return REQUESTS, None
+
+
 def write_requests(path: Path, requests: Iterable[Request]) -> None:
     """Write the rows to a Parquet file.
 

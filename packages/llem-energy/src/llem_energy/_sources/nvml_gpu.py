@@ -118,23 +118,24 @@ class Gpu:
             self.uuid, (before + after) / 2, after - before, stamp_s, energy_j, power_w, average_w,
             power_s, thermal_s,
         )  # fmt: skip
-        return msgspec.structs.replace(sample, **self._details()) if details else sample
+        return self._with_details(sample) if details else sample
 
-    def _details(self) -> dict[str, Any]:
+    def _with_details(self, sample: Sample) -> Sample:
         handle = self._handle
         rates = _maybe(pynvml.nvmlDeviceGetUtilizationRates, handle)
         memory = _maybe(pynvml.nvmlDeviceGetMemoryInfo, handle)
         sm, mem = pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM
         hbm = _maybe(pynvml.nvmlDeviceGetFieldValues, handle, [_MEMORY_TEMPERATURE])
-        return {
-            "temperature_c": self.temperature_c(),
-            "memory_temperature_c": None if hbm is None else _field(hbm[0]),
-            "sm_clock_mhz": _maybe(pynvml.nvmlDeviceGetClockInfo, handle, sm),
-            "memory_clock_mhz": _maybe(pynvml.nvmlDeviceGetClockInfo, handle, mem),
-            "utilisation": None if rates is None else rates.gpu / 100,
-            "memory_used_bytes": None if memory is None else int(memory.used),
-            "throttle_reasons": self._throttle_reasons(),
-        }
+        return msgspec.structs.replace(
+            sample,
+            temperature_c=self.temperature_c(),
+            memory_temperature_c=None if hbm is None else _field(hbm[0]),
+            sm_clock_mhz=_maybe(pynvml.nvmlDeviceGetClockInfo, handle, sm),
+            memory_clock_mhz=_maybe(pynvml.nvmlDeviceGetClockInfo, handle, mem),
+            utilisation=None if rates is None else rates.gpu / 100,
+            memory_used_bytes=None if memory is None else int(memory.used),
+            throttle_reasons=self._throttle_reasons(),
+        )
 
     def _throttle_reasons(self) -> tuple[str, ...] | None:
         mask = _maybe(pynvml.nvmlDeviceGetCurrentClocksEventReasons, self._handle)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import random
-import resource
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,14 +25,16 @@ from llem_energy._backends.pytorch.loading import (
     preload_model_class,
 )
 from llem_energy._backends.pytorch.phases import decode, prefill
+from llem_energy._backends.pytorch.process_memory import (
+    peak_resident_bytes,
+    reset_peak_resident_bytes,
+)
 from llem_energy._backends.pytorch.requirements import check_requirements
 from llem_energy._backends.pytorch.section import section
 from llem_energy._backends.pytorch.verification import NOT_YET, Running, check, effective
 from llem_energy._errors import BackendError
 from llem_energy._model_info.flops import METHOD, Flops, answer_flops
 from llem_energy._prompts.prompt import Prompt
-
-_CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 class PyTorchBackend:
@@ -239,18 +239,15 @@ class PyTorchBackend:
             for index in self._gpus():
                 torch.cuda.reset_peak_memory_stats(index)
         else:
-            try:
-                _CLEAR_REFS.write_text("5")  # resets VmHWM; see proc(5)
-            except OSError:
-                return
+            reset_peak_resident_bytes()
 
     def memory(self) -> Memory:
         """Return the peak of the window, including the weights, and the weights alone."""
-        weights = None if self._model is None else _bytes(self._model)
+        weights = None if self._model is None else _model_bytes(self._model)
         if self._device.type == "cuda":
             peak = sum(int(torch.cuda.max_memory_allocated(index)) for index in self._gpus())
             return Memory(peak, weights, "torch allocator of this process, weights included")
-        return Memory(_peak_resident_bytes(), weights, "resident set of this process, all included")
+        return Memory(peak_resident_bytes(), weights, "resident set of this process, all included")
 
     def flops(self, input_tokens: int, output_tokens: int) -> Flops | None:
         """Count the operations for one prompt and its output from the loaded architecture."""
@@ -284,7 +281,7 @@ class PyTorchBackend:
             torch.cuda.empty_cache()
 
 
-def _bytes(model: Any) -> int:
+def _model_bytes(model: Any) -> int:
     tensors = [*model.parameters(), *model.buffers()]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
@@ -292,13 +289,3 @@ def _bytes(model: Any) -> int:
 def _uuid(index: int) -> str:
     uuid = str(torch.cuda.get_device_properties(index).uuid)
     return uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
-
-
-def _peak_resident_bytes() -> int:
-    try:
-        for line in Path("/proc/self/status").read_text("utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
