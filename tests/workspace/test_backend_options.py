@@ -40,6 +40,8 @@ def named(tree: ast.AST) -> Iterator[str]:
 def uses(path: Path, backend: str) -> set[str]:
     section = SECTIONS[backend]
     options = section.model_fields.keys() - GENERAL
+    if path.parts[-3] == "_backends" and path.parts[-2] != backend:
+        options = set()  # two backends may have options of the same name
     names = set(named(ast.parse(path.read_text("utf-8"))))
     return names & {section.__name__, *options}
 
