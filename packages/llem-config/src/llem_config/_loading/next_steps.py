@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llem_config._loading.yaml_places import Route, spell
+from llem_config._spec.pytorch import OFF_IF_ABSENT
 
 _MAX_CHARACTERS = 60
 _OFF = "to switch it off, leave it out"
@@ -18,10 +19,8 @@ _STEPS: dict[tuple[str, object], str] = {
     ("top_p", 0): _GREEDY,
     ("min_p", 0): _OFF,
     ("repetition_penalty", 0): _OFF,
-    ("no_repeat_ngram_size", 0): _OFF,
-    ("prompt_lookup_num_tokens", 0): _OFF,
+    **{(option, 0): _OFF for option in OFF_IF_ABSENT},
     ("min_new_tokens", 0): _OFF,
-    ("num_beams", 0): _OFF,
     ("n_warmup", 0): "for no warm-up write warmup.enabled: false",
     ("max_warmup", 0): "for no warm-up write warmup.enabled: false",
     ("duration_seconds", 0): "to measure no idle power, write baseline.enabled: false",

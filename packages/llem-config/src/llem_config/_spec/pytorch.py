@@ -100,6 +100,10 @@ class PyTorchConfig(BaseModel):
     """false reads the model's pickle files, which can run code."""
 
 
+OFF_IF_ABSENT = ("no_repeat_ngram_size", "prompt_lookup_num_tokens", "num_beams")
+"""Options that other tools switch off with 0, and that are off here if they are left out."""
+
+
 class VLLMConfig(BaseModel):
     """vLLM: validated, not run yet."""
 
