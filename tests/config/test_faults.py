@@ -378,3 +378,9 @@ def test_a_suggestion_ignores_case_and_does_not_guess(faults: Faults) -> None:
     assert upper.endswith("found 'FP32'; did you mean 'fp32'?")
     (gpu,) = faults(f"{MODEL}pytorch: {{device: gpu}}\n")
     assert gpu.endswith("expected one of auto, cuda, cpu, found 'gpu'; did you mean 'cuda'?")
+
+
+def test_a_section_is_not_a_mistake_if_every_backend_is_misspelt(faults: Faults) -> None:
+    lines = faults(MODEL + "pytorch: {batch_size: 2}\nexperiments: [{backend: pytroch}]\n")
+    assert len(lines) == 1
+    assert "found 'pytroch'" in lines[0]

@@ -55,7 +55,8 @@ class Points:
         used = [*(backends if has_grid else ()), *self._entry_backends(entries, backends)]
         used = list(dict.fromkeys(used))
         rules = self.reader.rules(self.document)
-        if valid_backends:  # if a backend is misspelt, these checks would report every section
+        # If every backend is misspelt, these checks would report every section.
+        if valid_backends and used:
             self._check_axes(axes, backends)
             self._check_sections(used)
             self._check_hidden(used)
