@@ -77,8 +77,11 @@ def test_split_and_subset_select_rows(folder: str) -> None:
     [
         ({"split": "absent"}, "cannot be read.*absent.*'train', 'test'"),
         ({"subset": "absent"}, "cannot be read.*absent.*'default', 'small'"),
-        ({"column": "id"}, "row 1 has no text in the column 'id'"),
-        ({"column": "absent"}, "row 1 has no text in the column 'absent'"),
+        ({"column": "id"}, "row 1: expected text in the column 'id', found a number"),
+        (
+            {"column": "absent"},
+            "expected a column 'absent', found 'id', 'text'; correct `dataset.col",
+        ),
     ],
 )
 def test_a_missing_part_of_a_data_set_is_an_error_that_lists_the_existing_parts(

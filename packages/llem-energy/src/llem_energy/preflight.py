@@ -8,16 +8,19 @@ The report lists what makes a run impossible, what will fail, and what may fail.
 
 from llem_energy._machine.machine import Machine, MachineGpu, find_machine
 from llem_energy._preflight.availability import missing_libraries
+from llem_energy._preflight.data_sets import DatasetCheck, check_datasets
 from llem_energy._preflight.devices import gpus_used
 from llem_energy._preflight.findings import Finding
 from llem_energy._preflight.report import PreflightReport, check
 
 __all__ = [
+    "DatasetCheck",
     "Finding",
     "Machine",
     "MachineGpu",
     "PreflightReport",
     "check",
+    "check_datasets",
     "find_machine",
     "gpus_used",
     "missing_libraries",

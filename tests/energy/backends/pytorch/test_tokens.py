@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,11 +114,15 @@ def test_long_prompts_are_cut_and_the_cut_is_counted(text_model: Any) -> None:
     assert any("were cut to max_input_tokens 5" in w for w in result.measurement_warnings)
 
 
-def test_a_prompt_without_tokens_is_refused(text_model: Any, tmp_path: Path) -> None:
+def test_a_prompt_without_tokens_is_refused_with_its_row(text_model: Any, tmp_path: Path) -> None:
+    folder = shutil.copytree(text_model.folder, tmp_path / "model")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["normalizer"] = {"type": "Replace", "pattern": {"String": "-"}, "content": ""}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     file = tmp_path / "prompts.jsonl"
-    file.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in ("w1 w2", "  ")))
-    with pytest.raises(BackendError, match="prompt 2 has no tokens"):
-        measure(text_experiment(text_model, dataset=str(file), n=2))
+    file.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in ("w1 w2", "--")))
+    with pytest.raises(BackendError, match="row 2 of the data set has no tokens in the tokenizer"):
+        measure(text_experiment(text_model, model=str(folder), dataset=str(file), n=2))
 
 
 def test_text_for_a_model_without_a_tokenizer_is_refused(text_model: Any) -> None:

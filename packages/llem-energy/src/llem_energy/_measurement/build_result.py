@@ -201,3 +201,5 @@ def _notes(raw: RawMeasurement) -> Iterator[str]:
         yield f"random weights from seed {config.random_seed}: the work is realistic, the text is not"
     if config.decoder.do_sample:
         yield f"sampled with seed {config.random_seed}; the repeats inside the window differ"
+    if raw.chosen_column is not None:
+        yield f"the prompts are the column {raw.chosen_column!r} of {config.dataset.source}"

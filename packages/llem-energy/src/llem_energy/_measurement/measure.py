@@ -46,7 +46,7 @@ from llem_energy._metering.calibration import Calibration, calibrate, usable
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.sampler import Sampler
 from llem_energy._metering.window import MeasuredSpan, Windows
-from llem_energy._prompts.load import fingerprint, load_prompts
+from llem_energy._prompts.load import fingerprint, load
 from llem_energy._result.experiment_result import ExperimentResult
 from llem_energy._result.measurement_figures import ContextIdle
 from llem_energy._sources.protocol import EnergySource, Sample
@@ -152,8 +152,8 @@ class _Measurement:
             self._begin("load")
             backend.load()
             self._begin("tokenise")
-            prompts = load_prompts(config, backend.vocabulary())
-            workload = backend.prepare(prompts)
+            loaded = load(config, backend.vocabulary())
+            workload = backend.prepare(loaded.prompts)
             before = self._idle("loaded idle")
             self._begin("warm-up")
             backend.seed()
@@ -197,7 +197,8 @@ class _Measurement:
             warm_up=warm,
             workload=workload,
             memory=window.memory,
-            prompts_sha256=fingerprint(prompts),
+            prompts_sha256=fingerprint(loaded.prompts),
+            chosen_column=loaded.chosen_column,
         )
         return assemble(raw, backend)
 

@@ -75,3 +75,5 @@ class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     workload: Workload
     memory: Memory
     prompts_sha256: str
+    chosen_column: str | None
+    """The column that was read because of its name; None if the experiment names it."""

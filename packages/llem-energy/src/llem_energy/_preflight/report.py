@@ -12,9 +12,11 @@ from llem_energy._backends.registry import facts_of
 from llem_energy._machine.machine import Machine
 from llem_energy._preflight.availability import blocking_problems, unmet_requirements
 from llem_energy._preflight.context_fit import context_length_warnings
+from llem_energy._preflight.data_sets import check_datasets
 from llem_energy._preflight.devices import gpus_used
 from llem_energy._preflight.findings import Finding, findings
 from llem_energy._preflight.memory_fit import memory_findings
+from llem_energy._prompts.synthetic import SYNTHETIC
 from llem_energy._sources.registry import missing_meters
 
 _Key = TypeVar("_Key")
@@ -52,6 +54,7 @@ def check(experiments: Sequence[ExperimentConfig], machine: Machine) -> Prefligh
     return PreflightReport(
         problems=(
             *_blocking_problems(experiments),
+            *(problem for data in check_datasets(experiments) for problem in data.problems),
             *_missing_gpu(experiments, has_gpu=has_gpu),
             *(unmet if n_hopeless == len(experiments) else ()),
             *no_fit,
@@ -74,9 +77,9 @@ def _blocking_problems(experiments: Sequence[ExperimentConfig]) -> tuple[Finding
 
 
 def _what_is_read(config: ExperimentConfig) -> object:
-    """Return a key that is equal for experiments with the same models and prompts."""
-    models = facts_of(config.backend).models(config)
-    return config.backend, models, config.dataset.model_dump_json(), config.n, config.model
+    """Return a key that is equal for experiments with the same backend and models."""
+    is_synthetic = config.dataset.source == SYNTHETIC
+    return config.backend, facts_of(config.backend).models(config), config.model, is_synthetic
 
 
 def _missing_gpu(experiments: Sequence[ExperimentConfig], *, has_gpu: bool) -> tuple[Finding, ...]:

@@ -8,20 +8,20 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from llem_config import DatasetConfig
 from llem_energy._errors import DatasetError
 from llem_energy._hub import cached_snapshot, is_hub_id
+from llem_energy._prompts.table import DataTable, Row
 
 ALIASES = {"aienergyscore": "AIEnergyScore/text_generation"}
 """Short names of data sets on the hub."""
 
 
-def hub_rows(dataset: DatasetConfig, n: int) -> list[Any]:
-    """Return the first `n` rows, or all if there are fewer.
+def hub_table(dataset: DatasetConfig) -> DataTable:
+    """Return the table of a data set of the hub.
 
     Raises:
         DatasetError: the library, the data set, its subset or its split is missing.
@@ -31,24 +31,37 @@ def hub_rows(dataset: DatasetConfig, n: int) -> list[Any]:
     if not folder.is_dir() and not is_hub_id(source):
         raise DatasetError(f"there is no data set {source}: expected a file, a folder or a hub id")
     library = _library(source)
-    with _foreign_errors(library, source):
-        if folder.is_dir():
-            return _first(library, str(folder), dataset, n)
-        try:
-            return _first(library, source, dataset, n)
-        except ConnectionError:
-            # It may have been downloaded by `hf download` instead of by this library.
-            snapshot = cached_snapshot(source, kind="datasets")
-            if snapshot is None:
-                raise
-            return _first(library, str(snapshot), dataset, n)
+    with _foreign_errors(source):
+        rows = _loaded(library, source, folder, dataset)
+        columns, n_rows = tuple(rows.column_names), rows.num_rows
+    return DataTable(source, columns, n_rows, lambda column: _rows(source, rows, column))
 
 
-def _first(library: Any, place: str, dataset: DatasetConfig, n: int) -> list[Any]:
+def _rows(source: str, rows: Any, column: str | None) -> Iterator[Row]:
+    with _foreign_errors(source):
+        # Without other columns, the library decodes no images and opens no sound files.
+        selected = rows if column is None else rows.select_columns([column])
+        for number, cells in enumerate(selected, 1):
+            yield Row(number, cells)
+
+
+def _loaded(library: Any, source: str, folder: Path, dataset: DatasetConfig) -> Any:
+    if folder.is_dir():
+        return _load(library, str(folder), dataset)
+    try:
+        return _load(library, source, dataset)
+    except ConnectionError:
+        # It may have been downloaded by `hf download` instead of by this library.
+        snapshot = cached_snapshot(source, kind="datasets")
+        if snapshot is None:
+            raise
+        return _load(library, str(snapshot), dataset)
+
+
+def _load(library: Any, place: str, dataset: DatasetConfig) -> Any:
     split = dataset.split or _only_split(library.get_dataset_split_names(place, dataset.subset))
     # Streaming would read less, but it imports torch and caches nothing.
-    rows = library.load_dataset(place, dataset.subset, split=split)
-    return list(islice(rows, n))
+    return library.load_dataset(place, dataset.subset, split=split)
 
 
 def _only_split(names: Sequence[str]) -> str:
@@ -70,10 +83,10 @@ def _library(source: str) -> Any:
 
 
 @contextmanager
-def _foreign_errors(library: Any, source: str) -> Iterator[None]:
-    types = (OSError, ValueError, LookupError, RuntimeError, library.exceptions.DatasetsError)
+def _foreign_errors(source: str) -> Iterator[None]:
     try:
         yield
-    except types as error:
-        text = " ".join(str(error).split())
+    except Exception as error:
+        # The library reads files of any content, and raises whatever its parsers raise.
+        text = " ".join(str(error).split()) or type(error).__name__
         raise DatasetError(f"the data set {source} cannot be read: {text}") from error

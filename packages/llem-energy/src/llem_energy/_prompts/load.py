@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from itertools import islice
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+
+import msgspec
 
 from llem_config import DatasetConfig, ExperimentConfig
 from llem_energy._errors import DatasetError
-from llem_energy._prompts.hub_datasets import hub_rows
+from llem_energy._prompts.examine import examine
 from llem_energy._prompts.prompt import Prompt
-from llem_energy._prompts.synthetic import SYNTHETIC, synthetic_prompts
-
-SUFFIXES = (".jsonl", ".csv", ".parquet")
-_COLUMNS = ("prompt", "text", "question", "instruction", "input")
+from llem_energy._prompts.synthetic import SYNTHETIC, synthetic_problem, synthetic_prompts
 
 
-def load_prompts(config: ExperimentConfig, vocabulary: range) -> tuple[Prompt, ...]:
-    """Return the `n` prompts of an experiment.
+class LoadedPrompts(msgspec.Struct, frozen=True):
+    """The prompts of an experiment and where they come from."""
+
+    prompts: tuple[Prompt, ...]
+    chosen_column: str | None = None
+    """The column that was read because of its name; None if the experiment names it."""
+
+
+def load(config: ExperimentConfig, vocabulary: range) -> LoadedPrompts:
+    """Return the `n` prompts of an experiment, with the column that was chosen for them.
 
     Args:
         config: the experiment.
         vocabulary: token ids from which synthetic prompts are drawn.
 
     Raises:
-        DatasetError: the file is missing, has no prompt column, or has fewer than `n` prompts.
+        DatasetError: the data set has not `n` prompts that can be read.
     """
-    if config.dataset.source == SYNTHETIC:
-        return synthetic_prompts(config, vocabulary)
-    return read_prompts(config.dataset, config.n)
+    dataset = config.dataset
+    if dataset.source == SYNTHETIC:
+        problem = synthetic_problem(config)
+        if problem is not None:
+            raise DatasetError(problem)
+        return LoadedPrompts(synthetic_prompts(config, vocabulary))
+    prompts: list[str] = []
+    examination = examine(dataset, config.n, prompts)
+    problems = examination.problems_of(config.n)
+    if problems:
+        rest = f" (the first of {len(problems)} problems)" if len(problems) > 1 else ""
+        raise DatasetError(problems[0] + rest)
+    return LoadedPrompts(tuple(prompts), None if dataset.column else examination.column)
+
+
+def load_prompts(config: ExperimentConfig, vocabulary: range) -> tuple[Prompt, ...]:
+    """Return the `n` prompts of an experiment.
+
+    Raises:
+        DatasetError: as in `load`.
+    """
+    return load(config, vocabulary).prompts
 
 
 def fingerprint(prompts: Sequence[Prompt]) -> str:
@@ -47,52 +69,10 @@ def read_prompts(dataset: DatasetConfig, n: int) -> tuple[str, ...]:
     """Return the first `n` prompts of a local file, a folder in the hub's layout, or a hub id.
 
     Raises:
-        DatasetError: as in `load_prompts`.
+        DatasetError: as in `load`.
     """
-    path = Path(dataset.source).expanduser()
-    is_file = path.suffix in SUFFIXES
-    where = str(path) if is_file else dataset.source
-    rows = _file_rows(path, dataset, n) if is_file else hub_rows(dataset, n)
-    if len(rows) < n:
-        raise DatasetError(f"{where}: expected at least n = {n} prompts, found {len(rows)}")
-    column = dataset.column or _find_column(where, rows[0])
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict) or not isinstance(row.get(column), str):
-            raise DatasetError(f"{where}: row {number} has no text in the column {column!r}")
-    return tuple(row[column] for row in rows)
-
-
-def _file_rows(path: Path, dataset: DatasetConfig, n: int) -> list[Any]:
-    if dataset.subset or dataset.split:
-        raise DatasetError(
-            f"{path}: a file has no subset and no split; remove `subset` and `split`"
-        )
-    try:
-        return list(islice(_rows(path), n))
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, csv.Error) as error:
-        raise DatasetError(f"{path}: damaged or of another format: {error}") from error
-
-
-def _rows(path: Path) -> Iterable[Any]:
-    if path.suffix == ".parquet":
-        import pyarrow.parquet
-
-        with path.open("rb") as content:  # then a missing file gives a clear error
-            yield from pyarrow.parquet.read_table(content).to_pylist()
-        return
-    with path.open(encoding="utf-8", newline="") as file:
-        if path.suffix == ".csv":
-            yield from csv.DictReader(file)
-        else:
-            yield from (json.loads(line) for line in file if line.strip())
-
-
-def _find_column(where: str, row: Any) -> str:
-    names = list(row) if isinstance(row, dict) else []
-    for name in _COLUMNS:
-        if name in names:
-            return name
-    expected = ", ".join(_COLUMNS)
-    raise DatasetError(f"{where}: expected a column named {expected}, found {names}; set `column`")
+    prompts: list[str] = []
+    problems = examine(dataset, n, prompts).problems_of(n)
+    if problems:
+        raise DatasetError(problems[0])
+    return tuple(prompts)

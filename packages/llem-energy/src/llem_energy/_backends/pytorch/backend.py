@@ -117,7 +117,10 @@ class PyTorchBackend:
         ids = self._tokenise(prompts)
         empty = [number for number, prompt in enumerate(ids, 1) if not prompt]
         if empty:
-            raise BackendError(f"prompt {empty[0]} has no tokens; remove it from the data set")
+            raise BackendError(
+                f"row {empty[0]} of the data set has no tokens in the tokenizer of "
+                f"{self._config.model}; remove the row"
+            )
         n_truncated = sum(len(prompt) > n_max for prompt in ids)
         cut = [prompt[:n_max] for prompt in ids]
         order = list(range(len(cut)))

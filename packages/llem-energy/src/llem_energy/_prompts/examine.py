@@ -1,0 +1,184 @@
+"""Reads the prompts of a data set and checks every row, for a run and before it alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from llem_config import DatasetConfig
+from llem_energy._errors import DatasetError
+from llem_energy._prompts.columns import ambiguous, candidates, choose_column
+from llem_energy._prompts.file_kinds import data_file, require_kind
+from llem_energy._prompts.hub_datasets import hub_table
+from llem_energy._prompts.parquet_files import parquet_table
+from llem_energy._prompts.table import DataTable, Row, kind_of
+from llem_energy._prompts.text_files import READERS
+
+MAX_PROBLEMS = 10
+"""Of one data set; reading stops after them."""
+
+
+class RowProblem(msgspec.Struct, frozen=True):
+    """Why a row cannot be a prompt."""
+
+    row: int
+    """Counted from 1; 0 concerns the whole data set."""
+    message: str
+
+
+class Examination(msgspec.Struct, frozen=True):
+    """What reading a data set showed."""
+
+    where: str
+    """The file or the name of the data set."""
+    column: str | None
+    """The column with the prompts; None if it is not clear."""
+    n_checked: int
+    """Rows that were read and checked, from the first."""
+    n_rows: int | None
+    """Rows of the data set; None if it was not read to its end."""
+    is_complete: bool
+    """Whether all rows were checked that were to be checked."""
+    problems: tuple[RowProblem, ...]
+
+    def problems_of(self, n: int) -> list[str]:
+        """Return why the first `n` rows cannot be the prompts; empty if they can.
+
+        Args:
+            n: not more than `examine` was given.
+        """
+        messages = [each.message for each in self.problems if each.row <= n]
+        if len(self.problems) == MAX_PROBLEMS and n > self.n_checked and not self.is_complete:
+            messages.append(f"{self.where}: rows after row {self.n_checked} were not checked")
+        if self.n_rows is not None and n > self.n_rows:
+            messages.append(
+                f"{self.where}: expected at least n = {n} prompts, found {self.n_rows}; "
+                "lower `n` or add rows"
+            )
+        return messages
+
+
+def examine(dataset: DatasetConfig, n: int, prompts: list[str] | None = None) -> Examination:
+    """Check the first `n` rows of a data set, in bounded memory.
+
+    Args:
+        dataset: a local file, a folder in the hub's layout, or a hub id.
+        n: prompts that an experiment needs; later rows are not read.
+        prompts: takes the prompts of the rows without a problem.
+    """
+    reading = _Reading(dataset, n, prompts)
+    try:
+        reading.read()
+    except DatasetError as error:
+        reading.problems.append(RowProblem(0, str(error)))
+    except OSError as error:
+        reason = error.strerror or error
+        reading.problems.append(RowProblem(0, f"{reading.where}: cannot be read: {reason}"))
+    return Examination(
+        where=reading.where,
+        column=reading.column,
+        n_checked=reading.n_checked,
+        n_rows=reading.n_rows,
+        is_complete=reading.is_complete,
+        problems=tuple(reading.problems),
+    )
+
+
+class _Reading:
+    """The state of one reading, which an error may end anywhere."""
+
+    def __init__(self, dataset: DatasetConfig, n: int, prompts: list[str] | None) -> None:
+        self._dataset = dataset
+        self._n = n
+        self._prompts = prompts
+        self.where = dataset.source
+        self.column: str | None = None
+        self.n_checked = 0
+        self.n_rows: int | None = None
+        self.is_complete = False
+        self.problems: list[RowProblem] = []
+
+    def read(self) -> None:
+        table = _opened(self._dataset)
+        self.where, self.n_rows = table.where, table.n_rows
+        if table.columns is not None:
+            self.column = self._chosen(table.columns)
+        for row in table.rows(self.column):
+            self.n_checked += 1
+            self._check(row, table)
+            if self.n_checked == self._n:
+                self.is_complete = True
+                return
+            if len(self.problems) == MAX_PROBLEMS:
+                return
+        self.is_complete = True
+        self.n_rows = self.n_checked
+
+    def _check(self, row: Row, table: DataTable) -> None:
+        problem = row.problem
+        if problem is None:
+            column = self.column = self.column or self._chosen(row.cells)
+            is_guess = table.columns is None and self._dataset.column is None
+            problem = _cell_problem(row.cells, column, is_guess=is_guess)
+            if problem is None and self._prompts is not None:
+                self._prompts.append(str(row.cells[column]))
+        if problem is not None:
+            self.problems.append(RowProblem(row.number, f"{self.where}: {row.place}: {problem}"))
+
+    def _chosen(self, names: Iterable[str]) -> str:
+        try:
+            return choose_column(names, self._dataset.column)
+        except DatasetError as error:
+            raise DatasetError(f"{self.where}: {error}") from error
+
+
+def _cell_problem(cells: Mapping[str, object], column: str, *, is_guess: bool) -> str | None:
+    """Return why the cell of a row is not a prompt.
+
+    Args:
+        cells: of the row.
+        column: with the prompts.
+        is_guess: whether the column was chosen from the names in the first row, which may differ
+            from those of this row.
+    """
+    if column not in cells:
+        return f"has no column {column!r}"
+    possible = candidates(cells) if is_guess else []
+    if len(possible) > 1:
+        return ambiguous(possible)
+    value = cells[column]
+    if not isinstance(value, str):
+        return f"expected text in the column {column!r}, found {kind_of(value)}"
+    return _text_problem(value)
+
+
+def _text_problem(text: str) -> str | None:
+    """Return why a text cannot be a prompt."""
+    if not text:
+        return "the prompt is empty; remove the row"
+    if text.isspace():
+        return "the prompt is only white space; remove the row"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            code = ord(text[error.start])
+            return (
+                f"expected Unicode text, found a lone surrogate (\\u{code:04x}) at character "
+                f"{error.start + 1} of the prompt; remove it"
+            )
+    return None
+
+
+def _opened(dataset: DatasetConfig) -> DataTable:
+    path = data_file(dataset.source)
+    if path is None:
+        return hub_table(dataset)
+    if dataset.subset or dataset.split:
+        raise DatasetError(
+            f"{path}: a file has no subset and no split; remove `subset` and `split`"
+        )
+    require_kind(path)
+    suffix = path.suffix.lower()
+    return parquet_table(path) if suffix == ".parquet" else READERS[suffix](path)

@@ -1,0 +1,61 @@
+"""A data set as a table: its columns, and its rows one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+
+MAX_ROW_CHARACTERS = 2**28
+"""Of one row of a text file: a prompt of 50 million tokens and more. It bounds the memory."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One row of a data set."""
+
+    number: int
+    """Counted from 1, without the header and without blank lines."""
+    cells: Mapping[str, object]
+    """Values by column; empty if the row has a problem."""
+    line: int | None = None
+    """The last line of the row in a text file, counted from 1."""
+    problem: str | None = None
+    """Why the row cannot be read."""
+
+    @property
+    def place(self) -> str:
+        """The row as a person finds it in the file."""
+        return f"row {self.number}" + ("" if self.line is None else f" (line {self.line})")
+
+
+class DataTable(msgspec.Struct, frozen=True):
+    """A data set that was opened."""
+
+    where: str
+    """The file or the name of the data set, for messages."""
+    columns: tuple[str, ...] | None
+    """All columns; None if each row has columns of its own."""
+    n_rows: int | None
+    """None if only reading shows it."""
+    rows: Callable[[str | None], Iterator[Row]]
+    """Reads the rows. Given a column, the cells of other columns may be left out."""
+
+
+def kind_of(value: object) -> str:
+    """Return what a value of a row is, in words."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case bytes():
+            return "bytes"
+        case list() | tuple():
+            return "a list"
+        case Mapping():
+            return "an object"
+    return f"a value of type {type(value).__name__}"
