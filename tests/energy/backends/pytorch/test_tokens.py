@@ -122,7 +122,7 @@ def test_a_prompt_without_tokens_is_refused_with_its_row(text_model: Any, tmp_pa
     file = tmp_path / "prompts.jsonl"
     file.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in ("w1 w2", "--")))
     with pytest.raises(BackendError, match="row 2 of the data set has no tokens in the tokenizer"):
-        measure(text_experiment(text_model, model=str(folder), dataset=str(file), n=2))
+        measure(text_experiment(text_model._replace(folder=folder), dataset=str(file), n=2))
 
 
 def test_text_for_a_model_without_a_tokenizer_is_refused(text_model: Any) -> None:
