@@ -27,6 +27,7 @@ from llem_config._spec.capabilities import (
 from llem_config._spec.dataset import Dataset, DatasetConfig
 from llem_config._spec.limits import Count, Factor, Seed
 from llem_config._spec.measurement import BaselineConfig, EnergyConfig, WarmupConfig
+from llem_config._spec.passthrough import passthrough_problem, secrets
 from llem_config._spec.plugins import OTHER_SECTIONS, with_other_sections
 from llem_config._spec.pytorch import (
     STRICT,
@@ -217,21 +218,23 @@ class ExperimentConfig(BaseModel):
     def _passed_once(
         cls, kwargs: dict[str, Any] | None, info: ValidationInfo
     ) -> dict[str, Any] | None:
-        section = SECTIONS.get(info.data.get("backend", ""), PyTorchConfig)
-        secret = sorted(key for key in kwargs or () if key in ("token", "use_auth_token"))
-        if secret:
+        if not kwargs:
+            return kwargs
+        backend = str(info.data.get("backend", "pytorch"))
+        if secret := secrets(kwargs):
             # Study files are copied to results and shared, and their values appear in logs.
             raise PydanticCustomError(
                 "llem_secret",
                 "{names} may not be written in a file; set the environment variable HF_TOKEN",
                 {"names": " and ".join(secret)},
             )
-        repeated = sorted({*cls.model_fields, *section.model_fields} & set(kwargs or ()))
-        if repeated:
+        fields = {*cls.model_fields}
+        for name, section in SECTIONS.items():
+            fields |= {f"{name}.{field}" for field in section.model_fields}
+        checks = (passthrough_problem(name, backend, fields) for name in sorted(kwargs))
+        if problems := [problem for problem in checks if problem]:
             raise PydanticCustomError(
-                "llem_passthrough",
-                "passthrough_kwargs may not repeat the field {names}; set the field itself",
-                {"names": " and ".join(repeated)},
+                "llem_passthrough", "passthrough_kwargs {why}", {"why": "; it ".join(problems)}
             )
         return kwargs
 

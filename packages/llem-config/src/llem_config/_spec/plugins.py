@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
@@ -19,6 +20,17 @@ GROUP = "llem.sections"
 SOURCES_GROUP = "llem.energy_sources"
 _POINTS = entry_points()  # searched once, because it reads a file of every installed package
 _OUR_SOURCES = ("nvml", "rapl", "none")
+OUR_KEYS = frozenset(
+    (
+        # of an experiment
+        *("model", "weights", "backend", "precision", "dataset", "n", "max_input_tokens"),
+        *("max_output_tokens", "random_seed", "decoder", "warmup", "baseline", "energy", "lora"),
+        *("pytorch", "vllm", "tensorrt", "passthrough_kwargs", "decoding", "phase_conflicts"),
+        # of a study
+        *("name", "base", "sweep", "experiments", "exclude", "execution", "max_experiments"),
+    )
+)
+"""Names that a backend of another package cannot have."""
 _SOURCE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -31,23 +43,41 @@ def _load_sections() -> tuple[dict[str, type[BaseModel]], dict[str, str]]:
     """
     sections: dict[str, type[BaseModel]] = {}
     broken: dict[str, str] = {}
-    for point in sorted(_POINTS.select(group=GROUP), key=lambda point: point.name):
+    points: dict[str, set[str]] = {}
+    for point in _POINTS.select(group=GROUP):
+        points.setdefault(point.name, set()).add(point.value)
+    for name, values in sorted(points.items()):
         try:
-            sections[point.name] = _load(point)
-        except Exception as error:  # noqa: BLE001  # importing another package may raise anything
-            broken[point.name] = f"{type(error).__name__}: {error}"
+            sections[name] = _load(name, sorted(values))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # an import may raise anything
+            broken[name] = f"{type(error).__name__}: {error}"
     return sections, broken
 
 
-def _load(point: EntryPoint) -> type[BaseModel]:
-    if not point.name.isidentifier() or keyword.iskeyword(point.name):
-        raise ValueError(f"expected a Python name for a backend, found {point.name!r}")
-    section = point.load()
+def _load(name: str, values: Sequence[str]) -> type[BaseModel]:
+    """Return the section of a backend.
+
+    Args:
+        name: of the backend.
+        values: the objects that packages declare under this name.
+    """
+    if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
+        raise ValueError(f"expected a Python name for a backend, found {name!r}")
+    if name in OUR_KEYS or hasattr(BaseModel, name) or name.startswith("model_"):
+        raise ValueError(f"the name {name} is taken by llem; the package must choose another")
+    if len(values) > 1:
+        raise ValueError(f"{' and '.join(values)} declare the same backend; uninstall one package")
+    section = EntryPoint(name, values[0], GROUP).load()
     if not (isinstance(section, type) and issubclass(section, BaseModel)):
         raise TypeError(f"expected a pydantic model, found {section!r}")
     # Without `forbid` a misspelt key is ignored; without `frozen` a validated point can change.
     if section.model_config.get("extra") != "forbid" or not section.model_config.get("frozen"):
         raise TypeError('its model needs ConfigDict(extra="forbid", frozen=True)')
+    for table in ("PRECISIONS", "DECODINGS"):
+        supported = getattr(section, table, ())
+        if not isinstance(supported, tuple) or not all(isinstance(i, str) for i in supported):
+            raise TypeError(f"expected a tuple of names in {table}, found {supported!r}")
+    section.model_json_schema()  # raises if a field cannot be described; every study needs it
     return section
 
 
@@ -63,13 +93,7 @@ imported here; before the first run, pre-flight checks which can be read on this
 
 
 def with_other_sections(model: type[_Model]) -> type[_Model]:
-    """Return a model with one more field for the section of each backend of another package.
-
-    Raises:
-        TypeError: a backend has the name of a field.
-    """
-    if taken := sorted(OTHER_SECTIONS.keys() & model.model_fields.keys()):
-        raise TypeError(f"a backend may not have the name of a field: {', '.join(taken)}")
+    """Return a model with one more field for the section of each backend of another package."""
     if not OTHER_SECTIONS:
         return model
     fields = {name: (section | None, None) for name, section in OTHER_SECTIONS.items()}
