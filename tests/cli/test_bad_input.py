@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +34,27 @@ def test_a_mistake_in_the_study_file_is_reported_with_its_position(
     (line,) = done.stderr.splitlines()
     assert sentence in line
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+def test_a_terminal_shows_the_line_of_the_mistake_whole(tmp_path: Path) -> None:
+    line = f"sweep: {{n: [{', '.join(map(str, range(1, 16)))}, many]}}"
+    (tmp_path / "study.yaml").write_text(f"{GOOD}{line}\n")
+    terminal, other_end = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "llem_cli", "study", "validate", "study.yaml"],
+        cwd=tmp_path,
+        env={**os.environ, "COLUMNS": "40"},
+        stderr=other_end,
+        check=False,
+    )
+    os.close(other_end)
+    shown = os.read(terminal, 65536).decode().splitlines()
+    os.close(terminal)
+    assert done.returncode == 2
+    assert shown[0].startswith("study.yaml:4:")
+    quoted, mark = shown[1:3]
+    assert quoted == f"  4 | {line}"
+    assert quoted[mark.index("^") :].startswith("many")
 
 
 def test_a_missing_study_file_is_reported(llem: Run, tmp_path: Path) -> None:

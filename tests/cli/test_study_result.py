@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from llem_cli._display.console import print_line
 from llem_cli._display.study_result import show_study_result
 from llem_runner import StudyResult, read_study_result
 
@@ -93,3 +94,17 @@ def test_a_result_of_format_1_shows_standard_deviations(
     lines = rendered(stored(tmp_path, 1), 100)
     assert "2 ± 0" in "".join(lines)
     assert "±: standard deviation over the runs of a point" in capsys.readouterr().out
+
+
+class Terminal(io.StringIO):
+    """A file that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_wraps_between_words_and_never_within_a_path() -> None:
+    terminal = Terminal()
+    path = "/scratch/a-user/a-project/results/study_20261128T100000Z"
+    print_line(Console(file=terminal, width=40), f"stopped: the time limit is near; see {path} now")
+    assert terminal.getvalue() == f"stopped: the time limit is near; see\n{path}\nnow\n"

@@ -6,6 +6,7 @@ imports the runner, which would take another second.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
@@ -134,7 +135,7 @@ def _explain(error: Exception, *, verbose: bool) -> tuple[str, int]:
 
 
 def _fail(message: str, code: int) -> int:
-    from llem_cli._display.console import note  # imports rich, which `--help` imports anyway
-
-    note(message)
+    # Not wrapped by us: a message may quote a line of a file, with a mark below a column.
+    with contextlib.suppress(OSError):  # stderr is closed
+        sys.stderr.write(message + "\n")
     return code

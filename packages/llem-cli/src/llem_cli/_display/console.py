@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 
 from rich.console import Console
@@ -50,8 +51,16 @@ def note(line: str) -> None:
 
 
 def print_line(console: Console, line: str, style: str = "") -> None:
-    """Print a line, which a terminal wraps between words and a file keeps whole."""
-    console.print(Text(line, style), soft_wrap=not console.file.isatty())
+    """Print a line, which a terminal wraps between words and a file keeps whole.
+
+    A word that is longer than the terminal is wide, such as a path, is printed without a line break
+    in it, so that it can be copied.
+    """
+    if console.file.isatty():
+        line = textwrap.fill(
+            line, console.width, break_long_words=False, break_on_hyphens=False, tabsize=4
+        )
+    console.print(Text(line, style), soft_wrap=True)
 
 
 def duration(seconds: float) -> str:
