@@ -22,8 +22,10 @@ from llem_config._spec.hashing import (
     study_design_hash,
 )
 from llem_config._spec.measurement import BaselineConfig, EnergyConfig, WarmupConfig
-from llem_config._spec.pytorch import PyTorchConfig, TensorRTConfig, VLLMConfig
+from llem_config._spec.pytorch import PyTorchConfig
 from llem_config._spec.study import ExecutionConfig, SkippedPoint, StudyConfig
+from llem_config._spec.tensorrt import TensorRTConfig
+from llem_config._spec.vllm import VLLMConfig
 from llem_config.settings import Settings, load_settings
 
 __all__ = [

@@ -17,7 +17,7 @@ from llem_config._loading.yaml_places import Route
 from llem_config._spec.capabilities import BACKENDS, INCOMPATIBLE
 from llem_config._spec.experiment import ExperimentConfig
 from llem_config._spec.limits import MAX_COUNT
-from llem_config._spec.pytorch import plain_copy
+from llem_config._spec.strict import plain_copy
 from llem_config._spec.study import SkippedPoint
 
 MAX_EXPERIMENTS = 10_000

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from llem_config._spec.capabilities import INCOMPATIBLE
 from llem_config._spec.limits import Count, MeanCount
-from llem_config._spec.pytorch import STRICT
+from llem_config._spec.strict import STRICT
 
 
 class InputTokensConfig(BaseModel):

@@ -29,15 +29,10 @@ from llem_config._spec.limits import Count, Factor, Seed
 from llem_config._spec.measurement import BaselineConfig, EnergyConfig, WarmupConfig
 from llem_config._spec.passthrough import passthrough_problem, secrets
 from llem_config._spec.plugins import OTHER_SECTIONS, with_other_sections
-from llem_config._spec.pytorch import (
-    STRICT,
-    PlainDict,
-    PyTorchConfig,
-    TensorRTConfig,
-    VLLMConfig,
-    pytorch_conflicts,
-    pytorch_phase_conflicts,
-)
+from llem_config._spec.pytorch import PyTorchConfig, pytorch_conflicts, pytorch_phase_conflicts
+from llem_config._spec.strict import STRICT, PlainDict
+from llem_config._spec.tensorrt import TensorRTConfig
+from llem_config._spec.vllm import VLLMConfig
 
 PRESETS: dict[str, dict[str, Any]] = {
     "deterministic": {"temperature": 0.0},

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from llem_config._spec.capabilities import INCOMPATIBLE, PHASES, PhaseName
 from llem_config._spec.limits import Count, Factor, PositiveSeconds, Seconds
 from llem_config._spec.plugins import SOURCES
-from llem_config._spec.pytorch import STRICT
+from llem_config._spec.strict import STRICT
 
 if TYPE_CHECKING:
     SourceName = str

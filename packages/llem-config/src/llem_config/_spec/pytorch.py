@@ -1,58 +1,16 @@
-"""The section of each inference library; None means the default of the library."""
+"""The section of the PyTorch backend, and combinations of its options that cannot run."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field
 
 from llem_config._spec.capabilities import PhaseName
 from llem_config._spec.limits import Count
+from llem_config._spec.strict import STRICT, PlainDict
 
-STRICT = ConfigDict(
-    extra="forbid",
-    frozen=True,
-    strict=True,
-    allow_inf_nan=False,
-    use_attribute_docstrings=True,  # the docstring below a field is its description in the schema
-)
-"""Strict: `"8"` is not a number and `1` is not a boolean. A wrong type is a mistake."""
-
-Fraction = Annotated[float, Field(ge=0.1, le=1.0)]
 Size = Annotated[str, Field(pattern=r"^[0-9]+ ?([KMGT]i?)?B$")]
-
-
-def plain_copy(value: Any) -> Any:
-    """Return a copy that JSON can represent: every key as text, only finite numbers.
-
-    Other values would change on the way to the process that measures, or could not be hashed.
-
-    Raises:
-        PydanticCustomError: a value is of another type, or not finite.
-    """
-    match value:
-        case Mapping():
-            return {str(key): plain_copy(item) for key, item in value.items()}
-        case list() | tuple():
-            return [plain_copy(item) for item in value]
-        case float() if not math.isfinite(value):
-            kind = str(value)
-        case None | bool() | int() | float() | str():
-            return value
-        case _:
-            kind = type(value).__name__
-    raise PydanticCustomError(
-        "llem_plain",
-        "expected text, finite numbers, true, false, lists and mappings, found {found}",
-        {"found": kind},
-    )
-
-
-PlainDict = BeforeValidator(plain_copy)
-"""Copies a free-form value, because validation returns it as it is and points must not share it."""
 
 
 class PyTorchConfig(BaseModel):
@@ -102,30 +60,6 @@ class PyTorchConfig(BaseModel):
 
 OFF_IF_ABSENT = ("no_repeat_ngram_size", "prompt_lookup_num_tokens", "num_beams")
 """Options that other tools switch off with 0, and that are off here if they are left out."""
-
-
-class VLLMConfig(BaseModel):
-    """vLLM: validated, not run yet."""
-
-    model_config = STRICT
-
-    max_num_seqs: Count | None = None
-    tensor_parallel_size: Count | None = None
-    gpu_memory_utilization: Fraction | None = None
-    enable_prefix_caching: bool | None = None
-    block_size: Count | None = None
-    quantization: Literal["awq", "gptq", "fp8"] | None = None
-
-
-class TensorRTConfig(BaseModel):
-    """TensorRT-LLM: validated, not run yet."""
-
-    model_config = STRICT
-
-    max_batch_size: Count | None = None
-    tp_size: Count | None = None
-    quantization: Literal["int8_sq", "int4_awq", "fp8"] | None = None
-    engine_path: str | None = None
 
 
 def pytorch_conflicts(section: PyTorchConfig, precision: str) -> list[str]:

@@ -20,7 +20,7 @@ from pydantic import (
 from llem_config._spec.experiment import ExperimentConfig
 from llem_config._spec.hashing import design_hash_of, measurement_config_hash
 from llem_config._spec.limits import Count, PositiveSeconds, Seconds, Seed
-from llem_config._spec.pytorch import STRICT
+from llem_config._spec.strict import STRICT
 
 EXECUTION_ALIASES = {"experiment_gap_seconds": "config_gap_seconds"}
 
