@@ -55,6 +55,22 @@ def test_validate_json_is_one_object_with_every_point(llem: Run, study_file: Pat
     assert all("needs a GPU" in json.dumps(point) for point in described["skipped"])
 
 
+def test_validate_checks_every_row_of_the_data_sets_if_requested(llem: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text('text\none\n""\nthree\n')
+    (tmp_path / "s.yaml").write_text("model: a/b\ndataset: p.csv\nsweep: {n: [1, 3, 4]}\n")
+    assert llem("study", "validate", "s.yaml").returncode == 0
+    done = llem("study", "validate", "s.yaml", "--data")
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert "p.csv: row 2 (line 3): the prompt is empty; remove the row (in 2 of 3 " in first
+    assert "p.csv: expected at least n = 4 prompts, found 3" in second
+    (tmp_path / "s.yaml").write_text("model: a/b\ndataset: p.csv\nn: 1\n")
+    (data,) = json.loads(llem("study", "validate", "s.yaml", "--data", "--json").stdout)["data"]
+    assert (Path(data["data_set"]).name, data["column"], data["n_checked"]) == ("p.csv", "text", 1)
+    lines = llem("study", "validate", "s.yaml", "--data").stdout.splitlines()
+    assert lines[-1].endswith("p.csv: 1 row checked, the prompts are the column 'text'")
+
+
 def test_validate_counts_dropped_and_skipped_points_with_the_reason(
     llem: Run, study_file: Path
 ) -> None:

@@ -7,11 +7,13 @@ Nothing here starts a process or touches a device.
 """
 
 from llem_runner._plan.schedule import PlannedRun, gap_seconds, schedule
+from llem_runner._study.preflight import check_data
 from llem_runner._study.preparation import fill_gaps
 from llem_runner._study.time_left import time_left_s
 
 __all__ = [
     "PlannedRun",
+    "check_data",
     "fill_gaps",
     "gap_seconds",
     "schedule",

@@ -46,6 +46,13 @@ Cycles = Annotated[
     int | None,
     Parameter(help="Number of repeats of every experiment (default: from the file, or 3)."),
 ]
+Data = Annotated[
+    bool,
+    Parameter(
+        negative=(),
+        help="Also read the data sets, and check every row that the study uses.",
+    ),
+]
 Gaps = Annotated[
     bool,
     Parameter(

@@ -20,6 +20,7 @@ from llem_cli._display.console import (
 )
 from llem_config import ExperimentConfig, StudyConfig
 from llem_energy.models import estimate_memory, gigabytes
+from llem_energy.preflight import DatasetCheck
 from llem_runner.plan import PlannedRun, gap_seconds
 
 
@@ -51,6 +52,14 @@ def summary_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterator[st
         f"takes at least {duration(gaps_s + windows_s)} ({duration(gaps_s)} of gaps, "
         f"{duration(windows_s)} of measured windows), plus loading and warm-up"
     )
+
+
+def dataset_line(check: DatasetCheck) -> str:
+    """Return what was checked of a data set, and which column it has the prompts in."""
+    if check.column is None:
+        return "synthetic prompts: nothing to read"
+    rows = count(check.n_checked, "row")
+    return f"data set {check.where}: {rows} checked, the prompts are the column {check.column!r}"
 
 
 def show_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool) -> None:
@@ -90,9 +99,20 @@ def show_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool
     stdout_console().print(table)
 
 
-def study_as_json(study: StudyConfig) -> bytes:
-    """Return a study as JSON: points, hashes, counts and what was skipped."""
-    return _json(_data(study))
+def study_as_json(study: StudyConfig, data: Sequence[DatasetCheck] | None = None) -> bytes:
+    """Return a study as JSON: points, hashes, counts, what was skipped, and its data sets.
+
+    Args:
+        study: a study that was not started.
+        data: what was checked of its data sets; None if nothing was.
+    """
+    described = _data(study)
+    if data is not None:
+        described["data"] = [
+            {"data_set": check.where, "column": check.column, "n_checked": check.n_checked}
+            for check in data
+        ]
+    return _json(described)
 
 
 def _data(study: StudyConfig) -> dict[str, Any]:

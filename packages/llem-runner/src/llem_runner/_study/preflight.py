@@ -10,7 +10,7 @@ import msgspec
 
 from llem_config import StudyConfig
 from llem_energy import preflight
-from llem_energy.preflight import Finding, Machine
+from llem_energy.preflight import DatasetCheck, Finding, Machine
 from llem_runner._errors import PreflightError
 from llem_runner._plan.labels import labels
 
@@ -49,6 +49,19 @@ def check(study: StudyConfig, results_dir: Path | None, machine: Machine) -> Pre
         warnings=(*will_fail, *_sentences(study, report.warnings)),
         expected_failures=frozenset(study.config_hashes[i] for i in points),
     )
+
+
+def check_data(study: StudyConfig) -> tuple[DatasetCheck, ...]:
+    """Check every row of the data sets that a study uses, and nothing else.
+
+    Raises:
+        PreflightError: a data set cannot be used; the error lists every reason.
+    """
+    data = preflight.check_datasets(study.experiments)
+    failures = _sentences(study, [problem for each in data for problem in each.problems])
+    if failures:
+        raise PreflightError(failures)
+    return data
 
 
 def _several_backends(study: StudyConfig) -> list[str]:

@@ -10,6 +10,7 @@ from llem_cli._app import OK
 from llem_cli._commands.options import (
     CLI_DEFAULTS,
     Cycles,
+    Data,
     Gaps,
     Json,
     Order,
@@ -19,9 +20,14 @@ from llem_cli._commands.options import (
     command_line_layer,
 )
 from llem_cli._display.console import say, show_json
-from llem_cli._display.plan import show_plan, study_as_json, summary_lines
+from llem_cli._display.plan import (
+    dataset_line,
+    show_plan,
+    study_as_json,
+    summary_lines,
+)
 from llem_config import Settings, StudyConfig, load_settings, load_study
-from llem_runner.plan import fill_gaps, schedule
+from llem_runner.plan import check_data, fill_gaps, schedule
 
 
 def plan(
@@ -49,6 +55,7 @@ def validate(
     *,
     cycles: Cycles = None,
     order: Order = None,
+    data: Data = False,
     settings: Set = (),
     json_: Json = False,
     verbose: Tracebacks = False,
@@ -57,10 +64,11 @@ def validate(
     del verbose  # read where errors are explained
     layer = command_line_layer(settings, cycles=cycles, order=order)
     study = load_planned_study(path, layer, load_settings())
+    checks = check_data(study) if data else None
     if json_:
-        show_json(study_as_json(study))
+        show_json(study_as_json(study, checks))
     else:
-        for line in summary_lines(study, schedule(study)):
+        for line in (*summary_lines(study, schedule(study)), *map(dataset_line, checks or ())):
             say(line)
     return OK
 
