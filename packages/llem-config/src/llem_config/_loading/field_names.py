@@ -74,7 +74,7 @@ def _all_keys() -> tuple[str, ...]:
         "dataset.input_tokens": InputTokensConfig,
     }
     return (
-        *ExperimentConfig.model_fields,
+        *(name for name in ExperimentConfig.model_fields if name != "paths"),
         *STUDY_KEYS,
         *(f"execution.{name}" for name in EXECUTION_ALIASES),
         *(f"{name}.{field}" for name, model in sections.items() for field in model.model_fields),

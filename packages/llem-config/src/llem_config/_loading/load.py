@@ -27,6 +27,7 @@ from llem_config._loading.reader import Reader
 from llem_config._loading.validation_faults import faults_of
 from llem_config._loading.yaml_document import Document, read_document
 from llem_config._spec.experiment import ExperimentConfig
+from llem_config._spec.hashing import measurement_config_hash
 from llem_config._spec.study import EXECUTION_ALIASES, ExecutionConfig, Name, StudyConfig
 
 COMMAND_LINE = "<command line>"
@@ -42,11 +43,12 @@ def load_study(
     """Read a study file and return the study with every point validated.
 
     Args:
-        path: the YAML file; `base` is relative to its folder.
+        path: the YAML file. Relative paths in it (models, data sets, adapters, `base`) count from
+            its folder, and those in `base` from the folder of that file.
         defaults: the lowest layer, in the shape of a study file; a command's own defaults. It may
             not set a gap, because the default of a gap is a setting of the machine.
         overrides: the highest layer, in the same shape; a command's flags. It may not set a
-            swept key.
+            swept key. Relative paths in it count from the working directory.
 
     Raises:
         ConfigError: the file has mistakes, and this error has all of them with their lines; or
@@ -94,6 +96,7 @@ class _Loader:
             why = "; ".join(reasons) if reasons else "exclude drops every point"
             problem = f"no point of this study can run: {why}"
             raise ConfigError([Fault(self.path, 0, 0, "", problem)])
+        self._check_paths()
         return StudyConfig(
             name=name,
             experiments=tuple(points.valid),
@@ -102,6 +105,25 @@ class _Loader:
             n_excluded=points.n_excluded,
             source=self.path.read_text("utf-8-sig"),
         )
+
+    def _check_paths(self) -> None:
+        """Check that a relative path names the same file in every point that is otherwise equal.
+
+        Raises:
+            ConfigError: it does not; one of the points would be dropped as a duplicate.
+        """
+        if not any(point.paths for point in self.points.valid):
+            return
+        seen: dict[str, dict[str, str]] = {}
+        for point in self.points.valid:
+            paths = seen.setdefault(measurement_config_hash(point), point.paths or {})
+            if paths != (point.paths or {}):
+                files = sorted({*paths.values(), *(point.paths or {}).values()})
+                problem = (
+                    f"the same relative path names several files: {', '.join(files)}; "
+                    "write the full path in one of the layers"
+                )
+                raise ConfigError([Fault(self.path, 0, 0, "", problem)])
 
     def experiment(self) -> ExperimentConfig:
         for key in self.document.data:

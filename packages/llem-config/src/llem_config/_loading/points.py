@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from llem_config._loading.fault_messages import describe_value
 from llem_config._loading.layers import Source, merge, merged
+from llem_config._loading.paths import PathFinder
 from llem_config._loading.reader import Reader, experiment_schema, leaves, overlap
 from llem_config._loading.sweep import Axis, Rule, axes_for, count, grid
 from llem_config._loading.validation_faults import faults_of
@@ -43,6 +44,7 @@ class Points:
         self.valid: list[ExperimentConfig] = []
         self.skipped: list[SkippedPoint] = []
         self.n_excluded = 0
+        self._path_finder = PathFinder()
         self.home = Source(document, {})  # a field that no layer sets is missing in the whole file
 
     def expand(self) -> None:
@@ -149,7 +151,8 @@ class Points:
         """
         config = config or _validated(data)
         if not isinstance(config, ValidationError):
-            self.valid.append(config)
+            paths = self._path_finder.full_paths(data, sources)
+            self.valid.append(config.model_copy(update={"paths": paths}) if paths else config)
             return
         errors = config.errors(include_url=False)
         if all(item["type"] == INCOMPATIBLE for item in errors):

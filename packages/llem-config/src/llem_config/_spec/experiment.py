@@ -12,6 +12,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from llem_config._spec.capabilities import (
@@ -177,6 +178,27 @@ class ExperimentConfig(BaseModel):
     """A LoRA adapter; None uses the model alone."""
     passthrough_kwargs: Annotated[dict[str, Any] | None, PlainDict] = None
     """Further options for the backend's loader; may not repeat a field."""
+    paths: SkipJsonSchema[dict[str, str] | None] = Field(
+        None, repr=False, exclude_if=lambda value: value is None
+    )
+    """The full path of each value that is a path relative to the file that it is written in, by
+    its dotted key. `load_study` sets it; a file cannot. It is not part of the hash: two people
+    with the same study in other folders have the same experiments."""
+
+    def with_full_paths(self) -> Self:
+        """Return the experiment with full paths in place of relative ones.
+
+        This is what the files are opened by. Results and hashes keep the values as written.
+        """
+        update: dict[str, Any] = {"paths": None}
+        for key, path in (self.paths or {}).items():
+            section, _, field = key.rpartition(".")
+            below = getattr(self, section) if section else None
+            if below is None:
+                update[key] = path
+            else:
+                update[section] = update.get(section, below).model_copy(update={field: path})
+        return self.model_copy(update=update) if self.paths else self
 
     @property
     def decoding(self) -> Decoding:

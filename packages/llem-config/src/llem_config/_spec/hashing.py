@@ -21,7 +21,7 @@ N_DIGITS = 16
 
 def canonical(config: ExperimentConfig) -> dict[str, Any]:
     """Return everything that can change a measurement: plain data, nothing unset, sorted keys."""
-    data = config.model_dump(mode="json", exclude_none=True)
+    data = config.model_dump(mode="json", exclude_none=True, exclude={"paths"})
     if not config.decoder.do_sample:
         # Greedy decoding ignores these fields, so they do not make another experiment.
         for name in SAMPLING_ONLY:

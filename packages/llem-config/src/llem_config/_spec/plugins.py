@@ -25,7 +25,15 @@ OUR_KEYS = frozenset(
         # of an experiment
         *("model", "weights", "backend", "precision", "dataset", "n", "max_input_tokens"),
         *("max_output_tokens", "random_seed", "decoder", "warmup", "baseline", "energy", "lora"),
-        *("pytorch", "vllm", "tensorrt", "passthrough_kwargs", "decoding", "phase_conflicts"),
+        *(
+            "pytorch",
+            "vllm",
+            "tensorrt",
+            "passthrough_kwargs",
+            "paths",
+            "decoding",
+            "phase_conflicts",
+        ),
         # of a study
         *("name", "base", "sweep", "experiments", "exclude", "execution", "max_experiments"),
     )

@@ -16,6 +16,7 @@ def estimate_memory(config: ExperimentConfig) -> MemoryEstimate | None:
     Raises:
         BackendError: the facts of the backend cannot be imported.
     """
+    config = config.with_full_paths()
     facts = facts_of(config.backend)
     match facts.memory(config):
         case None:

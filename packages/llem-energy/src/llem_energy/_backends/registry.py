@@ -81,6 +81,7 @@ def preload(config: ExperimentConfig) -> None:
     A child process calls this during the gap before its run. The caller may ignore every error:
     the run itself will meet it again.
     """
+    config = config.with_full_paths()
     for point in entry_points(group=GROUP, name=config.backend):
         factory = point.load()
         backend_preload = getattr(factory, "preload", None)

@@ -42,7 +42,7 @@ def assemble(raw: RawMeasurement, backend: Backend) -> ExperimentResult:
     inside = samples.between(window.start_s, window.end_s)
     return ExperimentResult(
         measurement_config_hash=raw.config_hash,
-        config=config.model_dump(mode="json", exclude_none=True),
+        config=config.model_dump(mode="json", exclude_none=True, exclude={"paths"}),
         effective_config=backend.effective_config(),
         started_at=raw.started_at.isoformat(),
         ended_at=datetime.now(UTC).isoformat(),
@@ -180,10 +180,10 @@ def _warnings(raw: RawMeasurement) -> Iterator[str]:
         for n_input, n_output in zip(record.batch.lengths, record.n_tokens, strict=True)
     )
     facts = facts_of(raw.config.backend)
-    model = facts.models(raw.config)[0]
+    model = facts.models(raw.config.with_full_paths())[0]
     if too_long := context_length_problem(model, max(lengths, default=0)):
         yield f"{too_long}: their cost is measured, but their text is poor"
-    yield from facts.warnings(raw.config)
+    yield from facts.warnings(raw.config.with_full_paths())
     if raw.n_compilations:
         yield (
             f"code was compiled {raw.n_compilations} times inside the window; its time and energy "

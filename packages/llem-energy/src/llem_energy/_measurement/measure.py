@@ -120,7 +120,8 @@ class _Measurement:
         on_stage: Callable[[str], None],
         stack: contextlib.ExitStack,
     ) -> None:
-        self._config = config
+        self._requested = config
+        self._config = config = config.with_full_paths()
         self._on_stage = on_stage
         self._started_at = datetime.now(UTC)
         self._on_stage("open")
@@ -177,8 +178,8 @@ class _Measurement:
         generations = window.read_generations()
         requests_file, problem = keep_requests(self._timeseries, generations, len(workload.batches))
         raw = RawMeasurement(
-            config=config,
-            config_hash=measurement_config_hash(config),
+            config=self._requested,
+            config_hash=measurement_config_hash(self._requested),
             started_at=self._started_at,
             gpus=self._gpus,
             source=self._source,

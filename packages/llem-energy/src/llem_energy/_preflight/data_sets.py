@@ -27,6 +27,7 @@ class DatasetCheck(msgspec.Struct, frozen=True):
 
 def check_datasets(experiments: Sequence[ExperimentConfig]) -> tuple[DatasetCheck, ...]:
     """Check every row that experiments use. Reads files, and downloads data sets of the hub."""
+    experiments = [config.with_full_paths() for config in experiments]
     points: dict[str, list[int]] = {}
     for point, config in enumerate(experiments):
         # `input_tokens` changes nothing that is read: all synthetic prompts are one data set.

@@ -43,6 +43,7 @@ def check(experiments: Sequence[ExperimentConfig], machine: Machine) -> Prefligh
     Raises:
         BackendError: the facts of a backend cannot be imported.
     """
+    experiments = [config.with_full_paths() for config in experiments]
     gpus = gpus_used(experiments, machine)
     has_gpu = bool(machine.gpus)
     unmet = findings(unmet_requirements(experiments, has_gpu=has_gpu))

@@ -39,6 +39,21 @@ def _points(stored: StudyConfig, requested: StudyConfig) -> Iterator[str]:
             yield f"point only {where}: {name}"
         if len(missing) > _MAX_LINES:
             yield f"and {len(missing) - _MAX_LINES} more points only {where}"
+    pairs = (
+        (old[config_hash].paths or {}, new[config_hash].paths or {})
+        for config_hash in old
+        if config_hash in new
+    )
+    yield from dict.fromkeys(line for pair in pairs for line in _other_files(*pair))
+
+
+def _other_files(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each relative path that names another file in the requested study."""
+    for key in sorted(old.keys() & new.keys()):
+        before, after = Path(old[key]), Path(new[key])
+        is_same = before == after or (before.exists() and after.exists() and after.samefile(before))
+        if before.exists() and not is_same:
+            yield f"{key}: {before} in the folder, {after} requested"
 
 
 def file_differences(study: StudyConfig, directory: str | None) -> list[str]:
@@ -56,6 +71,7 @@ def file_differences(study: StudyConfig, directory: str | None) -> list[str]:
 
 def _paths(config: ExperimentConfig) -> Iterator[str]:
     """Yield the values that may be paths relative to the directory where a study was started."""
+    config = config.with_full_paths()
     names = (
         *(model.name for model in facts_of(config.backend).models(config)),
         config.dataset.source,
