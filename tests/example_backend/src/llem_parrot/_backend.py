@@ -168,6 +168,10 @@ class ParrotBackend:
             "sampled": self._chance is not None,
         }
 
+    def warnings(self) -> tuple[str, ...]:
+        """Return nothing: the parrot that was loaded is the one in the file."""
+        return ()
+
     def close(self) -> None:
         """Release the parrot."""
         self._parrot = None

@@ -128,5 +128,11 @@ class Backend(Protocol):
     def effective_config(self) -> dict[str, Any]:
         """Return the options that are really in use, read from the library: JSON types only."""
 
+    def warnings(self) -> tuple[str, ...]:
+        """Return how the loaded model differs from its files or from the request, as sentences.
+
+        They are warnings in the result, for differences that are no reason to refuse the run.
+        """
+
     def close(self) -> None:
         """Free the device's memory; safe to call twice and after a failed `load`."""

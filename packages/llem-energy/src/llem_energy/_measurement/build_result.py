@@ -71,7 +71,7 @@ def assemble(raw: RawMeasurement, backend: Backend) -> ExperimentResult:
         timeseries_file=samples.file.name if samples.file else None,
         requests_file=raw.requests_file,
         environment_snapshot=raw.environment,
-        measurement_warnings=(*energy.warnings, *_warnings(raw)),
+        measurement_warnings=(*energy.warnings, *backend.warnings(), *_warnings(raw)),
         reproducibility_notes=tuple(_notes(raw)),
         warmup=raw.warm_up.report,
         sampling=_sampling(inside),

@@ -6,9 +6,7 @@ Source: the model definitions of transformers 5.23. A test compares every family
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -163,33 +161,3 @@ def _windows(data: Mapping[str, Any], family: _Family, n_layers: int) -> tuple[i
         return tuple(window if i >= data["max_window_layers"] else None for i in range(n_layers))
     every = family.full_every
     return tuple(None if every and (i + 1) % every == 0 else window for i in range(n_layers))
-
-
-def stored_weights(model: ModelRef) -> tuple[int, int] | None:
-    """Return the number and the bytes of the weights in a model's safetensors files, as stored.
-
-    None if this machine has no such files. Only the header of each file is read, which lists its
-    tensors (safetensors, "Format").
-    """
-    folder = model_folder(model.name, model.revision)
-    files = sorted(folder.glob("*.safetensors")) if folder is not None else []
-    n_weights = n_bytes = 0
-    try:
-        for file in files:
-            for name, tensor in _header(file).items():
-                if name != "__metadata__":
-                    start, end = tensor["data_offsets"]
-                    n_weights += math.prod(tensor["shape"])
-                    n_bytes += end - start
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return (n_weights, n_bytes) if n_weights else None
-
-
-def _header(file: Path) -> dict[str, Any]:
-    with file.open("rb") as content:
-        n_bytes = int.from_bytes(content.read(8), "little")
-        if n_bytes > 100e6:  # the limit of the format itself
-            raise ValueError("not a safetensors file")
-        header: dict[str, Any] = json.loads(content.read(n_bytes))
-    return header

@@ -16,9 +16,9 @@ from llem_energy._model_info.architecture import (
     Architecture,
     architecture_of,
     read_config,
-    stored_weights,
 )
 from llem_energy._model_info.model_ref import ModelRef
+from llem_energy._model_info.stored_weights import stored_weights
 from llem_energy._prompts.synthetic import SYNTHETIC, longest_synthetic
 
 CacheKind = Literal["none", "growing", "preallocated"]
@@ -142,8 +142,9 @@ def _weights(
         stored = stored_weights(model)
         if stored is None:
             return None
-        n_weights, n_bytes = stored
-        return n_bytes if is_packed else n_weights * value_bytes
+        if is_packed:
+            return sum(tensor.n_bytes for tensor in stored.values())
+        return sum(tensor.n_values for tensor in stored.values()) * value_bytes
     matrix_bytes = layout.bytes_per_matrix_weight or value_bytes
     return round(n_linear * matrix_bytes) + n_other * value_bytes
 

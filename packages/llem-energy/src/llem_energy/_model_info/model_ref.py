@@ -11,3 +11,5 @@ class ModelRef(msgspec.Struct, frozen=True):
     name: str
     revision: str | None = None
     """Of a hub id; None is the main branch."""
+    variant: str | None = None
+    """Of its files, if the experiment requests one: `fp16` loads `model.fp16.safetensors`."""

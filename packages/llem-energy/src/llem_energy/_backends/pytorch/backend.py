@@ -45,6 +45,7 @@ class PyTorchBackend:
         self._options = section(config)
         self._device = torch.device("cpu")
         self._model: Any = None
+        self._warnings: tuple[str, ...] = ()
         self._assistant: Any = None
         self._generation: Any = None
         self._compilations: Compilations | None = None
@@ -79,12 +80,13 @@ class PyTorchBackend:
     def load(self) -> None:
         """Load model and draft model, set the generation arguments, and verify both."""
         self._compilations = Compilations()
-        self._model = load_model(self._config, self._device)
+        self._model, self._warnings = load_model(self._config, self._device)
         if self._options.assistant_model:
             draft = self._config.model_copy(
                 update={"model": self._options.assistant_model, "lora": None, "pytorch": None}
             )
-            self._assistant = load_model(draft, self._device)
+            self._assistant, draft_warnings = load_model(draft, self._device)
+            self._warnings += draft_warnings
             self._assistant.generation_config = transformers.GenerationConfig()
         self._generation = self._generation_config()
         # `generate` takes missing arguments from the model's generation_config.json, e.g. a
@@ -273,6 +275,10 @@ class PyTorchBackend:
     def effective_config(self) -> dict[str, Any]:
         """Return the options that the model really uses."""
         return effective(self._running())
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return how the loaded models differ from their files."""
+        return self._warnings
 
     def close(self) -> None:
         """Drop the model and free its memory."""

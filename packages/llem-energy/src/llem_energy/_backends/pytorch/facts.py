@@ -35,7 +35,10 @@ class PyTorchFacts(BackendFacts):
     def models(self, config: ExperimentConfig) -> tuple[ModelRef, ...]:
         """Return the model with its revision, and the draft model of assisted decoding."""
         options = section(config)
-        model = ModelRef(config.model, options.revision)
+        variant = (config.passthrough_kwargs or {}).get("variant")
+        model = ModelRef(
+            config.model, options.revision, variant if isinstance(variant, str) else None
+        )
         draft = options.assistant_model
         return (model, ModelRef(draft)) if draft else (model,)
 

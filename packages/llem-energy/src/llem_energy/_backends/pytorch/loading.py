@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch._dynamo
@@ -15,10 +15,13 @@ import transformers
 from safetensors import SafetensorError
 
 from llem_config import ExperimentConfig, PyTorchConfig
+from llem_energy._backends.pytorch.loading_report import loading_warnings
 from llem_energy._backends.pytorch.model_kind import AUTO_CLASS, ENCODER_DECODER, not_causal
 from llem_energy._backends.pytorch.section import section
 from llem_energy._errors import BackendError, OutOfMemory
 from llem_energy._model_info.builtin import builtin_architecture
+from llem_energy._model_info.model_ref import ModelRef
+from llem_energy._model_info.stored_weights import stored_weights
 
 # Block sizes of bitsandbytes 0.50 on CPUs with AVX512 (`functional.py`,
 # `_convert_weight_packed_for_cpu`).
@@ -86,27 +89,55 @@ def load_tokenizer(config: ExperimentConfig) -> Any:
     return tokenizer
 
 
-def load_model(config: ExperimentConfig, device: torch.device) -> Any:
+class LoadedModel(NamedTuple):
+    """A model on its device."""
+
+    model: Any
+    warnings: tuple[str, ...]
+    """How it differs from its files."""
+
+
+def load_model(config: ExperimentConfig, device: torch.device) -> LoadedModel:
     """Return the model on its device, with its adapter.
 
     Raises:
         BackendError: it cannot be loaded.
     """
+    warnings_found: tuple[str, ...] = ()
     with foreign_errors(f"model {config.model!r} cannot be loaded"):
-        _check_kind(config)
+        architecture = _check_kind(config)
         if config.weights == "random":
             model = _random(config, device)
         else:
-            model = _pretrained(config, device)
+            model, report = _pretrained(config, device)
+            warnings_found = _compare(config, architecture, model, report)
             _check_packing(model, device)
         if config.lora is not None:
             model = _with_adapter(config, model)
         model.eval()
-    return model
+    return LoadedModel(model, warnings_found)
 
 
-def _check_kind(config: ExperimentConfig) -> None:
-    """Return if transformers runs all of this model as a causal language model.
+def _compare(
+    config: ExperimentConfig, architecture: Any, model: Any, report: Any
+) -> tuple[str, ...]:
+    options = config.passthrough_kwargs or {}
+    variant = options.get("variant")
+    stored = stored_weights(ModelRef(config.model, section(config).revision, variant))
+    is_pickled = section(config).use_safetensors is False
+    return tuple(
+        loading_warnings(
+            config.model,
+            model,
+            report,
+            {} if is_pickled else stored or {},
+            is_part_requested=bool(options) or bool(architecture.sub_configs),
+        )
+    )
+
+
+def _check_kind(config: ExperimentConfig) -> Any:
+    """Return the configuration if transformers runs all of this model as a causal language model.
 
     The pre-flight checks look at config.json. Only the library knows what a file leaves out.
 
@@ -119,6 +150,7 @@ def _check_kind(config: ExperimentConfig) -> None:
     has_code = AUTO_CLASS in (getattr(architecture, "auto_map", None) or {})
     if not has_code and type(architecture) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
         raise BackendError(f"model {config.model} {not_causal(architecture.model_type)}")
+    return architecture
 
 
 def _random(config: ExperimentConfig, device: torch.device) -> Any:
@@ -135,7 +167,7 @@ def _random(config: ExperimentConfig, device: torch.device) -> Any:
         )
 
 
-def _pretrained(config: ExperimentConfig, device: torch.device) -> Any:
+def _pretrained(config: ExperimentConfig, device: torch.device) -> tuple[Any, Any]:
     options = section(config)
     arguments: dict[str, Any] = dict(config.passthrough_kwargs or {})
     if options.max_memory is not None:
@@ -148,6 +180,7 @@ def _pretrained(config: ExperimentConfig, device: torch.device) -> Any:
         transformers.AutoModelForCausalLM.from_pretrained,
         _place(config.model),
         output_loading_info=True,
+        ignore_mismatched_sizes=True,  # they are in the loading info, with their shapes
         dtype=DTYPES[config.precision],
         device_map=options.device_map or {"": str(device)},
         revision=options.revision,
@@ -156,13 +189,7 @@ def _pretrained(config: ExperimentConfig, device: torch.device) -> Any:
         **_attention(options),
         **arguments,
     )
-    if missing := sorted(report["missing_keys"]):
-        # The library would draw them at random and only log it.
-        raise BackendError(
-            f"the files of model {config.model!r} lack {len(missing)} of its weights, "
-            f"e.g. {missing[0]}"
-        )
-    return model
+    return model, report
 
 
 def _check_packing(model: Any, device: torch.device) -> None:

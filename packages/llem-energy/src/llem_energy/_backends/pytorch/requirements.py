@@ -20,6 +20,7 @@ from llem_energy._backends.pytorch.section import section
 from llem_energy._errors import BackendError
 from llem_energy._hub import missing_model_problem
 from llem_energy._model_info.builtin import PREFIX
+from llem_energy._model_info.stored_weights import loaded_files
 
 _GPU_ONLY = ("device_map", "max_memory")
 _GPU_VALUES = {
@@ -107,10 +108,41 @@ def _files(config: ExperimentConfig) -> Iterator[str]:
 
 
 def _weights(config: ExperimentConfig) -> Iterator[str]:
+    options = section(config)
     if config.weights == "random":
         for name in ("device_map", "load_in_4bit", "load_in_8bit"):
-            if getattr(section(config), name):
+            if getattr(options, name):
                 yield f"{name} needs pretrained weights, found weights: random"
+        return
+    if config.passthrough_kwargs and {"gguf_file", "subfolder"} & {*config.passthrough_kwargs}:
+        return  # the library looks elsewhere
+    variant = (config.passthrough_kwargs or {}).get("variant")
+    if options.use_safetensors is False:
+        return
+    for name in filter(None, (config.model, options.assistant_model)):
+        folder = Path(name).expanduser()
+        has_model = (folder / "config.json").is_file()
+        if has_model and (reason := _missing_weights(folder, variant)):
+            yield f"model {name!r} cannot be loaded: {reason}"
+
+
+def _missing_weights(folder: Path, variant: str | None) -> str | None:
+    """Return which file of weights a model's folder lacks, as the end of a sentence."""
+    try:
+        files = loaded_files(folder, variant)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "its model.safetensors.index.json is damaged"
+    if absent := [file.name for file in files if not file.is_file()]:
+        return f"its folder lacks {len(absent)} of its {len(files)} files, e.g. {absent[0]}"
+    if files:
+        return None
+    wanted = f"model{f'.{variant}' if variant else ''}.safetensors"
+    if any(folder.glob("pytorch_model*.bin")):
+        return (
+            f"its folder has no {wanted}, only pickled weights, which can run code; if you trust "
+            "them, set pytorch.use_safetensors: false"
+        )
+    return f"its folder has no {wanted} and no index of several files"
 
 
 @functools.lru_cache(maxsize=1)  # called for every point of a study
