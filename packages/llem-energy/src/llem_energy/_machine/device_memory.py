@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
+from llem_energy._machine.control_groups import group_limit_bytes
 from llem_energy._machine.environment import installed_memory_bytes
-
-_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def device_memory_bytes(
@@ -41,12 +39,6 @@ def device_memory_bytes(
 
 
 def host_memory_bytes() -> int | None:
-    """Return the memory of this machine, or the limit of the container if that is lower."""
-    installed_bytes = installed_memory_bytes()
-    try:
-        limit = _LIMIT.read_text("utf-8").strip()
-    except OSError:
-        return installed_bytes
-    if not limit.isdigit():
-        return installed_bytes
-    return min(int(limit), installed_bytes or int(limit))
+    """Return the memory of this machine, or the limit of this process's groups if it is lower."""
+    sizes = [installed_memory_bytes(), group_limit_bytes()]
+    return min((size for size in sizes if size is not None), default=None)
