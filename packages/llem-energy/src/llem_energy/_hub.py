@@ -1,4 +1,6 @@
-"""Finds models and data sets in the hub's local cache, without a library or the network.
+"""Finds models and data sets in the hub's local cache, without a library.
+
+The network is used only to find out whether the hub can be reached at all.
 
 Source: huggingface_hub, "Understand caching": `{models,datasets}--org--name/refs/main` names the
 commit whose files are in `snapshots/COMMIT`.
@@ -11,8 +13,17 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from llem_energy._hub_access import unreachable_hub
+
+__all__ = [
+    "cached_snapshot", "expanded", "is_hub_id", "missing_model_problem", "model_folder",
+    "offline_variable", "unreachable_hub",
+]  # fmt: skip
+
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _TRUE = ("1", "ON", "YES", "TRUE")
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+"""The second counts if the first is not set (huggingface_hub, `constants.HF_HUB_OFFLINE`)."""
 
 
 def is_hub_id(name: str) -> bool:
@@ -20,9 +31,10 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None and not name.startswith((".", "/", "~"))
 
 
-def is_offline() -> bool:
-    """Return whether the user has disabled access to the hub."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE
+def offline_variable() -> str | None:
+    """Return the environment variable by which the user disabled access to the hub, if any."""
+    name = next((name for name in _OFFLINE if os.environ.get(name)), None)
+    return name if name and os.environ[name].upper() in _TRUE else None
 
 
 def cached_snapshot(
@@ -38,10 +50,17 @@ def cached_snapshot(
     return snapshot if commit and snapshot.is_dir() else None
 
 
+def expanded(name: str | Path) -> Path:
+    """Return a path with `~` replaced; unchanged if this user has no home folder."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111  # that of Path raises without a home folder
+
+
 def _cache() -> Path:
-    caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    home = os.environ.get("HF_HOME", f"{caches}/huggingface")
-    return Path(os.path.expandvars(os.environ.get("HF_HUB_CACHE", f"{home}/hub"))).expanduser()
+    variables = os.environ
+    caches = variables.get("XDG_CACHE_HOME", "~/.cache")
+    home = variables.get("HF_HOME", f"{caches}/huggingface")
+    older = variables.get("HUGGINGFACE_HUB_CACHE", f"{home}/hub")
+    return expanded(os.path.expandvars(variables.get("HF_HUB_CACHE", older)))
 
 
 def missing_model_problem(
@@ -55,20 +74,25 @@ def missing_model_problem(
         file: which such a folder must contain.
         revision: of a hub id.
     """
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_dir():
         is_complete = (folder / file).is_file()
         return None if is_complete else f"the {what} folder {name} has no {file}; correct the path"
     if not is_hub_id(name):
         return f"there is no {what} folder {name}; correct the path, or use a hub id"
-    if is_offline() and cached_snapshot(name, revision=revision) is None:
-        return f"the {what} {name} is not in the local cache, and HF_HUB_OFFLINE is set; download the {what}, or unset HF_HUB_OFFLINE"
+    if cached_snapshot(name, revision=revision) is not None:
+        return None  # only loading shows whether it is complete
+    missing = f"the {what} {name} is not in the local cache"
+    if variable := offline_variable():
+        return f"{missing}, and {variable} is set; download the {what}, or unset {variable}"
+    if reason := unreachable_hub():
+        return f"{missing}, and {reason}; download the {what} where the hub can be reached"
     return None  # only loading shows whether it is on the hub
 
 
 def model_folder(model: str, revision: str | None = None) -> Path | None:
     """Return the folder with the files of a model on this machine: local, or in the cache."""
-    folder = Path(model).expanduser()
+    folder = expanded(model)
     if folder.is_dir():
         return folder
     return cached_snapshot(model, revision=revision) if is_hub_id(model) else None

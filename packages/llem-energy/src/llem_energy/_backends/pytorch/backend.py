@@ -163,8 +163,7 @@ class PyTorchBackend:
         model_defaults = self._model.generation_config
         ends = model_defaults.eos_token_id
         end_ids = [ends] if isinstance(ends, int) else list(ends or ())
-        pad_id = model_defaults.pad_token_id
-        self._pad_id = pad_id if pad_id is not None else (*end_ids, 0)[0]
+        self._pad_id = self._valid_pad_id(model_defaults.pad_token_id, end_ids)
         arguments: dict[str, Any] = {
             "max_new_tokens": self._config.max_output_tokens,
             "do_sample": decoder.do_sample,
@@ -196,6 +195,16 @@ class PyTorchBackend:
             }
         given = {key: value for key, value in arguments.items() if value is not None}
         return transformers.GenerationConfig(**given)
+
+    def _valid_pad_id(self, pad_id: Any, end_ids: Sequence[int]) -> int:
+        """Return the first of these ids that is in the vocabulary.
+
+        Published configurations have -1 or ids that were added later. Padding is masked, so that
+        every valid id does the same.
+        """
+        n_tokens = self._model.get_input_embeddings().num_embeddings
+        ids = (i for i in (pad_id, *end_ids) if isinstance(i, int) and 0 <= i < n_tokens)
+        return next(ids, 0)
 
     def generate(self, batch: Batch) -> TokenGeneration:
         """Generate the output of one batch; on a GPU the last kernels may still run."""

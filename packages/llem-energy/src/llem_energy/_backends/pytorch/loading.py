@@ -19,6 +19,7 @@ from llem_energy._backends.pytorch.loading_report import loading_warnings
 from llem_energy._backends.pytorch.model_kind import AUTO_CLASS, ENCODER_DECODER, not_causal
 from llem_energy._backends.pytorch.section import section
 from llem_energy._errors import BackendError, OutOfMemory
+from llem_energy._hub import expanded, unreachable_hub
 from llem_energy._model_info.builtin import builtin_architecture
 from llem_energy._model_info.model_ref import ModelRef
 from llem_energy._model_info.stored_weights import stored_weights
@@ -32,7 +33,7 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 def _place(name: str) -> str:
     """Return the full path of a folder below the home folder, and any other name unchanged."""
-    return str(Path(name).expanduser()) if name.startswith("~") else name
+    return str(expanded(name)) if name.startswith("~") else name
 
 
 def _offline_first(load: Callable[..., Any], place: str, **options: Any) -> Any:
@@ -43,6 +44,9 @@ def _offline_first(load: Callable[..., Any], place: str, **options: Any) -> Any:
     try:
         return load(place, local_files_only=True, **options)
     except OSError:
+        # The library would try to reach the hub for a minute.
+        if not Path(place).is_dir() and (reason := unreachable_hub()):
+            raise OSError(reason) from None
         return load(place, **options)
 
 
@@ -109,7 +113,7 @@ def load_model(config: ExperimentConfig, device: torch.device) -> LoadedModel:
         if config.weights == "random":
             model = _random(config, device)
         else:
-            model, report = _pretrained(config, device)
+            model, report = _pretrained(config, architecture, device)
             warnings_found = _compare(config, architecture, model, report)
             _check_packing(model, device)
         if config.lora is not None:
@@ -156,6 +160,7 @@ def _check_kind(config: ExperimentConfig) -> Any:
 def _random(config: ExperimentConfig, device: torch.device) -> Any:
     options = section(config)
     architecture = load_architecture(config)
+    vars(architecture).update(_without_bad_padding(architecture))
     torch.manual_seed(config.random_seed)
     with device:  # creates the weights on the device instead of in host memory
         return transformers.AutoModelForCausalLM.from_config(
@@ -167,9 +172,11 @@ def _random(config: ExperimentConfig, device: torch.device) -> Any:
         )
 
 
-def _pretrained(config: ExperimentConfig, device: torch.device) -> tuple[Any, Any]:
+def _pretrained(
+    config: ExperimentConfig, architecture: Any, device: torch.device
+) -> tuple[Any, Any]:
     options = section(config)
-    arguments: dict[str, Any] = dict(config.passthrough_kwargs or {})
+    arguments = _without_bad_padding(architecture) | dict(config.passthrough_kwargs or {})
     if options.max_memory is not None:
         # Keys in YAML are text, but accelerate identifies GPUs by integers.
         keys = {key: int(key) if key.isdigit() else key for key in options.max_memory}
@@ -190,6 +197,14 @@ def _pretrained(config: ExperimentConfig, device: torch.device) -> tuple[Any, An
         **arguments,
     )
     return model, report
+
+
+def _without_bad_padding(architecture: Any) -> dict[str, Any]:
+    """Return what replaces a padding id outside the vocabulary, with which no model can be made."""
+    pad_id = getattr(architecture, "pad_token_id", None)
+    n_tokens = getattr(architecture.get_text_config(), "vocab_size", None)
+    is_bad = isinstance(pad_id, int) and isinstance(n_tokens, int) and not 0 <= pad_id < n_tokens
+    return {"pad_token_id": None} if is_bad else {}
 
 
 def _check_packing(model: Any, device: torch.device) -> None:

@@ -18,7 +18,7 @@ from llem_config import ExperimentConfig
 from llem_energy._backends.pytorch.model_kind import kind_problems
 from llem_energy._backends.pytorch.section import section
 from llem_energy._errors import BackendError
-from llem_energy._hub import missing_model_problem
+from llem_energy._hub import expanded, missing_model_problem
 from llem_energy._model_info.builtin import PREFIX
 from llem_energy._model_info.stored_weights import loaded_files
 
@@ -98,7 +98,7 @@ def _libraries(config: ExperimentConfig) -> Iterator[str]:
 
 def _files(config: ExperimentConfig) -> Iterator[str]:
     options = section(config)
-    local = config.model.startswith(PREFIX) or Path(config.model).expanduser().is_dir()
+    local = config.model.startswith(PREFIX) or expanded(config.model).is_dir()
     if options.revision and local:
         yield f"revision {options.revision} has no effect on {config.model}, which is not on a hub"
     if config.lora and (
@@ -120,7 +120,7 @@ def _weights(config: ExperimentConfig) -> Iterator[str]:
     if options.use_safetensors is False:
         return
     for name in filter(None, (config.model, options.assistant_model)):
-        folder = Path(name).expanduser()
+        folder = expanded(name)
         has_model = (folder / "config.json").is_file()
         if has_model and (reason := _missing_weights(folder, variant)):
             yield f"model {name!r} cannot be loaded: {reason}"
