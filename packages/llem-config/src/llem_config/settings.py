@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,12 +47,17 @@ ENV_CACHE = "LLEM_CACHE"
 _SECTION = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _expanded(path: Path) -> Path:
+    """Return a path with `~` replaced; unchanged if this user has no home folder."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  # that of Path raises without a home folder
+
+
 class OutputSettings(BaseModel):
     """Where results are written."""
 
     model_config = _SECTION
 
-    results_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Path("results")
+    results_dir: Annotated[Path, AfterValidator(_expanded)] = Path("results")
     """Folder in which every study gets a folder; a relative path counts from the current one."""
 
 
@@ -113,23 +119,30 @@ def settings_path() -> Path:
     """Return the path of the file that `load_settings` reads; the file need not exist."""
     path = os.environ.get(ENV_FILE)
     if path:
-        return Path(path).expanduser()
+        return _expanded(Path(path))
     import platformdirs  # not at the top, because validating a study file does not need it
 
-    return platformdirs.user_config_path("llem") / "config.yaml"
+    try:
+        return platformdirs.user_config_path("llem") / "config.yaml"
+    except RuntimeError:  # this user has no home folder, and so no such file
+        return Path("~/.config/llem/config.yaml")
 
 
 def cache_path() -> Path:
     """Return the path of the file with this machine's calibrations; it is safe to delete.
 
     It is `llem/calibrations.json` in the user's cache folder, or the file that `LLEM_CACHE` names.
+    For a user without a home folder it is in the folder for temporary files.
     """
     path = os.environ.get(ENV_CACHE)
     if path:
-        return Path(path).expanduser()
+        return _expanded(Path(path))
     import platformdirs  # as above
 
-    return platformdirs.user_cache_path("llem") / "calibrations.json"
+    try:
+        return platformdirs.user_cache_path("llem") / "calibrations.json"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"llem-{os.getuid()}" / "calibrations.json"
 
 
 def load_settings() -> Settings:

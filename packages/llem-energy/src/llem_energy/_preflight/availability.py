@@ -24,7 +24,9 @@ from llem_energy._prompts.synthetic import SYNTHETIC
 def blocking_problems(config: ExperimentConfig) -> list[str]:
     """Return why an experiment cannot start on this machine, its data set apart."""
     problems = [_backend_problem(config.backend)]
-    models = facts_of(config.backend).models(config)
+    # An unknown backend may find its models in another way.
+    is_known = config.backend in backend_names()
+    models = facts_of(config.backend).models(config) if is_known else ()
     problems += [_model_problem(model) for model in dict.fromkeys(models)]
     if config.dataset.source != SYNTHETIC and config.model.startswith(PREFIX):
         problems.append(
