@@ -91,6 +91,25 @@ def test_a_missing_part_of_a_data_set_is_an_error_that_lists_the_existing_parts(
         read_prompts(DatasetConfig(source=folder, **option), 1)
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (b'{"prompt": "a"}\n{"prompt": "\\ud800"}\n', "cannot be read: .*: .*surrogate"),
+        ('{"prompt": "a"}\n'.encode("utf-16"), "cannot be read: .*: JSON parse error"),
+        (b'{"instruction": "a", "input": "b"}\n', "found instruction, input; set `dataset"),
+        (b'{"prompt": ""}\n', "row 1: the prompt is empty; remove the row"),
+    ],
+)
+def test_rows_of_a_folder_are_checked_as_those_of_a_file(
+    tmp_path: Path, rows: bytes, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.jsonl").write_bytes(rows)
+    with pytest.raises(DatasetError, match=message):
+        read_prompts(DatasetConfig(source=str(tmp_path / "set")), 1)
+    assert capfd.readouterr().err == ""
+
+
 def test_too_few_rows_are_an_error_with_both_numbers(folder: str) -> None:
     with pytest.raises(DatasetError, match="at least n = 6 prompts, found 5"):
         read_prompts(DatasetConfig(source=folder), 6)

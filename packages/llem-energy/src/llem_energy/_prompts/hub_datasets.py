@@ -79,6 +79,7 @@ def _library(source: str) -> Any:
             "`pip install 'llem-energy[datasets]'`"
         ) from error
     library.disable_progress_bars()
+    library.logging.set_verbosity(library.logging.CRITICAL)  # errors are in our messages
     return library
 
 
@@ -88,5 +89,13 @@ def _foreign_errors(source: str) -> Iterator[None]:
         yield
     except Exception as error:
         # The library reads files of any content, and raises whatever its parsers raise.
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise DatasetError(f"the data set {source} cannot be read: {text}") from error
+        raise DatasetError(f"the data set {source} cannot be read: {_reasons(error)}") from error
+
+
+def _reasons(error: BaseException) -> str:
+    """Return the message of an error and of its first cause, which often is the only reason."""
+    first = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    texts = [" ".join(str(each).split()) or type(each).__name__ for each in (error, first)]
+    return ": ".join(dict.fromkeys(texts))
