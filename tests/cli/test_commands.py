@@ -40,12 +40,24 @@ def study_file(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_a_rule_that_matches_no_point_is_reported_before_a_run(
+    llem: Run, study_file: Path, command: str
+) -> None:
+    study_file.write_text("model: builtin:tiny-llama\nsweep: {n: [1, 2]}\nexclude: [{n: 3}]\n")
+    warning = f"{study_file}:3:11: exclude[0]: this rule matches no point; compare its values"
+    printed = llem("study", command, study_file).stdout
+    assert f"warning: {warning} with those of the sweep" in printed.replace("\n", " ")
+    (listed,) = json.loads(llem("study", command, study_file, "--json").stdout)["warnings"]
+    assert listed.startswith(warning)
+
+
 def test_validate_json_is_one_object_with_every_point(llem: Run, study_file: Path) -> None:
     done = llem("study", "validate", study_file, "--json")
     described = json.loads(done.stdout)
     assert set(described) == {
         *("name", "study_design_hash", "n_points", "n_cycles", "n_runs", "n_duplicates"),
-        *("n_excluded", "points", "skipped"),
+        *("n_excluded", "points", "skipped", "warnings"),
     }
     assert described["name"] == "study"
     assert (described["n_points"], described["n_cycles"], described["n_runs"]) == (1, 3, 3)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -355,3 +356,21 @@ def test_excluded_points_may_be_incompatible(load: Load) -> None:
         + "exclude: [{precision: fp32, decoder.do_sample: false, energy.sources: [nvml, rapl]}]\n"
     )
     assert (len(study.experiments), study.n_excluded, study.skipped) == (2, 2, ())
+
+
+def test_a_rule_of_exclude_that_matches_no_point_is_a_warning(load: Load, tmp_path: Path) -> None:
+    text = MODEL + "sweep: {n: [1, 2]}\nexclude:\n  - {n: 1}\n  - {n: 1, precision: bf16}\n"
+    study = load(text + "  - {n: 3}\n  - {n: 2, precision: fp16}\n")
+    assert study.n_excluded == 1
+    problem = "this rule matches no point; compare its values with those of the sweep"
+    assert study.warnings == (
+        f"{tmp_path}/study.yaml:6:5: exclude[2]: {problem}",
+        f"{tmp_path}/study.yaml:7:5: exclude[3]: {problem}",
+    )
+    assert load(text).warnings == ()
+
+
+def test_warnings_are_not_stored(load: Load) -> None:
+    study = load(MODEL + "sweep: {n: [1, 2]}\nexclude: [{n: 3}]\n")
+    assert study.warnings
+    assert "warnings" not in study.model_dump_json()

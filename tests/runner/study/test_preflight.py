@@ -298,3 +298,15 @@ def test_studies_on_the_cpu_lock_no_gpu_and_unknown_devices_lock_all() -> None:
     assert gpus_used(study().experiments, machine) == ()
     assert gpus_used([experiment(pytorch={"device": "auto"})], machine) == ("GPU-a",)
     assert gpus_used([ExperimentConfig(model="a/b", backend="vllm")], machine) == ("GPU-a",)
+
+
+def test_a_rule_without_effect_is_reported_before_the_first_run(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "model: builtin:tiny-llama\npytorch: {device: cpu}\nenergy: {sources: [none]}\n"
+        "sweep: {n: [1]}\nexclude: [{n: 3}]\nexecution: {config_gap_seconds: 0}\n"
+    )
+    events: list[Event] = []
+    run_study(path, output=tmp_path / "results", measure=measures.quick, on_event=events.append)
+    warnings = [event.warning for event in events if isinstance(event, PreflightWarning)]
+    assert f"{path}:5:11: exclude[0]: this rule matches no point; " in warnings[0]

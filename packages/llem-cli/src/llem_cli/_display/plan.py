@@ -54,6 +54,11 @@ def summary_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterator[st
     )
 
 
+def warning_lines(study: StudyConfig) -> Iterator[str]:
+    """Yield what has no effect in a study file; a run reports it with the warnings of pre-flight."""
+    yield from (f"warning: {warning}" for warning in study.warnings)
+
+
 def dataset_line(check: DatasetCheck) -> str:
     """Return what was checked of a data set, and which column it has the prompts in."""
     if check.column is None:
@@ -73,7 +78,7 @@ def show_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool
         ]
         show_json(_json(data))
         return
-    for line in summary_lines(study, runs):
+    for line in (*summary_lines(study, runs), *warning_lines(study)):
         say(line)
     table = Table(box=None, pad_edge=False)
     table.add_column("run", justify="right")
@@ -125,6 +130,7 @@ def _data(study: StudyConfig) -> dict[str, Any]:
         "n_runs": n_points * study.execution.n_cycles,
         "n_duplicates": study.n_duplicates,
         "n_excluded": study.n_excluded,
+        "warnings": list(study.warnings),
         "points": [
             {
                 "config_hash": config_hash,

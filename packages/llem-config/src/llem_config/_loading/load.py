@@ -103,6 +103,7 @@ class _Loader:
             execution=execution,
             skipped=tuple(points.skipped),
             n_excluded=points.n_excluded,
+            warnings=tuple(points.warnings),
             source=self.path.read_text("utf-8-sig"),
         )
 

@@ -45,6 +45,8 @@ class Points:
         self.skipped: list[SkippedPoint] = []
         self.n_excluded = 0
         self._path_finder = PathFinder()
+        self.warnings: list[str] = []
+        self._effective_rules: set[Route] = set()
         self.home = Source(document, {})  # a field that no layer sets is missing in the whole file
 
     def expand(self) -> None:
@@ -77,6 +79,10 @@ class Points:
             return
         for backend, backend_axes in grids:
             self._add_grid(backend, backend_axes, rules)
+        for rule in rules:
+            if rule.at not in self._effective_rules:
+                problem = "this rule matches no point; compare its values with those of the sweep"
+                self.warnings.append(str(self.document.fault(rule.at, problem)))
         fixed = {name: self._fixed_for(name) for name in dict.fromkeys([*BACKENDS, *backends])}
         for at, entry in entries:
             self._add_entry(at, entry, backends, fixed)
@@ -95,7 +101,8 @@ class Points:
             config = None
             if rules:
                 config = _validated(point)
-                if any(rule.matches(point, config) for rule in rules):
+                if matching := [rule.at for rule in rules if rule.matches(point, config)]:
+                    self._effective_rules.update(matching)
                     self.n_excluded += 1
                     continue
             swept = [

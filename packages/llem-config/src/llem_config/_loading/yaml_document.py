@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from llem_config._errors import ConfigError, Fault
+from llem_config._loading.yaml_indent import wrong_indent
 from llem_config._loading.yaml_places import (
     MERGE,
     Place,
@@ -147,6 +148,9 @@ def _compose(text: str, file: Path | str) -> Any:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         problem = f"this is not valid YAML: {_reason(error)}"
+        indent = None if "flow" in f"{error.context}" else wrong_indent(text, line)
+        if indent is not None:
+            line, column, problem = indent.line, indent.column, indent.problem
         raise ConfigError([Fault(file, line, column, "", problem)]) from error
     except UnicodeEncodeError as error:  # bytes of a command line that are not UTF-8
         problem = "this is not valid YAML: found bytes that are not UTF-8"
@@ -219,6 +223,9 @@ class _Builder:
             return self._mapping(node, route, depth)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*route, i), depth + 1) for i, item in enumerate(node.value)]
+        if not node.style and node.end_mark.line > node.start_mark.line and " - " in node.value:
+            problem = f"expected one value, found {node.value!r}; give each `-` the same indent"
+            return self._fault(node, route, problem)
         return scalar_value(node.value) if not node.style else node.value  # else: quoted
 
     def _mapping(self, node: Any, route: Route, depth: int) -> dict[str, Any]:

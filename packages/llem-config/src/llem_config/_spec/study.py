@@ -83,6 +83,8 @@ class StudyConfig(BaseModel):
     """Number of duplicates that were dropped."""
     n_excluded: NonNegativeInt = 0
     """Number of points that `exclude` dropped."""
+    warnings: Annotated[tuple[str, ...], Field(strict=False, exclude=True, repr=False)] = ()
+    """What is valid in the study file, but has no effect; not stored."""
     source: str | None = Field(None, exclude=True, repr=False)
     """The text of the study file, for the folder of the results."""
 

@@ -46,7 +46,7 @@ def check(study: StudyConfig, results_dir: Path | None, machine: Machine) -> Pre
     if len(points) == len(study.experiments):
         points = set()  # if every point fails indeed, the study should end early
     return PreflightResult(
-        warnings=(*will_fail, *_sentences(study, report.warnings)),
+        warnings=(*study.warnings, *will_fail, *_sentences(study, report.warnings)),
         expected_failures=frozenset(study.config_hashes[i] for i in points),
     )
 

@@ -25,6 +25,7 @@ from llem_cli._display.plan import (
     show_plan,
     study_as_json,
     summary_lines,
+    warning_lines,
 )
 from llem_config import Settings, StudyConfig, load_settings, load_study
 from llem_runner.plan import check_data, fill_gaps, schedule
@@ -68,8 +69,10 @@ def validate(
     if json_:
         show_json(study_as_json(study, checks))
     else:
-        for line in (*summary_lines(study, schedule(study)), *map(dataset_line, checks or ())):
+        for line in (*summary_lines(study, schedule(study)), *warning_lines(study)):
             say(line)
+        for check in checks or ():
+            say(dataset_line(check))
     return OK
 
 
