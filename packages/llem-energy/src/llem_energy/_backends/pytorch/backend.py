@@ -24,6 +24,7 @@ from llem_energy._backends.pytorch.loading import (
     load_tokenizer,
     preload_model_class,
 )
+from llem_energy._backends.pytorch.padding import ignores_mask, valid_pad_id
 from llem_energy._backends.pytorch.phases import decode, prefill
 from llem_energy._backends.pytorch.process_memory import (
     peak_resident_bytes,
@@ -130,6 +131,7 @@ class PyTorchBackend:
             order.sort(key=lambda index: len(cut[index]), reverse=True)
         size = self._options.batch_size or 1
         groups = [order[start : start + size] for start in range(0, len(order), size)]
+        self._check_padding([[len(cut[index]) for index in group] for group in groups])
         self._batch_sizes = tuple(sorted({len(group) for group in groups}))
         if self._options.cache_implementation in ("static", "offloaded_static"):
             # The same length for every batch: otherwise the cache grows with the longest prompt so
@@ -137,6 +139,18 @@ class PyTorchBackend:
             longest = max(len(prompt) for prompt in cut)
             self._generation.max_cache_len = longest + self._config.max_output_tokens - 1
         return Workload(tuple(self._batch(cut, group) for group in groups), n_truncated)
+
+    def _check_padding(self, lengths: Sequence[Sequence[int]]) -> None:
+        """Return if no batch needs padding, or the model ignores it as it should."""
+        if all(len(set(batch)) == 1 for batch in lengths):
+            return
+        with foreign_errors("a padded prompt cannot be answered"):
+            if not ignores_mask(self._model, self.vocabulary(), self._device):
+                return
+        raise BackendError(
+            f"model {self._config.model} ignores the attention mask, so that padding would change "
+            "its answers; use prompts of equal lengths, or pytorch.batch_size: 1"
+        )
 
     def _tokenise(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         texts = [prompt for prompt in prompts if isinstance(prompt, str)]
@@ -163,7 +177,7 @@ class PyTorchBackend:
         model_defaults = self._model.generation_config
         ends = model_defaults.eos_token_id
         end_ids = [ends] if isinstance(ends, int) else list(ends or ())
-        self._pad_id = self._valid_pad_id(model_defaults.pad_token_id, end_ids)
+        self._pad_id = valid_pad_id(self._model, model_defaults.pad_token_id, end_ids)
         arguments: dict[str, Any] = {
             "max_new_tokens": self._config.max_output_tokens,
             "do_sample": decoder.do_sample,
@@ -195,16 +209,6 @@ class PyTorchBackend:
             }
         given = {key: value for key, value in arguments.items() if value is not None}
         return transformers.GenerationConfig(**given)
-
-    def _valid_pad_id(self, pad_id: Any, end_ids: Sequence[int]) -> int:
-        """Return the first of these ids that is in the vocabulary.
-
-        Published configurations have -1 or ids that were added later. Padding is masked, so that
-        every valid id does the same.
-        """
-        n_tokens = self._model.get_input_embeddings().num_embeddings
-        ids = (i for i in (pad_id, *end_ids) if isinstance(i, int) and 0 <= i < n_tokens)
-        return next(ids, 0)
 
     def generate(self, batch: Batch) -> TokenGeneration:
         """Generate the output of one batch; on a GPU the last kernels may still run."""
