@@ -54,10 +54,6 @@ def test_a_layer_in_the_files_that_the_configuration_leaves_out_is_refused(copy:
     expected = rf"{n_unused:,} of {n_stored:,} weights .* are not used, e\.g\. model\.layers\.1\."
     with pytest.raises(BackendError, match=expected):
         loaded(of(copy))
-    # If the experiment itself loads a part of the model, this is no mistake, but worth a warning.
-    configure(copy, num_hidden_layers=2)
-    (warning,) = warnings_of(of(copy, passthrough_kwargs={"num_hidden_layers": 1}))
-    assert f"{n_unused:,} of {n_stored:,} weights" in warning
 
 
 def test_a_few_unused_weights_are_a_warning_in_the_result(copy: Path) -> None:

@@ -125,8 +125,7 @@ def load_model(config: ExperimentConfig, device: torch.device) -> LoadedModel:
 def _compare(
     config: ExperimentConfig, architecture: Any, model: Any, report: Any
 ) -> tuple[str, ...]:
-    options = config.passthrough_kwargs or {}
-    variant = options.get("variant")
+    variant = (config.passthrough_kwargs or {}).get("variant")
     stored = stored_weights(ModelRef(config.model, section(config).revision, variant))
     is_pickled = section(config).use_safetensors is False
     return tuple(
@@ -135,7 +134,7 @@ def _compare(
             model,
             report,
             {} if is_pickled else stored or {},
-            is_part_requested=bool(options) or bool(architecture.sub_configs),
+            has_other_parts=bool(architecture.sub_configs),
         )
     )
 

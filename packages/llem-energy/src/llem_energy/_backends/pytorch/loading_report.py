@@ -25,7 +25,7 @@ def loading_warnings(
     report: Mapping[str, Any],
     stored: Mapping[str, StoredTensor],
     *,
-    is_part_requested: bool,
+    has_other_parts: bool,
 ) -> Iterator[str]:
     """Yield how the loaded weights differ from the files, as sentences for the result.
 
@@ -34,8 +34,8 @@ def loading_warnings(
         model: as loaded.
         report: the loading info of transformers.
         stored: the tensors in the files; empty if they are not safetensors.
-        is_part_requested: the experiment itself loads only a part of the model, or transformers
-            loads only the text part of a model for images too. Then this is no reason to refuse.
+        has_other_parts: the model has parts for images or sound, which a causal language model may
+            leave out. Then unused weights are no reason to refuse.
 
     Raises:
         BackendError: weights are missing or have another shape, or a large share is not used.
@@ -56,7 +56,7 @@ def loading_warnings(
     if unused:
         sentence = _unused(name, unused, model, stored)
         share = _n_unused(unused, model, stored) / max(_n_values(stored.values()), 1)
-        if share >= _MAX_UNUSED_SHARE and not is_part_requested:
+        if share >= _MAX_UNUSED_SHARE and not has_other_parts:
             raise BackendError(f"{sentence}; correct its config.json")
         yield sentence
     if _is_untied(model):

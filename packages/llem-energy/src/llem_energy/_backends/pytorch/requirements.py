@@ -114,8 +114,6 @@ def _weights(config: ExperimentConfig) -> Iterator[str]:
             if getattr(options, name):
                 yield f"{name} needs pretrained weights, found weights: random"
         return
-    if config.passthrough_kwargs and {"gguf_file", "subfolder"} & {*config.passthrough_kwargs}:
-        return  # the library looks elsewhere
     variant = (config.passthrough_kwargs or {}).get("variant")
     if options.use_safetensors is False:
         return
