@@ -18,6 +18,7 @@ from llem_config import DatasetConfig
 from llem_energy import DatasetError
 from llem_energy._prompts.examine import MAX_PROBLEMS, examine
 from llem_energy._prompts.load import read_prompts
+from llem_energy._prompts.table import MAX_ROW_CHARACTERS
 
 MANY = 10**20
 
@@ -189,7 +190,20 @@ def test_a_comma_outside_quotation_marks_does_not_cut_the_prompt(tmp_path: Path)
 
 def test_a_quotation_mark_that_is_not_closed_does_not_join_rows(tmp_path: Path) -> None:
     path = file(tmp_path, "s.csv", 'prompt\n"first\nsecond\nthird\n')
-    assert "is not closed" in problem(path, 1)
+    assert 'check that every quotation mark (") is closed' in problem(path, 1)
+
+
+def test_damage_after_the_rows_of_a_point_does_not_concern_it(tmp_path: Path) -> None:
+    path = parquet(tmp_path, {"prompt": [f"prompt {i}" for i in range(400)]})
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 200] = b"\xff" * 200
+    path.write_bytes(content)
+    examination = examine(dataset(path), 400)
+    assert examination.problems_of(64) == []
+    (message,) = examination.problems_of(400)
+    assert message.startswith(f"{path}: damaged: ")
+    assert len(read_prompts(dataset(path), 64)) == 64
 
 
 # Encodings
@@ -268,6 +282,17 @@ def test_a_check_holds_a_few_rows_in_memory(tmp_path: Path, suffix: str) -> None
 def test_a_line_that_ends_early_is_a_problem_of_its_row(tmp_path: Path) -> None:
     path = file(tmp_path, "s.jsonl", '{"prompt": "unfinished')
     assert problem(path, 1).startswith("row 1 (line 1): damaged: expected one JSON object per line")
+
+
+def test_a_row_without_an_end_ends_the_reading(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    with path.open("wb") as content:
+        content.write(b'{"prompt": "a"}\n')
+        content.truncate(MAX_ROW_CHARACTERS + 100)  # zeros that take no space on the disk
+    first, second = problems(path, 3)
+    assert first == f"row 2 (line 2): damaged: line longer than {MAX_ROW_CHARACTERS} characters"
+    assert second == "rows after row 2 were not checked"
+    assert problems(path, 1) == []
 
 
 def test_deep_nesting_is_a_problem_of_its_row(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ class RowProblem(msgspec.Struct, frozen=True):
     """Why a row cannot be a prompt."""
 
     row: int
-    """Counted from 1; 0 concerns the whole data set."""
+    """Counted from 1; experiments with fewer prompts are not concerned."""
     message: str
 
 
@@ -38,8 +38,8 @@ class Examination(msgspec.Struct, frozen=True):
     """Rows that were read and checked, from the first."""
     n_rows: int | None
     """Rows of the data set; None if it was not read to its end."""
-    is_complete: bool
-    """Whether all rows were checked that were to be checked."""
+    was_stopped: bool
+    """Whether its problems ended the reading before the last row that was to be checked."""
     problems: tuple[RowProblem, ...]
 
     def problems_of(self, n: int) -> list[str]:
@@ -49,7 +49,7 @@ class Examination(msgspec.Struct, frozen=True):
             n: not more than `examine` was given.
         """
         messages = [each.message for each in self.problems if each.row <= n]
-        if len(self.problems) == MAX_PROBLEMS and n > self.n_checked and not self.is_complete:
+        if self.was_stopped and n > self.n_checked:
             messages.append(f"{self.where}: rows after row {self.n_checked} were not checked")
         if self.n_rows is not None and n > self.n_rows:
             messages.append(
@@ -71,16 +71,16 @@ def examine(dataset: DatasetConfig, n: int, prompts: list[str] | None = None) ->
     try:
         reading.read()
     except DatasetError as error:
-        reading.problems.append(RowProblem(0, str(error)))
+        reading.add_problem(str(error))
     except OSError as error:
         reason = error.strerror or error
-        reading.problems.append(RowProblem(0, f"{reading.where}: cannot be read: {reason}"))
+        reading.add_problem(f"{reading.where}: cannot be read: {reason}")
     return Examination(
         where=reading.where,
         column=reading.column,
         n_checked=reading.n_checked,
         n_rows=reading.n_rows,
-        is_complete=reading.is_complete,
+        was_stopped=reading.was_stopped,
         problems=tuple(reading.problems),
     )
 
@@ -96,7 +96,7 @@ class _Reading:
         self.column: str | None = None
         self.n_checked = 0
         self.n_rows: int | None = None
-        self.is_complete = False
+        self.was_stopped = False
         self.problems: list[RowProblem] = []
 
     def read(self) -> None:
@@ -105,15 +105,18 @@ class _Reading:
         if table.columns is not None:
             self.column = self._chosen(table.columns)
         for row in table.rows(self.column):
-            self.n_checked += 1
             self._check(row, table)
+            self.n_checked += 1
             if self.n_checked == self._n:
-                self.is_complete = True
                 return
-            if len(self.problems) == MAX_PROBLEMS:
+            if row.ends_reading or len(self.problems) == MAX_PROBLEMS:
+                self.was_stopped = True
                 return
-        self.is_complete = True
         self.n_rows = self.n_checked
+
+    def add_problem(self, message: str) -> None:
+        """Add a problem of the row that is being read, or of the whole data set before it."""
+        self.problems.append(RowProblem(self.n_checked + 1, message))
 
     def _check(self, row: Row, table: DataTable) -> None:
         problem = row.problem
@@ -124,7 +127,7 @@ class _Reading:
             if problem is None and self._prompts is not None:
                 self._prompts.append(str(row.cells[column]))
         if problem is not None:
-            self.problems.append(RowProblem(row.number, f"{self.where}: {row.place}: {problem}"))
+            self.add_problem(f"{self.where}: {row.place}: {problem}")
 
     def _chosen(self, names: Iterable[str]) -> str:
         try:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
-MAX_ROW_CHARACTERS = 2**28
-"""Of one row of a text file: a prompt of 50 million tokens and more. It bounds the memory."""
+MAX_ROW_CHARACTERS = 2**26
+"""Of one row of a text file: a prompt of 10 million tokens and more. It bounds the memory."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -21,6 +21,8 @@ class Row(msgspec.Struct, frozen=True):
     """The last line of the row in a text file, counted from 1."""
     problem: str | None = None
     """Why the row cannot be read."""
+    ends_reading: bool = False
+    """Whether the rows after it cannot be found, because of its problem."""
 
     @property
     def place(self) -> str:

@@ -80,7 +80,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
             try:
                 text = next(lines, None)
             except csv.Error as error:
-                yield Row(number + 1, {}, lines.number, f"damaged: {error}")
+                yield Row(number + 1, {}, lines.number, f"damaged: {error}", ends_reading=True)
                 return
             if text is None:
                 return
@@ -143,9 +143,8 @@ def _csv_rows(path: Path, header: Sequence[str]) -> Iterator[Row]:
                 cells = next(reader, None)
             except csv.Error as error:
                 number += 1
-                yield Row(number, {}, lines.number, f"damaged: {error}{_csv_advice(str(error))}")
-                if "longer than" in str(error):
-                    return
+                problem, is_too_long = _csv_problem(str(error))
+                yield Row(number, {}, lines.number, problem, ends_reading=is_too_long)
                 continue
             if cells is None:
                 return
@@ -165,8 +164,12 @@ def _csv_row(number: int, lines: _Lines, header: Sequence[str], cells: list[str]
     return Row(number, values, lines.number, problem)
 
 
-def _csv_advice(error: str) -> str:
-    return '; a quotation mark (") is not closed' if "unexpected end" in error else ""
+def _csv_problem(error: str) -> tuple[str, bool]:
+    """Return an error of the CSV reader with advice, and whether the row was too long to end."""
+    is_too_long = "limit" in error or "longer than" in error
+    is_open = is_too_long or "unexpected end" in error
+    advice = '; check that every quotation mark (") is closed' if is_open else ""
+    return f"damaged: {error}{advice}", is_too_long
 
 
 def _header(reader: Any) -> list[str]:
