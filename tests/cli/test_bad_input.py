@@ -74,6 +74,28 @@ def test_a_folder_without_a_study_is_refused(llem: Run, tmp_path: Path, command:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", ["show", "resume"])
+def test_the_parent_of_study_folders_lists_them_by_name(
+    llem: Run, tmp_path: Path, command: str
+) -> None:
+    for name in ("small_1", "large_1"):
+        folder = tmp_path / "results" / name / "0001_c1_model_01234567"
+        folder.mkdir(parents=True)
+        (folder.parent / "study_resolved.json").write_text("{}")
+    (tmp_path / "results" / "notes").mkdir()
+    parent = llem("study", command, "results")
+    assert (parent.returncode, parent.stderr) == (
+        1,
+        "error: results is not the folder of a study, but contains 2 study folders large_1, "
+        "small_1; use one of them, e.g. results/large_1\n",
+    )
+    for part in ("results/small_1/study_resolved.json", "results/small_1/0001_c1_model_01234567"):
+        done = llem("study", command, part)
+        assert done.returncode == 1
+        assert f"use the study's folder, {tmp_path / 'results' / 'small_1'}" in done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.name == ".lock"]
+
+
 def test_two_backends_in_one_study_are_refused_before_any_file_is_written(
     llem: Run, tmp_path: Path
 ) -> None:

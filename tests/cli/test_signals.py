@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from llem_runner import read_manifest
+from llem_runner import read_manifest, read_study_result
 
 SCRIPT = """
 import sys
@@ -63,8 +63,12 @@ def wait_for_status(tmp_path: Path, status: str) -> Path:
     raise AssertionError(f"no run became {status}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_sigterm_interrupt_with_exit_code_130(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
+)
+def test_a_signal_that_ends_programs_interrupts_the_study_with_exit_code_130(
+    tmp_path: Path, number: int
+) -> None:
     process = start(tmp_path, "hangs", 0)
     folder = wait_for_status(tmp_path, "running")
     process.send_signal(number)
@@ -75,6 +79,32 @@ def test_ctrl_c_and_sigterm_interrupt_with_exit_code_130(tmp_path: Path, number:
     manifest = read_manifest(folder)
     assert manifest.status == "interrupted"
     assert [entry.status for entry in manifest.entries] == ["interrupted", "pending"]
+
+
+def test_a_closed_terminal_interrupts_the_study_and_leaves_no_process(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    process = start(tmp_path, "hangs", 0, terminal=slave)
+    os.close(slave)
+    folder = wait_for_status(tmp_path, "running")
+    os.close(master)  # the kernel sends SIGHUP to the session of this terminal
+    assert process.wait(timeout=30) == 130
+    manifest = read_manifest(folder)
+    assert manifest.status == "interrupted"
+    assert [entry.status for entry in manifest.entries] == ["interrupted", "pending"]
+    assert read_study_result(folder).status == "interrupted"
+
+
+def test_a_study_continues_under_nohup_when_its_terminal_closes(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = start(tmp_path, "takes_a_second", 0)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    folder = wait_for_status(tmp_path, "running")
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert read_manifest(folder).status == "completed"
 
 
 def test_ctrl_c_during_the_imports_shows_no_traceback(tmp_path: Path) -> None:

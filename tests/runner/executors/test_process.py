@@ -87,10 +87,13 @@ def test_stages_are_reported(tmp_path: Path) -> None:
     assert stages == ["import", "window"]  # the task arrives while the child imports
 
 
-def test_a_process_that_is_killed_while_it_imports_is_a_failed_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGUSR2])
+def test_a_process_that_is_killed_while_it_imports_is_a_failed_run(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     """The study continues, and `--retry` applies, unlike after an exit without a signal."""
     child = ChildProcess(experiment(), measure=measures.quick, log=tmp_path / "log")
-    os.kill(child.pid, signal.SIGKILL)
+    os.kill(child.pid, number)
     outcome = run(child, tmp_path)
     assert (failed(outcome).error_type, failed(outcome).reason) == ("ProcessDied", "signal")
 

@@ -113,7 +113,7 @@ def test_a_folder_with_files_of_two_studies_is_refused(half_done: Path) -> None:
 
 
 def test_a_folder_that_is_not_a_study_is_reported_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="not a study folder"):
+    with pytest.raises(StudyError, match="is not the folder of a study"):
         resume_study(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM ask the study to stop; the library itself installs no signal handlers."""
+"""Signals that stop a study cleanly; the library itself installs no signal handlers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,30 @@ from collections.abc import Iterator
 
 from llem_runner import Control
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Ctrl-C; `kill` and batch systems; a closed terminal; and the warnings before a time limit that
+batch systems send. Without a handler, each would end this process with a run that is not recorded."""
+
+_MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
 
 @contextlib.contextmanager
 def controlled_by_terminal() -> Iterator[Control]:
-    """Yield a control for a study: Ctrl-C and SIGTERM stop it, Enter skips a gap."""
+    """Yield a control for a study: signals stop it, Enter skips a gap.
+
+    SIGHUP, SIGUSR1 and SIGUSR2 stay ignored if they are, as SIGHUP is under `nohup`.
+    """
     control = Control(skip_fd=_foreground_terminal())
 
     def request_stop(number: int, frame: object) -> None:
         del number, frame
         control.request_stop()
 
-    signals = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.signal(number, request_stop) for number in signals}
+    previous = {
+        number: signal.signal(number, request_stop)
+        for number in _STOPPING
+        if number not in _MAY_BE_IGNORED or signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield control
     finally:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import shlex
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -32,6 +35,20 @@ def stdout_console() -> Console:
 def stderr_console() -> Console:
     """Return a console for progress and warnings."""
     return _Console(file=sys.stderr, highlight=False)
+
+
+@contextlib.contextmanager
+def closed_terminal_ignored() -> Iterator[None]:
+    """Print to stdout; if its terminal was closed, that is not an error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        # Python writes what is left in the buffer again when it exits, and would fail.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 def show_json(data: bytes) -> None:

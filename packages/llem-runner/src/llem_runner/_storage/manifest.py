@@ -11,6 +11,7 @@ import msgspec
 from llem_runner._outcome import Reason
 from llem_runner._storage.atomic_files import read_json
 from llem_runner._storage.layout import Layout
+from llem_runner._storage.study_folder import check_study_folder
 
 RunStatus = Literal["pending", "running", "completed", "failed", "interrupted"]
 StudyStatus = Literal["running", "completed", "failed", "interrupted", "aborted"]
@@ -79,8 +80,9 @@ def read_manifest(folder: str | Path) -> StudyManifest:
     """Read the manifest of a study folder.
 
     Raises:
-        StudyError: there is none, or it is damaged.
+        StudyError: not a study folder, or there is no manifest, or it is damaged.
     """
+    check_study_folder(Path(folder))
     return read_json(Layout(Path(folder)).manifest, StudyManifest)
 
 

@@ -10,6 +10,7 @@ import msgspec
 from llem_runner._storage.atomic_files import read_json
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyStatus
+from llem_runner._storage.study_folder import check_study_folder
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -197,6 +198,7 @@ def read_study_result(folder: str | Path) -> StudyResult:
     """Read the result of a study folder.
 
     Raises:
-        StudyError: the file does not exist yet, or is damaged.
+        StudyError: not a study folder, or the file does not exist yet, or is damaged.
     """
+    check_study_folder(Path(folder))
     return read_json(Layout(Path(folder)).study_result, StudyResult)

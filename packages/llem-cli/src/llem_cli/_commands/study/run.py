@@ -25,7 +25,7 @@ from llem_cli._commands.options import (
     parse_duration_s,
 )
 from llem_cli._commands.study.plan import load_planned_study
-from llem_cli._display.console import note, show_json
+from llem_cli._display.console import closed_terminal_ignored, note, show_json
 from llem_cli._display.plan import show_plan, summary_lines
 from llem_cli._display.progress import Progress
 from llem_cli._display.study_result import show_study_result
@@ -98,8 +98,9 @@ def run(
 
 def finish(result: StudyResult, folder: Path, *, as_json: bool) -> int:
     """Show the result of a study and return the exit code."""
-    if as_json:
-        show_json(encode_json(result))
-    else:
-        show_study_result(result, folder)
+    with closed_terminal_ignored():
+        if as_json:
+            show_json(encode_json(result))
+        else:
+            show_study_result(result, folder)
     return _EXIT_CODES[result.status]

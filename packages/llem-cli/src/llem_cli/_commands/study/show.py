@@ -6,7 +6,7 @@ import contextlib
 
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
-from llem_cli._commands.study.folder import StudyFolder, check_study_folder
+from llem_cli._commands.study.folder import StudyFolder
 from llem_cli._display.console import resume_command, say, show_json
 from llem_cli._display.study_progress import show_study_progress
 from llem_cli._display.study_result import show_study_result
@@ -21,7 +21,6 @@ def show(folder: StudyFolder, /, *, json_: Json = False, verbose: Tracebacks = F
     With `--json`, print the StudyResult, or the StudyManifest while there is no result.
     """
     del verbose  # read where errors are explained
-    check_study_folder(folder)
     manifest = read_manifest(folder)
     if manifest.status != "running" and (folder / "study_result.json").is_file():
         result = read_study_result(folder)
