@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -55,6 +56,40 @@ def test_a_terminal_shows_the_line_of_the_mistake_whole(tmp_path: Path) -> None:
     quoted, mark = shown[1:3]
     assert quoted == f"  4 | {line}"
     assert quoted[mark.index("^") :].startswith("many")
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "run"])
+def test_json_lists_the_mistakes_of_a_file_one_by_one(
+    llem: Run, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "study.yaml").write_text("model: a/b\nn: many\npytorch: {batch: 2}\n")
+    done = llem("study", command, "study.yaml", "--json")
+    assert done.returncode == 2
+    described = json.loads(done.stdout)
+    assert set(described) == {"faults"}
+    lines = [
+        f"{fault['file']}:{fault['line']}:{fault['column']}: {fault['key']}: {fault['problem']}"
+        for fault in described["faults"]
+    ]
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["study.yaml:2:4", "n"],
+        ["study.yaml:3:11", "pytorch.batch"],
+    ]
+    assert lines == done.stderr.splitlines()
+
+
+def test_json_has_an_object_for_every_error(llem: Run, tmp_path: Path) -> None:
+    for arguments, code, words in (
+        (("study", "show", "nowhere"), 1, "no such folder"),
+        (("study", "validate", "nowhere.yaml"), 2, "no such file"),
+        (("study", "plan"), 2, "requires an argument"),
+    ):
+        done = llem(*arguments, "--json")
+        assert done.returncode == code
+        (fault,) = json.loads(done.stdout)["faults"]
+        assert set(fault) == {"file", "line", "column", "key", "problem"}
+        assert words in fault["problem"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_study_file_is_reported(llem: Run, tmp_path: Path) -> None:

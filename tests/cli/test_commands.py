@@ -313,9 +313,13 @@ def test_show_prints_a_finished_study_and_its_json(
     run(study_file, output=tmp_path / "out", measure=measures.quick, quiet=True)
     folder = only_folder(tmp_path / "out")
     assert "3 of 3 runs completed" in llem("study", "show", folder).stdout
-    result = json.loads(llem("study", "show", folder, "--json").stdout)
-    assert result["summary"]["completed"] == 3
+    shown = json.loads(llem("study", "show", folder, "--json").stdout)
+    assert (shown["status"], shown["running"], shown["left_s"]) == ("completed", False, None)
+    assert shown["result"]["summary"]["completed"] == 3
+    assert shown["manifest"]["totals"]["completed"] == 3
     (folder / "study_result.json").unlink()
+    without_result = json.loads(llem("study", "show", folder, "--json").stdout)
+    assert without_result == {**shown, "result": None}
     unfinished = llem("study", "show", folder).stdout
     assert "3 completed" in unfinished
     assert f"not running; continue with `llem-cli study resume {folder}`" in unfinished

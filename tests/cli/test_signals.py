@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import select
@@ -126,6 +127,12 @@ def test_ctrl_c_during_a_gap_ends_the_gap_immediately(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "llem_cli", "study", "show", str(folder)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "no run in progress: in a gap, or waiting for a GPU" in shown
+    command.append("--json")
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    state = json.loads(shown)
+    assert (state["status"], state["running"], state["result"]) == ("running", True, None)
+    assert state["left_s"] > 0
+    assert state["manifest"]["totals"]["completed"] == 1
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 130

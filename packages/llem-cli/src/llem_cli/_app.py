@@ -7,11 +7,13 @@ imports the runner, which would take another second.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
@@ -101,14 +103,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code; errors become sentences on stderr."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
-    verbose = "--verbose" in tokens
+    verbose, as_json = "--verbose" in tokens, "--json" in tokens
     try:
         code = app(tokens, exit_on_error=False, print_error=False)
     except UnusedCliTokensError as error:
         unused = " ".join(error.unused_tokens or ())
-        return _fail(f"error: unexpected argument: {unused} (see `--help`)", USAGE)
+        return _fail(f"error: unexpected argument: {unused} (see `--help`)", USAGE, as_json=as_json)
     except CycloptsError as error:
-        return _fail(f"error: {error}".rstrip() + " (see `--help`)", USAGE)
+        return _fail(f"error: {error}".rstrip() + " (see `--help`)", USAGE, as_json=as_json)
     except KeyboardInterrupt as error:
         return _fail(str(error) or "interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has exited, e.g. `| head`
@@ -117,7 +119,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  # the outermost handler: users get a sentence
         if verbose:
             traceback.print_exc()
-        return _fail(*_explain(error, verbose=verbose))
+        message, code = _explain(error, verbose=verbose)
+        return _fail(message, code, as_json=as_json, faults=_faults_of(error))
     return code if isinstance(code, int) else OK
 
 
@@ -134,7 +137,41 @@ def _explain(error: Exception, *, verbose: bool) -> tuple[str, int]:
     return f"error in llem itself: {type(error).__name__}: {error}{hint}", FAILED
 
 
-def _fail(message: str, code: int) -> int:
+def _faults_of(error: Exception) -> list[dict[str, Any]]:
+    """Return the mistakes of a file, one each, or the sentences of an error of ours."""
+    from llem_config import ConfigError, LlemError
+
+    if isinstance(error, ConfigError):
+        return [
+            _fault(fault.problem, str(fault.file), fault.line, fault.column, fault.key)
+            for fault in error.faults
+        ]
+    if isinstance(error, LlemError):
+        return [_fault(line) for line in str(error).splitlines()]
+    return []
+
+
+def _fault(
+    problem: str, file: str = "", line: int = 0, column: int = 0, key: str = ""
+) -> dict[str, Any]:
+    return {
+        "file": file or None,
+        "line": line or None,
+        "column": column or None,
+        "key": key or None,
+        "problem": problem,
+    }
+
+
+def _fail(
+    message: str, code: int, *, as_json: bool = False, faults: Sequence[dict[str, Any]] = ()
+) -> int:
+    """Print why the program fails to stderr, and as JSON to stdout if requested."""
+    if as_json:
+        described = {"faults": list(faults) or [_fault(message.removeprefix("error: "))]}
+        with contextlib.suppress(OSError):  # stdout is closed
+            sys.stdout.write(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
     # Not wrapped by us: a message may quote a line of a file, with a mark below a column.
     with contextlib.suppress(OSError):  # stderr is closed
         sys.stderr.write(message + "\n")
