@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pyarrow as pa
@@ -126,6 +127,23 @@ def test_a_cached_data_set_is_read_without_network_and_without_torch(
     cached, absent = json.loads(run_python(_READ, "aienergyscore", "someone/prompts", env=env))
     assert cached == ["train 0", "train 1"]
     assert absent.startswith("the data set someone/prompts cannot be read: ")
+
+
+def test_a_hub_out_of_reach_is_reported_at_once_and_the_cache_is_read(tmp_path: Path) -> None:
+    repository = tmp_path / "hub" / "datasets--someone--texts"
+    make(repository / "snapshots" / "0123")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0123")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # nothing listens there
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        env = {"HF_HOME": str(tmp_path), "HF_ENDPOINT": f"http://{address}", "HF_HUB_OFFLINE": "0"}
+        cached, absent = json.loads(run_python(_READ, "someone/texts", "someone/else", env=env))
+    assert cached == ["train 0", "train 1"]
+    assert absent == (
+        "the data set someone/else is not in the local cache, and the hub cannot be reached "
+        f"({address}: Connection refused); download the data set where the hub can be reached"
+    )
 
 
 def test_without_the_library_the_error_says_how_to_install_it() -> None:

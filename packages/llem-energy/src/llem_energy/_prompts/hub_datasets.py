@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from llem_config import DatasetConfig
 from llem_energy._errors import DatasetError
 from llem_energy._hub import cached_snapshot, is_hub_id
+from llem_energy._hub_access import unreachable_hub
 from llem_energy._prompts.table import DataTable, Row
 
 ALIASES = {"aienergyscore": "AIEnergyScore/text_generation"}
@@ -48,14 +49,38 @@ def _rows(source: str, rows: Any, column: str | None) -> Iterator[Row]:
 def _loaded(library: Any, source: str, folder: Path, dataset: DatasetConfig) -> Any:
     if folder.is_dir():
         return _load(library, str(folder), dataset)
+    reason = None if library.config.HF_HUB_OFFLINE else unreachable_hub()
+    with _offline(library) if reason else nullcontext():
+        try:
+            return _load(library, source, dataset)
+        except ConnectionError as error:
+            # It may have been downloaded by `hf download` instead of by this library.
+            snapshot = cached_snapshot(source, kind="datasets")
+            if snapshot is not None:
+                return _load(library, str(snapshot), dataset)
+            if reason is None:
+                raise
+            raise DatasetError(
+                f"the data set {source} is not in the local cache, and {reason}; download the "
+                "data set where the hub can be reached"
+            ) from error
+
+
+@contextmanager
+def _offline(library: Any) -> Iterator[None]:
+    """Let the library read its cache at once; it would try to reach the hub for half a minute."""
+    modules: tuple[Any, ...] = (
+        library.config,
+        importlib.import_module("huggingface_hub.constants"),
+    )
+    before = [module.HF_HUB_OFFLINE for module in modules]
     try:
-        return _load(library, source, dataset)
-    except ConnectionError:
-        # It may have been downloaded by `hf download` instead of by this library.
-        snapshot = cached_snapshot(source, kind="datasets")
-        if snapshot is None:
-            raise
-        return _load(library, str(snapshot), dataset)
+        for module in modules:
+            module.HF_HUB_OFFLINE = True
+        yield
+    finally:
+        for module, value in zip(modules, before, strict=True):
+            module.HF_HUB_OFFLINE = value
 
 
 def _load(library: Any, place: str, dataset: DatasetConfig) -> Any:
@@ -87,6 +112,8 @@ def _library(source: str) -> Any:
 def _foreign_errors(source: str) -> Iterator[None]:
     try:
         yield
+    except DatasetError:
+        raise
     except Exception as error:
         # The library reads files of any content, and raises whatever its parsers raise.
         raise DatasetError(f"the data set {source} cannot be read: {_reasons(error)}") from error
