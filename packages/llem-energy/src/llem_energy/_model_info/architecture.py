@@ -91,6 +91,16 @@ def read_config(model: ModelRef) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
+def quantisation_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return how the weights in the files are quantised, as a config.json states it, or None."""
+    nested = data.get("text_config")
+    for part in (data, nested if isinstance(nested, dict) else {}):
+        for name in ("quantization_config", "compression_config"):
+            if isinstance(part.get(name), dict):
+                return dict(part[name])
+    return None
+
+
 def architecture_of(data: Mapping[str, Any]) -> Architecture | None:
     """Return the sizes in a config.json; None if it lacks a size that every decoder has."""
     if data.get("kv_lora_rank"):

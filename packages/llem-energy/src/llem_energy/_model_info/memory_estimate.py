@@ -6,8 +6,8 @@ estimate. The library's own memory, such as a CUDA context, is not included.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,6 +15,7 @@ from llem_config import ExperimentConfig
 from llem_energy._model_info.architecture import (
     Architecture,
     architecture_of,
+    quantisation_of,
     read_config,
 )
 from llem_energy._model_info.model_ref import ModelRef
@@ -24,6 +25,8 @@ from llem_energy._prompts.synthetic import SYNTHETIC, longest_synthetic
 CacheKind = Literal["none", "growing", "preallocated"]
 
 _BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
+# Files quantised in another way are unpacked on some devices, so that their size says nothing.
+_STAYS_PACKED = ("awq", "bitsandbytes", "gptq")
 _METHOD = "weights and cache from the architecture, activations of the longest batch's prefill"
 
 
@@ -117,8 +120,7 @@ def _one_model(
     sizes = architecture_of(data) if data is not None else None
     if data is None or sizes is None:
         return None
-    is_packed = "quantization_config" in data
-    weights_bytes = _weights(config, model, layout, sizes, is_packed=is_packed)
+    weights_bytes = _weights(config, model, layout, sizes, quantisation_of(data))
     if weights_bytes is None:
         return None
     return _ModelSize(
@@ -133,17 +135,18 @@ def _weights(
     model: ModelRef,
     layout: MemoryLayout,
     sizes: Architecture,
-    *,
-    is_packed: bool,
+    quantisation: Mapping[str, Any] | None,
 ) -> int | None:
+    if quantisation is not None and config.weights != "random":
+        stays_packed = quantisation.get("quant_method") in _STAYS_PACKED
+        stored = stored_weights(model) if stays_packed else None
+        return None if stored is None else sum(tensor.n_bytes for tensor in stored.values())
     value_bytes = _BYTES[config.precision]
     n_linear, n_other = sizes.n_linear_weights, sizes.n_other_weights
-    if is_packed or n_linear is None or n_other is None:
+    if n_linear is None or n_other is None:
         stored = stored_weights(model)
         if stored is None:
             return None
-        if is_packed:
-            return sum(tensor.n_bytes for tensor in stored.values())
         return sum(tensor.n_values for tensor in stored.values()) * value_bytes
     matrix_bytes = layout.bytes_per_matrix_weight or value_bytes
     return round(n_linear * matrix_bytes) + n_other * value_bytes

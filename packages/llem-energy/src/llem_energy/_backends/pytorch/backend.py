@@ -47,6 +47,7 @@ class PyTorchBackend:
         self._device = torch.device("cpu")
         self._model: Any = None
         self._warnings: tuple[str, ...] = ()
+        self._checkpoint: dict[str, Any] = {}
         self._assistant: Any = None
         self._generation: Any = None
         self._compilations: Compilations | None = None
@@ -81,12 +82,13 @@ class PyTorchBackend:
     def load(self) -> None:
         """Load model and draft model, set the generation arguments, and verify both."""
         self._compilations = Compilations()
-        self._model, self._warnings = load_model(self._config, self._device)
+        loaded = load_model(self._config, self._device)
+        self._model, self._warnings, self._checkpoint = loaded
         if self._options.assistant_model:
             draft = self._config.model_copy(
                 update={"model": self._options.assistant_model, "lora": None, "pytorch": None}
             )
-            self._assistant, draft_warnings = load_model(draft, self._device)
+            self._assistant, draft_warnings, _ = load_model(draft, self._device)
             self._warnings += draft_warnings
             self._assistant.generation_config = transformers.GenerationConfig()
         self._generation = self._generation_config()
@@ -108,6 +110,7 @@ class PyTorchBackend:
             n_compilations=self.compilations(),
             batch_sizes=self._batch_sizes,
             cache=self._cache,
+            checkpoint=self._checkpoint,
         )
 
     def vocabulary(self) -> range:

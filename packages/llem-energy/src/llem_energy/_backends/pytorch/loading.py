@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ import transformers
 from safetensors import SafetensorError
 
 from llem_config import ExperimentConfig, PyTorchConfig
+from llem_energy._backends.pytorch.checkpoint import checkpoint_facts, type_warnings
 from llem_energy._backends.pytorch.loading_report import loading_warnings
 from llem_energy._backends.pytorch.model_kind import AUTO_CLASS, ENCODER_DECODER, not_causal
 from llem_energy._backends.pytorch.section import section
@@ -22,7 +23,7 @@ from llem_energy._errors import BackendError, OutOfMemory
 from llem_energy._hub import expanded, unreachable_hub
 from llem_energy._model_info.builtin import builtin_architecture
 from llem_energy._model_info.model_ref import ModelRef
-from llem_energy._model_info.stored_weights import stored_weights
+from llem_energy._model_info.stored_weights import StoredTensor, stored_weights
 
 # Block sizes of bitsandbytes 0.50 on CPUs with AVX512 (`functional.py`,
 # `_convert_weight_packed_for_cpu`).
@@ -99,6 +100,8 @@ class LoadedModel(NamedTuple):
     model: Any
     warnings: tuple[str, ...]
     """How it differs from its files."""
+    checkpoint: dict[str, Any]
+    """How its weights are stored, from `checkpoint_facts`."""
 
 
 def load_model(config: ExperimentConfig, device: torch.device) -> LoadedModel:
@@ -107,36 +110,29 @@ def load_model(config: ExperimentConfig, device: torch.device) -> LoadedModel:
     Raises:
         BackendError: it cannot be loaded.
     """
-    warnings_found: tuple[str, ...] = ()
+    differences: list[str] = []
+    stored: Mapping[str, StoredTensor] = {}
+    variant = (config.passthrough_kwargs or {}).get("variant")
+    reference = ModelRef(config.model, section(config).revision, variant)
     with foreign_errors(f"model {config.model!r} cannot be loaded"):
         architecture = _check_kind(config)
         if config.weights == "random":
             model = _random(config, device)
         else:
             model, report = _pretrained(config, architecture, device)
-            warnings_found = _compare(config, architecture, model, report)
+            if section(config).use_safetensors is not False:
+                stored = stored_weights(reference) or {}
+            has_parts = bool(architecture.sub_configs)
+            differences += loading_warnings(
+                config.model, model, report, stored, has_other_parts=has_parts
+            )
             _check_packing(model, device)
+        checkpoint = checkpoint_facts(reference, stored)
+        differences += type_warnings(config.model, model, checkpoint)
         if config.lora is not None:
             model = _with_adapter(config, model)
         model.eval()
-    return LoadedModel(model, warnings_found)
-
-
-def _compare(
-    config: ExperimentConfig, architecture: Any, model: Any, report: Any
-) -> tuple[str, ...]:
-    variant = (config.passthrough_kwargs or {}).get("variant")
-    stored = stored_weights(ModelRef(config.model, section(config).revision, variant))
-    is_pickled = section(config).use_safetensors is False
-    return tuple(
-        loading_warnings(
-            config.model,
-            model,
-            report,
-            {} if is_pickled else stored or {},
-            has_other_parts=bool(architecture.sub_configs),
-        )
-    )
+    return LoadedModel(model, tuple(differences), checkpoint)
 
 
 def _check_kind(config: ExperimentConfig) -> Any:

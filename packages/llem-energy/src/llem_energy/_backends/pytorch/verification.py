@@ -5,13 +5,14 @@ If they differ, the run fails: a result with a wrong label is worse than none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import torch
 
 from llem_config import ExperimentConfig, PyTorchConfig
 from llem_energy._backends.pytorch import introspection as readings
+from llem_energy._backends.pytorch.checkpoint import is_packed
 from llem_energy._backends.pytorch.compilation import compiler_options, is_compiled
 from llem_energy._backends.pytorch.loading import DTYPES, generating_model
 from llem_energy._backends.pytorch.section import section
@@ -41,6 +42,8 @@ class Running(NamedTuple):
     """Of the prepared batches: less than requested if there are too few prompts."""
     cache: str | None = NOT_YET
     """The class of the cache of the last generation; None without a cache."""
+    checkpoint: Mapping[str, Any] = {}
+    """How the weights are stored in the files."""
 
     @property
     def options(self) -> PyTorchConfig:
@@ -68,6 +71,8 @@ def _packing(key: str) -> Callable[[Running], Any]:
 def _requested_type(running: Running) -> str | None:
     if running.options.load_in_4bit or running.options.load_in_8bit:
         return None
+    if running.checkpoint.get("quantization_config") and is_packed(running.model):
+        return None  # the files decide; `precision` is that of the activations
     return str(DTYPES[running.config.precision]).removeprefix("torch.")
 
 
@@ -164,6 +169,7 @@ def effective(running: Running) -> dict[str, Any]:
         **_architecture(model),
         "revision": readings.commit(model, running.options.revision),
         "dtypes": dict(readings.weight_types(model)),
+        "checkpoint": dict(running.checkpoint),
         "quantisation": readings.packing(model),
         "adapter": "merged" if _is_merged(running) else readings.adapter(model),
         "attn_implementation": readings.attention(model),
