@@ -77,7 +77,8 @@ def test_the_requested_variant_is_counted_and_loaded(text_model: Any, tmp_path: 
     assert whole is not None
     assert {tensor.dtype for tensor in half.values()} == {"F16"}
     assert {tensor.dtype for tensor in whole.values()} == {"F32"}
-    assert loaded(of(folder, passthrough_kwargs={"variant": "fp16"})).warnings() == ()
+    half_config = of(folder, precision="fp16", passthrough_kwargs={"variant": "fp16"})
+    assert loaded(half_config).warnings() == ()
     (finding,) = checked(of(folder, passthrough_kwargs={"variant": "int8"})).problems
     assert "its folder has no model.int8.safetensors" in finding.message
 

@@ -14,6 +14,12 @@ import msgspec
 from llem_energy._errors import MeasurementError
 from llem_energy._hub import model_folder
 from llem_energy._model_info.builtin import builtin_architecture
+from llem_energy._model_info.layer_kinds import (
+    LayerKinds,
+    RecurrentState,
+    layer_kinds,
+    states_kinds,
+)
 from llem_energy._model_info.model_ref import ModelRef
 
 
@@ -73,7 +79,10 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
     n_experts_per_token: int
     """0 if the model has no experts."""
     windows: tuple[int | None, ...]
-    """For each layer, the max number of positions it attends to; None: all."""
+    """For each attention layer, the max number of positions it attends to; None: all."""
+    n_recurrent_layers: int = 0
+    recurrent_state: RecurrentState | None = None
+    """Of each recurrent layer; None if there are none."""
 
 
 def read_config(model: ModelRef) -> dict[str, Any] | None:
@@ -102,7 +111,10 @@ def quantisation_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def architecture_of(data: Mapping[str, Any]) -> Architecture | None:
-    """Return the sizes in a config.json; None if it lacks a size that every decoder has."""
+    """Return the sizes in a config.json.
+
+    None if it lacks a size that every decoder has, or has layers whose cache is unknown.
+    """
     if data.get("kv_lora_rank"):
         return None  # its cache holds compressed states, not keys and values
     family = FAMILIES.get(data.get("model_type", ""))
@@ -115,7 +127,10 @@ def architecture_of(data: Mapping[str, Any]) -> Architecture | None:
         n_layers, vocabulary = int(data["num_hidden_layers"]), int(data["vocab_size"])
         attention = 2 * hidden * head_dim * (n_heads + n_kv)
         dense = 3 * hidden * int(data["intermediate_size"])
+        kinds = _kinds(data, traits, n_layers)
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    if kinds is None:
         return None
     tied = data.get("tie_word_embeddings", traits.tied)
     sizes = {"q": n_heads * head_dim, "k": n_kv * head_dim, "v": n_kv * head_dim, "o": hidden}
@@ -139,7 +154,9 @@ def architecture_of(data: Mapping[str, Any]) -> Architecture | None:
         head_dim=head_dim,
         width=width,
         n_experts_per_token=int(data.get("num_experts_per_tok") or 0) if sparse else 0,
-        windows=_windows(data, traits, n_layers),
+        windows=kinds.windows,
+        n_recurrent_layers=kinds.n_recurrent,
+        recurrent_state=kinds.state,
     )
 
 
@@ -160,14 +177,16 @@ def _is_sparse(data: Mapping[str, Any], layer: int) -> bool:
     return layer not in (data.get("mlp_only_layers") or ()) and (layer + 1) % step == 0
 
 
-def _windows(data: Mapping[str, Any], family: _Family, n_layers: int) -> tuple[int | None, ...]:
+def _kinds(data: Mapping[str, Any], family: _Family, n_layers: int) -> LayerKinds | None:
     window = data.get("sliding_window", family.window)
     if family.windowed_if and not data.get(family.windowed_if):
         window = None
-    kinds = data.get("layer_types")
-    if kinds:
-        return tuple(None if kind == "full_attention" else window for kind in kinds)
+    if states_kinds(data):
+        return layer_kinds(data, window, n_layers)
     if "max_window_layers" in data:
-        return tuple(window if i >= data["max_window_layers"] else None for i in range(n_layers))
+        first = data["max_window_layers"]
+        return LayerKinds(tuple(window if i >= first else None for i in range(n_layers)))
     every = family.full_every
-    return tuple(None if every and (i + 1) % every == 0 else window for i in range(n_layers))
+    return LayerKinds(
+        tuple(None if every and (i + 1) % every == 0 else window for i in range(n_layers))
+    )

@@ -35,7 +35,7 @@ class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     weights_bytes: int
     cache_bytes: int
-    """Keys and values of the longest batch at its last token."""
+    """Keys and values of the longest batch at its last token, and the states of recurrent layers."""
     activations_bytes: int
     total_bytes: int
     method: str
@@ -171,8 +171,13 @@ def _cache(config: ExperimentConfig, layout: MemoryLayout, sizes: Architecture) 
     if layout.cache == "growing":
         # Until the first step a layer holds the whole prompt, however short its window is.
         n_kept = max(n_kept, n_prompt * len(windows))
-    token_bytes = 2 * sizes.n_key_value_heads * sizes.head_dim * _BYTES[config.precision]
-    return _n_sequences(config, layout) * token_bytes * n_kept
+    value_bytes = _BYTES[config.precision]
+    token_bytes = 2 * sizes.n_key_value_heads * sizes.head_dim * value_bytes
+    state, state_bytes = sizes.recurrent_state, 0
+    if state is not None:
+        one_bytes = state.n_values * value_bytes + state.n_fp32_values * 4
+        state_bytes = sizes.n_recurrent_layers * one_bytes
+    return _n_sequences(config, layout) * (token_bytes * n_kept + state_bytes)
 
 
 def _activations(config: ExperimentConfig, layout: MemoryLayout, sizes: Architecture) -> int:
