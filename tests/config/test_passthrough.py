@@ -54,6 +54,8 @@ num_hidden_layers n_layer n_head n_embd hidden_size intermediate_size vocab_size
 num_attention_heads num_key_value_heads num_experts num_local_experts num_experts_per_tok d_ff
 n_routed_experts moe_intermediate_size kv_lora_rank q_lora_rank qk_rope_head_dim v_head_dim
 encoder_layers decoder_layers decoder_ffn_dim state_size conv_kernel max_position_embeddings
+attention_bias text_config index_n_heads mamba_n_heads linear_num_key_heads num_experts_per_token
+mlp_layer_types layers_block_type first_k_dense_replace sliding_window_pattern attn_layer_period
 sliding_window layer_types tie_word_embeddings is_encoder_decoder word_embed_proj_dim
 """.split()  # noqa: SIM905  # a table of names
 

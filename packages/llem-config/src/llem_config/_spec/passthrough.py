@@ -36,7 +36,11 @@ _BY_LOADER = {
 _ARCHITECTURE = re.compile(
     r"is_decoder|is_encoder_decoder|layer_types|tie_word_embeddings|sliding_window|use_sliding_window"
     r"|n_embd|n_inner|d_model|d_ff|d_kv|n_positions|n_ctx|max_position_embeddings"
-    r"|(num|n|max)_[a-z_]*(layers?|heads?|experts?|groups?|blocks?)(_per_tok)?"
+    r"|([a-z_]+_)?(num|n|max)_[a-z_]*(layers?|heads?|experts?|groups?|blocks?)(_per_tok(en)?)?"
+    r"|(text|vision|audio|encoder|decoder|attn|ffn|moe|[a-z_]+_encoder|[a-z_]+_decoder)_config"
+    r"|[a-z_]*(layer_types|layers_block_type|block_types|attention_types|layer_ids|mlp_only_layers)"
+    r"|[a-z_]*(layer_period|layer_offset|dense_replace|sparse_step|window_pattern|window_size)"
+    r"|([a-z_]+_)?bias|add_cross_attention|topk_group|(text|audio)_encoder"
     r"|(encoder|decoder|draft)_(layers|attention_heads|ffn_dim)"
     r"|[a-z_]*(hidden|intermediate|vocab|embedding|state|head|ffn|inner|conv|latent|expert|model"
     r"|key|value|time_step|lora)_(size|dim|rank|width|kernel)"
