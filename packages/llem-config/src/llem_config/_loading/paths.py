@@ -12,14 +12,11 @@ from typing import Any
 
 from llem_config._loading.layers import Source, get, has
 from llem_config._loading.yaml_places import Route
+from llem_config._spec.experiment import SECTIONS, ExperimentConfig
+from llem_config._spec.path_field import path_fields
 
-_KEYS: tuple[Route, ...] = (
-    ("model",),
-    ("dataset", "source"),
-    ("dataset", "chat_template"),
-    ("lora", "adapter"),
-    ("pytorch", "assistant_model"),
-    ("tensorrt", "engine_path"),
+_ROUTES: tuple[Route, ...] = tuple(
+    tuple(key.split(".")) for key in path_fields(ExperimentConfig, SECTIONS)
 )
 """The fields that may name a file or a folder."""
 
@@ -31,7 +28,7 @@ class PathFinder:
     """Finds the relative paths of the points of one study; it looks at each path once."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, Path], str | None] = {}
+        self._known: dict[tuple[str, Path | str], str | None] = {}
 
     def full_paths(self, data: Mapping[str, Any], sources: Sequence[Source]) -> dict[str, str]:
         """Return the full path of each relative path of a point, by its dotted key.
@@ -41,27 +38,29 @@ class PathFinder:
             sources: its layers, highest first.
         """
         paths: dict[str, str] = {}
-        for route in _KEYS:
+        for route in _ROUTES:
+            if route[0] not in data:
+                continue
             # `dataset: prompts.jsonl` is short for `dataset: {source: prompts.jsonl}`.
-            is_short = route == ("dataset", "source") and isinstance(data.get("dataset"), str)
+            is_short = route == ("dataset", "source") and isinstance(data["dataset"], str)
             written = route[:1] if is_short else route
             value = get(data, written)
             if isinstance(value, str):
                 source = next((item for item in sources if has(item.data, written)), None)
-                path = self._full_path(value, _folder(source))
+                path = self._full_path(value, _file(source))
                 if path is not None:
                     paths[".".join(map(str, route))] = path
         return paths
 
-    def _full_path(self, value: str, folder: Path) -> str | None:
-        if (value, folder) not in self._known:
-            self._known[value, folder] = _full_path(value, folder)
-        return self._known[value, folder]
+    def _full_path(self, value: str, file: Path | str) -> str | None:
+        if (value, file) not in self._known:
+            folder = Path.cwd() / file.parent if isinstance(file, Path) else Path.cwd()
+            self._known[value, file] = _full_path(value, folder)
+        return self._known[value, file]
 
 
-def _folder(source: Source | None) -> Path:
-    file = source.document.file if source is not None else "<defaults>"
-    return Path.cwd() / file.parent if isinstance(file, Path) else Path.cwd()
+def _file(source: Source | None) -> Path | str:
+    return source.document.file if source is not None else "<defaults>"
 
 
 def _full_path(value: str, folder: Path) -> str | None:

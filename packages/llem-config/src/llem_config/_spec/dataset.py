@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from llem_config._spec.capabilities import INCOMPATIBLE
 from llem_config._spec.limits import Count, MeanCount
+from llem_config._spec.path_field import PathField
 from llem_config._spec.strict import STRICT
 
 
@@ -48,7 +49,7 @@ class DatasetConfig(BaseModel):
 
     model_config = STRICT
 
-    source: Annotated[str, Field(min_length=1)] = "synthetic"
+    source: Annotated[str, Field(min_length=1), PathField()] = "synthetic"
     """`synthetic`, `aienergyscore`, a local file or folder, or a hub id."""
     column: str | None = None
     """The column with the prompt; by default, the first column with a usual name."""

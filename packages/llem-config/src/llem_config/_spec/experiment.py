@@ -29,6 +29,7 @@ from llem_config._spec.dataset import Dataset, DatasetConfig
 from llem_config._spec.limits import Count, Factor, Seed
 from llem_config._spec.measurement import BaselineConfig, EnergyConfig, WarmupConfig
 from llem_config._spec.passthrough import passthrough_problem, secrets
+from llem_config._spec.path_field import PathField
 from llem_config._spec.plugins import OTHER_SECTIONS, with_other_sections
 from llem_config._spec.pytorch import PyTorchConfig, pytorch_conflicts, pytorch_phase_conflicts
 from llem_config._spec.strict import STRICT, PlainDict
@@ -111,7 +112,7 @@ class LoRAConfig(BaseModel):
 
     model_config = STRICT
 
-    adapter: Annotated[str, Field(min_length=1)]
+    adapter: Annotated[str, Field(min_length=1), PathField()]
     """Hub id or local folder."""
     merge_weights: bool = False
     """Merge the adapter into the weights before the measurement."""
@@ -142,7 +143,7 @@ class ExperimentConfig(BaseModel):
 
     model_config = STRICT
 
-    model: Annotated[str, Field(min_length=1)]
+    model: Annotated[str, Field(min_length=1), PathField()]
     """Hub id, local folder, or `builtin:NAME`."""
     weights: Literal["pretrained", "random"] = Field(default_factory=_default_weights)
     """`random`: seeded random weights, without a download; the default for `builtin:` models."""
