@@ -40,6 +40,24 @@ def test_a_folder_without_a_model_is_reported(tmp_path: Path) -> None:
     assert "has no config.json" in problem
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"{", "expected JSON: "),
+        (b"", "expected JSON: "),
+        (b"\xff\xfe{}", "expected JSON: "),
+        (b"[1]", "expected an object, found a list"),
+        (b"null", "expected an object, found a NoneType"),
+    ],
+)
+def test_a_damaged_configuration_is_reported_with_its_file(
+    tmp_path: Path, content: bytes, expected: str
+) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    (problem,) = problems(experiment(model=str(tmp_path), weights="random"))
+    assert problem.startswith(f"{tmp_path / 'config.json'}: {expected}")
+
+
 def test_an_unknown_builtin_and_an_unknown_backend_are_reported() -> None:
     (problem,) = problems(experiment(model="builtin:huge"))
     assert "llama-1b, llama-8b, " in problem

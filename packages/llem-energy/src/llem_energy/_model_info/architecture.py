@@ -41,6 +41,7 @@ class _Family(msgspec.Struct, frozen=True):
     """Every n-th layer attends to all positions; 0: no layer does."""
 
 
+_MAX_LAYERS = 100_000  # a damaged file may have any number
 FAMILIES = {
     "gemma": _Family(tied=True, head_dim=256),
     "gemma2": _Family(tied=True, head_dim=256, n_norms=4, window=4096, full_every=2),
@@ -113,23 +114,28 @@ def quantisation_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
 def architecture_of(data: Mapping[str, Any]) -> Architecture | None:
     """Return the sizes in a config.json.
 
-    None if it lacks a size that every decoder has, or has layers whose cache is unknown.
+    None if it lacks a size that every decoder has, if a size is no number, or if it has layers
+    whose cache is unknown.
     """
+    try:
+        return _sizes(data)
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
+        return None
+
+
+def _sizes(data: Mapping[str, Any]) -> Architecture | None:
     if data.get("kv_lora_rank"):
         return None  # its cache holds compressed states, not keys and values
     family = FAMILIES.get(data.get("model_type", ""))
     traits = family or _Family()
-    try:
-        hidden, n_heads = int(data["hidden_size"]), int(data["num_attention_heads"])
-        width, sparse = _width(data)
-        head_dim = int(data.get("head_dim") or traits.head_dim or hidden // n_heads)
-        n_kv = int(data.get("num_key_value_heads") or n_heads)
-        n_layers, vocabulary = int(data["num_hidden_layers"]), int(data["vocab_size"])
-        attention = 2 * hidden * head_dim * (n_heads + n_kv)
-        dense = 3 * hidden * int(data["intermediate_size"])
-        kinds = _kinds(data, traits, n_layers)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return None
+    hidden, n_heads = int(data["hidden_size"]), int(data["num_attention_heads"])
+    width, sparse = _width(data)
+    head_dim = int(data.get("head_dim") or traits.head_dim or hidden // n_heads)
+    n_kv = int(data.get("num_key_value_heads") or n_heads)
+    n_layers, vocabulary = int(data["num_hidden_layers"]), int(data["vocab_size"])
+    attention = 2 * hidden * head_dim * (n_heads + n_kv)
+    dense = 3 * hidden * int(data["intermediate_size"])
+    kinds = _kinds(data, traits, n_layers)
     if kinds is None:
         return None
     tied = data.get("tie_word_embeddings", traits.tied)
@@ -181,6 +187,8 @@ def _kinds(data: Mapping[str, Any], family: _Family, n_layers: int) -> LayerKind
     window = data.get("sliding_window", family.window)
     if family.windowed_if and not data.get(family.windowed_if):
         window = None
+    if n_layers > _MAX_LAYERS or not isinstance(window, int | None):
+        return None
     if states_kinds(data):
         return layer_kinds(data, window, n_layers)
     if "max_window_layers" in data:

@@ -56,6 +56,9 @@ def layer_kinds(data: Mapping[str, Any], window: int | None, n_layers: int) -> L
         data: a config.json.
         window: of the layers with a sliding window; None: there is no window.
         n_layers: of the model.
+
+    Raises:
+        KeyError, TypeError, ValueError: a size is missing or no number.
     """
     names = _names(data, n_layers)
     if names is None or len(names) != n_layers:
@@ -68,7 +71,7 @@ def layer_kinds(data: Mapping[str, Any], window: int | None, n_layers: int) -> L
         elif name in _WINDOWED:
             windows.append(window)
         elif name in _CHUNKED:
-            windows.append(data.get("attention_chunk_size"))
+            windows.append(int(data["attention_chunk_size"]))
         elif name in _LINEAR:
             n_recurrent += 1
         elif name not in _NO_CACHE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution, entry_points
@@ -15,7 +16,7 @@ from llem_energy._backends.registry import (
     missing_backend_problem,
 )
 from llem_energy._errors import MeasurementError
-from llem_energy._hub import missing_model_problem
+from llem_energy._hub import missing_model_problem, model_folder
 from llem_energy._model_info.builtin import PREFIX, builtin_architecture
 from llem_energy._model_info.model_ref import ModelRef
 from llem_energy._prompts.synthetic import SYNTHETIC
@@ -104,4 +105,22 @@ def _model_problem(model: ModelRef) -> str | None:
             return None
     except MeasurementError as error:
         return str(error)
-    return missing_model_problem("model", model.name, "config.json", model.revision)
+    missing = missing_model_problem("model", model.name, "config.json", model.revision)
+    return missing or _damaged_config(model)
+
+
+def _damaged_config(model: ModelRef) -> str | None:
+    """Return why the config.json of a model on this machine cannot be read; None if it can."""
+    folder = model_folder(model.name, model.revision)
+    if folder is None or not (folder / "config.json").is_file():
+        return None  # not downloaded yet
+    try:
+        data = json.loads((folder / "config.json").read_text("utf-8"))
+    except OSError as error:
+        return f"{folder / 'config.json'}: cannot be read: {error.strerror}"
+    except ValueError as error:
+        return f"{folder / 'config.json'}: expected JSON: {error}; download the model again"
+    if not isinstance(data, dict):
+        kind = type(data).__name__
+        return f"{folder / 'config.json'}: expected an object, found a {kind}; correct the file"
+    return None
