@@ -14,6 +14,7 @@ from llem_runner import PreflightError, StudyError, resume_study, run_study
 
 STUDY = """
 model: ./mine
+weights: random
 pytorch: {device: cpu}
 energy: {sources: [none]}
 n: 1
