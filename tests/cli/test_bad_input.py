@@ -135,7 +135,9 @@ def test_two_backends_in_one_study_are_refused_before_any_file_is_written(
     llem: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "study.yaml").write_text("model: a/b\nbackend: [pytorch, vllm]\n")
-    assert llem("study", "validate", "study.yaml").returncode == 0
+    validated = llem("study", "validate", "study.yaml")
+    assert validated.returncode == 1
+    assert "will be refused: a study runs on one backend" in validated.stdout
     done = llem("study", "run", "study.yaml", "--quiet")
     assert done.returncode == 1
     assert "one backend" in done.stderr

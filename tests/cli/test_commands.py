@@ -48,7 +48,7 @@ def test_a_rule_that_matches_no_point_is_reported_before_a_run(
     warning = f"{study_file}:3:11: exclude[0]: this rule matches no point; compare its values"
     printed = llem("study", command, study_file).stdout
     assert f"warning: {warning} with those of the sweep" in printed.replace("\n", " ")
-    (listed,) = json.loads(llem("study", command, study_file, "--json").stdout)["warnings"]
+    listed, *_ = json.loads(llem("study", command, study_file, "--json").stdout)["warnings"]
     assert listed.startswith(warning)
 
 
@@ -57,7 +57,7 @@ def test_validate_json_is_one_object_with_every_point(llem: Run, study_file: Pat
     described = json.loads(done.stdout)
     assert set(described) == {
         *("name", "study_design_hash", "n_points", "n_cycles", "n_runs", "n_duplicates"),
-        *("n_excluded", "points", "skipped", "warnings"),
+        *("n_excluded", "points", "skipped", "warnings", "refused"),
     }
     assert described["name"] == "study"
     assert (described["n_points"], described["n_cycles"], described["n_runs"]) == (1, 3, 3)
@@ -190,6 +190,45 @@ def test_dry_run_shows_the_plan_and_runs_nothing(llem: Run, study_file: Path) ->
     assert done.returncode == 0
     assert "3 runs" in done.stdout
     assert [path.name for path in study_file.parent.iterdir()] == ["study.yaml"]
+
+
+COMMANDS = [["validate"], ["plan"], ["run", "--dry-run"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_wrong_name_of_a_model_is_reported_before_run_refuses_it(
+    llem: Run, tmp_path: Path, command: list[str]
+) -> None:
+    text = "sweep: {model: [./no-such-model, 'builtin:tiny-lama']}\npytorch: {device: cpu}\n"
+    (tmp_path / "s.yaml").write_text(text)
+    done = llem("study", *command, "s.yaml")
+    assert (done.returncode, done.stderr) == (1, "")
+    start = "will be refused: "
+    lines = [line for line in done.stdout.splitlines() if line.startswith(start)]
+    assert "no-such-model; correct the path, or use a hub id" in lines[0]
+    assert "found 'tiny-lama'; did you mean 'builtin:tiny-llama'?" in lines[1]
+    refused = llem("study", "run", "s.yaml", "--quiet")
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines() == [line.replace(start, "error: ") for line in lines]
+    from_json = json.loads(llem("study", *command, "s.yaml", "--json").stdout)["refused"]
+    assert [start + problem for problem in from_json] == lines
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_only_this_machine_lacks_does_not_fail_a_plan(
+    llem: Run, tmp_path: Path, command: list[str]
+) -> None:
+    text = (
+        "model: builtin:tiny-llama\nprecision: bf16\npytorch: {device: cuda, attn_implementation: "
+    )
+    (tmp_path / "s.yaml").write_text(text + "flash_attention_2}\n")
+    done = llem("study", *command, "s.yaml", LLEM_DEVICES__GPUS="[]", CUDA_VISIBLE_DEVICES="")
+    assert (done.returncode, done.stderr) == (0, "")
+    if command == ["validate"]:
+        assert "will be refused" not in done.stdout
+    else:
+        assert "flash_attention_2 needs flash_attn; install it" in done.stdout
+        assert "will be refused: " in done.stdout
 
 
 def test_set_reaches_the_experiment(llem: Run, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from llem_energy._preflight.availability import missing_libraries
 from llem_energy._preflight.data_sets import DatasetCheck, check_datasets
 from llem_energy._preflight.devices import gpus_used
 from llem_energy._preflight.findings import Finding
-from llem_energy._preflight.report import PreflightReport, check
+from llem_energy._preflight.report import PreflightReport, check, check_files
 
 __all__ = [
     "DatasetCheck",
@@ -21,6 +21,7 @@ __all__ = [
     "PreflightReport",
     "check",
     "check_datasets",
+    "check_files",
     "find_machine",
     "gpus_used",
     "missing_libraries",

@@ -3,17 +3,20 @@
     from llem_runner.plan import schedule
     runs = schedule(study)
 
-Nothing here starts a process or touches a device.
+Nothing here starts a process or runs anything on a device.
 """
 
 from llem_runner._plan.schedule import PlannedRun, gap_seconds, schedule
-from llem_runner._study.preflight import check_data
+from llem_runner._study.preflight import Expectation, check_data, check_files, expect
 from llem_runner._study.preparation import fill_gaps
 from llem_runner._study.time_left import time_left_s
 
 __all__ = [
+    "Expectation",
     "PlannedRun",
     "check_data",
+    "check_files",
+    "expect",
     "fill_gaps",
     "gap_seconds",
     "schedule",

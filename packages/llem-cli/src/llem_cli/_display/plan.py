@@ -21,7 +21,10 @@ from llem_cli._display.console import (
 from llem_config import ExperimentConfig, StudyConfig
 from llem_energy.models import estimate_memory, gigabytes
 from llem_energy.preflight import DatasetCheck
-from llem_runner.plan import PlannedRun, gap_seconds
+from llem_runner.plan import Expectation, PlannedRun, gap_seconds
+
+REFUSED = "will be refused"
+"""Begins a line with a reason why `study run` would not start the study."""
 
 
 def summary_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterator[str]:
@@ -67,10 +70,21 @@ def dataset_line(check: DatasetCheck) -> str:
     return f"data set {check.where}: {rows} checked, the prompts are the column {check.column!r}"
 
 
-def show_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool) -> None:
-    """Print every run of a study in execution order, with the estimated memory of its point."""
+def show_plan(
+    study: StudyConfig, runs: tuple[PlannedRun, ...], expectation: Expectation, *, as_json: bool
+) -> None:
+    """Print every run of a study in execution order, with the estimated memory of its point.
+
+    Args:
+        study: a study that was not started.
+        runs: of the study.
+        expectation: what `study run` would report on this machine.
+        as_json: print JSON instead of text.
+    """
     if as_json:
-        data = _data(study)
+        data = _data(study, expectation.refused)
+        data["will_fail"] = list(expectation.will_fail)
+        data["warnings"] += expectation.warnings
         for point, config in zip(data["points"], study.experiments, strict=True):
             point["memory"] = _memory(config)
         data["runs"] = [
@@ -80,6 +94,13 @@ def show_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool
         return
     for line in (*summary_lines(study, runs), *warning_lines(study)):
         say(line)
+    for line in expectation.refused:
+        say(f"{REFUSED}: {line}")
+    for line in expectation.will_fail:
+        if line not in expectation.refused:
+            say(f"will fail: {line}")
+    for line in expectation.warnings:
+        say(f"warning: {line}")
     table = Table(box=None, pad_edge=False)
     table.add_column("run", justify="right")
     table.add_column("cycle", justify="right")
@@ -104,14 +125,17 @@ def show_plan(study: StudyConfig, runs: tuple[PlannedRun, ...], *, as_json: bool
     stdout_console().print(table)
 
 
-def study_as_json(study: StudyConfig, data: Sequence[DatasetCheck] | None = None) -> bytes:
+def study_as_json(
+    study: StudyConfig, refused: Sequence[str], data: Sequence[DatasetCheck] | None = None
+) -> bytes:
     """Return a study as JSON: points, hashes, counts, what was skipped, and its data sets.
 
     Args:
         study: a study that was not started.
+        refused: why it cannot run on any machine.
         data: what was checked of its data sets; None if nothing was.
     """
-    described = _data(study)
+    described = _data(study, refused)
     if data is not None:
         described["data"] = [
             {"data_set": check.where, "column": check.column, "n_checked": check.n_checked}
@@ -120,7 +144,7 @@ def study_as_json(study: StudyConfig, data: Sequence[DatasetCheck] | None = None
     return _json(described)
 
 
-def _data(study: StudyConfig) -> dict[str, Any]:
+def _data(study: StudyConfig, refused: Sequence[str]) -> dict[str, Any]:
     n_points = len(study.experiments)
     return {
         "name": study.name,
@@ -139,6 +163,7 @@ def _data(study: StudyConfig) -> dict[str, Any]:
             for config_hash, config in zip(study.config_hashes, study.experiments, strict=True)
         ],
         "skipped": [{"config": point.config, "reason": point.reason} for point in study.skipped],
+        "refused": list(refused),
     }
 
 

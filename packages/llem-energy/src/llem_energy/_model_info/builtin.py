@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ def builtin_architecture(model: str) -> dict[str, Any] | None:
     name = model.removeprefix(PREFIX)
     if name not in builtin_names():
         names = ", ".join(builtin_names())
-        raise BackendError(f"expected one of the builtin models {names}, found {name!r}")
+        near = difflib.get_close_matches(name.lower(), builtin_names(), n=1)
+        hint = f"; did you mean '{PREFIX}{near[0]}'?" if near else ""
+        raise BackendError(f"expected one of the builtin models {names}, found {name!r}{hint}")
     architecture: dict[str, Any] = json.loads((_FOLDER / f"{name}.json").read_text("utf-8"))
     return architecture

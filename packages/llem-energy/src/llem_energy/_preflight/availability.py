@@ -16,7 +16,7 @@ from llem_energy._backends.registry import (
     missing_backend_problem,
 )
 from llem_energy._errors import MeasurementError
-from llem_energy._hub import missing_model_problem, model_folder
+from llem_energy._hub import expanded, is_hub_id, missing_model_problem, model_folder
 from llem_energy._model_info.builtin import PREFIX, builtin_architecture
 from llem_energy._model_info.model_ref import ModelRef
 from llem_energy._prompts.synthetic import SYNTHETIC
@@ -25,16 +25,32 @@ from llem_energy._prompts.synthetic import SYNTHETIC
 def blocking_problems(config: ExperimentConfig) -> list[str]:
     """Return why an experiment cannot start on this machine, its data set apart."""
     problems = [_backend_problem(config.backend)]
-    # An unknown backend may find its models in another way.
-    is_known = config.backend in backend_names()
-    models = facts_of(config.backend).models(config) if is_known else ()
-    problems += [_model_problem(model) for model in dict.fromkeys(models)]
+    problems += [_model_problem(model) for model in _models(config) if _is_on_hub(model)]
+    return [*(problem for problem in problems if problem), *file_problems(config)]
+
+
+def file_problems(config: ExperimentConfig) -> list[str]:
+    """Return why an experiment cannot start on any machine with the files of this one.
+
+    The device, the installed libraries and the hub have no influence.
+    """
+    problems = [_model_problem(model) for model in _models(config) if not _is_on_hub(model)]
     if config.dataset.source != SYNTHETIC and config.model.startswith(PREFIX):
         problems.append(
             f"{config.model} has no tokenizer, so its data set must be synthetic; "
             "remove `dataset`, or use a model with a tokenizer"
         )
     return [problem for problem in problems if problem]
+
+
+def _models(config: ExperimentConfig) -> tuple[ModelRef, ...]:
+    if config.backend not in backend_names():
+        return ()  # an unknown backend may find its models in another way
+    return tuple(dict.fromkeys(facts_of(config.backend).models(config)))
+
+
+def _is_on_hub(model: ModelRef) -> bool:
+    return is_hub_id(model.name) and not expanded(model.name).is_dir()
 
 
 def unmet_requirements(

@@ -10,7 +10,11 @@ import msgspec
 from llem_config import ExperimentConfig
 from llem_energy._backends.registry import facts_of
 from llem_energy._machine.machine import Machine
-from llem_energy._preflight.availability import blocking_problems, unmet_requirements
+from llem_energy._preflight.availability import (
+    blocking_problems,
+    file_problems,
+    unmet_requirements,
+)
 from llem_energy._preflight.context_fit import context_length_warnings
 from llem_energy._preflight.data_sets import check_datasets
 from llem_energy._preflight.devices import gpus_used
@@ -54,7 +58,7 @@ def check(experiments: Sequence[ExperimentConfig], machine: Machine) -> Prefligh
     no_fit, doubtful_fit = memory_findings(experiments, machine, gpus)
     return PreflightReport(
         problems=(
-            *_blocking_problems(experiments),
+            *_of_each_group(experiments, blocking_problems),
             *(problem for data in check_datasets(experiments) for problem in data.problems),
             *_missing_gpu(experiments, has_gpu=has_gpu),
             *(unmet if n_hopeless == len(experiments) else ()),
@@ -69,10 +73,26 @@ def check(experiments: Sequence[ExperimentConfig], machine: Machine) -> Prefligh
     )
 
 
-def _blocking_problems(experiments: Sequence[ExperimentConfig]) -> tuple[Finding, ...]:
+def check_files(experiments: Sequence[ExperimentConfig]) -> tuple[Finding, ...]:
+    """Return why experiments cannot run on any machine: wrong names of models and folders.
+
+    This is the part of `check` that needs no device, no inference library and no network.
+
+    Args:
+        experiments: the points of a study.
+
+    Raises:
+        BackendError: the facts of a backend cannot be imported.
+    """
+    return _of_each_group([config.with_full_paths() for config in experiments], file_problems)
+
+
+def _of_each_group(
+    experiments: Sequence[ExperimentConfig], problems_of: Callable[[ExperimentConfig], list[str]]
+) -> tuple[Finding, ...]:
     points: dict[str, list[int]] = {}
     for group in _grouped(experiments, _what_is_read).values():
-        for problem in dict.fromkeys(blocking_problems(experiments[group[0]])):
+        for problem in dict.fromkeys(problems_of(experiments[group[0]])):
             points.setdefault(problem, []).extend(group)
     return findings(points)
 

@@ -8,11 +8,22 @@ from pathlib import Path
 
 import msgspec
 
-from llem_config import StudyConfig
+from llem_config import Settings, StudyConfig
 from llem_energy import preflight
-from llem_energy.preflight import DatasetCheck, Finding, Machine
+from llem_energy.preflight import DatasetCheck, Finding, Machine, PreflightReport, find_machine
 from llem_runner._errors import PreflightError
 from llem_runner._plan.labels import labels
+
+
+class Expectation(msgspec.Struct, frozen=True):
+    """What would happen if a study were started on this machine."""
+
+    refused: tuple[str, ...]
+    """Every reason why the study would not start."""
+    will_fail: tuple[str, ...]
+    """Why some points would fail."""
+    warnings: tuple[str, ...]
+    """What may spoil the results."""
 
 
 class PreflightResult(msgspec.Struct, frozen=True):
@@ -36,18 +47,47 @@ def check(study: StudyConfig, results_dir: Path | None, machine: Machine) -> Pre
         PreflightError: the study cannot start; the error lists every reason.
     """
     report = preflight.check(study.experiments, machine)
-    failures = [*_several_backends(study), *_sentences(study, report.problems)]
-    if results_dir is not None:
-        failures += _folder_problems(results_dir)
-    if failures:
-        raise PreflightError(list(dict.fromkeys(failures)))
-    will_fail = [f"will fail: {line}" for line in _sentences(study, report.expected_failures)]
+    expectation = _expectation(study, results_dir, report)
+    if expectation.refused:
+        raise PreflightError(expectation.refused)
+    will_fail = [f"will fail: {line}" for line in expectation.will_fail]
     points = {point for finding in report.expected_failures for point in finding.points}
     if len(points) == len(study.experiments):
         points = set()  # if every point fails indeed, the study should end early
     return PreflightResult(
-        warnings=(*study.warnings, *will_fail, *_sentences(study, report.warnings)),
+        warnings=(*study.warnings, *will_fail, *expectation.warnings),
         expected_failures=frozenset(study.config_hashes[i] for i in points),
+    )
+
+
+def expect(study: StudyConfig, results_dir: Path | None, settings: Settings) -> Expectation:
+    """Return what `run_study` would report before the first run; refuses nothing.
+
+    Args:
+        study: to be run.
+        results_dir: where its folder would be created; None: do not check that.
+        settings: of this machine.
+    """
+    report = preflight.check(study.experiments, find_machine(settings))
+    return _expectation(study, results_dir, report)
+
+
+def check_files(study: StudyConfig) -> tuple[str, ...]:
+    """Return why a study cannot run on any machine; needs no device, library or network."""
+    findings = preflight.check_files(study.experiments)
+    return tuple(dict.fromkeys([*_several_backends(study), *_sentences(study, findings)]))
+
+
+def _expectation(
+    study: StudyConfig, results_dir: Path | None, report: PreflightReport
+) -> Expectation:
+    refused = [*_several_backends(study), *_sentences(study, report.problems)]
+    if results_dir is not None:
+        refused += _folder_problems(results_dir)
+    return Expectation(
+        refused=tuple(dict.fromkeys(refused)),
+        will_fail=tuple(_sentences(study, report.expected_failures)),
+        warnings=tuple(_sentences(study, report.warnings)),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from llem_cli._app import OK
+from llem_cli._app import FAILED, OK
 from llem_cli._commands.options import (
     CLI_DEFAULTS,
     Cycles,
@@ -21,6 +21,7 @@ from llem_cli._commands.options import (
 )
 from llem_cli._display.console import say, show_json
 from llem_cli._display.plan import (
+    REFUSED,
     dataset_line,
     show_plan,
     study_as_json,
@@ -28,7 +29,7 @@ from llem_cli._display.plan import (
     warning_lines,
 )
 from llem_config import Settings, StudyConfig, load_settings, load_study
-from llem_runner.plan import check_data, fill_gaps, schedule
+from llem_runner.plan import check_data, check_files, expect, fill_gaps, schedule
 
 
 def plan(
@@ -45,9 +46,11 @@ def plan(
     """List every run of a study in execution order; measure nothing."""
     del verbose  # read where errors are explained
     layer = command_line_layer(settings, cycles=cycles, order=order, gaps=gaps)
-    study = load_planned_study(path, layer, load_settings())
-    show_plan(study, schedule(study), as_json=json_)
-    return OK
+    machine_settings = load_settings()
+    study = load_planned_study(path, layer, machine_settings)
+    expectation = expect(study, None, machine_settings)
+    show_plan(study, schedule(study), expectation, as_json=json_)
+    return FAILED if check_files(study) else OK
 
 
 def validate(
@@ -66,14 +69,17 @@ def validate(
     layer = command_line_layer(settings, cycles=cycles, order=order)
     study = load_planned_study(path, layer, load_settings())
     checks = check_data(study) if data else None
+    refused = check_files(study)
     if json_:
-        show_json(study_as_json(study, checks))
+        show_json(study_as_json(study, refused, checks))
     else:
         for line in (*summary_lines(study, schedule(study)), *warning_lines(study)):
             say(line)
         for check in checks or ():
             say(dataset_line(check))
-    return OK
+        for line in refused:
+            say(f"{REFUSED}: {line}")
+    return FAILED if refused else OK
 
 
 def load_planned_study(path: Path, layer: Mapping[str, Any], settings: Settings) -> StudyConfig:

@@ -34,7 +34,7 @@ from llem_config import load_settings
 from llem_energy import measure as default_measure
 from llem_runner import StudyResult, run_study
 from llem_runner.executors import Measure
-from llem_runner.plan import schedule
+from llem_runner.plan import check_files, expect, schedule
 from llem_runner.records import encode_json
 
 MeasureFunction = Annotated[Measure | None, Parameter(parse=False)]
@@ -73,8 +73,9 @@ def run(
     study = load_planned_study(path, layer, machine_settings)
     runs = schedule(study)
     if dry_run:
-        show_plan(study, runs, as_json=json_)
-        return OK
+        results_dir = output or machine_settings.output.results_dir
+        show_plan(study, runs, expect(study, results_dir, machine_settings), as_json=json_)
+        return FAILED if check_files(study) else OK
     if not quiet:
         for line in summary_lines(study, runs):
             note(line)
