@@ -109,13 +109,16 @@ def test_a_single_run_without_a_timeout_in_the_study_records_none(tmp_path: Path
     assert result.measurement_protocol.timeout_seconds is None
 
 
-def test_a_script_without_the_main_guard_gets_an_error_that_names_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lengths", ["(1,)", "(1, 2)"])
+def test_a_script_without_the_main_guard_is_refused_and_leaves_nothing(
+    tmp_path: Path, lengths: str
+) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "from fakes import measures\n"
         "from fakes.studies import study\n"
         "from llem_runner import StudyError, run_study\n"
-        f"run_study(study((1, 2)), output={str(tmp_path / 'results')!r}, measure=measures.quick)\n"
+        f"run_study(study({lengths}), output={str(tmp_path / 'results')!r}, measure=measures.quick)\n"
     )
     done = subprocess.run(
         [sys.executable, script],
@@ -126,9 +129,8 @@ def test_a_script_without_the_main_guard_gets_an_error_that_names_it(tmp_path: P
     )
     assert done.returncode == 1
     assert 'if __name__ == "__main__":' in done.stderr.splitlines()[-1]
-    manifest = read_manifest(only_folder(tmp_path / "results"))
-    assert manifest.status == "aborted"
-    assert manifest.totals.completed == 0
+    assert done.stderr.count("Traceback") == 1
+    assert list(tmp_path.iterdir()) == [script]
 
 
 def test_a_measure_that_no_process_can_import_is_refused(tmp_path: Path) -> None:

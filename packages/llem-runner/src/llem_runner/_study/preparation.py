@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Sequence
 from multiprocessing.reduction import ForkingPickler
 
@@ -14,22 +13,17 @@ from llem_runner._executors.registry import AUTO, find_executor
 from llem_runner._executors.task import Measure
 from llem_runner._gpus.state import Gpus
 from llem_runner._study.limits import Limits
+from llem_runner._study.main_guard import check_main_guard
 
 
 def check_caller(measure: Measure) -> None:
     """Return if this process can start child processes that call `measure`.
 
     Raises:
-        StudyError: this is a child process that runs the caller's script a second time, or a
-            child process could not import `measure`.
+        StudyError: a child process would run the caller's script a second time, or could not import
+            `measure`.
     """
-    # This attribute is private, but nothing else shows it early enough: multiprocessing itself
-    # fails after the folder exists, with a long traceback.
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise StudyError(
-            'a script must call llem below `if __name__ == "__main__":`, '
-            "because every run is a new process that imports the script again"
-        )
+    check_main_guard()
     try:
         ForkingPickler.dumps(measure)
     except Exception as error:  # pickle may raise any type
