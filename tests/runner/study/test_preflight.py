@@ -264,11 +264,12 @@ def nested(config, **rest):
     code = subprocess.run([sys.executable, __file__, output + "/second", "inner"]).returncode
     assert code == 7, code
     return measures.quick(config, **rest)
-try:
-    run_study(study_config, output=output, measure=measures.quick if sys.argv[2:] else nested)
-except StudyLocked as error:
-    assert "GPU-" in str(error), error
-    sys.exit(7)
+if __name__ == "__main__":
+    try:
+        run_study(study_config, output=output, measure=measures.quick if sys.argv[2:] else nested)
+    except StudyLocked as error:
+        assert "GPU-" in str(error), error
+        sys.exit(7)
 """
 
 
