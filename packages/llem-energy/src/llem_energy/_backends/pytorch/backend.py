@@ -17,14 +17,15 @@ from llem_energy._backends.protocol import Batch, Memory, Phase, Workload
 from llem_energy._backends.pytorch.compilation import Compilations
 from llem_energy._backends.pytorch.flops import decoder_of
 from llem_energy._backends.pytorch.generation import StepClock, TokenGeneration
+from llem_energy._backends.pytorch.generation_config import generation_config
 from llem_energy._backends.pytorch.introspection import cache_name
+from llem_energy._backends.pytorch.library_errors import foreign_errors
 from llem_energy._backends.pytorch.loading import (
-    foreign_errors,
     load_model,
     load_tokenizer,
     preload_model_class,
 )
-from llem_energy._backends.pytorch.padding import ignores_mask, valid_pad_id
+from llem_energy._backends.pytorch.padding import ignores_mask
 from llem_energy._backends.pytorch.phases import decode, prefill
 from llem_energy._backends.pytorch.process_memory import (
     peak_resident_bytes,
@@ -91,7 +92,8 @@ class PyTorchBackend:
             self._assistant, draft_warnings, _ = load_model(draft, self._device)
             self._warnings += draft_warnings
             self._assistant.generation_config = transformers.GenerationConfig()
-        self._generation = self._generation_config()
+        self._generation = generation_config(self._config, self._model)
+        self._pad_id = self._generation.pad_token_id
         # `generate` takes missing arguments from the model's generation_config.json, e.g. a
         # temperature or end tokens. They must not change the experiment.
         self._model.generation_config = transformers.GenerationConfig()
@@ -174,44 +176,6 @@ class PyTorchBackend:
         }
         lengths = tuple(len(row) for row in rows)
         return Batch(len(rows), (len(rows), longest), lengths, inputs, tuple(indices))
-
-    def _generation_config(self) -> Any:
-        decoder, options = self._config.decoder, self._options
-        model_defaults = self._model.generation_config
-        ends = model_defaults.eos_token_id
-        end_ids = [ends] if isinstance(ends, int) else list(ends or ())
-        self._pad_id = valid_pad_id(self._model, model_defaults.pad_token_id, end_ids)
-        arguments: dict[str, Any] = {
-            "max_new_tokens": self._config.max_output_tokens,
-            "do_sample": decoder.do_sample,
-            "eos_token_id": None if decoder.ignore_eos else end_ids or None,
-            "pad_token_id": self._pad_id,
-            "bos_token_id": model_defaults.bos_token_id,
-            "min_new_tokens": decoder.min_new_tokens,
-            "repetition_penalty": decoder.repetition_penalty,
-            "num_beams": options.num_beams,
-            "early_stopping": options.early_stopping,
-            "length_penalty": options.length_penalty,
-            "no_repeat_ngram_size": options.no_repeat_ngram_size,
-            "use_cache": options.use_cache,
-            "cache_implementation": options.cache_implementation,
-            "prompt_lookup_num_tokens": options.prompt_lookup_num_tokens,
-            # With a static cache on a GPU, transformers compiles by default. A model that is
-            # already compiled would then be compiled twice.
-            "disable_compile": None if options.torch_compile is None else True,
-            # The output then contains the cache; this costs nothing.
-            "return_dict_in_generate": True,
-        }
-        if decoder.do_sample:
-            # 0 and 1 mean "no limit"; the library's default is the top 50.
-            arguments |= {
-                "temperature": decoder.temperature,
-                "top_k": decoder.top_k or 0,
-                "top_p": decoder.top_p or 1.0,
-                "min_p": decoder.min_p,
-            }
-        given = {key: value for key, value in arguments.items() if value is not None}
-        return transformers.GenerationConfig(**given)
 
     def generate(self, batch: Batch) -> TokenGeneration:
         """Generate the output of one batch; on a GPU the last kernels may still run."""

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import torch._dynamo
 import transformers
-from safetensors import SafetensorError
 
 from llem_config import ExperimentConfig, PyTorchConfig
 from llem_energy._backends.pytorch.checkpoint import checkpoint_facts, type_warnings
+from llem_energy._backends.pytorch.library_errors import first_paragraph, foreign_errors
 from llem_energy._backends.pytorch.loading_report import loading_warnings
 from llem_energy._backends.pytorch.model_kind import AUTO_CLASS, ENCODER_DECODER, not_causal
 from llem_energy._backends.pytorch.section import section
-from llem_energy._errors import BackendError, OutOfMemory
+from llem_energy._errors import BackendError
 from llem_energy._hub import expanded, unreachable_hub
 from llem_energy._model_info.builtin import builtin_architecture
 from llem_energy._model_info.model_ref import ModelRef
@@ -28,7 +26,6 @@ from llem_energy._model_info.stored_weights import StoredTensor, stored_weights
 # Block sizes of bitsandbytes 0.50 on CPUs with AVX512 (`functional.py`,
 # `_convert_weight_packed_for_cpu`).
 _PACKED_IN, _PACKED_OUT = 64, 32
-_MAX_CHARACTERS = 400  # of a library's message; some list every class that it has
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -69,7 +66,9 @@ def load_architecture(config: ExperimentConfig) -> Any:
             trust_remote_code=bool(options.trust_remote_code),
         )
     except (OSError, ValueError, KeyError) as error:
-        raise BackendError(f"model {config.model!r} cannot be found: {_first(error)}") from error
+        raise BackendError(
+            f"model {config.model!r} cannot be found: {first_paragraph(error)}"
+        ) from error
 
 
 def load_tokenizer(config: ExperimentConfig) -> Any:
@@ -89,7 +88,7 @@ def load_tokenizer(config: ExperimentConfig) -> Any:
         )
     except (OSError, ValueError, KeyError) as error:
         raise BackendError(
-            f"model {config.model!r} has no tokenizer, but text prompts need one: {_first(error)}"
+            f"model {config.model!r} has no tokenizer, but text prompts need one: {first_paragraph(error)}"
         ) from error
     return tokenizer
 
@@ -264,38 +263,6 @@ def generating_model(model: Any) -> Any:
     """
     base_model = getattr(model, "get_base_model", None)
     return model if base_model is None else base_model()
-
-
-@contextmanager
-def foreign_errors(what: str) -> Iterator[None]:
-    """Turn errors of torch and its libraries into BackendError or OutOfMemory."""
-    try:
-        yield
-    except torch._dynamo.exc.FailOnRecompileLimitHit as error:
-        n_max = torch._dynamo.config.recompile_limit
-        raise BackendError(
-            f"{what}: the model was compiled {n_max} times already, for different shapes of batches, "
-            "and torch would continue with uncompiled code"
-        ) from error
-    except (
-        OSError, ValueError, ImportError, LookupError, TypeError, AttributeError, RuntimeError,
-        SafetensorError, MemoryError, AssertionError,
-    ) as error:  # fmt: skip
-        kind = OutOfMemory if _is_out_of_memory(error) else BackendError
-        raise kind(f"{what}: {_first(error)}") from error
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # The CPU allocator of torch has no error type of its own.
-    return isinstance(
-        error, MemoryError | torch.OutOfMemoryError
-    ) or "DefaultCPUAllocator: can't allocate memory" in str(error)
-
-
-def _first(error: BaseException) -> str:
-    """Return the first paragraph of a library's message as one line, without lists of names."""
-    line = " ".join(str(error).partition("\n\n")[0].split()) or type(error).__name__
-    return line if len(line) <= _MAX_CHARACTERS else f"{line[:_MAX_CHARACTERS].rstrip()} ..."
 
 
 def preload_model_class(config: ExperimentConfig) -> None:

@@ -19,7 +19,8 @@ from transformers import cache_utils
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from llem_energy._backends.protocol import Batch, Phase
-from llem_energy._backends.pytorch.loading import foreign_errors, generating_model
+from llem_energy._backends.pytorch.library_errors import foreign_errors
+from llem_energy._backends.pytorch.loading import generating_model
 from llem_energy._errors import BackendError
 
 # These never modify their tensors: an update creates new ones. A copy of the object is enough.
