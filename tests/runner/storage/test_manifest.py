@@ -137,7 +137,7 @@ def test_an_unknown_field_or_format_is_refused(writer: ManifestWriter, layout: L
 
 
 def test_a_folder_without_a_manifest_is_reported_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="No such file"):
+    with pytest.raises(StudyError, match="absent: no such folder; expected the folder of a study"):
         read_manifest(tmp_path / "absent")
 
 

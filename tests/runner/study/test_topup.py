@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes import measures
-from fakes.studies import experiment, only_folder, study
+from fakes.studies import experiment, model_folder, only_folder, study
 
 from llem_config import StudyConfig
 from llem_runner import StudyError, read_manifest, read_study_result, resume_study, run_study
@@ -96,15 +96,16 @@ def test_a_relative_path_that_leads_to_another_model_is_refused(
 ) -> None:
     """Otherwise a point would be the mean of two models."""
     for name in ("first", "other"):
-        (tmp_path / name / "m").mkdir(parents=True)
-        (tmp_path / name / "m" / "config.json").write_text("{}")
+        (tmp_path / name).mkdir()
+        model_folder(tmp_path / name)
     monkeypatch.chdir(tmp_path / "first")
-    study_config = study().model_copy(update={"experiments": (experiment(model="./m"),)})
+    study_config = study().model_copy(update={"experiments": (experiment(model="./model"),)})
     run_study(study_config, output=tmp_path / "results", measure=measures.quick)
     folder = only_folder(tmp_path / "results")
     monkeypatch.chdir(tmp_path / "other")
     with pytest.raises(
-        StudyError, match=r"\./m: the folder was started with .*first/m, but here .*other/m"
+        StudyError,
+        match=r"\./model: the folder was started with .*first/model, but here .*other/model",
     ):
         resume_study(folder, cycles=5, measure=measures.quick)
     monkeypatch.chdir(tmp_path / "first")

@@ -54,10 +54,11 @@ def find_studies(folder: Path) -> list[Path]:
 
 
 def _holds_study(folder: Path) -> bool:
-    # Either file is enough: a study that was killed before its first run has no manifest, and one
-    # without its resolved study gets a message about that file from the code that needs it.
+    # One of the files is enough: a study that was killed before its first run has no manifest, and
+    # people keep the result alone. The code that needs another file says that it is missing.
     layout = Layout(folder)
     try:
-        return layout.manifest.is_file() or layout.resolved.is_file()
+        files = (layout.manifest, layout.resolved, layout.study_result)
+        return any(file.is_file() for file in files)
     except OSError:  # no permission
         return False
