@@ -5,16 +5,19 @@
     for experiment in study.experiments: ...
 
 `llem_config.settings` has the settings of this machine, and `llem_config.overrides` builds the
-highest layer of a study from flags. This package needs pydantic and a YAML parser, but no other
+highest layer of a study from flags. `llem_config.foreign_files` opens files that other people
+wrote. This package needs pydantic and a YAML parser, but no other
 package of llem.
 """
 
-from llem_config._errors import ConfigError, Fault, LlemError
+from llem_config._errors import LlemError
+from llem_config._faults import ConfigError, Fault
 from llem_config._loading.load import load_experiment, load_study
 from llem_config._schema import study_json_schema
 from llem_config._spec.capabilities import BACKENDS, DECODING_SUPPORT, PRECISION_SUPPORT, PhaseName
 from llem_config._spec.dataset import DatasetConfig, InputTokensConfig
 from llem_config._spec.experiment import DecoderConfig, ExperimentConfig, LoRAConfig
+from llem_config._spec.factors import Factor
 from llem_config._spec.hashing import (
     HASH_FORMAT,
     canonical,
@@ -40,6 +43,7 @@ __all__ = [
     "EnergyConfig",
     "ExecutionConfig",
     "ExperimentConfig",
+    "Factor",
     "Fault",
     "InputTokensConfig",
     "LlemError",

@@ -11,8 +11,11 @@ They are read from `llem/config.yaml` in the user's config folder, or from the f
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,10 +28,12 @@ from pydantic import (
     ValidationError,
 )
 
-from llem_config._errors import ConfigError, Fault
-from llem_config._loading.fault_messages import describe_error
+from llem_config._faults import MAX_FAULTS, ConfigError, Fault
+from llem_config._loading.fault_messages import describe_error, describe_value
+from llem_config._loading.suggest import nearest
 from llem_config._loading.yaml_document import Document, read_document
 from llem_config._spec.limits import Factor, Seconds
+from llem_config.foreign_files import MAX_DEPTH
 
 __all__ = [
     "DeviceSettings",
@@ -36,14 +41,18 @@ __all__ = [
     "MeasurementSettings",
     "OutputSettings",
     "Settings",
+    "cache_folder",
     "cache_path",
     "load_settings",
     "settings_path",
+    "variable_warnings",
 ]
 
 ENV_PREFIX = "LLEM_"
 ENV_FILE = "LLEM_CONFIG"
 ENV_CACHE = "LLEM_CACHE"
+ENV_RUN_TAG = "LLEM_RUN_TAG"
+"""Set by an executor in the process of a run. Everything that this process starts inherits it."""
 _SECTION = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
@@ -72,7 +81,7 @@ class ExecutionSettings(BaseModel):
     """Gap before the first run of a new cycle, in seconds."""
     executor: str = "auto"
     """Name of the executor that measures the runs, from the entry points `llem.executors`. `auto`:
-    a child process per run, or the calling process for a single run without limits."""
+    `local`, a child process per run."""
     gap_until_temperature_c: Factor | None = None
     """A gap continues until every GPU has at most this temperature, in degrees Celsius."""
     gap_within_c: Factor | None = None
@@ -137,12 +146,44 @@ def cache_path() -> Path:
     path = os.environ.get(ENV_CACHE)
     if path:
         return _expanded(Path(path))
+    return (cache_folder() or _temporary_cache()) / "calibrations.json"
+
+
+def _temporary_cache() -> Path:
+    """Return a folder for temporary files that no other user has made.
+
+    Another user could otherwise give this one wrong calibrations.
+    """
+    folder = Path(tempfile.gettempdir()) / f"llem-{os.getuid()}"
+    others = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(1))
+    return next(path for path in itertools.chain([folder], others) if _is_own(path))
+
+
+def _is_own(folder: Path) -> bool:
+    """Return whether a folder belongs to this user, or does not exist."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return True
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+
+
+def cache_folder() -> Path | None:
+    """Return the folder of llem's cache files; everything in it is safe to delete.
+
+    It is `llem` in the user's cache folder, or the folder of the file that `LLEM_CACHE` names. None
+    for a user without a home folder.
+    """
+    path = os.environ.get(ENV_CACHE)
+    if path:
+        return _expanded(Path(path)).absolute().parent
     import platformdirs  # as above
 
-    try:
-        return platformdirs.user_cache_path("llem") / "calibrations.json"
-    except RuntimeError:
-        return Path(tempfile.gettempdir()) / f"llem-{os.getuid()}" / "calibrations.json"
+    with contextlib.suppress(RuntimeError):  # this user has no home folder
+        folder = platformdirs.user_cache_path("llem")
+        # Older versions return the path with `~`.
+        return folder if folder.is_absolute() else None
+    return None
 
 
 def load_settings() -> Settings:
@@ -160,7 +201,10 @@ def load_settings() -> Settings:
     try:
         return _resolve(document)
     except ValidationError as error:
-        raise ConfigError([_fault(item, document) for item in error.errors()]) from error
+        items, schema = error.errors(include_url=False), Settings.model_json_schema()
+        # To describe a fault takes milliseconds, and a list may have thousands.
+        faults = [_fault(item, document, schema) for item in items[:MAX_FAULTS]]
+        raise ConfigError(faults, len(items) - len(faults)) from error
 
 
 def _resolve(document: Document | None) -> Settings:
@@ -197,27 +241,72 @@ def _resolve(document: Document | None) -> Settings:
     data = {k: v for k, v in (document.data if document else {}).items() if v is not None}
     try:
         return Settings.model_validate(_Sources(**data).model_dump())
-    except SettingsError as error:
-        raise ConfigError(_broken_variables()) from error
+    except (SettingsError, RecursionError) as error:
+        too_deep = isinstance(error, RecursionError)
+        raise ConfigError(_broken_variables(too_deep=too_deep)) from error
 
 
-def _broken_variables() -> list[Fault]:
-    """Return a fault for each variable of a list or a section that is not valid JSON."""
-    names = [f"{ENV_PREFIX}{section}".upper() for section in Settings.model_fields]
+def variable_warnings() -> tuple[str, ...]:
+    """Return a warning for each environment variable that is probably a misspelt setting.
+
+    Other variables that begin with `LLEM_` may belong to other programs and cause no warning.
+    """
+    settings = {
+        f"{ENV_PREFIX}{section}__{name}".upper(): name.upper()
+        for section, model in Settings()
+        for name in type(model).model_fields
+    }
+    sections = {f"{ENV_PREFIX}{section}".upper() for section in Settings.model_fields}
+    used = {ENV_FILE, ENV_CACHE, *sections}
+    by_name = {name: variable for variable, name in settings.items()}
+    warnings = []
+    for variable in os.environ:
+        name = variable.upper().removeprefix(ENV_PREFIX)
+        # One in a section is read by `load_settings`, which refuses a setting that does not exist.
+        is_read = variable.upper() in used or variable.upper().split("__")[0] in sections
+        if is_read or not variable.upper().startswith(ENV_PREFIX):
+            continue
+        match = nearest(variable.upper(), [*settings, ENV_FILE, ENV_CACHE])
+        match = match or by_name.get(nearest(name, by_name) or "")
+        if match is not None:
+            warnings.append(
+                f"the environment variable {variable} has no effect; did you mean {match}?"
+            )
+    return tuple(warnings)
+
+
+def _broken_variables(*, too_deep: bool) -> list[Fault]:
+    """Return a fault for each variable of a list or a section that is not valid JSON.
+
+    Args:
+        too_deep: what is wrong are objects and lists inside each other, more than can be parsed.
+    """
+    sections = tuple(f"{ENV_PREFIX}{section}".upper() for section in Settings.model_fields)
+    json_names = {*sections, f"{ENV_PREFIX}DEVICES__GPUS"}
     faults = []
-    for name in (*names, f"{ENV_PREFIX}DEVICES__GPUS"):
+    for name, text in os.environ.items():
+        # Names in small letters count too.
+        if not name.upper().startswith(sections):
+            continue
+        if too_deep:
+            if text.count("[") + text.count("{") > MAX_DEPTH:
+                problem = (
+                    f"expected at most {MAX_DEPTH} objects and lists inside each other, found more"
+                )
+                faults.append(Fault("<environment>", 0, 0, name, problem))
+            continue
         try:
-            json.loads(os.environ.get(name, "null"))
+            json.loads(text if name.upper() in json_names else "null")
         except ValueError:
-            problem = f"expected JSON, such as [0, 1], found {os.environ[name]!r}"
+            problem = f"expected JSON, such as [0, 1], found {describe_value(text)}"
             faults.append(Fault("<environment>", 0, 0, name, problem))
     return faults
 
 
-def _fault(error: Any, document: Document | None) -> Fault:
+def _fault(error: Any, document: Document | None, schema: dict[str, Any]) -> Fault:
     route = tuple(part for part in error["loc"] if isinstance(part, str | int))
-    problem = describe_error(error, Settings.model_json_schema(), route)
+    problem = describe_error(error, schema, route)
     variable = ENV_PREFIX + "__".join(str(part) for part in route[:2]).upper()
     if document is None or os.environ.get(variable):
         return Fault("<environment>", 0, 0, variable, problem)
-    return document.fault(route, problem)
+    return document.fault(route, problem, at_key=error["type"] == "extra_forbidden")

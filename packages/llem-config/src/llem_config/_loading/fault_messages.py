@@ -12,6 +12,8 @@ from llem_config._loading.field_names import key_hint, value_hint
 from llem_config._loading.next_steps import next_step
 from llem_config._loading.suggest import did_you_mean, listed
 from llem_config._loading.yaml_places import Route
+from llem_config.credentials import struck_out
+from llem_config.text import one_line, shortened
 
 _NAMES = {
     "integer": "a whole number",
@@ -28,6 +30,7 @@ _BOUNDS = {
     "exclusiveMaximum": "<",
 }
 _MAX_CHARACTERS = 60
+_MAX_STRUCK = 10_000  # characters that are searched for passwords
 _HIGH = 1000
 """A limit from here up only prevents absurd values; a message names it if a value exceeds it."""
 _SECTIONS: dict[str, Route] = {"ExperimentConfig": (), "ExecutionConfig": ("execution",)}
@@ -53,7 +56,7 @@ def describe_error(error: Mapping[str, Any], schema: Mapping[str, Any], route: R
             if section is None
             else key_hint((*section, *route), names)
         )
-        return f"unknown key {route[-1]!r}{hint}"
+        return f"unknown key {describe_value(route[-1])}{hint}"
     if kind == "missing":
         return "required, but missing"
     value = error["input"]
@@ -80,12 +83,12 @@ def describe_value(value: object) -> str:
         case Mapping():
             return "a mapping" if value else "an empty mapping"
         case str():
-            text = repr(value)
+            text = repr(shortened(struck_out(value[:_MAX_STRUCK]), _MAX_CHARACTERS))
         case Sequence():
             return "a list" if value else "an empty list"
         case _:
             text = repr(value)
-    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
+    return one_line(text, _MAX_CHARACTERS)
 
 
 def properties(schema: Mapping[str, Any], route: Route) -> Mapping[str, Any]:

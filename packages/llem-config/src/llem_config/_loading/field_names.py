@@ -13,6 +13,7 @@ from llem_config._spec.dataset import InputTokensConfig
 from llem_config._spec.experiment import SECTIONS, ExperimentConfig
 from llem_config._spec.other_names import KEY_ADVICE, OTHER_KEYS, OTHER_VALUES
 from llem_config._spec.study import EXECUTION_ALIASES, ExecutionConfig
+from llem_config.credentials import is_credential_name
 
 STUDY_KEYS = ("name", "base", "sweep", "experiments", "exclude", "execution", "max_experiments")
 
@@ -34,6 +35,10 @@ def key_hint(route: Route, siblings: Iterable[str]) -> str:
     siblings = list(siblings)
     if plain(word) in map(plain, siblings):
         return did_you_mean(word, siblings)
+    # A group of a sweep that has the name of a section is read as that section.
+    name, _, rest = word.partition(".")
+    if rest in siblings and name in section:
+        return f"; in the section {name!r} write {rest!r}; a group of a sweep needs another name"
     dotted = plain(".".join((*section, word)))
     keys = _OTHER_KEYS.get(dotted) or _keys_with(plain(word), in_section=bool(section))
     if keys := keys or _OTHER_KEYS.get(plain(word), ()):
@@ -42,6 +47,8 @@ def key_hint(route: Route, siblings: Iterable[str]) -> str:
         return _suggestion(section, here or keys)
     if plain(word) in _ADVICE:
         return f"; {_ADVICE[plain(word)]}"
+    if is_credential_name(word):
+        return f"; {_ADVICE['token']}"
     if hint := did_you_mean(word, siblings):
         return hint
     near = nearest(word, (key.rpartition(".")[2] for key in _all_keys()))

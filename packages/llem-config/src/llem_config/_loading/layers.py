@@ -9,18 +9,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from llem_config._errors import Fault
+from llem_config._faults import Fault
 from llem_config._loading.yaml_document import Document
 from llem_config._loading.yaml_places import Route
 
 _MISSING = object()
 
+SHORT_FORMS = {"dataset": "source"}
+"""Sections that may be written as a text, with the field that the text is the value of."""
+
 
 def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `low` overridden by `high`; mappings merge deeply, other values are replaced."""
+    """Return `low` overridden by `high`; mappings merge deeply, other values are replaced.
+
+    A section in its short form, such as `dataset: prompts.jsonl`, keeps its text if `high` sets
+    another field of it.
+    """
     result = dict(low)
     for key, value in high.items():
         below = result.get(key)
+        if isinstance(below, str) and key in SHORT_FORMS:
+            below = {SHORT_FORMS[key]: below}
         if isinstance(value, Mapping) and isinstance(below, Mapping):
             result[key] = merge(below, value)
         else:
@@ -37,16 +46,22 @@ def nested(route: Route, value: Any) -> dict[str, Any]:
 
 def get(data: Any, route: Route) -> Any:
     """Return the value at `route`, or None if there is none; see `has`."""
-    for part in route:
-        data = _step(data, part)
-    return None if data is _MISSING else data
+    value = _value_at(data, route)
+    return None if value is _MISSING else value
 
 
 def has(data: Any, route: Route) -> bool:
     """Return whether `data` contains a value at `route`."""
+    return _value_at(data, route) is not _MISSING
+
+
+def _value_at(data: Any, route: Route) -> Any:
+    above: str | int | None = None
     for part in route:
-        data = _step(data, part)
-    return data is not _MISSING
+        is_short = isinstance(data, str) and SHORT_FORMS.get(str(above)) == part
+        data = data if is_short else _step(data, part)
+        above = part
+    return data
 
 
 def _step(data: Any, part: str | int) -> Any:
@@ -100,12 +115,19 @@ def locate(
         home: where a person would add a value that no source sets.
         at_key: return the place of the key instead of the place of its value.
     """
+    source, depth = setter_of(sources, route)
+    if source is None:
+        return _below(home.document.fault(home.at, problem), route)
+    return _below(source.fault(route[:depth], problem, at_key=at_key), route[depth:])
+
+
+def setter_of(sources: Sequence[Source], route: Route) -> tuple[Source | None, int]:
+    """Return the source that set a route, and the length of the part of the route that it sets."""
     for depth in range(len(route), 0, -1):
         for source in sources:
             if has(source.data, route[:depth]):
-                fault = source.fault(route[:depth], problem, at_key=at_key)
-                return _below(fault, route[depth:])
-    return _below(home.document.fault(home.at, problem), route)
+                return source, depth
+    return None, 0
 
 
 def _below(fault: Fault, rest: Route) -> Fault:

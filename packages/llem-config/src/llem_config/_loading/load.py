@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from llem_config._errors import ConfigError, Fault
+from llem_config._faults import ConfigError, Fault
 from llem_config._loading.fault_messages import describe_value
 from llem_config._loading.field_names import STUDY_KEYS
 from llem_config._loading.layers import Source, merged
@@ -28,7 +28,13 @@ from llem_config._loading.validation_faults import faults_of
 from llem_config._loading.yaml_document import Document, read_document
 from llem_config._spec.experiment import ExperimentConfig
 from llem_config._spec.hashing import measurement_config_hash
-from llem_config._spec.study import EXECUTION_ALIASES, ExecutionConfig, Name, StudyConfig
+from llem_config._spec.study import (
+    EXECUTION_ALIASES,
+    ExecutionConfig,
+    Name,
+    StudyConfig,
+    too_many_runs,
+)
 
 COMMAND_LINE = "<command line>"
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -97,14 +103,19 @@ class _Loader:
             problem = f"no point of this study can run: {why}"
             raise ConfigError([Fault(self.path, 0, 0, "", problem)])
         self._check_paths()
+        if too_many := too_many_runs(len(points.valid), execution.n_cycles):
+            raise ConfigError([self.document.fault(("execution", "n_cycles"), too_many)])
         return StudyConfig(
             name=name,
             experiments=tuple(points.valid),
             execution=execution,
             skipped=tuple(points.skipped),
             n_excluded=points.n_excluded,
+            factors=points.factors,
+            levels=tuple(points.levels) if points.factors else (),
             warnings=tuple(points.warnings),
-            source=self.path.read_text("utf-8-sig"),
+            source=self.document.text,
+            overrides=dict(self.overrides.data) or None,
         )
 
     def _check_paths(self) -> None:
@@ -181,7 +192,7 @@ class _Loader:
         for field in ("config_gap_seconds", "cycle_gap_seconds"):
             if field in sources[-1].data:
                 problem = "the settings of the machine give the default of a gap; set it there"
-                self.reader.faults.append(sources[-1].fault((field,), problem, at_key=True))
+                self.reader.faults.add(sources[-1].fault((field,), problem, at_key=True))
         return self._validated(ExecutionConfig, sources) or ExecutionConfig()
 
     def _execution_of(self, document: Document) -> Source:
@@ -224,11 +235,9 @@ class _Loader:
             return model.model_validate(data)
         except ValidationError as error:
             schema = model.model_json_schema(by_alias=False)
-            self.reader.faults += faults_of(error, sources, schema, data, sources[-1])
+            faults_of(error, sources, schema, data, sources[-1], self.reader.faults)
             return None
 
     def _raise_faults(self) -> None:
-        # A wrong value of an axis is a fault in every point that has it.
-        faults = list(dict.fromkeys(self.reader.faults))
-        if faults:
-            raise ConfigError(sorted(faults, key=lambda f: (str(f.file), f.line, f.column)))
+        if self.reader.faults:
+            raise self.reader.faults.error()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
+from llem_config._loading.factors import Factors
 from llem_config._loading.fault_messages import describe_value
 from llem_config._loading.layers import Source, merge, merged
 from llem_config._loading.paths import PathFinder
@@ -17,6 +19,7 @@ from llem_config._loading.yaml_document import Document
 from llem_config._loading.yaml_places import Route
 from llem_config._spec.capabilities import BACKENDS, INCOMPATIBLE
 from llem_config._spec.experiment import ExperimentConfig
+from llem_config._spec.factors import Factor, LevelRow
 from llem_config._spec.limits import MAX_COUNT
 from llem_config._spec.strict import plain_copy
 from llem_config._spec.study import SkippedPoint
@@ -42,6 +45,9 @@ class Points:
         self.overrides = overrides
         self.reader = reader
         self.valid: list[ExperimentConfig] = []
+        self.factors: tuple[Factor, ...] = ()
+        self.levels: list[LevelRow] = []
+        """Of each valid point in a study with a sweep."""
         self.skipped: list[SkippedPoint] = []
         self.n_excluded = 0
         self._path_finder = PathFinder()
@@ -52,6 +58,7 @@ class Points:
     def expand(self) -> None:
         """Add every point of the grid, then every explicit entry."""
         axes = self.reader.axes(self.document)
+        sweeps_backend = any(axis.key == "backend" for axis in axes)
         entries = self.reader.entries(self.document)
         valid_backends, axes = self._backends(axes)
         backends = valid_backends or ["pytorch"]
@@ -72,31 +79,40 @@ class Points:
         if n_points > max_points:
             place: Route = ("sweep",) if "sweep" in self.document.data else ("experiments",)
             problem = (
-                f"expected at most {max_points} points (max_experiments), found {n_points}; "
+                f"expected at most {max_points} points (max_experiments), found {_in_words(n_points)}; "
                 "sweep fewer values or raise max_experiments"
             )
             self.reader.add(self.document, place, problem, at_key=True)
             return
+        factors = Factors(backends if has_grid else (), axes, sweeps_backend=sweeps_backend)
         for backend, backend_axes in grids:
-            self._add_grid(backend, backend_axes, rules)
+            self._add_grid(backend, backend_axes, rules, factors)
         for rule in rules:
             if rule.at not in self._effective_rules:
                 problem = "this rule matches no point; compare its values with those of the sweep"
                 self.warnings.append(str(self.document.fault(rule.at, problem)))
         fixed = {name: self._fixed_for(name) for name in dict.fromkeys([*BACKENDS, *backends])}
         for at, entry in entries:
-            self._add_entry(at, entry, backends, fixed)
+            self._add_entry(at, entry, backends, fixed, factors)
+        if not self.reader.faults:
+            self.factors = factors.factors()
 
     def add_single(self) -> None:
         """Add the one point of a file without sweep and list."""
         sources = [self.overrides, *reversed(self.fixed)]
         self._add(merged(reversed(sources)), sources, self.home)
 
-    def _add_grid(self, backend: str, axes: tuple[Axis, ...], rules: list[Rule]) -> None:
+    def _add_grid(
+        self, backend: str, axes: tuple[Axis, ...], rules: list[Rule], factors: Factors
+    ) -> None:
         fixed = self._fixed_for(backend)
         lowest = merge(merged(fixed), {"backend": backend})
         overrides = _for_backend(self.overrides, backend)
-        for data, alternatives in grid(lowest, axes):
+        # A file with faults has no levels: its axes may not fit its backends.
+        rows = itertools.repeat(()) if self.reader.faults else factors.rows(backend)
+        for (data, alternatives), row in zip(grid(lowest, axes), rows, strict=False):
+            if self.reader.faults.is_full:
+                return  # the other points would repeat the mistakes
             point = merge(data, overrides.data) if overrides.data else data
             config = None
             if rules:
@@ -109,7 +125,8 @@ class Points:
                 Source(self.document, item.data, item.at, item.n_covered)
                 for item in reversed(alternatives)
             ]
-            self._add(point, [overrides, *swept, *reversed(fixed)], self.home, config)
+            if self._add(point, [overrides, *swept, *reversed(fixed)], self.home, config):
+                self.levels.append(row)
 
     def _fixed_for(self, backend: str) -> list[Source]:
         return [_for_backend(source, backend) for source in self.fixed]
@@ -120,6 +137,7 @@ class Points:
         entry: dict[str, Any],
         backends: list[str],
         fixed_for: Mapping[str, list[Source]],
+        factors: Factors,
     ) -> None:
         if len(backends) > 1 and "backend" not in entry:
             problem = "name the backend of this point, because the study has several"
@@ -131,7 +149,8 @@ class Points:
         fixed = fixed_for[backend] if is_valid else self._fixed_for(backend)
         source = Source(self.document, entry, at)
         point = merge({"backend": backend}, merged([*fixed, source, self.overrides]))
-        self._add(point, [self.overrides, source, *reversed(fixed)], source)
+        if config := self._add(point, [self.overrides, source, *reversed(fixed)], source):
+            self.levels.append(factors.row(entry, config))
 
     def _entry_backends(
         self, entries: list[tuple[Route, dict[str, Any]]], backends: list[str]
@@ -147,8 +166,8 @@ class Points:
         sources: list[Source],
         home: Source,
         config: ExperimentConfig | ValidationError | None = None,
-    ) -> None:
-        """Validate a point and keep the result: a valid point, a skipped one, or its faults.
+    ) -> ExperimentConfig | None:
+        """Validate a point, keep it as valid, as skipped or as faults, and return a valid one.
 
         Args:
             data: the point, all layers merged.
@@ -160,13 +179,14 @@ class Points:
         if not isinstance(config, ValidationError):
             paths = self._path_finder.full_paths(data, sources)
             self.valid.append(config.model_copy(update={"paths": paths}) if paths else config)
-            return
+            return config
         errors = config.errors(include_url=False)
         if all(item["type"] == INCOMPATIBLE for item in errors):
             reason = "; ".join(item["msg"] for item in errors)
             self.skipped.append(SkippedPoint(config=plain_copy(data), reason=reason))
         else:
-            self.reader.faults += faults_of(config, sources, experiment_schema(), data, home)
+            faults_of(config, sources, experiment_schema(), data, home, self.reader.faults)
+        return None
 
     def _backends(self, axes: list[Axis]) -> tuple[list[str], list[Axis]]:
         """Return the backends of the grid, and the axes without the axis `backend`.
@@ -219,7 +239,7 @@ class Points:
                     problem = (
                         f"this section needs backend {name}, but the backend is {names}; change one"
                     )
-                    self.reader.faults.append(source.fault((name,), problem, at_key=True))
+                    self.reader.faults.add(source.fault((name,), problem, at_key=True))
 
     def _check_hidden(self, used: list[str]) -> None:
         """Add a fault for each wrong value that a higher layer replaces in every point."""
@@ -232,8 +252,8 @@ class Points:
         config = _validated(data)
         if isinstance(config, ValidationError):
             schema = experiment_schema()
-            faults = faults_of(config, [source], schema, data, source, partial=True)
-            self.reader.faults += faults
+            faults = self.reader.faults
+            faults_of(config, [source], schema, data, source, faults, partial=True)
 
     def _check_rules(self, rules: list[Rule], used: list[str]) -> None:
         """Add a fault for each condition that no point can meet."""
@@ -257,6 +277,11 @@ class Points:
         problem = f"expected a whole number >= 1{limit}, found {describe_value(value)}"
         self.reader.add(document, ("max_experiments",), problem)
         return MAX_EXPERIMENTS
+
+
+def _in_words(number: int) -> str:
+    # Python refuses to write a number of more than 4,300 digits, which 20 kB of axes have.
+    return str(number) if number < 10**15 else "more than 10^15"
 
 
 def _validated(data: Mapping[str, Any]) -> ExperimentConfig | ValidationError:

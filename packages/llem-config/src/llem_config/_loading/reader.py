@@ -10,16 +10,18 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from llem_config._errors import Fault
+from llem_config._loading.fault_list import FaultList
 from llem_config._loading.fault_messages import describe_value, is_list, properties, unknown_part
 from llem_config._loading.field_names import STUDY_KEYS, key_hint, value_hint
-from llem_config._loading.layers import get, has, merge, nested
+from llem_config._loading.layers import get, has, nested
 from llem_config._loading.sweep import Alternative, Axis, Rule
 from llem_config._loading.yaml_document import Document
 from llem_config._loading.yaml_places import Route, spell
 from llem_config._spec.capabilities import BACKENDS
 from llem_config._spec.experiment import ExperimentConfig
 from llem_config._spec.plugins import BROKEN_SECTIONS
+
+_MAX_RULES = 1000  # every point is compared with every rule
 
 
 @cache  # pydantic takes 16 ms to make it, and every key of a study file is looked up in it
@@ -32,11 +34,20 @@ class Reader:
     """Reads parts of documents and keeps all their faults."""
 
     def __init__(self) -> None:
-        self.faults: list[Fault] = []
+        self.faults = FaultList()
 
     def add(self, document: Document, route: Route, problem: str, *, at_key: bool = False) -> None:
         """Keep a fault at `route`."""
-        self.faults.append(document.fault(route, problem, at_key=at_key))
+        if not self.faults.is_full or self.faults.is_new(document.file, route, problem):
+            self.faults.add(document.fault(route, problem, at_key=at_key))
+
+    def add_unknown(
+        self, document: Document, place: Route, route: Route, other_keys: tuple[str, ...] = ()
+    ) -> None:
+        """Keep the fault of a key that is not the name of a field; see `problem_of`."""
+        if self.faults.is_new(document.file, place, "unknown"):
+            problem = self.problem_of(route, other_keys) or ""
+            self.add(document, place, problem, at_key=True)
 
     def fields(
         self, document: Document, at: Route, data: Any, other_keys: tuple[str, ...] = ()
@@ -61,9 +72,8 @@ class Reader:
             if key in other_keys:
                 continue
             route: Route = tuple(key.split("."))
-            problem = self.problem_of(route, other_keys)
-            if problem is not None:
-                self.add(document, (*at, key), problem, at_key=True)
+            if unknown_part(experiment_schema(), route) is not None:
+                self.add_unknown(document, (*at, key), route, other_keys)
                 continue
             new = nested(route, value)
             taken = [leaf for leaf, item in leaves(new) if _is_taken(result, leaf, item)]
@@ -71,7 +81,7 @@ class Reader:
                 place = (*at, key, *leaf[len(route) :])
                 self.add(document, place, "this key is already set above; remove one", at_key=True)
             if not taken:
-                result = merge(result, new)
+                _add_into(result, new)
         return result
 
     @staticmethod
@@ -87,12 +97,12 @@ class Reader:
         if position == 0 and route[0] in STUDY_KEYS and route[0] not in other_keys:
             return f"{route[0]} belongs to the study as a whole, not to an experiment"
         if position == 0:
-            return f"unknown key {route[0]!r}{key_hint(route[:1], [*names, *other_keys])}"
+            return f"unknown key {describe_value(route[0])}{key_hint(route[:1], [*names, *other_keys])}"
         parent = ".".join(str(part) for part in route[:position])
         if not names:
-            return f"{parent} is a single value and has no key {route[position]!r}"
+            return f"{parent} is a single value and has no key {describe_value(route[position])}"
         hint = key_hint(route[: position + 1], names)
-        return f"{parent} has no key {route[position]!r}{hint}"
+        return f"{parent} has no key {describe_value(route[position])}{hint}"
 
     def axes(self, document: Document) -> list[Axis]:
         """Return the axes of `sweep`, in file order."""
@@ -104,24 +114,29 @@ class Reader:
             return []
         candidates = [self._axis(document, key, values) for key, values in sweep.items()]
         axes = [axis for axis in candidates if axis is not None]
-        routes = [_exclusive_routes(axis) for axis in axes]
-        for position, axis in enumerate(axes):
-            for earlier, earlier_routes in zip(axes[:position], routes[:position], strict=True):
-                if any(overlap(a, b) for a in earlier_routes for b in routes[position]):
-                    problem = f"the axis {earlier.key} sets this field too; remove one"
-                    self.add(document, ("sweep", axis.key), problem, at_key=True)
+        setters: dict[Route, str] = {}
+        above: dict[Route, str] = {}
+        for axis in axes:
+            routes = _exclusive_routes(axis)
+            if (earlier := _overlapping(routes, setters, above)) is not None:
+                problem = f"the axis {earlier} sets this field too; remove one"
+                self.add(document, ("sweep", axis.key), problem, at_key=True)
+            for route in routes:
+                setters.setdefault(route, axis.key)
+                for depth in range(1, len(route)):
+                    above.setdefault(route[:depth], axis.key)
         return axes
 
     def _axis(self, document: Document, key: str, values: Any) -> Axis | None:
         at: Route = ("sweep", key)
         route: Route = tuple(key.split("."))
-        problem = self.problem_of(route)
+        is_field = unknown_part(experiment_schema(), route) is None
         if values is None or values == [] or values == {}:
             self.add(document, at, f"expected at least one value, found {describe_value(values)}")
             return None
         items = values if isinstance(values, list) else [values]
         places = [(*at, i) for i in range(len(items))] if isinstance(values, list) else [at]
-        if problem is None:
+        if is_field:
             return Axis(
                 key,
                 tuple(
@@ -130,7 +145,7 @@ class Reader:
                 ),
             )
         if not self._is_group(key, items):
-            self.add(document, at, problem, at_key=True)
+            self.add_unknown(document, at, route)
             return None
         alternatives = []
         for item, place in zip(items, places, strict=True):
@@ -165,6 +180,10 @@ class Reader:
             self.add(
                 document, ("exclude",), "exclude drops points of a sweep; this file has no sweep"
             )
+        if len(entries) > _MAX_RULES:
+            problem = f"expected at most {_MAX_RULES} rules, found {len(entries)}"
+            self.add(document, ("exclude",), problem)
+            return []
         rules = []
         for position, entry in enumerate(entries):
             at: Route = ("exclude", position)
@@ -224,10 +243,46 @@ class Reader:
         return list(dict.fromkeys(name for name in names if name in BACKENDS))
 
 
+def _add_into(data: dict[str, Any], new: Mapping[str, Any]) -> None:
+    """Add nested values to `data` in place: a copy for each key would take quadratic time."""
+    for key, value in new.items():
+        below = data.get(key)
+        if isinstance(value, Mapping) and isinstance(below, dict):
+            _add_into(below, value)
+        else:
+            data[key] = _own_copy(value)
+
+
+def _own_copy(value: Any) -> Any:
+    """Return a value whose mappings can be changed without changing the document."""
+    if isinstance(value, Mapping):
+        return {key: _own_copy(item) for key, item in value.items()}
+    return value
+
+
 def overlap(left: Route, right: Route) -> bool:
     """Return whether two routes are the same, or one leads through the other."""
     length = min(len(left), len(right))
     return left[:length] == right[:length]
+
+
+def _overlapping(
+    routes: set[Route], setters: Mapping[Route, str], above: Mapping[Route, str]
+) -> str | None:
+    """Return an axis that sets one of the routes, a part of it or what is below it; else None.
+
+    Args:
+        routes: of a later axis.
+        setters: the axis of each route.
+        above: an axis below each route that leads to one.
+    """
+    for route in sorted(routes, key=str):
+        for depth in range(1, len(route) + 1):
+            if route[:depth] in setters:
+                return setters[route[:depth]]
+        if route in above:
+            return above[route]
+    return None
 
 
 def _exclusive_routes(axis: Axis) -> set[Route]:

@@ -91,14 +91,17 @@ class Rule:
                 other object stands for an experiment with default values.
         """
         for route, wanted in self.conditions:
-            value = get(point, route) if has(point, route) else _field(completed, route)
+            value = get(point, route) if has(point, route) else field_value(completed, route)
             if not _same(value, wanted):
                 return False
         return True
 
 
-def _field(config: object, route: Route) -> Any:
-    """Return the value of a field of a validated experiment, as plain data."""
+def field_value(config: object, route: Route) -> Any:
+    """Return the value of a field of a validated experiment, as plain data.
+
+    Any other object stands for an experiment with default values.
+    """
     value: Any = config if isinstance(config, ExperimentConfig) else _DEFAULTS
     for part in route:
         if isinstance(value, BaseModel):

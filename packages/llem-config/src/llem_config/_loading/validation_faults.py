@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from llem_config._errors import Fault
+from llem_config._loading.fault_list import FaultList
 from llem_config._loading.fault_messages import describe_error
-from llem_config._loading.layers import Source, get, has, locate
+from llem_config._loading.layers import Source, get, has, locate, setter_of
 from llem_config._spec.capabilities import INCOMPATIBLE
 
 
@@ -19,10 +19,11 @@ def faults_of(
     schema: Mapping[str, Any],
     data: Mapping[str, Any],
     home: Source,
+    faults: FaultList,
     *,
     partial: bool = False,
-) -> list[Fault]:
-    """Return every mistake of a validation error, each at the source that set the value.
+) -> None:
+    """Add every mistake of a validation error, each at the source that set the value.
 
     Args:
         error: the result of the validation.
@@ -30,12 +31,12 @@ def faults_of(
         schema: JSON schema of the model; it says what was expected.
         data: what was validated.
         home: where a person would add a missing field.
+        faults: gets the mistakes.
         partial: the data may lack fields and need not be compatible with each other.
     """
     # If the model is wrong, the default of `weights`, which depends on it, is no second mistake.
     ignored = [INCOMPATIBLE, "default_factory_not_called"]
     ignored += ["missing", "llem_section"] if partial else []
-    faults = []
     items = [item for item in error.errors(include_url=False) if item["type"] not in ignored]
     lists_of_faults = {item["loc"][:-1] for item in items}
     for item in items:
@@ -47,7 +48,10 @@ def faults_of(
         at = item.get("ctx", {}).get("at")
         if at is not None:
             route = (*route, at)
+        source, _ = setter_of(sources, route)
+        place = source or home
+        if not faults.is_new(place.document.file, place.at, route, item["type"], item["msg"]):
+            continue  # also a mistake of the point before
         problem = describe_error({**item, "input": get(data, route)}, schema, route)
         at_key = item["type"] in ("extra_forbidden", "llem_section")
-        faults.append(locate(sources, route, problem, home, at_key=at_key))
-    return faults
+        faults.add(locate(sources, route, problem, home, at_key=at_key))

@@ -6,28 +6,32 @@ duplicate keys and unknown tags, and limits the size, the depth and the aliases 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from llem_config._errors import ConfigError, Fault
+from llem_config._faults import MAX_BYTES, MAX_FAULTS, ConfigError, Fault
+from llem_config._loading.file_contents import other_content
 from llem_config._loading.yaml_indent import wrong_indent
 from llem_config._loading.yaml_places import (
     MERGE,
     Place,
+    Places,
     Route,
     end_of,
-    find_place,
     merge_sources,
     spell,
     start_of,
 )
 from llem_config._loading.yaml_scalars import scalar_value
+from llem_config.credentials import places_of_credentials
+from llem_config.foreign_files import ForeignFileError, opened
 
-MAX_BYTES = 8_000_000
 MAX_NODES = 1_500_000  # 100,000 explicit entries; parsing takes half a kilobyte for each value
 MAX_DEPTH = 64
 MAX_ALIASED_NODES = 10_000  # added by aliases; a file of 1 kB could otherwise expand to gigabytes
@@ -54,13 +58,16 @@ class Document:
 
     file: Path | str
     data: Mapping[str, Any]
-    node: Any = field(default=None, repr=False)  # root of the node graph; None for plain mappings
+    places: Places | None = field(default=None, repr=False)
+    """None for plain mappings, which have no lines."""
+    text: str = field(default="", repr=False)
+    """What was parsed; empty for plain mappings."""
 
     def fault(self, route: Route, problem: str, *, at_key: bool = False) -> Fault:
         """Return a fault at the value at `route`, or at its key if `at_key`."""
         place = Place(0, 0)
-        if self.node is not None:
-            place = find_place(self.node, route, at_key=at_key)
+        if self.places is not None:
+            place = self.places.find(route, at_key=at_key)
         return Fault(self.file, place.line, place.column, spell(route), problem)
 
 
@@ -74,24 +81,37 @@ def read_document(path: Path, *, may_be_empty: bool = False) -> Document:
     Raises:
         ConfigError: the file is missing, cannot be read, is not UTF-8, or `parse` refuses it.
     """
+    if may_be_empty and path == Path(os.devnull):
+        return Document(path, {})  # the usual name of an empty file, although it is a device
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             raw = file.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
             problem = f"expected at most {MAX_BYTES // 10**6} MB; use sweep instead of a long list"
             raise ConfigError([Fault(path, 0, 0, "", problem)])
+        if (wrong := other_content(path, raw)) is not None:
+            raise ConfigError([Fault(path, 0, 0, "", wrong)])
         text = raw.decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise ConfigError([Fault(path, 0, 0, "", "no such file")]) from error
+    except ForeignFileError as error:
+        raise ConfigError([Fault(path, 0, 0, "", _unreadable(path, error))]) from error
     except UnicodeDecodeError as error:
-        problem = f"expected UTF-8 text, found the byte {error.object[error.start]:#04x}"
+        byte = error.object[error.start]
+        problem = f"expected UTF-8 text, found the byte {byte:#04x}; save the file as UTF-8"
         place = end_of(error.object[: error.start].decode("utf-8-sig", "replace"))
         raise ConfigError([Fault(path, place.line, place.column, "", problem)]) from error
     except OSError as error:
         raise ConfigError([Fault(path, 0, 0, "", f"cannot be read: {error.strerror}")]) from error
-    except ValueError as error:  # a null byte in the path
-        raise ConfigError([Fault(path, 0, 0, "", f"cannot be read: {error}")]) from error
     return parse(text, path, may_be_empty=may_be_empty)
+
+
+def _unreadable(path: Path, error: ForeignFileError) -> str:
+    match error.__cause__:
+        case FileNotFoundError():
+            return "no such file"
+        case ValueError() as reason:  # a null byte in the path
+            return f"cannot be read: {reason}"
+    problem, _, _ = str(error).removeprefix(f"{path}: ").partition(";")
+    return f"{problem}; correct the path"
 
 
 def parse(text: str, file: Path | str, *, may_be_empty: bool = False) -> Document:
@@ -108,7 +128,7 @@ def parse(text: str, file: Path | str, *, may_be_empty: bool = False) -> Documen
     """
     node = _compose(text, file)
     if may_be_empty and (node is None or _is_null(node)):
-        return Document(file, {})
+        return Document(file, {}, text=text)
     if node is None:
         raise ConfigError(
             [Fault(file, 1, 1, "", "expected a mapping of keys, found an empty file")]
@@ -120,9 +140,21 @@ def parse(text: str, file: Path | str, *, may_be_empty: bool = False) -> Documen
         raise ConfigError([Fault(file, place.line, place.column, "", problem)])
     builder = _Builder(file)
     data = builder.build(node, (), 0)
-    if builder.faults:
-        raise ConfigError(builder.faults)
-    return Document(file, data, node)
+    faults = [*builder.faults, *_credentials(text, file)]
+    if faults:
+        raise ConfigError(faults)
+    return Document(file, data, Places(node), text)
+
+
+def _credentials(text: str, file: Path | str) -> Iterator[Fault]:
+    """Yield a fault for each password in a file, also in its comments: the file is copied."""
+    for position, kind in itertools.islice(places_of_credentials(text), MAX_FAULTS):
+        place = end_of(text[:position])
+        problem = (
+            f"found {kind}; a study file is copied to the results and may be shared, so remove it "
+            "and set a variable of the environment, such as HF_TOKEN"
+        )
+        yield Fault(file, place.line, place.column, "", problem)
 
 
 def _is_null(node: Any) -> bool:
@@ -230,7 +262,7 @@ class _Builder:
 
     def _mapping(self, node: Any, route: Route, depth: int) -> dict[str, Any]:
         data: dict[str, Any] = {}
-        merged: dict[str, Any] = {}
+        merged: list[dict[str, Any]] = []
         for key_node, value_node in node.value:
             key = self._key(key_node, route)
             if key is None:
@@ -239,15 +271,17 @@ class _Builder:
                 sources = merge_sources(value_node)
                 if not sources:
                     self._fault(value_node, (*route, key), "expected a mapping to merge in")
-                for source in sources:
-                    # Earlier sources override later ones; the mapping's keys override them all.
-                    merged = {**self.build(source, route, depth + 1), **merged}
+                merged += [self.build(source, route, depth + 1) or {} for source in sources]
                 continue
             if key in data:
                 self._fault(key_node, (*route, key), "this key is already set above; remove one")
                 continue
             data[key] = self.build(value_node, (*route, key), depth + 1)
-        return {**merged, **data} if merged else data
+        # Earlier sources override later ones; the mapping's keys override them all.
+        result: dict[str, Any] = {}
+        for source in (*reversed(merged), data):
+            result.update(source)
+        return result
 
     def _key(self, node: Any, route: Route) -> str | None:
         if not isinstance(node, yaml.ScalarNode):

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from llem_config._errors import LINE_BREAK
+from llem_config._faults import LINE_BREAK
 
 _USUAL_STEP = 2  # spaces, if the file has no other habit
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from llem_config._errors import LINE_BREAK
+from llem_config._faults import LINE_BREAK
 
 Route = tuple[str | int, ...]
 """Mapping keys and list positions (0-based) from the root down to a value."""
@@ -56,41 +56,62 @@ def merge_sources(node: Any) -> list[Any]:
     return [source for source in nodes if isinstance(source, yaml.MappingNode)]
 
 
-def find_place(root: Any, route: Route, *, at_key: bool) -> Place:
-    """Return the place of the longest part of `route` that exists below a node.
+class Places:
+    """Finds places in a node graph. The keys of each mapping are indexed when it is first visited."""
 
-    Args:
-        root: node of the whole document.
-        route: from the root down; it may continue below what the document contains.
-        at_key: return the place of the key instead of the place of its value.
-    """
-    longest, place = 0, start_of(root)
-    for depth, candidate in _places_along(root, route, 0, at_key):
-        if depth > longest:
-            longest, place = depth, candidate
-    return place
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._pairs: dict[int, dict[str, list[Any]]] = {}
 
+    def find(self, route: Route, *, at_key: bool) -> Place:
+        """Return the place of the longest part of `route` that exists below the root.
 
-def _places_along(node: Any, route: Route, depth: int, at_key: bool) -> Iterator[tuple[int, Place]]:
-    """Yield every place on the way along `route[depth:]`, with the depth that it reaches."""
-    rest = route[depth:]
-    if not rest:
-        return
-    if isinstance(node, yaml.SequenceNode) and isinstance(rest[0], int):
-        if rest[0] < len(node.value):
-            child = node.value[rest[0]]
-            yield depth + 1, start_of(child)
-            yield from _places_along(child, route, depth + 1, at_key)
-    elif isinstance(node, yaml.MappingNode):
+        Args:
+            route: from the root down; it may continue below what the document contains.
+            at_key: return the place of the key instead of the place of its value.
+        """
+        longest, place = 0, start_of(self._root)
+        for depth, candidate in self._along(self._root, route, 0, at_key):
+            if depth > longest:
+                longest, place = depth, candidate
+        return place
+
+    def _along(
+        self, node: Any, route: Route, depth: int, at_key: bool
+    ) -> Iterator[tuple[int, Place]]:
+        """Yield every place on the way along `route[depth:]`, with the depth that it reaches."""
+        rest = route[depth:]
+        if not rest:
+            return
+        if isinstance(node, yaml.SequenceNode) and isinstance(rest[0], int):
+            if rest[0] < len(node.value):
+                child = node.value[rest[0]]
+                yield depth + 1, start_of(child)
+                yield from self._along(child, route, depth + 1, at_key)
+        elif isinstance(node, yaml.MappingNode):
+            for key_node, child in self._candidates(node, rest[0]):
+                n_parts = _n_matching_parts(str(key_node.value), rest)
+                if n_parts:
+                    yield depth + n_parts, start_of(key_node if at_key else child)
+                    yield from self._along(child, route, depth + n_parts, at_key)
+                elif key_node.value == MERGE:
+                    for source in merge_sources(child):
+                        yield from self._along(source, route, depth, at_key)
+
+    def _candidates(self, node: Any, part: str | int) -> list[Any]:
+        """Return the entries of a mapping that may lead to a part: its key, `part.x`, and merges."""
+        if id(node) not in self._pairs:
+            pairs: dict[str, list[Any]] = {}
+            for pair in node.value:
+                key = str(pair[0].value)
+                for name in {key, key.partition(".")[0]}:
+                    pairs.setdefault(name, []).append(pair)
+            self._pairs[id(node)] = pairs
+        pairs = self._pairs[id(node)]
+        found = pairs.get(str(part), [])
         # The key `a` is tried before the key `a.b`.
-        for key_node, child in sorted(node.value, key=lambda pair: bool(pair[0].value != rest[0])):
-            n_parts = _n_matching_parts(str(key_node.value), rest)
-            if n_parts:
-                yield depth + n_parts, start_of(key_node if at_key else child)
-                yield from _places_along(child, route, depth + n_parts, at_key)
-            elif key_node.value == MERGE:
-                for source in merge_sources(child):
-                    yield from _places_along(source, route, depth, at_key)
+        found = sorted(found, key=lambda pair: bool(pair[0].value != part))
+        return found if part == MERGE else [*found, *pairs.get(MERGE, ())]
 
 
 def _n_matching_parts(key: str, rest: Route) -> int:

@@ -12,6 +12,9 @@ from llem_config._spec.limits import Count, MeanCount
 from llem_config._spec.path_field import PathField
 from llem_config._spec.strict import STRICT
 
+CHAT_TEMPLATES = frozenset({"auto", "none"})
+"""The values of `chat_template` that are no file."""
+
 
 class InputTokensConfig(BaseModel):
     """The lengths of synthetic prompts in tokens, drawn with the seed of the experiment."""
@@ -49,7 +52,7 @@ class DatasetConfig(BaseModel):
 
     model_config = STRICT
 
-    source: Annotated[str, Field(min_length=1), PathField()] = "synthetic"
+    source: Annotated[str, Field(min_length=1), PathField(frozenset({"synthetic"}))] = "synthetic"
     """`synthetic`, `aienergyscore`, a local file or folder, or a hub id."""
     column: str | None = None
     """The column with the prompt; by default, the first column with a usual name."""
@@ -57,12 +60,17 @@ class DatasetConfig(BaseModel):
     """The subset of a data set on the hub."""
     split: str | None = None
     """The split of a data set; by default `train`, or the only one."""
+    chat_template: Annotated[
+        str | None, Field(min_length=1), PathField(CHAT_TEMPLATES, is_always_path=True)
+    ] = None
+    """`auto`: the template of the model's tokenizer; `none`: prompts are read as they are; or a
+    file with a Jinja template. The default is `auto` for messages and `none` for text."""
     input_tokens: InputTokensConfig | None = None
     """Lengths of synthetic prompts; by default each has `max_input_tokens`."""
 
     @model_validator(mode="after")
     def _has_effect(self) -> Self:
-        of_files = ("column", "subset", "split")
+        of_files = ("column", "subset", "split", "chat_template")
         without_effect = of_files if self.source == "synthetic" else ("input_tokens",)
         names = [name for name in without_effect if getattr(self, name) is not None]
         if names:

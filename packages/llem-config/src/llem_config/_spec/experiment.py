@@ -15,6 +15,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
+from llem_config._spec.builtin_models import KNOWN_BUILTIN
 from llem_config._spec.capabilities import (
     BACKENDS,
     DECODING_SUPPORT,
@@ -28,13 +29,15 @@ from llem_config._spec.capabilities import (
 from llem_config._spec.dataset import Dataset, DatasetConfig
 from llem_config._spec.limits import Count, Factor, Seed
 from llem_config._spec.measurement import BaselineConfig, EnergyConfig, WarmupConfig
-from llem_config._spec.passthrough import passthrough_problem, secrets
+from llem_config._spec.passthrough import passthrough_problem
 from llem_config._spec.path_field import PathField
 from llem_config._spec.plugins import OTHER_SECTIONS, with_other_sections
 from llem_config._spec.pytorch import PyTorchConfig, pytorch_conflicts, pytorch_phase_conflicts
 from llem_config._spec.strict import STRICT, PlainDict
 from llem_config._spec.tensorrt import TensorRTConfig
 from llem_config._spec.vllm import VLLMConfig
+from llem_config.credentials import find_credentials
+from llem_config.text import one_line
 
 PRESETS: dict[str, dict[str, Any]] = {
     "deterministic": {"temperature": 0.0},
@@ -143,7 +146,7 @@ class ExperimentConfig(BaseModel):
 
     model_config = STRICT
 
-    model: Annotated[str, Field(min_length=1), PathField()]
+    model: Annotated[str, Field(min_length=1), PathField(), KNOWN_BUILTIN]
     """Hub id, local folder, or `builtin:NAME`."""
     weights: Literal["pretrained", "random"] = Field(default_factory=_default_weights)
     """`random`: seeded random weights, without a download; the default for `builtin:` models."""
@@ -239,21 +242,19 @@ class ExperimentConfig(BaseModel):
         if not kwargs:
             return kwargs
         backend = str(info.data.get("backend", "pytorch"))
-        if secret := secrets(kwargs):
+        if secret := sorted(dict(find_credentials(kwargs))):
             # Study files are copied to results and shared, and their values appear in logs.
             raise PydanticCustomError(
                 "llem_secret",
                 "{names} may not be written in a file; set the environment variable HF_TOKEN",
-                {"names": " and ".join(secret)},
+                {"names": " and ".join(one_line(name, 200) for name in secret[:10])},
             )
         fields = {*cls.model_fields}
         for name, section in SECTIONS.items():
             fields |= {f"{name}.{field}" for field in section.model_fields}
         checks = (passthrough_problem(name, backend, fields) for name in sorted(kwargs))
         if problems := [problem for problem in checks if problem]:
-            raise PydanticCustomError(
-                "llem_passthrough", "passthrough_kwargs {why}", {"why": "; it ".join(problems)}
-            )
+            raise PydanticCustomError("llem_passthrough", "{why}", {"why": "; it ".join(problems)})
         return kwargs
 
     @model_validator(mode="after")

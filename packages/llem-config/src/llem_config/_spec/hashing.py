@@ -26,6 +26,9 @@ def canonical(config: ExperimentConfig) -> dict[str, Any]:
         # Greedy decoding ignores these fields, so they do not make another experiment.
         for name in SAMPLING_ONLY:
             data["decoder"].pop(name, None)
+    if config.dataset.chat_template == "none":
+        # The default for text. Messages cannot be read so.
+        data["dataset"].pop("chat_template")
     return _without_empty(data)
 
 

@@ -14,7 +14,12 @@ MAX_COUNT = 10_000_000
 MAX_SECONDS = 31_536_000
 """One year; the timers of an operating system overflow far above it."""
 
+MAX_CYCLES = 100_000
+MAX_RUNS = 1_000_000
+"""Runs of a study: at one per second, they take eleven days. Each is an entry of the manifest."""
+
 Count = Annotated[int, Field(gt=0, le=MAX_COUNT)]
+Cycles = Annotated[int, Field(gt=0, le=MAX_CYCLES)]
 MeanCount = Annotated[float, Field(gt=0, le=MAX_COUNT)]
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]

@@ -52,6 +52,9 @@ OTHER_KEYS: dict[str, tuple[str, ...]] = {
     "beams": ("pytorch.num_beams",), "beam_size": ("pytorch.num_beams",),
     "tp": ("vllm.tensor_parallel_size", "tensorrt.tp_size"),
     "engine": ("backend",), "framework": ("backend",), "engine_dir": ("tensorrt.engine_path",),
+    "gpu": ("pytorch.device",), "cuda": ("pytorch.device",), "cpu": ("pytorch.device",),
+    "gpus": ("pytorch.device", "pytorch.device_map"), "device_type": ("pytorch.device",),
+    "use_gpu": ("pytorch.device",), "use_cuda": ("pytorch.device",),
     # prompts and decoding
     "dataset_name": ("dataset.source",), "dataset_path": ("dataset.source",),
     "data_path": ("dataset.source",), "data": ("dataset.source",), "prompts": ("dataset.source",),

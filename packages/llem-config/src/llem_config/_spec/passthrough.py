@@ -8,11 +8,9 @@ estimate and the result would not show it.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from llem_config._spec.other_names import OTHER_KEYS
-
-_SECRETS = ("token", "use_auth_token", "hf_token", "api_key")
 
 _BY_LOADER = {
     "config": "give a model folder with this config.json as `model`",
@@ -49,11 +47,6 @@ _ARCHITECTURE = re.compile(
 """Names of sizes in the configurations of transformers' models."""
 
 _FOR_EVERY_BACKEND = ("dtype", "torch_dtype", "seed", "max_new_tokens", "max_tokens")
-
-
-def secrets(names: Iterable[str]) -> list[str]:
-    """Return the options that contain a password."""
-    return sorted(set(names) & set(_SECRETS))
 
 
 def passthrough_problem(name: str, backend: str, fields: Collection[str]) -> str | None:

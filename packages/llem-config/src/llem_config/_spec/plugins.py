@@ -11,14 +11,14 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
 from pydantic import BaseModel, create_model
 
+from llem_config.extensions import Extension, extensions
+
 GROUP = "llem.sections"
 SOURCES_GROUP = "llem.energy_sources"
-_POINTS = entry_points()  # searched once, because it reads a file of every installed package
 _OUR_SOURCES = ("nvml", "rapl", "none")
 OUR_KEYS = frozenset(
     (
@@ -51,31 +51,32 @@ def _load_sections() -> tuple[dict[str, type[BaseModel]], dict[str, str]]:
     """
     sections: dict[str, type[BaseModel]] = {}
     broken: dict[str, str] = {}
-    points: dict[str, set[str]] = {}
-    for point in _POINTS.select(group=GROUP):
-        points.setdefault(point.name, set()).add(point.value)
-    for name, values in sorted(points.items()):
+    declared: dict[str, list[Extension]] = {}
+    for extension in extensions(GROUP):
+        declared.setdefault(extension.name, []).append(extension)
+    for name, found in sorted(declared.items()):
         try:
-            sections[name] = _load(name, sorted(values))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # an import may raise anything
+            sections[name] = _load(name, found)
+        except Exception as error:  # noqa: BLE001  # an import may raise anything
             broken[name] = f"{type(error).__name__}: {error}"
     return sections, broken
 
 
-def _load(name: str, values: Sequence[str]) -> type[BaseModel]:
+def _load(name: str, declared: Sequence[Extension]) -> type[BaseModel]:
     """Return the section of a backend.
 
     Args:
         name: of the backend.
-        values: the objects that packages declare under this name.
+        declared: what packages declare under this name.
     """
     if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
         raise ValueError(f"expected a Python name for a backend, found {name!r}")
     if name in OUR_KEYS or hasattr(BaseModel, name) or name.startswith("model_"):
         raise ValueError(f"the name {name} is taken by llem; the package must choose another")
+    values = sorted({extension.value for extension in declared})
     if len(values) > 1:
         raise ValueError(f"{' and '.join(values)} declare the same backend; uninstall one package")
-    section = EntryPoint(name, values[0], GROUP).load()
+    section = declared[0].load()
     if not (isinstance(section, type) and issubclass(section, BaseModel)):
         raise TypeError(f"expected a pydantic model, found {section!r}")
     # Without `forbid` a misspelt key is ignored; without `frozen` a validated point can change.
@@ -91,7 +92,7 @@ def _load(name: str, values: Sequence[str]) -> type[BaseModel]:
 
 OTHER_SECTIONS, BROKEN_SECTIONS = _load_sections()
 
-_names = {point.name for point in _POINTS.select(group=SOURCES_GROUP)}
+_names = {extension.name for extension in extensions(SOURCES_GROUP)}
 SOURCES: tuple[str, ...] = (
     *_OUR_SOURCES,
     *sorted(name for name in _names.difference(_OUR_SOURCES) if _SOURCE_NAME.fullmatch(name)),

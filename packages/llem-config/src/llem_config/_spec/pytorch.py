@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from llem_config._spec.builtin_models import KNOWN_BUILTIN
 from llem_config._spec.capabilities import PhaseName
 from llem_config._spec.limits import Count
 from llem_config._spec.path_field import PathField
@@ -47,7 +48,7 @@ class PyTorchConfig(BaseModel):
     length_penalty: Annotated[float, Field(ge=-1000, le=1000)] | None = None
     no_repeat_ngram_size: Count | None = None
     prompt_lookup_num_tokens: Count | None = None
-    assistant_model: Annotated[str | None, PathField()] = None
+    assistant_model: Annotated[str | None, PathField(), KNOWN_BUILTIN] = None
     """A smaller model that drafts tokens: hub id or local folder."""
     device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = None
     max_memory: Annotated[dict[str, Size] | None, PlainDict] = None

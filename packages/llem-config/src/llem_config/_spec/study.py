@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
@@ -16,10 +17,12 @@ from pydantic import (
     computed_field,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from llem_config._spec.experiment import ExperimentConfig
+from llem_config._spec.factors import Factor, LevelRow, common_row, row_problem
 from llem_config._spec.hashing import design_hash_of, measurement_config_hash
-from llem_config._spec.limits import Count, PositiveSeconds, Seconds, Seed
+from llem_config._spec.limits import MAX_RUNS, Count, Cycles, PositiveSeconds, Seconds, Seed
 from llem_config._spec.strict import STRICT
 
 EXECUTION_ALIASES = {"experiment_gap_seconds": "config_gap_seconds"}
@@ -34,11 +37,12 @@ class ExecutionConfig(BaseModel):
 
     model_config = ConfigDict(**STRICT, populate_by_name=True)
 
-    n_cycles: Count = 1
+    n_cycles: Cycles = 1
     """Number of runs of every experiment; 3 by default on the command line."""
-    cycle_order: Literal["sequential", "interleaved", "shuffled"] = "sequential"
-    """`sequential`: A A B B; `interleaved`: A B A B, so that slow drift affects all points
-    equally; `shuffled`: each cycle in another random order."""
+    cycle_order: Literal["sequential", "interleaved", "shuffled"] = "shuffled"
+    """`shuffled`: each cycle in another random order, so that points can be compared;
+    `interleaved`: A B A B; `sequential`: A A B B. In the last two, drift of the machine looks like
+    a difference between points, so points are not compared."""
     shuffle_seed: Seed = 42
     """Seed of the random order."""
     config_gap_seconds: Seconds | None = Field(
@@ -54,6 +58,17 @@ class ExecutionConfig(BaseModel):
     and no processor time."""
     max_consecutive_failures: Count = 5
     """This number of failures in a row aborts the study."""
+
+
+def too_many_runs(n_points: int, n_cycles: int) -> str | None:
+    """Return the sentence about a study with more than a million runs; None if it has fewer."""
+    n_runs = n_points * n_cycles
+    if n_runs <= MAX_RUNS:
+        return None
+    return (
+        f"expected at most {MAX_RUNS} runs, found {n_points} points x {n_cycles} cycles = {n_runs}; "
+        "use fewer cycles or fewer points"
+    )
 
 
 class SkippedPoint(BaseModel):
@@ -83,10 +98,22 @@ class StudyConfig(BaseModel):
     """Number of duplicates that were dropped."""
     n_excluded: NonNegativeInt = 0
     """Number of points that `exclude` dropped."""
+    # A study without factors is stored as earlier versions stored it, so its digest is the same.
+    factors: Annotated[tuple[Factor, ...], Field(strict=False)] = Field(
+        (), exclude_if=operator.not_
+    )
+    """The axes of the sweep; empty for a study without sweep."""
+    levels: Annotated[tuple[LevelRow, ...], Field(strict=False)] = Field(
+        (), exclude_if=operator.not_, repr=False
+    )
+    """For each experiment its level of each factor: a position in `Factor.levels`, or None if the
+    factor does not exist at this point."""
     warnings: Annotated[tuple[str, ...], Field(strict=False, exclude=True, repr=False)] = ()
     """What is valid in the study file, but has no effect; not stored."""
     source: str | None = Field(None, exclude=True, repr=False)
     """The text of the study file, for the folder of the results."""
+    overrides: dict[str, Any] | None = Field(None, exclude=True, repr=False)
+    """What was set above the study file, such as flags, in the shape of a study file."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -95,26 +122,44 @@ class StudyConfig(BaseModel):
         if not isinstance(experiments, list | tuple):
             return handler(data)
         points: dict[str, ExperimentConfig] = {}
+        hashes = []
         for item in experiments:
             is_valid = isinstance(item, ExperimentConfig)
             config = item if is_valid else ExperimentConfig.model_validate(item)
-            points.setdefault(measurement_config_hash(config), config)
+            hashes.append(measurement_config_hash(config))
+            points.setdefault(hashes[-1], config)
         n_dropped = len(experiments) - len(points)
+        fields = {key: value for key, value in data.items() if key != "study_design_hash"}
+        if n_dropped:
+            fields |= _without_duplicates(hashes, data)
         study = handler(
             {
-                **{key: value for key, value in data.items() if key != "study_design_hash"},
+                **fields,
                 "experiments": tuple(points.values()),
                 "n_duplicates": data.get("n_duplicates", 0) + n_dropped,
             }
         )
         # Kept, because hashing again takes 10 of the 40 us that a point costs (config_speed.py).
         study.__dict__["config_hashes"] = tuple(points)
+        if problem := too_many_runs(len(points), study.execution.n_cycles):
+            raise PydanticCustomError("llem_runs", "{problem}", {"problem": problem})
+        if problem := row_problem(study.factors, study.levels, len(points)):
+            raise PydanticCustomError("llem_levels", "{problem}", {"problem": problem})
         return study
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy; its hashes are computed again if `update` has other experiments."""
+        """Return a copy; its hashes are computed again if `update` has other experiments.
+
+        Experiments of this study keep their levels; with others, the copy has no factors.
+        """
         copied = super().model_copy(update=update, deep=deep)
         if update and "experiments" in update:
+            if "levels" not in update:
+                rows = dict(zip(self.config_hashes, self.levels, strict=False))
+                hashes = [measurement_config_hash(config) for config in copied.experiments]
+                is_known = all(config_hash in rows for config_hash in hashes)
+                copied.__dict__["factors"] = self.factors if is_known else ()
+                copied.__dict__["levels"] = tuple(map(rows.get, hashes)) if is_known else ()
             for name in ("config_hashes", "study_design_hash"):
                 copied.__dict__.pop(name, None)
         return copied
@@ -129,3 +174,21 @@ class StudyConfig(BaseModel):
     def study_design_hash(self) -> str:
         """Return the hash of the set of experiments."""
         return design_hash_of(self.config_hashes)
+
+
+def _without_duplicates(hashes: Sequence[str], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the levels of each point once; nothing if there is not one row for each hash.
+
+    Args:
+        hashes: of all points of `data`, in their order.
+        data: of a study.
+    """
+    factors, rows = data.get("factors", ()), data.get("levels", ())
+    if not isinstance(rows, list | tuple) or len(rows) != len(hashes):
+        return {}  # `row_problem` reports wrong levels
+    by_hash: dict[str, list[LevelRow]] = {}
+    for config_hash, row in zip(hashes, rows, strict=True):
+        by_hash.setdefault(config_hash, []).append(row)
+    if not all(isinstance(factor, Factor) for factor in factors):
+        return {"levels": [same[0] for same in by_hash.values()]}
+    return {"levels": tuple(common_row(factors, same) for same in by_hash.values())}
