@@ -8,11 +8,13 @@ commit whose files are in `snapshots/COMMIT`.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from pathlib import Path
 from typing import Literal
 
+from llem_config.foreign_files import ForeignFileError, file_problem, read_bytes
 from llem_energy._hub_access import unreachable_hub
 
 __all__ = [
@@ -21,6 +23,9 @@ __all__ = [
 ]  # fmt: skip
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_MAX_REFERENCE_BYTES = 1000
+_MAX_NAMED = 5
+_COMMIT = re.compile(r"[\w-][\w.-]*")
 _TRUE = ("1", "ON", "YES", "TRUE")
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 """The second counts if the first is not set (huggingface_hub, `constants.HF_HUB_OFFLINE`)."""
@@ -31,9 +36,10 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None and not name.startswith((".", "/", "~"))
 
 
-def offline_variable() -> str | None:
+def offline_variable(kind: Literal["models", "datasets"] = "models") -> str | None:
     """Return the environment variable by which the user disabled access to the hub, if any."""
-    name = next((name for name in _OFFLINE if os.environ.get(name)), None)
+    own = ("HF_DATASETS_OFFLINE",) if kind == "datasets" else ()
+    name = next((name for name in (*own, *_OFFLINE) if os.environ.get(name)), None)
     return name if name and os.environ[name].upper() in _TRUE else None
 
 
@@ -45,9 +51,15 @@ def cached_snapshot(
     reference = folder / "refs" / (revision or "main")
     commit = revision or ""
     if reference.is_file():
-        commit = reference.read_text("utf-8").strip()
+        try:
+            content = read_bytes(reference, max_bytes=_MAX_REFERENCE_BYTES)
+            commit = content.decode("utf-8").strip()
+        except (ForeignFileError, UnicodeDecodeError):
+            return None
+    if not _COMMIT.fullmatch(commit):
+        return None
     snapshot = folder / "snapshots" / commit
-    return snapshot if commit and snapshot.is_dir() else None
+    return snapshot if snapshot.is_dir() else None
 
 
 def expanded(name: str | Path) -> Path:
@@ -76,18 +88,36 @@ def missing_model_problem(
     """
     folder = expanded(name)
     if folder.is_dir():
-        is_complete = (folder / file).is_file()
-        return None if is_complete else f"the {what} folder {name} has no {file}; correct the path"
+        if not os.path.lexists(folder / file):
+            return f"the {what} folder {name} has no {file}; correct the path"
+        return file_problem(folder / file)
     if not is_hub_id(name):
-        return f"there is no {what} folder {name}; correct the path, or use a hub id"
+        return _missing_folder(what, name)
     if cached_snapshot(name, revision=revision) is not None:
         return None  # only loading shows whether it is complete
+    if "/" in name and folder.parent.is_dir():
+        return _missing_folder(what, name)  # its last part is mistyped
     missing = f"the {what} {name} is not in the local cache"
     if variable := offline_variable():
         return f"{missing}, and {variable} is set; download the {what}, or unset {variable}"
     if reason := unreachable_hub():
         return f"{missing}, and {reason}; download the {what} where the hub can be reached"
     return None  # only loading shows whether it is on the hub
+
+
+def _missing_folder(what: str, name: str) -> str:
+    """Return the sentence about a folder that does not exist, with the names that are there."""
+    folder = expanded(name)
+    if folder.exists():
+        return f"expected a {what} folder, found the file {name}; use the folder that it is in"
+    try:
+        names = sorted(path.name for path in folder.parent.iterdir() if path.is_dir())
+    except OSError:
+        names = []
+    near = difflib.get_close_matches(folder.name, names, _MAX_NAMED, 0.5) or names[:_MAX_NAMED]
+    shown = ", ".join(map(repr, near))
+    hint = f"; {folder.parent} has {shown}" if near else ""
+    return f"there is no {what} folder {name}{hint}; correct the path, or use a hub id"
 
 
 def model_folder(model: str, revision: str | None = None) -> Path | None:

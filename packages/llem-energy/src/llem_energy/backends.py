@@ -6,25 +6,44 @@ docs/backend.md explains each method; `llem_energy.testing` checks an implementa
 """
 
 from llem_energy._backends.facts import BackendFacts, DeviceChoice
-from llem_energy._backends.protocol import Backend, Batch, Generation, Memory, Phase, Workload
+from llem_energy._backends.protocol import (
+    Backend,
+    Batch,
+    ClearsPrefixCache,
+    Generation,
+    Memory,
+    Phase,
+    RendersChats,
+    ReportsCachedTokens,
+    Workload,
+)
 from llem_energy._backends.registry import backend_names, facts_of, preload
 from llem_energy._model_info.flops import Flops
+from llem_energy._model_info.loaded_parts import LoadedParts
 from llem_energy._model_info.memory_estimate import MemoryLayout
 from llem_energy._model_info.model_ref import ModelRef
-from llem_energy._prompts.prompt import Prompt
+from llem_energy._prompts.prompt import Chat, ChatProblem, ChatTemplate, Prompt, RenderedChats
 
 __all__ = [
     "Backend",
     "BackendFacts",
     "Batch",
+    "Chat",
+    "ChatProblem",
+    "ChatTemplate",
+    "ClearsPrefixCache",
     "DeviceChoice",
     "Flops",
     "Generation",
+    "LoadedParts",
     "Memory",
     "MemoryLayout",
     "ModelRef",
     "Phase",
     "Prompt",
+    "RenderedChats",
+    "RendersChats",
+    "ReportsCachedTokens",
     "Workload",
     "backend_names",
     "facts_of",

@@ -7,6 +7,7 @@
 `llem-cli doctor` prints the same.
 """
 
+from llem_energy._host.host_load import HostLoad
 from llem_energy._machine.doctor import diagnose
 from llem_energy._machine.doctor_report import (
     DiagnosedDomain,
@@ -20,5 +21,6 @@ __all__ = [
     "DiagnosedGpu",
     "DiagnosedSource",
     "Diagnosis",
+    "HostLoad",
     "diagnose",
 ]

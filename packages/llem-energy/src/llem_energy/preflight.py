@@ -8,13 +8,14 @@ The report lists what makes a run impossible, what will fail, and what may fail.
 
 from llem_energy._machine.machine import Machine, MachineGpu, find_machine
 from llem_energy._preflight.availability import missing_libraries
-from llem_energy._preflight.data_sets import DatasetCheck, check_datasets
+from llem_energy._preflight.data_sets import DatasetCheck, DatasetFinding, check_datasets
 from llem_energy._preflight.devices import gpus_used
 from llem_energy._preflight.findings import Finding
 from llem_energy._preflight.report import PreflightReport, check, check_files
 
 __all__ = [
     "DatasetCheck",
+    "DatasetFinding",
     "Finding",
     "Machine",
     "MachineGpu",

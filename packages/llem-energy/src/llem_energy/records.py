@@ -1,15 +1,23 @@
-"""The structs of `result.json`, and how to write one.
+"""The structs of `result.json`, `requests.parquet` and `live.json`, and how to write a result.
 
 `llem_energy.read_result` reads the file; docs/files.md describes every field.
 """
 
 from llem_energy._estimation.figures import DeviceWindow, ErrorBudget, EstimateFigure, Quality
+from llem_energy._host.host_load import HostLoad, WindowStops
 from llem_energy._machine.snapshot import EnvironmentSnapshot
+from llem_energy._measurement.requests import Request
+from llem_energy._metering.live_file import LiveDevice, LiveReading
+from llem_energy._model_info.flops import Flops
+from llem_energy._model_info.memory_estimate import MemoryEstimate
+from llem_energy._prompts.prompt import ChatTemplate
 from llem_energy._result.experiment_result import (
+    MAX_RESULT_BYTES,
     RESULT_SCHEMA_VERSION,
     Latency,
     Span,
     check_finite,
+    decode_result,
     encode_result,
 )
 from llem_energy._result.measurement_figures import (
@@ -22,20 +30,30 @@ from llem_energy._result.measurement_figures import (
 from llem_energy._sources.gpu_snapshot import GpuSnapshot
 
 __all__ = [
+    "MAX_RESULT_BYTES",
     "RESULT_SCHEMA_VERSION",
     "Baseline",
+    "ChatTemplate",
     "ContextIdle",
     "DeviceWindow",
     "EnvironmentSnapshot",
     "ErrorBudget",
     "EstimateFigure",
+    "Flops",
     "GpuSnapshot",
+    "HostLoad",
     "Latency",
+    "LiveDevice",
+    "LiveReading",
+    "MemoryEstimate",
     "PhaseResult",
     "Quality",
+    "Request",
     "Sampling",
     "Span",
     "WarmUpReport",
+    "WindowStops",
     "check_finite",
+    "decode_result",
     "encode_result",
 ]

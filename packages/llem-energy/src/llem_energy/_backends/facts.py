@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Literal
 
 from llem_config import ExperimentConfig
+from llem_energy._model_info.loaded_parts import LoadedParts
 from llem_energy._model_info.memory_estimate import MemoryEstimate, MemoryLayout
 from llem_energy._model_info.model_ref import ModelRef
+from llem_energy._prompts.prompt import Chat, ChatProblem
 
 DeviceChoice = Literal["auto", "gpu", "cpu"]
 
@@ -31,6 +33,22 @@ class BackendFacts:
         del config, has_gpu
         return ()
 
+    def file_problems(self, config: ExperimentConfig) -> Iterable[str]:
+        """Return one sentence for each reason why no machine can run the experiment.
+
+        Only the files that it names count: no device, no installed library, no network. One such
+        problem refuses the whole study.
+        """
+        del config
+        return ()
+
+    def files_read(self, config: ExperimentConfig) -> Hashable:
+        """Return a key that is equal for experiments with the same `file_problems`.
+
+        They are then looked for once, not for every point of a study.
+        """
+        return config.model_dump_json()
+
     def device(self, config: ExperimentConfig) -> DeviceChoice | None:
         """Return where the experiment runs; `auto` takes a GPU if there is one.
 
@@ -48,6 +66,13 @@ class BackendFacts:
         """Return every model that the experiment reads: the main model first, then draft models."""
         return (ModelRef(config.model),)
 
+    def parts(self, config: ExperimentConfig) -> LoadedParts:
+        """Return what is read from the folder of the main model, besides its configuration.
+
+        The result has the digest of these files.
+        """
+        return LoadedParts(None if config.weights == "random" else "safetensors")
+
     def memory(self, config: ExperimentConfig) -> MemoryLayout | MemoryEstimate | None:
         """Return how the models are held in memory, or the backend's own estimate.
 
@@ -56,7 +81,36 @@ class BackendFacts:
         del config
         return None
 
+    def chat_problems(
+        self, config: ExperimentConfig, chats: Iterable[Chat]
+    ) -> Sequence[ChatProblem]:
+        """Return why conversations cannot be prompts of an experiment; up to ten.
+
+        A backend that renders chats overrides this. It returns nothing if only a run can show it,
+        for example because the model is not on this machine.
+
+        Args:
+            config: the experiment, with full paths.
+            chats: of the rows, in the order of the data set; there may be millions.
+        """
+        del chats
+        return (
+            ChatProblem(
+                0,
+                f"the backend {config.backend} does not apply chat templates; use a data set with "
+                "text, without `dataset.chat_template`",
+            ),
+        )
+
     def warnings(self, config: ExperimentConfig) -> Iterable[str]:
         """Return sentences about the options that a reader of the result should know."""
         del config
+        return ()
+
+    def large_packages(self) -> tuple[str, ...]:
+        """Return the packages of the inference library, by the names that a run imports.
+
+        If they are installed without compiled Python files, the processes of runs keep compiled
+        files in the cache of llem.
+        """
         return ()

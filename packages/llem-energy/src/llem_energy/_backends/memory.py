@@ -14,7 +14,7 @@ def estimate_memory(config: ExperimentConfig) -> MemoryEstimate | None:
     unknown, or if the model is not on this machine.
 
     Raises:
-        BackendError: the facts of the backend cannot be imported.
+        BackendError: the facts of the backend cannot be used.
     """
     config = config.with_full_paths()
     facts = facts_of(config.backend)

@@ -7,13 +7,13 @@ is called with the experiment's configuration.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from llem_config import PhaseName
 from llem_energy._model_info.flops import Flops
-from llem_energy._prompts.prompt import Prompt
+from llem_energy._prompts.prompt import Chat, Prompt, RenderedChats
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -51,6 +51,20 @@ class Generation(Protocol):
         """
 
 
+@runtime_checkable
+class ReportsCachedTokens(Protocol):
+    """A generation that also reports which input tokens were not read; optional.
+
+    Leave the method out if the library does not report it: the number is then unknown.
+    """
+
+    def cached_input_tokens(self) -> tuple[int, ...] | None:
+        """Return how many leading tokens of each prompt came from a cache of earlier prompts.
+
+        0 if nothing is kept from one call to the next. None if unknown.
+        """
+
+
 class Memory(msgspec.Struct, frozen=True):
     """Memory of the model and of the window, in bytes; None if unknown."""
 
@@ -71,8 +85,47 @@ class Phase(msgspec.Struct, frozen=True):
     n_prompts: int
 
 
+@runtime_checkable
+class ClearsPrefixCache(Protocol):
+    """A backend that also empties its cache of earlier prompts; optional.
+
+    Leave the method out if nothing is kept from one call to the next, or if the library cannot
+    empty its cache.
+    """
+
+    def clear_prefix_cache(self) -> bool:
+        """Make the next batch read its prompts again; return whether the cache is empty now.
+
+        Called before the window and between repeats of the same prompts, also inside the window,
+        so it should take milliseconds.
+        """
+
+
+@runtime_checkable
+class RendersChats(Protocol):
+    """A backend that also makes token ids of conversations; optional.
+
+    Without it, experiments on messages and with a chat template are refused.
+    """
+
+    def render_chats(self, chats: Sequence[Chat]) -> RenderedChats:
+        """Apply the chat template of the experiment, ready for the model's answer.
+
+        The token ids are those of the rendered text alone: the template writes all special tokens.
+
+        Raises:
+            BackendError: a conversation cannot be rendered; the message begins with its place.
+        """
+
+
 class Backend(Protocol):
-    """An inference library with one model. It does not measure energy."""
+    """An inference library with one model. It does not measure energy.
+
+    A backend that works in another process may have one more method, `process_ids()`. It returns
+    the ids of processes that work for it now, such as a server that was running before. What the
+    backend starts itself is known without it. All these processes count as the experiment's: in
+    the modelled energy of the CPU, and as users of the GPU. llem calls it outside windows.
+    """
 
     def open(self) -> tuple[str, ...]:
         """Take the device and create its context; return the UUIDs of the GPUs used."""
@@ -84,7 +137,12 @@ class Backend(Protocol):
         """Return the token ids from which synthetic prompts are drawn."""
 
     def prepare(self, prompts: Sequence[Prompt]) -> Workload:
-        """Tokenise, cut, batch and pad the prompts, and move them to the device."""
+        """Tokenise, cut, batch and pad the prompts, and move them to the device.
+
+        Called once for the prompts of the experiment, then for other prompts of the same lengths:
+        those of the warm-up and of further passes. Prompts of the same lengths in the same order
+        must give batches of the same shapes.
+        """
 
     def generate(self, batch: Batch) -> Generation:
         """Generate the output of one batch with the experiment's generation options."""

@@ -10,7 +10,7 @@ WATTS_PER_BUSY_CORE = 6.0
 280 W / 64 cores (EPYC 7763): 4.4 to 6.3 W. The power of a machine can differ by a factor of 2."""
 
 METHOD = (
-    f"modelled, not measured: CPU time of this process in the window x {WATTS_PER_BUSY_CORE:g} W "
+    f"modelled, not measured: CPU time of the run and its processes in the window x {WATTS_PER_BUSY_CORE:g} W "
     "per busy core; no GPU, no memory, no idle power"
 )
 

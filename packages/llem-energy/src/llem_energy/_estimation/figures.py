@@ -58,20 +58,29 @@ class DeviceWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     device: str
     """GPU UUID, or the name of a RAPL domain."""
     energy_j: float | None
+    """Energy during the window."""
     energy_bound_j: float | None
+    """Maximum error of `energy_j`, apart from the gain error of the sensor."""
     power_limit_w: float | None = None
+    """Power limit during the window."""
     temperature_start_c: float | None = None
+    """Temperature at the start of the window."""
     temperature_end_c: float | None = None
+    """Temperature at the end of the window."""
     temperature_max_c: float | None = None
+    """Maximum temperature in the window."""
     sm_clock_mean_mhz: float | None = None
+    """Mean clock of the multiprocessors in the window."""
     throttled_power_s: float | None = None
     """Time throttled by the power limit, from the driver's cumulative counter."""
     throttled_thermal_s: float | None = None
+    """Time throttled because of the temperature."""
     throttle_reasons: tuple[str, ...] = ()
     """Reasons seen in any sample of the window."""
     estimates: tuple[EstimateFigure, ...] = ()
     """Every estimator that could be applied; `energy_j` is from the first."""
     power_mean_w: float | None = None
+    """Mean instant power in the window."""
     power_max_w: float | None = None
     """Of the instant power sampled in the window."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from llem_energy._machine.control_groups import group_limit_bytes
+from llem_energy._host.control_groups import group_limit_bytes
 from llem_energy._machine.environment import installed_memory_bytes
 
 

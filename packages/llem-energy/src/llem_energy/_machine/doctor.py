@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from llem_config import Settings
+from llem_energy._host.observe import observe_load
 from llem_energy._machine.doctor_advice import problems
 from llem_energy._machine.doctor_report import (
     DiagnosedDomain,
@@ -24,10 +25,11 @@ from llem_energy._sources.protocol import GpuDiagnosis, SourceDiagnosis
 from llem_energy._sources.registry import diagnose_source, open_source, source_names
 
 _PACKAGES = (
-    "llem-config", "llem-energy", "llem-runner", "llem-cli", "nvidia-ml-py", "torch",
+    "llem-config", "llem-energy", "llem-runner", "llem-report", "llem-cli", "nvidia-ml-py", "torch",
     "transformers",
 )  # fmt: skip
 _WINDOW_S, _TARGET = 10.0, 0.01
+_LOAD_S = 0.5
 _OnStage = Callable[[str], None]
 
 
@@ -38,7 +40,8 @@ def diagnose(settings: Settings, *, on_stage: _OnStage | None = None) -> Diagnos
         settings: of this machine; the GPUs that they name should exist.
         on_stage: called before a step that takes seconds.
 
-    It takes 1 to 6 s for each available source, to observe its counters.
+    It takes 1 to 6 s for each available source, to observe its counters, and half a second to
+    observe other load.
     """
     report = on_stage or (lambda _: None)
     findings = {name: diagnose_source(name) for name in source_names()}
@@ -52,6 +55,7 @@ def diagnose(settings: Settings, *, on_stage: _OnStage | None = None) -> Diagnos
         domains=tuple(domain for finding, source in pairs for domain in _domains(finding, source)),
         versions=_versions(findings.values()),
         problems=tuple(problem for finding, _ in pairs for problem in finding.problems),
+        load=observe_load(_LOAD_S),
     )
     return msgspec.structs.replace(
         diagnosis, problems=(*diagnosis.problems, *problems(diagnosis, settings))

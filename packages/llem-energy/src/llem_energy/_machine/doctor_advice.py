@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llem_config.settings import Settings, settings_path
+from llem_energy._host.host_load import HostLoad
+from llem_energy._host.load_limits import other_load_problem
 from llem_energy._machine.doctor_report import DiagnosedGpu, Diagnosis
 from llem_energy._metering.calibration import Calibration
 
@@ -12,7 +14,7 @@ _SLOW_CALL = 0.1  # of a counter's period; the time of a slower reading is too u
 
 
 def problems(diagnosis: Diagnosis, settings: Settings) -> tuple[str, ...]:
-    """Return one sentence for each problem that calibrations and settings of GPUs show.
+    """Return one sentence for each problem that calibrations, settings of GPUs and load show.
 
     What a source itself reports is not repeated.
     """
@@ -21,6 +23,7 @@ def problems(diagnosis: Diagnosis, settings: Settings) -> tuple[str, ...]:
             *(sentence for gpu in diagnosis.gpus for sentence in _of_gpu(gpu)),
             *_of_settings(diagnosis, settings),
             *_of_counters(diagnosis),
+            *_of_load(diagnosis.load),
             *_if_nothing_is_measurable(diagnosis),
         )
     )
@@ -101,6 +104,15 @@ def _of_counters(diagnosis: Diagnosis) -> Iterator[str]:
                 f"{calibration.duration_s:.1f} s, as in many virtual machines; "
                 "do not use its energy, and measure on bare metal"
             )
+
+
+def _of_load(load: HostLoad | None) -> Iterator[str]:
+    problem = other_load_problem(load, on_gpu=False) if load is not None else None
+    if problem is not None:
+        yield (
+            f"{problem} just now, so time and energy of a model on the CPU would be flagged; "
+            "stop them, or use another machine"
+        )
 
 
 def _if_nothing_is_measurable(diagnosis: Diagnosis) -> Iterator[str]:

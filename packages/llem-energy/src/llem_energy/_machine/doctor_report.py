@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from llem_energy._host.host_load import HostLoad
 from llem_energy._metering.calibration import Calibration
 from llem_energy._sources.protocol import Kind
 
@@ -85,3 +86,5 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Of drivers, libraries and llem itself; None: not installed."""
     problems: tuple[str, ...]
     """Each ends with what to do next."""
+    load: HostLoad | None = None
+    """Other load just now; None if the operating system does not report it."""

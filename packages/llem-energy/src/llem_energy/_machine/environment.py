@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from llem_config.credentials import struck_out
+from llem_energy._host.host_reading import n_usable_cpus
 from llem_energy._machine.snapshot import EnvironmentSnapshot
 from llem_energy._metering.boot import boot_id
 from llem_energy._sources.nvml_gpu import driver_versions, snapshot_gpus
@@ -23,24 +26,28 @@ _VARIABLES = (
 )  # fmt: skip
 
 
-def snapshot_environment() -> EnvironmentSnapshot:
-    """Return what can be found without starting a process or using the network."""
+def snapshot_environment(own_pids: Collection[int]) -> EnvironmentSnapshot:
+    """Return what can be found without starting a process or using the network.
+
+    Args:
+        own_pids: the processes of the run, which are not counted as others on a GPU.
+    """
     driver, nvml, cuda_driver = driver_versions()
     return EnvironmentSnapshot(
         python=platform.python_version(),
         platform=_platform(),
         cpu_model=_cpu_model(),
-        n_cpus=len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else (os.cpu_count() or 1),
+        n_cpus=n_usable_cpus(),
         memory_bytes=installed_memory_bytes(),
         cpu_governor=_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         load_average_1min=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         driver=driver,
         nvml=nvml,
-        gpus=snapshot_gpus(os.getpid()),
+        gpus=snapshot_gpus(own_pids),
         packages={name: text for name in _PACKAGES if (text := installed_version(name))},
-        environment={name: os.environ[name] for name in _VARIABLES if name in os.environ},
+        environment={
+            name: struck_out(os.environ[name]) for name in _VARIABLES if name in os.environ
+        },
         cuda_driver=cuda_driver,
         boot_id=boot_id(),
     )

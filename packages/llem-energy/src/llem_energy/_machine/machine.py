@@ -9,8 +9,12 @@ from typing import Literal
 import msgspec
 
 from llem_config import Settings, load_settings
+from llem_energy._host.host_load import HostLoad
+from llem_energy._host.observe import observe_load
 from llem_energy._machine.device_memory import device_memory_bytes, host_memory_bytes
 from llem_energy._sources.nvml_gpu import snapshot_gpus
+
+_WATCH_S = 0.2
 
 
 class MachineGpu(msgspec.Struct, frozen=True):
@@ -30,6 +34,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     visible_gpus: tuple[str, ...] = ()
     """UUIDs of the GPUs that CUDA_VISIBLE_DEVICES leaves visible."""
     host_memory_bytes: int | None = None
+    load: HostLoad | None = None
+    """Other load at that time; None if it is not reported."""
 
     def memory_bytes(
         self,
@@ -54,7 +60,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_machine(settings: Settings | None = None) -> Machine:
-    """Return this machine. Opens the GPU driver once and closes it again.
+    """Return this machine. Opens the GPU driver once and closes it again; takes 0.2 s.
 
     Args:
         settings: of this machine; None loads them.
@@ -64,12 +70,13 @@ def find_machine(settings: Settings | None = None) -> Machine:
     """
     if settings is None:
         settings = load_settings()
-    gpus = tuple(MachineGpu(gpu.uuid, gpu.memory_bytes) for gpu in snapshot_gpus(os.getpid()))
+    gpus = tuple(MachineGpu(gpu.uuid, gpu.memory_bytes) for gpu in snapshot_gpus(()))
     return Machine(
         settings=settings,
         gpus=gpus,
         visible_gpus=_visible([gpu.uuid for gpu in gpus], os.environ.get("CUDA_VISIBLE_DEVICES")),
         host_memory_bytes=host_memory_bytes(),
+        load=observe_load(_WATCH_S),
     )
 
 

@@ -11,14 +11,23 @@ class EnvironmentSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """Properties of machine and software that can affect a measurement."""
 
     python: str
+    """Version of Python."""
     platform: str
+    """Operating system and architecture."""
     cpu_model: str | None
+    """Name of the CPU."""
     n_cpus: int
+    """Number of logical CPUs."""
     memory_bytes: int | None
+    """Memory of the machine."""
     cpu_governor: str | None
+    """How the kernel chooses the clock of the CPUs."""
     load_average_1min: float | None
+    """Load average of the last minute before the run."""
     driver: str | None
+    """Version of the NVIDIA driver."""
     nvml: str | None
+    """Version of NVML."""
     gpus: tuple[GpuSnapshot, ...]
     packages: dict[str, str]
     """Installed version of each library that is used."""

@@ -13,44 +13,52 @@ from itertools import pairwise
 
 import msgspec
 
-from llem_energy._backends.memory import estimate_memory
-from llem_energy._backends.protocol import Backend, Memory
-from llem_energy._backends.registry import facts_of
+from llem_config.credentials import struck_out
+from llem_energy._backends.protocol import Memory
+from llem_energy._estimation.figures import Quality
+from llem_energy._measurement.backend_facts import facts_of_result
+from llem_energy._measurement.backend_reports import BackendReports
+from llem_energy._measurement.energy_flags import time_flags
 from llem_energy._measurement.energy_metrics import energy_metrics
+from llem_energy._measurement.input_reading import input_reading
 from llem_energy._measurement.raw_measurement import GenerationRecord, RawMeasurement
-from llem_energy._model_info.context_length import context_length_problem
 from llem_energy._model_info.flops import Flops
+from llem_energy._model_info.input_digest import damaged_files
 from llem_energy._result.experiment_result import ExperimentResult, Latency, Span
 from llem_energy._result.measurement_figures import Sampling
 from llem_energy._sources.protocol import Sample
 
 
-def assemble(raw: RawMeasurement, backend: Backend) -> ExperimentResult:
+def assemble(raw: RawMeasurement, reports: BackendReports) -> ExperimentResult:
     """Return the result of a measurement.
 
     Args:
         raw: everything that was measured.
-        backend: still open, because it reports which options it really used.
+        reports: which options the backend really used, and more.
     """
     config, workload = raw.config, raw.workload
     window, samples = raw.window, raw.samples
     window_s = window.end_s - window.start_s
     output_tokens = sum(sum(record.n_tokens) for record in raw.generations)
-    input_tokens = window.n_repeats * sum(sum(batch.lengths) for batch in workload.batches)
+    reading = input_reading(raw.generations)
+    facts = facts_of_result(config, _longest_tokens(raw.generations))
     first, between = _latencies(raw.generations)
-    energy = energy_metrics(raw, input_tokens=input_tokens, output_tokens=output_tokens)
+    flops, effective_config = _flops(raw.generations, reports), reports.effective_config()
+    energy = energy_metrics(raw, reading=reading, output_tokens=output_tokens)
     inside = samples.between(window.start_s, window.end_s)
     return ExperimentResult(
         measurement_config_hash=raw.config_hash,
         config=config.model_dump(mode="json", exclude_none=True, exclude={"paths"}),
-        effective_config=backend.effective_config(),
+        effective_config=effective_config,
         started_at=raw.started_at.isoformat(),
         ended_at=datetime.now(UTC).isoformat(),
         n_prompts=config.n,
         n_repeats=window.n_repeats,
         n_truncated_prompts=workload.n_truncated,
         prompts_sha256=raw.prompts_sha256,
-        input_tokens=input_tokens,
+        chat_template=raw.chat_template,
+        inputs=raw.inputs,
+        input_tokens=reading.n_tokens,
         output_tokens=output_tokens,
         window_s=window_s,
         tokens_per_second=output_tokens / window_s,
@@ -60,8 +68,8 @@ def assemble(raw: RawMeasurement, backend: Backend) -> ExperimentResult:
         weights_memory_bytes=raw.memory.weights_bytes,
         memory_method=raw.memory.method,
         rest_memory_bytes=_rest(raw.memory),
-        memory_estimate=estimate_memory(config),
-        flops=_flops(raw.generations, backend),
+        memory_estimate=facts.memory_estimate,
+        flops=flops,
         measurement_methodology="steady_state" if config.warmup.enabled else "total",
         steady_state_window=Span(start_s=window.start_s, end_s=window.end_s),
         n_warmup=raw.warm_up.report.n_repeats,
@@ -71,7 +79,20 @@ def assemble(raw: RawMeasurement, backend: Backend) -> ExperimentResult:
         timeseries_file=samples.file.name if samples.file else None,
         requests_file=raw.requests_file,
         environment_snapshot=raw.environment,
-        measurement_warnings=(*energy.warnings, *backend.warnings(), *_warnings(raw)),
+        # A sentence of a library may repeat a password, and results are shared.
+        measurement_warnings=tuple(
+            map(
+                struck_out,
+                (
+                    *energy.warnings,
+                    *reading.warnings(),
+                    *reports.warnings(),
+                    *reports.problems,
+                    *facts.warnings,
+                    *_warnings(raw),
+                ),
+            )
+        ),
         reproducibility_notes=tuple(_notes(raw)),
         warmup=raw.warm_up.report,
         sampling=_sampling(inside),
@@ -95,11 +116,29 @@ def assemble(raw: RawMeasurement, backend: Backend) -> ExperimentResult:
         energy_estimated_j=energy.estimated.value,
         energy_estimate_method=energy.estimate_method,
         devices=energy.window.devices,
-        figures=energy.qualities,
+        figures=energy.qualities | _speed_qualities(raw, first, between),
+        load_before=raw.load_before,
+        load_in_window=window.load,
+        stops=window.stops,
         error_budget=energy.window.budget,
         baseline=energy.baseline,
         phases=energy.phases,
+        cached_input_tokens=reading.n_cached,
     )
+
+
+def _speed_qualities(
+    raw: RawMeasurement, first: Latency | None, between: Latency | None
+) -> dict[str, Quality]:
+    """Return the quality of every figure of time, by its field."""
+    measured = Quality("ok").with_reasons(time_flags(raw, raw.window))
+    missing = Quality("missing", ("the backend reported no times of tokens",))
+    return {
+        "window_s": measured,
+        "tokens_per_second": measured,
+        "time_to_first_token": measured if first else missing,
+        "inter_token_latency": measured if between else missing,
+    }
 
 
 def _sampling(inside: Sequence[Sample]) -> Sampling | None:
@@ -154,18 +193,30 @@ def _distribution(durations: Sequence[float]) -> Latency | None:
     )
 
 
-def _flops(records: Sequence[GenerationRecord], backend: Backend) -> Flops | None:
+def _flops(records: Sequence[GenerationRecord], reports: BackendReports) -> Flops | None:
     total, last = 0.0, None
     counts: dict[tuple[int, int], Flops | None] = {}
     for record in records:
         for lengths in zip(record.batch.lengths, record.n_tokens, strict=True):
             if lengths not in counts:
-                counts[lengths] = backend.flops(*lengths)
+                counts[lengths] = reports.flops(*lengths)
             last = counts[lengths]
             if last is None:
                 return None
             total += last.total
     return None if last is None else msgspec.structs.replace(last, total=total)
+
+
+def _longest_tokens(records: Sequence[GenerationRecord]) -> int:
+    """Return the tokens of the longest prompt with its output."""
+    return max(
+        (
+            n_input + n_output
+            for record in records
+            for n_input, n_output in zip(record.batch.lengths, record.n_tokens, strict=True)
+        ),
+        default=0,
+    )
 
 
 def _warnings(raw: RawMeasurement) -> Iterator[str]:
@@ -174,16 +225,12 @@ def _warnings(raw: RawMeasurement) -> Iterator[str]:
             f"{raw.workload.n_truncated} of {raw.config.n} prompts were cut to "
             f"max_input_tokens {raw.config.max_input_tokens}"
         )
-    lengths = (
-        n_input + n_output
-        for record in raw.generations
-        for n_input, n_output in zip(record.batch.lengths, record.n_tokens, strict=True)
-    )
-    facts = facts_of(raw.config.backend)
-    model = facts.models(raw.config.with_full_paths())[0]
-    if too_long := context_length_problem(model, max(lengths, default=0)):
-        yield f"{too_long}: their cost is measured, but their text is poor"
-    yield from facts.warnings(raw.config.with_full_paths())
+        if raw.chat_template is not None:
+            yield (
+                "the cut prompts lack the end of their chat template, so that their output is not "
+                "an answer; raise max_input_tokens"
+            )
+    yield from damaged_files(raw.inputs)
     if raw.n_compilations:
         yield (
             f"code was compiled {raw.n_compilations} times inside the window; its time and energy "
@@ -203,3 +250,10 @@ def _notes(raw: RawMeasurement) -> Iterator[str]:
         yield f"sampled with seed {config.random_seed}; the repeats inside the window differ"
     if raw.chosen_column is not None:
         yield f"the prompts are the column {raw.chosen_column!r} of {config.dataset.source}"
+    if raw.n_answers_removed:
+        yield (
+            f"{raw.n_answers_removed} answers at the ends of the conversations were removed: the "
+            "model answers instead"
+        )
+    if raw.chat_template is not None and raw.chat_template.uses_date:
+        yield "the chat template can write today's date into the prompts, which differ on another day"

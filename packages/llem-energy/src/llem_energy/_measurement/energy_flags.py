@@ -5,29 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llem_energy._estimation.figures import Quality
+from llem_energy._measurement.load_flags import load_flags, shared_meter_flags
 from llem_energy._measurement.raw_measurement import RawMeasurement
+from llem_energy._metering.window import MeasuredSpan
 
 
-def rated_total(raw: RawMeasurement, quality: Quality) -> Quality:
+def rated_total(raw: RawMeasurement, span: MeasuredSpan, quality: Quality) -> Quality:
     """Return the quality of a total, given what its readings show.
 
     Args:
         raw: the measurement.
-        quality: of the energy of the window or of a phase, from the readings.
+        span: the window, or the window of a phase.
+        quality: of its energy, from the readings.
     """
     if raw.source is None:
         return Quality("missing", (f"no energy was measured: {'; '.join(raw.reasons)}",))
-    return quality.with_reasons((*meter_flags(raw), *warm_up_flags(raw)))
+    return quality.with_reasons((*meter_flags(raw, span), *time_flags(raw, span)))
 
 
-def meter_flags(raw: RawMeasurement) -> tuple[str, ...]:
-    """Return the reasons that concern what was metered; () without a source."""
+def time_flags(raw: RawMeasurement, span: MeasuredSpan) -> tuple[str, ...]:
+    """Return why the time of a window, and so its energy, may not be that of the experiment.
+
+    Args:
+        raw: the measurement.
+        span: the window, or the window of a phase.
+    """
+    return (*warm_up_flags(raw), *load_flags(span, on_gpu=bool(raw.gpus)))
+
+
+def meter_flags(raw: RawMeasurement, span: MeasuredSpan) -> tuple[str, ...]:
+    """Return the reasons that concern what was metered in a window; () without a source."""
     if raw.source is None:
         return ()
     stopped = raw.sampler_failure
     return (
         *_wrong_devices(raw),
         *_other_processes(raw),
+        *(shared_meter_flags(span) if raw.source.kind != "gpu" else ()),
         *((f"the sampler stopped early: {stopped}",) if stopped else ()),
     )
 
@@ -53,8 +67,18 @@ def _other_processes(raw: RawMeasurement) -> Iterator[str]:
     """Report the processes that shared a metered GPU: the total includes their energy."""
     metered = raw.source.devices if raw.source is not None else ()
     for gpu in raw.environment.gpus:
-        if gpu.n_other_processes and gpu.uuid in metered:
-            yield f"{gpu.n_other_processes} other processes were on GPU {gpu.index} at the start"
+        if gpu.uuid not in metered:
+            continue
+        if n_at_start := gpu.n_other_processes:
+            yield f"{_processes(n_at_start)} on GPU {gpu.index} at the start"
+        sharing = raw.gpu_sharing.get(gpu.uuid)
+        if sharing is not None and sharing.n_newcomers:
+            n_newcomers = _processes(sharing.n_newcomers)
+            yield f"{n_newcomers} on GPU {gpu.index} at the end, and not at the start"
+
+
+def _processes(n: int) -> str:
+    return "1 other process was" if n == 1 else f"{n} other processes were"
 
 
 def warm_up_flags(raw: RawMeasurement) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from llem_energy._estimation.cpu_model import METHOD, estimated_energy_j
 from llem_energy._estimation.figures import Figure, Quality
 from llem_energy._estimation.window_energy import EnergyFigures
 from llem_energy._measurement.baseline import RatedBaseline, baseline_figures, without_baseline
-from llem_energy._measurement.energy_flags import meter_flags, rated_total, warm_up_flags
+from llem_energy._measurement.energy_flags import meter_flags, rated_total, time_flags
+from llem_energy._measurement.input_reading import InputReading
 from llem_energy._measurement.phase_metrics import phase_results, phase_warnings
 from llem_energy._measurement.raw_measurement import RawMeasurement
 from llem_energy._measurement.window_readings import window_energy
@@ -55,17 +56,20 @@ class EnergyMetrics(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def energy_metrics(raw: RawMeasurement, *, input_tokens: int, output_tokens: int) -> EnergyMetrics:
+def energy_metrics(
+    raw: RawMeasurement, *, reading: InputReading, output_tokens: int
+) -> EnergyMetrics:
     """Return the energy figures of a measurement.
 
     Args:
         raw: the measurement.
-        input_tokens: of the window, repeats included.
+        reading: the input tokens of the window.
         output_tokens: of the window, repeats included.
     """
     window = window_energy(raw, raw.window)
-    total = Figure(window.total_j, rated_total(raw, window.total))
+    total = Figure(window.total_j, rated_total(raw, raw.window, window.total))
     baseline = _baseline(raw)
+    metered = meter_flags(raw, raw.window)
     adjusted = without_baseline(total, baseline, raw.window.end_s - raw.window.start_s)
     phases = phase_results(raw, baseline)
     is_estimated = raw.config.energy.estimate
@@ -74,12 +78,12 @@ def energy_metrics(raw: RawMeasurement, *, input_tokens: int, output_tokens: int
         source_kind=raw.source.kind if raw.source is not None else None,
         window=window,
         total=total,
-        counter=Figure(window.counter_j, window.counter.with_reasons(meter_flags(raw))),
-        integrated=Figure(window.integrated_j, window.integrated.with_reasons(meter_flags(raw))),
+        counter=Figure(window.counter_j, window.counter.with_reasons(metered)),
+        integrated=Figure(window.integrated_j, window.integrated.with_reasons(metered)),
         baseline_power=Figure(baseline.figures.power_w, baseline.quality),
         adjusted=adjusted,
         per_output_token=total.per(output_tokens, "output tokens"),
-        per_input_token=total.per(input_tokens, "input tokens"),
+        per_input_token=reading.per_token(total),
         per_prompt=total.per(raw.config.n * raw.window.n_repeats, "prompts"),
         estimated=_estimated(raw),
         estimate_method=METHOD if is_estimated else None,
@@ -113,7 +117,7 @@ def _warnings(
     raw: RawMeasurement, total: Figure, adjusted: Figure, phases: tuple[PhaseResult, ...]
 ) -> Iterator[str]:
     yield from total.quality.reasons
-    yield from warm_up_flags(raw)
+    yield from time_flags(raw, raw.window)
     if adjusted.quality.status == "flagged":
         for reason in adjusted.reasons_besides(total):
             yield f"energy_adjusted_j: {reason}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from llem_energy._estimation.figures import Figure, Quality
 from llem_energy._measurement.baseline import RatedBaseline, without_baseline
 from llem_energy._measurement.energy_flags import rated_total
+from llem_energy._measurement.load_flags import load_flags
 from llem_energy._measurement.raw_measurement import PhaseSpan, RawMeasurement
 from llem_energy._measurement.window_readings import window_energy
 from llem_energy._result.measurement_figures import PhaseResult
@@ -32,9 +33,11 @@ def _phase_result(raw: RawMeasurement, measured: PhaseSpan, baseline: RatedBasel
     energy = window_energy(raw, span)
     window_s = span.end_s - span.start_s
     n_tokens = phase.n_tokens * span.n_repeats
-    total = Figure(energy.total_j, rated_total(raw, energy.total))
+    total = Figure(energy.total_j, rated_total(raw, span, energy.total))
     adjusted = without_baseline(total, baseline, window_s)
     quality = total.quality
+    if total.value is None:
+        quality = quality.with_reasons(load_flags(span, on_gpu=bool(raw.gpus)))
     if adjusted.value is not None:
         quality = quality.with_reasons(
             [f"energy_adjusted_j: {reason}" for reason in adjusted.reasons_besides(total)]

@@ -9,12 +9,16 @@ import msgspec
 
 from llem_config import ExperimentConfig, PhaseName
 from llem_energy._backends.protocol import Batch, Memory, Phase, Workload
+from llem_energy._host.host_load import HostLoad
 from llem_energy._machine.snapshot import EnvironmentSnapshot
+from llem_energy._measurement.gpu_sharing import GpuSharing
 from llem_energy._measurement.idle import IdleSpan
 from llem_energy._measurement.warm_up import WarmUp
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.window import MeasuredSpan
+from llem_energy._model_info.input_digest import InputDigest
+from llem_energy._prompts.prompt import ChatTemplate
 from llem_energy._result.measurement_figures import ContextIdle
 from llem_energy._sources.protocol import EnergySource
 
@@ -46,6 +50,17 @@ class GenerationRecord(msgspec.Struct, frozen=True):
     """Output tokens of each prompt."""
     times_s: tuple[float, ...] | None
     """Time of each step's token since the batch began; see `Generation.token_times_s`."""
+    reported_cached_tokens: tuple[int, ...] | None = None
+    """As the backend reports them, which may be impossible."""
+
+    @property
+    def cached_tokens(self) -> tuple[int, ...] | None:
+        """Tokens of each prompt that came from a cache; None if that is not known."""
+        counts, lengths = self.reported_cached_tokens, self.batch.lengths
+        if counts is None or len(counts) != len(lengths):
+            return None
+        is_possible = all(0 <= count <= n for count, n in zip(counts, lengths, strict=True))
+        return counts if is_possible else None
 
 
 class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,10 +74,14 @@ class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     """Why requested sources could not be read."""
     environment: EnvironmentSnapshot
+    gpu_sharing: dict[str, GpuSharing]
+    """By the UUID of each GPU whose driver lists processes."""
     calibration: tuple[Calibration, ...]
     samples: Recorder
     sampler_failure: str | None
     idles: Idles
+    load_before: HostLoad
+    """From the beginning of the run to its window."""
     window: MeasuredSpan
     n_compilations: int
     """Inside the window."""
@@ -75,5 +94,10 @@ class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     workload: Workload
     memory: Memory
     prompts_sha256: str
+    chat_template: ChatTemplate | None
+    """None if the prompts were not made by a template."""
+    n_answers_removed: int
+    """Messages of the assistant at the ends of the conversations of one pass."""
+    inputs: tuple[InputDigest, ...]
     chosen_column: str | None
     """The column that was read because of its name; None if the experiment names it."""

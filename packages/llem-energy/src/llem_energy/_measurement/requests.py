@@ -6,15 +6,17 @@ The file is written after the window, from the token counts and step times of ea
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from llem_config.foreign_files import create_file, delete_file
 from llem_energy._measurement.raw_measurement import GenerationRecord
 
 REQUESTS = "requests.parquet"
-_SCHEMA_VERSION = "1"
+_SCHEMA_VERSION = "2"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,13 +29,17 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     prompt: int
     """Its position in the data set, in any order of processing."""
     input_tokens: int
+    """Tokens of the prompt."""
     output_tokens: int
+    """Tokens of the output."""
     time_to_first_token_s: float | None
     """Since its batch began."""
     latency_s: float | None
     """From the start of its batch to its own last token; others of the batch may take longer."""
     inter_token_mean_s: float | None
     """Mean time between its tokens; None if there is only one."""
+    cached_input_tokens: int | None
+    """Of `input_tokens`, those that the backend took from a cache of earlier prompts."""
 
 
 def requests_of(generations: Sequence[GenerationRecord], n_batches: int) -> Iterator[Request]:
@@ -48,8 +54,9 @@ def requests_of(generations: Sequence[GenerationRecord], n_batches: int) -> Iter
         places = generation.batch.prompt_indices or range(
             before, before + generation.batch.n_prompts
         )
-        for place, n_in, n_out in zip(
-            places, generation.batch.lengths, generation.n_tokens, strict=True
+        cached = generation.cached_tokens or repeat(None, generation.batch.n_prompts)
+        for place, n_in, n_out, n_cached in zip(
+            places, generation.batch.lengths, generation.n_tokens, cached, strict=True
         ):
             first_s, latency_s, mean_s = _latencies(generation.times_s, n_out)
             yield Request(
@@ -61,6 +68,7 @@ def requests_of(generations: Sequence[GenerationRecord], n_batches: int) -> Iter
                 time_to_first_token_s=first_s,
                 latency_s=latency_s,
                 inter_token_mean_s=mean_s,
+                cached_input_tokens=n_cached,
             )
 
 
@@ -116,7 +124,8 @@ def write_requests(path: Path, requests: Iterable[Request]) -> None:
         metadata={"schema_version": _SCHEMA_VERSION},
     )
     try:
-        pq.write_table(pa.table(columns, schema=schema), path, compression="zstd")
+        with create_file(path) as file:
+            pq.write_table(pa.table(columns, schema=schema), file, compression="zstd")
     except OSError:
-        path.unlink(missing_ok=True)
+        delete_file(path)
         raise

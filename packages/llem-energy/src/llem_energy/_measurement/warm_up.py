@@ -53,7 +53,7 @@ def warm_up(
 
     Args:
         config: the options of the warm-up.
-        batches: of one pass over the data set.
+        batches: at least one of each shape of the window; the first one is repeated.
         timed: processes one batch and returns the seconds it took.
         recent: returns the newest samples of all devices; none if nothing is metered.
         compilations: returns how often the backend has compiled code so far.

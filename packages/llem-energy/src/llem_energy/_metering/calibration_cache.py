@@ -7,16 +7,16 @@ missing, damaged, of another version or not writable: the source is then calibra
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+from llem_config.foreign_files import ForeignFileError, read_bytes, replace_file
 from llem_energy._metering.calibration import Calibration
 
 _FORMAT = 1
+_MAX_BYTES = 2**24
 _MAX_ENTRIES = 500  # machines may share a home folder, and each boot adds entries
 
 
@@ -33,8 +33,9 @@ def load_calibrations(path: Path) -> tuple[Calibration, ...]:
     `usable` decides whether a calibration is still valid.
     """
     try:
-        cache = msgspec.json.decode(path.read_bytes(), type=_Cache)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        content = read_bytes(path, max_bytes=_MAX_BYTES)
+        cache = msgspec.json.decode(content, type=_Cache)
+    except (ForeignFileError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ()
     return cache.calibrations if cache.schema_version == _FORMAT else ()
 
@@ -49,16 +50,5 @@ def save_calibrations(path: Path, calibrations: Iterable[Calibration]) -> None:
     data = msgspec.json.encode(_Cache(schema_version=_FORMAT, calibrations=tuple(newest)))
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, msgspec.json.format(data, indent=2) + b"\n")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    # A unique name for each writer: writers may be threads, or processes on several machines.
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(scratch).replace(path)
-    except OSError:
-        Path(scratch).unlink(missing_ok=True)
-        raise
+        if not path.exists() or path.is_file():  # else e.g. /dev/null
+            replace_file(path, msgspec.json.format(data, indent=2) + b"\n")

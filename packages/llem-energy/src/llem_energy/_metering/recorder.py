@@ -15,8 +15,9 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from llem_config.foreign_files import create_file, delete_file, opened
 from llem_energy._sources.protocol import Sample
 from llem_energy._sources.throttling import throttle_mask, throttle_names
 
@@ -49,6 +50,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._writer: Any = None
+        self._file: BinaryIO | None = None
         self._written: Path | None = None
         self._wall_offset_s = time.time() - time.perf_counter()
         self._last: list[Sample] = []  # written last; lost if the file cannot be closed
@@ -90,6 +92,7 @@ class Recorder:
         if self._writer is not None:
             try:
                 self._writer.close()
+                self._close_file()
             except OSError as error:
                 self._fail(error, self._last)
             self._writer = None
@@ -117,10 +120,12 @@ class Recorder:
     def _fail(self, error: OSError, unsaved: Sequence[Sample]) -> None:
         """Give up the file: without its end it cannot be read. Keep what was written last."""
         self.error, self._writer = error, None
+        with contextlib.suppress(OSError):
+            self._close_file()
         self._pending = [*unsaved, *self._pending]
         if self._written is not None:
             with contextlib.suppress(OSError):
-                self._written.unlink()
+                delete_file(self._written)
 
     def _write(self, *, everything: bool = False) -> None:
         """Move samples to the file, except the newest, which may still arrive out of order."""
@@ -146,8 +151,14 @@ class Recorder:
             self._written = Path(self._folder.name) / "samples.parquet"
         else:
             self._written = self._path
+        self._file = create_file(self._written)
         schema = _schema(self._wall_offset_s)
-        return pq.ParquetWriter(self._written, schema, compression="zstd")
+        return pq.ParquetWriter(self._file, schema, compression="zstd")
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _table(self, samples: Sequence[Sample]) -> Any:
         import pyarrow as pa
@@ -178,7 +189,7 @@ def _schema(wall_offset_s: float) -> Any:
 def _read(path: Path) -> Iterator[Sample]:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    with opened(path) as content, pq.ParquetFile(content) as file:
         for batch in file.iter_batches(columns=list(_COLUMNS)):
             for row in batch.to_pylist():
                 mask = row["throttle_reasons"]

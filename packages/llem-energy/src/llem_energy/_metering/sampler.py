@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from llem_energy._metering.live_file import LiveFile
 from llem_energy._metering.recorder import Recorder
 from llem_energy._sources.protocol import EnergySource, Sample
 
@@ -21,8 +22,15 @@ _DENSE_S = 0.001
 class Sampler:
     """Samples inside a `with` block. Without a source it does nothing."""
 
-    def __init__(self, source: EnergySource | None, period_s: float, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        source: EnergySource | None,
+        period_s: float,
+        recorder: Recorder,
+        live: LiveFile | None = None,
+    ) -> None:
         self._source = source
+        self._live = live or LiveFile(None)
         self._period_s = period_s
         self._every = max(1, round(_DETAILS_PERIOD_S / period_s))
         # A lock that only `__exit__` releases: waiting for it with a timeout is one call, while
@@ -80,7 +88,9 @@ class Sampler:
         due_s = time.perf_counter()
         n_read = 0
         while True:
-            self._recorder.add(self._source.read(details=n_read % self._every == 0))
+            samples = self._source.read(details=n_read % self._every == 0)
+            self._recorder.add(samples)
+            self._live.add(samples)
             n_read += 1
             # The next tick that is still in the future; missed ticks are not repeated.
             n_ticks = int((time.perf_counter() - due_s) / self._period_s) + 1

@@ -12,6 +12,11 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from llem_energy._host.family import Family, FamilyReading, cpu_time_between_s, refreshed
+from llem_energy._host.host_load import HostLoad, WindowStops, load_between, stops_between
+from llem_energy._host.host_reading import HostReading, read_host
+from llem_energy._host.pauses import PauseWatch
+from llem_energy._host.run_thread import read_thread
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.sampler import Sampler
 from llem_energy._sources.protocol import Sample
@@ -29,10 +34,13 @@ class MeasuredSpan(msgspec.Struct, frozen=True):
     start_s: float
     end_s: float
     cpu_time_s: float
-    """Of this process."""
+    """Of all processes that do the work."""
     n_repeats: int
     guard_s: float
     """The shorter of the idle times before and after."""
+    load: HostLoad | None = None
+    """Other load on the machine, from before the idle time to after it."""
+    stops: WindowStops | None = None
 
 
 class Windows:
@@ -44,6 +52,7 @@ class Windows:
         synchronise: Callable[[], None],
         calibration: Sequence[Calibration],
         devices: Sequence[str],
+        family: Family | None = None,
     ) -> None:
         """Prepare.
 
@@ -52,36 +61,47 @@ class Windows:
             synchronise: returns when the device has finished all submitted work.
             calibration: of the metered devices, if known.
             devices: the metered devices; without any there are no guards.
+            family: the processes that do the work; None for this one and its descendants.
         """
         periods = [c.counter_period_s or _UNKNOWN_PERIOD_S for c in calibration]
         self._period_s = max(periods, default=_UNKNOWN_PERIOD_S)
         self._sampler = sampler
         self._synchronise = synchronise
         self._devices = devices
+        self._family = Family() if family is None else family
 
     def measure(self, work: Callable[[], None], min_seconds: float) -> MeasuredSpan:
         """Repeat the work until the minimum duration is reached; once if it is 0."""
         self._synchronise()
         quiet_since_s = time.perf_counter()
+        host_before = read_host(self._family)
         self._approach()
         n_repeats = 0
-        cpu_start_s = time.process_time()
-        # The readings next to the ends are outside the window, so that they are not measured.
-        self._sampler.read()
-        start_s = time.perf_counter()
-        while True:
-            work()
-            n_repeats += 1
-            self._synchronise()
-            if time.perf_counter() - start_s >= min_seconds:
-                break
-        end_s = time.perf_counter()
-        self._sampler.read()
-        cpu_time_s = time.process_time() - cpu_start_s
+        cpu_before, thread_before = refreshed(host_before.family), read_thread()
+        with PauseWatch() as watch:
+            # The readings next to the ends are outside the window, so that they are not measured.
+            self._sampler.read()
+            start_s = time.perf_counter()
+            while True:
+                work()
+                n_repeats += 1
+                self._synchronise()
+                if time.perf_counter() - start_s >= min_seconds:
+                    break
+            end_s = time.perf_counter()
+            self._sampler.read()
+            cpu_after, thread_after = refreshed(cpu_before), read_thread()
         self.settle()
         guard_s = min(start_s - quiet_since_s, time.perf_counter() - end_s)
+        host_after = read_host(self._family)
         return MeasuredSpan(
-            start_s, end_s, cpu_time_s, n_repeats, guard_s if self._devices else 0.0
+            start_s,
+            end_s,
+            _cpu_time_s(cpu_before, cpu_after, host_before, host_after),
+            n_repeats,
+            guard_s if self._devices else 0.0,
+            load_between(host_before, host_after),
+            stops_between(thread_before, thread_after, watch.stopped_s),
         )
 
     def _approach(self) -> None:
@@ -95,6 +115,25 @@ class Windows:
         moved = _Moves(self._devices, _UPDATES_AFTER)
         timeout_s = max(_MIN_SETTLE_TIMEOUT_S, (_UPDATES_AFTER + 1.5) * self._period_s)
         self._sampler.read_until(moved, timeout_s)
+
+
+def _cpu_time_s(
+    start: FamilyReading, end: FamilyReading, host_before: HostReading, host_after: HostReading
+) -> float:
+    """Return the CPU time in a window.
+
+    Args:
+        start: of the processes that existed before the window, at its start.
+        end: of the same processes, at its end.
+        host_before: before the idle time at the start.
+        host_after: after the idle time at the end, with the processes that are new.
+    """
+    members = {
+        key: process._replace(own_s=end.members[key].own_s) if key in end.members else process
+        for key, process in host_after.family.members.items()
+    }
+    last = host_after.family._replace(members=members)
+    return cpu_time_between_s(start, last, host_before.since_boot_s)
 
 
 def _never(samples: Sequence[Sample]) -> bool:

@@ -5,15 +5,16 @@ Source: the model definitions of transformers 5.23. A test compares every family
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
 
+from llem_config.foreign_files import ForeignFileError
 from llem_energy._errors import MeasurementError
 from llem_energy._hub import model_folder
 from llem_energy._model_info.builtin import builtin_architecture
+from llem_energy._model_info.config_file import config_problems, read_config_file
 from llem_energy._model_info.layer_kinds import (
     LayerKinds,
     RecurrentState,
@@ -41,7 +42,6 @@ class _Family(msgspec.Struct, frozen=True):
     """Every n-th layer attends to all positions; 0: no layer does."""
 
 
-_MAX_LAYERS = 100_000  # a damaged file may have any number
 FAMILIES = {
     "gemma": _Family(tied=True, head_dim=256),
     "gemma2": _Family(tied=True, head_dim=256, n_norms=4, window=4096, full_every=2),
@@ -93,12 +93,9 @@ def read_config(model: ModelRef) -> dict[str, Any] | None:
         if builtin is not None:
             return builtin
         folder = model_folder(model.name, model.revision)
-        if folder is None:
-            return None
-        data = json.loads((folder / "config.json").read_text("utf-8"))
-    except (MeasurementError, OSError, ValueError):
+        return None if folder is None else read_config_file(folder)
+    except (MeasurementError, ForeignFileError):
         return None  # the pre-flight checks report what is wrong
-    return data if isinstance(data, dict) else None
 
 
 def quantisation_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -114,9 +111,11 @@ def quantisation_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
 def architecture_of(data: Mapping[str, Any]) -> Architecture | None:
     """Return the sizes in a config.json.
 
-    None if it lacks a size that every decoder has, if a size is no number, or if it has layers
-    whose cache is unknown.
+    None if it lacks a size that every decoder has, if a size is wrong, or if it has layers whose
+    cache is unknown.
     """
+    if config_problems(data):
+        return None
     try:
         return _sizes(data)
     except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
@@ -187,7 +186,7 @@ def _kinds(data: Mapping[str, Any], family: _Family, n_layers: int) -> LayerKind
     window = data.get("sliding_window", family.window)
     if family.windowed_if and not data.get(family.windowed_if):
         window = None
-    if n_layers > _MAX_LAYERS or not isinstance(window, int | None):
+    if not isinstance(window, int | None):
         return None
     if states_kinds(data):
         return layer_kinds(data, window, n_layers)

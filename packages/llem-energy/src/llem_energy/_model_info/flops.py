@@ -16,8 +16,11 @@ class Flops(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Floating-point operations of the window; for reference only, never part of an energy."""
 
     total: float
+    """Operations of all prompts and outputs of the window."""
     method: str
+    """What was counted."""
     confidence: Literal["high", "medium", "low"]
+    """How well the architecture is known."""
 
 
 METHOD = (

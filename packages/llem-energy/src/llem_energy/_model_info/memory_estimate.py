@@ -34,11 +34,15 @@ class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Bytes on the device that holds the model, summed over devices if the model is spread."""
 
     weights_bytes: int
+    """Weights of the model."""
     cache_bytes: int
     """Keys and values of the longest batch at its last token, and the states of recurrent layers."""
     activations_bytes: int
+    """Activations of the longest batch."""
     total_bytes: int
+    """Sum of weights, cache and activations."""
     method: str
+    """What was estimated, and from what."""
 
 
 class MemoryLayout(msgspec.Struct, frozen=True, kw_only=True):

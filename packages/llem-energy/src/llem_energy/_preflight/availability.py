@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, distribution, entry_points
+from importlib.metadata import PackageNotFoundError, distribution
 
 from llem_config import ExperimentConfig
+from llem_config.extensions import extensions
+from llem_config.foreign_files import ForeignFileError
 from llem_energy._backends.registry import (
     GROUP,
     backend_names,
@@ -18,8 +20,10 @@ from llem_energy._backends.registry import (
 from llem_energy._errors import MeasurementError
 from llem_energy._hub import expanded, is_hub_id, missing_model_problem, model_folder
 from llem_energy._model_info.builtin import PREFIX, builtin_architecture
+from llem_energy._model_info.config_file import CONFIG_NAME, config_problems, read_config_file
 from llem_energy._model_info.model_ref import ModelRef
 from llem_energy._prompts.synthetic import SYNTHETIC
+from llem_energy._prompts.template_files import template_problem
 
 
 def blocking_problems(config: ExperimentConfig) -> list[str]:
@@ -40,6 +44,9 @@ def file_problems(config: ExperimentConfig) -> list[str]:
             f"{config.model} has no tokenizer, so its data set must be synthetic; "
             "remove `dataset`, or use a model with a tokenizer"
         )
+    problems.append(template_problem(config.dataset))
+    if config.backend in backend_names():
+        problems += facts_of(config.backend).file_problems(config)
     return [problem for problem in problems if problem]
 
 
@@ -85,8 +92,8 @@ def missing_libraries(backend: str) -> list[str]:
     A backend's package lists them under the extra that carries the backend's name.
     """
     missing = []
-    for point in entry_points(group=GROUP, name=backend):
-        for requirement in (point.dist.requires or ()) if point.dist else ():
+    for extension in extensions(GROUP, backend):
+        for requirement in extension.requires:
             if re.search(rf"extra\s*==\s*['\"]{re.escape(backend)}['\"]", requirement):
                 name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
                 if not _installed(name):
@@ -121,22 +128,20 @@ def _model_problem(model: ModelRef) -> str | None:
             return None
     except MeasurementError as error:
         return str(error)
-    missing = missing_model_problem("model", model.name, "config.json", model.revision)
+    missing = missing_model_problem("model", model.name, CONFIG_NAME, model.revision)
     return missing or _damaged_config(model)
 
 
 def _damaged_config(model: ModelRef) -> str | None:
-    """Return why the config.json of a model on this machine cannot be read; None if it can."""
+    """Return why the config.json of a model on this machine cannot be used; None if it can."""
     folder = model_folder(model.name, model.revision)
-    if folder is None or not (folder / "config.json").is_file():
+    if folder is None or not os.path.lexists(folder / CONFIG_NAME):
         return None  # not downloaded yet
     try:
-        data = json.loads((folder / "config.json").read_text("utf-8"))
-    except OSError as error:
-        return f"{folder / 'config.json'}: cannot be read: {error.strerror}"
-    except ValueError as error:
-        return f"{folder / 'config.json'}: expected JSON: {error}; download the model again"
-    if not isinstance(data, dict):
-        kind = type(data).__name__
-        return f"{folder / 'config.json'}: expected an object, found a {kind}; correct the file"
-    return None
+        problems = config_problems(read_config_file(folder))
+    except ForeignFileError as error:
+        return str(error)
+    if not problems:
+        return None
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{folder / CONFIG_NAME}: {problems[0]}{more}; correct the file"

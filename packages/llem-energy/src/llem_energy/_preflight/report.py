@@ -15,11 +15,13 @@ from llem_energy._preflight.availability import (
     file_problems,
     unmet_requirements,
 )
+from llem_energy._preflight.chat_templates import missing_templates
 from llem_energy._preflight.context_fit import context_length_warnings
-from llem_energy._preflight.data_sets import check_datasets
+from llem_energy._preflight.data_sets import check_datasets, missing_files
 from llem_energy._preflight.devices import gpus_used
 from llem_energy._preflight.findings import Finding, findings
 from llem_energy._preflight.memory_fit import memory_findings
+from llem_energy._preflight.other_load import other_load_warnings
 from llem_energy._prompts.synthetic import SYNTHETIC
 from llem_energy._sources.registry import missing_meters
 
@@ -35,6 +37,8 @@ class PreflightReport(msgspec.Struct, frozen=True):
     """The experiments can run, but these may spoil their results."""
     expected_failures: tuple[Finding, ...]
     """Points that will fail while others can run."""
+    file_problems: tuple[Finding, ...] = ()
+    """Those of `problems` that the files alone have: they are the same on every machine."""
 
 
 def check(experiments: Sequence[ExperimentConfig], machine: Machine) -> PreflightReport:
@@ -56,10 +60,12 @@ def check(experiments: Sequence[ExperimentConfig], machine: Machine) -> Prefligh
     hopeless = unmet if has_gpu else findings(unmet_requirements(experiments, has_gpu=True))
     n_hopeless = len({point for finding in hopeless for point in finding.points})
     no_fit, doubtful_fit = memory_findings(experiments, machine, gpus)
+    data_sets = check_datasets(experiments)
+    local_data = [problem for data in data_sets if data.is_local for problem in data.problems]
     return PreflightReport(
         problems=(
             *_of_each_group(experiments, blocking_problems),
-            *(problem for data in check_datasets(experiments) for problem in data.problems),
+            *(problem for data in data_sets for problem in data.problems),
             *_missing_gpu(experiments, has_gpu=has_gpu),
             *(unmet if n_hopeless == len(experiments) else ()),
             *no_fit,
@@ -67,16 +73,20 @@ def check(experiments: Sequence[ExperimentConfig], machine: Machine) -> Prefligh
         warnings=(
             *doubtful_fit,
             *context_length_warnings(experiments),
+            *other_load_warnings(experiments, machine),
+            *missing_templates(experiments),
             *_missing_energy(experiments, gpus or machine.settings.devices.gpus),
         ),
         expected_failures=unmet,
+        file_problems=(*_of_each_group(experiments, file_problems), *local_data),
     )
 
 
 def check_files(experiments: Sequence[ExperimentConfig]) -> tuple[Finding, ...]:
-    """Return why experiments cannot run on any machine: wrong names of models and folders.
+    """Return why experiments cannot run on any machine: wrong folders, files and kinds of models.
 
-    This is the part of `check` that needs no device, no inference library and no network.
+    This is the part of `check` that needs no device, no inference library and no network. The rows
+    of data sets are not read; see `check_datasets`.
 
     Args:
         experiments: the points of a study.
@@ -84,7 +94,8 @@ def check_files(experiments: Sequence[ExperimentConfig]) -> tuple[Finding, ...]:
     Raises:
         BackendError: the facts of a backend cannot be imported.
     """
-    return _of_each_group([config.with_full_paths() for config in experiments], file_problems)
+    experiments = [config.with_full_paths() for config in experiments]
+    return (*_of_each_group(experiments, file_problems), *missing_files(experiments))
 
 
 def _of_each_group(
@@ -98,9 +109,12 @@ def _of_each_group(
 
 
 def _what_is_read(config: ExperimentConfig) -> object:
-    """Return a key that is equal for experiments with the same backend and models."""
-    is_synthetic = config.dataset.source == SYNTHETIC
-    return config.backend, facts_of(config.backend).models(config), config.model, is_synthetic
+    """Return a key that is equal for experiments with the same backend, files and template."""
+    facts, is_synthetic = facts_of(config.backend), config.dataset.source == SYNTHETIC
+    return (
+        config.backend, facts.models(config), config.model, is_synthetic,
+        config.dataset.chat_template, facts.files_read(config),
+    )  # fmt: skip
 
 
 def _missing_gpu(experiments: Sequence[ExperimentConfig], *, has_gpu: bool) -> tuple[Finding, ...]:

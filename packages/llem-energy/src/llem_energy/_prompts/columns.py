@@ -9,10 +9,16 @@ from llem_energy._errors import DatasetError
 PROMPT_COLUMNS = ("prompt", "text", "question", "instruction", "input")
 """Read without `dataset.column` if a data set has exactly one of them."""
 
+MESSAGE_COLUMNS = ("messages", "conversations", "conversation")
+"""Read as lists of messages, without `dataset.column` if a data set has no column but one."""
+
+TOOLS = "tools"
+"""Beside messages: descriptions of the functions that the model may call."""
+
 _PARTS_OF_PROMPTS = frozenset(
     {
-        *("article", "choices", "context", "conversation", "conversations", "dialogue"),
-        *("document", "messages", "options", "passage", "query", "system", "system_prompt"),
+        *("article", "choices", "context", "dialogue", "document", "options", "passage"),
+        *("query", "system", "system_prompt", *MESSAGE_COLUMNS),
     }
 )
 """Beside a prompt column they are often a part of the prompt."""
@@ -39,18 +45,23 @@ def choose_column(names: Iterable[str], requested: str | None) -> str:
     if requested is not None:
         chosen = requested if requested in names else None
     else:
-        chosen = next((name for name in PROMPT_COLUMNS if name in names), None)
+        known = (*PROMPT_COLUMNS, *MESSAGE_COLUMNS)
+        chosen = next((name for name in known if name in names), None)
         possible = candidates(names)
         if chosen is not None and len(set(possible)) > 1:
             raise DatasetError(ambiguous(possible))
     if chosen is None:
-        expected = repr(requested) if requested else f"named {', '.join(PROMPT_COLUMNS)}"
+        expected = repr(requested) if requested else _usual_names()
         raise DatasetError(
             f"expected a column {expected}, found {_listed(names)}; {_advice(names, requested)}"
         )
     if names.count(chosen) > 1:
         raise DatasetError(f"has {names.count(chosen)} columns named {chosen!r}; rename one")
     return chosen
+
+
+def _usual_names() -> str:
+    return f"named {', '.join((*PROMPT_COLUMNS, *MESSAGE_COLUMNS))}"
 
 
 def ambiguous(names: Iterable[str]) -> str:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
 from llem_config import DatasetConfig
 from llem_energy._errors import DatasetError
-from llem_energy._prompts.columns import ambiguous, candidates, choose_column
-from llem_energy._prompts.file_kinds import data_file, require_kind
+from llem_energy._prompts.columns import (
+    MESSAGE_COLUMNS,
+    TOOLS,
+    ambiguous,
+    candidates,
+    choose_column,
+)
+from llem_energy._prompts.file_kinds import data_file, require_kind, unreadable
 from llem_energy._prompts.hub_datasets import hub_table
+from llem_energy._prompts.messages import chat_from
 from llem_energy._prompts.parquet_files import parquet_table
-from llem_energy._prompts.table import DataTable, Row, kind_of
+from llem_energy._prompts.prompt import Chat, chat_of
+from llem_energy._prompts.table import DataTable, Row, kind_of, text_problem
 from llem_energy._prompts.text_files import READERS
 
 MAX_PROBLEMS = 10
@@ -25,6 +34,19 @@ class RowProblem(msgspec.Struct, frozen=True):
     row: int
     """Counted from 1; experiments with fewer prompts are not concerned."""
     message: str
+    is_in_row: bool = False
+    """Whether the problem is in this row; else it is in the data set before the row."""
+    line: int | None = None
+    """The last line of the row in a text file, counted from 1."""
+    is_in_data: bool = True
+    """Whether the data set has the problem; else the chat template has it."""
+
+
+class Prompts(Protocol):
+    """Takes the prompts of a data set one after another, such as a list."""
+
+    def append(self, prompt: str | Chat, /) -> object:
+        """Take the next prompt."""
 
 
 class Examination(msgspec.Struct, frozen=True):
@@ -42,24 +64,30 @@ class Examination(msgspec.Struct, frozen=True):
     """Whether its problems ended the reading before the last row that was to be checked."""
     problems: tuple[RowProblem, ...]
 
-    def problems_of(self, n: int) -> list[str]:
+    def row_problems_of(self, n: int) -> list[RowProblem]:
         """Return why the first `n` rows cannot be the prompts; empty if they can.
 
         Args:
             n: not more than `examine` was given.
         """
-        messages = [each.message for each in self.problems if each.row <= n]
+        problems = [each for each in self.problems if each.row <= n]
         if self.was_stopped and n > self.n_checked:
-            messages.append(f"{self.where}: rows after row {self.n_checked} were not checked")
+            message = f"{self.where}: rows after row {self.n_checked} were not checked"
+            problems.append(RowProblem(self.n_checked + 1, message))
         if self.n_rows is not None and n > self.n_rows:
-            messages.append(
+            message = (
                 f"{self.where}: expected at least n = {n} prompts, found {self.n_rows}; "
                 "lower `n` or add rows"
             )
-        return messages
+            problems.append(RowProblem(self.n_rows + 1, message))
+        return problems
+
+    def problems_of(self, n: int) -> list[str]:
+        """Return the messages of `row_problems_of`."""
+        return [each.message for each in self.row_problems_of(n)]
 
 
-def examine(dataset: DatasetConfig, n: int, prompts: list[str] | None = None) -> Examination:
+def examine(dataset: DatasetConfig, n: int, prompts: Prompts | None = None) -> Examination:
     """Check the first `n` rows of a data set, in bounded memory.
 
     Args:
@@ -73,8 +101,7 @@ def examine(dataset: DatasetConfig, n: int, prompts: list[str] | None = None) ->
     except DatasetError as error:
         reading.add_problem(str(error))
     except OSError as error:
-        reason = error.strerror or error
-        reading.add_problem(f"{reading.where}: cannot be read: {reason}")
+        reading.add_problem(unreadable(reading.where, error))
     return Examination(
         where=reading.where,
         column=reading.column,
@@ -88,12 +115,13 @@ def examine(dataset: DatasetConfig, n: int, prompts: list[str] | None = None) ->
 class _Reading:
     """The state of one reading, which an error may end anywhere."""
 
-    def __init__(self, dataset: DatasetConfig, n: int, prompts: list[str] | None) -> None:
+    def __init__(self, dataset: DatasetConfig, n: int, prompts: Prompts | None) -> None:
         self._dataset = dataset
         self._n = n
         self._prompts = prompts
         self.where = dataset.source
         self.column: str | None = None
+        self._has_messages: bool | None = None  # the first row shows it
         self.n_checked = 0
         self.n_rows: int | None = None
         self.was_stopped = False
@@ -104,7 +132,7 @@ class _Reading:
         self.where, self.n_rows = table.where, table.n_rows
         if table.columns is not None:
             self.column = self._chosen(table.columns)
-        for row in table.rows(self.column):
+        for row in table.rows(self._read_columns(table)):
             self._check(row, table)
             self.n_checked += 1
             if self.n_checked == self._n:
@@ -114,9 +142,17 @@ class _Reading:
                 return
         self.n_rows = self.n_checked
 
-    def add_problem(self, message: str) -> None:
+    def add_problem(self, message: str, row: Row | None = None) -> None:
         """Add a problem of the row that is being read, or of the whole data set before it."""
-        self.problems.append(RowProblem(self.n_checked + 1, message))
+        line = None if row is None else row.line
+        self.problems.append(RowProblem(self.n_checked + 1, message, row is not None, line))
+
+    def _read_columns(self, table: DataTable) -> Sequence[str]:
+        """Return the columns that are needed; none if only the rows show it."""
+        if self.column is None:
+            return ()
+        has_tools = TOOLS in (table.columns or ()) and self.column != TOOLS
+        return (self.column, TOOLS) if has_tools else (self.column,)
 
     def _check(self, row: Row, table: DataTable) -> None:
         problem = row.problem
@@ -124,10 +160,43 @@ class _Reading:
             column = self.column = self.column or self._chosen(row.cells)
             is_guess = table.columns is None and self._dataset.column is None
             problem = _cell_problem(row.cells, column, is_guess=is_guess)
-            if problem is None and self._prompts is not None:
-                self._prompts.append(str(row.cells[column]))
+        if problem is None:
+            try:
+                prompt = self._prompt(row, column)
+            except DatasetError as error:
+                problem = str(error)
+            else:
+                if self._prompts is not None:
+                    self._prompts.append(prompt)
         if problem is not None:
-            self.add_problem(f"{self.where}: {row.place}: {problem}")
+            self.add_problem(f"{self.where}: {table.place(row)}: {problem}", row)
+
+    def _prompt(self, row: Row, column: str) -> str | Chat:
+        """Return the prompt of a row.
+
+        Raises:
+            DatasetError: the cell is none.
+        """
+        value, template = row.cells[column], self._dataset.chat_template
+        is_text, is_list = isinstance(value, str), isinstance(value, list | tuple)
+        if self._has_messages is None and (is_text or is_list):
+            is_named = self._dataset.column is None and column in MESSAGE_COLUMNS
+            self._has_messages = is_list or is_named
+        if self._has_messages and isinstance(value, list | tuple):
+            if template == "none":
+                raise DatasetError(
+                    f"the column {column!r} has messages, which need a chat template; set "
+                    "`dataset.chat_template` to auto or a file"
+                )
+            return chat_from(value, row.cells.get(TOOLS), row.place)
+        if self._has_messages or not isinstance(value, str):
+            expected = "a list of messages" if self._has_messages else "text"
+            found = kind_of(value)
+            raise DatasetError(f"expected {expected} in the column {column!r}, found {found}")
+        problem = text_problem(value)
+        if problem is not None:
+            raise DatasetError(problem)
+        return value if template in (None, "none") else chat_of(value, row.place)
 
     def _chosen(self, names: Iterable[str]) -> str:
         try:
@@ -137,7 +206,7 @@ class _Reading:
 
 
 def _cell_problem(cells: Mapping[str, object], column: str, *, is_guess: bool) -> str | None:
-    """Return why the cell of a row is not a prompt.
+    """Return why a row has no cell that may be the prompt.
 
     Args:
         cells: of the row.
@@ -150,27 +219,6 @@ def _cell_problem(cells: Mapping[str, object], column: str, *, is_guess: bool) -
     possible = candidates(cells) if is_guess else []
     if len(possible) > 1:
         return ambiguous(possible)
-    value = cells[column]
-    if not isinstance(value, str):
-        return f"expected text in the column {column!r}, found {kind_of(value)}"
-    return _text_problem(value)
-
-
-def _text_problem(text: str) -> str | None:
-    """Return why a text cannot be a prompt."""
-    if not text:
-        return "the prompt is empty; remove the row"
-    if text.isspace():
-        return "the prompt is only white space; remove the row"
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            code = ord(text[error.start])
-            return (
-                f"expected Unicode text, found a lone surrogate (\\u{code:04x}) at character "
-                f"{error.start + 1} of the prompt; remove it"
-            )
     return None
 
 

@@ -46,6 +46,13 @@ _CONTENTS = (
 _LFS = b"version https://git-lfs.github.com/spec/"
 
 
+def unreadable(where: object, error: OSError) -> str:
+    """Return that a file cannot be read, why, and what to do."""
+    reason = error.strerror or error
+    advice = "; correct the path" if isinstance(error, FileNotFoundError) else ""
+    return f"{where}: cannot be read: {reason}{advice}"
+
+
 def data_file(source: str) -> Path | None:
     """Return the file that a source names; None for a folder or a hub id.
 

@@ -6,6 +6,8 @@ This library is an optional extra. It is imported only when such a data set is r
 from __future__ import annotations
 
 import importlib
+import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -13,9 +15,13 @@ from typing import Any
 
 from llem_config import DatasetConfig
 from llem_energy._errors import DatasetError
-from llem_energy._hub import cached_snapshot, is_hub_id
+from llem_energy._hub import cached_snapshot, is_hub_id, offline_variable
 from llem_energy._hub_access import unreachable_hub
+from llem_energy._prompts.file_kinds import require_kind, unreadable
+from llem_energy._prompts.folder_rows import RowFinder
+from llem_energy._prompts.parquet_files import parquet_table
 from llem_energy._prompts.table import DataTable, Row
+from llem_energy._prompts.text_files import READERS
 
 ALIASES = {"aienergyscore": "AIEnergyScore/text_generation"}
 """Short names of data sets on the hub."""
@@ -32,16 +38,19 @@ def hub_table(dataset: DatasetConfig) -> DataTable:
     if not folder.is_dir() and not is_hub_id(source):
         raise DatasetError(f"there is no data set {source}: expected a file, a folder or a hub id")
     library = _library(source)
-    with _foreign_errors(source):
+    with _foreign_errors(source), _named_files(library, folder):
         rows = _loaded(library, source, folder, dataset)
         columns, n_rows = tuple(rows.column_names), rows.num_rows
-    return DataTable(source, columns, n_rows, lambda column: _rows(source, rows, column))
+    files = RowFinder(library, folder, dataset, str(rows.split), n_rows)
+    return DataTable(
+        source, columns, n_rows, lambda names: _rows(source, rows, names), locate=files.place
+    )
 
 
-def _rows(source: str, rows: Any, column: str | None) -> Iterator[Row]:
+def _rows(source: str, rows: Any, names: Sequence[str]) -> Iterator[Row]:
     with _foreign_errors(source):
         # Without other columns, the library decodes no images and opens no sound files.
-        selected = rows if column is None else rows.select_columns([column])
+        selected = rows.select_columns(list(names)) if names else rows
         for number, cells in enumerate(selected, 1):
             yield Row(number, cells)
 
@@ -58,6 +67,11 @@ def _loaded(library: Any, source: str, folder: Path, dataset: DatasetConfig) -> 
             snapshot = cached_snapshot(source, kind="datasets")
             if snapshot is not None:
                 return _load(library, str(snapshot), dataset)
+            if reason is None and (variable := offline_variable("datasets")) is not None:
+                raise DatasetError(
+                    f"the data set {source} is not in the local cache, and {variable} is set; "
+                    f"download the data set, or unset {variable}"
+                ) from error
             if reason is None:
                 raise
             raise DatasetError(
@@ -106,6 +120,68 @@ def _library(source: str) -> Any:
     library.disable_progress_bars()
     library.logging.set_verbosity(library.logging.CRITICAL)  # errors are in our messages
     return library
+
+
+class _UnreadFiles(logging.Handler):
+    """Keeps the files of which the library logs that it cannot read them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.names: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the file that a message of the library names first."""
+        if name := re.search(r"(?:file|from) '([^']+)'", record.getMessage()):
+            self.names.append(name[1])
+
+
+def _damage(folder: Path) -> str | None:
+    """Return the first problem that our own readers find in the files of a folder."""
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        reader = {".parquet": parquet_table, **READERS}.get(path.suffix.lower())
+        if reader is None or not path.is_file():
+            continue
+        try:
+            require_kind(path)
+            for row in reader(path).rows(()):
+                if row.problem is not None:
+                    return f"{path}: {row.place}: {row.problem}"
+        except DatasetError as error:
+            return str(error)
+        except OSError as error:
+            return unreadable(path, error)
+    return None
+
+
+@contextmanager
+def _named_files(library: Any, folder: Path) -> Iterator[None]:
+    """Add the file to an error of reading it: the library names it in its log, or not at all.
+
+    Args:
+        library: `datasets`.
+        folder: of the data set; it may not exist.
+
+    Raises:
+        DatasetError: the library cannot read a file.
+    """
+    logger = logging.getLogger(library.__name__)
+    files = _UnreadFiles()
+    before = logger.level, logger.propagate, logger.handlers[:]
+    logger.setLevel(logging.ERROR)
+    logger.propagate = False
+    logger.handlers[:] = [files]  # the library's own would print
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, DatasetError):
+            raise
+        if files.names:
+            raise DatasetError(f"{files.names[0]}: cannot be read: {_reasons(error)}") from error
+        if (problem := _damage(folder)) is not None:
+            raise DatasetError(f"{problem} ({_reasons(error)})") from error
+        raise
+    finally:
+        logger.level, logger.propagate, logger.handlers[:] = before
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import msgspec
 from llem_config import DatasetConfig, ExperimentConfig
 from llem_energy._errors import DatasetError
 from llem_energy._prompts.examine import examine
-from llem_energy._prompts.prompt import Prompt
+from llem_energy._prompts.prompt import Chat, Prompt
 from llem_energy._prompts.synthetic import SYNTHETIC, synthetic_problem, synthetic_prompts
 
 
@@ -19,6 +19,8 @@ class LoadedPrompts(msgspec.Struct, frozen=True):
     """The prompts of an experiment and where they come from."""
 
     prompts: tuple[Prompt, ...]
+    """() if the data set has conversations."""
+    chats: tuple[Chat, ...] = ()
     chosen_column: str | None = None
     """The column that was read because of its name; None if the experiment names it."""
 
@@ -39,17 +41,21 @@ def load(config: ExperimentConfig, vocabulary: range) -> LoadedPrompts:
         if problem is not None:
             raise DatasetError(problem)
         return LoadedPrompts(synthetic_prompts(config, vocabulary))
-    prompts: list[str] = []
+    prompts: list[str | Chat] = []
     examination = examine(dataset, config.n, prompts)
     problems = examination.problems_of(config.n)
     if problems:
         rest = f" (the first of {len(problems)} problems)" if len(problems) > 1 else ""
         raise DatasetError(problems[0] + rest)
-    return LoadedPrompts(tuple(prompts), None if dataset.column else examination.column)
+    return LoadedPrompts(
+        prompts=tuple(prompt for prompt in prompts if isinstance(prompt, str)),
+        chats=tuple(prompt for prompt in prompts if isinstance(prompt, Chat)),
+        chosen_column=None if dataset.column else examination.column,
+    )
 
 
 def load_prompts(config: ExperimentConfig, vocabulary: range) -> tuple[Prompt, ...]:
-    """Return the `n` prompts of an experiment.
+    """Return the `n` prompts of an experiment, none of which is a conversation.
 
     Raises:
         DatasetError: as in `load`.
@@ -57,11 +63,15 @@ def load_prompts(config: ExperimentConfig, vocabulary: range) -> tuple[Prompt, .
     return load(config, vocabulary).prompts
 
 
-def fingerprint(prompts: Sequence[Prompt]) -> str:
-    """Return the SHA-256 of the prompts; it depends on their content and order."""
+def fingerprint(prompts: Sequence[Prompt | Chat]) -> str:
+    """Return the SHA-256 of the prompts; it depends on their content and order.
+
+    A chat template does not change it: the result has the hash of the template separately.
+    """
     digest = hashlib.sha256()
     for prompt in prompts:
-        digest.update(json.dumps(prompt, ensure_ascii=False).encode() + b"\n")
+        content = prompt.content() if isinstance(prompt, Chat) else prompt
+        digest.update(json.dumps(content, ensure_ascii=False).encode() + b"\n")
     return digest.hexdigest()
 
 
@@ -71,8 +81,8 @@ def read_prompts(dataset: DatasetConfig, n: int) -> tuple[str, ...]:
     Raises:
         DatasetError: as in `load`.
     """
-    prompts: list[str] = []
+    prompts: list[str | Chat] = []
     problems = examine(dataset, n, prompts).problems_of(n)
     if problems:
         raise DatasetError(problems[0])
-    return tuple(prompts)
+    return tuple(prompt for prompt in prompts if isinstance(prompt, str))

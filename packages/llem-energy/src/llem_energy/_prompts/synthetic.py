@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from llem_config import ExperimentConfig, InputTokensConfig
 
@@ -18,6 +18,21 @@ def synthetic_prompts(config: ExperimentConfig, vocabulary: range) -> tuple[tupl
     """Return `n` prompts of token ids from the vocabulary; the same for the same seed."""
     generator = random.Random(config.random_seed)
     lengths = list(_lengths(config, generator))
+    return tuple(tuple(generator.choices(vocabulary, k=length)) for length in lengths)
+
+
+def other_prompts(
+    lengths: Sequence[int], vocabulary: range, seed: int, purpose: str
+) -> tuple[tuple[int, ...], ...]:
+    """Return prompts of these lengths that are drawn apart from the measured ones.
+
+    Args:
+        lengths: tokens of each prompt.
+        vocabulary: token ids from which they are drawn.
+        seed: of the experiment.
+        purpose: another purpose gives other prompts.
+    """
+    generator = random.Random(f"{seed} {purpose}")
     return tuple(tuple(generator.choices(vocabulary, k=length)) for length in lengths)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -39,8 +39,15 @@ class DataTable(msgspec.Struct, frozen=True):
     """All columns; None if each row has columns of its own."""
     n_rows: int | None
     """None if only reading shows it."""
-    rows: Callable[[str | None], Iterator[Row]]
-    """Reads the rows. Given a column, the cells of other columns may be left out."""
+    rows: Callable[[Sequence[str]], Iterator[Row]]
+    """Reads the rows. Given columns, the cells of other columns may be left out."""
+    locate: Callable[[int], str | None] | None = None
+    """Returns where a row is in one of several files; None if that is not known."""
+
+    def place(self, row: Row) -> str:
+        """Return a row as a person finds it."""
+        in_file = self.locate(row.number) if self.locate is not None else None
+        return row.place + ("" if in_file is None else f" ({in_file})")
 
 
 def kind_of(value: object) -> str:
@@ -61,3 +68,21 @@ def kind_of(value: object) -> str:
         case Mapping():
             return "an object"
     return f"a value of type {type(value).__name__}"
+
+
+def text_problem(text: str) -> str | None:
+    """Return why a text cannot be a prompt, or a message of one; None if it can."""
+    if not text:
+        return "the prompt is empty; remove the row"
+    if text.isspace():
+        return "the prompt is only white space; remove the row"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            code = ord(text[error.start])
+            return (
+                f"expected Unicode text, found a lone surrogate (\\u{code:04x}) at character "
+                f"{error.start + 1} of the prompt; remove it"
+            )
+    return None

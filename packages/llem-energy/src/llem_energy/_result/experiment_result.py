@@ -2,7 +2,7 @@
 
 Names contain units: `_s _j _w _c _bytes`, counts `n_`. A figure that was not measured is None,
 never 0, and its entry in `figures` says why. Each format has the fields of the earlier formats and
-more. Files of formats 1 and 2 can still be read: the fields that they lack get their defaults.
+more. Files of formats 1 to 3 can still be read: the fields that they lack get their defaults.
 """
 
 from __future__ import annotations
@@ -13,34 +13,46 @@ from typing import Any, Literal
 
 import msgspec
 
+from llem_config.foreign_files import ForeignFileError, read_bytes
+from llem_config.text import one_line
 from llem_energy._errors import MeasurementError
 from llem_energy._estimation.figures import DeviceWindow, ErrorBudget, Quality, Status
+from llem_energy._host.host_load import HostLoad, WindowStops
 from llem_energy._machine.snapshot import EnvironmentSnapshot
 from llem_energy._metering.calibration import Calibration
 from llem_energy._model_info.flops import Flops
+from llem_energy._model_info.input_digest import InputDigest
 from llem_energy._model_info.memory_estimate import MemoryEstimate
+from llem_energy._prompts.prompt import ChatTemplate
 from llem_energy._result.measurement_figures import Baseline, PhaseResult, Sampling, WarmUpReport
 from llem_energy._sources.protocol import Kind
 
-RESULT_SCHEMA_VERSION = 3
-_READABLE = (1, 2, 3)
+RESULT_SCHEMA_VERSION = 4
+_READABLE = (1, 2, 3, 4)
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A distribution of durations in seconds."""
 
     n: int
+    """Number of durations."""
     mean_s: float
+    """Mean."""
     p50_s: float
+    """Median."""
     p90_s: float
+    """90th percentile."""
     p99_s: float
+    """99th percentile."""
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The measured window on the clock of `timeseries.parquet`, in seconds."""
 
     start_s: float
+    """Start of the window on the monotonic clock."""
     end_s: float
+    """End of the window on the monotonic clock."""
 
 
 class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,6 +67,7 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     started_at: str
     """UTC, ISO 8601."""
     ended_at: str
+    """UTC, ISO 8601."""
 
     n_prompts: int
     """Prompts of one pass over the data set."""
@@ -63,22 +76,25 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     n_truncated_prompts: int
     """Prompts of one pass that were cut to `max_input_tokens`."""
     prompts_sha256: str
-    """Content and order of the prompts of one pass."""
+    """Content and order of the prompts of one pass, before a chat template."""
     input_tokens: int
     """Total of the window, without padding."""
     output_tokens: int
     """Total of the window, without padding and without tokens after the end token."""
 
     window_s: float
+    """Duration of the measured window."""
     tokens_per_second: float
     """Output tokens per second of window."""
     time_to_first_token: Latency | None
     """Per batch."""
     inter_token_latency: Latency | None
+    """Per step of generation."""
 
     energy_status: Status
     """The status of `energy_total_j`; `figures` has the status of every figure."""
     energy_source: str | None
+    """Name of the source of readings, such as `nvml`; None if nothing was metered."""
     energy_method: str | None
     """The estimator."""
     energy_total_j: float | None
@@ -86,28 +102,38 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     energy_bound_j: float | None
     """Maximum error of `energy_total_j` for any load, apart from the gain error of the sensor."""
     energy_counter_j: float | None
+    """By the energy counters of the devices."""
     energy_integrated_j: float | None
     """The integral of instant power, as a cross-check."""
     energy_disagreement: float | None
     """(integrated - counter) / counter."""
     energy_per_device_j: dict[str, float | None]
+    """By GPU UUID or RAPL domain."""
     baseline_power_w: float | None
     """Idle power with the model loaded, interpolated to the middle of the window."""
     energy_adjusted_j: float | None
     """`energy_total_j` minus the baseline over the window; it can be negative."""
     energy_per_output_token_j: float | None
+    """`energy_total_j` over the output tokens."""
     energy_per_input_token_j: float | None
+    """Per input token that was read: cached tokens do not count, if their number is known."""
     energy_per_prompt_j: float | None
+    """`energy_total_j` over the prompts of all passes."""
     energy_estimated_j: float | None
     """Modelled, not measured; never part of any other figure."""
     energy_estimate_method: str | None
+    """How `energy_estimated_j` was modelled."""
 
     peak_memory_bytes: int | None
+    """Peak during the window, weights included."""
     weights_memory_bytes: int | None
+    """Memory of the weights."""
     memory_method: str
     """How the peak was measured."""
     flops: Flops | None
+    """For reference only; part of no other figure."""
     devices: tuple[DeviceWindow, ...]
+    """What each metered device used."""
 
     measurement_methodology: Literal["steady_state", "total"]
     """`steady_state`: after a warm-up; `total`: without one."""
@@ -125,12 +151,14 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     environment_snapshot: EnvironmentSnapshot
     measurement_warnings: tuple[str, ...]
+    """Sentences about what may make the figures wrong."""
     reproducibility_notes: tuple[str, ...]
+    """Sentences about what a repeat may do differently."""
 
     energy_uncertainty_j: float | None = None
     """Narrower than the bound; holds if the assumption of the estimator holds."""
     figures: dict[str, Quality] = {}
-    """Quality of every energy figure, by the name of its field."""
+    """Quality of every energy and speed figure, by the name of its field."""
     error_budget: ErrorBudget | None = None
     baseline: Baseline | None = None
     warmup: WarmUpReport | None = None
@@ -144,10 +172,28 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Estimated from the architecture before loading; None if that is not known."""
     requests_file: str | None = None
     """Tokens and latencies of every request, in the same folder; None if it was not written."""
+    chat_template: ChatTemplate | None = None
+    """What made the prompts of conversations; None if the prompts are text or synthetic, and in
+    formats 1 to 3."""
     energy_source_kind: Kind | None = None
     """Whether `energy_source` meters GPUs, the CPU, or everything on a board or machine."""
     calibration: tuple[Calibration, ...] = ()
     """How the counter of each metered device behaves; the bounds depend on it."""
+    load_before: HostLoad | None = None
+    """The machine from the beginning of the run to the window; None in formats 1 to 3, as below."""
+    load_in_window: HostLoad | None = None
+    """The machine during the window."""
+    stops: WindowStops | None = None
+    """Times of the window in which the run could not work."""
+    cached_input_tokens: int | None = None
+    """Of `input_tokens`, those that the backend took from a cache of earlier prompts instead of
+    reading them. None if the backend does not report it."""
+    inputs: tuple[InputDigest, ...] = ()
+    """Models, adapters and local data sets that the run has read; () in formats 1 to 3."""
+
+
+MAX_RESULT_BYTES = 2**26
+"""Of a `result.json`, which usually has less than 100 kB."""
 
 
 class _Format(msgspec.Struct):
@@ -178,14 +224,29 @@ def read_result(path: str | Path) -> ExperimentResult:
         MeasurementError: the file is missing, damaged or of another format.
     """
     try:
-        data = Path(path).read_bytes()
-        version = _FORMAT_DECODER.decode(data).schema_version
+        content = read_bytes(Path(path), max_bytes=MAX_RESULT_BYTES)
+    except ForeignFileError as error:
+        raise MeasurementError(str(error)) from error
+    return decode_result(content, path)
+
+
+def decode_result(content: bytes, path: str | Path) -> ExperimentResult:
+    """Return the result in the content of a `result.json`, checked field by field.
+
+    Args:
+        content: of the file.
+        path: of the file, for messages.
+
+    Raises:
+        MeasurementError: the content is damaged or of another format.
+    """
+    try:
+        version = _FORMAT_DECODER.decode(content).schema_version
         if version in _READABLE:
-            return _DECODER.decode(data)
-    except OSError as error:
-        raise MeasurementError(f"{path}: cannot be read: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise MeasurementError(f"{path}: damaged, or not a result of llem: {error}") from error
+            return _DECODER.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        problem = one_line(str(error), 300)  # it may repeat a value of the file
+        raise MeasurementError(f"{path}: damaged, or not a result of llem: {problem}") from error
     raise MeasurementError(
         f"{path}: expected a result of format {RESULT_SCHEMA_VERSION}, found format {version}"
     )

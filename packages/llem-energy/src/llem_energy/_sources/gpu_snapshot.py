@@ -9,19 +9,34 @@ class GpuSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The state of one GPU before the measurement. None: not reported."""
 
     index: int
+    """Number of the GPU on the machine, from 0."""
     uuid: str
+    """UUID of the GPU."""
     name: str
+    """Name of the GPU."""
     power_limit_w: float | None
+    """Power limit."""
     power_limit_default_w: float | None
+    """Power limit without a setting of the user."""
     vbios: str | None
+    """Version of the video BIOS."""
     memory_bytes: int | None
+    """Memory of the GPU."""
     sm_clock_max_mhz: float | None
+    """Maximum clock of the multiprocessors."""
     application_sm_clock_mhz: float | None
+    """Clock of the multiprocessors that is set for applications."""
     persistence_mode: bool | None
+    """Whether the driver stays loaded without a program that uses the GPU."""
     ecc: bool | None
+    """Whether errors of the memory are corrected."""
     mig: bool | None
+    """Whether the GPU is divided into instances."""
     compute_mode: int | None
+    """Which processes may use the GPU: 0 all, 2 none, 3 one."""
     n_other_processes: int | None
+    """Other processes that use the GPU."""
     temperature_c: float | None
+    """Temperature before the run."""
     virtualization: str | None = None
     """`none` on bare metal; else how a hypervisor shares the GPU."""

@@ -11,8 +11,6 @@ import msgspec
 from llem_energy._errors import GpuError
 from llem_energy._sources.nvml_gpu import Gpu, driver
 
-_NO_PID = 0  # list every process
-
 
 class GpuState(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU at one instant. None: not reported."""
@@ -39,6 +37,6 @@ def gpu_states(uuids: Sequence[str]) -> dict[str, GpuState]:
                 states[uuid] = GpuState(
                     temperature_c=gpu.temperature_c(),
                     power_w=sample.power_w if power_w is None else power_w,
-                    pids=gpu.other_pids(_NO_PID),
+                    pids=gpu.other_pids(()),
                 )
     return states

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from llem_energy._errors import MeasurementError
+from llem_energy._host.family import Family
 from llem_energy._sources.nvml_gpu import Gpu, driver, driver_versions, find_gpus
 from llem_energy._sources.protocol import (
     GpuDiagnosis,
@@ -133,18 +133,18 @@ def _no_gpu(reason: str, versions: dict[str, str | None]) -> SourceDiagnosis:
 
 
 def _diagnosed(gpu: Gpu) -> GpuDiagnosis:
-    refusal = None
+    refusal, own_pids = None, Family().pids()
     try:
         NvmlSource([gpu.uuid]).close()
     except MeasurementError as error:
         refusal = str(error)
     return GpuDiagnosis(
-        snapshot=gpu.snapshot(os.getpid()),
+        snapshot=gpu.snapshot(own_pids),
         refusal=refusal,
         counter_problem=gpu.counter_problem(),
         supported_fields=gpu.supported_fields(),
         module_power=gpu.has_module_power(),
-        other_pids=gpu.other_pids(os.getpid()),
+        other_pids=gpu.other_pids(own_pids),
     )
 
 

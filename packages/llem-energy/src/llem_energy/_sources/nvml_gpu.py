@@ -8,7 +8,7 @@ and 75 time throttled by the power limit and by temperature, in nanoseconds, 82 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -143,17 +143,17 @@ class Gpu:
             mask = _maybe(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, self._handle)
         return None if mask is None else throttle_names(mask)
 
-    def snapshot(self, own_pid: int) -> GpuSnapshot:
+    def snapshot(self, own_pids: Collection[int]) -> GpuSnapshot:
         """Return properties, settings and state of the GPU.
 
         Args:
-            own_pid: this process, which is not counted among the others.
+            own_pids: the processes of the run, which are not counted among the others.
         """
         handle = self._handle
         memory = _maybe(pynvml.nvmlDeviceGetMemoryInfo, handle)
         ecc = _maybe(pynvml.nvmlDeviceGetEccMode, handle)
         persistence = _maybe(pynvml.nvmlDeviceGetPersistenceMode, handle)
-        processes = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
+        pids = self.compute_pids()
         default_mw = _maybe(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)
         sm = pynvml.NVML_CLOCK_SM
         return GpuSnapshot(
@@ -170,9 +170,7 @@ class Gpu:
             ecc=None if ecc is None else bool(ecc[0]),
             mig=self.mig,
             compute_mode=_maybe(pynvml.nvmlDeviceGetComputeMode, handle),
-            n_other_processes=(
-                None if processes is None else sum(item.pid != own_pid for item in processes)
-            ),
+            n_other_processes=None if pids is None else len(pids - {*own_pids}),
             temperature_c=self.temperature_c(),
             virtualization=self.virtualization(),
         )
@@ -203,13 +201,18 @@ class Gpu:
         mode = _maybe(pynvml.nvmlDeviceGetVirtualizationMode, self._handle)
         return None if mode is None else _VIRTUALIZATION.get(mode, str(mode))
 
-    def other_pids(self, own_pid: int) -> tuple[int, ...] | None:
-        """Return the other processes on this GPU; None if the driver does not list them."""
+    def compute_pids(self) -> frozenset[int] | None:
+        """Return the compute processes on this GPU; None if the driver does not list them."""
+        processes = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, self._handle)
+        return None if processes is None else frozenset(item.pid for item in processes)
+
+    def other_pids(self, own_pids: Collection[int]) -> tuple[int, ...] | None:
+        """Return the processes on this GPU without our own; None if the driver does not list them."""
         compute = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, self._handle)
         if compute is None:
             return None
         graphics = _maybe(pynvml.nvmlDeviceGetGraphicsRunningProcesses, self._handle) or []
-        return tuple(sorted({item.pid for item in (*compute, *graphics)} - {own_pid}))
+        return tuple(sorted({item.pid for item in (*compute, *graphics)} - {*own_pids}))
 
 
 def _field(item: Any) -> float | None:
@@ -245,13 +248,23 @@ def driver_versions() -> tuple[str | None, str | None, str | None]:
         return None, None, None
 
 
-def snapshot_gpus(own_pid: int) -> tuple[GpuSnapshot, ...]:
+def snapshot_gpus(own_pids: Collection[int]) -> tuple[GpuSnapshot, ...]:
     """Return a snapshot of every GPU that responds; () without a driver."""
     try:
         with driver():
-            return tuple(gpu.snapshot(own_pid) for gpu in find_gpus()[0])
+            return tuple(gpu.snapshot(own_pids) for gpu in find_gpus()[0])
     except GpuError:
         return ()
+
+
+def gpu_pids() -> dict[str, frozenset[int]]:
+    """Return the compute processes on each GPU whose driver lists them, by the GPU's UUID."""
+    try:
+        with driver():
+            pids = {gpu.uuid: gpu.compute_pids() for gpu in find_gpus()[0]}
+    except GpuError:
+        return {}
+    return {uuid: each for uuid, each in pids.items() if each is not None}
 
 
 def gpu_uuids() -> tuple[str, ...]:

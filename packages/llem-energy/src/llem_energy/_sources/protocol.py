@@ -20,6 +20,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     """One reading of one device. What the device does not report is None."""
 
     device: str
+    """GPU UUID, or the name of a RAPL domain."""
     t_s: float
     """Middle of the call on the monotonic clock of `time.perf_counter`."""
     read_duration_s: float
@@ -27,19 +28,27 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     driver_time_s: float | None = None
     """Unix time that the driver gives its reading; the two clocks are not the same."""
     energy_j: float | None = None
+    """Energy counter, from an unknown zero."""
     power_w: float | None = None
     """Instant power where the driver has it."""
     power_average_w: float | None = None
     """Averaged by the driver over about a second on recent GPUs."""
     throttled_power_s: float | None = None
+    """Time throttled by the power limit, from an unknown zero."""
     throttled_thermal_s: float | None = None
+    """Time throttled because of the temperature, from an unknown zero."""
     temperature_c: float | None = None
+    """Temperature of the device."""
     memory_temperature_c: float | None = None
+    """Temperature of its memory."""
     sm_clock_mhz: float | None = None
+    """Clock of the multiprocessors."""
     memory_clock_mhz: float | None = None
+    """Clock of the memory."""
     utilisation: float | None = None
     """0 to 1, as the driver averages it."""
     memory_used_bytes: int | None = None
+    """Used memory of the device."""
     throttle_reasons: tuple[str, ...] | None = None
     """Names of `THROTTLE_REASONS`; () if there are none."""
 

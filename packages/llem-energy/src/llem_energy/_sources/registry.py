@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
+from llem_config.extensions import Extension, extensions
 from llem_energy._errors import MeasurementError
 from llem_energy._sources.protocol import (
     KINDS,
@@ -27,9 +27,9 @@ _ATTRIBUTES = ("name", "kind", "devices", "gain_share", "versions", "power_limit
 
 def source_names() -> tuple[str, ...]:
     """Return the sources that installed packages provide, ours first."""
-    points = [point for point in entry_points(group=GROUP) if point.name != "none"]
-    ours = sorted({point.name for point in points if _package(point) == _PACKAGE})
-    others = sorted({point.name for point in points}.difference(ours))
+    declared = [extension for extension in extensions(GROUP) if extension.name != "none"]
+    ours = sorted({item.name for item in declared if item.package == _PACKAGE})
+    others = sorted({item.name for item in declared}.difference(ours))
     return (*ours, *others)
 
 
@@ -39,12 +39,12 @@ def source_type(name: str) -> SourceType:
     Raises:
         SourceUnavailable: no installed package provides it, or its package cannot be used.
     """
-    point = _entry_point(name)
+    extension = _extension(name)
     try:
-        return cast("SourceType", point.load())
+        return cast("SourceType", extension.load())
     except Exception as error:  # importing another package may raise anything
         raise SourceUnavailable(
-            f"the package {_package(point)}, which provides it, cannot be imported "
+            f"the package {extension.package}, which provides it, cannot be imported "
             f"({type(error).__name__}: {error}); install what it needs or reinstall it"
         ) from error
 
@@ -93,7 +93,7 @@ def diagnose_source(name: str) -> SourceDiagnosis:
         diagnosis = diagnose()
     except MeasurementError as error:
         return SourceDiagnosis(reason=str(error))
-    except Exception as error:  # noqa: BLE001  # another package may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # another package may raise anything
         return _broken_diagnosis(name, f"{type(error).__name__}: {error}")
     if not isinstance(diagnosis, SourceDiagnosis):
         return _broken_diagnosis(name, f"expected a SourceDiagnosis, found {diagnosis!r}")
@@ -101,7 +101,7 @@ def diagnose_source(name: str) -> SourceDiagnosis:
 
 
 def _broken_diagnosis(name: str, problem: str) -> SourceDiagnosis:
-    package = _package(_entry_point(name))
+    package = _extension(name).package
     return SourceDiagnosis(
         reason=f"diagnose() of the package {package}, which provides it, failed ({problem})"
     )
@@ -110,7 +110,7 @@ def _broken_diagnosis(name: str, problem: str) -> SourceDiagnosis:
 def _open(name: str, gpus: Sequence[int | str]) -> EnergySource:
     """Open a source and read it once, so that a broken one fails here."""
     opener = source_type(name)
-    package = _package(_entry_point(name))
+    package = _extension(name).package
     with contextlib.ExitStack() as cleanup:
         try:
             source = opener(gpus)
@@ -118,7 +118,7 @@ def _open(name: str, gpus: Sequence[int | str]) -> EnergySource:
             problem = _problem(source, name)
         except MeasurementError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SourceUnavailable(
                 f"the package {package}, which provides it, failed to open it "
                 f"({type(error).__name__}: {error})"
@@ -156,19 +156,14 @@ def _problem(source: Any, name: str) -> str | None:
     return None
 
 
-def _entry_point(name: str) -> EntryPoint:
-    """Return the entry point of a source. No package can take over a name of llem."""
-    points = list(entry_points(group=GROUP, name=name))
-    points = [point for point in points if _package(point) == _PACKAGE] or points
-    packages = sorted({_package(point) for point in points})
+def _extension(name: str) -> Extension:
+    """Return the extension of a source. No package can take over a name of llem."""
+    declared = extensions(GROUP, name)
+    packages = sorted({extension.package for extension in declared})
     if len(packages) > 1:
         raise SourceUnavailable(
             f"the packages {' and '.join(packages)} both provide it; uninstall one of them"
         )
-    if not points:
+    if not declared:
         raise SourceUnavailable("no installed package provides it; install the package that does")
-    return points[0]
-
-
-def _package(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else "unknown"
+    return declared[0]

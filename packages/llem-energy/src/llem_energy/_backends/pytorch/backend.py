@@ -8,12 +8,15 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 import transformers
 
 from llem_config import ExperimentConfig, PhaseName
 from llem_energy._backends.protocol import Batch, Memory, Phase, Workload
+from llem_energy._backends.pytorch.batching import grouped, padded
+from llem_energy._backends.pytorch.chat_request import WITHOUT_TEMPLATE, render
 from llem_energy._backends.pytorch.compilation import Compilations
 from llem_energy._backends.pytorch.flops import decoder_of
 from llem_energy._backends.pytorch.generation import StepClock, TokenGeneration
@@ -36,7 +39,7 @@ from llem_energy._backends.pytorch.section import section
 from llem_energy._backends.pytorch.verification import NOT_YET, Running, check, effective
 from llem_energy._errors import BackendError
 from llem_energy._model_info.flops import METHOD, Flops, answer_flops
-from llem_energy._prompts.prompt import Prompt
+from llem_energy._prompts.prompt import Chat, ChatTemplate, Prompt, RenderedChats
 
 
 class PyTorchBackend:
@@ -55,6 +58,8 @@ class PyTorchBackend:
         self._batch_sizes: tuple[int, ...] = ()
         self._cache: str | None = NOT_YET
         self._pad_id = 0
+        self._ignores_mask: bool | None = None
+        self._chat_template: ChatTemplate | None = None
 
     @classmethod
     def preload(cls, config: ExperimentConfig) -> None:
@@ -92,7 +97,10 @@ class PyTorchBackend:
             self._assistant, draft_warnings, _ = load_model(draft, self._device)
             self._warnings += draft_warnings
             self._assistant.generation_config = transformers.GenerationConfig()
-        self._generation = generation_config(self._config, self._model)
+        with foreign_errors(
+            f"generation_config.json of model {self._config.model!r} cannot be used"
+        ):
+            self._generation = generation_config(self._config, self._model)
         self._pad_id = self._generation.pad_token_id
         # `generate` takes missing arguments from the model's generation_config.json, e.g. a
         # temperature or end tokens. They must not change the experiment.
@@ -129,13 +137,11 @@ class PyTorchBackend:
                 f"row {empty[0]} of the data set has no tokens in the tokenizer of "
                 f"{self._config.model}; remove the row"
             )
+        self._check_ids(ids)
         n_truncated = sum(len(prompt) > n_max for prompt in ids)
         cut = [prompt[:n_max] for prompt in ids]
-        order = list(range(len(cut)))
-        if self._options.batching == "sorted":
-            order.sort(key=lambda index: len(cut[index]), reverse=True)
-        size = self._options.batch_size or 1
-        groups = [order[start : start + size] for start in range(0, len(order), size)]
+        by_length = self._options.batching == "sorted"
+        groups = grouped(cut, self._options.batch_size or 1, by_length=by_length)
         self._check_padding([[len(cut[index]) for index in group] for group in groups])
         self._batch_sizes = tuple(sorted({len(group) for group in groups}))
         if self._options.cache_implementation in ("static", "offloaded_static"):
@@ -143,15 +149,39 @@ class PyTorchBackend:
             # far, and code that was compiled for its length is compiled again.
             longest = max(len(prompt) for prompt in cut)
             self._generation.max_cache_len = longest + self._config.max_output_tokens - 1
-        return Workload(tuple(self._batch(cut, group) for group in groups), n_truncated)
+        batches = tuple(padded(cut, group, self._pad_id, self._device) for group in groups)
+        return Workload(batches, n_truncated)
+
+    def render_chats(self, chats: Sequence[Chat]) -> RenderedChats:
+        """Apply the chat template in a process of its own, which has limits."""
+        rendered = render(self._config, chats)
+        self._chat_template = rendered.template
+        return rendered
+
+    def _check_ids(self, prompts: Sequence[Sequence[int]]) -> None:
+        """Return if the model has an embedding for each token; on a GPU, another one kills it."""
+        try:
+            n_known = self._model.get_input_embeddings().num_embeddings
+        except (AttributeError, NotImplementedError):
+            return  # the code of the model has another kind of table
+        for number, prompt in enumerate(prompts, 1):
+            if max(prompt) >= n_known:
+                raise BackendError(
+                    f"row {number} of the data set has the token {max(prompt)} in the tokenizer of "
+                    f"{self._config.model}, but the model has embeddings for the tokens 0 to "
+                    f"{n_known - 1}; use the tokenizer that belongs to the model"
+                )
 
     def _check_padding(self, lengths: Sequence[Sequence[int]]) -> None:
         """Return if no batch needs padding, or the model ignores it as it should."""
         if all(len(set(batch)) == 1 for batch in lengths):
             return
-        with foreign_errors("a padded prompt cannot be answered"):
-            if not ignores_mask(self._model, self.vocabulary(), self._device):
-                return
+        if self._ignores_mask is None:  # found once: it runs the model
+            with foreign_errors("a padded prompt cannot be answered"):
+                found = ignores_mask(self._model, self.vocabulary(), self._device)
+            self._ignores_mask = found
+        if not self._ignores_mask:
+            return
         raise BackendError(
             f"model {self._config.model} ignores the attention mask, so that padding would change "
             "its answers; use prompts of equal lengths, or pytorch.batch_size: 1"
@@ -162,20 +192,10 @@ class PyTorchBackend:
         if not texts:
             return [list(prompt) for prompt in prompts if not isinstance(prompt, str)]
         tokenizer = load_tokenizer(self._config)
-        return [list(row) for row in tokenizer(texts, truncation=False)["input_ids"]]
-
-    def _batch(self, prompts: list[list[int]], indices: list[int]) -> Batch:
-        rows = [prompts[index] for index in indices]
-        longest = max(len(row) for row in rows)
-        # On the left: a decoder continues at the right end, where padding would be read as text.
-        padded = [[self._pad_id] * (longest - len(row)) + row for row in rows]
-        mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
-        inputs = {
-            "input_ids": torch.tensor(padded, device=self._device),
-            "attention_mask": torch.tensor(mask, device=self._device),
-        }
-        lengths = tuple(len(row) for row in rows)
-        return Batch(len(rows), (len(rows), longest), lengths, inputs, tuple(indices))
+        if tokenizer.chat_template and self._config.dataset.chat_template is None:
+            self._warnings = (*self._warnings, WITHOUT_TEMPLATE.format(model=self._config.model))
+        with foreign_errors(f"the tokenizer of model {self._config.model!r} cannot be used"):
+            return [list(row) for row in tokenizer(texts, truncation=False)["input_ids"]]
 
     def generate(self, batch: Batch) -> TokenGeneration:
         """Generate the output of one batch; on a GPU the last kernels may still run."""
@@ -254,7 +274,9 @@ class PyTorchBackend:
 
     def effective_config(self) -> dict[str, Any]:
         """Return the options that the model really uses."""
-        return effective(self._running())
+        template = self._chat_template
+        record = None if template is None else msgspec.to_builtins(template)
+        return effective(self._running()) | {"chat_template": record}
 
     def warnings(self) -> tuple[str, ...]:
         """Return how the loaded models differ from their files."""

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from llem_energy._backends.pytorch.introspection import main_type
+from llem_energy._backends.pytorch.introspection import main_type, weight_types
+from llem_energy._errors import BackendError
 from llem_energy._model_info.architecture import quantisation_of, read_config
 from llem_energy._model_info.model_ref import ModelRef
 from llem_energy._model_info.stored_weights import StoredTensor
@@ -23,6 +24,7 @@ _TYPES = {
     "F4": "float4_e2m1fn_x2", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
     "U8": "uint8", "BOOL": "bool",
 }  # fmt: skip
+_OF = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 _UNPACKED = ("float64", "float32", "float16", "bfloat16")
 
 
@@ -64,6 +66,34 @@ def type_warnings(name: str, model: Any, facts: Mapping[str, Any]) -> Iterator[s
         yield (
             f"the weights of model {name!r} are stored as {stored} and run as {running}; "
             "`precision` decides this"
+        )
+
+
+def check_types(name: str, model: Any, facts: Mapping[str, Any], precision: str) -> None:
+    """Check that a quantised model that was unpacked runs in the requested precision.
+
+    The library may unpack matrices to one type and load the rest in another, and the two cannot be
+    multiplied. Parts that an architecture always keeps in fp32 are no difference.
+
+    Args:
+        name: of the model, for the sentence.
+        model: as loaded.
+        facts: from `checkpoint_facts`.
+        precision: as requested.
+
+    Raises:
+        BackendError: it does not.
+    """
+    if facts["quantization_config"] is None or is_packed(model):
+        return
+    types = weight_types(model)
+    others = [kind for kind in types if kind not in (_OF[precision], "float32")]
+    if len(types) > 1 and others:
+        fits = next((key for key, value in _OF.items() if value == others[0]), None)
+        advice = f"set `precision: {fits}`" if fits else "use a model that is not quantised"
+        raise BackendError(
+            f"model {name!r} is quantised, and here a part of its weights runs as {others[0]}, "
+            f"which cannot be combined with precision {precision}; {advice}"
         )
 
 

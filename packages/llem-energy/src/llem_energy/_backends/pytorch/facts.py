@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
+from typing import Literal
 
 from llem_config import ExperimentConfig, PyTorchConfig
 from llem_energy._backends.facts import BackendFacts, DeviceChoice
+from llem_energy._backends.pytorch.chat_request import problems
+from llem_energy._backends.pytorch.model_files import file_problems
 from llem_energy._backends.pytorch.requirements import unmet_requirements
 from llem_energy._backends.pytorch.section import section
+from llem_energy._hub import model_folder
+from llem_energy._model_info.loaded_parts import LoadedParts
 from llem_energy._model_info.memory_estimate import CacheKind, MemoryLayout
 from llem_energy._model_info.model_ref import ModelRef
+from llem_energy._prompts.prompt import Chat, ChatProblem
+from llem_energy._prompts.synthetic import SYNTHETIC
 
 _DEVICES: dict[str, DeviceChoice] = {"auto": "auto", "cuda": "gpu", "cpu": "cpu"}
 # bitsandbytes: 4 bits a weight, and for each 64 of them one scale in fp32, or in 8 bits and a
@@ -23,6 +31,23 @@ class PyTorchFacts(BackendFacts):
     def requirements(self, config: ExperimentConfig, *, has_gpu: bool) -> list[str]:
         """Return what the machine or an installed library lacks."""
         return unmet_requirements(config, has_gpu=has_gpu)
+
+    def large_packages(self) -> tuple[str, ...]:
+        """Return torch and transformers."""
+        return ("torch", "transformers")
+
+    def file_problems(self, config: ExperimentConfig) -> Iterator[str]:
+        """Yield what is wrong with the files of the models and the adapter."""
+        yield from file_problems(config)
+
+    def files_read(self, config: ExperimentConfig) -> tuple[object, ...]:
+        """Return the options that decide which files are read, and how."""
+        options = section(config)
+        return (
+            self.models(config), config.weights, config.dataset.source == SYNTHETIC,
+            config.lora.adapter if config.lora else None, repr(config.passthrough_kwargs),
+            options.trust_remote_code, options.use_safetensors,
+        )  # fmt: skip
 
     def device(self, config: ExperimentConfig) -> DeviceChoice:
         """Return the requested device."""
@@ -42,6 +67,16 @@ class PyTorchFacts(BackendFacts):
         draft = options.assistant_model
         return (model, ModelRef(draft)) if draft else (model,)
 
+    def parts(self, config: ExperimentConfig) -> LoadedParts:
+        """Return the format of the weights, and whether the model's own code runs."""
+        options = section(config)
+        preferred: Literal["safetensors", "pickle"] = (
+            "pickle" if options.use_safetensors is False else "safetensors"
+        )
+        return LoadedParts(
+            None if config.weights == "random" else preferred, bool(options.trust_remote_code)
+        )
+
     def memory(self, config: ExperimentConfig) -> MemoryLayout:
         """Return how transformers holds the model in memory."""
         options = section(config)
@@ -52,6 +87,16 @@ class PyTorchFacts(BackendFacts):
             cache=_cache(options),
             stores_attention_scores=options.attn_implementation == "eager",
         )
+
+    def chat_problems(
+        self, config: ExperimentConfig, chats: Iterable[Chat]
+    ) -> Sequence[ChatProblem]:
+        """Render every conversation, if the tokenizer and the libraries are on this machine."""
+        is_installed = all(find_spec(name) for name in ("jinja2", "torch", "transformers"))
+        folder = model_folder(config.model, section(config).revision)
+        if not is_installed or folder is None or not (folder / "tokenizer_config.json").is_file():
+            return ()
+        return problems(config, chats)
 
     def warnings(self, config: ExperimentConfig) -> Iterator[str]:
         """Yield what the options mean for a reader of the result."""

@@ -66,3 +66,7 @@ class TokenGeneration:
     def token_times_s(self) -> tuple[float, ...] | None:
         """Return when each token was ready; None if a step yields several tokens."""
         return None if self._clock is None else self._clock.times_s()
+
+    def cached_input_tokens(self) -> tuple[int, ...]:
+        """Return 0 for each prompt: `generate` keeps no keys or values for a later call."""
+        return (0,) * len(self._ids)

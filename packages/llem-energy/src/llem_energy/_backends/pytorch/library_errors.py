@@ -7,9 +7,8 @@ from contextlib import contextmanager
 
 import torch
 import torch._dynamo
-from safetensors import SafetensorError
 
-from llem_energy._errors import BackendError, OutOfMemory
+from llem_energy._errors import BackendError, MeasurementError, OutOfMemory
 
 _MAX_CHARACTERS = 400  # of a library's message; some list every class that it has
 
@@ -25,10 +24,11 @@ def foreign_errors(what: str) -> Iterator[None]:
             f"{what}: the model was compiled {n_max} times already, for different shapes of batches, "
             "and torch would continue with uncompiled code"
         ) from error
+    except MeasurementError:
+        raise
     except (
-        OSError, ValueError, ImportError, LookupError, TypeError, AttributeError, RuntimeError,
-        SafetensorError, MemoryError, AssertionError,
-    ) as error:  # fmt: skip
+        Exception
+    ) as error:  # the libraries raise errors of every type, also of none of their own
         kind = OutOfMemory if _is_out_of_memory(error) else BackendError
         raise kind(f"{what}: {first_paragraph(error)}") from error
 

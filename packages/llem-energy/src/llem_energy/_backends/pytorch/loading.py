@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +10,17 @@ import torch
 import transformers
 
 from llem_config import ExperimentConfig, PyTorchConfig
-from llem_energy._backends.pytorch.checkpoint import checkpoint_facts, type_warnings
+from llem_energy._backends.pytorch.adapters import with_adapter
+from llem_energy._backends.pytorch.checkpoint import check_types, checkpoint_facts, type_warnings
 from llem_energy._backends.pytorch.library_errors import first_paragraph, foreign_errors
+from llem_energy._backends.pytorch.library_source import needed_to_be_causal
 from llem_energy._backends.pytorch.loading_report import loading_warnings
-from llem_energy._backends.pytorch.model_kind import AUTO_CLASS, ENCODER_DECODER, not_causal
+from llem_energy._backends.pytorch.model_kind import (
+    AUTO_CLASS,
+    ENCODER_DECODER,
+    encoder,
+    not_causal,
+)
 from llem_energy._backends.pytorch.section import section
 from llem_energy._errors import BackendError
 from llem_energy._hub import expanded, unreachable_hub
@@ -34,13 +39,18 @@ def _place(name: str) -> str:
     return str(expanded(name)) if name.startswith("~") else name
 
 
+def _offline(load: Callable[..., Any], place: str, **options: Any) -> Any:
+    """Load from this machine."""
+    return load(place, local_files_only=True, **options)
+
+
 def _offline_first(load: Callable[..., Any], place: str, **options: Any) -> Any:
     """Load from this machine, and contact the hub only for what is missing.
 
     A study then does not wait for the hub in each run, and its model cannot change halfway.
     """
     try:
-        return load(place, local_files_only=True, **options)
+        return _offline(load, place, **options)
     except OSError:
         # The library would try to reach the hub for a minute.
         if not Path(place).is_dir() and (reason := unreachable_hub()):
@@ -65,9 +75,13 @@ def load_architecture(config: ExperimentConfig) -> Any:
             revision=options.revision,
             trust_remote_code=bool(options.trust_remote_code),
         )
-    except (OSError, ValueError, KeyError) as error:
+    except OSError as error:
         raise BackendError(
             f"model {config.model!r} cannot be found: {first_paragraph(error)}"
+        ) from error
+    except Exception as error:  # the configuration classes check values in many ways
+        raise BackendError(
+            f"the config.json of model {config.model!r} cannot be used: {first_paragraph(error)}"
         ) from error
 
 
@@ -78,19 +92,34 @@ def load_tokenizer(config: ExperimentConfig) -> Any:
         BackendError: the model has none, e.g. a builtin.
     """
     options = section(config)
+    return load_tokenizer_of(config.model, options.revision, bool(options.trust_remote_code))
+
+
+def load_tokenizer_of(
+    model: str, revision: str | None, trust_remote_code: bool, *, is_local: bool = False
+) -> Any:
+    """Return the tokenizer of a model; see `load_tokenizer`.
+
+    Args:
+        model: hub id or local folder.
+        revision: of a hub id.
+        trust_remote_code: whether code of the model may run.
+        is_local: whether only files on this machine may be used.
+    """
+    find = _offline if is_local else _offline_first
     try:
-        tokenizer = _offline_first(
+        return find(
             transformers.AutoTokenizer.from_pretrained,
-            _place(config.model),
-            revision=options.revision,
-            trust_remote_code=bool(options.trust_remote_code),
+            _place(model),
+            revision=revision,
+            trust_remote_code=trust_remote_code,
             padding_side="left",
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # the tokenizers library has no error types of its own
         raise BackendError(
-            f"model {config.model!r} has no tokenizer, but text prompts need one: {first_paragraph(error)}"
+            f"model {model!r} has no tokenizer that can be used, but text prompts need one: "
+            f"{first_paragraph(error)}"
         ) from error
-    return tokenizer
 
 
 class LoadedModel(NamedTuple):
@@ -127,9 +156,11 @@ def load_model(config: ExperimentConfig, device: torch.device) -> LoadedModel:
             )
             _check_packing(model, device)
         checkpoint = checkpoint_facts(reference, stored)
+        check_types(config.model, model, checkpoint, config.precision)
         differences += type_warnings(config.model, model, checkpoint)
         if config.lora is not None:
-            model = _with_adapter(config, model)
+            model, unused = with_adapter(config.lora, model)
+            differences += unused
         model.eval()
     return LoadedModel(model, tuple(differences), checkpoint)
 
@@ -148,6 +179,9 @@ def _check_kind(config: ExperimentConfig) -> Any:
     has_code = AUTO_CLASS in (getattr(architecture, "auto_map", None) or {})
     if not has_code and type(architecture) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
         raise BackendError(f"model {config.model} {not_causal(architecture.model_type)}")
+    needed = None if has_code else needed_to_be_causal(architecture.model_type)
+    if needed is not None and getattr(architecture, needed, None) is not True:
+        raise BackendError(f"model {config.model} {encoder(architecture.model_type, needed)}")
     return architecture
 
 
@@ -234,26 +268,6 @@ def _quantisation(options: PyTorchConfig) -> Any:
         load_in_8bit=bool(options.load_in_8bit),
         **arguments,
     )
-
-
-def _with_adapter(config: ExperimentConfig, model: Any) -> Any:
-    assert config.lora is not None
-    peft = importlib.import_module("peft")
-    # Otherwise peft runs the adapter of a half-precision model in fp32.
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        adapted = peft.PeftModel.from_pretrained(
-            model, _place(config.lora.adapter), autocast_adapter_dtype=False
-        )
-    # Missing weights would keep their random values, and the library only warns.
-    if any("missing adapter keys" in str(warning.message) for warning in caught):
-        raise BackendError(
-            f"the files of the adapter {config.lora.adapter} lack weights for this model; "
-            "was it made for another model?"
-        )
-    for w in caught:
-        warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-    return adapted.merge_and_unload() if config.lora.merge_weights else adapted
 
 
 def generating_model(model: Any) -> Any:

@@ -16,7 +16,8 @@ from llem_energy._model_info.stored_weights import StoredTensor
 # Constants that older versions of the library stored with the weights and now compute: rotary
 # frequencies, position ids, and the causal mask, which is called a bias.
 _CONSTANT = re.compile(r"(inv_freq|position_ids|masked_bias|attn\.bias|attention\.bias)$")
-_MAX_UNUSED_SHARE = 0.1
+MAX_UNUSED_SHARE = 0.1
+"""Of the weights in the files; a larger share refuses the run."""
 
 
 def loading_warnings(
@@ -56,7 +57,7 @@ def loading_warnings(
     if unused:
         sentence = _unused(name, unused, model, stored)
         share = _n_unused(unused, model, stored) / max(_n_values(stored.values()), 1)
-        if share >= _MAX_UNUSED_SHARE and not has_other_parts:
+        if share >= MAX_UNUSED_SHARE and not has_other_parts:
             raise BackendError(f"{sentence}; correct its config.json")
         yield sentence
     if _is_untied(model):

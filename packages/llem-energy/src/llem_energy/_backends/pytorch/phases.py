@@ -24,10 +24,11 @@ from llem_energy._backends.pytorch.loading import generating_model
 from llem_energy._errors import BackendError
 
 # These never modify their tensors: an update creates new ones. A copy of the object is enough.
-_IMMUTABLE = (
-    cache_utils.DynamicLayer,
-    cache_utils.DynamicSlidingWindowLayer,
-    cache_utils.DummyLayer,
+# Looked up by name, because transformers has some of them only in newer versions.
+_IMMUTABLE = tuple(
+    getattr(cache_utils, name)
+    for name in ("DynamicLayer", "DynamicSlidingWindowLayer", "DummyLayer")
+    if hasattr(cache_utils, name)
 )
 _RESTORABLE = "a cache of keys and values that can be restored exactly"
 

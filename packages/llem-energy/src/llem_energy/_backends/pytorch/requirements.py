@@ -11,16 +11,20 @@ import functools
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from llem_config import ExperimentConfig
-from llem_energy._backends.pytorch.model_kind import kind_problems
+from llem_energy._backends.pytorch.library_source import is_unknown_option
+from llem_energy._backends.pytorch.model_files import file_problems, is_on_hub
+from llem_energy._backends.pytorch.model_kind import unknown_type
 from llem_energy._backends.pytorch.section import section
 from llem_energy._errors import BackendError
 from llem_energy._hub import expanded, missing_model_problem
+from llem_energy._model_info.architecture import read_config
 from llem_energy._model_info.builtin import PREFIX
-from llem_energy._model_info.stored_weights import loaded_files
+from llem_energy._model_info.config_file import config_problems
+from llem_energy._model_info.model_ref import ModelRef
 
 _GPU_ONLY = ("device_map", "max_memory")
 _GPU_VALUES = {
@@ -30,12 +34,12 @@ _GPU_VALUES = {
 
 
 def check_requirements(config: ExperimentConfig, *, has_gpu: bool) -> None:
-    """Return if the machine meets every requirement.
+    """Return if the machine meets every requirement, and the files of the experiment are sound.
 
     Raises:
-        BackendError: it does not; the message lists everything that is missing.
+        BackendError: the message lists everything that is missing or wrong.
     """
-    if missing := unmet_requirements(config, has_gpu=has_gpu):
+    if missing := [*file_problems(config), *unmet_requirements(config, has_gpu=has_gpu)]:
         raise BackendError("; ".join(missing))
 
 
@@ -44,7 +48,7 @@ def unmet_requirements(config: ExperimentConfig, *, has_gpu: bool) -> list[str]:
     on_gpu = has_gpu and section(config).device != "cpu"
     on_cpu = () if on_gpu else (*_gpu(config), *_processor(config))
     return [
-        *on_cpu, *_libraries(config), *_files(config), *_weights(config), *kind_problems(config),
+        *on_cpu, *_libraries(config), *_random_weights(config), *_models(config),
     ]  # fmt: skip
 
 
@@ -96,51 +100,43 @@ def _libraries(config: ExperimentConfig) -> Iterator[str]:
             yield f"{what} needs {module}; install it with {install}"
 
 
-def _files(config: ExperimentConfig) -> Iterator[str]:
+def _models(config: ExperimentConfig) -> Iterator[str]:
+    """Yield what the hub lacks of the models, and which types the installed library lacks."""
     options = section(config)
     local = config.model.startswith(PREFIX) or expanded(config.model).is_dir()
     if options.revision and local:
         yield f"revision {options.revision} has no effect on {config.model}, which is not on a hub"
-    if config.lora and (
-        problem := missing_model_problem("adapter", config.lora.adapter, "adapter_config.json")
-    ):
-        yield problem
+    if config.lora and is_on_hub(config.lora.adapter):
+        adapter = config.lora.adapter
+        yield from filter(None, [missing_model_problem("adapter", adapter, "adapter_config.json")])
+    models = [ModelRef(config.model, options.revision)]
+    if options.assistant_model:
+        models.append(ModelRef(options.assistant_model))
+    for model in models:
+        data = read_config(model)
+        if data is None or config_problems(data):
+            continue
+        if reason := unknown_type(data):
+            yield f"model {model.name} {reason}"
+        elif model is models[0] and not data.get("auto_map"):
+            yield from _options(config.passthrough_kwargs or {}, data)
 
 
-def _weights(config: ExperimentConfig) -> Iterator[str]:
-    options = section(config)
+def _options(options: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the options for the loader that nothing reads; the library says so only when loading."""
+    for name in sorted(options):
+        if name not in data and is_unknown_option(name, str(data.get("model_type", ""))):
+            yield (
+                f"passthrough_kwargs has {name}, which the installed transformers does not know; "
+                "correct or remove it"
+            )
+
+
+def _random_weights(config: ExperimentConfig) -> Iterator[str]:
     if config.weights == "random":
         for name in ("device_map", "load_in_4bit", "load_in_8bit"):
-            if getattr(options, name):
+            if getattr(section(config), name):
                 yield f"{name} needs pretrained weights, found weights: random"
-        return
-    variant = (config.passthrough_kwargs or {}).get("variant")
-    if options.use_safetensors is False:
-        return
-    for name in filter(None, (config.model, options.assistant_model)):
-        folder = expanded(name)
-        has_model = (folder / "config.json").is_file()
-        if has_model and (reason := _missing_weights(folder, variant)):
-            yield f"model {name!r} cannot be loaded: {reason}"
-
-
-def _missing_weights(folder: Path, variant: str | None) -> str | None:
-    """Return which file of weights a model's folder lacks, as the end of a sentence."""
-    try:
-        files = loaded_files(folder, variant)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return "its model.safetensors.index.json is damaged"
-    if absent := [file.name for file in files if not file.is_file()]:
-        return f"its folder lacks {len(absent)} of its {len(files)} files, e.g. {absent[0]}"
-    if files:
-        return None
-    wanted = f"model{f'.{variant}' if variant else ''}.safetensors"
-    if any(folder.glob("pytorch_model*.bin")):
-        return (
-            f"its folder has no {wanted}, only pickled weights, which can run code; if you trust "
-            "them, set pytorch.use_safetensors: false"
-        )
-    return f"its folder has no {wanted} and no index of several files"
 
 
 @functools.lru_cache(maxsize=1)  # called for every point of a study

@@ -1,0 +1,1 @@
+"""The checks that llem offers to authors of backends."""
