@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from llem_config import LlemError
+from llem_energy.preflight import DatasetFinding
 
 
 class StudyError(LlemError):
@@ -12,11 +13,17 @@ class StudyError(LlemError):
 
 
 class PreflightError(StudyError):
-    """The study cannot run on this machine. Lists every reason; nothing was written."""
+    """The study cannot run on this machine. Lists every reason; nothing was written.
 
-    def __init__(self, failures: Sequence[str]) -> None:
+    `places` has the place in a data set for each reason that is a fault of one.
+    """
+
+    def __init__(
+        self, failures: Sequence[str], places: Mapping[str, DatasetFinding] | None = None
+    ) -> None:
         super().__init__("\n".join(failures))
         self.failures = tuple(failures)
+        self.places = dict(places or {})
 
 
 class StudyLocked(StudyError):  # noqa: N818  # a state of the machine, not a bug

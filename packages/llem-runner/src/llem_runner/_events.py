@@ -18,10 +18,37 @@ class PreflightWarning(msgspec.Struct, frozen=True):
     warning: str
 
 
+class Note(msgspec.Struct, frozen=True):
+    """Something that the user should know and that affects no result; sent before the first run."""
+
+    text: str
+
+
+class ReadingInputs(msgspec.Struct, frozen=True):
+    """Large files of models are read, so that the results have their digests.
+
+    Sent several times a second. A file is read once; its digest is kept for later studies.
+    """
+
+    n_read_bytes: int
+    n_bytes: int
+    """Of all files to read."""
+
+
+class InputChanged(msgspec.Struct, frozen=True):
+    """A run has read a model, an adapter or a data set that an earlier run read with other content."""
+
+    index: int
+    change: str
+    """The sentence in the manifest."""
+
+
 class WaitingForGpu(msgspec.Struct, frozen=True):
     """Another study uses the GPU; this study starts when the GPU is free."""
 
     uuid: str
+    holder: str = ""
+    """Who uses it: user, process, since when, study."""
 
 
 class StudyStarted(msgspec.Struct, frozen=True):
@@ -138,6 +165,9 @@ class StudyEnded(msgspec.Struct, frozen=True):
 
 Event = (
     PreflightWarning
+    | Note
+    | ReadingInputs
+    | InputChanged
     | WaitingForGpu
     | StudyStarted
     | GapStarted

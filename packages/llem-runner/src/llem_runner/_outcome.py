@@ -17,18 +17,19 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
 
 Reason = Literal[
     "exception", "gpu_memory", "memory",
-    "oom_killer", "signal", "exit", "timeout", "stalled", "pipe", "garbage",
+    "oom_killer", "signal", "exit", "exit_unknown", "timeout", "stalled", "pipe", "garbage",
 ]  # fmt: skip
 """Why a run has no result.
 
 The child process reports the first three itself. The parent process finds the others: killed by the
-kernel because memory ran out, killed by another signal, exited without a last message, ran into the
-timeout, made no progress, closed its pipe but kept running, sent data that is not a message.
+kernel because memory ran out, killed by another signal, exited without a last message, ended in a
+way that the kernel does not report to a program that ignores SIGCHLD, ran into the timeout, made no
+progress, closed its pipe but kept running, sent data that is not a message.
 """
 
 
 CRASHES: frozenset[Reason] = frozenset(
-    {"oom_killer", "signal", "exit", "stalled", "pipe", "garbage"}
+    {"oom_killer", "signal", "exit", "exit_unknown", "stalled", "pipe", "garbage"}
 )
 """Reasons for which a retry may help. An exception would be raised again, and a timeout would take
 its full time again."""

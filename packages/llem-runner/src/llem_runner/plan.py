@@ -6,6 +6,7 @@
 Nothing here starts a process or runs anything on a device.
 """
 
+from llem_runner._plan.comparability import why_not_comparable
 from llem_runner._plan.schedule import PlannedRun, gap_seconds, schedule
 from llem_runner._study.preflight import Expectation, check_data, check_files, expect
 from llem_runner._study.preparation import fill_gaps
@@ -21,4 +22,5 @@ __all__ = [
     "gap_seconds",
     "schedule",
     "time_left_s",
+    "why_not_comparable",
 ]

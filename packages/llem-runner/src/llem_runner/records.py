@@ -1,14 +1,18 @@
-"""The structs of `manifest.json` and `study_result.json`, and how to write them.
+"""The structs of `manifest.json` and `study_result.json`, how to write them, and what they imply.
 
 `llem_runner.read_manifest` and `llem_runner.read_study_result` read the files; docs/files.md describes
 every field.
 """
 
+from llem_runner._analysis.caveats import caveat_of_unfinished
+from llem_runner._analysis.looks import alpha_after
+from llem_runner._analysis.looks import caveat as caveat_of_looks
 from llem_runner._storage.atomic_files import encode_json
-from llem_runner._storage.manifest import ManifestEntry, StudyManifest
+from llem_runner._storage.manifest import ManifestEntry, StudyManifest, Totals
 from llem_runner._storage.study_result import (
     Comparison,
     Comparisons,
+    Drift,
     FailedRun,
     MeasurementProtocol,
     Outlier,
@@ -21,6 +25,7 @@ from llem_runner._storage.study_result import (
 __all__ = [
     "Comparison",
     "Comparisons",
+    "Drift",
     "FailedRun",
     "ManifestEntry",
     "MeasurementProtocol",
@@ -30,5 +35,9 @@ __all__ = [
     "Statistics",
     "StudyManifest",
     "StudySummary",
+    "Totals",
+    "alpha_after",
+    "caveat_of_looks",
+    "caveat_of_unfinished",
     "encode_json",
 ]

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 
 from llem_config import ExecutionConfig, Settings, StudyConfig
-from llem_energy import ExperimentResult, read_result
-from llem_runner._analysis.comparison import compare_points, find_outliers
-from llem_runner._analysis.statistics import lag1, mean_interval, runs_needed
+from llem_energy import ExperimentResult
+from llem_runner._analysis.comparison import compare_points, runs_to_compare
+from llem_runner._analysis.input_changes import input_changes
+from llem_runner._analysis.statistics import (
+    cv_limit,
+    geometric_mean,
+    lag1,
+    mean_interval,
+    runs_needed,
+)
+from llem_runner._analysis.study_drift import find_drift
+from llem_runner._analysis.study_outliers import find_outliers
+from llem_runner._plan.labels import levels
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest
+from llem_runner._storage.result_files import stored_result
 from llem_runner._storage.study_result import (
     FailedRun,
+    Figure,
     MeasurementProtocol,
     PointSummary,
     Skipped,
@@ -38,11 +49,27 @@ def summarise(
 ) -> StudyResult:
     """Return the result of a study from its manifest and the result files listed there."""
     results = {
-        entry.index: read_result(layout.folder / entry.result_file)
+        entry.index: stored_result(layout.folder / entry.result_file)
         for entry in manifest.entries
         if entry.status == "completed" and entry.result_file is not None
     }
     entries = manifest.entries
+    changes = input_changes(entries, results)
+    outliers = find_outliers(entries, results)
+    compared = runs_to_compare(entries, results)
+    comparisons = compare_points(
+        entries,
+        results,
+        study.execution.cycle_order,
+        input_changes=changes,
+        looks=manifest.looks,
+        outliers=[outlier.index for outlier in outliers],
+    )
+    values: dict[str, list[float]] = {}
+    if comparisons.points:
+        columns = zip(*compared.blocks, strict=True)
+        values = {point: list(c) for point, c in zip(compared.points, columns, strict=True)}
+    factors = dict(zip(study.config_hashes, levels(study), strict=True))
     total_j = _sum([result.energy_total_j for result in results.values()])
     grid_kwh = None
     site = settings.measurement
@@ -56,7 +83,7 @@ def summarise(
         study_design_hash=study.study_design_hash,
         status=manifest.status,
         measurement_protocol=_protocol(
-            study.execution, settings, results.values(), limits_enforced
+            study.execution, settings, entries, results, limits_enforced
         ),
         result_files=tuple(e.result_file for e in entries if e.index in results and e.result_file),
         summary=StudySummary(
@@ -68,10 +95,15 @@ def summarise(
             total_energy_j=total_j,
             emissions_gco2=_times(grid_kwh, site.carbon_intensity_gco2_kwh),
             electricity_cost=_times(grid_kwh, site.electricity_price_kwh),
-            points=tuple(_point(group, results) for group in by_point.values()),
+            points=tuple(
+                _point(group, results, compared.figure, values.get(point), factors.get(point, {}))
+                for point, group in by_point.items()
+            ),
             warnings=dict(Counter(w for r in results.values() for w in r.measurement_warnings)),
-            comparisons=compare_points(entries, results, study.execution.cycle_order),
-            outliers=find_outliers(entries, results),
+            comparisons=comparisons,
+            outliers=outliers,
+            drift=find_drift(compared, results),
+            input_changes=changes,
         ),
         skipped=tuple(Skipped(config=p.config, reason=p.reason) for p in study.skipped),
         failed=tuple(
@@ -94,7 +126,8 @@ def summarise(
 def _protocol(
     execution: ExecutionConfig,
     settings: Settings,
-    results: Iterable[ExperimentResult],
+    entries: Sequence[ManifestEntry],
+    results: Mapping[int, ExperimentResult],
     limits_enforced: bool,
 ) -> MeasurementProtocol:
     return MeasurementProtocol(
@@ -108,11 +141,32 @@ def _protocol(
         gap_at_most_seconds=settings.execution.gap_at_most_seconds,
         stall_seconds=execution.stall_seconds if limits_enforced else None,
         timeout_seconds=execution.timeout_seconds if limits_enforced else None,
-        energy_sources=tuple(sorted({r.energy_source for r in results if r.energy_source})),
+        energy_sources=tuple(
+            sorted({r.energy_source for r in results.values() if r.energy_source})
+        ),
+        executors=tuple(sorted({e.executor for e in entries if e.index in results and e.executor})),
+        carbon_intensity_gco2_kwh=settings.measurement.carbon_intensity_gco2_kwh,
+        datacenter_pue=settings.measurement.datacenter_pue,
+        electricity_price_kwh=settings.measurement.electricity_price_kwh,
     )
 
 
-def _point(entries: Sequence[ManifestEntry], results: dict[int, ExperimentResult]) -> PointSummary:
+def _point(
+    entries: Sequence[ManifestEntry],
+    results: Mapping[int, ExperimentResult],
+    headline: Figure,
+    compared: Sequence[float] | None,
+    levels: dict[str, str],
+) -> PointSummary:
+    """Return the statistics of a point.
+
+    Args:
+        entries: its planned runs.
+        results: of the completed runs of the study, by index.
+        headline: the figure by which points are compared.
+        compared: this figure in the compared cycles; None if the point is not compared.
+        levels: its level of each factor.
+    """
     point_results = [results[entry.index] for entry in entries if entry.index in results]
     # By time, not by place in the schedule: a resume repeats a run later than planned.
     point_results.sort(key=lambda result: result.started_at)
@@ -145,6 +199,15 @@ def _point(entries: Sequence[ManifestEntry], results: dict[int, ExperimentResult
             lambda r: None if r.time_to_first_token is None else r.time_to_first_token.mean_s
         ),
         runs_needed=_runs_needed(energy or speed),
+        runs_needed_high=_runs_needed(energy or speed, upper=True),
+        n_planned=len(entries),
+        n_flagged=sum(
+            quality.status == "flagged"
+            for result in point_results
+            if (quality := result.figures.get(headline)) is not None
+        ),
+        levels=levels,
+        compared=None if compared is None else describe(compared),
     )
 
 
@@ -163,14 +226,18 @@ def describe(values: Sequence[float]) -> Statistics | None:
         sd=statistics.stdev(values) if len(values) > 1 else None,
         ci95_low=low,
         ci95_high=high,
+        geometric_mean=geometric_mean(values) if min(values) > 0 else None,
         lag1=lag1(values),
     )
 
 
-def _runs_needed(figure: Statistics | None) -> dict[str, int | None]:
+def _runs_needed(figure: Statistics | None, *, upper: bool = False) -> dict[str, int | None]:
+    """Return the number of runs by half-width, at the observed spread or at its upper limit."""
     if figure is None or figure.sd is None or figure.mean <= 0:
         return {}
     cv = figure.sd / figure.mean
+    if upper:
+        cv = cv_limit(cv, figure.n)
     return {name: runs_needed(cv, share) for name, share in _HALF_WIDTHS.items()}
 
 
@@ -184,7 +251,9 @@ def _times(amount: float | None, factor: float | None) -> float | None:
     return None if amount is None or factor is None else amount * factor
 
 
-def _wall_time_s(entries: Sequence[ManifestEntry]) -> float:
-    starts = [datetime.fromisoformat(e.started_at) for e in entries if e.started_at]
-    ends = [datetime.fromisoformat(e.ended_at) for e in entries if e.ended_at]
-    return (max(ends) - min(starts)).total_seconds() if starts and ends else 0.0
+def _wall_time_s(entries: Sequence[ManifestEntry]) -> float | None:
+    """Return the duration of all runs and gaps. The dates may be wrong: the clock may be set."""
+    ended = [entry for entry in entries if entry.ended_at]
+    if any(entry.run_s is None for entry in ended):
+        return None
+    return sum((entry.run_s or 0.0) + (entry.gap_s or 0.0) for entry in ended)

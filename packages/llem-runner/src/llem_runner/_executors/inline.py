@@ -1,17 +1,17 @@
 """The executor without child processes: measures in the calling thread, where nothing can end a run.
 
-For a single run: there is nothing to isolate it from.
+For programs that cannot start a process. The output of the libraries goes where that of the caller
+goes: stdout and stderr belong to the whole process, and so to its other threads too.
 """
 
 from __future__ import annotations
 
-import contextlib
-import sys
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 from llem_runner._control import Control
-from llem_runner._executors.log_file import create_log
+from llem_runner._executors.log_file import close_log, open_log
 from llem_runner._executors.measure import measure_task
 from llem_runner._executors.protocol import Leftovers
 from llem_runner._executors.task import Measure, OnStage, Task
@@ -27,7 +27,7 @@ class InlineExecutor:
     def start(self, run: PlannedRun, *, log: Path, measure: Measure) -> InlineExecution:
         """Return an execution; see `Executor.start`."""
         del run
-        create_log(log)
+        open_log(log).close()
         return InlineExecution(log, measure)
 
 
@@ -54,20 +54,14 @@ class InlineExecution:
             KeyboardInterrupt: a stop was requested in this thread, or before the measurement.
         """
         del on_result
-        stdout, stderr = sys.stdout, sys.stderr
-
-        def report_stage(name: str) -> None:
-            # The caller's callback prints to the caller's terminal, not into the log of the run.
-            with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-                on_stage(name)
-
-        with (
-            self._log.open("a", encoding="utf-8") as log,
-            control.measuring_here(),
-            contextlib.redirect_stdout(log),
-            contextlib.redirect_stderr(log),
-        ):
-            return measure_task(self._measure, task, report_stage)
+        start = 0
+        try:
+            with open_log(self._log) as file, control.measuring_here():
+                start = file.tell()
+                log = io.TextIOWrapper(file, encoding="utf-8", write_through=True)
+                return measure_task(self._measure, task, on_stage, log=log)
+        finally:
+            close_log(self._log, start)
 
     def close(self) -> Leftovers:
         """Return that nothing is left: the calling process is not part of the run."""

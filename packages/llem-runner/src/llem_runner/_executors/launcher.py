@@ -43,7 +43,7 @@ class Launcher:
                 self._ahead = run, self.start(run)
         finally:
             if self._ahead is None:
-                self._records.remove_empty_folder(run)
+                self._records.clean_up(run)
 
     def close(self) -> None:
         """End the execution that was started ahead, if its run was never due."""
@@ -53,4 +53,4 @@ class Launcher:
 
     def _discard(self, run: PlannedRun, execution: Execution) -> None:
         execution.close()
-        self._records.remove_empty_folder(run)
+        self._records.clean_up(run)

@@ -6,9 +6,9 @@ A study calls `start` for a run, possibly while it still writes the result of th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -85,4 +85,16 @@ class Executor(Protocol):
 
         Raises:
             StudyError: the log cannot be written.
+        """
+
+
+@runtime_checkable
+class NoteGiver(Protocol):
+    """An executor that has something to tell the user before the first run; optional."""
+
+    def notes(self, backends: Iterable[str]) -> Iterable[str]:
+        """Return sentences that the study passes on once, before its first run.
+
+        Args:
+            backends: names of the backends whose experiments will be measured.
         """

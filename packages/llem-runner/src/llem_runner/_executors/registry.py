@@ -6,8 +6,7 @@ A package names a callable without arguments that returns an `Executor` in the e
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
+from llem_config.extensions import extensions
 from llem_runner._errors import StudyError
 from llem_runner._executors.protocol import Executor
 
@@ -17,22 +16,39 @@ AUTO = "auto"
 
 def executor_names() -> tuple[str, ...]:
     """Return the executors that installed packages provide."""
-    return tuple(sorted({point.name for point in entry_points(group=_GROUP)}))
+    return tuple(sorted({extension.name for extension in extensions(_GROUP)}))
+
+
+def name_of(executor: Executor) -> str:
+    """Return the name under which an installed package provides an executor, or that of its class."""
+    kind = type(executor)
+    value = f"{kind.__module__}:{kind.__qualname__}"
+    names = [item.name for item in extensions(_GROUP) if item.value == value]
+    return names[0] if names else value.replace(":", ".")
 
 
 def find_executor(name: str) -> Executor:
     """Return a new executor.
 
     Raises:
-        StudyError: no installed package provides it, or it cannot be imported.
+        StudyError: no installed package provides it, it cannot be imported, or it cannot be used in
+            this process.
     """
-    for point in entry_points(group=_GROUP, name=name):
+    declared = extensions(_GROUP, name)
+    packages = sorted({extension.package for extension in declared})
+    if len(packages) > 1:
+        raise StudyError(
+            f"execution.executor: the packages {' and '.join(packages)} both provide the executor "
+            f"{name!r}; uninstall one of them"
+        )
+    for extension in declared:
         try:
-            executor: Executor = point.load()()
-        except Exception as error:
-            package = point.dist.name if point.dist else point.value
+            executor: Executor = extension.load()()
+        except StudyError:  # one of ours, whose message says what to do
+            raise
+        except (Exception, SystemExit) as error:
             raise StudyError(
-                f"execution.executor: the executor {name!r} of {package} cannot be used: "
+                f"execution.executor: the executor {name!r} of {extension.package} cannot be used: "
                 f"{type(error).__name__}: {error}"
             ) from error
         return executor

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -41,7 +42,7 @@ def schedule(study: StudyConfig) -> tuple[PlannedRun, ...]:
     if execution.cycle_order == "sequential":
         turns = [(cycle, point) for point in points for cycle in cycles]
     else:
-        turns = [(cycle, point) for cycle in cycles for point in _ordered(points, cycle, execution)]
+        turns = [(cycle, point) for cycle in cycles for point in ordered(points, cycle, execution)]
     runs = []
     previous_cycle = None
     for index, (cycle, (config, label, config_hash)) in enumerate(turns, 1):
@@ -51,12 +52,13 @@ def schedule(study: StudyConfig) -> tuple[PlannedRun, ...]:
     return tuple(runs)
 
 
-_Point = tuple[ExperimentConfig, str, str]
+T = TypeVar("T")
 
 
-def _ordered(points: list[_Point], cycle: int, execution: ExecutionConfig) -> list[_Point]:
-    if execution.cycle_order == "interleaved":
-        return points
+def ordered(points: Sequence[T], cycle: int, execution: ExecutionConfig) -> list[T]:
+    """Return the points in the order in which a cycle, counted from 1, runs them."""
+    if execution.cycle_order != "shuffled":
+        return list(points)
     # Seeded per cycle, so that adding a cycle later does not change the order of earlier ones.
     return random.Random(f"{execution.shuffle_seed}/{cycle}").sample(points, len(points))
 

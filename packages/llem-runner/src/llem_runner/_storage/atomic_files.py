@@ -8,77 +8,115 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from llem_config.foreign_files import ForeignFileError, opened, read_bytes
+from llem_config.text import one_line
 from llem_runner._errors import StudyError
+from llem_runner._storage.folders import open_folder, replace_file
 
 _Type = TypeVar("_Type")
 
+MAX_JSON_BYTES = 2**29
+"""Of a manifest; one of 100,000 runs has about 70 MB."""
 
-def write_atomically(path: Path, content: bytes) -> None:
+
+MAX_REASON = 300
+"""Characters of why a file is damaged."""
+
+
+def write_atomically(path: Path, content: bytes, *, follow_links: bool = True) -> None:
     """Replace `path` so that a reader sees the old file or the new one, never a part of one.
+
+    Args:
+        path: of the file; if it is a link, the link is replaced.
+        content: of the file.
+        follow_links: whether its folder may be a link, as the folder that a user names.
 
     Raises:
         StudyError: the disk is full or the folder is gone; the old file is still intact.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with scratch.open("wb") as file:
-            file.write(content)
-            file.flush()
-            # Otherwise a power cut can leave an empty file under the new name.
-            os.fsync(file.fileno())
-        scratch.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
+        with open_folder(path.parent, follow_links=follow_links) as folder:
+            replace_file(folder, path.name, content)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise StudyError(
-            f"{path} cannot be written: {error.strerror}; its previous content is intact"
+            f"{path} cannot be written: {reason_of(error)}; its previous content is intact"
         ) from error
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Return why the system refused something."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def sync_folder(folder: Path) -> None:
     """Flush a folder's entries to disk; until then a power cut can lose a new file's name."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with open_folder(folder, follow_links=True) as number:
+        os.fsync(number)
 
 
 def sync_file(path: Path) -> None:
     """Flush a file that another process wrote to disk; do nothing if there is no file.
 
     Raises:
-        StudyError: the file cannot be flushed.
+        StudyError: the file cannot be flushed, or is no regular file.
     """
-    try:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return
+    try:
+        with opened(path, follow_links=False) as file:
+            os.fsync(file.fileno())
+    except ForeignFileError as error:
+        raise StudyError(str(error)) from error
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def remove_scratch(folder: Path) -> None:
-    """Delete the temporary files of a killed `write_atomically`; call only with the lock held."""
-    for scratch in folder.rglob(".*.tmp"):
-        scratch.unlink(missing_ok=True)
+def remove_file(path: Path) -> None:
+    """Delete a file, or a link itself; do nothing if there is none.
+
+    Raises:
+        StudyError: it cannot be deleted, e.g. because it is a folder.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StudyError(f"{path} cannot be deleted: {error.strerror}") from error
 
 
 def encode_json(data: Any) -> bytes:
-    """Return a struct as indented JSON, with keys in the order of its fields."""
-    return msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n"
+    r"""Return a struct as indented JSON, with keys in the order of its fields.
+
+    Text that has no UTF-8, as in a path of other bytes, is written with escapes such as `\udce9`.
+    """
+    try:
+        content = msgspec.json.encode(data)
+    except UnicodeEncodeError:
+        content = msgspec.json.encode(_with_escapes(msgspec.to_builtins(data)))
+    return msgspec.json.format(content, indent=2) + b"\n"
+
+
+def _with_escapes(data: Any) -> Any:
+    match data:
+        case str():
+            return data.encode(errors="backslashreplace").decode()
+        case dict():
+            return {_with_escapes(key): _with_escapes(value) for key, value in data.items()}
+        case list() | tuple():
+            return [_with_escapes(value) for value in data]
+    return data
 
 
 def read_json(path: Path, kind: type[_Type]) -> _Type:
-    """Read a file that this package wrote, checked field by field.
+    """Read a file that this package wrote, checked field by field; a link is not followed.
 
     Raises:
         StudyError: the file is missing, damaged, or from another version.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except OSError as error:
-        raise StudyError(f"{path} cannot be read: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
-        raise StudyError(f"{path} is damaged or from another version of llem: {error}") from error
+        content = read_bytes(path, max_bytes=MAX_JSON_BYTES, follow_links=False)
+        return msgspec.json.decode(content, type=kind)
+    except ForeignFileError as error:
+        raise StudyError(str(error)) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        problem = one_line(str(error), MAX_REASON)  # it may repeat a value of the file
+        raise StudyError(f"{path} is damaged or from another version of llem: {problem}") from error

@@ -13,12 +13,21 @@ _MAX_LINES = 5
 _MAY_DIFFER = frozenset({"n_cycles"})  # cycles can be added; removing some is refused elsewhere
 
 
-def study_differences(stored: StudyConfig, requested: StudyConfig) -> list[str]:
+def study_differences(
+    stored: StudyConfig, requested: StudyConfig, *, compare_paths: bool = True
+) -> list[str]:
     """Return how a requested study differs from the one in a folder; [] if they are equal.
 
     Gaps that `requested` leaves open may differ, and so may the name, which may come from the file.
+
+    Args:
+        stored: the study in the folder.
+        requested: the study to compare with it.
+        compare_paths: whether a relative path must lead to the same file.
     """
     lines = [*_points(stored, requested)]
+    if compare_paths:
+        lines += dict.fromkeys(_paths_differ(stored, requested))
     old, new = stored.execution.model_dump(), requested.execution.model_dump()
     lines += [
         f"execution.{name}: {old[name]} in the folder, {value} requested"
@@ -39,12 +48,13 @@ def _points(stored: StudyConfig, requested: StudyConfig) -> Iterator[str]:
             yield f"point only {where}: {name}"
         if len(missing) > _MAX_LINES:
             yield f"and {len(missing) - _MAX_LINES} more points only {where}"
-    pairs = (
-        (old[config_hash].paths or {}, new[config_hash].paths or {})
-        for config_hash in old
-        if config_hash in new
-    )
-    yield from dict.fromkeys(line for pair in pairs for line in _other_files(*pair))
+
+
+def _paths_differ(stored: StudyConfig, requested: StudyConfig) -> Iterator[str]:
+    new = dict(zip(requested.config_hashes, requested.experiments, strict=True))
+    for config_hash, config in zip(stored.config_hashes, stored.experiments, strict=True):
+        if config_hash in new:
+            yield from _other_files(config.paths or {}, new[config_hash].paths or {})
 
 
 def _other_files(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:

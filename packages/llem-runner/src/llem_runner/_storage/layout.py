@@ -7,18 +7,20 @@ study.yaml  study_resolved.json  manifest.json  study_result.json
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from llem_config import StudyConfig
 from llem_runner._errors import StudyError
 from llem_runner._plan.schedule import PlannedRun
-from llem_runner._storage.atomic_files import sync_folder, write_atomically
+from llem_runner._storage.atomic_files import reason_of, sync_folder, write_atomically
 
 RESULT, TIMESERIES, LOG = "result.json", "timeseries.parquet", "log.txt"
 REQUESTS = "requests.parquet"  # the measurement writes it beside its time series
+LIVE = "live.json"  # likewise; it is there only while the run is in progress
 
 
 class Layout:
@@ -51,14 +53,34 @@ class Layout:
         return path.relative_to(self.folder).as_posix()
 
 
-def create_folder(results_dir: Path, study: StudyConfig) -> Layout:
-    """Create a new folder for a study and write the study into it.
+@contextlib.contextmanager
+def new_folder(results_dir: Path, study: StudyConfig) -> Iterator[Layout]:
+    """Create a new folder for a study, and write the study into it.
+
+    If the context ends by an error before there is a manifest, the folder is deleted again.
 
     Raises:
         StudyError: the folder cannot be created.
     """
+    layout = Layout(_create(results_dir, study))
+    try:
+        if study.source is not None:
+            write_atomically(layout.source, study.source.encode())
+        layout.write_study(study)
+        yield layout
+    except BaseException:
+        if not layout.manifest.exists():
+            with contextlib.suppress(OSError):
+                for file in (layout.source, layout.resolved, layout.lock):
+                    file.unlink(missing_ok=True)
+                layout.folder.rmdir()
+        raise
+
+
+def _create(results_dir: Path, study: StudyConfig) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    for number in itertools.count():
+    number = 0
+    while True:
         suffix = f"_{number}" if number else ""
         folder = results_dir / f"{study.name}_{stamp}{suffix}"
         try:
@@ -68,12 +90,8 @@ def create_folder(results_dir: Path, study: StudyConfig) -> Layout:
         except FileExistsError:
             if not results_dir.is_dir():
                 raise StudyError(f"{results_dir} is not a folder") from None
+            number += 1
             continue
-        except OSError as error:
-            raise StudyError(f"{folder} cannot be created: {error.strerror}") from error
-        break
-    layout = Layout(folder)
-    if study.source is not None:
-        write_atomically(layout.source, study.source.encode())
-    layout.write_study(study)
-    return layout
+        except (OSError, ValueError) as error:
+            raise StudyError(f"{folder} cannot be created: {reason_of(error)}") from error
+        return folder

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from llem_config.foreign_files import ForeignFileError
 from llem_runner._errors import StudyError
 from llem_runner._outcome import Failed
 from llem_runner._plan.schedule import PlannedRun
 from llem_runner._storage.atomic_files import encode_json, write_atomically
+from llem_runner._storage.input_files import digest_inputs
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import (
     ManifestEntry,
@@ -23,6 +28,7 @@ from llem_runner._storage.manifest import (
     Totals,
     tool_versions,
 )
+from llem_runner._storage.result_files import KeptResult, sha256_of
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -33,14 +39,35 @@ class ManifestWriter:
     With 10,000 entries a change takes 8 ms of processor time, 4 of them for encoding the entries.
     """
 
-    def __init__(self, layout: Layout, manifest: StudyManifest) -> None:
+    def __init__(
+        self, layout: Layout, manifest: StudyManifest, *, executor: str | None = None
+    ) -> None:
+        """Continue a manifest that is on disk.
+
+        Args:
+            layout: of the study's folder.
+            manifest: as it is on disk.
+            executor: the name of what will measure the runs.
+        """
         self._layout = layout
-        self._head = msgspec.structs.replace(manifest, schema_version=2, entries=())
+        self._executor = executor
+        self._head = msgspec.structs.replace(manifest, schema_version=3, entries=())
         self._entries = {entry.index: entry for entry in manifest.entries}
+        # On the monotonic clock, so they are known in this process only.
+        self._started_s: float | None = None
+        self._ended_s: float | None = None
+        self._ended_index: int | None = None
 
     @classmethod
     def create(
-        cls, layout: Layout, name: str, design_hash: str, runs: Sequence[PlannedRun]
+        cls,
+        layout: Layout,
+        name: str,
+        design_hash: str,
+        runs: Sequence[PlannedRun],
+        *,
+        executor: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
     ) -> ManifestWriter:
         """Write a new manifest with every run pending.
 
@@ -49,7 +76,10 @@ class ManifestWriter:
             name: of the study.
             design_hash: of the study.
             runs: in the order of their entries; any part of a study, its indices may have gaps.
+            executor: the name of what will measure the runs.
+            overrides: what was set above the study file.
         """
+        inputs = digest_inputs(layout)
         entries = tuple(_pending(run) for run in runs)
         manifest = StudyManifest(
             study_name=name,
@@ -61,11 +91,14 @@ class ManifestWriter:
             started_at=_now(),
             ended_at=None,
             directory=str(Path.cwd()),
+            study_file_sha256=inputs.study_file_sha256,
+            resolved_sha256=inputs.resolved_sha256,
+            overrides=dict(overrides) if overrides else None,
             totals=_count(entries),
             entries=entries,
         )
-        writer = cls(layout, manifest)
-        writer._write()
+        writer = cls(layout, manifest, executor=executor)
+        writer.write()
         return writer
 
     @property
@@ -93,31 +126,61 @@ class ManifestWriter:
         """Return the entry of a run."""
         return self._entries[run.index]
 
-    def reopen(self, kept: Mapping[int, Path], runs: Sequence[PlannedRun]) -> None:
+    def reopen(self, kept: Mapping[int, KeptResult], runs: Sequence[PlannedRun]) -> None:
         """Start again: runs with a good result are completed, all others pending.
 
+        The input files in the folder count as those of the study from here on.
+
         Args:
-            kept: the files of the good results, by index.
+            kept: the good results, by index.
             runs: all runs of the study; those without an entry get one.
         """
+        looks = self._looks(runs)
         for run in runs:
             old = self._entries.get(run.index) or _pending(run)
             if run.index in kept:
+                result = kept[run.index]
                 self._entries[run.index] = msgspec.structs.replace(
-                    old, status="completed", result_file=self._layout.relative(kept[run.index])
+                    old,
+                    status="completed",
+                    result_file=self._layout.relative(result.path),
+                    result_sha256=result.sha256,
                 )
             else:
                 self._entries[run.index] = _pending(run, attempts=old.attempts)
+        inputs = digest_inputs(self._layout)
         self._head = msgspec.structs.replace(
-            self._head, status="running", ended_at=None, host=platform.node(), pid=os.getpid()
+            self._head,
+            status="running",
+            ended_at=None,
+            host=platform.node(),
+            pid=os.getpid(),
+            input_changes=(),
+            looks=looks,
+            study_result_sha256=None,
+            study_file_sha256=inputs.study_file_sha256,
+            resolved_sha256=inputs.resolved_sha256,
         )
-        self._write()
+        self.write()
+
+    def _looks(self, runs: Sequence[PlannedRun]) -> tuple[int, ...]:
+        """Return the earlier looks, and one more if cycles are added to results."""
+        n_cycles = max((entry.cycle for entry in self._entries.values()), default=0)
+        completed = {e.cycle for e in self._entries.values() if e.status == "completed"}
+        if completed and max(run.cycle for run in runs) > n_cycles:
+            return (*self._head.looks, len(completed))
+        return self._head.looks
 
     def mark_running(
         self, run: PlannedRun, gpu_temperatures_c: dict[str, float] | None = None
     ) -> None:
         """Save the start of a run, and the temperatures of the GPUs by UUID."""
         temperatures_c = gpu_temperatures_c or None
+        self._started_s = time.perf_counter()
+        earlier = self._entries[run.index]
+        gap_s = None if self._ended_s is None else self._started_s - self._ended_s
+        if gap_s is not None and self._ended_index == run.index:
+            gap_s += (earlier.gap_s or 0.0) + (earlier.run_s or 0.0)
         if self._head.first_temperatures_c is None and temperatures_c:
             self._head = msgspec.structs.replace(self._head, first_temperatures_c=temperatures_c)
         self._entries[run.index] = msgspec.structs.replace(
@@ -125,8 +188,10 @@ class ManifestWriter:
             status="running",
             started_at=_now(),
             gpu_temperatures_c=temperatures_c,
+            gap_s=gap_s,
+            executor=self._executor,
         )
-        self._write()
+        self.write()
 
     def mark_completed(self, run: PlannedRun, result: Path) -> None:
         """Save the end of a run whose result is already on disk.
@@ -134,9 +199,17 @@ class ManifestWriter:
         Raises:
             StudyError: the result is not there.
         """
-        if not result.is_file():
-            raise StudyError(f"run {run.index} cannot be marked completed: {result} is not on disk")
-        self._end(run, status="completed", result_file=self._layout.relative(result))
+        try:
+            digest = sha256_of(result)
+        except ForeignFileError as error:
+            problem = f"{result} is not on disk ({error})"
+            raise StudyError(f"run {run.index} cannot be marked completed: {problem}") from error
+        self._end(
+            run,
+            status="completed",
+            result_file=self._layout.relative(result),
+            result_sha256=digest,
+        )
 
     def mark_failed(self, run: PlannedRun, failure: Failed) -> None:
         """Save the end of a run without a result."""
@@ -153,22 +226,43 @@ class ManifestWriter:
         """Save the end of a run that was stopped on request."""
         self._end(run, status="interrupted")
 
+    def add_input_changes(self, changes: Iterable[str]) -> None:
+        """Save that the files that the runs read have changed; written with the next change."""
+        known = self._head.input_changes
+        new = tuple(change for change in changes if change not in known)
+        self._head = msgspec.structs.replace(self._head, input_changes=known + new)
+
     def finish(self, status: StudyStatus) -> None:
         """Save the end of the study. A run that is still open, after an error, is interrupted."""
         for entry in list(self._entries.values()):
             if entry.status == "running":
-                self._replace(entry, status="interrupted", ended_at=_now())
+                self._replace(
+                    entry, status="interrupted", ended_at=_now(), run_s=self._run_s(entry.index)
+                )
         self._head = msgspec.structs.replace(self._head, status=status, ended_at=_now())
-        self._write()
+        self.write()
+
+    def record_study_result(self, content: bytes) -> None:
+        """Save the digest of `study_result.json`, after the file itself."""
+        digest = hashlib.sha256(content).hexdigest()
+        self._head = msgspec.structs.replace(self._head, study_result_sha256=digest)
+        self.write()
 
     def _end(self, run: PlannedRun, **changes: object) -> None:
-        self._replace(self._entries[run.index], ended_at=_now(), **changes)
-        self._write()
+        run_s = self._run_s(run.index)
+        self._replace(self._entries[run.index], ended_at=_now(), run_s=run_s, **changes)
+        self.write()
+
+    def _run_s(self, index: int) -> float | None:
+        """Return how long the run that ends now took; the wall clock may have been set since."""
+        self._ended_s, self._ended_index = time.perf_counter(), index
+        return None if self._started_s is None else self._ended_s - self._started_s
 
     def _replace(self, entry: ManifestEntry, **changes: object) -> None:
         self._entries[entry.index] = msgspec.structs.replace(entry, **changes)
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write the manifest as it is."""
         manifest = self.manifest
         text = encode_json(msgspec.structs.replace(manifest, entries=()))
         if manifest.entries:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 from pathlib import Path
 
 from llem_energy.records import encode_result
@@ -10,7 +12,8 @@ from llem_runner._errors import StudyError
 from llem_runner._outcome import Failed, Finished, Interrupted, Outcome
 from llem_runner._plan.schedule import PlannedRun
 from llem_runner._storage.atomic_files import sync_file, write_atomically
-from llem_runner._storage.layout import LOG, REQUESTS, RESULT, TIMESERIES, Layout
+from llem_runner._storage.folders import open_folder, rename_to_old
+from llem_runner._storage.layout import LIVE, LOG, REQUESTS, RESULT, TIMESERIES, Layout
 from llem_runner._storage.manifest_writer import ManifestWriter
 
 
@@ -37,10 +40,11 @@ class RunRecords:
         """
         folder = self._layout.run_folder(run)
         try:
-            folder.mkdir(exist_ok=True)
-            for name in (RESULT, TIMESERIES, REQUESTS):  # the log is continued
-                if (folder / name).exists():
-                    (folder / name).replace(folder / f"{name}.old")
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+            with open_folder(folder) as number:
+                for name in (RESULT, TIMESERIES, REQUESTS):  # the log is continued
+                    rename_to_old(number, name)
         except OSError as error:
             raise StudyError(f"{folder} cannot be written: {error.strerror}") from error
 
@@ -57,20 +61,24 @@ class RunRecords:
                 # name samples that a power cut can still destroy.
                 for name in (TIMESERIES, REQUESTS):
                     sync_file(folder / name)
-                write_atomically(folder / RESULT, encode_result(result))
+                write_atomically(folder / RESULT, encode_result(result), follow_links=False)
                 self._manifest.mark_completed(run, folder / RESULT)
             case Failed():
                 self._manifest.mark_failed(run, outcome)
             case Interrupted():
                 self._manifest.mark_interrupted(run)
 
-    def remove_empty_folder(self, run: PlannedRun) -> None:
-        """Remove the folder of a run that never began."""
+    def clean_up(self, run: PlannedRun) -> None:
+        """Remove what a killed run leaves, and the folder of a run that never began."""
+        folder = self._layout.run_folder(run)
+        with contextlib.suppress(OSError, StudyError), open_folder(folder) as number:
+            os.unlink(LIVE, dir_fd=number)
         if self._manifest.entry(run).status != "pending":
             return
-        folder = self._layout.run_folder(run)
-        log = self.log_file(run)
-        with contextlib.suppress(OSError):  # whatever writes here next reports the same error
-            if log.is_file() and log.stat().st_size == 0:
-                log.unlink()
+        # Whatever writes here next reports the same error.
+        with contextlib.suppress(OSError, StudyError):
+            with open_folder(folder) as number, contextlib.suppress(FileNotFoundError):
+                status = os.stat(LOG, dir_fd=number, follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+                    os.unlink(LOG, dir_fd=number)
             folder.rmdir()

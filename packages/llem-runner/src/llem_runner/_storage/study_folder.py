@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from llem_config.folders import NO_SUCH_FOLDER, found_instead
 from llem_runner._errors import StudyError
 from llem_runner._storage.layout import Layout
 
@@ -19,15 +21,18 @@ def check_study_folder(folder: Path) -> None:
     """
     if _holds_study(folder):
         return
-    if not folder.exists():
+    found = found_instead(folder)
+    if found == NO_SUCH_FOLDER:
         raise StudyError(f"{folder}: no such folder; expected the folder of a study")
+    if found not in (None, "a file"):
+        raise StudyError(f"{folder}: expected the folder of a study, found {found}")
     for parent in folder.absolute().parents:
         if _holds_study(parent):
             raise StudyError(
                 f"{folder}: expected the folder of a study, found a part of one; "
                 f"use the study's folder, {parent}"
             )
-    if not folder.is_dir():
+    if found:
         raise StudyError(f"{folder}: this is a file; expected the folder of a study")
     studies = find_studies(folder)
     if studies:
@@ -58,7 +63,8 @@ def _holds_study(folder: Path) -> bool:
     # people keep the result alone. The code that needs another file says that it is missing.
     layout = Layout(folder)
     try:
+        # Links and pipes too: the code that reads them says what they are.
         files = (layout.manifest, layout.resolved, layout.study_result)
-        return any(file.is_file() for file in files)
-    except OSError:  # no permission
+        return any(os.path.lexists(file) and not file.is_dir() for file in files)
+    except (OSError, ValueError):  # no permission, or a NUL in the name
         return False

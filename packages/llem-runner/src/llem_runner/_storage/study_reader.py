@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from llem_config import StudyConfig
+from llem_config.foreign_files import ForeignFileError, read_bytes
+from llem_config.text import one_line
 from llem_runner._errors import StudyError
+from llem_runner._storage.atomic_files import MAX_JSON_BYTES, MAX_REASON
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.study_folder import check_study_folder
 
 
-def read_study(layout: Layout) -> StudyConfig:
-    """Read the study that a folder was created for.
+def read_study(folder: str | Path) -> StudyConfig:
+    """Read the study that a folder was created for, with all its points.
 
     Raises:
         StudyError: not a study folder, or the file is missing or damaged.
     """
+    layout = Layout(Path(folder))
     check_study_folder(layout.folder)
-    try:
-        return StudyConfig.model_validate_json(layout.resolved.read_bytes())
-    except FileNotFoundError as error:
+    if not os.path.lexists(layout.resolved):
         raise StudyError(
             f"{layout.resolved} is missing; restore it from a copy, or run the study again in "
             "another folder"
-        ) from error
-    except OSError as error:
-        raise StudyError(f"{layout.resolved} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+        )
+    try:
+        content = read_bytes(layout.resolved, max_bytes=MAX_JSON_BYTES, follow_links=False)
+        return StudyConfig.model_validate_json(content)
+    except ForeignFileError as error:
+        raise StudyError(str(error)) from error
+    except (ValueError, RecursionError) as error:
         # pydantic's message has several lines and ends with a link.
         problem = " ".join(str(error).partition(" [type=")[0].split())
+        problem = one_line(problem, MAX_REASON)
         raise StudyError(
             f"{layout.resolved} is damaged ({problem}); restore it from a copy, or run the study "
             "again in another folder"

@@ -7,9 +7,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from llem_config.foreign_files import shown
+from llem_runner._errors import StudyError
 from llem_runner._storage.atomic_files import read_json
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyStatus
+from llem_runner._storage.stored_values import is_result_of_run
 from llem_runner._storage.study_folder import check_study_folder
 
 
@@ -23,8 +26,11 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     sd: float | None
     """Sample standard deviation; None for a single cycle."""
     ci95_low: float | None = None
-    """95 % confidence interval of the geometric mean, by Student's t; None for a single cycle."""
+    """95 % confidence interval of the geometric mean, by Student's t; None for fewer than 3
+    cycles."""
     ci95_high: float | None = None
+    geometric_mean: float | None = None
+    """None if a value is not positive, and in a file without this field."""
     lag1: float | None = None
     """Lag-1 autocorrelation of the runs in the order in which they ran; None for fewer than 4. If
     it is well above 0, the interval is too narrow."""
@@ -49,7 +55,21 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How many runs a 95 % interval with a half-width of `0.5%`, `1%`, `2%` of the mean needs at
     the observed spread of joules per output token, or of tokens per second if no energy was
     measured. None: more than 1000."""
+    runs_needed_high: dict[str, int | None] = {}
+    """The same at the upper limit of the spread: the true spread is below it in 80 % of cases. A few
+    runs say little about their spread, so the number needed is between the two."""
+    n_planned: int | None = None
+    """Number of planned runs; None in a file without this field, like the next three."""
+    n_flagged: int = 0
+    """Number of runs whose headline figure is flagged: it may be wrong by more than its error."""
+    levels: dict[str, str] = {}
+    """The level of each factor of the sweep at this point."""
+    compared: Statistics | None = None
+    """The headline figure over the compared cycles only; the ratios are those of its geometric
+    means. None if the point is not compared."""
 
+
+_FOLDER = "_folder"
 
 Figure = Literal["energy_per_output_token_j", "tokens_per_second"]
 
@@ -75,7 +95,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ratio: float
     """Figure of the point over that of the reference: geometric means over the compared cycles."""
     ci95_low: float
-    """Simultaneous interval: in 95 % of studies, all intervals of the study hold."""
+    """Simultaneous interval: in 95 % of studies, all intervals of the study hold, also if 2 % of the
+    runs are off by 5 to 10 %."""
     ci95_high: float
     distinguishable: bool
     """Whether the interval excludes 1."""
@@ -94,7 +115,16 @@ class Comparisons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     n_blocks: int
     """Number of compared cycles: those in which every compared point has the figure."""
     residual_cv: float | None = None
-    """Relative spread of the runs once point and cycle effects are removed."""
+    """Relative spread of the runs once point and cycle effects are removed, without points that
+    spread more than the others."""
+    residual_cvs: dict[str, float] = {}
+    """The same of each compared point, by hash; points of like spread share it."""
+    detectable_ratio: float | None = None
+    """Two points of like spread whose ratio is between its inverse and this ratio cannot be told
+    apart, such as 1.02; from the spread alone, before the points are compared."""
+    looks: tuple[int, ...] = ()
+    """Number of cycles at each earlier result after which cycles were added. The intervals are wider
+    then: see `caveats`."""
     left_out: tuple[str, ...]
     """Labels of the points with too few results to compare."""
     n_unused: int
@@ -111,6 +141,18 @@ class Comparisons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Why nothing is compared."""
 
 
+class Drift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a figure changed over the time of a study, from all compared runs together."""
+
+    figure: Figure
+    ratio: float
+    """The figure at the last run over that at the first, by a straight line over time."""
+    ci95_low: float
+    ci95_high: float
+    distinguishable: bool
+    """Whether the interval excludes 1."""
+
+
 class StudySummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Counts and totals of a study."""
 
@@ -119,8 +161,9 @@ class StudySummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     failed: int
     skipped: int
     """Number of points that the backend cannot run; see `skipped`."""
-    wall_time_s: float
-    """From the start of the first run to the end of the last, gaps included."""
+    wall_time_s: float | None
+    """Duration of all runs and of the gaps between them, by the monotonic clock; None if that of
+    a run is not known."""
     total_energy_j: float | None
     """Sum over all measured windows; None if any completed run has no energy."""
     emissions_gco2: float | None
@@ -133,6 +176,12 @@ class StudySummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     comparisons: Comparisons | None = None
     """None in a file of format 1."""
     outliers: tuple[Outlier, ...] = ()
+    drift: Drift | None = None
+    """None for fewer than 3 complete cycles or 2 points, in a merged study, and in a file without
+    this field."""
+    input_changes: tuple[str, ...] = ()
+    """A sentence for each model, adapter or data set that changed between runs; then nothing is
+    compared. Always empty in a file of format 1, 2 or 3."""
 
 
 class MeasurementProtocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -153,6 +202,15 @@ class MeasurementProtocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """None if runs were measured in the calling process, where no timeout can be enforced."""
     energy_sources: tuple[str, ...]
     """Sources that the completed runs used; empty if nothing was metered."""
+    executors: tuple[str, ...] = ()
+    """What measured the completed runs; empty in a file of format 1, 2 or 3."""
+    carbon_intensity_gco2_kwh: float | None = None
+    """Grams of CO2 equivalent per kilowatt-hour, from the settings of the machine; None if it is not
+    set. This field and the next two are None in a file without them."""
+    datacenter_pue: float | None = None
+    """Energy of the whole site per energy of its computers."""
+    electricity_price_kwh: float | None = None
+    """Price per kilowatt-hour, in any currency; None if it is not set."""
 
 
 class Skipped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -173,14 +231,14 @@ class FailedRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     error_message: str | None
 
 
-class StudyResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StudyResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """The result of a study.
 
-    Format 2 added intervals, comparisons and outliers, format 3 three fields of the protocol. Each
-    added field has a default, so older files still load.
+    Format 2 added intervals, comparisons and outliers, format 3 three fields of the protocol,
+    format 4 the executors and `input_changes`. Each added field has a default, so older files still load.
     """
 
-    schema_version: Literal[1, 2, 3] = 3
+    schema_version: Literal[1, 2, 3, 4] = 4
     study_name: str
     study_design_hash: str
     status: StudyStatus
@@ -193,6 +251,20 @@ class StudyResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     n_duplicates: int
     n_excluded: int
 
+    @property
+    def folder(self) -> Path | None:
+        """Return the study's folder; None for a copy, or a result that was not read from a folder.
+
+        It is no field, because the file `study_result.json` holds no path of this machine.
+        """
+        folder: Path | None = self.__dict__.get(_FOLDER)
+        return folder
+
+    def stored_in(self, folder: Path) -> StudyResult:
+        """Return this result, which now knows its folder."""
+        msgspec.structs.force_setattr(self, _FOLDER, folder)
+        return self
+
 
 def read_study_result(folder: str | Path) -> StudyResult:
     """Read the result of a study folder.
@@ -201,4 +273,12 @@ def read_study_result(folder: str | Path) -> StudyResult:
         StudyError: not a study folder, or the file does not exist yet, or is damaged.
     """
     check_study_folder(Path(folder))
-    return read_json(Layout(Path(folder)).study_result, StudyResult)
+    path = Layout(Path(folder)).study_result
+    result = read_json(path, StudyResult)
+    for number, file in enumerate(result.result_files):
+        if not is_result_of_run(file):
+            raise StudyError(
+                f"{path} is damaged: result_files[{number}]: expected the result of a run in this "
+                f"folder, found {shown(file)}; delete it and resume the study to write it again"
+            )
+    return result.stored_in(Path(folder))

@@ -6,8 +6,9 @@ import time
 
 from llem_config import Settings, StudyConfig
 from llem_energy import Carryover, carryover_from
+from llem_runner._analysis.input_changes import InputHistory
 from llem_runner._control import Control
-from llem_runner._events import OnEvent, RunFailed, RunFinished, RunStage, RunStarted
+from llem_runner._events import InputChanged, OnEvent, RunFailed, RunFinished, RunStage, RunStarted
 from llem_runner._executors.launcher import Launcher
 from llem_runner._executors.local.leftovers import wait_for_cleanup
 from llem_runner._executors.protocol import Execution
@@ -39,6 +40,7 @@ class AttemptMaker:
         on_event: OnEvent,
         limits: Limits,
         gpus: Gpus,
+        history: InputHistory,
     ) -> None:
         self._study = study
         self._manifest = manifest
@@ -50,6 +52,7 @@ class AttemptMaker:
         self._on_event = on_event
         self._limits = limits
         self._gpus = gpus
+        self._history = history
         self._carryover = Carryover(calibration=known_calibrations())
         self._last_end_s = time.perf_counter()
 
@@ -79,7 +82,7 @@ class AttemptMaker:
             outcome = self._measure(run, execution, following, n_retries, temperatures_of(states))
         finally:
             leftovers = execution.close()
-            self._records.remove_empty_folder(run)
+            self._records.clean_up(run)
         wait_for_cleanup(
             run.index,
             leftovers,
@@ -127,7 +130,13 @@ class AttemptMaker:
                 return Interrupted()  # requested through the control, so not raised again
             raise
         self._last_end_s = execution.ended_s or time.perf_counter()
+        changes: list[str] = []
+        if isinstance(outcome, Finished):
+            changes = self._history.add(run.index, outcome.result)
+            self._manifest.add_input_changes(changes)
         self._records.save(run, outcome)
+        for change in changes:
+            self._on_event(InputChanged(run.index, change))
         self._report(run, outcome, self._last_end_s - start_s, can_retry(outcome, n_retries))
         return outcome
 

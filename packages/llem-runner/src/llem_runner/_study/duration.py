@@ -56,9 +56,11 @@ class RemainingTime:
         self.n_left = len(runs)
         for entry in entries:
             if entry.status == "completed" and entry.started_at and entry.ended_at:
-                start, end = map(datetime.fromisoformat, (entry.started_at, entry.ended_at))
-                # The wall clock may have been set back meanwhile.
-                self._add(entry.config_hash, max(0.0, (end - start).total_seconds()))
+                seconds = entry.run_s
+                if seconds is None:  # a file of format 1 or 2, which has only dates
+                    start, end = map(datetime.fromisoformat, (entry.started_at, entry.ended_at))
+                    seconds = max(0.0, (end - start).total_seconds())
+                self._add(entry.config_hash, seconds)
 
     def learn_gap(self, kind: GapKind | None, seconds: float) -> None:
         """Add how long a gap has really taken."""

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from llem_config import Settings, StudyConfig
+from llem_config.folders import NO_SUCH_FOLDER, found_instead
+from llem_config.settings import variable_warnings
 from llem_energy import preflight
-from llem_energy.preflight import DatasetCheck, Finding, Machine, PreflightReport, find_machine
+from llem_energy.preflight import (
+    DatasetCheck,
+    DatasetFinding,
+    Finding,
+    Machine,
+    PreflightReport,
+    find_machine,
+)
 from llem_runner._errors import PreflightError
+from llem_runner._plan.comparability import why_not_comparable
 from llem_runner._plan.labels import labels
 
 
@@ -20,6 +30,8 @@ class Expectation(msgspec.Struct, frozen=True):
 
     refused: tuple[str, ...]
     """Every reason why the study would not start."""
+    refused_everywhere: tuple[str, ...]
+    """Those of `refused` that come from the study and its files: no other machine could run it."""
     will_fail: tuple[str, ...]
     """Why some points would fail."""
     warnings: tuple[str, ...]
@@ -49,7 +61,7 @@ def check(study: StudyConfig, results_dir: Path | None, machine: Machine) -> Pre
     report = preflight.check(study.experiments, machine)
     expectation = _expectation(study, results_dir, report)
     if expectation.refused:
-        raise PreflightError(expectation.refused)
+        raise PreflightError(expectation.refused, _places(study, report.problems))
     will_fail = [f"will fail: {line}" for line in expectation.will_fail]
     points = {point for finding in report.expected_failures for point in finding.points}
     if len(points) == len(study.experiments):
@@ -69,7 +81,10 @@ def expect(study: StudyConfig, results_dir: Path | None, settings: Settings) -> 
         settings: of this machine.
     """
     report = preflight.check(study.experiments, find_machine(settings))
-    return _expectation(study, results_dir, report)
+    expectation = _expectation(study, results_dir, report)
+    if reason := why_not_comparable(study):
+        return msgspec.structs.replace(expectation, warnings=(*expectation.warnings, reason))
+    return expectation
 
 
 def check_files(study: StudyConfig) -> tuple[str, ...]:
@@ -81,13 +96,15 @@ def check_files(study: StudyConfig) -> tuple[str, ...]:
 def _expectation(
     study: StudyConfig, results_dir: Path | None, report: PreflightReport
 ) -> Expectation:
-    refused = [*_several_backends(study), *_sentences(study, report.problems)]
+    backends = _several_backends(study)
+    refused = [*backends, *_sentences(study, report.problems)]
     if results_dir is not None:
         refused += _folder_problems(results_dir)
     return Expectation(
         refused=tuple(dict.fromkeys(refused)),
+        refused_everywhere=(*backends, *_sentences(study, report.file_problems)),
         will_fail=tuple(_sentences(study, report.expected_failures)),
-        warnings=tuple(_sentences(study, report.warnings)),
+        warnings=(*variable_warnings(), *_sentences(study, report.warnings)),
     )
 
 
@@ -98,9 +115,9 @@ def check_data(study: StudyConfig) -> tuple[DatasetCheck, ...]:
         PreflightError: a data set cannot be used; the error lists every reason.
     """
     data = preflight.check_datasets(study.experiments)
-    failures = _sentences(study, [problem for each in data for problem in each.problems])
-    if failures:
-        raise PreflightError(failures)
+    findings = [problem for each in data for problem in each.problems]
+    if findings:
+        raise PreflightError(_sentences(study, findings), _places(study, findings))
     return data
 
 
@@ -132,12 +149,31 @@ def _sentences(study: StudyConfig, findings: Iterable[Finding]) -> list[str]:
     ]
 
 
+def _places(study: StudyConfig, findings: Sequence[Finding]) -> dict[str, DatasetFinding]:
+    """Return the places in data sets, by the sentences about them."""
+    return {
+        sentence: finding
+        for sentence, finding in zip(_sentences(study, findings), findings, strict=True)
+        if isinstance(finding, DatasetFinding)
+    }
+
+
 def _folder_problems(results_dir: Path) -> list[str]:
+    # The files of a study name both folders, in UTF-8.
+    for folder in (results_dir, Path.cwd()):
+        shown = str(folder).encode(errors="backslashreplace").decode().replace("\0", "\\0")
+        if shown != str(folder):
+            return [
+                f"results cannot be written to {results_dir!a}: expected names of folders in UTF-8, "
+                f"found {shown}; rename the folder or choose another"
+            ]
     existing = results_dir.absolute()
-    while not existing.exists() and existing != existing.parent:
+    while (found := found_instead(existing)) == NO_SUCH_FOLDER and existing != existing.parent:
         existing = existing.parent
-    if not existing.is_dir():
+    if found == "a file":
         return [f"results cannot be written to {results_dir}: {existing} is not a folder"]
+    if found:
+        return [f"results cannot be written to {results_dir}: expected a folder, found {found}"]
     if not os.access(existing, os.W_OK | os.X_OK):
         return [f"results cannot be written to {results_dir}: no permission in {existing}"]
     return []

@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import NamedTuple
 
 from llem_config import Settings, StudyConfig
 from llem_energy.preflight import Machine
 from llem_runner._errors import StudyError
+from llem_runner._executors.local.importing import check_not_importing, pickle_measure
 from llem_runner._executors.protocol import Executor
-from llem_runner._executors.registry import AUTO, find_executor
+from llem_runner._executors.registry import AUTO, find_executor, name_of
+from llem_runner._executors.standard_streams import open_standard_streams
 from llem_runner._executors.task import Measure
 from llem_runner._gpus.state import Gpus
-from llem_runner._study.limits import Limits
-from llem_runner._study.main_guard import check_main_guard
 
 
 def check_caller(measure: Measure) -> None:
     """Return if this process can start child processes that call `measure`.
 
     Raises:
-        StudyError: a child process would run the caller's script a second time, or could not import
-            `measure`.
+        StudyError: they could not import `measure`, they would have no working directory, or this is
+            itself a process that only imports the script of another.
     """
-    check_main_guard()
+    open_standard_streams()
+    check_not_importing()
     try:
-        ForkingPickler.dumps(measure)
-    except Exception as error:  # pickle may raise any type
+        Path.cwd()
+    except OSError as error:
         raise StudyError(
-            f"`measure` must be a function at the top level of a module, so that a new process "
-            f"can import it: {error}"
+            f"the working directory of this program cannot be used: {error.strerror}; was it "
+            "removed? Change to a folder that exists"
         ) from error
+    pickle_measure(measure)
 
 
 def fill_gaps(study: StudyConfig, settings: Settings) -> StudyConfig:
@@ -49,25 +52,28 @@ def fill_gaps(study: StudyConfig, settings: Settings) -> StudyConfig:
     return study.model_copy(update={"execution": execution.model_copy(update=update)})
 
 
-def choose_executor(
-    given: Executor | None, study: StudyConfig, settings: Settings, n_runs: int, limits: Limits
-) -> Executor:
+class ChosenExecutor(NamedTuple):
+    """What measures the runs of a study."""
+
+    name: str
+    executor: Executor
+
+
+def choose_executor(given: Executor | None, settings: Settings) -> ChosenExecutor:
     """Return what measures the runs: the caller's executor, or the one that the settings name.
 
-    `auto` measures a single run in this process, since there is nothing to isolate it from, unless
-    it has a limit: only another process can be ended, and can crash without ending the study.
+    `auto` is a process per run, also for a single one: it can be ended, it can crash without
+    ending the study, and it leaves the streams and the libraries of this process alone.
 
     Raises:
-        StudyError: no installed package provides the executor that the settings name.
+        StudyError: no installed package provides the executor that the settings name, or it cannot
+            be used in this process.
     """
     if given is not None:
-        return given
+        return ChosenExecutor(name_of(given), given)
     name = settings.execution.executor
-    if name == AUTO:
-        has_timeout = "timeout_seconds" in study.execution.model_fields_set
-        has_limits = limits.time_limit_s is not None or limits.retry > 0
-        name = "local" if n_runs > 1 or has_timeout or has_limits else "inline"
-    return find_executor(name)
+    name = "local" if name == AUTO else name
+    return ChosenExecutor(name, find_executor(name))
 
 
 def gpus_to_watch(gpus: Sequence[str], machine: Machine) -> Gpus:

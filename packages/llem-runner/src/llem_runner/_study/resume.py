@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llem_config import Settings, StudyConfig, load_study
+from llem_config import Settings, StudyConfig
 from llem_energy import measure as default_measure
-from llem_energy.preflight import find_machine, gpus_used
+from llem_energy.preflight import find_machine
 from llem_runner._control import Control
 from llem_runner._events import OnEvent, PreflightWarning, ignore
 from llem_runner._executors.protocol import Executor
 from llem_runner._executors.task import Measure
-from llem_runner._gpus.locks import Queue, hold_gpus
-from llem_runner._storage.atomic_files import remove_scratch
+from llem_runner._storage.atomic_files import remove_file
+from llem_runner._storage.foreign_entries import check_entries, remove_scratch
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.lock import hold
 from llem_runner._storage.manifest_writer import ManifestWriter
+from llem_runner._storage.result_files import changed_results, valid_result
 from llem_runner._storage.study_reader import read_study
 from llem_runner._storage.study_result import StudyResult
 from llem_runner._study.continuation import (
     add_cycles,
+    check_input_files,
+    check_inputs,
     check_same_study,
+    comparison_warnings,
+    expected_study,
     find_manifest,
+    history_of,
     number_runs,
-    valid_result,
+    other_executors,
 )
 from llem_runner._study.limits import Limits
-from llem_runner._study.preflight import check
-from llem_runner._study.preparation import (
-    check_caller,
-    choose_executor,
-    fill_gaps,
-    gpus_to_watch,
-)
-from llem_runner._study.runner import StudyRunner
+from llem_runner._study.preparation import check_caller, fill_gaps
+from llem_runner._study.session import Caller, begin_session
 
 
 def resume_study(
@@ -58,7 +58,8 @@ def resume_study(
     Args:
         folder: made by `run_study`; it may have been moved.
         config: the study that the folder was made from. It may have more cycles; any other
-            difference is an error. None: do not check.
+            difference is an error. A file is loaded with the overrides, such as flags, with which
+            the study was started. None: do not check.
         cycles: number of cycles, if more than before; the new ones run at the end.
         on_event: as in `run_study`.
         control: as in `run_study`.
@@ -76,8 +77,8 @@ def resume_study(
     check_caller(measure)
     layout = Layout(Path(folder))
     machine = find_machine(settings)
-    study = fill_gaps(read_study(layout), machine.settings)
-    expected = load_study(config) if isinstance(config, str | Path) else config
+    study = fill_gaps(read_study(layout.folder), machine.settings)
+    on_event = on_event or ignore
     # The lock first: the manifest is reliable only while no other process can change it.
     with (
         hold(layout.lock, str(layout.folder)),
@@ -85,35 +86,34 @@ def resume_study(
         Limits(stop, retry=retry, time_limit_s=time_limit_s) as limits,
     ):
         manifest = find_manifest(layout, study)
+        expected = expected_study(config, study, manifest)
         check_same_study(layout, study, manifest, expected)
+        warnings = check_input_files(layout, study, manifest)
         study = add_cycles(study, cycles, expected)
         runs = number_runs(layout, study, manifest.entries)
-        preflight = check(study, layout.folder, machine)
-        for warning in preflight.warnings:
-            (on_event or ignore)(PreflightWarning(warning))
-        gpus = gpus_used(study.experiments, machine)
-        chosen = choose_executor(executor, study, machine.settings, len(runs), limits)
-        with hold_gpus(gpus, Queue(stop, on_event or ignore) if wait else None):
-            remove_scratch(layout.folder)
+        check_entries(layout, runs)
+        caller = Caller(machine, stop, limits, on_event, measure, executor, wait)
+        session = begin_session(study, layout.folder, caller)
+        kept = {
+            run.index: result
+            for run in runs
+            if (result := valid_result(layout, manifest, run)) is not None
+        }
+        history, changes = history_of(kept)
+        open_runs = [run for run in runs if run.index not in kept]
+        check_inputs(layout, history, session.study.config_hashes, session.inputs, open_runs)
+        warnings += [f"{line}; the run is repeated" for line in changed_results(layout, manifest)]
+        if open_runs:
+            warnings += other_executors(manifest, kept, session.chosen.name)
+            warnings += comparison_warnings(study, manifest)
+        for warning in warnings:
+            on_event(PreflightWarning(warning))
+        with session.gpus_held():
+            remove_scratch(layout, runs)
             # Before the manifest, which gets the runs of the added cycles.
             layout.write_study(study)
-            kept = {
-                run.index: path for run in runs if (path := valid_result(layout, manifest, run))
-            }
-            writer = ManifestWriter(layout, manifest)
-            layout.study_result.unlink(missing_ok=True)  # out of date from here on
+            writer = ManifestWriter(layout, manifest, executor=session.chosen.name)
+            remove_file(layout.study_result)  # out of date from here on
             writer.reopen(kept, runs)
-            runner = StudyRunner(
-                study,
-                layout,
-                writer,
-                executor=chosen,
-                settings=machine.settings,
-                control=stop,
-                on_event=on_event or ignore,
-                measure=measure,
-                limits=limits,
-                gpus=gpus_to_watch(gpus, machine),
-                expected_failures=preflight.expected_failures,
-            )
-            return runner.run([run for run in runs if run.index not in kept])
+            writer.add_input_changes(changes)
+            return session.runner(layout, writer, history).run(open_runs)

@@ -9,21 +9,20 @@ from pathlib import Path
 
 from llem_config import Settings, StudyConfig, load_study
 from llem_energy import measure as default_measure
-from llem_energy.preflight import find_machine, gpus_used
+from llem_energy.preflight import find_machine
 from llem_runner._control import Control
 from llem_runner._events import OnEvent, PreflightWarning, ignore
 from llem_runner._executors.protocol import Executor
 from llem_runner._executors.task import Measure
-from llem_runner._gpus.locks import Queue, hold_gpus
+from llem_runner._plan.comparability import why_not_comparable
 from llem_runner._plan.schedule import schedule
-from llem_runner._storage.layout import create_folder
+from llem_runner._storage.layout import new_folder
 from llem_runner._storage.lock import hold
 from llem_runner._storage.manifest_writer import ManifestWriter
 from llem_runner._storage.study_result import StudyResult
 from llem_runner._study.limits import Limits
-from llem_runner._study.preflight import check
-from llem_runner._study.preparation import check_caller, choose_executor, fill_gaps, gpus_to_watch
-from llem_runner._study.runner import StudyRunner
+from llem_runner._study.preparation import check_caller, fill_gaps
+from llem_runner._study.session import Caller, begin_session
 
 
 def run_study(
@@ -50,7 +49,7 @@ def run_study(
         settings: machine-local settings; None loads them. They give the gaps that the study does
             not set.
         executor: what measures the runs; None: the one in the settings. By default that is a new
-            child process per run, or this process for a single run without limits.
+            child process per run.
         retry: number of further attempts at a run whose process crashed. A run that raises an
             exception or exceeds its timeout is not repeated, because it would fail again.
         time_limit_s: time budget of the whole study, in seconds. A run that is not expected to end
@@ -72,33 +71,26 @@ def run_study(
     machine = find_machine(settings)
     study = fill_gaps(study, machine.settings)
     results_dir = Path(output) if output is not None else machine.settings.output.results_dir
-    preflight = check(study, results_dir, machine)
-    for warning in preflight.warnings:
-        (on_event or ignore)(PreflightWarning(warning))
-    if control is not None and control.stop_requested:
-        raise KeyboardInterrupt
-    gpus = gpus_used(study.experiments, machine)
     runs = schedule(study)
     with (
         Control.owned(control) as stop,
         Limits(stop, retry=retry, time_limit_s=time_limit_s) as limits,
     ):
-        chosen = choose_executor(executor, study, machine.settings, len(runs), limits)
-        with hold_gpus(gpus, Queue(stop, on_event or ignore) if wait else None):
-            layout = create_folder(results_dir, study)
-            with hold(layout.lock, str(layout.folder)):
-                manifest = ManifestWriter.create(layout, study.name, study.study_design_hash, runs)
-                runner = StudyRunner(
-                    study,
-                    layout,
-                    manifest,
-                    executor=chosen,
-                    settings=machine.settings,
-                    control=stop,
-                    on_event=on_event or ignore,
-                    measure=measure,
-                    limits=limits,
-                    gpus=gpus_to_watch(gpus, machine),
-                    expected_failures=preflight.expected_failures,
-                )
-                return runner.run(runs)
+        caller = Caller(machine, stop, limits, on_event or ignore, measure, executor, wait)
+        session = begin_session(study, results_dir, caller)
+        if reason := why_not_comparable(study):
+            caller.on_event(PreflightWarning(reason))
+        with (
+            session.gpus_held(),
+            new_folder(results_dir, study) as layout,
+            hold(layout.lock, str(layout.folder)),
+        ):
+            manifest = ManifestWriter.create(
+                layout,
+                study.name,
+                study.study_design_hash,
+                runs,
+                executor=session.chosen.name,
+                overrides=study.overrides,
+            )
+            return session.runner(layout, manifest).run(runs)

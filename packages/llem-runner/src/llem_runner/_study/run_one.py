@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from llem_config import ExperimentConfig, Settings, StudyConfig, load_experiment
+from llem_config.foreign_files import pinned_folder
 from llem_energy import Carryover, ExperimentResult
 from llem_energy import measure as default_measure
 from llem_energy.preflight import find_machine, gpus_used
 from llem_energy.records import encode_result
 from llem_runner._errors import StudyError
+from llem_runner._executors.standard_streams import open_standard_streams
 from llem_runner._executors.task import Measure
 from llem_runner._gpus.locks import hold_gpus
 from llem_runner._storage.atomic_files import write_atomically
 from llem_runner._storage.layout import RESULT, TIMESERIES
 from llem_runner._study.carryover import known_calibrations
 from llem_runner._study.preflight import check
-from llem_runner._study.preparation import check_caller
 
 
 def run_experiment(
@@ -45,7 +47,7 @@ def run_experiment(
         MeasurementError: the measurement failed.
         StudyError: `output` contains a result already, or cannot be written.
     """
-    check_caller(measure)
+    open_standard_streams()
     experiment = config if isinstance(config, ExperimentConfig) else load_experiment(config)
     machine = find_machine(settings)
     folder = None if output is None else Path(output)
@@ -54,7 +56,9 @@ def run_experiment(
             on_warning(warning)
     if folder is not None:
         _prepare(folder)
-    with hold_gpus(gpus_used([experiment], machine)):
+    # A folder that the user names may be a link, but not lead elsewhere during the measurement.
+    pinned = nullcontext() if folder is None else pinned_folder(folder, follow_links=True)
+    with hold_gpus(gpus_used([experiment], machine)), pinned:
         result = measure(
             experiment,
             settings=machine.settings,

@@ -7,11 +7,12 @@ import itertools
 from collections.abc import Sequence
 
 from llem_config import LlemError, Settings, StudyConfig
+from llem_runner._analysis.input_changes import InputHistory
 from llem_runner._analysis.summary import summarise
 from llem_runner._control import Control
-from llem_runner._events import OnEvent, StudyEnded, StudyStarted
+from llem_runner._events import Note, OnEvent, StudyEnded, StudyStarted
 from llem_runner._executors.launcher import Launcher
-from llem_runner._executors.protocol import Executor
+from llem_runner._executors.protocol import Executor, NoteGiver
 from llem_runner._executors.task import Measure
 from llem_runner._gpus.state import Gpus
 from llem_runner._outcome import Failed, Interrupted, Outcome
@@ -44,6 +45,7 @@ class StudyRunner:
         limits: Limits | None = None,
         gpus: Gpus | None = None,
         expected_failures: frozenset[str] = frozenset(),
+        history: InputHistory | None = None,
     ) -> None:
         """Prepare to run a study.
 
@@ -60,6 +62,7 @@ class StudyRunner:
             gpus: whose temperature and processes are watched between runs; None: none.
             expected_failures: hashes of the points that pre-flight expects to fail; their failures
                 do not count towards `max_consecutive_failures`.
+            history: what earlier runs of the study have read; None: there are none.
         """
         self._study = study
         self._layout = layout
@@ -72,6 +75,7 @@ class StudyRunner:
         self._limits = limits or Limits(control)
         self._gpus = gpus or Gpus()
         self._expected_failures = expected_failures
+        self._history = history or InputHistory()
         self._abort_reason: str | None = None
 
     def run(self, runs: Sequence[PlannedRun]) -> StudyResult:
@@ -91,6 +95,9 @@ class StudyRunner:
     def _execute(
         self, runs: Sequence[PlannedRun], records: RunRecords, launcher: Launcher
     ) -> StudyStatus:
+        if runs and isinstance(self._executor, NoteGiver):
+            for note in self._executor.notes(sorted({run.config.backend for run in runs})):
+                self._on_event(Note(note))
         remaining = RemainingTime(runs, self._study.execution, self._manifest.manifest.entries)
         self._on_event(
             StudyStarted(
@@ -112,6 +119,7 @@ class StudyRunner:
             on_event=self._on_event,
             limits=self._limits,
             gpus=self._gpus,
+            history=self._history,
         )
         n_failures = 0  # in a row
         previous_cycle: int | None = None
@@ -160,8 +168,10 @@ class StudyRunner:
                 self._settings,
                 limits_enforced=self._executor.enforces_limits,
             )
-            write_atomically(self._layout.study_result, encode_json(result))
-            return result
+            content = encode_json(result)
+            write_atomically(self._layout.study_result, content)
+            self._manifest.record_study_result(content)
+            return result.stored_in(self._layout.folder)
         finally:
             reason = self._limits.reason if status == "interrupted" else self._abort_reason
             self._on_event(StudyEnded(self._layout.folder, status, reason))

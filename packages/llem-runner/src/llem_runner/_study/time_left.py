@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from llem_runner._plan.schedule import gap_between, gap_seconds, schedule
-from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyManifest
 from llem_runner._storage.study_reader import read_study
 from llem_runner._study.duration import RemainingTime
@@ -25,7 +24,7 @@ def time_left_s(folder: str | Path, manifest: StudyManifest) -> float | None:
     Raises:
         StudyError: not a study folder, or a damaged one.
     """
-    study = read_study(Layout(Path(folder)))
+    study = read_study(folder)
     planned = {(run.config_hash, run.cycle): run for run in schedule(study)}
     open_entries = [entry for entry in manifest.entries if entry.status in ("running", "pending")]
     runs = [run for entry in open_entries if (run := planned.get((entry.config_hash, entry.cycle)))]

@@ -6,64 +6,64 @@ import contextlib
 import ctypes
 import faulthandler
 import gc
+import multiprocessing
 import os
+import pickle
 import signal
 import socket
 import sys
-from multiprocessing import util
-from multiprocessing.connection import Connection
+from multiprocessing import resource_tracker, spawn, util
 
 from llem_config import ExperimentConfig
+from llem_config.settings import ENV_RUN_TAG
 from llem_energy import measure as default_measure
 from llem_energy.backends import preload
+from llem_runner._executors.local.bytecode import use_bytecode_cache
 from llem_runner._executors.local.message_pipe import receive_message, send_message
-from llem_runner._executors.local.messages import Ready, Stage, decode_task, encode
-from llem_runner._executors.local.process_tree import TAG_VARIABLE
+from llem_runner._executors.local.messages import (
+    Ready,
+    Stage,
+    Start,
+    decode_start,
+    decode_task,
+    encode,
+)
 from llem_runner._executors.measure import measure_task
 from llem_runner._executors.task import Measure
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def child_main(
-    end: socket.socket,
-    lifeline: Connection,
-    log: str,
-    parent_pid: int,
-    config: str,
-    tag: str,
-    measure: Measure,
-) -> None:
+def main() -> None:
     """Import, wait for the task, measure, send the outcome, exit.
 
-    Args:
-        end: to the parent.
-        lifeline: closed when the parent ends; nothing is ever sent on it.
-        log: file for everything that is written to stdout and stderr, by native code too.
-        parent_pid: the process that this one must not outlive.
-        config: the experiment as JSON; what it needs is imported before the task arrives.
-        tag: goes into the environment of everything that this process starts.
-        measure: the function to call.
+    The arguments of the process are numbers of descriptors: a socket to the parent, and a pipe that
+    closes when the parent ends.
     """
+    socket_number, lifeline = (int(argument) for argument in sys.argv[2:4])
+    sys.argv = ["llem-run"]  # a library that reads it must find no option of ours
+    for number in (socket_number, lifeline):
+        os.set_inheritable(number, False)
+    end = socket.socket(fileno=socket_number)
     end.setblocking(True)
-    _redirect_output(log)
-    os.environ[TAG_VARIABLE] = tag
-    _detach(parent_pid)
+    # A crash in native code leaves its Python stack in the log. So does a run that hangs, in native
+    # code too: the parent sends this signal before it kills.
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)
+    try:
+        start = decode_start(receive_message(end))
+    except (EOFError, OSError):
+        os._exit(0)  # the parent does not need this run
+    if start.bytecode is not None:
+        use_bytecode_cache(start.bytecode)  # before anything large is imported
+    _detach(start)
     _start_guard(lifeline, end)
-    # Imported modules are never freed, but the collector would examine them again and again: a
-    # fifth of the time to import torch.
-    gc.disable()
-    if measure is default_measure:
-        # The run needs this anyway; now it is imported during the gap before the run.
-        with contextlib.suppress(Exception):  # an error comes again, and is reported, in the run
-            preload(ExperimentConfig.model_validate_json(config))
-    gc.freeze()  # `measure` does so again; the first full collection comes before that
-    gc.enable()
+    measure = _import(start)
     try:
         send_message(end, encode(Ready()))
         task = decode_task(receive_message(end))
     except (EOFError, OSError):
-        os._exit(0)  # the parent does not need this run
+        os._exit(0)
     outcome = measure_task(measure, task, lambda name: send_message(end, encode(Stage(name))))
     send_message(end, encode(outcome))
     sys.stdout.flush()
@@ -76,20 +76,49 @@ def child_main(
     os._exit(0)
 
 
-def _detach(parent_pid: int) -> None:
+def _import(start: Start) -> Measure:
+    """Import what the run will need, and return the function that measures."""
+    # Imported modules are never freed, but the collector would examine them again and again: a
+    # fifth of the time to import torch.
+    gc.disable()
+    if start.main_module is not None:
+        # A study that this module starts while it is imported is refused; see `main_guard`.
+        process = multiprocessing.current_process()
+        process._inheriting = True  # type: ignore[attr-defined]
+        spawn.prepare(start.main_module)
+        del process._inheriting  # type: ignore[attr-defined]
+    measure: Measure = pickle.loads(start.measure)
+    if measure is default_measure:
+        # The run needs this anyway; now it is imported during the gap before the run.
+        with contextlib.suppress(Exception):  # an error comes again, and is reported, in the run
+            preload(ExperimentConfig.model_validate_json(start.config))
+    gc.freeze()  # `measure` does so again; the first full collection comes before that
+    gc.enable()
+    return measure
+
+
+def _detach(start: Start) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A caller may ignore it. Then libraries could not learn how the processes that they start ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # SIGINT is blocked while this process is started, the others maybe in the caller's thread.
+    ours = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ours)
+    # The tracker frees the named semaphores of libraries when this process was killed. So it is
+    # started before this process has a group and a tag, by which all other processes are killed.
+    resource_tracker.ensure_running()
+    os.environ[ENV_RUN_TAG] = start.tag
     # A session of its own: Ctrl-C reaches the parent only, which decides what happens, and
     # everything that the run starts can be killed as one group.
     os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked while it was started
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent_pid:  # it died before the line above could take effect
+        if os.getppid() != start.parent_pid:  # it died before the line above could take effect
             os._exit(1)
 
 
-def _start_guard(lifeline: Connection, end: socket.socket) -> None:
+def _start_guard(lifeline: int, end: socket.socket) -> None:
     """Start a process that kills this whole group once the parent is gone.
 
     The signal above ends this process only. What the run has started, such as compilers or data
@@ -97,19 +126,9 @@ def _start_guard(lifeline: Connection, end: socket.socket) -> None:
     the parent's own clean-up ends it too.
     """
     if sys.platform != "linux" or os.fork() != 0:
-        lifeline.close()
+        os.close(lifeline)
         return
     end.close()
-    with contextlib.suppress(EOFError, OSError):
-        lifeline.recv_bytes()
+    with contextlib.suppress(OSError):
+        os.read(lifeline, 1)
     os.killpg(0, signal.SIGKILL)
-
-
-def _redirect_output(log: str) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
-    faulthandler.enable()  # a crash in native code leaves its Python stack in the log
-    # So does a run that hangs, in native code too: the parent sends this signal before it kills.
-    faulthandler.register(signal.SIGUSR1)

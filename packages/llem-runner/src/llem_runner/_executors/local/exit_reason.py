@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -11,6 +12,10 @@ from llem_runner._errors import StudyError
 from llem_runner._outcome import Failed, Reason
 
 _ROOT = Path("/")
+
+ExitCode = int | Literal["unknown"] | None
+"""As `subprocess` gives it, negative for a signal. "unknown": the kernel has discarded it, or another
+part of the calling program has collected the process. None: the process has not ended."""
 
 
 class OomCounts(msgspec.Struct, frozen=True):
@@ -63,12 +68,12 @@ def _counter(file: Path) -> int | None:
 
 
 def explain_death(
-    exit_code: int | None, oom_before: OomCounts, *, is_ready: bool, log_tail: str
+    exit_code: ExitCode, oom_before: OomCounts, *, is_ready: bool, log_tail: str
 ) -> Failed:
     """Return the failure of a run whose process has ended without a result.
 
     Args:
-        exit_code: as in `explain_exit`.
+        exit_code: of the process.
         oom_before: counts from before the process began.
         is_ready: it has finished its imports.
         log_tail: the last lines of its log.
@@ -83,23 +88,29 @@ def explain_death(
         last = f"; last lines of its log: {' | '.join(log_tail.splitlines()[-3:])[-400:]}"
     if not is_ready and reason == "exit":
         raise StudyError(
-            f"the process of a run {verb_phrase} before it could begin{last}. A script that runs a "
-            'study must do so below `if __name__ == "__main__":`, and must be a file'
+            f"the process of a run {verb_phrase} before it could begin, as that of every other run "
+            f"would{last}"
         )
     text = f"the run's process {verb_phrase} without a result{last}"
     return Failed("ProcessDied", text, reason=reason, log_tail=log_tail)
 
 
-def explain_exit(exit_code: int | None, before: OomCounts, after: OomCounts) -> tuple[Reason, str]:
+def explain_exit(exit_code: ExitCode, before: OomCounts, after: OomCounts) -> tuple[Reason, str]:
     """Return why a process ended, and the same as a verb phrase.
 
     Args:
-        exit_code: as `multiprocessing` gives it, negative for a signal; None: it has not ended.
+        exit_code: of the process.
         before: counts from before it began.
         after: present counts.
     """
     if exit_code is None:
         return "pipe", "closed its pipe and kept running"
+    if exit_code == "unknown":
+        return "exit_unknown", (
+            "ended, by itself or by a signal; its exit code is unknown, because this program ignores "
+            "SIGCHLD or collects processes that it did not start. Restore the default with "
+            "`signal.signal(signal.SIGCHLD, signal.SIG_DFL)`"
+        )
     if exit_code >= 0:
         return "exit", f"ended with exit code {exit_code}"
     if exit_code != -signal.SIGKILL:

@@ -20,7 +20,7 @@ class MalformedMessage(Exception):  # noqa: N818  # it describes what was receiv
 
 
 def message_sockets() -> tuple[socket.socket, socket.socket]:
-    """Return two connected sockets; `multiprocessing` can hand either to a child process."""
+    """Return two connected sockets; a child process can inherit either."""
     ends = socket.socketpair()
     for end in ends:
         end.setblocking(True)  # whatever `socket.setdefaulttimeout` says
@@ -37,17 +37,33 @@ def send_message(end: socket.socket, content: bytes) -> None:
 
 
 def receive_message(end: socket.socket) -> bytes:
-    """Wait for the first message, and return it.
+    """Wait for the next message, and return it; what follows it stays in the socket.
 
     Raises:
         EOFError: the other side is closed.
         OSError: the other side is gone.
         MalformedMessage: no message has such a length.
     """
-    reader = MessageReader(end)
-    while not (messages := reader.read()):
-        pass
-    return messages[0]
+    return _receive(end, _length(_receive(end, _HEADER.size)))
+
+
+def _receive(end: socket.socket, n_bytes: int) -> bytes:
+    content = bytearray()
+    while len(content) < n_bytes:
+        chunk = end.recv(min(_CHUNK_BYTES, n_bytes - len(content)))
+        if not chunk:
+            raise EOFError
+        content += chunk
+    return bytes(content)
+
+
+def _length(header: bytes | bytearray) -> int:
+    n_bytes = int(_HEADER.unpack_from(header)[0])
+    if n_bytes > MAX_MESSAGE_BYTES:
+        raise MalformedMessage(
+            f"expected a message of at most {MAX_MESSAGE_BYTES} bytes, found {n_bytes} bytes"
+        )
+    return n_bytes
 
 
 class MessageReader:
@@ -80,9 +96,4 @@ class MessageReader:
         """Return where the first message ends, or None if its length has not arrived yet."""
         if len(self._buffer) < _HEADER.size:
             return None
-        (n_bytes,) = _HEADER.unpack_from(self._buffer)
-        if n_bytes > MAX_MESSAGE_BYTES:
-            raise MalformedMessage(
-                f"expected a message of at most {MAX_MESSAGE_BYTES} bytes, found {n_bytes} bytes"
-            )
-        return _HEADER.size + int(n_bytes)
+        return _HEADER.size + _length(self._buffer)

@@ -7,7 +7,6 @@ to stop and the deadline all at once, and uses no processor time.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import secrets
 import signal
@@ -22,19 +21,21 @@ import msgspec
 
 from llem_config import ExperimentConfig
 from llem_runner._control import MAX_WAIT_S, Control
-from llem_runner._executors.local.child import child_main
-from llem_runner._executors.local.exit_reason import OomCounts, explain_death
+from llem_runner._errors import StudyError
+from llem_runner._executors.local.bytecode import find_bytecode_cache
+from llem_runner._executors.local.exit_reason import ExitCode, OomCounts, explain_death
+from llem_runner._executors.local.importing import pickle_measure
 from llem_runner._executors.local.message_pipe import (
     MalformedMessage,
     MessageReader,
     message_sockets,
     send_message,
 )
-from llem_runner._executors.local.messages import Ready, Stage, decode, encode
+from llem_runner._executors.local.messages import Ready, Stage, Start, decode, encode
 from llem_runner._executors.local.process_tree import ProcessTree
 from llem_runner._executors.local.spawning import SpawnedProcess
 from llem_runner._executors.local.stall_detector import StallDetector
-from llem_runner._executors.log_file import create_log, first_lines, last_lines, trim
+from llem_runner._executors.log_file import close_log, first_lines, last_lines, open_log
 from llem_runner._executors.protocol import Leftovers
 from llem_runner._executors.task import Measure, OnStage, Task
 from llem_runner._outcome import Failed, Finished, Interrupted, Outcome, Reason
@@ -57,21 +58,39 @@ class ChildProcess:
             log: takes the child's stdout and stderr; its folder exists.
 
         Raises:
-            StudyError: the log cannot be written.
+            StudyError: the log cannot be written, or the system cannot start a process.
         """
         self._log = log
-        self._log_start = create_log(log)
         self._oom_before = OomCounts.read()
         self._is_ready = self._has_reported = self._timed_out = self._is_gone = False
         self._ended_s: float | None = None
         self._alive_pids: tuple[int, ...] = ()
         tag = secrets.token_hex(8)
-        self._socket, child_end = message_sockets()
-        lifeline, self._lifeline = multiprocessing.get_context("spawn").Pipe(duplex=False)
-        arguments = (child_end, lifeline, str(log), os.getpid(), config.model_dump_json(), tag)
-        self._process = SpawnedProcess(child_main, (*arguments, measure))
-        child_end.close()  # else the socket never reports the end of the child
-        lifeline.close()
+        bytecode = find_bytecode_cache(config.backend).folder
+        start = Start(
+            os.getpid(),
+            tag,
+            config.model_dump_json(),
+            *pickle_measure(measure),
+            None if bytecode is None else str(bytecode),
+        )
+        with contextlib.ExitStack() as opened, contextlib.ExitStack() as for_child:
+            output = for_child.enter_context(open_log(log))
+            self._log_start = output.tell()
+            try:
+                self._socket, child_end = message_sockets()
+                opened.callback(self._socket.close)
+                for_child.callback(child_end.close)  # else the socket never reports its end
+                lifeline, ours = os.pipe()
+            except OSError as error:
+                raise StudyError(f"a run cannot be started: {error.strerror}") from error
+            opened.callback(os.close, ours)
+            for_child.callback(os.close, lifeline)
+            self._process = SpawnedProcess([child_end.fileno(), lifeline], output.fileno())
+            opened.callback(self._process.close)
+            self._descriptors = opened.pop_all()
+        with contextlib.suppress(OSError):  # a child that is dead already is noticed in `measure`
+            send_message(self._socket, encode(start))
         self._reader = MessageReader(self._socket)
         self._tree = ProcessTree(self._process.pid, tag)
 
@@ -209,14 +228,12 @@ class ChildProcess:
             if self._has_reported:
                 self._process.wait(_EXIT_GRACE_S)
             self._kill()
-        trim(self._log)
-        self._socket.close()
-        self._lifeline.close()
-        self._process.close()
+        close_log(self._log, self._log_start)
+        self._descriptors.close()
         pids = (self.pid, *self._alive_pids)
         return Leftovers(pids=pids, alive_pids=self._alive_pids)
 
-    def _kill(self) -> int | None:
+    def _kill(self) -> ExitCode:
         """Kill whatever is left, and return the exit code of the child."""
         self._process.kill_group()  # before it is reaped, while its number still means its group
         exit_code = self._process.reap(_KILL_TIMEOUT_S)

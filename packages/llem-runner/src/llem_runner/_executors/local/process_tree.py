@@ -19,7 +19,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-TAG_VARIABLE = "LLEM_RUN_TAG"
+from llem_config.settings import ENV_RUN_TAG
+
 _PROC = Path("/proc")
 _RETRY_S = 0.002
 _DEAD_STATES = frozenset("ZX")  # a zombie holds nothing, and its parent may never collect it
@@ -35,10 +36,10 @@ class ProcessTree:
 
         Args:
             root_pid: the child process, which leads a group and a session of its own.
-            tag: value of `TAG_VARIABLE` in the environment of what it starts.
+            tag: value of `ENV_RUN_TAG` in the environment of what it starts.
         """
         self.root_pid = root_pid
-        self._tag = f"{TAG_VARIABLE}={tag}".encode()
+        self._tag = f"{ENV_RUN_TAG}={tag}".encode()
         # Processes that are older do not belong to the run: few environments have to be read.
         fields = _stat(root_pid)
         self._started_ticks = int(fields[_STARTED]) if fields else 0

@@ -10,7 +10,10 @@ from llem_config import ExperimentConfig, Settings
 from llem_energy import measure as default_measure
 from llem_runner._control import Control
 from llem_runner._events import ignore
+from llem_runner._executors.local.importing import check_not_importing
 from llem_runner._executors.local.parent import ChildProcess
+from llem_runner._executors.local.spawning import check_can_start
+from llem_runner._executors.standard_streams import open_standard_streams
 from llem_runner._executors.task import Measure, Task
 from llem_runner._outcome import Outcome
 
@@ -41,8 +44,11 @@ def run_isolated(
         on_stage: called at the beginning of each stage.
 
     Raises:
-        StudyError: the log cannot be written, or the process cannot import the caller's script.
+        StudyError: the log cannot be written, the process cannot be started, or it cannot import `measure`.
     """
+    open_standard_streams()
+    check_not_importing()
+    check_can_start()
     child = ChildProcess(config, measure=measure, log=log)
     task = Task(
         config.model_dump_json(),

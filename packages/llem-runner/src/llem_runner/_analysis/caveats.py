@@ -1,0 +1,126 @@
+"""Errors of a comparison that its intervals do not cover."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
+
+from llem_energy import ExperimentResult
+from llem_runner._analysis.looks import caveat as caveat_of_looks
+from llem_runner._analysis.trends import position_effects
+from llem_runner._storage.manifest import ManifestEntry
+from llem_runner._storage.study_result import Figure
+
+Table = Sequence[Sequence[int]]
+"""The index of the run of every point, one row per complete cycle."""
+
+
+def caveats(
+    table: Table,
+    entries: Sequence[ManifestEntry],
+    results: Mapping[int, ExperimentResult],
+    figure: Figure,
+    looks: Sequence[int],
+    outliers: Sequence[int],
+) -> Iterator[str]:
+    """Yield a sentence for each possible error of the ratios."""
+    if figure == "energy_per_output_token_j" and _n_device_sets(table, results) > 1:
+        yield "the runs were metered on different devices, so their gain errors do not cancel"
+    if _is_repeated(table, entries, results):
+        yield (
+            "some runs were repeated after their cycle, so the cycle effect removed may not apply "
+            "to them"
+        )
+    if (sentence := caveat_of_looks(looks)) is not None:
+        yield sentence
+    if (sentence := caveat_of_unfinished(entries, results)) is not None:
+        yield sentence
+    compared = {index for row in table for index in row}
+    n_outliers = sum(index in compared for index in outliers)
+    if n_outliers:
+        outlying = (
+            "1 compared run is an outlier"
+            if n_outliers == 1
+            else (f"{n_outliers} compared runs are outliers")
+        )
+        yield f"{outlying} and shifts the mean of its point, which widens the intervals"
+    yield from _position(table, results, figure)
+
+
+def _is_repeated(
+    table: Table, entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
+) -> bool:
+    """Return whether a run of a cycle started after one of the next cycle of its shard."""
+    shards = {entry.index: entry.shard for entry in entries}
+    return any(
+        max(results[index].started_at for index in row)
+        > min(results[index].started_at for index in following)
+        for row, following in pairwise(table)
+        if shards[row[0]] == shards[following[0]]  # shards may run at the same time
+    )
+
+
+def error_budget(
+    table: Table, results: Mapping[int, ExperimentResult], figure: Figure
+) -> dict[str, str]:
+    """Return each error in words, under the names that the result of a run uses; never a sum."""
+    budget = {"statistical": "the spread between runs; the intervals cover only this error"}
+    if figure == "tokens_per_second":
+        return budget
+    if _n_device_sets(table, results) > 1:
+        gain = "does not cancel, because the runs were metered on different devices"
+    else:
+        gain = "cancels in a ratio of two points, because both were metered on the same device"
+    return budget | {
+        "gain": f"{gain}; about 5 % of any figure in joules, by published comparisons",
+        "edge": (
+            "does not cancel: every run has its own, up to its energy_bound_j; the part that "
+            "varies between runs is also in the statistical spread"
+        ),
+        "sampling": "does not cancel; zero where a counter was read, because a counter sees "
+        "all energy",
+    }
+
+
+def _n_device_sets(table: Table, results: Mapping[int, ExperimentResult]) -> int:
+    """Return how many different sets of devices the compared runs were metered on."""
+    return len({frozenset(results[index].energy_per_device_j) for row in table for index in row})
+
+
+def caveat_of_unfinished(
+    entries: Sequence[ManifestEntry], completed: Collection[int]
+) -> str | None:
+    """Return a sentence if the study has fewer cycles than planned.
+
+    Args:
+        entries: every planned run of the study.
+        completed: indices of the runs with a result.
+    """
+    planned = {entry.cycle for entry in entries}
+    run = {entry.cycle for entry in entries if entry.index in completed or entry.error_type}
+    if len(run) == len(planned):
+        return None
+    return (
+        f"{len(run)} of {len(planned)} planned cycles have run; the intervals do not hold if the "
+        "study ends here because of what these results show"
+    )
+
+
+def _position(
+    table: Table, results: Mapping[int, ExperimentResult], figure: Figure
+) -> Iterator[str]:
+    """Yield a sentence if runs depend on their place in the cycle."""
+    logs = [[math.log(getattr(results[index], figure)) for index in row] for row in table]
+    positions = [[sorted(row).index(index) for index in row] for row in table]
+    line, first = position_effects(logs, positions)
+    spread = "; the random order makes this a spread between runs, which widens the intervals"
+    if line is not None and line.is_clear and (first is None or not first.is_clear):
+        yield f"within a cycle, the last run is {_compared(line.change)} the first{spread}"
+    elif first is not None and first.is_clear:
+        yield f"the first run of a cycle is {_compared(first.change)} the others{spread}"
+
+
+def _compared(change: float) -> str:
+    share = abs(math.expm1(change))
+    return f"{share:.2%} {'above' if change > 0 else 'below'}"

@@ -1,0 +1,29 @@
+"""The figure by which the points of a study are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from llem_energy import ExperimentResult
+from llem_runner._storage.study_result import Figure
+
+FIGURE_NAMES: dict[Figure, str] = {
+    "energy_per_output_token_j": "J per output token",
+    "tokens_per_second": "tokens per second",
+}
+
+
+def headline(results: Iterable[ExperimentResult]) -> Figure:
+    """Return the figure to compare points by: energy if any result has it, else speed."""
+    if any(result.energy_per_output_token_j is not None for result in results):
+        return "energy_per_output_token_j"
+    return "tokens_per_second"
+
+
+def headline_values(results: Mapping[int, ExperimentResult], figure: Figure) -> dict[int, float]:
+    """Return the figure of every run that has a positive one, because ratios need that."""
+    return {
+        index: value
+        for index, result in results.items()
+        if (value := getattr(result, figure)) is not None and value > 0
+    }

@@ -1,0 +1,35 @@
+"""How the figures of a study changed over its time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+
+from llem_energy import ExperimentResult
+from llem_runner._analysis.comparison import ComparedRuns
+from llem_runner._analysis.trends import drift
+from llem_runner._storage.study_result import Drift
+
+
+def find_drift(runs: ComparedRuns, results: Mapping[int, ExperimentResult]) -> Drift | None:
+    """Return the change of the headline figure from the first run of complete cycles to the last.
+
+    Returns:
+        None for fewer than 3 complete cycles or 2 points.
+    """
+    logs = [[math.log(value) for value in row] for row in runs.blocks]
+    times = [
+        [datetime.fromisoformat(results[index].started_at).timestamp() for index in row]
+        for row in runs.table
+    ]
+    slope = drift(logs, times) if logs else None
+    if slope is None:
+        return None
+    return Drift(
+        figure=runs.figure,
+        ratio=math.exp(slope.change),
+        ci95_low=math.exp(slope.change - slope.half_width),
+        ci95_high=math.exp(slope.change + slope.half_width),
+        distinguishable=slope.is_clear,
+    )

@@ -1,0 +1,41 @@
+"""The outliers of a study, with their warnings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from llem_energy import ExperimentResult
+from llem_runner._analysis.headline import headline, headline_values
+from llem_runner._analysis.outliers import Run, outlying_runs
+from llem_runner._analysis.statistics import geometric_mean
+from llem_runner._storage.manifest import ManifestEntry
+from llem_runner._storage.study_result import Outlier
+
+
+def find_outliers(
+    entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
+) -> tuple[Outlier, ...]:
+    """Return the runs that are far from the other runs of their point, by the headline figure."""
+    figure = headline(results.values())
+    values = headline_values(results, figure)
+    runs = [entry for entry in entries if entry.index in values]
+    found = outlying_runs(
+        [Run(run.config_hash, run.cycle, math.log(values[run.index])) for run in runs]
+    )
+    outlying = [runs[position] for position in found]
+    usual: dict[str, list[float]] = {}
+    for run in runs:
+        if run not in outlying:
+            usual.setdefault(run.config_hash, []).append(values[run.index])
+    return tuple(
+        Outlier(
+            index=run.index,
+            cycle=run.cycle,
+            label=run.label,
+            figure=figure,
+            ratio=values[run.index] / geometric_mean(usual[run.config_hash]),
+            warnings=results[run.index].measurement_warnings,
+        )
+        for run in sorted(outlying, key=lambda run: run.index)
+    )

@@ -1,0 +1,26 @@
+"""Which files in a study's folder are no longer what the study wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llem_runner._storage.input_files import changed_resolved, changed_study_file
+from llem_runner._storage.layout import Layout
+from llem_runner._storage.manifest import StudyManifest
+from llem_runner._storage.result_files import changed_results, changed_study_result
+
+
+def changed_files(folder: str | Path, manifest: StudyManifest) -> tuple[str, ...]:
+    """Return a sentence for each file that was changed after the study wrote it.
+
+    Args:
+        folder: of the study.
+        manifest: of the folder; one of format 1 or 2 has no digests, so nothing is compared.
+    """
+    layout = Layout(Path(folder))
+    files = (
+        changed_resolved(layout, manifest),
+        changed_study_file(layout, manifest),
+        changed_study_result(layout, manifest),
+    )
+    return (*(line for line in files if line), *changed_results(layout, manifest))

@@ -1,0 +1,83 @@
+"""Whether the files that a study was started from are still the same in its folder.
+
+A resume runs what `study_resolved.json` says, and a reader takes `study.yaml` for what was run. So
+the manifest has a digest of both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from llem_config.foreign_files import ForeignFileError, read_bytes
+from llem_runner._storage.atomic_files import MAX_JSON_BYTES
+from llem_runner._storage.layout import Layout
+from llem_runner._storage.manifest import StudyManifest
+
+
+class InputDigests(msgspec.Struct, frozen=True):
+    """The digests of the input files in a study's folder; None: there is no such file."""
+
+    study_file_sha256: str | None
+    resolved_sha256: str | None
+
+
+def digest_inputs(layout: Layout) -> InputDigests:
+    """Return the digests of the files as they are now.
+
+    A file that cannot be read has the digest of nothing, so that it counts as changed.
+    """
+    return InputDigests(
+        _digest(layout.source, lambda content: content),
+        _digest(layout.resolved, _without_cycles),
+    )
+
+
+def _digest(path: Path, meaning: Any) -> str | None:
+    if not os.path.lexists(path):
+        return None
+    try:
+        content = read_bytes(path, max_bytes=MAX_JSON_BYTES, follow_links=False)
+    except ForeignFileError:
+        content = b""
+    return hashlib.sha256(meaning(content)).hexdigest()
+
+
+def _without_cycles(content: bytes) -> bytes:
+    """Return a resolved study as canonical JSON without the number of cycles."""
+    try:
+        data = json.loads(content)
+        data["execution"].pop("n_cycles", None)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return content
+    return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
+
+
+def changed_resolved(layout: Layout, manifest: StudyManifest) -> str | None:
+    """Return a sentence if `study_resolved.json` is not the file that the study was started with.
+
+    None if it is, and also for a manifest without digests.
+    """
+    before, now = manifest.resolved_sha256, digest_inputs(layout).resolved_sha256
+    if before is None or now is None or before == now:  # another check reports a missing file
+        return None
+    return (
+        f"{layout.resolved} was changed after the study started, so new runs would not be "
+        "comparable with the earlier ones; restore it from a copy, or start a new study"
+    )
+
+
+def changed_study_file(layout: Layout, manifest: StudyManifest) -> str | None:
+    """Return a sentence if `study.yaml` is there and not the file that the study was started with.
+
+    None if it is, and also for a manifest without digests.
+    """
+    now = digest_inputs(layout).study_file_sha256
+    if manifest.resolved_sha256 is None or now is None or manifest.study_file_sha256 == now:
+        return None
+    return f"{layout.source} is not the file that this study was started with"

@@ -1,0 +1,168 @@
+"""The results of completed runs on disk: which are still what their run wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from llem_config.foreign_files import ForeignFileError, opened, read_bytes
+from llem_energy import ExperimentResult, MeasurementError
+from llem_energy.records import MAX_RESULT_BYTES, decode_result
+from llem_runner._errors import StudyError
+from llem_runner._plan.schedule import PlannedRun
+from llem_runner._storage.atomic_files import MAX_JSON_BYTES
+from llem_runner._storage.folders import folder_problem
+from llem_runner._storage.layout import RESULT, TIMESERIES, Layout
+from llem_runner._storage.manifest import ManifestEntry, StudyManifest
+
+_PARQUET_MAGIC = b"PAR1"
+
+
+class KeptResult(NamedTuple):
+    """A result that is valid, so that its run is not repeated."""
+
+    path: Path
+    sha256: str
+    result: ExperimentResult
+
+
+class StoredRun(NamedTuple):
+    """The result of a completed run, as its file has it."""
+
+    result: ExperimentResult
+    is_changed: bool
+    """Whether the file is not what the run wrote; a manifest of format 1 or 2 cannot tell."""
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a result file.
+
+    Raises:
+        ForeignFileError: it cannot be read, or is a link or too large.
+    """
+    return hashlib.sha256(_content(path)).hexdigest()
+
+
+def stored_result(path: Path) -> ExperimentResult:
+    """Read the result of a run in a study's folder; no link is followed.
+
+    Raises:
+        StudyError: the file cannot be read, or is a link, too large, damaged or of another format.
+    """
+    return _stored(path)[0]
+
+
+def read_run_result(folder: str | Path, entry: ManifestEntry) -> ExperimentResult:
+    """Read the result of a completed run of a study's folder; no link in the folder is followed.
+
+    Args:
+        folder: of the study.
+        entry: of the run, from the manifest of the folder.
+
+    Raises:
+        StudyError: the run is not completed, or its file cannot be read, or is a link, too large,
+            damaged or of another format.
+    """
+    return read_stored_run(folder, entry).result
+
+
+def read_stored_run(folder: str | Path, entry: ManifestEntry) -> StoredRun:
+    """Return the result of a completed run, and whether its file was changed since.
+
+    Raises:
+        StudyError: as `read_run_result`.
+    """
+    if entry.status != "completed" or entry.result_file is None:
+        raise StudyError(
+            f"{folder}: run {entry.index} has no result: expected a completed run, found one that "
+            f"is {entry.status}"
+        )
+    result, digest = _stored(Path(folder) / entry.result_file)
+    return StoredRun(result, is_changed=entry.result_sha256 not in (None, digest))
+
+
+def valid_result(layout: Layout, manifest: StudyManifest, run: PlannedRun) -> KeptResult | None:
+    """Return the result of a run that need not be repeated, or None.
+
+    A crash between writing the result and the manifest leaves a `running` entry and a good result.
+    """
+    path = layout.run_folder(run) / RESULT
+    if run.index > len(manifest.entries):
+        return None
+    entry = manifest.entries[run.index - 1]
+    if entry.status not in ("completed", "running"):
+        return None
+    try:
+        content = _content(path)
+        result, digest = decode_result(content, path), hashlib.sha256(content).hexdigest()
+    except (MeasurementError, ForeignFileError):
+        return None
+    if result.timeseries_file and not _is_complete(path.parent, result.timeseries_file):
+        return None
+    if result.measurement_config_hash != run.config_hash:
+        return None
+    if entry.result_sha256 not in (None, digest):
+        return None
+    return KeptResult(path, digest, result)
+
+
+def changed_results(layout: Layout, manifest: StudyManifest) -> list[str]:
+    """Return a sentence for each completed run whose result is not the file that the run wrote."""
+    return [
+        f"the result of run {entry.index} ({entry.result_file}) is not the file that the run wrote"
+        for entry in manifest.entries
+        if entry.status == "completed"
+        and entry.result_file is not None
+        and entry.result_sha256 not in (None, _digest(layout.folder / entry.result_file))
+    ]
+
+
+def changed_study_result(layout: Layout, manifest: StudyManifest) -> str | None:
+    """Return a sentence if `study_result.json` is not the file that the study wrote, or None."""
+    path = layout.study_result
+    if manifest.study_result_sha256 is None or not os.path.lexists(path):
+        return None
+    try:
+        content = read_bytes(path, max_bytes=MAX_JSON_BYTES, follow_links=False)
+    except ForeignFileError:
+        content = b""
+    if hashlib.sha256(content).hexdigest() == manifest.study_result_sha256:
+        return None
+    return f"{path.name} is not the file that the study wrote; resume the study to write it again"
+
+
+def _stored(path: Path) -> tuple[ExperimentResult, str]:
+    """Return the result in a file, and the digest of the file."""
+    try:
+        content = _content(path)
+        return decode_result(content, path), hashlib.sha256(content).hexdigest()
+    except (ForeignFileError, MeasurementError) as error:
+        raise StudyError(str(error)) from error
+
+
+def _content(path: Path) -> bytes:
+    """Read a file in the folder of a run."""
+    if problem := folder_problem(path.parent):
+        raise ForeignFileError(problem)
+    return read_bytes(path, max_bytes=MAX_RESULT_BYTES, follow_links=False)
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return sha256_of(path)
+    except ForeignFileError:
+        return ""
+
+
+def _is_complete(folder: Path, name: str) -> bool:
+    """Return whether a Parquet file is complete: it begins and ends with the same bytes."""
+    if name != TIMESERIES:  # a path that leads out of the folder
+        return False
+    try:
+        with opened(folder / name, follow_links=False) as file:
+            file.seek(-len(_PARQUET_MAGIC), 2)
+            return file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+    except (OSError, ForeignFileError):
+        return False

@@ -1,0 +1,130 @@
+"""One call of `run_study` or `resume_study`: the checks, and the runner that they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from llem_config import StudyConfig
+from llem_energy.models import InputDigest, damaged_files, digest_inputs
+from llem_energy.preflight import Machine, gpus_used
+from llem_runner._analysis.input_changes import InputHistory
+from llem_runner._control import Control
+from llem_runner._events import OnEvent, PreflightWarning, ReadingInputs
+from llem_runner._executors.protocol import Executor
+from llem_runner._executors.task import Measure
+from llem_runner._gpus.locks import Queue, hold_gpus
+from llem_runner._storage.layout import Layout
+from llem_runner._storage.manifest_writer import ManifestWriter
+from llem_runner._study.limits import Limits
+from llem_runner._study.preflight import check
+from llem_runner._study.preparation import ChosenExecutor, choose_executor, gpus_to_watch
+from llem_runner._study.runner import StudyRunner
+
+
+class Caller(NamedTuple):
+    """What the caller wants, apart from the study."""
+
+    machine: Machine
+    control: Control
+    limits: Limits
+    on_event: OnEvent
+    measure: Measure
+    executor: Executor | None
+    wait: bool
+
+
+class Session(NamedTuple):
+    """A study that can start."""
+
+    study: StudyConfig
+    caller: Caller
+    gpus: tuple[str, ...]
+    """UUIDs of the GPUs that the study uses."""
+    chosen: ChosenExecutor
+    expected_failures: frozenset[str]
+
+    inputs: tuple[tuple[InputDigest, ...], ...]
+    """What each point reads from files."""
+
+    @contextmanager
+    def gpus_held(self) -> Iterator[None]:
+        """Hold the locks of the study's GPUs.
+
+        Raises:
+            StudyLocked: another study holds one of them, and the caller does not wait.
+            KeyboardInterrupt: a stop was requested while waiting.
+        """
+        caller = self.caller
+        queue = Queue(caller.control, caller.on_event) if caller.wait else None
+        with hold_gpus(self.gpus, queue, self.study.name):
+            yield
+
+    def runner(
+        self, layout: Layout, manifest: ManifestWriter, history: InputHistory | None = None
+    ) -> StudyRunner:
+        """Return the runner of the study in its folder; `history` is of the runs that are kept."""
+        caller = self.caller
+        return StudyRunner(
+            self.study,
+            layout,
+            manifest,
+            executor=self.chosen.executor,
+            settings=caller.machine.settings,
+            control=caller.control,
+            on_event=caller.on_event,
+            measure=caller.measure,
+            limits=caller.limits,
+            gpus=gpus_to_watch(self.gpus, caller.machine),
+            expected_failures=self.expected_failures,
+            history=history,
+        )
+
+
+def begin_session(study: StudyConfig, results_dir: Path, caller: Caller) -> Session:
+    """Check that a study can start, and send the warnings.
+
+    Args:
+        study: with every gap a number.
+        results_dir: where its files will be written.
+        caller: of `run_study` or `resume_study`.
+
+    Raises:
+        PreflightError: it cannot start.
+        StudyError: no installed package provides the executor that the settings name.
+        KeyboardInterrupt: a stop was requested.
+    """
+    machine = caller.machine
+    preflight = check(study, results_dir, machine)
+    for warning in preflight.warnings:
+        caller.on_event(PreflightWarning(warning))
+    if caller.control.stop_requested:
+        raise KeyboardInterrupt
+    return Session(
+        study,
+        caller,
+        tuple(gpus_used(study.experiments, machine)),
+        choose_executor(caller.executor, machine.settings),
+        preflight.expected_failures,
+        _read_inputs(study, caller),
+    )
+
+
+def _read_inputs(study: StudyConfig, caller: Caller) -> tuple[tuple[InputDigest, ...], ...]:
+    """Read the models once, before the first run; the runs then take the digests from the cache.
+
+    Raises:
+        KeyboardInterrupt: a stop was requested.
+    """
+
+    def report(n_read_bytes: int, n_bytes: int) -> None:
+        caller.on_event(ReadingInputs(n_read_bytes, n_bytes))
+        if caller.control.stop_requested:
+            raise KeyboardInterrupt("stopped while the models were read; no run was started")
+
+    inputs = digest_inputs(study.experiments, report)
+    for line in damaged_files(dict.fromkeys(each for point in inputs for each in point)):
+        caller.on_event(PreflightWarning(line))
+    return inputs

@@ -1,0 +1,13 @@
+"""What a running study does now, read from its folder by another process; nothing is changed there.
+
+    from llem_runner import read_manifest
+    from llem_runner.progress import find_run_folder, read_live
+    entry = next(e for e in read_manifest(folder).entries if e.status == "running")
+    reading = read_live(find_run_folder(folder, entry))
+
+`llem_runner.plan.time_left_s` estimates how long the study will still take.
+"""
+
+from llem_runner._storage.live_reading import find_run_folder, read_live
+
+__all__ = ["find_run_folder", "read_live"]
