@@ -1,0 +1,68 @@
+"""What a study allows to conclude: ranking of the choices, tables, report, comparison of studies.
+
+from llem_report import analyse, export, figure, to_frame, write_report
+analysis = analyse("results/my-study")
+for factor in analysis.factors:
+    print(factor.key, factor.effect, factor.rank_low, factor.rank_high)
+figure(analysis, "effects").svg()
+write_report("results/my-study")  # report.html in this folder
+export("results/my-study", "runs.parquet")
+frame = to_frame("results/my-study")  # or the result of run_study
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from llem_report._errors import ReportError
+
+if TYPE_CHECKING:
+    from llem_report._analysis.analyse import analyse
+    from llem_report._comparison.compare import compare
+    from llem_report._figures.figure import Figure
+    from llem_report._figures.registry import FIGURES, figure
+    from llem_report._page.report import StudyReport, read_report, write_report
+    from llem_report._tables.dictionary import export_columns
+    from llem_report._tables.export import Export, ExportedFile, export, table
+    from llem_report._tables.frames import to_frame
+
+__all__ = [
+    "FIGURES",
+    "Export",
+    "ExportedFile",
+    "Figure",
+    "ReportError",
+    "StudyReport",
+    "analyse",
+    "compare",
+    "export",
+    "export_columns",
+    "figure",
+    "read_report",
+    "table",
+    "to_frame",
+    "write_report",
+]
+
+_MODULES = {
+    "FIGURES": "_figures.registry",
+    "Export": "_tables.export",
+    "ExportedFile": "_tables.export",
+    "Figure": "_figures.figure",
+    "StudyReport": "_page.report",
+    "analyse": "_analysis.analyse",
+    "compare": "_comparison.compare",
+    "export": "_tables.export",
+    "export_columns": "_tables.dictionary",
+    "figure": "_figures.registry",
+    "read_report": "_page.report",
+    "table": "_tables.export",
+    "to_frame": "_tables.frames",
+    "write_report": "_page.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is used: figures need a library that takes a second to import."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,67 @@
+"""The mean of a figure at each point, with its interval."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from llem_report._ranking.block_fit import fit_blocks
+from llem_report._study_data.study_data import StudyData
+
+_MIN_RUNS = 3
+"""The interval of two runs reaches 12.7 standard errors, which says nothing."""
+
+
+class FigureMean(NamedTuple):
+    """The geometric mean of a figure over the runs of a point."""
+
+    value: float
+    low: float | None
+    """95 % interval from the spread of the runs of this point; None below 3 runs."""
+    high: float | None
+
+
+def figure_means(data: StudyData, name: str) -> dict[int, FigureMean]:
+    """Return the mean of a figure at each point that has it, by position in `StudyData.points`.
+
+    Where a run of a point is missing, the difference of its cycle from the others is taken out, so
+    that the means have the ratios that the ranking states.
+
+    Args:
+        data: the study.
+        name: of a figure of which all values are used, whatever the figure of merit.
+    """
+    import numpy as np
+    from scipy.special import stdtrit
+
+    runs = [
+        (run.point, run.cycle, run.facts.values[name])
+        for run in data.runs
+        if run.facts is not None and run.facts.values.get(name, 0.0) > 0
+    ]
+    if not runs:
+        return {}
+    points, point = np.unique([run[0] for run in runs], return_inverse=True)
+    block = np.unique([run[1] for run in runs], return_inverse=True)[1]
+    logs = np.log([run[2] for run in runs])
+    fit = fit_blocks(logs, point, block)
+    plain = np.bincount(point, logs) / fit.n_runs
+    # The fit knows differences only; their level is that of the plain means.
+    parts = [fit.n_runs * (fit.part == part) for part in range(int(fit.part.max()) + 1)]
+    shifts = np.array([(part * (plain - fit.means)).sum() / part.sum() for part in parts])
+    means = fit.means + shifts[fit.part]
+    squares = np.bincount(point, (logs - plain[point]) ** 2)
+    found = {}
+    for i, position in enumerate(points.tolist()):
+        n, mean = int(fit.n_runs[i]), float(means[i])
+        if n < _MIN_RUNS:
+            found[position] = FigureMean(math.exp(mean), None, None)
+            continue
+        error = math.sqrt(float(squares[i]) / (n - 1) / n)
+        half = float(stdtrit(n - 1, 0.975)) * error
+        found[position] = FigureMean(math.exp(mean), _exp(mean - half), _exp(mean + half))
+    return found
+
+
+def _exp(log: float) -> float:
+    return math.exp(min(max(log, -700.0), 700.0))

@@ -1,0 +1,92 @@
+"""The finding of a study as one sentence, and how it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from llem_report._analysis.study_ranking import StudyRanking
+from llem_report._analysis.wording import interval_words, listed, number
+from llem_report._ranking.contrasts import Kind
+from llem_report._study_data.study_data import FigureInfo
+from llem_report.records import FactorEffect
+
+_ERRORS: dict[Kind, str] = {
+    "pooled": "The error is the pooled spread of the runs within cycles, with {df} degrees of "
+    "freedom; a test found no level that spreads more than the others.",
+    "per point": "Some levels spread more than others, so each point has the error of its own "
+    "runs, and degrees of freedom by Satterthwaite; the study has {df}.",
+    "interactions": "There is one run of each point, so the error is what main effects and two-way "
+    "interactions leave unexplained, with {df} degrees of freedom.",
+}
+
+
+def finding(figure: FigureInfo, factors: Sequence[FactorEffect], reason: str | None) -> str:
+    """Return one sentence that says which choice matters most, or why that cannot be told.
+
+    Args:
+        figure: of merit.
+        factors: the largest effect first.
+        reason: why there is no ranking.
+    """
+    if reason is not None:
+        return f"Which choice matters most cannot be told: {reason}."
+    known = [factor for factor in factors if factor.effect is not None]
+    if not known:
+        return f"Which choice matters most cannot be told: {factors[0].reason}."
+    limit = " of those that can be compared" if len(known) < len(factors) else ""
+    if not any(factor.verdict == "matters" for factor in known):
+        most = max(f.effect.ci95_high or 1.0 for f in known if f.effect is not None)
+        return (
+            f"No choice{limit} was found to matter: any effect on the {figure.title} is at most "
+            f"x {number(most, 3)}."
+        )
+    first = [factor for factor in known if factor.rank_low == 1]
+    if len(first) > 1:
+        keys = listed([factor.key for factor in first])
+        return f"{keys} cannot be told apart in first place{limit}."
+    return _first(figure, first[0], limit)
+
+
+def _first(figure: FigureInfo, factor: FactorEffect, limit: str) -> str:
+    assert factor.effect is not None  # it has a rank
+    ratio, interval = number(factor.effect.ratio, 2), interval_words(factor.effect)
+    if figure.lower_is_better:
+        text = f"at {factor.worst}, the {figure.title} is {ratio} times that at {factor.best}{interval}"
+    else:
+        text = f"at {factor.best}, the {figure.title} are {ratio} times those at {factor.worst}{interval}"
+    return f"{factor.key} matters most{limit}: {text}, everything else equal."
+
+
+def method(study: StudyRanking | None) -> str:
+    """Return how the ratios and their errors were found, in sentences."""
+    return " ".join(_method(study))
+
+
+def _method(study: StudyRanking | None) -> Iterator[str]:
+    if study is None:
+        yield "Nothing was compared."
+        return
+    ranking = study.ranking
+    yield (
+        "Each figure of a point has a 95 % interval of its own: the intervals of several figures are "
+        "not adjusted to hold at once. "
+        "The logarithm of the figure is fitted as point + cycle by least squares, with incomplete "
+        "cycles included. Two levels of a choice are compared in the combinations of all other "
+        "choices that have both, and averaged over these with equal weight."
+    )
+    if ranking.errors is None:
+        yield "There are no intervals."
+        return
+    n_pairs = sum(len(pairs.a) for pairs in ranking.pairs)
+    yield _ERRORS[ranking.errors.kind].format(df=ranking.errors.df)
+    yield (
+        f"The intervals of {n_pairs} pairs of levels hold all at once in {100 * (1 - ranking.alpha):.4g} % of studies (Sidak). "
+        "The effect of a choice is the largest ratio of two of its levels, with the largest lower "
+        "and the largest upper end of all its pairs. One choice is ranked above another only if "
+        "its whole interval is."
+    )
+    if not isinstance(ranking.shares, str):
+        yield (
+            "Shares are sums of squares (type II) of the point means with the noise taken off: the "
+            "main effect of a choice and half of its two-way interactions."
+        )

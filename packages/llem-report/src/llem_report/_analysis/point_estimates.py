@@ -1,0 +1,188 @@
+"""Every point of a study: its figures, its ratio to the best point, and the front."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from llem_report._analysis.figure_means import FigureMean, figure_means
+from llem_report._analysis.level_effects import interval_of
+from llem_report._analysis.study_ranking import StudyRanking
+from llem_report._ranking.contrasts import contrasts_of, half_widths
+from llem_report._study_data.derived_figures import POWER_LIMITED
+from llem_report._study_data.figures import ENERGY, FURTHER, SPEED
+from llem_report._study_data.shares import mean_shares
+from llem_report._study_data.study_data import StudyData, StudyRun
+from llem_report.records import Estimate, Interval, PointEstimate, RunEstimate
+
+_FIRST_TOKEN = "time_to_first_token_s"
+_PHASES = ("prefill", "decode")
+_CHUNK = 256
+"""Points compared at once; the weights of all would need the square of their number."""
+
+Means = Mapping[int, FigureMean]
+
+
+class PointRatios(NamedTuple):
+    """The points beside the best one."""
+
+    by_point: Mapping[int, Interval]
+    detectable: float | None
+    """Ratio of two points of median spread that can just be told from 1."""
+
+
+def point_estimates(
+    data: StudyData, ratios: PointRatios, values: Means
+) -> tuple[PointEstimate, ...]:
+    """Return every point of the study, in its order.
+
+    Args:
+        data: the study.
+        ratios: of the points to the best one.
+        values: means of the figure of merit.
+    """
+    energies, speeds, waits = (
+        values if name == data.figure.name else figure_means(data, name)
+        for name in (ENERGY, SPEED, _FIRST_TOKEN)
+    )
+    prefill, decode = (figure_means(data, f"phase.{name}.energy_per_token_j") for name in _PHASES)
+    further = {
+        name: values if name == data.figure.name else figure_means(data, name) for name in FURTHER
+    }
+    limited = mean_shares(data.runs, POWER_LIMITED)
+    front = _front(energies, speeds)
+    runs: dict[int, list[StudyRun]] = defaultdict(list)
+    for run in data.runs:
+        runs[run.point].append(run)
+    estimates = []
+    for i, point in enumerate(data.points):
+        value, speed = values.get(i), speeds.get(i)
+        levels = zip(data.factors, point.levels, strict=True)
+        estimates.append(
+            PointEstimate(
+                config_hash=point.config_hash,
+                label=point.label,
+                levels={f.key: f.levels[level] for f, level in levels if level is not None},
+                n_runs=sum(run.used for run in runs[i]),
+                n_planned=len(runs[i]),
+                n_flagged=sum(run.quality == "flagged" for run in runs[i]),
+                value=value.value if value else None,
+                ci95_low=value.low if value else None,
+                ci95_high=value.high if value else None,
+                ratio_to_best=ratios.by_point.get(i),
+                energy_per_output_token_j=_value(energies, i),
+                tokens_per_second=_value(speeds, i),
+                tokens_per_second_low=speed.low if speed else None,
+                tokens_per_second_high=speed.high if speed else None,
+                time_to_first_token_s=_value(waits, i),
+                prefill_energy_per_token_j=_value(prefill, i),
+                decode_energy_per_token_j=_value(decode, i),
+                on_front=i in front,
+                front_is_certain=front.get(i, False),
+                figures={
+                    name: Estimate(value=mean.value, ci95_low=mean.low, ci95_high=mean.high)
+                    for name, means in further.items()
+                    if (mean := means.get(i)) is not None
+                },
+                power_limited_share=limited.get(i),
+            )
+        )
+    return tuple(estimates)
+
+
+def run_estimates(data: StudyData, values: Means) -> tuple[RunEstimate, ...]:
+    """Return every planned run.
+
+    Args:
+        data: the study.
+        values: means of the figure of merit.
+    """
+    return tuple(
+        RunEstimate(
+            index=run.index,
+            cycle=run.cycle,
+            config_hash=data.points[run.point].config_hash,
+            label=data.points[run.point].label,
+            status=run.status,
+            quality=run.quality,
+            value=run.value,
+            ratio_to_point=(
+                run.value / values[run.point].value if run.used and run.value is not None else None
+            ),
+            is_outlier=run.is_outlier,
+            started_at=run.started_at,
+            reasons=run.reasons,
+        )
+        for run in data.runs
+    )
+
+
+def ratios_to_best(data: StudyData, study: StudyRanking) -> PointRatios:
+    """Return the ratio of each point to the best one.
+
+    The intervals hold together for all pairs of points, because the best one is found by looking.
+    """
+    import numpy as np
+
+    fit, errors = study.ranking.fit, study.ranking.errors
+    largest = int(Counter(fit.part.tolist()).most_common(1)[0][0])
+    connected = np.flatnonzero(fit.part == largest)
+    sign = 1 if data.figure.lower_is_better else -1
+    best = int(connected[(sign * fit.means[connected]).argmin()])
+    others = connected[connected != best]
+    n_pairs = max(len(connected) * (len(connected) - 1) // 2, 1)
+    found = {int(study.points[best]): Interval(ratio=1.0)}
+    widths: list[float] = []
+    for start in range(0, len(others), _CHUNK):
+        part = others[start : start + _CHUNK]
+        half = np.full(len(part), np.nan)
+        if errors is not None:
+            weights = np.zeros((len(part), len(fit.means)))
+            weights[np.arange(len(part)), part] = 1.0
+            weights[:, best] = -1.0
+            half = half_widths(contrasts_of(fit, errors, weights), n_pairs, study.ranking.alpha)
+            widths += half.tolist()
+        for i, difference, width in zip(
+            part.tolist(), (fit.means[part] - fit.means[best]).tolist(), half.tolist(), strict=True
+        ):
+            found[int(study.points[i])] = interval_of(difference, width)
+    detectable = interval_of(float(np.median(widths)), math.nan).ratio if widths else None
+    return PointRatios(found, detectable)
+
+
+def _front(energies: Means, speeds: Means) -> dict[int, bool]:
+    """Return the points that no other one beats in energy and speed, and whether that is certain.
+
+    It is certain if every other point is worse in energy or in speed with the intervals apart.
+    """
+    both = sorted(
+        energies.keys() & speeds.keys(), key=lambda i: (energies[i].value, -speeds[i].value)
+    )
+    front: list[int] = []
+    fastest = 0.0
+    for i in both:
+        if speeds[i].value > fastest:
+            front.append(i)
+            fastest = speeds[i].value
+    return {i: _is_certain(i, both, energies, speeds) for i in front}
+
+
+def _is_certain(i: int, points: Sequence[int], energies: Means, speeds: Means) -> bool:
+    energy, speed = energies[i], speeds[i]
+    if energy.high is None or speed.low is None:
+        return False
+    return all(
+        _is_above(energies[j].low, energy.high) or _is_above(speed.low, speeds[j].high)
+        for j in points
+        if j != i
+    )
+
+
+def _is_above(value: float | None, other: float | None) -> bool:
+    return value is not None and other is not None and value > other
+
+
+def _value(means: Means, i: int) -> float | None:
+    return means[i].value if i in means else None

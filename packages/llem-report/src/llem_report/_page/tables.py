@@ -1,0 +1,275 @@
+"""The tables of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llem_config.text import shortened
+from llem_report._figures.names import short_names
+from llem_report._figures.quality import state_of
+from llem_report._figures.scales import MINUS, number, percent, ratio, ratio_with_interval
+from llem_report._page.html import Cell, Column, table
+from llem_report.records import Analysis, FactorEffect, Interval, PointEstimate
+
+_MAX_NAME = 60
+NONE = Cell("\N{EN DASH}")
+
+
+def points_table(analysis: Analysis) -> str:
+    """Return all points with their figures; the number of a point is used in the other tables."""
+    names = short_names(factor.key for factor in analysis.factors)
+    keys = list(names) or sorted({key for point in analysis.points for key in point.levels})
+    numeric = {factor.key for factor in analysis.factors if factor.numeric}
+    is_energy = analysis.figure == "energy_per_output_token_j"
+    has_first = any(point.time_to_first_token_s is not None for point in analysis.points)
+    has_energy = not is_energy and any(
+        point.energy_per_output_token_j is not None for point in analysis.points
+    )
+    has_front = any(point.on_front for point in analysis.points)
+    columns = [
+        Column("#", is_number=True),
+        *(
+            [
+                Column(shortened(names.get(key, key), _MAX_NAME), is_number=key in numeric)
+                for key in keys
+            ]
+            or [Column("point")]
+        ),
+        Column(analysis.unit, is_number=True),
+        Column("95 % interval", is_number=True),
+        Column("over the best", is_number=True),
+        *([Column("J/token", is_number=True)] if has_energy else []),
+        *([Column("tokens/s", is_number=True)] if is_energy else []),
+        *([Column("first token, ms", is_number=True)] if has_first else []),
+        Column("runs", is_number=True),
+        *([Column("front")] if has_front else []),
+    ]
+    rows = []
+    for place, point in enumerate(analysis.points, 1):
+        row = [
+            Cell(str(place), place),
+            *([_level(point, key) for key in keys] or [name(point.label)]),
+            *_figure_cells(point),
+        ]
+        if has_energy:
+            row.append(_number(point.energy_per_output_token_j))
+        if is_energy:
+            row.append(_number(point.tokens_per_second))
+        if has_first:
+            first_s = point.time_to_first_token_s
+            row.append(NONE if first_s is None else _number(1000 * first_s))
+        row.append(_runs(point))
+        if has_front:
+            row.append(Cell(_front(point)))
+        rows.append(row)
+    return table(columns, rows, name="points")
+
+
+def name(content: str | None) -> Cell:
+    """Return the cell of a name, which is shortened in the middle if it is long."""
+    return NONE if content is None else Cell(shortened(content, _MAX_NAME))
+
+
+def _level(point: PointEstimate, key: str) -> Cell:
+    level = point.levels.get(key)
+    if level is None:
+        return NONE
+    try:
+        return Cell(level, float(level))
+    except ValueError:
+        return name(level)
+
+
+def _figure_cells(point: PointEstimate) -> list[Cell]:
+    interval = (
+        NONE
+        if point.ci95_low is None or point.ci95_high is None
+        else Cell(f"{number(point.ci95_low)}\N{EN DASH}{number(point.ci95_high)}", point.ci95_low)
+    )
+    over = point.ratio_to_best
+    return [_number(point.value), interval, NONE if over is None else _interval(over)]
+
+
+def _number(value: float | None) -> Cell:
+    return NONE if value is None else Cell(number(value), value)
+
+
+def _interval(over: Interval) -> Cell:
+    return Cell(ratio_with_interval(over.ratio, over.ci95_low, over.ci95_high), over.ratio)
+
+
+def _runs(point: PointEstimate) -> Cell:
+    shown = f"{point.n_runs} of {point.n_planned}"
+    flagged = f", {point.n_flagged} flagged" if point.n_flagged else ""
+    return Cell(
+        shown + flagged, point.n_runs, alarms=point.n_runs < point.n_planned or bool(flagged)
+    )
+
+
+def _front(point: PointEstimate) -> str:
+    if not point.on_front:
+        return ""
+    return "certain" if point.front_is_certain else "possible"
+
+
+def effects_table(factors: Sequence[FactorEffect], *, lower_is_better: bool = True) -> str:
+    """Return the ranking with its numbers."""
+    columns = [
+        Column("rank"),
+        Column("choice"),
+        Column("worst over best" if lower_is_better else "best over worst", is_number=True),
+        Column("95 % interval", is_number=True),
+        Column("best"),
+        Column("worst"),
+        Column("share of variance", is_number=True),
+        Column("note"),
+    ]
+    return table(columns, [_effect_row(factor) for factor in factors], name="effects")
+
+
+def _effect_row(factor: FactorEffect) -> list[Cell]:
+    effect = factor.effect
+    rank = NONE
+    if factor.rank_low is not None and factor.rank_high is not None:
+        ends = dict.fromkeys((factor.rank_low, factor.rank_high))
+        rank = Cell("\N{EN DASH}".join(map(str, ends)), factor.rank_low)
+    note = "; ".join(
+        line
+        for line in (
+            "" if factor.verdict == "matters" else factor.verdict.replace("_", " "),
+            factor.reason or "",
+            factor.note or "",
+        )
+        if line
+    )
+    return [
+        rank,
+        name(factor.key),
+        NONE if effect is None else Cell(ratio(effect.ratio), effect.ratio),
+        _ends(effect),
+        name(factor.best),
+        name(factor.worst),
+        NONE if factor.share is None else Cell(percent(factor.share), factor.share),
+        Cell(note),
+    ]
+
+
+def _ends(interval: Interval | None) -> Cell:
+    if interval is None or interval.ci95_low is None or interval.ci95_high is None:
+        return NONE
+    low, high = interval.ci95_low, interval.ci95_high
+    return Cell(ratio_with_interval(1, low, high).partition("(")[2].rstrip(")"), low)
+
+
+def levels_table(factors: Sequence[FactorEffect]) -> str:
+    """Return each level beside the best level of its factor."""
+    columns = [
+        Column("choice"),
+        Column("level"),
+        Column("over the best level", is_number=True),
+        Column("points", is_number=True),
+    ]
+    rows = [
+        [
+            name(factor.key),
+            name(level.level),
+            Cell("best", 1.0) if level.level == factor.best else _interval(level.ratio),
+            Cell(str(level.n_points), level.n_points),
+        ]
+        for factor in factors
+        for level in factor.levels
+    ]
+    return table(columns, rows, name="levels")
+
+
+def dependences_table(analysis: Analysis) -> str:
+    """Return the ratio of two levels at each level of the other factor."""
+    columns = [
+        Column("choice"),
+        Column("levels"),
+        Column("depends on"),
+        Column("at"),
+        Column("ratio", is_number=True),
+    ]
+    rows = [
+        [
+            name(item.factor),
+            name(f"{item.a} over {item.b}"),
+            name(item.other),
+            name(level),
+            _interval(over),
+        ]
+        for item in analysis.dependences
+        for level, over in zip(item.levels, item.ratios, strict=True)
+    ]
+    return table(columns, rows, name="dependences")
+
+
+def runs_table(analysis: Analysis) -> str:
+    """Return all planned runs."""
+    places = {point.config_hash: place for place, point in enumerate(analysis.points, 1)}
+    columns = [
+        Column("run", is_number=True),
+        Column("cycle", is_number=True),
+        Column("point #", is_number=True),
+        Column(analysis.unit, is_number=True),
+        Column("% from its point", is_number=True),
+        Column("state"),
+        Column("why"),
+    ]
+    rows = []
+    for run in analysis.runs:
+        state = state_of(run)
+        place = places.get(run.config_hash)
+        rows.append(
+            [
+                Cell(str(run.index), run.index),
+                Cell(str(run.cycle), run.cycle),
+                NONE if place is None else Cell(str(place), place),
+                _number(run.value),
+                NONE if run.ratio_to_point is None else _percent_off(run.ratio_to_point),
+                Cell(
+                    ("outlier, " if run.is_outlier else "")
+                    + ("not run yet" if state == "pending" else state),
+                    alarms=run.is_outlier or state not in ("ok", "pending"),
+                ),
+                Cell("; ".join(run.reasons)),
+            ]
+        )
+    return table(columns, rows, name="runs")
+
+
+def _percent_off(ratio_to_point: float) -> Cell:
+    value = 100 * (ratio_to_point - 1)
+    sign = "+" if value > 0 else MINUS if value < 0 else ""
+    return Cell(f"{sign}{abs(value):.1f}", value)
+
+
+def shares_table(analysis: Analysis) -> str:
+    """Return how the variance between points divides, with what belongs to no single choice."""
+    columns = [Column("part"), Column("share of variance", is_number=True)]
+    parts = [(factor.key, factor.share) for factor in analysis.factors if factor.share is not None]
+    parts += list(analysis.shares_of_rest.items())
+    rows = [[name(part), Cell(percent(share), share)] for part, share in parts]
+    return table(columns, rows, name="shares")
+
+
+def phases_table(analysis: Analysis) -> str:
+    """Return the energy of prefill and decode at each point that has it."""
+    columns = [
+        Column("#", is_number=True),
+        Column("point"),
+        Column("prefill, J/input token", is_number=True),
+        Column("decode, J/output token", is_number=True),
+    ]
+    rows = [
+        [
+            Cell(str(place), place),
+            name(point.label),
+            _number(point.prefill_energy_per_token_j),
+            _number(point.decode_energy_per_token_j),
+        ]
+        for place, point in enumerate(analysis.points, 1)
+        if point.prefill_energy_per_token_j or point.decode_energy_per_token_j
+    ]
+    return table(columns, rows, name="phases")

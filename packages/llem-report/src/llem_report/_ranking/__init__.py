@@ -1,0 +1,1 @@
+"""Which factors matter most: contrasts, intervals, ranks, shares, flips; arithmetic only."""
