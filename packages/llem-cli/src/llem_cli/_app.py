@@ -7,6 +7,7 @@ imports the runner, which would take another second.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -16,8 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
+from rich.console import Console
+
+from llem_cli._display.streams import (
+    OutputError,
+    claim_stdout,
+    discard_results,
+    results,
+    terminal_width,
+)
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+_OF_PATHS = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+"""Errors of a path that a person named, or of one below it; `Path.exists` raises them too."""
+WORSE, CANNOT_BE_TOLD = 3, 4  # `study compare`
 
 app = App(
     name="llem-cli",
@@ -54,6 +67,28 @@ study.command(
     help="Show the result of a study, or its progress while it runs.",
 )
 study.command(
+    "llem_cli._commands.study.watch:watch",
+    name="watch",
+    help="Show a study in a browser while it runs: progress, power, results so far.\n\n"
+    "Prints the address of a page that only this machine can open. Ctrl-C ends the page; the study "
+    "is not affected.",
+)
+study.command(
+    "llem_cli._commands.study.report:report",
+    name="report",
+    help="Write the report of a study as one HTML file, which choice matters most and by how much.\n\n"
+    "The file loads nothing, so it can be mailed and archived. Works on running, interrupted and failed "
+    "studies. Exits with code 1 if the report cannot be written, and with 2 if a flag is wrong.",
+)
+study.command(
+    "llem_cli._commands.study.export:export_",
+    name="export",
+    help="Write the tables of a study to files: runs, requests, points, levels, samples.\n\n"
+    "The ending of the file is its format: .parquet, .csv or .jsonl. A folder gets all tables. "
+    "Every planned run has a row; what was not measured is null, or an empty cell. "
+    "`llem-cli schema --export` lists the columns.",
+)
+study.command(
     "llem_cli._commands.study.plan:plan",
     name="plan",
     help="List every run of a study in execution order; measure nothing.",
@@ -62,6 +97,21 @@ study.command(
     "llem_cli._commands.study.plan:validate",
     name="validate",
     help="Check a study file and count its points; measure nothing.",
+)
+study.command(
+    "llem_cli._commands.study.compare:compare",
+    name="compare",
+    help="Compare studies with an earlier one: BASE NEW [NEW ...].\n\n"
+    "Pairs the points with the same configuration. Exits with code 0, with 3 if --fail-above is given and a "
+    "study is shown to be worse by more than that, and with 4 if --strict is given and it cannot be "
+    "told; with 1 if the studies have no common point, and with 2 if a flag or a path is wrong.",
+)
+study.command(
+    "llem_cli._commands.study.merge:merge",
+    name="merge",
+    help="Merge folders of one study, or of studies without a common point: OUT FOLDER FOLDER [...].\n\n"
+    "Writes a new folder; the others stay as they are. Exits with code 1 if the runs are not "
+    "comparable, because the versions of llem or the execution settings differ.",
 )
 experiment.command(
     "llem_cli._commands.experiment:run",
@@ -78,7 +128,7 @@ app.command(
 app.command(
     "llem_cli._commands.reference:schema",
     name="schema",
-    help="Print the JSON Schema of study files.",
+    help="Print the JSON Schema of study files, or the columns of exported tables.",
 )
 app.command(
     "llem_cli._commands.reference:config",
@@ -89,14 +139,13 @@ app.command(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit with its code: 0 done, 1 failed, 2 usage, 130 interrupted."""
-    # When a run was killed, Python warns about the semaphores it leaked, then frees them itself:
-    # the user need not act. The resource tracker's process inherits this option.
-    sys.warnoptions.append("ignore:resource_tracker:UserWarning")
     # A closed stream (`>&-`) means that no output is wanted, which is not an error.
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    stream = claim_stdout()
+    app.console = Console(file=stream, width=terminal_width(stream))  # prints the help
     sys.exit(run(arguments))
 
 
@@ -106,26 +155,41 @@ def run(arguments: Sequence[str] | None = None) -> int:
     verbose, as_json = "--verbose" in tokens, "--json" in tokens
     try:
         code = app(tokens, exit_on_error=False, print_error=False)
+        results().flush()  # while a closed pipe can still be reported
     except UnusedCliTokensError as error:
         unused = " ".join(error.unused_tokens or ())
-        return _fail(f"error: unexpected argument: {unused} (see `--help`)", USAGE, as_json=as_json)
+        return _usage(f"unexpected argument: {unused}", as_json=as_json)
     except CycloptsError as error:
-        return _fail(f"error: {error}".rstrip() + " (see `--help`)", USAGE, as_json=as_json)
+        return _usage(str(error), as_json=as_json)
     except KeyboardInterrupt as error:
         return _fail(str(error) or "interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has exited, e.g. `| head`
-        sys.stderr.close()
+        discard_results()
         return FAILED
+    except OutputError as error:
+        discard_results()
+        return _fail(f"error: stdout cannot be written: {error.strerror}", FAILED)
     except Exception as error:  # noqa: BLE001  # the outermost handler: users get a sentence
         if verbose:
-            traceback.print_exc()
+            _write_error(traceback.format_exc())
         message, code = _explain(error, verbose=verbose)
-        return _fail(message, code, as_json=as_json, faults=_faults_of(error))
+        n_more = getattr(error, "n_more", 0)
+        return _fail(message, code, as_json=as_json, faults=_faults_of(error), n_more=n_more)
     return code if isinstance(code, int) else OK
+
+
+def _usage(problem: str, *, as_json: bool) -> int:
+    from llem_cli._display.console import message_lines
+
+    lines = message_lines(problem.strip())
+    return _fail(
+        "\n".join(("error: " + lines[0], *lines[1:])) + " (see `--help`)", USAGE, as_json=as_json
+    )
 
 
 def _explain(error: Exception, *, verbose: bool) -> tuple[str, int]:
     """Return the message for an error, and the exit code."""
+    from llem_cli._display.console import message_lines
     from llem_config import ConfigError, LlemError  # imported already by the command that failed
 
     if isinstance(error, ConfigError):
@@ -133,8 +197,22 @@ def _explain(error: Exception, *, verbose: bool) -> tuple[str, int]:
         return error.pretty() if sys.stderr.isatty() else str(error), USAGE
     if isinstance(error, LlemError):
         return "\n".join(f"error: {line}" for line in str(error).splitlines()), FAILED
+    if isinstance(error, FileNotFoundError) and _is_working_directory_gone():
+        return "error: the working directory was deleted; change to another one", FAILED
+    if isinstance(error, OSError) and error.errno in _OF_PATHS and error.filename:
+        problem = f"{error.filename}: {error.strerror}; correct the path or its permissions"
+        return "\n".join(message_lines(f"error: {problem}")), FAILED
     hint = "" if verbose else "; run it again with --verbose for the traceback"
-    return f"error in llem itself: {type(error).__name__}: {error}{hint}", FAILED
+    lines = message_lines(f"error in llem itself: {type(error).__name__}: {error}")
+    return "\n".join(lines) + hint, FAILED
+
+
+def _is_working_directory_gone() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _faults_of(error: Exception) -> list[dict[str, Any]]:
@@ -147,8 +225,15 @@ def _faults_of(error: Exception) -> list[dict[str, Any]]:
             for fault in error.faults
         ]
     if isinstance(error, LlemError):
-        return [_fault(line) for line in str(error).splitlines()]
+        places = getattr(error, "places", {})  # in data sets
+        return [_sentence(line, places.get(line)) for line in str(error).splitlines()]
     return []
+
+
+def _sentence(line: str, place: Any) -> dict[str, Any]:
+    if place is None:
+        return _fault(line)
+    return _fault(line, place.where or "", place.line or 0) | {"row": place.row}
 
 
 def _fault(
@@ -159,20 +244,37 @@ def _fault(
         "line": line or None,
         "column": column or None,
         "key": key or None,
+        "row": None,
         "problem": problem,
     }
 
 
 def _fail(
-    message: str, code: int, *, as_json: bool = False, faults: Sequence[dict[str, Any]] = ()
+    message: str,
+    code: int,
+    *,
+    as_json: bool = False,
+    faults: Sequence[dict[str, Any]] = (),
+    n_more: int = 0,
 ) -> int:
     """Print why the program fails to stderr, and as JSON to stdout if requested."""
     if as_json:
-        described = {"faults": list(faults) or [_fault(message.removeprefix("error: "))]}
+        described = {
+            "faults": list(faults) or [_fault(message.removeprefix("error: "))],
+            "n_more": n_more,
+        }
+        from llem_cli._display.console import show_json
+
         with contextlib.suppress(OSError):  # stdout is closed
-            sys.stdout.write(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
-            sys.stdout.flush()
+            show_json(json.dumps(described, indent=2, ensure_ascii=False))
+            results().flush()
     # Not wrapped by us: a message may quote a line of a file, with a mark below a column.
-    with contextlib.suppress(OSError):  # stderr is closed
-        sys.stderr.write(message + "\n")
+    _write_error(message)
     return code
+
+
+def _write_error(text: str) -> None:
+    from llem_config.text import visible
+
+    with contextlib.suppress(OSError, ValueError):  # a closed stream
+        sys.stderr.write(visible(text.rstrip("\n")) + "\n")

@@ -10,18 +10,18 @@ from collections.abc import Iterator
 
 from llem_runner import Control
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""Ctrl-C; `kill` and batch systems; a closed terminal; and the warnings before a time limit that
-batch systems send. Without a handler, each would end this process with a run that is not recorded."""
-
-_MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+_STOPPING = (signal.SIGINT, signal.SIGTERM, *_MAY_BE_IGNORED)
+"""Ctrl-C; `kill` and batch systems; a closed terminal; the warnings before a time limit that batch
+systems send; and a limit of processor time. Without a handler, each would end this process with a
+run that is not recorded."""
 
 
 @contextlib.contextmanager
 def controlled_by_terminal() -> Iterator[Control]:
     """Yield a control for a study: signals stop it, Enter skips a gap.
 
-    SIGHUP, SIGUSR1 and SIGUSR2 stay ignored if they are, as SIGHUP is under `nohup`.
+    The signals in `_MAY_BE_IGNORED` stay ignored if they are, as SIGHUP is under `nohup`.
     """
     control = Control(skip_fd=_foreground_terminal())
 

@@ -12,6 +12,7 @@ from cyclopts.validators import Number
 
 from llem_config import ConfigError, Fault
 from llem_config.overrides import merge, override, parse_value
+from llem_config.text import shortened
 
 CLI_DEFAULTS: Mapping[str, Any] = {"execution": {"n_cycles": 3}}
 """Enough repeats for an error bar; the study file and the flags override it."""
@@ -63,7 +64,9 @@ Gaps = Annotated[
 Timeout = Annotated[float | None, Parameter(help="Kill a run after this number of seconds.")]
 Retry = Annotated[
     int,
-    Parameter(validator=Number(gte=0), help="Retry a crashed run up to N times (default: 0)."),
+    Parameter(
+        validator=Number(gte=0, lte=1000), help="Retry a crashed run up to N times (default: 0)."
+    ),
 ]
 TimeLimit = Annotated[
     str | None,
@@ -72,6 +75,7 @@ TimeLimit = Annotated[
 Wait = Annotated[
     bool, Parameter(negative=(), help="Wait for a GPU that another study uses, instead of failing.")
 ]
+_MAX_DURATION_S = 366 * 86400.0
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -86,8 +90,10 @@ def parse_duration_s(text: str | None) -> float | None:
     is_duration = re.fullmatch(r"(\d+(\.\d+)?[smhd])+|\d+(\.\d+)?", text)
     parts = re.findall(r"([\d.]+)([smhd]?)", text) if is_duration else []
     duration_s = sum(float(number) * _UNITS_S[unit or "s"] for number, unit in parts)
-    if duration_s <= 0:
-        problem = f"expected a time such as 90s, 30m or 8h, found {text!r}"
+    if not 0 < duration_s <= _MAX_DURATION_S:
+        problem = f"expected a time such as 90s, 30m or 8h, found {shortened(text, 60)!r}" + (
+            "; the limit is a year" if duration_s > 0 else ""
+        )
         raise ConfigError([Fault("<command line>", 0, 0, "--time-limit", problem)])
     return duration_s
 

@@ -10,9 +10,9 @@ from cyclopts import Parameter
 
 from llem_cli._app import OK
 from llem_cli._commands.options import Json
-from llem_cli._display.console import say, show_json
+from llem_cli._display.console import note, say, show_json
 from llem_config import ConfigError, Fault, study_json_schema
-from llem_config.settings import load_settings, settings_path
+from llem_config.settings import load_settings, settings_path, variable_warnings
 
 SCHEMA_FILE = Path("llem-study.schema.json")
 
@@ -30,8 +30,17 @@ def schema(
         Path | None,
         Parameter(help=f"File to write (default: {SCHEMA_FILE} in the current folder)."),
     ] = None,
+    export: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Print the columns of exported tables instead: type, unit, meaning and source.",
+        ),
+    ] = False,
 ) -> int:
     """Print the JSON Schema of study files, or write it to a file for editors."""
+    if export:
+        return _show_columns()
     text = json.dumps(study_json_schema(), indent=2)
     if not install and output is None:
         show_json(text.encode())
@@ -47,11 +56,21 @@ def schema(
     return OK
 
 
+def _show_columns() -> int:
+    from llem_report import export_columns  # imports the runner, which takes a second
+
+    show_json(json.dumps(export_columns(), indent=2, ensure_ascii=False))
+    return OK
+
+
 def config(*, json_: Json = False) -> int:
     """Print this machine's settings and the file they come from."""
     settings = load_settings()
+    for warning in variable_warnings():
+        note(f"warning: {warning}")
     if json_:
-        show_json(settings.model_dump_json(indent=2).encode())
+        # Not by pydantic, which fails at a path that is not UTF-8.
+        show_json(json.dumps(settings.model_dump(mode="json"), indent=2, ensure_ascii=False))
         return OK
     path = settings_path()
     say(f"# {path}" + ("" if path.is_file() else " (no such file; these are the defaults)"))

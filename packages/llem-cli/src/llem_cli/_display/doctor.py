@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from rich.table import Table
-from rich.text import Text
-
-from llem_cli._display.console import print_line, say, stdout_console
-from llem_energy.doctor import DiagnosedDomain, DiagnosedGpu, DiagnosedSource, Diagnosis
+from llem_cli._display.console import (
+    add_row,
+    plain_table,
+    print_line,
+    print_table,
+    say,
+    stdout_console,
+)
+from llem_energy.doctor import DiagnosedDomain, DiagnosedGpu, DiagnosedSource, Diagnosis, HostLoad
 from llem_energy.sources import Calibration
 
 _Row = TypeVar("_Row")
@@ -30,6 +34,7 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
     shown = {gpu.uuid for gpu in diagnosis.gpus} | {domain.name for domain in diagnosis.domains}
     calibrations = [item for source in diagnosis.sources for item in source.calibration]
     _show("Other meters", [item for item in calibrations if item.device not in shown], _METERS)
+    _show("Other load", [diagnosis.load] if diagnosis.load else [], _LOAD)
     _show("Versions", list(diagnosis.versions.items()), _VERSIONS)
     for problem in diagnosis.problems:
         say(f"problem: {problem}")
@@ -40,14 +45,13 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
 def _show(title: str, rows: Sequence[_Row], columns: Sequence[_Column[_Row]]) -> None:
     if not rows:
         return
-    table = Table(box=None, pad_edge=False)
+    table = plain_table()
     for name, _ in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell(row)) for _, cell in columns))
-    console = stdout_console()
-    print_line(console, title, "bold")
-    console.print(table)
+        add_row(table, [cell(row) for _, cell in columns])
+    print_line(stdout_console(), title, "bold")
+    print_table(table)
     say("")
 
 
@@ -138,6 +142,12 @@ _METERS: list[_Column[Calibration]] = [
     ("device", lambda calibration: calibration.device),
     ("update\nperiod, ms", _period),
     ("read time, ms\n(median / p99)", _read_time),
+]
+_LOAD: list[_Column[HostLoad]] = [
+    ("CPUs", lambda load: str(load.n_cpus)),
+    ("busy with other\nprocesses", lambda load: _number(load.other_usable_cores, digits=2)),
+    ("withheld by the\nhypervisor, s", lambda load: _number(load.stolen_s, digits=2)),
+    ("observed\nfor, s", lambda load: _number(load.duration_s, digits=2)),
 ]
 _VERSIONS: list[_Column[tuple[str, str | None]]] = [
     ("package", lambda item: item[0]),

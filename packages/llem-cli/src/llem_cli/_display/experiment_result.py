@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-from rich.text import Text
-
-from llem_cli._display.console import note, stdout_console
+from llem_cli._display.console import add_row, note, plain_table, print_table
 from llem_energy import ExperimentResult
 from llem_energy.records import PhaseResult
 
@@ -27,12 +24,12 @@ def show_experiment_result(result: ExperimentResult) -> None:
     rows += [(f"{phase.phase} alone", _phase(phase)) for phase in result.phases]
     if result.energy_estimated_j is not None:
         rows.append(("modelled J", f"{result.energy_estimated_j:.4g} (an estimate, not measured)"))
-    table = Table(show_header=False, box=None, pad_edge=False)
+    table = plain_table(show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, Text(value))
-    stdout_console().print(table)
+        add_row(table, [name, value])
+    print_table(table)
     for warning in result.measurement_warnings:
         note(f"warning: {warning}")
 

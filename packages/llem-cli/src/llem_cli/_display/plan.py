@@ -7,24 +7,24 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from llem_cli._display.console import (
     MAX_LINES,
+    add_row,
     count,
     duration,
+    plain_table,
+    print_table,
     say,
     show_json,
-    stdout_console,
 )
-from llem_config import ExperimentConfig, StudyConfig
+from llem_config import ExperimentConfig, Factor, StudyConfig
 from llem_energy.models import estimate_memory, gigabytes
 from llem_energy.preflight import DatasetCheck
 from llem_runner.plan import Expectation, PlannedRun, gap_seconds
 
 REFUSED = "will be refused"
 """Begins a line with a reason why `study run` would not start the study."""
+_MAX_LEVELS = 8
 
 
 def summary_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterator[str]:
@@ -35,6 +35,8 @@ def summary_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterator[st
         f"{count(len(runs), 'run')}, "
         f"{study.execution.cycle_order} (design {study.study_design_hash})"
     )
+    if study.factors:
+        yield f"factors: {', '.join(map(_factor, study.factors))}"
     dropped = []
     if study.n_duplicates:
         dropped.append(f"{count(study.n_duplicates, 'duplicate')} dropped")
@@ -51,10 +53,21 @@ def summary_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterator[st
     # Each run has its main window, and one window for each phase that is measured alone.
     energies = [run.config.energy for run in runs]
     windows_s = sum(e.min_window_seconds * (1 + len(e.phases or ())) for e in energies)
+    if gaps_s + windows_s < 1:
+        yield "takes the time of loading and warm-up; gaps and measured windows add less than 1 s"
+        return
     yield (
         f"takes at least {duration(gaps_s + windows_s)} ({duration(gaps_s)} of gaps, "
         f"{duration(windows_s)} of measured windows), plus loading and warm-up"
     )
+
+
+def _factor(factor: Factor) -> str:
+    """Return a factor with its levels: `precision (fp32, bf16)`."""
+    levels = [*factor.levels[:_MAX_LEVELS]]
+    if n_more := len(factor.levels) - len(levels):
+        levels.append(f"{n_more} more")
+    return f"{factor.key} ({', '.join(levels)})"
 
 
 def warning_lines(study: StudyConfig) -> Iterator[str]:
@@ -101,7 +114,7 @@ def show_plan(
             say(f"will fail: {line}")
     for line in expectation.warnings:
         say(f"warning: {line}")
-    table = Table(box=None, pad_edge=False)
+    table = plain_table()
     table.add_column("run", justify="right")
     table.add_column("cycle", justify="right")
     table.add_column("point", overflow="fold", min_width=20)
@@ -114,20 +127,15 @@ def show_plan(
     }
     for run in runs:
         gap = "-" if run.gap is None else duration(gap_seconds(run.gap, study.execution))
-        table.add_row(
-            str(run.index),
-            str(run.cycle),
-            Text(run.label),
-            run.config_hash[:8],  # as in the names of the run folders
-            gap,
-            memory[run.config_hash],
-        )
-    stdout_console().print(table)
+        short_hash = run.config_hash[:8]  # as in the names of the run folders
+        cells = [str(run.index), str(run.cycle), run.label, short_hash, gap]
+        add_row(table, [*cells, memory[run.config_hash]])
+    print_table(table)
 
 
 def study_as_json(
     study: StudyConfig, refused: Sequence[str], data: Sequence[DatasetCheck] | None = None
-) -> bytes:
+) -> str:
     """Return a study as JSON: points, hashes, counts, what was skipped, and its data sets.
 
     Args:
@@ -185,5 +193,5 @@ def _memory_cell(config: ExperimentConfig) -> str:
     return "unknown" if estimate is None else gigabytes(estimate.total_bytes)
 
 
-def _json(data: dict[str, Any]) -> bytes:
-    return json.dumps(data, indent=2, ensure_ascii=False).encode()
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False)

@@ -8,15 +8,26 @@ import time
 from pathlib import Path
 from typing import assert_never
 
-from llem_cli._display.console import count, duration, print_line, resume_command, stderr_console
+from llem_cli._display.console import (
+    count,
+    duration,
+    message_lines,
+    print_line,
+    resume_command,
+    stderr_console,
+)
 from llem_cli._display.status_bar import StatusBar
+from llem_energy.models import gigabytes
 from llem_runner.events import (
     Event,
     GapEnded,
     GapStarted,
     GapTelemetry,
+    InputChanged,
     LeftoverProcesses,
+    Note,
     PreflightWarning,
+    ReadingInputs,
     RunFailed,
     RunFinished,
     RunStage,
@@ -40,6 +51,7 @@ class Progress:
         self._run = self._label = ""
         self._gpus = ""
         """Temperature and power of the GPUs during a gap."""
+        self._reading_shown = False
         self._n_runs = 0
         self.folder = Path()
         """Where the study writes; known once it has started."""
@@ -64,8 +76,15 @@ class Progress:
         match event:
             case PreflightWarning(warning):
                 self._line(f"warning: {warning}", "yellow")
-            case WaitingForGpu(uuid):
-                self._line(f"waiting for GPU {uuid}, which another study uses; Ctrl-C stops")
+            case Note(text):
+                self._line(f"note: {text}")
+            case InputChanged(change=change):
+                self._line(f"warning: {change}", "yellow")
+            case ReadingInputs():
+                self._show_reading(event)
+            case WaitingForGpu(uuid, holder):
+                who = f" ({holder})" if holder else ""
+                self._line(f"waiting for GPU {uuid}, which another study uses{who}; Ctrl-C stops")
             case StudyStarted() | StudyEnded():
                 self._show_study(event)
             case GapStarted() | GapTelemetry() | GapEnded():
@@ -74,6 +93,17 @@ class Progress:
                 self._show_run(event)
             case _:
                 assert_never(event)
+
+    def _show_reading(self, event: ReadingInputs) -> None:
+        if not self._reading_shown:
+            self._reading_shown = True
+            self._line(
+                f"reading {gigabytes(event.n_bytes)} of model files once, to record what is measured"
+            )
+        share = event.n_read_bytes / event.n_bytes
+        self._bar.show_status(
+            f"reading model files: {share:.0%} of {gigabytes(event.n_bytes)}; Ctrl-C stops"
+        )
 
     def _show_study(self, event: StudyStarted | StudyEnded) -> None:
         if isinstance(event, StudyStarted):
@@ -106,7 +136,8 @@ class Progress:
             case RunFailed():
                 retrying = ", retrying" if event.tried_again else ""
                 self._show_run_end(event, f" failed after {duration(event.seconds)}{retrying}")
-                self._line(f"  {event.error_type}: {event.message}", "red")
+                for line in message_lines(f"{event.error_type}: {event.message}"):
+                    self._line(f"  {line}", "red")
                 self._line(f"  log: {event.log}")
             case LeftoverProcesses():
                 self._line(_leftovers(event))
@@ -134,7 +165,8 @@ class Progress:
                 self._bar.show_live_status(
                     lambda: (
                         f"{gap}: {duration(max(0.0, end_s - time.monotonic()))} left"
-                        f"{cooling}{self._gpus}\nEnter skips it, Ctrl-C stops the study"
+                        f"{cooling}{self._gpus}",
+                        "Enter skips it, Ctrl-C stops the study",
                     )
                 )
             case GapTelemetry():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, Progress
-from rich.text import Text
+from rich.progress import BarColumn, Progress, TextColumn
+
+from llem_cli._display.console import plain_text
 
 
 class StatusBar(Progress):
@@ -18,10 +19,10 @@ class StatusBar(Progress):
     """
 
     def __init__(self, console: Console, *, disable: bool) -> None:
-        self._status: Callable[[], str] = str  # before rich draws for the first time
+        self._status: Callable[[], Sequence[str]] = tuple  # before rich draws for the first time
         super().__init__(
             BarColumn(bar_width=24),
-            "{task.completed}/{task.total} runs{task.fields[time_left]}",
+            TextColumn("{task.completed}/{task.total} runs{task.fields[time_left]}", markup=False),
             console=console,
             disable=disable,
         )
@@ -30,10 +31,10 @@ class StatusBar(Progress):
 
     def show_status(self, status: str) -> None:
         """Draw a status once."""
-        self._draw(lambda: status, every_second=False)
+        self._draw(lambda: [status] if status else [], every_second=False)
 
-    def show_live_status(self, status: Callable[[], str]) -> None:
-        """Draw a status now and every second, until the next call of `show_status`."""
+    def show_live_status(self, status: Callable[[], Sequence[str]]) -> None:
+        """Draw the lines of a status now and every second, until the next `show_status`."""
         self._draw(status, every_second=True)
 
     def show_count(self, n_done: int, n_runs: int, time_left: str) -> None:
@@ -43,11 +44,10 @@ class StatusBar(Progress):
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Yield what to draw; rich calls this."""
-        if status := self._status():
-            yield Text(status, overflow="fold")  # not a `str`, in which rich would parse markup
+        yield from (plain_text(line) for line in self._status())
         yield from super().get_renderables()
 
-    def _draw(self, status: Callable[[], str], *, every_second: bool) -> None:
+    def _draw(self, status: Callable[[], Sequence[str]], *, every_second: bool) -> None:
         self._status = status
         if every_second == self.live.auto_refresh or not self.live.is_started:
             self.refresh()

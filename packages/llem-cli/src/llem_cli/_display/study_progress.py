@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.table import Table
-from rich.text import Text
-
-from llem_cli._display.console import duration, resume_command, say, stdout_console
+from llem_cli._display.console import (
+    add_row,
+    duration,
+    message_lines,
+    plain_table,
+    print_table,
+    resume_command,
+    say,
+)
 from llem_runner.records import StudyManifest
 
 
@@ -22,7 +27,7 @@ def show_study_progress(
         running: whether a process is running the study; None if that is unknown.
         left_s: an estimate of the seconds that the study still takes.
     """
-    table = Table(box=None, pad_edge=False)
+    table = plain_table()
     table.add_column("run", justify="right")
     table.add_column("cycle", justify="right")
     table.add_column("point", overflow="fold", min_width=20)
@@ -30,11 +35,15 @@ def show_study_progress(
     for entry in manifest.entries:
         attempts = f" ({entry.attempts} attempts)" if entry.attempts > 1 else ""
         status = f"{entry.status}{attempts}"
-        table.add_row(str(entry.index), str(entry.cycle), Text(entry.label), status)
-    stdout_console().print(table)
+        add_row(table, [str(entry.index), str(entry.cycle), entry.label, status])
+    print_table(table)
     for entry in manifest.entries:
         if entry.error_type:
-            say(f"run {entry.index} {entry.status}: {entry.error_type}: {entry.error_message}")
+            error = f"{entry.error_type}: {entry.error_message}"
+            for line in message_lines(f"run {entry.index} {entry.status}: {error}"):
+                say(line)
+    for change in manifest.input_changes:
+        say(f"warning: {change}")
     totals = manifest.totals
     counts = {
         "completed": totals.completed,

@@ -29,7 +29,14 @@ from llem_cli._display.plan import (
     warning_lines,
 )
 from llem_config import Settings, StudyConfig, load_settings, load_study
-from llem_runner.plan import check_data, check_files, expect, fill_gaps, schedule
+from llem_runner.plan import (
+    check_data,
+    check_files,
+    expect,
+    fill_gaps,
+    schedule,
+    why_not_comparable,
+)
 
 
 def plan(
@@ -50,7 +57,7 @@ def plan(
     study = load_planned_study(path, layer, machine_settings)
     expectation = expect(study, None, machine_settings)
     show_plan(study, schedule(study), expectation, as_json=json_)
-    return FAILED if check_files(study) else OK
+    return FAILED if expectation.refused_everywhere else OK
 
 
 def validate(
@@ -70,13 +77,15 @@ def validate(
     study = load_planned_study(path, layer, load_settings())
     checks = check_data(study) if data else None
     refused = check_files(study)
+    if reason := why_not_comparable(study):
+        study = study.model_copy(update={"warnings": (*study.warnings, reason)})
     if json_:
         show_json(study_as_json(study, refused, checks))
     else:
         for line in (*summary_lines(study, schedule(study)), *warning_lines(study)):
             say(line)
-        for check in checks or ():
-            say(dataset_line(check))
+        for line in dict.fromkeys(dataset_line(check) for check in checks or ()):
+            say(line)
         for line in refused:
             say(f"{REFUSED}: {line}")
     return FAILED if refused else OK

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from llem_cli._commands.options import (
-    CLI_DEFAULTS,
     Json,
     Quiet,
     Retry,
@@ -21,7 +21,6 @@ from llem_cli._commands.study.folder import StudyFolder
 from llem_cli._commands.study.run import MeasureFunction, finish
 from llem_cli._display.progress import Progress
 from llem_cli._signals import controlled_by_terminal
-from llem_config import load_study
 from llem_energy import measure as default_measure
 from llem_runner import resume_study
 
@@ -39,7 +38,10 @@ def resume(
     ] = None,
     cycles: Annotated[
         int | None,
-        Parameter(help="New number of cycles; added cycles run after the existing ones."),
+        Parameter(
+            validator=Number(gte=1, lte=100_000),
+            help="New number of cycles; added cycles run after the existing ones.",
+        ),
     ] = None,
     retry: Retry = 0,
     time_limit: TimeLimit = None,
@@ -51,14 +53,13 @@ def resume(
 ) -> int:
     """Run everything in a study's folder that is not completed, and return the exit code."""
     time_limit_s = parse_duration_s(time_limit)
-    expected_study = None if study is None else load_study(study, defaults=CLI_DEFAULTS)
     with (
         controlled_by_terminal() as control,
         Progress(quiet=quiet, verbose=verbose) as progress,
     ):
         result = resume_study(
             folder,
-            config=expected_study,
+            config=study,
             cycles=cycles,
             control=control,
             on_event=progress,

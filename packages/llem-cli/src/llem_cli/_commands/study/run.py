@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+import llem_report  # its names load large libraries when they are used
 from llem_cli._app import FAILED, INTERRUPTED, OK
 from llem_cli._commands.options import (
     Cycles,
@@ -30,11 +31,12 @@ from llem_cli._display.plan import show_plan, summary_lines
 from llem_cli._display.progress import Progress
 from llem_cli._display.study_result import show_study_result
 from llem_cli._signals import controlled_by_terminal
-from llem_config import load_settings
+from llem_config import LlemError, load_settings
 from llem_energy import measure as default_measure
+from llem_report.records import Analysis
 from llem_runner import StudyResult, run_study
 from llem_runner.executors import Measure
-from llem_runner.plan import check_files, expect, schedule
+from llem_runner.plan import expect, schedule
 from llem_runner.records import encode_json
 
 MeasureFunction = Annotated[Measure | None, Parameter(parse=False)]
@@ -61,6 +63,9 @@ def run(
     dry_run: Annotated[
         bool, Parameter(negative=(), help="Show the plan and exit; measure nothing.")
     ] = False,
+    report: Annotated[
+        bool, Parameter(negative=(), help="At the end, also write report.html into the folder.")
+    ] = False,
     json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -74,8 +79,9 @@ def run(
     runs = schedule(study)
     if dry_run:
         results_dir = output or machine_settings.output.results_dir
-        show_plan(study, runs, expect(study, results_dir, machine_settings), as_json=json_)
-        return FAILED if check_files(study) else OK
+        expectation = expect(study, results_dir, machine_settings)
+        show_plan(study, runs, expectation, as_json=json_)
+        return FAILED if expectation.refused_everywhere else OK
     if not quiet:
         for line in summary_lines(study, runs):
             note(line)
@@ -94,7 +100,10 @@ def run(
             time_limit_s=time_limit_s,
             wait=wait,
         )
-    return finish(result, progress.folder, as_json=json_)
+    code = finish(result, progress.folder, as_json=json_)
+    if report:
+        note(f"report: {llem_report.write_report(progress.folder)}")
+    return code
 
 
 def finish(result: StudyResult, folder: Path, *, as_json: bool) -> int:
@@ -103,5 +112,13 @@ def finish(result: StudyResult, folder: Path, *, as_json: bool) -> int:
         if as_json:
             show_json(encode_json(result))
         else:
-            show_study_result(result, folder)
+            show_study_result(result, folder, analysis=_analysis(folder))
     return _EXIT_CODES[result.status]
+
+
+def _analysis(folder: Path) -> Analysis | str:
+    """Return which choices matter most; the study is measured, so an error is only a line."""
+    try:
+        return llem_report.analyse(folder)
+    except LlemError as error:
+        return str(error)

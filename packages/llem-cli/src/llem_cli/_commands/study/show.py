@@ -4,22 +4,50 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._commands.study.folder import StudyFolder
 from llem_cli._display.console import resume_command, say, show_json
+from llem_cli._display.ranking import show_ranking
 from llem_cli._display.study_progress import show_study_progress
 from llem_cli._display.study_result import show_study_result
-from llem_runner import StudyError, is_running, read_manifest, read_study_result
+from llem_report import ReportError, analyse
+from llem_report.records import Analysis
+from llem_runner import StudyError, changed_files, is_running, read_manifest, read_study_result
 from llem_runner.plan import time_left_s
-from llem_runner.records import encode_json
+from llem_runner.records import StudyManifest, encode_json
+
+By = Annotated[
+    Literal["axis", "field"] | None,
+    Parameter(
+        help="What the choices are: the axes of the study file (default), or every field that differs."
+    ),
+]
+FigureName = Annotated[
+    str | None,
+    Parameter(
+        help="Figure that the choices are ranked by, e.g. tokens_per_second (default: "
+        "energy_per_output_token_j, or tokens_per_second if no energy was measured)."
+    ),
+]
 
 
-def show(folder: StudyFolder, /, *, json_: Json = False, verbose: Tracebacks = False) -> int:
-    """Show the result of a study, or how far it is while there is no result.
+def show(
+    folder: StudyFolder,
+    /,
+    *,
+    by: By = None,
+    figure: FigureName = None,
+    json_: Json = False,
+    verbose: Tracebacks = False,
+) -> int:
+    """Show the result of a study and which choices matter most, or how far the study is.
 
-    With `--json`, print one object with the same keys for every study: its status, the manifest and the result.
+    A running study is ranked only if `--by` or `--figure` is given. With `--json`, print one object with the same keys for every study: its status, the manifest, the result, and the analysis behind the ranking.
     """
     del verbose  # read where errors are explained
     manifest = read_manifest(folder)
@@ -32,6 +60,11 @@ def show(folder: StudyFolder, /, *, json_: Json = False, verbose: Tracebacks = F
         # The versions installed here may not read a study that other versions are running.
         with contextlib.suppress(StudyError):
             left_s = time_left_s(folder, manifest)
+    warnings = changed_files(folder, manifest)
+    analysis = None
+    # A process that watches a running study should not pay for its statistics.
+    if running is False or by or figure:
+        analysis = _analysis(folder, by, figure)
     if json_:
         show_json(
             encode_json(
@@ -39,18 +72,46 @@ def show(folder: StudyFolder, /, *, json_: Json = False, verbose: Tracebacks = F
                     "status": manifest.status,
                     "running": running,
                     "left_s": left_s,
+                    "warnings": warnings,
                     "manifest": manifest,
                     "result": result,
+                    "analysis": analysis if isinstance(analysis, Analysis) else None,
                 }
             )
         )
     elif result is None:
         show_study_progress(manifest, folder, running=running, left_s=left_s)
+        if isinstance(analysis, Analysis) and analysis.n_runs_used:
+            show_ranking(analysis)
     else:
-        show_study_result(result, folder)
-        if result.status in ("interrupted", "aborted"):
-            say(f"{result.status}; continue with {resume_command(folder)}")
+        show_study_result(result, folder, analysis=analysis)
+        _say_how_to_continue(manifest, folder)
+    if not json_:
+        for warning in warnings:
+            say(f"warning: {warning}")
     return OK
+
+
+def _say_how_to_continue(manifest: StudyManifest, folder: Path) -> None:
+    if manifest.shards:
+        say(f"merged from {len(manifest.shards)} folders: {', '.join(manifest.shards)}")
+    elif manifest.status in ("interrupted", "aborted"):
+        say(f"{manifest.status}; continue with {resume_command(folder)}")
+
+
+def _analysis(
+    folder: Path, by: Literal["axis", "field"] | None, figure: str | None
+) -> Analysis | str:
+    """Return which choices matter most, or why the study could not be analysed.
+
+    Without a choice of the figure, an error is only a line: the result is shown all the same.
+    """
+    try:
+        return analyse(folder, figure=figure, by=by or "axis")
+    except ReportError as error:
+        if figure is not None:
+            raise
+        return str(error)
 
 
 def _is_running(folder: Path) -> bool | None:

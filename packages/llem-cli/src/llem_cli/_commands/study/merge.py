@@ -1,0 +1,57 @@
+"""`llem-cli study merge`: the runs of several folders as one study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from llem_cli._app import OK
+from llem_cli._commands.options import Json, Tracebacks
+from llem_cli._commands.study.folder import check_folders, usage_error
+from llem_cli._display.console import MAX_LINES, count, say, show_json
+from llem_runner import MergedStudy, merge_studies
+from llem_runner.records import encode_json
+
+
+def merge(
+    out: Annotated[Path, Parameter(help="Folder to make.")],
+    /,
+    *folder: Annotated[Path, Parameter(help="Folders of the studies, at least two.")],
+    copy: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Copy files instead of making hard links, which need no space but the same file "
+            "system.",
+        ),
+    ] = False,
+    json_: Json = False,
+    verbose: Tracebacks = False,
+) -> int:
+    """Merge the folders of studies into a new one."""
+    del verbose  # read where errors are explained
+    if len(folder) < 2:
+        raise usage_error("FOLDER", f"expected at least 2 folders to merge, found {len(folder)}")
+    check_folders(folder)
+    merged = merge_studies(out, folder, copy=copy)
+    if json_:
+        show_json(encode_json(merged))
+    else:
+        _show(merged)
+    return OK
+
+
+def _show(merged: MergedStudy) -> None:
+    say(
+        f"{merged.folder}: {count(merged.n_points, 'point')}, {count(merged.n_runs, 'run')}, "
+        f"{merged.n_completed} completed"
+    )
+    for number, name in enumerate(merged.shards, 1):
+        say(f"shard {number}: {name}")
+    for warning in merged.warnings[:MAX_LINES]:
+        say(f"warning: {warning}")
+    n_more = len(merged.warnings) - MAX_LINES
+    if n_more > 0:
+        say(f"warning: {n_more} more such lines; --json prints all of them")

@@ -1,0 +1,182 @@
+"""The lines that say how the points of a study compare, and what limits the comparison."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from llem_cli._display.console import MAX_LINES, count
+from llem_cli._display.numbers import percent
+from llem_cli._display.study_cells import FLAG, is_best_shown, ratio_name
+from llem_runner import StudyResult
+from llem_runner.records import Comparisons, Drift, PointSummary, Statistics
+
+_FIRST = {
+    "energy_per_output_token_j": "lowest J/output token",
+    "tokens_per_second": "highest tokens/s",
+}
+_FIGURES = {"energy_per_output_token_j": "J/output token", "tokens_per_second": "tokens/s"}
+_MIN_RUNS_FOR_LAG1 = 10
+"""With fewer runs, lag-1 autocorrelation stays below its limit even where the runs drift."""
+
+
+def legend(result: StudyResult) -> Iterator[str]:
+    """Yield what the columns mean."""
+    points, comparisons = result.summary.points, result.summary.comparisons
+    if result.schema_version == 1:
+        if any(point.n_completed > 1 for point in points):
+            yield "±: standard deviation over the runs of a point"
+    else:
+        if any(point.n_completed == 2 for point in points):
+            yield "apart: distance between two runs, which are too few for a confidence interval"
+        if any(point.n_completed > 2 for point in points):
+            yield (
+                "±: half-width of the 95 % confidence interval of the geometric mean over a "
+                "point's runs, of each figure by itself; differences between cycles widen it"
+            )
+    n_flagged = sum(point.n_flagged for point in points)
+    if n_flagged:
+        yield (
+            f"{FLAG}: this figure is flagged in {count(n_flagged, 'run')}: its error may be larger "
+            "than stated; see the warnings"
+        )
+    if _has_modelled_column(points):
+        yield "modelled J: an estimate from CPU time, not a measurement"
+    if comparisons is not None and comparisons.points:
+        yield (
+            f"{ratio_name(comparisons)}: ratio to the point with the {_FIRST[comparisons.figure]}, "
+            "with simultaneous 95 % confidence intervals; differences between cycles are removed"
+        )
+
+
+def comparison_lines(result: StudyResult) -> Iterator[str]:
+    """Yield how the points compare, and what limits the comparison."""
+    summary, comparisons = result.summary, result.summary.comparisons
+    if comparisons is None:
+        return
+    if comparisons.points:
+        yield from _first(comparisons)
+        if comparisons.detectable_ratio is not None:  # files of format 1 to 3 do not have it
+            share = percent(comparisons.detectable_ratio - 1)
+            yield f"this study can tell differences of {share}"
+        yield from _noisy(summary.points, comparisons)
+        if comparisons.n_unused:
+            yield (
+                f"not compared: {count(comparisons.n_unused, 'run')} with a result, whose cycle "
+                "lacks a run of another point, or whose point has too few results"
+            )
+    elif len(summary.points) > 1:
+        yield f"points are not compared: {comparisons.reason}"
+    if summary.drift is not None:
+        yield from _drift(summary.drift)
+    for caveat in comparisons.caveats:
+        yield f"caveat: {caveat}"
+    left_out = comparisons.left_out if len(summary.points) > 1 else ()
+    yield from _first_lines([f"not compared (too few results): {label}" for label in left_out])
+    yield from _precision(summary.points, comparisons.figure)
+
+
+def _has_modelled_column(points: Sequence[PointSummary]) -> bool:
+    has_energy = any(point.energy_per_output_token_j for point in points)
+    return not has_energy and any(point.energy_estimated_j for point in points)
+
+
+def _first(comparisons: Comparisons) -> Iterator[str]:
+    """Yield the first point, as the best one only if it is shown to be better than the others."""
+    over = f"over {count(comparisons.n_blocks, 'cycle')}"
+    label, first = comparisons.reference_label, _FIRST[comparisons.figure]
+    n_others = count(len(comparisons.points), "other point")
+    if is_best_shown(comparisons):
+        yield f"best: {label} ({first} {over})"
+        yield f"{len(comparisons.points)} of {n_others} can be distinguished from it (95 % confidence)"
+        return
+    alike = [point for point in comparisons.points if not point.distinguishable]
+    if comparisons.figure == "energy_per_output_token_j":
+        limit = f"at most {percent(max(point.ci95_high for point in alike) - 1)} above it"
+    else:
+        limit = f"at most {percent(1 - min(point.ci95_low for point in alike))} below it"
+    yield f"{first} {over}: {label}; it is not shown to be the best"
+    yield (
+        f"{len(alike)} of {n_others} cannot be distinguished from it (95 % confidence); {limit}"
+    )  # fmt: skip
+
+
+def _noisy(points: Sequence[PointSummary], comparisons: Comparisons) -> Iterator[str]:
+    """Yield which points spread more than the others, which makes their intervals wider."""
+    usual = comparisons.residual_cv
+    if usual is None:
+        return
+    noisy = {
+        point.label: spread
+        for point in points
+        if (spread := comparisons.residual_cvs.get(point.config_hash, usual)) > usual
+    }
+    for label, spread in list(noisy.items())[:MAX_LINES]:
+        yield (
+            f"wider intervals: the runs of {label} spread by {percent(spread)}, most others by "
+            f"{percent(usual)}"
+        )
+    if len(noisy) > MAX_LINES:
+        yield f"and wider intervals of {count(len(noisy) - MAX_LINES, 'other point')}"
+
+
+def _drift(drift: Drift) -> Iterator[str]:
+    """Yield how the figure changed over the study, if it did."""
+    if drift.distinguishable:
+        yield (
+            f"{_FIGURES[drift.figure]} changed by {_change(drift.ratio)} from the first run to the "
+            f"last ({_change(drift.ci95_low)} to {_change(drift.ci95_high)}, 95 % confidence); "
+            "a drift, or cycles that differ by chance; this widens ±, but is removed from the ratios"
+        )
+
+
+def _change(ratio: float) -> str:
+    return f"{ratio - 1:+.2%}"
+
+
+def _precision(points: Sequence[PointSummary], figure: str) -> Iterator[str]:
+    """Yield which confidence intervals are too narrow, and how many runs a narrower one needs."""
+    yield from _first_lines(list(_correlated(points, figure)))
+    imprecise = [p for p in points if p.runs_needed and _n_needed(p, "1%") > p.n_completed]
+    if imprecise:
+        widest = max(imprecise, key=lambda point: _n_needed(point, "1%"))
+        yield (
+            f"a precision of ± 1 % takes {_runs_needed(widest, '1%')} of the point with the "
+            f"largest spread; ± 2 % takes {_runs_needed(widest, '2%')}"
+        )
+
+
+def _correlated(points: Sequence[PointSummary], figure: str) -> Iterator[str]:
+    for point in points:
+        statistics: Statistics | None = getattr(point, figure)
+        if statistics is None or statistics.lag1 is None or statistics.n < _MIN_RUNS_FOR_LAG1:
+            continue
+        # Independent runs stay below this limit 19 times out of 20.
+        if statistics.lag1 > 2 / math.sqrt(statistics.n):
+            yield (
+                f"the runs of {point.label} are correlated (lag-1 autocorrelation "
+                f"{statistics.lag1:.2f}): their ± is too small"
+            )
+
+
+def _first_lines(lines: Sequence[str]) -> Iterator[str]:
+    yield from lines[:MAX_LINES]
+    if len(lines) > MAX_LINES:
+        yield f"and {count(len(lines) - MAX_LINES, 'other point')} of this kind"
+
+
+def _n_needed(point: PointSummary, half_width: str) -> float:
+    return point.runs_needed[half_width] or math.inf
+
+
+def _runs_needed(point: PointSummary, half_width: str) -> str:
+    """Return the number of runs as a range: a few runs say little about their spread."""
+    low = point.runs_needed[half_width]
+    if low is None:
+        return "more than 1000 runs"
+    if half_width not in point.runs_needed_high:  # an old file
+        return count(low, "run")
+    high = point.runs_needed_high[half_width]
+    if high is None:
+        return f"{low} to more than 1000 runs"
+    return count(low, "run") if high == low else f"{low} to {high} runs"

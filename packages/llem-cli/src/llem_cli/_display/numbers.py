@@ -1,0 +1,19 @@
+"""Numbers and percentages with a fixed number of significant digits."""
+
+from __future__ import annotations
+
+
+def plain(value: float, digits: int) -> str:
+    """Return a number with `digits` significant digits, without an exponent below 10 million."""
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in text and abs(value) < 1e7 else text
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage with two significant digits: 0.0312 as `3.1 %`."""
+    return f"{plain(100 * share, 2)} %"
+
+
+def file_size(n_bytes: int) -> str:
+    """Return the size of a file, such as `1.2 MB` or `12,345 bytes`."""
+    return f"{n_bytes / 1e6:.1f} MB" if n_bytes >= 1e5 else f"{n_bytes:,} bytes"
