@@ -10,18 +10,18 @@ printed with its number, which reproduces it. 200,000 cases take some minutes.
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
-import os
 import random
 import re
+import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not installed
+
+from benchmarks.shared.fuzzing import run
 from llem_config import ConfigError, Fault, load_study
 
 COUNT = 200_000
@@ -222,35 +222,5 @@ def failures(seed: int, numbers: range) -> tuple[Counter[str], list[str]]:
     return outcomes, wrong
 
 
-def _chunks(count: int, size: int = 2000) -> Iterator[range]:
-    for first in range(0, count, size):
-        yield range(first, min(first + size, count))
-
-
-def main() -> int:
-    """Run the cases in several processes and print the outcomes."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("count", type=int, nargs="?", default=COUNT)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
-    options = parser.parse_args()
-    start = time.perf_counter()
-    outcomes: Counter[str] = Counter()
-    wrong: list[str] = []
-    with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        work = [(options.seed, numbers) for numbers in _chunks(options.count)]
-        for counted, failed in pool.starmap(failures, work, chunksize=1):
-            outcomes += counted
-            wrong += failed
-    for text in wrong[:20]:
-        print(text)
-    counts = ", ".join(f"{n} {name}" for name, n in sorted(outcomes.items()))
-    seconds = time.perf_counter() - start
-    print(f"{options.count} cases, seed {options.seed}: {counts}; {seconds:.0f} s")
-    return 1 if wrong else 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run(failures, __doc__, COUNT, 2000))

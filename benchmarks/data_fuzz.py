@@ -11,27 +11,27 @@ number, which reproduces it. 20,000 cases take about a minute.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import json
-import multiprocessing
-import os
 import random
+import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not installed
+
+from benchmarks.shared.fuzzing import run
 from llem_config import ExperimentConfig
 from llem_energy import DatasetError
-from llem_energy._prompts.load import fingerprint, load_prompts
+from llem_energy._prompts.load import fingerprint, load
 from llem_energy.preflight import check_datasets
 
 COUNT = 20_000
@@ -64,7 +64,7 @@ _BYTES = [
     b"]",
     b"\xed\xa0\x80",
 ]
-_MAX_NAMED = 11  # ten rows, and the end of the file
+_MAX_NAMED = 12  # ten rows, that later ones were not checked, and too few rows
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -99,6 +99,8 @@ def _content(rng: random.Random, name: str) -> bytes:
 
 
 def _rows(rng: random.Random) -> list[dict[str, object]]:
+    if rng.random() < 0.25:
+        return [{"messages": _messages(rng)} for _ in range(rng.choice((1, 3, 20)))]
     columns = ["prompt"] if rng.random() < 0.7 else rng.sample(_COLUMNS, rng.randrange(4))
     n_rows = rng.choice((0, 1, 3, 8, 20, 20, 20))
     rows: list[dict[str, object]] = []
@@ -107,6 +109,21 @@ def _rows(rng: random.Random) -> list[dict[str, object]]:
         values = [rng.choice(_VALUES) if odd else f"prompt {number}, words" for _ in columns]
         rows.append(dict(zip(columns, values, strict=True)))
     return rows
+
+
+def _messages(rng: random.Random) -> object:
+    """Return a conversation in one of its layouts, sometimes with an odd value."""
+    is_sharegpt = rng.random() < 0.3
+    role, content = ("from", "value") if is_sharegpt else ("role", "content")
+    messages: list[object] = []
+    for name in ("human", "gpt", "human") if is_sharegpt else ("system", "user", "assistant"):
+        message: dict[str, object] = {role: name, content: f"{name}, why?"}
+        if rng.random() < 0.02:
+            message[rng.choice((role, content, "name"))] = rng.choice(_VALUES)
+        if rng.random() < 0.02:
+            del message[rng.choice((role, content))]
+        messages.append(message)
+    return rng.choice(_VALUES) if rng.random() < 0.02 else messages
 
 
 def _json_lines(rows: list[dict[str, object]], rng: random.Random) -> str:
@@ -182,18 +199,25 @@ def _load(config: ExperimentConfig, problems: list[str], path: Path) -> str:
         assert problem.startswith(f"{path}: "), f"no file: {problem!r}"
         assert len(problem.splitlines()) == 1, f"several lines: {problem!r}"
     try:
-        prompts = load_prompts(config, range(8))
+        loaded = load(config, range(8))
     except DatasetError as error:
         assert problems, f"not found before the run: {error}"
         assert str(error).startswith(problems[0]), f"{error!s} instead of {problems[0]}"
         return "refused"
     assert not problems, f"refused, but loaded: {problems[0]}"
-    assert len(prompts) == config.n, f"{len(prompts)} prompts instead of {config.n}"
+    prompts, chats = loaded.prompts, loaded.chats
+    n_prompts = len(prompts) + len(chats)
+    assert n_prompts == config.n, f"{n_prompts} prompts instead of {config.n}"
+    assert not (prompts and chats), "text and messages in one data set"
     for prompt in prompts:
         assert isinstance(prompt, str), f"no text: {prompt!r}"
         assert prompt.strip(), f"empty: {prompt!r}"
         prompt.encode()
-    assert fingerprint(prompts)
+    for chat in chats:
+        msgspec.json.encode(chat)
+        assert chat.messages[-1]["role"] != "assistant", f"an answer: {chat!r}"
+        assert all(isinstance(each["content"], str) for each in chat.messages)
+    assert fingerprint(chats or prompts)
     return "loaded"
 
 
@@ -213,35 +237,5 @@ def failures(seed: int, numbers: range) -> tuple[Counter[str], list[str]]:
     return outcomes, wrong
 
 
-def _chunks(count: int, size: int = 500) -> Iterator[range]:
-    for first in range(0, count, size):
-        yield range(first, min(first + size, count))
-
-
-def main() -> int:
-    """Run the cases in several processes and print the outcomes."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("count", type=int, nargs="?", default=COUNT)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
-    options = parser.parse_args()
-    start = time.perf_counter()
-    outcomes: Counter[str] = Counter()
-    wrong: list[str] = []
-    with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        work = [(options.seed, numbers) for numbers in _chunks(options.count)]
-        for counted, failed in pool.starmap(failures, work, chunksize=1):
-            outcomes += counted
-            wrong += failed
-    for text in wrong[:20]:
-        print(text)
-    counts = ", ".join(f"{n} {name}" for name, n in sorted(outcomes.items()))
-    seconds = time.perf_counter() - start
-    print(f"{options.count} cases, seed {options.seed}: {counts}; {seconds:.0f} s")
-    return 1 if wrong else 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run(failures, __doc__, COUNT, 500))

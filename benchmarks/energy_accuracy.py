@@ -31,7 +31,8 @@ from benchmarks.energy.costs import costs, throughput
 from benchmarks.energy.errors import biases, bounds, window_errors
 from benchmarks.energy.peers import run as peer_runs
 from benchmarks.energy.peers.run import Missing
-from benchmarks.energy_statistics import coverage, false_differences
+from benchmarks.simulated.orders import false_differences
+from benchmarks.simulated.points import coverage
 
 
 def faults(bench: Bench) -> Iterator[Row]:

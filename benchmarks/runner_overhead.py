@@ -12,6 +12,7 @@ Each figure is compared with its floor in the same run:
   does no work, and with one of a program without imports; also as the first of 10,000 planned runs.
 - One update of a manifest of many runs, compared with writing and flushing as many bytes.
 
+All processes keep compiled Python files, whatever the environment says.
 The ratios matter; the seconds depend on the machine. Nothing is asserted.
 """
 
@@ -30,6 +31,7 @@ from benchmarks.runner.manifest_cost import show_manifest
 from benchmarks.runner.parent_cost import show_parent
 from benchmarks.runner.spawn_cost import show_spawns
 from benchmarks.runner.windows import show_windows
+from benchmarks.shared.compiled_files import keep_compiled_files
 
 
 def main() -> None:
@@ -43,6 +45,7 @@ def main() -> None:
     parser.add_argument("--night", type=int, default=1000, help="runs of the stand-in in one study")
     parser.add_argument("--entries", type=int, default=10_000, help="runs in the large manifest")
     options = parser.parse_args()
+    keep_compiled_files()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     show_manifest(options.entries)
     show_spawns(options.fake, options.entries)

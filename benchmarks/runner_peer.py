@@ -8,7 +8,9 @@ an experiment without the measured generation. For the peer it is the time from 
 `Benchmark.launch` to the next, minus the sum of its latencies; for ours it is the time from the end
 of one window to the start of the next, minus the gap. The peer has no gaps. Load and warm-up are
 included on both sides. uv installs the peer into a separate environment, with the newest version of
-transformers with which it can be imported. The ratios matter; the seconds depend on the machine.
+transformers with which it can be imported. Both sides keep compiled Python files, whatever the
+environment says, and the first experiment of each turn, which may compile them, is not counted.
+The ratios matter; the seconds depend on the machine.
 Nothing is asserted.
 """
 
@@ -27,6 +29,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not installed
 
+from benchmarks.shared.compiled_files import keep_compiled_files
 from benchmarks.shared.optimum_benchmark import PEER, last_answer, peer_command
 from llem_config import ExecutionConfig, ExperimentConfig, StudyConfig
 from llem_energy import read_result
@@ -58,7 +61,7 @@ if __name__ == "__main__":
         measured.append(next(part.latency.total for part in parts if part is not None))
     starts.append(time.perf_counter())
     overhead = [b - a - m for a, b, m in zip(starts, starts[1:], measured)]
-    # Without the first run, which reads its files from disk; our side omits it as well.
+    # Without the first run, which compiles and reads its files; our side omits it as well.
     print(json.dumps({"overhead_s": overhead[1:], "measured_s": measured}))
 """
 
@@ -96,12 +99,9 @@ def ours(folder: str, n_runs: int, gap_s: float) -> list[float]:
 
 def peer(program: Path, folder: str, n_runs: int) -> dict[str, list[float]] | None:
     """Return the overheads of the experiments of the peer; None if it cannot run."""
-    # Bytecode compiled in advance, as ours is; otherwise each process would compile its imports.
-    env = os.environ | {"UV_COMPILE_BYTECODE": "1"}
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
     shape = map(str, (N_INPUT, N_OUTPUT, WINDOW_S, n_runs))
     command = peer_command(str(program), folder, *shape)
-    overheads: dict[str, list[float]] | None = last_answer(command, program.parent, env)
+    overheads: dict[str, list[float]] | None = last_answer(command, program.parent, os.environ)
     return overheads
 
 
@@ -126,6 +126,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=2, help="turns of each side")
     parser.add_argument("--gap", type=float, default=10.0, help="seconds")
     options = parser.parse_args()
+    keep_compiled_files()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
           f"load {os.getloadavg()[0]:.1f}; {options.turns} turns of {options.runs} experiments, "
           f"{WINDOW_S:g} s each")  # fmt: skip

@@ -23,7 +23,8 @@ from collections.abc import Callable
 
 import psutil
 
-from llem_runner._executors.local.process_tree import TAG_VARIABLE, ProcessTree
+from llem_config.settings import ENV_RUN_TAG
+from llem_runner._executors.local.process_tree import ProcessTree
 
 TAG = "benchmark"
 
@@ -45,7 +46,7 @@ class PsutilTree:
             process = psutil.Process(pid)
             if self._root_pid not in (os.getpgid(pid), os.getsid(pid)) and (
                 process.create_time() < self._started_s
-                or process.environ().get(TAG_VARIABLE) != self._tag
+                or process.environ().get(ENV_RUN_TAG) != self._tag
             ):
                 return False
             return bool(process.status() != psutil.STATUS_ZOMBIE)
@@ -55,7 +56,7 @@ class PsutilTree:
 
 def start(n: int, tag: str | None) -> list[subprocess.Popen[bytes]]:
     """Start processes that sleep, each in a new session."""
-    environment = {**os.environ, **({TAG_VARIABLE: tag} if tag else {})}
+    environment = {**os.environ, **({ENV_RUN_TAG: tag} if tag else {})}
     return [
         subprocess.Popen(["sleep", "600"], start_new_session=True, env=environment)
         for _ in range(n)

@@ -45,7 +45,7 @@ def installed_bytes(package: str) -> int:
 
 def scipy_t(probability: float, df: int) -> float:
     """Return the quantile of Student's t by scipy."""
-    from scipy.stats import t  # type: ignore[import-untyped] # not installed here
+    from scipy.stats import t
 
     return float(t.ppf(probability, df))
 

@@ -21,10 +21,10 @@ from llem_energy.sources import Calibration, calibrate
 
 def environment(check: Check) -> Iterator[Row]:
     """Describe the machine and its settings."""
-    machine = snapshot_environment()
+    machine = snapshot_environment({os.getpid()})
     gpu = Gpu(check.uuid)
-    state = gpu.snapshot(os.getpid())
-    others = gpu.other_pids(os.getpid())
+    state = gpu.snapshot({os.getpid()})
+    others = gpu.other_pids({os.getpid()})
     versions = machine.packages | {"zeus": installed_version("zeus")}
     yield Row(
         "GPU",

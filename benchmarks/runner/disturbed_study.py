@@ -33,7 +33,36 @@ if __name__ == "__main__":
         config = StudyConfig.model_validate_json(study.read_text())
         run_study(config, output=output, measure=measures.writes_samples)
 """
-_EXIT_TIMEOUT_S = 5.0  # for the processes of a killed study
+PROGRAM = """
+import sys
+from pathlib import Path
+if __name__ == "__main__":
+    Path("started").touch()
+    try:
+        from fakes import measures
+        from llem_cli import _app
+        from llem_cli._commands.study.resume import resume
+        from llem_cli._commands.study.run import run
+    except KeyboardInterrupt:  # as in `llem_cli.main`
+        sys.exit(130)
+    study, output = map(Path, sys.argv[1:])
+    started = [path.parent for path in output.glob("*/study_resolved.json")]
+    def command(*_, **__):
+        if started:
+            return resume(started[0], measure=measures.writes_samples)
+        return run(study.with_suffix(".yaml"), output=output, measure=measures.writes_samples)
+    _app.app = command
+    _app.main([])
+"""
+"""The same study by the command line, which handles signals."""
+_STUDY_FILE = """
+model: builtin:tiny-llama
+pytorch: {device: cpu}
+sweep: {n: [1, 2, 3, 4]}
+execution: {n_cycles: 2, cycle_order: interleaved, config_gap_seconds: 0.2, cycle_gap_seconds: 0.2}
+"""
+_EXIT_TIMEOUT_S = 20.0  # for the processes of a killed study; one may still be starting
+_START_TIMEOUT_S = 120.0  # for an interpreter that begins a program; on a busy machine seconds
 
 Figures = set[tuple[int, int, str, float]]
 
@@ -41,14 +70,15 @@ Figures = set[tuple[int, int, str, float]]
 class DisturbedStudy:
     """One study that separate processes start, kill and resume."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, program: str = _PARENT) -> None:
         self.results = work / "results"
         self._work = work
         self._marker = f"LLEM_CAMPAIGN={work.name}-{os.getpid()}-{time.monotonic_ns()}"
         self._tokens: dict[int, str] = {}  # of the completed runs, by index
         self._parent: subprocess.Popen[bytes] | None = None
         self.results.mkdir(parents=True)
-        (work / "parent.py").write_text(_PARENT)
+        (work / "parent.py").write_text(program)
+        (work / "study.yaml").write_text(_STUDY_FILE)
         (work / "study.json").write_text(_study().model_dump_json())
 
     @property
@@ -88,10 +118,30 @@ class DisturbedStudy:
         """Return whether the parent spawned this process to measure a run."""
         assert self._parent is not None
         parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-        return parent == self._parent.pid and b"spawn_main" in (folder / "cmdline").read_bytes()
+        return parent == self._parent.pid and b"llem-run" in (folder / "cmdline").read_bytes()
 
-    def kill(self, victim: Victim) -> bool:
-        """Kill the victim by SIGKILL; return False if no such process was alive."""
+    def wait_until_started(self) -> None:
+        """Wait until `PROGRAM` begins: before, signals meet the interpreter only.
+
+        Raises:
+            AssertionError: it does not begin in time; it is killed.
+        """
+        assert self._parent is not None
+        deadline_s = time.monotonic() + _START_TIMEOUT_S
+        while not (self._work / "started").exists() and self._parent.poll() is None:
+            if time.monotonic() > deadline_s:
+                state = describe(self._parent.pid)
+                self._parent.kill()
+                raise AssertionError(f"no start within {_START_TIMEOUT_S:.0f} s: {state}")
+            time.sleep(0.01)
+        (self._work / "started").unlink(missing_ok=True)
+
+    def log(self) -> str:
+        """Return what the parents have printed."""
+        return (self._work / "parent.log").read_text(errors="replace")
+
+    def kill(self, victim: Victim, number: signal.Signals = signal.SIGKILL) -> bool:
+        """Send a signal to the victim; return False if no such process was alive."""
         assert self._parent is not None
         pids = self.processes(children=True) if victim in ("child", "both") else []
         if victim in ("parent", "both") and self._parent.poll() is None:
@@ -99,7 +149,7 @@ class DisturbedStudy:
         killed = False
         for pid in pids:
             try:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
                 killed = True
             except ProcessLookupError:
                 continue
@@ -110,7 +160,7 @@ class DisturbedStudy:
         deadline = time.monotonic() + _EXIT_TIMEOUT_S
         while (alive := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.01)
-        expect(not alive, f"expected no process of the study, found {alive}")
+        expect(not alive, f"expected no process of the study, found {[*map(describe, alive)]}")
         if self.folder is None:
             return
         for path in self.folder.rglob("*.json"):
@@ -166,6 +216,21 @@ def figures_of(folder: Path) -> Figures:
         )
         for entry in read_manifest(folder).entries
     }
+
+
+def describe(pid: int) -> str:
+    """Return what a process is and does, for the report of a fault."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        # What it waits for in the kernel; only root may read the stack.
+        waits = (folder / "wchan").read_text()
+    except OSError as error:
+        return f"{pid} ({error.strerror})"
+    names = ("state", "parent", "group", "session")
+    known = ", ".join(f"{name} {value}" for name, value in zip(names, fields, strict=False))
+    return f"{pid} ({known}, waits in {waits}): {line[-200:]}"
 
 
 def _study() -> StudyConfig:
