@@ -37,10 +37,25 @@ def no_meter(tmp_path: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quiet_machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Hide the load of this machine, which is a warning in a result; return an empty folder."""
+    folder = tmp_path_factory.mktemp("proc")
+    os.environ["LLEM_PROC"] = str(folder)
+    return folder
+
+
+@pytest.fixture
+def real_load(empty_settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show the processes and the load of this machine again."""
+    monkeypatch.delenv("LLEM_PROC")
+
+
 @pytest.fixture(autouse=True)
-def empty_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def empty_settings(tmp_path: Path, quiet_machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("LLEM_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("LLEM_PROC", str(quiet_machine))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     # Only the cache of llem: other libraries keep their downloads in the cache folder of the user.
     monkeypatch.setenv("LLEM_CACHE", str(tmp_path / "cache" / "calibrations.json"))

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 FUZZ = Path(__file__).parents[2] / "benchmarks" / "data_fuzz.py"
@@ -50,3 +52,13 @@ def test_a_problem_that_only_loading_finds_is_a_failed_case(
     )
     with pytest.raises(AssertionError, match=r"not found before the run: .*row 2"):
         fuzz.check(data, tmp_path)
+
+
+def test_ten_bad_rows_of_a_parquet_file_that_is_too_short_are_no_failed_case(
+    fuzz: ModuleType, tmp_path: Path
+) -> None:
+    """Its footer has the number of rows, so that two more problems are known."""
+    file = tmp_path / "made.parquet"
+    pq.write_table(pa.table({"prompt": [""] * 20}), file)
+    data = fuzz.Case("s.parquet", file.read_bytes(), 10**20, None)
+    assert fuzz.check(data, tmp_path) == "refused"

@@ -172,7 +172,7 @@ def test_a_failed_part_prints_its_error_and_the_next_part_runs(
     fake = fake_nvml.environment(library, tmp_path / "trace")
     # Without entry points no backend can be found.
     program = (
-        "import sys, runpy, importlib.metadata as m; m.entry_points = lambda **_: m.EntryPoints();"
+        "import sys, runpy, importlib.metadata as m; m.distributions = lambda **_: ();"
         "sys.argv[1:] = ['latency', 'environment', '--no-load', '--quick'];"
         f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_json_lists_the_mistakes_of_a_file_one_by_one(
     done = llem("study", command, "study.yaml", "--json")
     assert done.returncode == 2
     described = json.loads(done.stdout)
-    assert set(described) == {"faults"}
+    assert described["n_more"] == 0
     lines = [
         f"{fault['file']}:{fault['line']}:{fault['column']}: {fault['key']}: {fault['problem']}"
         for fault in described["faults"]
@@ -87,7 +88,7 @@ def test_json_has_an_object_for_every_error(llem: Run, tmp_path: Path) -> None:
         done = llem(*arguments, "--json")
         assert done.returncode == code
         (fault,) = json.loads(done.stdout)["faults"]
-        assert set(fault) == {"file", "line", "column", "key", "problem"}
+        assert set(fault) == {"file", "line", "column", "key", "row", "problem"}
         assert words in fault["problem"]
     assert list(tmp_path.iterdir()) == []
 
@@ -214,3 +215,36 @@ def test_a_file_instead_of_a_study_folder_is_reported(llem: Run, tmp_path: Path)
     done = llem("study", "show", "study.yaml")
     assert done.returncode == 1
     assert done.stderr == "error: study.yaml: this is a file; expected the folder of a study\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("command", [["--help"], ["schema"], ["config"], ["study", "validate"]])
+def test_output_to_a_full_disk_is_one_sentence(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "study.yaml").write_text(GOOD)
+    arguments = [*command, "study.yaml"] if command[0] == "study" else command
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "llem_cli", *arguments],
+            cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "error: stdout cannot be written: No space left on device\n"
+
+
+def test_a_deleted_working_directory_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(GOOD)
+    (tmp_path / "gone").mkdir()
+    program = [sys.executable, "-m", "llem_cli", "study", "plan", str(tmp_path / "study.yaml")]
+    script = f"cd gone; rmdir ../gone; exec {shlex.join(program)}"
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == "error: the working directory was deleted; change to another one\n"
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "x", "-5", "99999"])
+def test_help_is_shown_in_any_width(llem: Run, columns: str) -> None:
+    done = llem("--help", COLUMNS=columns)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "study" in done.stdout

@@ -76,6 +76,9 @@ def test_validate_checks_every_row_of_the_data_sets_if_requested(llem: Run, tmp_
     first, second = done.stderr.splitlines()
     assert "p.csv: row 2 (line 3): the prompt is empty; remove the row (in 2 of 3 " in first
     assert "p.csv: expected at least n = 4 prompts, found 3" in second
+    faults = json.loads(llem("study", "validate", "s.yaml", "--data", "--json").stdout)["faults"]
+    places = [(Path(fault["file"]).name, fault["row"], fault["line"]) for fault in faults]
+    assert places == [("p.csv", 2, 3), ("p.csv", None, None)]
     (tmp_path / "s.yaml").write_text("model: a/b\ndataset: p.csv\nn: 1\n")
     (data,) = json.loads(llem("study", "validate", "s.yaml", "--data", "--json").stdout)["data"]
     assert (Path(data["data_set"]).name, data["column"], data["n_checked"]) == ("p.csv", "text", 1)
@@ -130,6 +133,20 @@ def test_plan_lists_the_runs_in_execution_order(llem: Run, tmp_path: Path) -> No
     ]
 
 
+def test_the_factors_of_a_study_are_named_with_their_first_levels(
+    llem: Run, tmp_path: Path
+) -> None:
+    sizes = ", ".join(map(str, range(1, 11)))
+    (tmp_path / "s.yaml").write_text(
+        f"model: a/b\nsweep: {{precision: [fp32, bf16], pytorch.batch_size: [{sizes}]}}\n"
+    )
+    expected = (
+        "factors: precision (fp32, bf16), pytorch.batch_size (1, 2, 3, 4, 5, 6, 7, 8, 2 more)"
+    )
+    for command in ("validate", "plan"):
+        assert expected in llem("study", command, "s.yaml").stdout.replace("\n", " ")
+
+
 def test_plan_and_dry_run_show_the_gaps_of_the_run(
     llem: Run,
     tmp_path: Path,
@@ -159,7 +176,8 @@ def test_plan_shows_the_memory_that_each_point_is_estimated_to_need(
         "model: builtin:llama-8b\nsweep: {precision: [fp32, bf16]}\nexperiments: [{model: a/b}]\n"
     )
     (tmp_path / "s.yaml").write_text(text)
-    table = llem("study", "plan", "s.yaml", "--cycles", "1").stdout
+    flags = ("--cycles", "1", "--order", "sequential")
+    table = llem("study", "plan", "s.yaml", *flags).stdout
     assert [line.split()[-2:] for line in table.splitlines()[-3:]] == [
         ["32.4", "GB"],
         ["16.2", "GB"],
@@ -199,19 +217,56 @@ COMMANDS = [["validate"], ["plan"], ["run", "--dry-run"]]
 def test_a_wrong_name_of_a_model_is_reported_before_run_refuses_it(
     llem: Run, tmp_path: Path, command: list[str]
 ) -> None:
-    text = "sweep: {model: [./no-such-model, 'builtin:tiny-lama']}\npytorch: {device: cpu}\n"
+    text = "sweep: {model: [./no-such-model, ./other]}\npytorch: {device: cpu}\n"
     (tmp_path / "s.yaml").write_text(text)
     done = llem("study", *command, "s.yaml")
     assert (done.returncode, done.stderr) == (1, "")
     start = "will be refused: "
     lines = [line for line in done.stdout.splitlines() if line.startswith(start)]
     assert "no-such-model; correct the path, or use a hub id" in lines[0]
-    assert "found 'tiny-lama'; did you mean 'builtin:tiny-llama'?" in lines[1]
+    assert "other; correct the path, or use a hub id" in lines[1]
     refused = llem("study", "run", "s.yaml", "--quiet")
     assert refused.returncode == 1
     assert refused.stderr.splitlines() == [line.replace(start, "error: ") for line in lines]
     from_json = json.loads(llem("study", *command, "s.yaml", "--json").stdout)["refused"]
     assert [start + problem for problem in from_json] == lines
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("config_json", "study", "expected"),
+    [
+        ('{"model_type": "whisper"}', "", "is an encoder-decoder model"),
+        ('{"model_type": "bert"}', "", "an encoder that reads later tokens too"),
+        ('{"model_type": 5}', "", "model_type: expected text, found 5; correct the file"),
+        ("[" * 100_000, "", "objects and lists inside each other"),
+        ('{"model_type": "llama"}', "dataset: p.jsonl", "p.jsonl: cannot be read: No such file"),
+    ],
+    ids=["encoder-decoder", "encoder", "type", "depth", "data"],
+)
+def test_what_no_machine_can_run_fails_a_plan(
+    llem: Run, tmp_path: Path, command: list[str], config_json: str, study: str, expected: str
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(config_json)
+    text = f"model: ./model\nweights: random\npytorch: {{device: cpu}}\n{study}\n"
+    (tmp_path / "s.yaml").write_text(text)
+    done = llem("study", *command, "s.yaml")
+    assert (done.returncode, done.stderr) == (1, "")
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("will be refused: ")]
+    assert expected in line
+
+
+@pytest.mark.parametrize(("rows", "code"), [('{"prompt": "a"}\n', 0), ('{"prompt": ""}\n', 1)])
+def test_a_damaged_data_set_fails_a_plan(llem: Run, tmp_path: Path, rows: str, code: int) -> None:
+    (tmp_path / "p.jsonl").write_text(rows)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"model_type": "llama"}')
+    text = "model: ./model\nweights: random\npytorch: {device: cpu}\ndataset: p.jsonl\nn: 1\n"
+    (tmp_path / "s.yaml").write_text(text)
+    done = llem("study", "plan", "s.yaml")
+    assert (done.returncode, done.stderr) == (code, "")
+    assert ("p.jsonl: row 1 (line 1): the prompt is empty" in done.stdout) is bool(code)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -305,6 +360,37 @@ def test_resume_adds_cycles_and_refuses_another_study(
     assert "point only requested: n=3" in done.stderr
 
 
+def test_resume_compares_the_file_with_the_flags_of_the_start(
+    tmp_path: Path, study_file: Path
+) -> None:
+    run(
+        study_file,
+        output=tmp_path / "out",
+        order="shuffled",
+        settings=("max_output_tokens=4",),
+        timeout=100,
+        measure=measures.raises,
+        quiet=True,
+    )
+    folder = only_folder(tmp_path / "out")
+    assert resume(folder, study=study_file, measure=measures.quick, quiet=True) == 0
+
+
+def test_show_warns_of_a_study_file_that_was_replaced(
+    llem: Run, tmp_path: Path, study_file: Path
+) -> None:
+    run(study_file, output=tmp_path / "out", measure=measures.quick, quiet=True)
+    folder = only_folder(tmp_path / "out")
+    (folder / "study.yaml").write_text(STUDY.replace("n: 2", "n: 3"))
+    warning = f"{folder / 'study.yaml'} is not the file that this study was started with"
+    shown = llem("study", "show", folder).stdout
+    assert f"warning: {warning}" in " ".join(shown.split())
+    assert json.loads(llem("study", "show", folder, "--json").stdout)["warnings"] == [warning]
+    done = llem("study", "resume", folder)
+    assert done.returncode == 1
+    assert "it has other points or options" in " ".join(done.stderr.split())
+
+
 def test_a_study_that_was_killed_before_its_first_manifest_can_be_resumed(
     study_file: Path, tmp_path: Path
 ) -> None:
@@ -339,7 +425,7 @@ def test_a_time_limit_can_have_units(text: str, expected: float) -> None:
     assert parse_duration_s(text) == expected
 
 
-@pytest.mark.parametrize("text", ["soon", "0s"])
+@pytest.mark.parametrize("text", ["soon", "0s", "400d", "9" * 50])
 def test_an_invalid_time_limit_is_reported(llem: Run, study_file: Path, text: str) -> None:
     done = llem("study", "run", study_file, "--time-limit", text)
     assert done.returncode == 2
@@ -407,6 +493,12 @@ def test_config_shows_the_settings_and_their_file(llem: Run, tmp_path: Path) -> 
     done = llem("config", "--json", LLEM_CONFIG=str(tmp_path / "mine.yaml"))
     assert json.loads(done.stdout)["execution"]["config_gap_seconds"] == 12
     assert "mine.yaml" in llem("config", LLEM_CONFIG=str(tmp_path / "mine.yaml")).stdout
+
+
+def test_config_warns_of_a_misspelt_variable(llem: Run) -> None:
+    done = llem("config", LLEM_RESULTS_DIR="/data")
+    assert "did you mean LLEM_OUTPUT__RESULTS_DIR?" in done.stderr
+    assert "LLEM_OUTPUT__RESULTS_DIR" not in done.stdout
 
 
 def test_version_is_the_version_of_the_package(llem: Run) -> None:

@@ -43,11 +43,26 @@ def test_json_output_is_only_the_diagnosis(llem: Run, library: Path, tmp_path: P
     diagnosis = json.loads(done.stdout)
     assert set(diagnosis) == {
         *("measurable", "sources", "gpus", "silent_gpus", "domains", "versions", "problems"),
+        "load",
     }
+    assert diagnosis["load"] is None  # the tests hide the load of this machine
     (gpu,) = diagnosis["gpus"]
     assert (gpu["uuid"], gpu["calibration"]["device"]) == ("GPU-a", "GPU-a")
     assert diagnosis["measurable"]
     assert diagnosis["problems"] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_doctor_shows_the_load_of_the_machine(
+    llem: Run, no_meter: dict[str, str], real_load: None
+) -> None:
+    done = llem("doctor", **no_meter)
+    lines = done.stdout.splitlines()
+    table = lines[lines.index("Other load") :]
+    assert table[3].split()[0] == str(len(os.sched_getaffinity(0)))
+    load = json.loads(llem("doctor", "--json", **no_meter).stdout)["load"]
+    assert load["other_usable_cores"] >= 0
+    assert load["duration_s"] >= 0.5
 
 
 def test_without_a_meter_doctor_shows_the_reasons_and_exits_with_1(

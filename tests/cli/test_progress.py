@@ -13,7 +13,9 @@ from llem_cli._display.progress import Progress
 from llem_cli._display.status_bar import StatusBar
 from llem_runner.events import (
     Event,
+    InputChanged,
     LeftoverProcesses,
+    ReadingInputs,
     RunFailed,
     RunStarted,
     StudyEnded,
@@ -41,6 +43,17 @@ def lines(capsys: pytest.CaptureFixture[str], *events: Event) -> list[str]:
     printed = capsys.readouterr()
     assert printed.out == ""
     return printed.err.splitlines()
+
+
+def test_reading_model_files_is_one_line_and_a_change_is_a_warning(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reading = [ReadingInputs(n * 10**9, 140 * 10**9) for n in range(140)]
+    change = "run 3 read another tokenizer.json of the model ./m than run 2"
+    assert lines(capsys, *reading, InputChanged(index=3, change=change)) == [
+        "reading 140 GB of model files once, to record what is measured",
+        f"warning: {change}",
+    ]
 
 
 def status_bar(width: int = 80) -> tuple[StatusBar, io.StringIO]:

@@ -65,7 +65,11 @@ def wait_for_status(tmp_path: Path, status: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
+    "number",
+    [
+        *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2),
+        signal.SIGXCPU,  # the kernel and batch systems, at a limit of processor time
+    ],
 )
 def test_a_signal_that_ends_programs_interrupts_the_study_with_exit_code_130(
     tmp_path: Path, number: int

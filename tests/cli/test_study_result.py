@@ -8,11 +8,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from fakes.swept_study import Measured, run_swept_study
 from rich.console import Console
 
 from llem_cli._display.console import print_line
 from llem_cli._display.study_result import show_study_result
 from llem_runner import StudyResult, read_study_result
+from llem_runner.records import Drift, Statistics
 
 DATA = Path(__file__).parents[1] / "runner" / "storage" / "data"
 
@@ -28,27 +30,165 @@ def rendered(result: StudyResult, width: int) -> list[str]:
     return text.getvalue().splitlines()
 
 
-def test_the_notes_say_which_points_cannot_be_distinguished(
+def notes_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_first_point_is_the_best_only_if_all_others_differ(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = rendered(stored(tmp_path, 2), 120)
-    (best,) = [line for line in lines if line.endswith(" best") and "x best" not in line]
-    assert best.startswith("precision=bf16 pytorch.batch_size=8")
+    assert lines[3].startswith("precision=bf16 pytorch.batch_size=8")
+    assert lines[3].endswith(" 1")
+    assert "best" not in "".join(lines)
     assert sum("(0.9" in line for line in lines) == 1  # the interval that contains 1
-    notes = capsys.readouterr().out.splitlines()
-    assert "±: half-width of the 95 % confidence interval of the mean over a point's runs" in notes
-    assert "1 of 3 other points cannot be distinguished from the best (95 % confidence)" in notes
-    assert [note for note in notes if note.startswith("best: precision=bf16 pytorch.batch_size=8")]
+    notes = notes_of(capsys)
+    (first,) = [note for note in notes if note.startswith("lowest J/output token over 5 cycles: ")]
+    assert first.endswith("pytorch.batch_size=8; it is not shown to be the best")
+    assert [note for note in notes if note.startswith("1 of 3 other points cannot be disting")]
     assert [note for note in notes if note.startswith("run 9 is an outlier: 1.0")]
     assert [note for note in notes if note.startswith("a precision of ± 1 % takes ")]
 
 
-@pytest.mark.parametrize("width", [100, 80])
+def test_a_point_that_differs_from_all_others_is_the_best(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = rendered(run_swept_study(tmp_path), 150)
+    assert lines[3].startswith("bf16       8       sdpa+torch_compile")
+    assert lines[3].endswith(" best")
+    notes = notes_of(capsys)
+    assert [note for note in notes if note.startswith("best: precision=bf16 ")]
+    assert "7 of 7 other points can be distinguished from it (95 % confidence)" in notes
+
+
+def test_each_factor_has_a_column(tmp_path: Path) -> None:
+    lines = rendered(run_swept_study(tmp_path), 150)
+    assert lines[2].split()[:4] == ["precision", "size", "attention", "runs"]
+    assert all(line[:4] in ("bf16", "fp32") for line in lines[3:])
+
+
+def test_cells_ratios_and_order_are_of_the_same_means(tmp_path: Path) -> None:
+    result = run_swept_study(tmp_path)
+    rows = [line.split() for line in rendered(result, 150)[3:]]
+    means = [float(row[4]) for row in rows]
+    ratios = [1.0, *(float(row[-2]) for row in rows[1:])]
+    assert means == sorted(means)
+    for mean, ratio in zip(means, ratios, strict=True):
+        assert mean / means[0] == pytest.approx(ratio, rel=1e-3)
+
+
+def test_80_columns_have_all_factors_and_figures_in_two_tables(tmp_path: Path) -> None:
+    lines = rendered(run_swept_study(tmp_path), 80)
+    assert all(len(line) <= 80 for line in lines)
+    text = "\n".join(lines)
+    assert text.count("attention") == 2
+    for name in ("J/output", "x lowest", "error", "tokens/s", "token ms"):
+        assert text.count(name) == 1
+    assert text.count("sdpa+torch_compile") == 8
+
+
+@pytest.mark.parametrize("width", [100, 80, 60])
 def test_a_narrow_terminal_truncates_nothing(tmp_path: Path, width: int) -> None:
     lines = rendered(stored(tmp_path, 2), width)
     assert all(len(line) <= width for line in lines)
     assert "…" not in "".join(lines)
-    assert sum("±" in line for line in lines) == 4
+    # Eight or, divided into two tables, four rows with the ± of energy.
+    assert sum("±" in line for line in lines) in (4, 8)
+
+
+def test_flagged_figures_are_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run_swept_study(tmp_path)
+    flagged = tuple(
+        msgspec.structs.replace(point, n_flagged=2)
+        if point.levels["precision"] == "fp32"
+        else point
+        for point in result.summary.points
+    )
+    summary = msgspec.structs.replace(result.summary, points=flagged)
+    lines = rendered(msgspec.structs.replace(result, summary=summary), 150)
+    assert [" *" in line for line in lines[3:]] == [line.startswith("fp32") for line in lines[3:]]
+    (legend,) = [note for note in notes_of(capsys) if note.startswith("*: ")]
+    assert "flagged in 8 runs" in legend
+
+
+def test_a_point_that_did_not_run_is_not_missing(tmp_path: Path) -> None:
+    result = run_swept_study(tmp_path)
+    first, second, third, *others = result.summary.points
+    none: dict[str, None] = dict.fromkeys(
+        ("energy_per_output_token_j", "tokens_per_second", "time_to_first_token_s", "compared")
+    )
+    waiting = msgspec.structs.replace(first, n_completed=0, **none)
+    failed = msgspec.structs.replace(second, n_completed=0, n_failed=4, **none)
+    unmeasured = msgspec.structs.replace(third, **none)
+    points = (waiting, failed, unmeasured, *others)
+    summary = msgspec.structs.replace(result.summary, points=points, comparisons=None)
+    lines = rendered(msgspec.structs.replace(result, summary=summary), 150)
+    assert lines[3].count("not run yet") == 3
+    assert "0 of 4" in lines[3]
+    assert "0 of 4 (4 failed)" in lines[4]
+    assert lines[4].count(" failed") == 4
+    assert "missing" in lines[5]
+    assert "missing" not in lines[3] + lines[4]
+
+
+def test_a_modelled_energy_is_shown_only_where_nothing_was_measured(tmp_path: Path) -> None:
+    assert "modelled" not in "".join(
+        rendered(run_swept_study(tmp_path, Measured(energy_estimated_j=5.0)), 150)
+    )
+    (tmp_path / "modelled").mkdir()
+    modelled = Measured(energy_per_output_token_j=None, energy_estimated_j=5.0)
+    lines = rendered(run_swept_study(tmp_path / "modelled", modelled), 150)
+    assert "modelled" in "".join(lines)
+    assert "J/output" not in "".join(lines)
+    assert "x highest" in "".join(lines)
+
+
+def test_a_drift_is_reported_only_if_its_interval_excludes_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run_swept_study(tmp_path)
+    for is_clear in (True, False):
+        drift = Drift(
+            figure="energy_per_output_token_j", ratio=1.03, ci95_low=1.02, ci95_high=1.04,
+            distinguishable=is_clear,
+        )  # fmt: skip
+        summary = msgspec.structs.replace(result.summary, drift=drift)
+        rendered(msgspec.structs.replace(result, summary=summary), 150)
+        sentence = "J/output token changed by +3.00% from the first run to the last"
+        assert (sentence in capsys.readouterr().out) is is_clear
+
+
+def test_a_point_that_spreads_more_than_the_others_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run_swept_study(tmp_path)
+    compared = result.summary.comparisons
+    assert compared is not None
+    noisy = compared.points[-1]
+    spreads = {point.config_hash: 0.003 for point in result.summary.points}
+    spreads[noisy.config_hash] = 0.05
+    compared = msgspec.structs.replace(compared, residual_cv=0.003, residual_cvs=spreads)
+    summary = msgspec.structs.replace(result.summary, comparisons=compared)
+    rendered(msgspec.structs.replace(result, summary=summary), 150)
+    (line,) = [note for note in notes_of(capsys) if note.startswith("wider intervals: ")]
+    assert line.endswith(f"the runs of {noisy.label} spread by 5 %, most others by 0.3 %")
+
+
+def test_the_number_of_runs_needed_is_a_range(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run_swept_study(tmp_path)
+    first, *others = result.summary.points
+    first = msgspec.structs.replace(
+        first,
+        runs_needed={"0.5%": 60, "1%": 18, "2%": 7},
+        runs_needed_high={"0.5%": None, "1%": None, "2%": 20},
+    )
+    summary = msgspec.structs.replace(result.summary, points=(first, *others))
+    rendered(msgspec.structs.replace(result, summary=summary), 150)
+    (precision,) = [note for note in notes_of(capsys) if note.startswith("a precision of ")]
+    assert "± 1 % takes 18 to more than 1000 runs" in precision
+    assert "± 2 % takes 7 to 20 runs" in precision
 
 
 def test_without_a_comparison_there_is_a_reason_instead_of_a_column(
@@ -60,21 +200,31 @@ def test_without_a_comparison_there_is_a_reason_instead_of_a_column(
     without = msgspec.structs.replace(compared, points=(), reason="one cycle", left_out=("n=2",))
     summary = msgspec.structs.replace(result.summary, comparisons=without)
     lines = rendered(msgspec.structs.replace(result, summary=summary), 120)
-    assert "x best" not in "".join(lines)
+    assert "x lowest" not in "".join(lines)
     notes = capsys.readouterr().out.splitlines()
     assert "points are not compared: one cycle" in notes
     assert "not compared (too few results): n=2" in notes
+    many = msgspec.structs.replace(without, left_out=tuple(f"n={n}" for n in range(50)))
+    summary = msgspec.structs.replace(result.summary, comparisons=many)
+    rendered(msgspec.structs.replace(result, summary=summary), 120)
+    notes = capsys.readouterr().out.splitlines()
+    assert sum("too few results" in note for note in notes) == 10
+    assert "and 40 other points of this kind" in notes
 
 
-def test_correlated_runs_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("n", "is_reported"), [(5, False), (10, True)])
+def test_correlated_runs_are_reported_from_ten_runs_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], n: int, is_reported: bool
+) -> None:
     result = stored(tmp_path, 2)
     first, *others = result.summary.points
     assert first.energy_per_output_token_j is not None
-    drifting = msgspec.structs.replace(first.energy_per_output_token_j, lag1=0.95)
+    drifting = msgspec.structs.replace(first.energy_per_output_token_j, n=n, lag1=0.95)
     first = msgspec.structs.replace(first, energy_per_output_token_j=drifting)
     summary = msgspec.structs.replace(result.summary, points=(first, *others))
     rendered(msgspec.structs.replace(result, summary=summary), 120)
-    assert f"the runs of {first.label} are correlated" in capsys.readouterr().out
+    sentence = f"the runs of {first.label} are correlated"
+    assert (sentence in capsys.readouterr().out) is is_reported
 
 
 def test_an_interval_wider_than_the_mean_is_shown_in_words(tmp_path: Path) -> None:
@@ -86,6 +236,35 @@ def test_an_interval_wider_than_the_mean_is_shown_in_words(tmp_path: Path) -> No
     summary = msgspec.structs.replace(result.summary, points=(first, *others))
     lines = rendered(msgspec.structs.replace(result, summary=summary), 120)
     assert "± over 100 %" in "".join(lines)
+
+
+def test_two_runs_are_shown_with_their_distance_instead_of_an_interval(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two = Statistics(n=2, mean=2.0, median=2.0, sd=0.0438, ci95_low=1.6, ci95_high=2.5)
+    result = stored(tmp_path, 2)
+    points = tuple(
+        msgspec.structs.replace(p, n_completed=2, energy_per_output_token_j=two)
+        for p in result.summary.points
+    )
+    summary = msgspec.structs.replace(result.summary, points=points)
+    lines = rendered(msgspec.structs.replace(result, summary=summary), 120)
+    assert sum("2 (3.1 % apart)" in line for line in lines) == 4
+    notes = capsys.readouterr().out
+    assert "apart: distance between two runs" in notes
+    assert "±: half-width" not in notes
+
+
+def test_the_difference_that_a_study_can_tell_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = stored(tmp_path, 2)
+    compared = result.summary.comparisons
+    assert compared is not None
+    compared = msgspec.structs.replace(compared, detectable_ratio=1.0123)
+    summary = msgspec.structs.replace(result.summary, comparisons=compared)
+    rendered(msgspec.structs.replace(result, summary=summary), 120)
+    assert "this study can tell differences of 1.2 %" in capsys.readouterr().out.splitlines()
 
 
 def test_a_result_of_format_1_shows_standard_deviations(
@@ -108,3 +287,32 @@ def test_a_terminal_wraps_between_words_and_never_within_a_path() -> None:
     path = "/scratch/a-user/a-project/results/study_20261128T100000Z"
     print_line(Console(file=terminal, width=40), f"stopped: the time limit is near; see {path} now")
     assert terminal.getvalue() == f"stopped: the time limit is near; see\n{path}\nnow\n"
+
+
+def test_a_model_that_changed_between_runs_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = stored(tmp_path, 3)
+    changes = tuple(f"run {i} read another model.safetensors than run 1" for i in range(2, 30))
+    summary = msgspec.structs.replace(result.summary, input_changes=changes)
+    rendered(msgspec.structs.replace(result, summary=summary), 120)
+    notes = capsys.readouterr().out.splitlines()
+    warnings = [note for note in notes if "model.safetensors" in note]
+    assert warnings[0] == f"warning: {changes[0]}; the figures mix both"
+    assert f"and {len(changes) - len(warnings)} other changes of input files" in notes
+
+
+def test_warnings_that_differ_only_in_numbers_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = stored(tmp_path, 3)
+    busy = "other processes kept {} of the 2 CPUs busy during the window"
+    numbers = [1 + n / 100 for n in range(200)] + [2e-05]
+    warnings = {busy.format(number): 1 for number in numbers} | {"the meter stopped": 3}
+    summary = msgspec.structs.replace(result.summary, warnings=warnings)
+    show_study_result(msgspec.structs.replace(result, summary=summary), tmp_path)
+    lines = [ln for ln in capsys.readouterr().out.splitlines() if ln.startswith("warning (")]
+    assert lines == [
+        f"warning (201 times): {busy.format('2e-05 to 2.99')}",
+        "warning (3 runs): the meter stopped",
+    ]

@@ -59,7 +59,7 @@ ONE_FAULT = [
      "expected random, because a builtin model has no other weights, found 'pretrained'"),
     ("lora: {merge_weights: true}", "2:7: lora.adapter: required, but missing"),
     ("passthrough_kwargs: {batch_size: 3}", "2:21: passthrough_kwargs: "
-     "passthrough_kwargs may not repeat the field batch_size; set the field itself"),
+     "may not repeat the field batch_size; set the field itself"),
     # keys
     ("percision: fp32", "2:1: percision: unknown key 'percision'; did you mean 'precision'?"),
     ("batchsize: 1", "2:1: batchsize: unknown key 'batchsize'; did you mean 'pytorch.batch_size'?"),
@@ -200,7 +200,7 @@ def test_a_mistake_gives_one_fault_with_its_position(faults: Faults, text: str, 
          "3:5: experiments[1].model: required, but missing"),
         ("model: 7\n", "1:8: model: expected text, found 7"),
         ("model: ~\n", "1:8: model: expected text, found nothing"),
-        (b"model: a\nn: \xff\n", "2:4: expected UTF-8 text, found the byte 0xff"),
+        (b"model: a\nn: \xff\n", "2:4: expected UTF-8 text, found the byte 0xff; save the file as UTF-8"),
     ],
 )  # fmt: skip
 def test_a_file_without_valid_content_gives_one_fault(
@@ -209,13 +209,53 @@ def test_a_file_without_valid_content_gives_one_fault(
     assert faults(text) == [f"study.yaml:{fault}"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("s.yaml", b"PAR1\x15\x04", "a Parquet file; a study file names a data set as `dataset`"),
+        ("s.CSV", b"prompt\na\n", "a CSV file; a study file names a data set as `dataset`"),
+        ("s.jsonl", b'{"prompt": "a"}\n',
+         "a file of JSON lines; a study file names a data set as `dataset`"),
+        ("model.safetensors", b"\x08\0\0\0\0\0\0\0{}",
+         "a file of weights; a study file names the folder of a model as `model`"),
+        ("s.yaml", "model: m".encode("utf-16"), "UTF-16 text; save it as UTF-8"),
+        ("s.yaml", b"\x1f\x8b\x08", "gzip data; unpack it"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_study_is_named_with_the_place_where_it_belongs(
+    tmp_path: Path, name: str, content: bytes, problem: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load_study(tmp_path / name)
+    assert str(caught.value) == f"{tmp_path / name}: expected YAML in UTF-8, found {problem}"
+
+
+def test_a_misspelt_builtin_model_is_reported_beside_the_other_mistakes(faults: Faults) -> None:
+    known = "llama-1b, llama-8b, olmoe-7b, qwen-0.5b, tiny-llama, tiny-moe"
+    text = (
+        "model: builtin:tiny-lama\nn: many\npytorch: {assistant_model: builtin:x}\n"
+        "sweep: {precision: [fp32, fp8]}\n"
+    )
+    assert faults(text) == [
+        f"study.yaml:1:8: model: expected one of the builtin models {known}, found 'tiny-lama'; "
+        "did you mean 'builtin:tiny-llama'?",
+        "study.yaml:2:4: n: expected a whole number >= 1, found 'many'",
+        f"study.yaml:3:28: pytorch.assistant_model: expected one of the builtin models {known}, "
+        "found 'x'",
+        "study.yaml:4:27: sweep.precision[1]: expected one of fp32, fp16, bf16, found 'fp8'",
+    ]
+
+
 def test_a_missing_file_and_a_folder_are_faults(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as missing:
         load_study(tmp_path / "no.yaml")
     assert str(missing.value) == f"{tmp_path}/no.yaml: no such file"
     with pytest.raises(ConfigError) as folder:
         load_study(tmp_path)
-    assert str(folder.value) == f"{tmp_path}: cannot be read: Is a directory"
+    assert str(folder.value) == (
+        f"{tmp_path}: expected a regular file, found a folder; correct the path"
+    )
 
 
 @pytest.mark.parametrize(
@@ -338,9 +378,8 @@ def test_the_pretty_form_of_a_fault_without_a_readable_line_is_the_plain_form(
 ) -> None:
     gone = Fault(tmp_path / "gone.yaml", 2, 4, "n", "wrong")
     flag = Fault("<command line>", 0, 0, "n", "wrong")
-    assert [gone.quoted(), flag.quoted()] == [str(gone), str(flag)]
+    assert ConfigError([gone, flag]).pretty() == f"{gone}\n{flag}"
     (tmp_path / "gone.yaml").write_text("x")  # shorter than it was
-    assert gone.quoted() == str(gone)
     assert ConfigError([gone, flag]).pretty() == f"{gone}\n{flag}"
 
 

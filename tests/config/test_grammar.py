@@ -374,3 +374,28 @@ def test_warnings_are_not_stored(load: Load) -> None:
     study = load(MODEL + "sweep: {n: [1, 2]}\nexclude: [{n: 3}]\n")
     assert study.warnings
     assert "warnings" not in study.model_dump_json()
+
+
+def test_a_data_set_in_its_short_form_keeps_its_source_when_another_field_is_swept(
+    load: Load,
+) -> None:
+    study = load(
+        MODEL.replace("builtin:tiny-llama", "org/m")
+        + "dataset: prompts.jsonl\nsweep: {dataset.chat_template: [auto, none]}\n"
+    )
+    datasets = [item.dataset for item in study.experiments]
+    assert [item.source for item in datasets] == ["prompts.jsonl", "prompts.jsonl"]
+    assert [item.chat_template for item in datasets] == ["auto", "none"]
+
+
+def test_a_rule_that_names_the_source_matches_a_data_set_in_its_short_form(load: Load) -> None:
+    study = load(
+        MODEL.replace("builtin:tiny-llama", "org/m")
+        + "sweep: {dataset: [a.jsonl, b.jsonl]}\nexclude: [{dataset.source: a.jsonl}]\n"
+    )
+    assert [item.dataset.source for item in study.experiments] == ["b.jsonl"]
+
+
+def test_a_wrong_source_in_its_short_form_is_found_at_its_place(faults: Faults) -> None:
+    (fault,) = faults(MODEL + "dataset: ''\nsweep: {dataset.column: [a, b]}\n")
+    assert fault.startswith("study.yaml:2:10: dataset.source: ")

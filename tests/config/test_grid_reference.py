@@ -78,6 +78,33 @@ def test_the_grid_equals_the_reference_expansion_in_the_same_order(
     expected = [ExperimentConfig.model_validate(point) for point in reference(backends, axes)]
     assert list(study.experiments) == expected
     assert (study.n_duplicates, study.n_excluded) == (0, 0)
+    for point, row in zip(reference(backends, axes), study.levels, strict=True):
+        assert levels(study, row) == {
+            key: value_at(point, key) for key in (*axes, *listed(backends))
+        }
+
+
+def listed(backends: list[str]) -> list[str]:
+    """Return the key of the factor that several backends are."""
+    return ["backend"] if len(backends) > 1 else []
+
+
+def levels(study: StudyConfig, row: tuple[int | None, ...]) -> dict[str, str | None]:
+    """Return the label of each factor at one point."""
+    return {
+        factor.key: None if level is None else factor.levels[level]
+        for factor, level in zip(study.factors, row, strict=True)
+    }
+
+
+def value_at(point: dict[str, Any], key: str) -> str | None:
+    """Return a value of a point as a label; None if the point does not have the field."""
+    value: Any = point
+    for part in key.split("."):
+        value = value.get(part) if value is not None else None
+    if isinstance(value, bool):
+        return str(value).lower()
+    return None if value is None else str(value)
 
 
 @settings(deadline=None)

@@ -275,3 +275,11 @@ def test_values_that_are_equal_in_python_have_different_hashes(load: Load, fault
     assert study.config_hashes == tuple(map(first_hash, study.experiments))
     (fault,) = faults(MODEL + "sweep: {pytorch.use_cache: [true, 1]}\n")
     assert fault.endswith("expected true or false, found 1")
+
+
+def test_a_chat_template_makes_another_experiment_and_none_does_not() -> None:
+    def with_template(template: str | None) -> str:
+        return hash_of(dataset={"source": "a.jsonl", "chat_template": template})
+
+    assert with_template(None) == with_template("none") == hash_of(dataset="a.jsonl")
+    assert len({with_template(template) for template in (None, "auto", "a.jinja", "b.jinja")}) == 4

@@ -10,7 +10,7 @@ from llem_config import ExperimentConfig
 
 Faults = Callable[..., list[str]]
 MODEL = "model: builtin:tiny-llama\n"
-AT = "study.yaml:2:21: passthrough_kwargs: passthrough_kwargs "
+AT = "study.yaml:2:21: passthrough_kwargs: "
 FOLDER = "give a model folder with this config.json as `model`"
 
 

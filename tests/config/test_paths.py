@@ -67,6 +67,14 @@ def test_a_relative_path_of_a_study_file_counts_too(
     assert opened(config)[0] == f"{work}/models/mine"
 
 
+def test_a_name_below_an_existing_folder_is_a_path_also_if_it_is_mistyped(work: Path) -> None:
+    path = work / "study.yaml"
+    path.write_text("experiments: [{model: models/nosuch}, {model: other/nosuch}]\n")
+    first, second = load_study(path).experiments
+    assert opened(first)[0] == f"{work}/models/nosuch"
+    assert opened(second)[0] == "other/nosuch"  # a hub id
+
+
 @pytest.mark.parametrize("key", ["model", "dataset", "dataset.source"])
 def test_every_value_of_an_axis_counts_from_the_file(work: Path, key: str) -> None:
     path = work / "study.yaml"
@@ -188,3 +196,21 @@ def test_one_relative_path_with_two_meanings_is_a_mistake(work: Path) -> None:
 def test_an_experiment_in_python_counts_from_the_working_directory() -> None:
     config = ExperimentConfig(model="./mine")
     assert config.with_full_paths() is config
+
+
+@pytest.mark.parametrize("written", ["mine.jinja", "templates/chatml", "./auto"])
+def test_a_chat_template_that_is_no_keyword_is_a_path(work: Path, written: str) -> None:
+    path = work / "study.yaml"
+    path.write_text(f"model: m\ndataset: {{source: prompts.jsonl, chat_template: {written}}}\n")
+    (config,) = load_study(path).experiments
+    assert config.dataset.chat_template == written
+    assert config.with_full_paths().dataset.chat_template == str(work / written)
+
+
+@pytest.mark.parametrize("keyword", ["auto", "none"])
+def test_a_keyword_is_no_path_even_if_such_a_file_exists(work: Path, keyword: str) -> None:
+    (work / keyword).write_text("{{ messages }}")
+    path = work / "study.yaml"
+    path.write_text(f"model: m\ndataset: {{source: prompts.jsonl, chat_template: {keyword}}}\n")
+    (config,) = load_study(path).experiments
+    assert config.with_full_paths().dataset.chat_template == keyword

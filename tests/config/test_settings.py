@@ -6,6 +6,7 @@ the runner cover the effect of each setting.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from llem_config.settings import (
     cache_path,
     load_settings,
     settings_path,
+    variable_warnings,
 )
 
 Load = Callable[..., StudyConfig]
@@ -152,6 +154,29 @@ def test_the_cache_path_is_in_the_users_cache_folder(
     assert cache_path() == expected
 
 
+def test_a_cache_folder_that_another_user_has_made_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user without a home folder has the cache in the folder for temporary files."""
+    monkeypatch.delenv("LLEM_CACHE", raising=False)
+    monkeypatch.setattr("llem_config.settings.cache_folder", lambda: None)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    own = tmp_path / f"llem-{os.getuid()}"
+    assert cache_path() == own / "calibrations.json"
+    own.mkdir()
+    assert cache_path() == own / "calibrations.json"
+    own.rmdir()
+    elsewhere = tmp_path / "of another user"
+    elsewhere.mkdir()
+    own.symlink_to(elsewhere)
+    assert cache_path() == tmp_path / f"{own.name}-1" / "calibrations.json"
+    if os.getuid() == 0:
+        own.unlink()
+        own.mkdir()
+        os.chown(own, 65534, 65534)
+        assert cache_path() == tmp_path / f"{own.name}-1" / "calibrations.json"
+
+
 def test_llem_cache_names_another_file_and_is_not_a_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,9 +189,9 @@ def test_llem_cache_names_another_file_and_is_not_a_setting(
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("execution: {config_gap: 5}\n", "1:25: execution.config_gap: unknown key 'config_gap'; "
+        ("execution: {config_gap: 5}\n", "1:13: execution.config_gap: unknown key 'config_gap'; "
          "did you mean 'config_gap_seconds'?"),
-        ("outputs: {}\n", "1:10: outputs: unknown key 'outputs'; did you mean 'output'?"),
+        ("outputs: {}\n", "1:1: outputs: unknown key 'outputs'; did you mean 'output'?"),
         ("execution: {cycle_gap_seconds: -1}\n",
          "1:32: execution.cycle_gap_seconds: expected a number >= 0, found -1"),
         ("measurement: {datacenter_pue: 0.5}\n",
@@ -215,3 +240,38 @@ def test_settings_do_not_change_a_hash(load: Load, monkeypatch: pytest.MonkeyPat
     for key, text, _ in EVERY:
         monkeypatch.setenv("LLEM_" + key.replace(".", "__").upper(), text)
     assert load(MODEL).study_design_hash == before
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("LLEM_EXECUTION_CONFIG_GAP_SECONDS", "LLEM_EXECUTION__CONFIG_GAP_SECONDS"),
+        ("LLEM_CONFIG_GAP_SECONDS", "LLEM_EXECUTION__CONFIG_GAP_SECONDS"),
+        ("LLEM_EXECUTON__EXECUTOR", "LLEM_EXECUTION__EXECUTOR"),
+        ("LLEM_RESULT_DIR", "LLEM_OUTPUT__RESULTS_DIR"),
+        ("LLEM_DEVICE__GPUS", "LLEM_DEVICES__GPUS"),
+        ("LLEM_CONFG", "LLEM_CONFIG"),
+        ("LLEM_CACH", "LLEM_CACHE"),
+        ("llem_executor", "LLEM_EXECUTION__EXECUTOR"),
+    ],
+)
+def test_a_misspelt_variable_is_a_warning(
+    variable: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "5")
+    assert variable_warnings() == (
+        f"the environment variable {variable} has no effect; did you mean {meant}?",
+    )
+    load_settings()  # never an error
+
+
+def test_variables_that_are_used_or_of_other_programs_cause_no_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in (
+        *("LLEM_CONFIG", "LLEM_CACHE", "LLEM_OUTPUT", "LLEM_EXECUTION__EXECUTOR"),
+        *("llem_execution__executor", "LLEM_RUN_TAG", "LLEM_PROC", "LLEM_POWERCAP"),
+        *("LLEM_TOKEN", "LLEM_VERSION", "LLEM_LOG_LEVEL", "LLEM_MY_TOOL", "CONFIG_GAP_SECONDS"),
+    ):
+        monkeypatch.setenv(name, "{}")
+    assert variable_warnings() == ()

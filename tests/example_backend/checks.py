@@ -10,7 +10,7 @@ import llem_parrot._backend as parrot
 import pytest
 
 from llem_config import ExperimentConfig
-from llem_energy.backends import Memory
+from llem_energy.backends import Memory, Workload
 from llem_energy.testing import BACKEND_CHECKS, BackendCheckFailed
 
 SMALL: dict[str, Any] = {
@@ -29,6 +29,8 @@ CHANGES: list[dict[str, Any]] = [
     {"parrot": {"batch_size": 2, "memory": 3, "mood": "playful"}},
     {"decoder": {"temperature": 0.7}, "parrot": {"batch_size": 3}},
     {"decoder": {"ignore_eos": False}},
+    {"parrot": {"batch_size": 2, "prefix_cache": "clearable"}},
+    {"parrot": {"prefix_cache": "permanent"}},
 ]
 
 
@@ -55,6 +57,24 @@ def _foreign_error(self: Any) -> None:
         raise KeyError(self._config.model)
 
 
+def _everything_cached(self: Any) -> tuple[int, ...]:
+    return tuple(len(row) for row in self.rows)
+
+
+def _more_than_the_prompt(self: Any) -> tuple[int, ...]:
+    return (1000,) * len(self.rows)
+
+
+def _batches_by_content(self: Any, prompts: Any) -> Any:
+    workload = ORIGINAL["prepare"](self, prompts)
+    self.prepared = getattr(self, "prepared", workload)
+    return workload if workload is self.prepared else Workload(workload.batches[1:], 0)
+
+
+def _not_emptied(self: Any) -> bool:
+    return self._prefix_cache is not None
+
+
 _MORE = itertools.count()
 
 
@@ -76,6 +96,14 @@ BROKEN: dict[str, tuple[type, str, Callable[..., Any]]] = {
     "repeated_shapes": (
         parrot.ParrotBackend, "compilations", lambda *_: next(_MORE),
     ),
+    "cached_tokens_are": (
+        parrot.ParrotGeneration, "cached_input_tokens", _more_than_the_prompt,
+    ),
+    "new_prompts_are_read": (
+        parrot.ParrotGeneration, "cached_input_tokens", _everything_cached,
+    ),
+    "prompts_of_the_same_lengths": (parrot.ParrotBackend, "prepare", _batches_by_content),
+    "an_emptied_cache": (parrot.ParrotBackend, "clear_prefix_cache", _not_emptied),
 }  # fmt: skip
 
 
@@ -84,4 +112,4 @@ def test_each_broken_rule_is_detected(name: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(*BROKEN[name])
     (check,) = [check for check in BACKEND_CHECKS if check.__name__.startswith(name)]
     with pytest.raises((BackendCheckFailed, KeyError)):
-        check(config())
+        check(config(parrot={"prefix_cache": "clearable"}))

@@ -26,12 +26,12 @@ def experiment(**fields: Any) -> ExperimentConfig:
 
 
 def study(ns: Sequence[int] = (1, 2), **execution: Any) -> StudyConfig:
-    """Return a study of one point per `n`, without gaps."""
-    without_gaps = {"config_gap_seconds": 0.0, "cycle_gap_seconds": 0.0}
+    """Return a study of one point per `n` without gaps, in the order of `ns` if none is given."""
+    defaults = {"config_gap_seconds": 0.0, "cycle_gap_seconds": 0.0, "cycle_order": "sequential"}
     return StudyConfig(
         name="test",
         experiments=tuple(experiment(n=n) for n in ns),
-        execution=ExecutionConfig.model_validate({**without_gaps, **execution}),
+        execution=ExecutionConfig.model_validate({**defaults, **execution}),
     )
 
 
@@ -39,7 +39,7 @@ def model_folder(folder: Path) -> str:
     """Return a folder that looks like a model, for stand-ins that write files beside it."""
     model = folder / "model"
     model.mkdir()
-    (model / "config.json").write_text("{}")
+    (model / "config.json").write_text('{"model_type": "llama"}')
     header = b"{}"  # of a file of weights without a tensor
     (model / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
     return str(model)

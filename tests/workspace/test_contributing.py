@@ -13,7 +13,7 @@ import yaml
 from workspace.repository import CHECK, ROOT, uv
 
 
-@pytest.mark.parametrize("group", ["config", "energy", "runner"])
+@pytest.mark.parametrize("group", ["config", "energy", "runner", "report"])
 def test_the_group_of_a_package_installs_its_tests_without_torch(group: str) -> None:
     command = [uv(), "export", "--frozen", "--offline", "--no-hashes", "--only-group", group]
     lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

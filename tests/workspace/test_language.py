@@ -12,7 +12,13 @@ FILES = sorted(
     path
     for pattern in (
         *("*.md", "docs/**/*.md", "packages/**/*.md", ".github/**/*.yml", "scripts/**/*.py"),
-        *("packages/**/*.py", "tests/**/*.py", "benchmarks/**/*.py", "examples/**/*.yaml"),
+        *(
+            "packages/**/*.py",
+            "tests/**/*.py",
+            "benchmarks/**/*.py",
+            "benchmarks/**/*.md",
+            "examples/**/*.yaml",
+        ),
     )
     for path in ROOT.glob(pattern)
     if path != Path(__file__) and ".venv" not in path.parts
@@ -64,3 +70,8 @@ def test_no_file_contains_the_phrase(phrase: str) -> None:
 def test_a_phrase_is_detected_across_a_line_break_and_in_capitals() -> None:
     assert PATTERNS["for want of"].search("left out, For want\n    # of a better word")
     assert not PATTERNS["for want of"].search("what you want of it")
+
+
+def test_no_file_has_the_markers_of_a_merge() -> None:
+    marker = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
+    assert [path for path in FILES if marker.search(path.read_text(encoding="utf-8"))] == []

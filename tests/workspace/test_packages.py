@@ -17,7 +17,16 @@ import pytest
 from workspace.repository import PACKAGES, ROOT, source_folder, sources
 
 PUBLIC_MODULES = {
-    "llem_config": {"__init__.py", "overrides.py", "settings.py"},
+    "llem_config": {
+        "__init__.py",
+        "credentials.py",
+        "extensions.py",
+        "folders.py",
+        "foreign_files.py",
+        "overrides.py",
+        "settings.py",
+        "text.py",
+    },
     "llem_energy": {
         "__init__.py",
         "backends.py",
@@ -28,7 +37,15 @@ PUBLIC_MODULES = {
         "sources.py",
         "testing.py",
     },
-    "llem_runner": {"__init__.py", "events.py", "executors.py", "plan.py", "records.py"},
+    "llem_runner": {
+        "__init__.py",
+        "events.py",
+        "executors.py",
+        "plan.py",
+        "progress.py",
+        "records.py",
+    },
+    "llem_report": {"__init__.py", "comparison_records.py", "records.py", "watching.py"},
     "llem_cli": {"__init__.py", "__main__.py"},
 }
 HEAVY = ("torch", "transformers", "pyarrow", "cyclopts", "rich")
@@ -58,7 +75,7 @@ def test_a_public_module_lists_exactly_its_public_names(name: str) -> None:
         assert imported == set(module.__all__)
 
 
-@pytest.mark.parametrize("package", ["llem_config", "llem_energy", "llem_runner"])
+@pytest.mark.parametrize("package", ["llem_config", "llem_energy", "llem_runner", "llem_report"])
 def test_importing_a_package_loads_nothing_heavy_and_no_driver(package: str) -> None:
     code = (
         f"import sys, {package}\n"

@@ -28,7 +28,7 @@ def git(clone: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Return a repository with the packages of this working tree, llem-config ready to release."""
+    """Return a repository with the packages of this working tree, two of them ready to release."""
     folder = tmp_path / "clone"
     folder.mkdir()
     for name in COPIED:
@@ -38,9 +38,12 @@ def clone(tmp_path: Path) -> Path:
             )
         else:
             shutil.copy(ROOT / name, folder / name)
-    changelog = folder / "packages" / "llem-config" / "CHANGELOG.md"
-    text = re.sub(r"^## .*$", "## 0.1.0 (2026-01-31)", changelog.read_text(), flags=re.MULTILINE)
-    changelog.write_text(text)
+    for package in ("llem-config", "llem-report"):
+        changelog = folder / "packages" / package / "CHANGELOG.md"
+        text = re.sub(
+            r"^## .*$", "## 0.1.0 (2026-01-31)", changelog.read_text(), flags=re.MULTILINE
+        )
+        changelog.write_text(text)
     git(folder, "init", "--quiet")
     commit(folder)
     return folder
@@ -60,12 +63,17 @@ def release(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_dry_run_builds_and_checks_the_package_and_makes_no_tag(clone: Path) -> None:
-    done = release(clone, "llem-config", "0.1.0", "--dry-run", "--out-dir", str(clone / "dist"))
+# The second one needs other packages of the workspace, which are not released yet.
+@pytest.mark.parametrize("package", ["llem-config", "llem-report"])
+def test_a_dry_run_builds_and_checks_the_package_and_makes_no_tag(
+    clone: Path, package: str
+) -> None:
+    done = release(clone, package, "0.1.0", "--dry-run", "--out-dir", str(clone / "dist"))
     assert done.returncode == 0, done.stderr
-    built = ["llem_config-0.1.0-py3-none-any.whl", "llem_config-0.1.0.tar.gz"]
+    stem = package.replace("-", "_")
+    built = [f"{stem}-0.1.0-py3-none-any.whl", f"{stem}-0.1.0.tar.gz"]
     assert sorted(path.name for path in (clone / "dist").glob("llem*")) == built
-    assert "dry run: the tag llem-config-v0.1.0 was not made" in done.stdout
+    assert f"dry run: the tag {package}-v0.1.0 was not made" in done.stdout
     assert git(clone, "tag") == ""
 
 

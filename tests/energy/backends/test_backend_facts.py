@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,9 @@ import pytest
 from energy.parts import experiment, run_python
 
 from llem_config import ExperimentConfig
-from llem_energy.backends import MemoryLayout, ModelRef, facts_of
+from llem_energy import BackendError
+from llem_energy._backends.checked_facts import CheckedFacts
+from llem_energy.backends import BackendFacts, MemoryLayout, ModelRef, facts_of
 from llem_energy.models import estimate_memory
 
 UNKNOWN = {
@@ -128,3 +133,127 @@ def test_broken_facts_stop_a_measurement_before_the_backend_is_opened(tmp_path: 
     install_broken(tmp_path, "vllm", module)
     line = run_python(MEASURE, env={"PYTHONPATH": str(tmp_path)}).strip()
     assert line.startswith("the facts of the backend vllm (package broken) cannot be used: ")
+
+
+def faulty(error: BaseException) -> BackendFacts:
+    """Return facts that raise an error from every method, two of them after the first sentence."""
+
+    def sentences(*_: object, **__: object) -> Iterator[str]:
+        yield "a sentence"
+        raise error
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    methods = {
+        name: sentences if name in ("requirements", "warnings") else fails for name in QUESTIONS
+    }
+    facts: BackendFacts = type("Facts", (BackendFacts,), dict(methods))()
+    return facts
+
+
+QUESTIONS: dict[str, Callable[[BackendFacts], object]] = {
+    "requirements": lambda facts: facts.requirements(experiment(), has_gpu=False),
+    "device": lambda facts: facts.device(experiment()),
+    "spreads_over_gpus": lambda facts: facts.spreads_over_gpus(experiment()),
+    "models": lambda facts: facts.models(experiment()),
+    "memory": lambda facts: facts.memory(experiment()),
+    "warnings": lambda facts: facts.warnings(experiment()),
+    "file_problems": lambda facts: facts.file_problems(experiment()),
+    "files_read": lambda facts: facts.files_read(experiment()),
+    "parts": lambda facts: facts.parts(experiment()),
+    "chat_problems": lambda facts: facts.chat_problems(experiment(), ()),
+    "large_packages": lambda facts: facts.large_packages(),
+}
+
+
+def test_every_fact_is_checked_and_none_is_replaced_by_its_default() -> None:
+    public = {name for name in vars(BackendFacts) if not name.startswith("_")}
+    assert public == set(QUESTIONS)
+    assert public <= set(vars(CheckedFacts))
+    assert "torch" in facts_of("pytorch").large_packages()
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("error", [RuntimeError("no driver"), SystemExit("no driver")])
+def test_facts_that_raise_are_an_error_with_the_package(
+    question: str, error: BaseException
+) -> None:
+    facts = CheckedFacts(faulty(error), lambda problem: f"the package other: {problem}")
+    kind = type(error).__name__
+    with pytest.raises(BackendError, match=rf"other: {question}\(\) failed with {kind}: no driver"):
+        QUESTIONS[question](facts)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "expected"),
+    [
+        ("requirements", "a text", "expected a list of sentences, found the text 'a text'"),
+        ("warnings", [1], "expected str, found 1"),
+        ("device", "cuda", "expected one of None, 'auto', 'gpu', 'cpu', found 'cuda'"),
+        ("spreads_over_gpus", "yes", "expected one of None, True, False, found 'yes'"),
+        ("models", ("a/b",), "expected ModelRef, found 'a/b'"),
+        ("models", (), "expected at least the main model, found no model"),
+        ("memory", 7, "expected a layout, found 7"),
+        ("parts", None, "expected LoadedParts, found None"),
+        ("large_packages", "torch", "found the text 'torch'"),
+    ],
+)
+def test_an_answer_of_a_wrong_type_is_an_error(
+    question: str, answer: object, expected: str
+) -> None:
+    facts = type("Facts", (BackendFacts,), {question: lambda *_, **__: answer})()
+    with pytest.raises(BackendError, match=re.escape(expected)):
+        QUESTIONS[question](CheckedFacts(facts, str))
+
+
+FAILING = """
+import json, sys
+import llem_parrot._facts as parrot
+from llem_config import ExperimentConfig
+from llem_energy import OutOfMemory, measure
+
+def fails(*_):
+    raise RuntimeError("no licence")
+
+for name in sys.argv[2].split():
+    setattr(parrot.ParrotFacts, name, fails)
+config = ExperimentConfig.model_validate_json(sys.argv[1])
+result = measure(config)
+print(json.dumps([result.output_tokens, result.memory_estimate is None,
+                  [w for w in result.measurement_warnings if "llem-parrot" in w]]))
+
+import llem_parrot._backend as backend
+
+def full(*_):
+    raise OutOfMemory("the memory is full")
+
+backend.ParrotBackend.generate = full
+try:
+    measure(config)
+except OutOfMemory as error:
+    print(json.dumps(str(error)))
+"""
+
+
+@pytest.mark.parametrize("methods", ["warnings", "memory", "warnings memory device"])
+def test_facts_that_fail_are_warnings_of_the_result_and_lose_no_measurement(
+    installed: dict[str, str], methods: str
+) -> None:
+    config = {
+        "backend": "parrot", "model": "builtin:tiny-llama", "precision": "fp32", "n": 3,
+        "max_input_tokens": 12, "max_output_tokens": 6, "parrot": {"memory": 4},
+        "warmup": {"n_warmup": 1, "convergence_detection": False},
+        "baseline": {"enabled": False}, "energy": {"min_window_seconds": 0.0},
+    }  # fmt: skip
+    lines = run_python(FAILING, json.dumps(config), methods, env=installed).splitlines()
+    (n_tokens, no_estimate, warnings), full = map(json.loads, lines)
+    assert n_tokens == 18
+    assert no_estimate is ("memory" in methods)
+    start = "the facts of the backend parrot (package llem-parrot) cannot be used: "
+    expected = {name for name in ("warnings", "memory") if name in methods}
+    assert set(warnings) == {
+        f"{start}{name}() failed with RuntimeError: no licence" for name in expected
+    }
+    # The reason why a run failed is not replaced by an error of the facts.
+    assert full.startswith("the memory is full; peak unknown")

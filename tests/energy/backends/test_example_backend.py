@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from energy.parts import run_python, with_gpus
 from fakes.fake_nvml import FakeGpu
-from workspace.repository import uv
 
 from llem_config import ExperimentConfig, load_study, measurement_config_hash
 
@@ -41,15 +40,6 @@ sweep:
   parrot.mood: [literal, playful]
 execution: {config_gap_seconds: 0, cycle_gap_seconds: 0}
 """
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment of a process that sees the example."""
-    folder = tmp_path_factory.mktemp("site")
-    command = [uv(), "pip", "install", "--quiet", "--offline", "--no-deps"]
-    subprocess.run([*command, "--target", str(folder), str(EXAMPLE)], check=True, timeout=60)
-    return {"PYTHONPATH": str(folder)}
 
 
 def test_the_example_passes_every_check_and_broken_rules_are_detected(
@@ -339,7 +329,7 @@ from pathlib import Path
 from llem_config import StudyConfig
 from llem_energy.sources import gpu_uuids
 from llem_runner import StudyLocked, run_study
-from llem_runner._storage.lock import hold
+from llem_runner._gpus.locks import hold_gpus
 
 if __name__ == "__main__":
     (uuid,) = gpu_uuids()
@@ -347,7 +337,7 @@ if __name__ == "__main__":
     for section in ({"device": "cpu"}, {"device": "gpu"}):
         point = {**json.loads(sys.argv[1]), "parrot": section}
         study = StudyConfig(experiments=[point])
-        with hold(Path("/tmp") / f"llem-{uuid}.lock", "another study"):
+        with hold_gpus([uuid]):
             try:
                 result = run_study(study, output=sys.argv[2])
                 outcomes.append(result.status)

@@ -22,7 +22,7 @@ from llem_energy._machine.environment import snapshot_environment
 started = []
 watched = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec")
 sys.addaudithook(lambda event, args: started.append(event) if event in watched else None)
-snapshot = snapshot_environment()
+snapshot = snapshot_environment(())
 print(json.dumps([msgspec.to_builtins(snapshot), started]))
 """
 

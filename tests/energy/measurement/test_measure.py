@@ -11,6 +11,7 @@ from energy.models import random_model
 from energy.parts import experiment
 
 from llem_energy import STAGES, ExperimentResult, measure
+from llem_energy._backends.pytorch.backend import PyTorchBackend
 
 ENERGIES = [
     "energy_total_j", "energy_bound_j", "energy_counter_j", "energy_integrated_j",
@@ -32,7 +33,7 @@ def test_without_a_source_every_energy_is_none_and_the_reason_is_given() -> None
     assert {quality.status for name, quality in result.figures.items() if name in ENERGIES} == {
         "missing"
     }
-    assert all(quality.reasons for quality in result.figures.values())
+    assert all(result.figures[name].reasons for name in ENERGIES if name in result.figures)
     assert (result.baseline, result.sampling, result.error_budget) == (None, None, None)
     assert result.measurement_warnings == (
         "no energy was measured: the experiment requests no energy source",
@@ -132,10 +133,11 @@ def test_a_warm_up_that_never_settles_stops_at_its_maximum_and_is_flagged() -> N
     )
 
 
-def test_every_energy_field_has_its_quality() -> None:
+def test_every_figure_of_energy_and_time_has_its_quality() -> None:
     result = without_source()
     described = {"energy_bound_j", "energy_disagreement"}  # they describe another value
-    assert set(result.figures) == {*ENERGIES, "energy_estimated_j"} - described
+    times = {"window_s", "tokens_per_second", "time_to_first_token", "inter_token_latency"}
+    assert set(result.figures) == {*ENERGIES, *times, "energy_estimated_j"} - described
 
 
 def test_phases_are_measured_alone_after_the_window() -> None:
@@ -171,3 +173,12 @@ def test_a_phase_that_cannot_run_alone_is_missing_with_the_reason(tmp_path: Path
     assert (decode.n_tokens, decode.window_s, decode.energy_j) == (None, None, None)
     assert decode.quality.status == "missing"
     assert any(w.startswith("decode alone: ") for w in result.measurement_warnings)
+
+
+def test_a_password_in_a_warning_of_a_library_is_struck_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = ("cannot reach https://me:pa55word@hub.example.org with hf_token=correcthorse",)
+    monkeypatch.setattr(PyTorchBackend, "warnings", lambda _: said)
+    warnings = without_source().measurement_warnings
+    assert "cannot reach https://***@hub.example.org with hf_token=***" in warnings

@@ -7,6 +7,7 @@ not delay the others.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -34,19 +35,22 @@ LOST, NOT_SUPPORTED = 15, 3
 RAMP: dict[str, Any] = {"points": ((0.0, 200.0), (7.3, 600.0)), "linear": True, "repeat_s": 7.3}
 
 WATCH = """
-import json, os, sys, time
+import ctypes, json, sys
 from concurrent.futures import ThreadPoolExecutor
 import msgspec
 from llem_energy._metering.calibration import calibrate
 from llem_energy._sources.registry import open_source
 
-os.environ["LLEM_FAKE_NVML_EPOCH"] = repr(time.monotonic())
-def watch(group):
-    source, _ = open_source(["nvml"], group)
-    return calibrate(source, timeout_s=4.6)
+fake = ctypes.CDLL("libnvidia-ml.so.1")
+fake.fake_nvml_set_time.argtypes = [ctypes.c_double]
+fake.fake_nvml_set_time(0.0)  # no fault begins while the sources are opened, however slowly
 groups = json.loads(sys.argv[1])
+sources = [open_source(["nvml"], group)[0] for group in groups.values()]
+def watch(source):
+    return calibrate(source, timeout_s=4.6)
 with ThreadPoolExecutor(len(groups)) as pool:
-    calibrations = dict(zip(groups, pool.map(watch, groups.values())))
+    fake.fake_nvml_begin()
+    calibrations = dict(zip(groups, pool.map(watch, sources)))
 print(msgspec.json.encode(calibrations).decode())
 """
 
@@ -362,3 +366,24 @@ def test_simultaneous_writers_leave_a_complete_file(tmp_path: Path) -> None:
     reader.join()
     assert broken == []
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.timeout(20)
+def test_a_cache_that_is_a_pipe_or_a_device_is_neither_read_nor_replaced(tmp_path: Path) -> None:
+    (tmp_path / "device").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("device", "pipe"):
+        assert load_calibrations(tmp_path / name) == ()
+        save_calibrations(tmp_path / name, [example()])
+    assert (tmp_path / "device").is_symlink()
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_cache_of_any_size_or_depth_is_ignored_and_replaced(tmp_path: Path) -> None:
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 2**40)
+    (tmp_path / "deep").write_text('{"calibrations":' + "[" * 200_000)
+    for name in ("large", "deep"):
+        assert load_calibrations(tmp_path / name) == ()
+        save_calibrations(tmp_path / name, [example()])
+        assert load_calibrations(tmp_path / name) == (example(),)

@@ -115,3 +115,18 @@ def test_a_full_disk_loses_the_file_but_not_the_newest_samples(tmp_path: Path) -
     assert recorder.file is None
     assert recorder.between(0.0, 1.0) == samples(1001)
     recorder.discard()
+
+
+@pytest.mark.parametrize("target", ["precious", "missing"])
+def test_a_link_in_place_of_the_file_is_replaced_and_not_followed(
+    tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "precious").write_bytes(b"data")
+    (tmp_path / "series.parquet").symlink_to(target)
+    recorder = Recorder(tmp_path / "series.parquet")
+    recorder.add(samples(10))
+    recorder.close()
+    assert recorder.between(-1, 99) == samples(10)
+    assert not (tmp_path / "series.parquet").is_symlink()
+    assert (tmp_path / "precious").read_bytes() == b"data"
+    assert not (tmp_path / "missing").exists()

@@ -102,4 +102,8 @@ def test_a_folder_without_weights_is_reported_before_the_first_run(unknown: Path
     (unknown / "pytorch_model.bin").unlink()
     (finding,) = checked(of(unknown)).problems
     assert "no model.safetensors and no index" in finding.message
+    assert finding.message.endswith("; correct the path, or download the model again")
+    (finding,) = checked(of(unknown, passthrough_kwargs={"variant": "fp16"})).problems
+    assert "no model.fp16.safetensors and no index" in finding.message
+    assert "; correct passthrough_kwargs.variant, or " in finding.message
     assert checked(experiment(model=str(unknown), weights="random")).problems == ()

@@ -364,7 +364,7 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     assert problem(tmp_path / "s.jsonl") == "expected a regular file, found a pipe or a device"
 
 
-@pytest.mark.parametrize("source", ["~nobody-here/s.jsonl", "a\0b.jsonl", "x" * 5000 + ".csv"])
+@pytest.mark.parametrize("source", ["~nobody-here/s.jsonl", "x" * 4000 + ".csv"])
 def test_a_source_that_is_no_path_is_an_error(source: str) -> None:
     with pytest.raises(DatasetError, match=r"is not a valid path: |cannot be read: "):
         read_prompts(DatasetConfig(source=source), 1)

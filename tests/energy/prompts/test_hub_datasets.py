@@ -111,6 +111,51 @@ def test_rows_of_a_folder_are_checked_as_those_of_a_file(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_of_several_files_the_one_with_the_bad_row_is_named(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "set" / "data"
+    folder.mkdir(parents=True)
+    for number, texts in enumerate((["a", "b"], ["c", " ", "d"], ["e"])):
+        file = folder / f"train-{number}.{kind}"
+        if kind == "parquet":
+            pq.write_table(pa.table({"prompt": texts}), file)
+        elif kind == "csv":
+            file.write_text("".join(f'"{text}"\n' for text in ["prompt", *texts]))
+        else:
+            file.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
+    with pytest.raises(DatasetError) as error:
+        read_prompts(DatasetConfig(source=str(tmp_path / "set")), 5)
+    assert str(error.value) == (
+        f"{tmp_path / 'set'}: row 4 (row 2 of data/train-1.{kind}): the prompt is only white space; "
+        "remove the row"
+    )
+
+
+def test_of_several_files_the_damaged_one_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    damaged = {
+        "b.jsonl": b'{"prompt": "a"}\n{"prompt": \n',
+        "b.csv": b'prompt\n"a\n',
+        "b.parquet": b"PAR1 no Parquet file PAR1",
+    }
+    for name, content in damaged.items():
+        folder = tmp_path / f"set {name}"
+        folder.mkdir()
+        for good in ("a", "c"):
+            table = pa.table({"prompt": ["x"]})
+            file = folder / name.replace("b.", f"{good}.")
+            if name.endswith("parquet"):
+                pq.write_table(table, file)
+            else:
+                file.write_text("prompt\nx\n" if name.endswith("csv") else '{"prompt": "x"}\n')
+        (folder / name).write_bytes(content)
+        with pytest.raises(DatasetError) as caught:
+            read_prompts(DatasetConfig(source=str(folder)), 3)
+        assert str(folder / name) in str(caught.value), name
+        assert capfd.readouterr().err == ""
+
+
 def test_too_few_rows_are_an_error_with_both_numbers(folder: str) -> None:
     with pytest.raises(DatasetError, match="at least n = 6 prompts, found 5"):
         read_prompts(DatasetConfig(source=folder), 6)
@@ -126,7 +171,14 @@ def test_a_cached_data_set_is_read_without_network_and_without_torch(
     env = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     cached, absent = json.loads(run_python(_READ, "aienergyscore", "someone/prompts", env=env))
     assert cached == ["train 0", "train 1"]
-    assert absent.startswith("the data set someone/prompts cannot be read: ")
+    message = (
+        "the data set someone/prompts is not in the local cache, and {0} is set; download the "
+        "data set, or unset {0}"
+    )
+    assert absent == message.format("HF_HUB_OFFLINE")
+    env = {"HF_HOME": str(tmp_path), "HF_DATASETS_OFFLINE": "1"}
+    (absent,) = json.loads(run_python(_READ, "someone/prompts", env=env))
+    assert absent == message.format("HF_DATASETS_OFFLINE")
 
 
 def test_a_hub_out_of_reach_is_reported_at_once_and_the_cache_is_read(tmp_path: Path) -> None:

@@ -79,12 +79,14 @@ def test_results_of_format_2_can_be_read() -> None:
 
 def test_results_of_format_3_are_read_completely() -> None:
     result = read_result(GOLDEN)
-    assert result.schema_version == RESULT_SCHEMA_VERSION == 3
+    assert result.schema_version == 3
+    assert result.cached_input_tokens is None
     assert result.energy_source_kind == "gpu"
     assert result.baseline is not None
     assert result.baseline.context is not None
     assert result.calibration[0].counter_period_s == 0.1
     assert result.figures["energy_total_j"].status == "flagged"
+    assert (result.load_before, result.load_in_window, result.stops) == (None, None, None)
     assert [phase.phase for phase in result.phases] == ["prefill", "decode"]
     assert covers(json.loads(encode_result(result)), json.loads(GOLDEN.read_bytes()))
 
@@ -111,7 +113,7 @@ def changed(tmp_path: Path, change: dict[str, Any]) -> Path:
         {"energy_total_j": "1.0"},
         {"energy_status": "fine"},
         {"steady_state_window": {"start_s": 0.0, "end_s": 1.0, "middle_s": 0.5}},
-        {"schema_version": 4},
+        {"schema_version": RESULT_SCHEMA_VERSION + 1},
         {"schema_version": None},
     ],
     ids=["unknown field", "wrong type", "wrong word", "unknown inner", "newer", "no format"],
@@ -122,8 +124,8 @@ def test_a_result_of_another_format_is_refused(tmp_path: Path, change: dict[str,
 
 
 def test_a_newer_result_is_refused_with_both_formats(tmp_path: Path) -> None:
-    newer = changed(tmp_path, {"schema_version": 4, "a_later_field": 1})
-    with pytest.raises(MeasurementError, match="expected a result of format 3, found format 4"):
+    newer = changed(tmp_path, {"schema_version": 5, "a_later_field": 1})
+    with pytest.raises(MeasurementError, match="expected a result of format 4, found format 5"):
         read_result(newer)
 
 

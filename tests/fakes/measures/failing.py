@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -79,6 +80,14 @@ def raises_and_then_exits(config: ExperimentConfig, **rest: Any) -> ExperimentRe
         mark.touch()
         raise BackendError("output of the first attempt")
     os._exit(0)
+
+
+def dies_with_a_semaphore(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Create a named semaphore, write its name to the file `.semaphore`, and die."""
+    lock: Any = multiprocessing.get_context("spawn").Lock()
+    Path(config.model).with_suffix(".semaphore").write_text(lock._semlock.name.lstrip("/"))
+    os.kill(os.getpid(), signal.SIGKILL)
+    return make_result(config)
 
 
 class OutOfMemoryError(RuntimeError):

@@ -17,10 +17,23 @@ from fakes.results import make_result
 
 from llem_config import ExperimentConfig
 from llem_energy import ExperimentResult
+from llem_energy._metering.live_file import LIVE, LiveFile
 
 
 def hangs(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Never return."""
+    time.sleep(600)
+    return make_result(config)
+
+
+def hangs_with_a_live_file(
+    config: ExperimentConfig, *, timeseries: Path | None = None, **_: Any
+) -> ExperimentResult:
+    """Never return, with the file of a real measurement in place."""
+    assert timeseries is not None
+    file = timeseries.with_name(LIVE)
+    LiveFile(file).begin("window")
+    print(f"live file: {file.stat().st_size} bytes", flush=True)
     time.sleep(600)
     return make_result(config)
 

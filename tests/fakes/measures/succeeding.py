@@ -15,6 +15,7 @@ from fakes.results import make_result
 
 from llem_config import ExperimentConfig, Settings
 from llem_energy import Carryover, ExperimentResult
+from llem_energy.models import digest_inputs
 
 OnStage = Callable[[str], None] | None
 _HELD: list[Any] = []  # objects that must live as long as the process
@@ -49,11 +50,22 @@ def quick(
     )
 
 
+def reads_inputs(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Return a result with the real digests of the files of the experiment."""
+    return make_result(config, inputs=digest_inputs([config])[0])
+
+
 def returns_command_lines(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Return the command lines of this process and its parent."""
     lines = [Path(f"/proc/{pid}/cmdline").read_text() for pid in (os.getpid(), os.getppid())]
     has_token = bool(os.environ.get("HF_TOKEN"))
     return make_result(config, effective_config={"lines": lines, "has_token": has_token})
+
+
+def starts_a_program_that_fails(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Return the exit code of a program that ends with exit code 3."""
+    done = subprocess.run([sys.executable, "-c", "raise SystemExit(3)"], check=False)
+    return make_result(config, effective_config={"exit_code": done.returncode})
 
 
 def big(config: ExperimentConfig, **_: Any) -> ExperimentResult:

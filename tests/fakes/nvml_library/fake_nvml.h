@@ -7,6 +7,7 @@
  * real sensors: they update in steps, they average, they fail.
  *
  *   power_curve.c   the clock; power over time and its integral (the truth)
+ *   live_power.c    power that a program sets while the fake runs
  *   sensors.c       counter, power, throttling: what the driver would report
  *   trace_file.c    the trace file and its format
  *   calls.c         counts every call, adds latency, returns scripted errors
@@ -14,7 +15,8 @@
  *
  * Time is CLOCK_MONOTONIC minus LLEM_FAKE_NVML_EPOCH (seconds; if it is not set, the time of the
  * first init), so several processes share one time. After a call of fake_nvml_set_time it is the
- * virtual clock. On the virtual clock, latency moves the clock instead of sleeping.
+ * virtual clock. On the virtual clock, latency moves the clock instead of sleeping. After a call of
+ * fake_nvml_begin it is real again and starts at 0.
  *
  * A mistake in the trace must not become a GPU that behaves oddly: init then returns
  * NVML_ERROR_UNKNOWN and prints one line to stderr with the place of the mistake.
@@ -84,6 +86,7 @@ extern atomic_uint references; /* inits minus shutdowns */
 
 double clock_s(clockid_t clock);
 EXPORT void fake_nvml_set_time(double t_s);
+EXPORT void fake_nvml_begin(void);
 EXPORT double fake_nvml_now(void);
 /* The value of a curve at one instant; the true energy of a GPU between two. */
 double value_at(const Curve *curve, double t_s);

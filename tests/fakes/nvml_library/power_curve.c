@@ -15,6 +15,14 @@ double clock_s(clockid_t clock)
 /* A test hook: from now on the clock is virtual and stays at `t_s` until the next call. */
 EXPORT void fake_nvml_set_time(double t_s) { virtual_s = t_s; }
 
+/* A test hook: the epoch is now, and the clock is real again. */
+EXPORT void fake_nvml_begin(void)
+{
+    epoch_s = clock_s(CLOCK_MONOTONIC);
+    wall_at_epoch_s = clock_s(CLOCK_REALTIME);
+    virtual_s = NAN;
+}
+
 /* Seconds since the epoch of the fake. */
 EXPORT double fake_nvml_now(void)
 {

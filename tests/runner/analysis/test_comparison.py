@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -11,7 +12,9 @@ from fakes.results import make_result
 from fakes.studies import study
 
 from llem_energy import ExperimentResult
-from llem_runner._analysis.comparison import compare_points, find_outliers
+from llem_runner._analysis.comparison import compare_points, runs_to_compare
+from llem_runner._analysis.study_drift import find_drift
+from llem_runner._analysis.study_outliers import find_outliers
 from llem_runner.plan import PlannedRun, schedule
 from llem_runner.records import Comparisons, ManifestEntry
 
@@ -71,12 +74,30 @@ def test_points_are_compared_with_the_point_of_lowest_energy_per_token() -> None
     ) == (4, 0, (), None)
 
 
+def test_each_compared_point_has_its_spread() -> None:
+    def figures(run: PlannedRun) -> dict[str, Any]:
+        noise = random.Random(run.index).gauss(0, 0.1 if run.config.n == 1 else 0.002)
+        return {"energy_per_output_token_j": 1 + noise}
+
+    comparisons = compare(make_runs(4, 6, figures=figures))
+    assert comparisons.residual_cv is not None
+    spreads = sorted(comparisons.residual_cvs.values())
+    assert spreads[:3] == [comparisons.residual_cv] * 3
+    assert spreads[3] > 10 * spreads[0]
+
+
 def test_points_that_differ_by_less_than_their_spread_are_not_distinguishable() -> None:
     comparisons = compare(
-        make_runs(figures=lambda run: {"energy_per_output_token_j": 1 + NOISE[run.index % 7]})
+        make_runs(
+            figures=lambda run: {
+                "energy_per_output_token_j": 1 + random.Random(run.index).gauss(0, 0.002)
+            }
+        )
     )
     assert [point.distinguishable for point in comparisons.points] == [False, False]
     assert all(point.ci95_low < 1 < point.ci95_high for point in comparisons.points)
+    assert comparisons.detectable_ratio is not None
+    assert 1.001 < comparisons.detectable_ratio < 1.02
 
 
 def test_without_energy_points_are_compared_by_speed() -> None:
@@ -119,9 +140,11 @@ def test_a_point_without_results_is_listed_as_left_out() -> None:
             "shuffled",
             "no run has",
         ),
-        (make_runs(n_cycles=1), "shuffled", "1 complete cycle of the 3 points, but at least 2"),
+        (make_runs(n_cycles=1), "shuffled", "1 complete cycle of the 3 points, but at least 3"),
+        (make_runs(n_cycles=2), "shuffled", "2 complete cycles of the 3 points, but at least 3"),
         (make_runs(2, 2, failed={(1, 1), (2, 2)}), "shuffled", "0 complete cycles of the 2 points"),
-        (make_runs(order="sequential"), "sequential", "in sequential order, drift"),
+        (make_runs(order="sequential"), "sequential", "ran in the same order in all cycles"),
+        (make_runs(order="interleaved"), "interleaved", "ran in the same order in all cycles"),
     ],
 )
 def test_if_nothing_can_be_compared_the_reason_is_given(
@@ -133,10 +156,9 @@ def test_if_nothing_can_be_compared_the_reason_is_given(
     assert comparisons.n_unused == len(runs[1])
 
 
-def test_cycles_in_the_same_order_are_compared_with_a_caveat() -> None:
-    (caveat,) = compare(make_runs(order="interleaved"), "interleaved").caveats
-    assert "drift within a cycle" in caveat
-    assert compare(make_runs()).caveats == ()
+def test_shuffled_cycles_that_have_the_same_order_by_chance_are_not_compared() -> None:
+    in_one_order = make_runs(2, 3, order="interleaved")
+    assert "ran in the same order" in (compare(in_one_order, "shuffled").reason or "")
 
 
 def test_the_gain_error_of_the_sensor_cancels_only_on_the_same_devices() -> None:
@@ -152,6 +174,19 @@ def test_the_gain_error_of_the_sensor_cancels_only_on_the_same_devices() -> None
     assert comparisons.error_budget["gain"].startswith("does not cancel")
     assert "different devices" in comparisons.caveats[0]
     assert comparisons.error_budget["edge"].startswith("does not cancel")
+
+
+def test_points_that_different_meters_measured_are_not_compared() -> None:
+    comparisons = compare(
+        make_runs(
+            figures=lambda run: {
+                "energy_per_output_token_j": joules(run),
+                "energy_source": "rapl" if run.config.n == 1 else "nvml",
+            }
+        )
+    )
+    assert comparisons.points == ()
+    assert "different meters (nvml: 8 runs, rapl: 4 runs)" in (comparisons.reason or "")
 
 
 def test_a_run_repeated_after_its_cycle_adds_a_caveat() -> None:
@@ -174,6 +209,57 @@ def test_an_outlier_is_listed_with_its_warnings_and_still_compared() -> None:
     assert outlier.warnings == ("held back by temperature",)
     assert find_outliers(entries, results) == ()
     assert compare((entries, {**results, 8: hot})).n_blocks == 6
+
+
+def test_cycles_added_after_a_result_make_the_intervals_wider() -> None:
+    runs = make_runs(n_cycles=6)
+    planned = compare(runs)
+    added = compare_points(*runs, "shuffled", looks=(2, 3, 5))
+    assert added.looks == (2, 3, 5)
+    # Two cycles were not compared, so that look could not show a false difference.
+    (caveat,) = added.caveats
+    assert "after the results of 3, 5 cycles could be seen" in caveat
+    assert "99.815 % instead of 95 %" in caveat
+    for point, other in zip(added.points, planned.points, strict=True):
+        assert point.ratio == other.ratio
+        assert point.ci95_high > other.ci95_high
+    assert compare_points(*runs, "shuffled", looks=(2,)).points == planned.points
+
+
+def test_a_study_that_ended_early_has_a_caveat() -> None:
+    entries, results = make_runs(n_cycles=6)
+    done = {index: result for index, result in results.items() if entries[index - 1].cycle < 5}
+    (caveat,) = compare((entries, done)).caveats
+    assert "4 of 6 planned cycles have run" in caveat
+
+
+def test_the_first_run_of_a_cycle_that_is_lower_has_a_caveat() -> None:
+    def figures(run: PlannedRun) -> dict[str, Any]:
+        is_first = run.index % 3 == 1
+        return {"energy_per_output_token_j": joules(run) * (0.95 if is_first else 1)}
+
+    (caveat,) = compare(make_runs(n_cycles=8, figures=figures)).caveats
+    assert caveat.startswith("the first run of a cycle is ")
+    assert " below the others" in caveat
+
+
+def test_an_outlier_among_the_compared_runs_has_a_caveat() -> None:
+    (caveat,) = compare_points(*make_runs(), "shuffled", outliers=[2]).caveats
+    assert caveat.startswith("1 compared run is an outlier")
+
+
+def test_a_drift_of_all_points_is_reported_with_its_interval() -> None:
+    def figures(run: PlannedRun) -> dict[str, Any]:
+        level = (1 + 0.2 * run.config.n) * (1 + NOISE[run.index % 7])
+        return {"energy_per_output_token_j": level * (1 + 0.03 * run.index / 9)}
+
+    entries, results = make_runs(n_cycles=3, figures=figures)
+    drift = find_drift(runs_to_compare(entries, results), results)
+    assert drift is not None
+    assert drift.distinguishable
+    assert drift.ci95_low < 1.027 < drift.ci95_high
+    two_cycles = make_runs(n_cycles=2)
+    assert find_drift(runs_to_compare(*two_cycles), two_cycles[1]) is None
 
 
 def schedule_run(index: int) -> PlannedRun:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from fakes import measures
-from fakes.studies import only_folder, study
+from fakes.processes import n_children
+from fakes.studies import experiment, model_folder, only_folder, study
 
-from llem_runner import Control, StudyError, read_manifest, resume_study, run_study
+from llem_runner import Control, StudyError, read_manifest, resume_study, run_isolated, run_study
 from llem_runner.events import Event, RunFinished, RunStage, RunStarted
-
-
-def n_children() -> int:
-    return len(multiprocessing.active_children())
+from llem_runner.executors import Failed
 
 
 def test_the_next_process_starts_when_the_result_has_arrived(tmp_path: Path) -> None:
@@ -80,7 +76,7 @@ def test_a_result_is_saved_although_the_next_run_cannot_be_prepared(tmp_path: Pa
             in_the_way.append(run_folder.parent / name)
             in_the_way[0].write_text("not a folder")
 
-    with pytest.raises(StudyError, match="cannot be written"):
+    with pytest.raises(StudyError, match="expected a folder, found a file"):
         run_study(study((1, 2)), output=tmp_path, measure=measures.quick, on_event=on_event)
     folder = only_folder(tmp_path)
     assert [e.status for e in read_manifest(folder).entries] == ["completed", "pending"]
@@ -89,27 +85,31 @@ def test_a_result_is_saved_although_the_next_run_cannot_be_prepared(tmp_path: Pa
     assert resume_study(folder, measure=measures.quick).status == "completed"
 
 
-_SCRIPT = """
-import sys
-from fakes import measures
-from fakes.studies import study
-from llem_runner import run_study
-if __name__ == "__main__":
-    assert run_study(study((1, 2)), output=sys.argv[1],
-                     measure=measures.holds_a_semaphore).status == "completed"
-"""
+def semaphores() -> set[str]:
+    return {path.name for path in Path("/dev/shm").glob("sem.mp-*")}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs the resource tracker of Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no folder of semaphores")
 def test_a_child_process_releases_its_named_semaphores(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(_SCRIPT)
-    done = subprocess.run(
-        [sys.executable, script, tmp_path / "results"],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run_study(study((1, 2)), output=tmp_path, measure=measures.holds_a_semaphore)
+    folder = only_folder(tmp_path)
+    assert read_manifest(folder).status == "completed"
     # At its end Python reports named semaphores that were not released.
-    assert (done.returncode, done.stderr) == (0, "")
+    assert [log.read_text() for log in folder.glob("*/log.txt")] == ["", ""]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no folder of semaphores")
+def test_the_named_semaphores_of_a_killed_child_process_are_freed(tmp_path: Path) -> None:
+    model = model_folder(tmp_path)
+    outcome = run_isolated(
+        experiment(model=model),
+        measure=measures.dies_with_a_semaphore,
+        timeout_s=60,
+        log=tmp_path / "log",
+    )
+    assert isinstance(outcome, Failed)
+    name = "sem." + Path(model).with_suffix(".semaphore").read_text()
+    deadline_s = time.monotonic() + 20
+    while name in semaphores() and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    assert name not in semaphores()

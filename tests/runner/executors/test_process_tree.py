@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from llem_runner._executors.local.process_tree import TAG_VARIABLE, ProcessTree, is_alive
+from llem_config.settings import ENV_RUN_TAG
+from llem_runner._executors.local.process_tree import ProcessTree, is_alive
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -28,7 +29,7 @@ class Starter:
             ["sleep", "600"],
             start_new_session=session,
             process_group=group,
-            env={**os.environ, TAG_VARIABLE: tag},
+            env={**os.environ, ENV_RUN_TAG: tag},
         )
         self.processes.append(process)
         return process

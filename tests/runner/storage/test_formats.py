@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -60,3 +61,5 @@ def test_format_1_of_the_resolved_study_loads_and_keeps_its_hash() -> None:
     text = (DATA / "study_resolved_v1.json").read_text()
     study = StudyConfig.model_validate_json(text)
     assert f'"study_design_hash": "{study.study_design_hash}"' in text
+    assert (study.factors, study.levels) == ((), ())
+    assert {"factors", "levels"} & json.loads(study.model_dump_json()).keys() == set()

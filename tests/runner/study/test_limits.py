@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
 import sys
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from fakes import fake_nvml, measures
 from fakes.studies import model_folder, only_folder, study
 
-from llem_config import ExecutionConfig
+from llem_config import ExecutionConfig, Settings
 from llem_runner import Control, StudyError, read_manifest, resume_study, run_study
+from llem_runner._analysis.summary import summarise
 from llem_runner._events import ignore
 from llem_runner._gpus.locks import Queue
+from llem_runner._storage.layout import Layout
 from llem_runner._study.duration import RemainingTime
 from llem_runner.events import (
     Event,
@@ -48,14 +52,42 @@ def test_a_time_limit_stops_a_run_and_leaves_the_rest_pending(tmp_path: Path) ->
 
 
 def test_no_run_begins_that_is_not_expected_to_end_in_time(tmp_path: Path) -> None:
-    result = run_study(
-        study((1, 2), config_gap_seconds=2.0),
-        output=tmp_path,
-        measure=measures.takes_two_seconds,
-        time_limit_s=5.5,  # two runs and the gap take at least 6 s
-    )
-    statuses = [entry.status for entry in read_manifest(only_folder(tmp_path)).entries]
+    run_study(study((1, 2)), output=tmp_path, measure=measures.quick)
+    folder = only_folder(tmp_path)
+    # The first run took two hours, and the second has no result.
+    manifest = json.loads((folder / "manifest.json").read_text())
+    first, second = manifest["entries"]
+    first["run_s"] = 7200.0
+    (folder / second["result_file"]).unlink()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    result = resume_study(folder, measure=measures.quick, time_limit_s=3600)
+    statuses = [entry.status for entry in read_manifest(folder).entries]
     assert (result.status, statuses) == ("interrupted", ["completed", "pending"])
+
+
+def test_a_step_of_the_wall_clock_changes_no_duration(tmp_path: Path) -> None:
+    study_config = study((1, 2))
+    result = run_study(study_config, output=tmp_path, measure=measures.quick)
+    folder = only_folder(tmp_path)
+    manifest = read_manifest(folder)
+    known_s = [(entry.run_s or 0) + (entry.gap_s or 0) for entry in manifest.entries]
+    assert all(entry.run_s for entry in manifest.entries)
+    assert manifest.entries[0].gap_s is None
+    assert result.summary.wall_time_s == pytest.approx(sum(known_s))
+    # The clock was set forward by ten days while the second run was running.
+    late = (datetime.now(UTC) + timedelta(days=10)).isoformat()
+    first, second = manifest.entries
+    stepped = msgspec.structs.replace(second, ended_at=late)
+    after = msgspec.structs.replace(manifest, entries=(first, stepped))
+    again = summarise(study_config, Layout(folder), after, Settings(), limits_enforced=True)
+    assert again.summary.wall_time_s == pytest.approx(sum(known_s))
+    left = RemainingTime(schedule(study_config), study_config.execution, (stepped,))
+    assert left.run_s(second.config_hash) == second.run_s
+    unknown = msgspec.structs.replace(
+        manifest, entries=(first, msgspec.structs.replace(second, run_s=None))
+    )
+    old = summarise(study_config, Layout(folder), unknown, Settings(), limits_enforced=True)
+    assert old.summary.wall_time_s is None
 
 
 @pytest.mark.parametrize(("retry", "limit"), [(-1, None), (0, 0.0), (0, -1.0)])
@@ -91,11 +123,11 @@ def test_a_point_without_runs_is_expected_to_take_the_mean_of_the_others() -> No
     assert remaining.n_left == 2
 
 
-def test_stopping_a_wait_for_a_gpu_names_the_gpu(tmp_path: Path) -> None:
+def test_stopping_a_wait_for_a_gpu_names_the_gpu() -> None:
     with Control.owned(None) as control:
         control.request_stop()
         with pytest.raises(KeyboardInterrupt, match="waiting for GPU GPU-1; no run was started"):
-            Queue(control, ignore).hold(tmp_path / "lock", "GPU-1")
+            Queue(control, ignore).hold("GPU-1", "study")
 
 
 def test_the_time_left_of_a_running_study_is_read_from_its_folder(tmp_path: Path) -> None:

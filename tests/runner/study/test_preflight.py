@@ -43,26 +43,26 @@ def test_a_backend_without_a_package_is_an_error(tmp_path: Path) -> None:
 def test_every_failure_is_reported_at_once(tmp_path: Path) -> None:
     lines = failures(
         tmp_path,
-        experiment(model="builtin:nothing"),
         experiment(model=str(tmp_path / "nowhere")),
+        experiment(model=str(tmp_path / "nothing")),
         experiment(dataset=str(tmp_path / "missing.jsonl")),
     )
     text = "\n".join(lines)
-    assert "builtin" in text
     assert "nowhere" in text
+    assert "nothing" in text
     assert "missing.jsonl" in text
 
 
 def test_a_failure_of_some_points_says_which(tmp_path: Path) -> None:
     here, on_gpu = experiment(), [experiment(n=n, pytorch={"device": "cuda"}) for n in (5, 6)]
-    nowhere = experiment(model="builtin:nothing")
+    nowhere = experiment(model=str(tmp_path / "nothing"), weights="random")
     lines = failures(tmp_path, here, *on_gpu, nowhere)
     first = "the first is model=builtin:tiny-llama n=5 pytorch.device=cuda"
     assert any(
         line.endswith(f"doctor` shows the reason (in 2 of 4 points, {first})") for line in lines
     )
-    assert any("builtin:nothing" in line and "(in 1 of 4 points, " in line for line in lines)
-    assert all("points" not in line for line in failures(tmp_path, nowhere))  # all points fail
+    assert any("nothing" in line and "(in 1 of 4 points, " in line for line in lines)
+    assert all(" points, " not in line for line in failures(tmp_path, nowhere))  # all points fail
 
 
 def test_a_missing_model_that_is_its_own_draft_model_is_one_failure(tmp_path: Path) -> None:
@@ -131,10 +131,11 @@ def test_weights_larger_than_the_memory_are_reported_with_the_other_failures(
     tmp_path: Path,
 ) -> None:
     architecture = builtin_architecture("builtin:tiny-llama") or {}
-    (tmp_path / "config.json").write_text(json.dumps({**architecture, "vocab_size": 10**13}))
+    huge = {"vocab_size": 10**8, "intermediate_size": 10**7, "num_hidden_layers": 10**4}
+    (tmp_path / "config.json").write_text(json.dumps({**architecture, **huge}))
     large = experiment(model=str(tmp_path), weights="random")
-    lines = failures(tmp_path, experiment(model="builtin:nothing"), large)
-    assert any("builtin" in line for line in lines)
+    lines = failures(tmp_path, experiment(model=str(tmp_path / "nothing")), large)
+    assert any("nothing" in line for line in lines)
     assert any("for its weights alone, but the device has" in line for line in lines)
 
 
@@ -154,7 +155,9 @@ def test_memory_that_may_not_be_enough_is_a_warning_before_the_study_starts(
     assert isinstance(first, PreflightWarning)
     assert first.warning.startswith("the memory may be too small: the estimate is up to ")
     assert "(in 1 of 2 points, the first is " in first.warning
-    assert isinstance(second, StudyStarted)
+    assert isinstance(second, PreflightWarning)
+    assert second.warning.startswith("the points will not be compared: expected at least ")
+    assert isinstance(rest[0], StudyStarted)
     assert not any(isinstance(event, PreflightWarning) for event in rest)
 
 
@@ -231,6 +234,16 @@ def test_sequences_beyond_the_context_length_cause_a_warning_before_the_study_st
     assert all("the context length of builtin:tiny-llama (4096 tokens)" in w for w in too_long)
 
 
+def test_a_misspelt_setting_is_a_warning_before_the_study_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLEM_CONFIG_GAP_SECONDS", "5")
+    events: list[Event] = []
+    run_study(study(), output=tmp_path, measure=measures.quick, on_event=events.append)
+    text = "LLEM_CONFIG_GAP_SECONDS has no effect; did you mean LLEM_EXECUTION__CONFIG_GAP_SECONDS?"
+    assert PreflightWarning(f"the environment variable {text}") in events
+
+
 def test_missing_energy_sources_are_a_warning_before_the_study_starts(tmp_path: Path) -> None:
     sources = (["rapl"], ["none"], ["nvml"])  # a study on the CPU has no GPU to meter
     points = tuple(experiment(n=n, energy={"sources": s}) for n, s in enumerate(sources, 1))
@@ -240,7 +253,8 @@ def test_missing_energy_sources_are_a_warning_before_the_study_starts(tmp_path: 
     warnings = [event.warning for event in events if isinstance(event, PreflightWarning)]
     start = "no energy will be measured: nvml: the experiment uses no GPU (in 1 of 3 points, "
     assert any(warning.startswith(start) for warning in warnings)
-    assert len(warnings) == (1 if _can_read_rapl() else 2)
+    of_energy = [line for line in warnings if "no energy will be measured" in line]
+    assert len(of_energy) == (1 if _can_read_rapl() else 2)
     assert isinstance(events[len(warnings)], StudyStarted)
 
 

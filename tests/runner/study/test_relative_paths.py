@@ -26,7 +26,7 @@ execution: {config_gap_seconds: 0, cycle_gap_seconds: 0}
 def work(tmp_path: Path) -> Path:
     work = tmp_path / "work"
     (work / "mine").mkdir(parents=True)
-    (work / "mine" / "config.json").write_text("{}")
+    (work / "mine" / "config.json").write_text('{"model_type": "llama"}')
     (work / "study.yaml").write_text(STUDY)
     (tmp_path / "elsewhere").mkdir()
     return work
@@ -52,7 +52,7 @@ def test_a_missing_model_is_named_by_its_full_path(
     shutil.rmtree(work / "mine")
     # A folder of this name in the working directory is not the one beside the file.
     (tmp_path / "elsewhere" / "mine").mkdir()
-    (tmp_path / "elsewhere" / "mine" / "config.json").write_text("{}")
+    (tmp_path / "elsewhere" / "mine" / "config.json").write_text('{"model_type": "llama"}')
     monkeypatch.chdir(tmp_path / "elsewhere")
     with pytest.raises(PreflightError, match=f"no model folder {work}/mine"):
         run_study(work / "study.yaml", output=tmp_path / "results", measure=measures.quick)

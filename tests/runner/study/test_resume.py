@@ -24,7 +24,8 @@ from llem_runner import (
     resume_study,
     run_study,
 )
-from llem_runner.events import Event, RunStarted
+from llem_runner.events import Event, PreflightWarning, RunStarted
+from llem_runner.executors import InlineExecutor
 
 
 @pytest.fixture
@@ -51,6 +52,33 @@ def test_resuming_a_finished_study_changes_nothing(tmp_path: Path) -> None:
     again = resume_study(only_folder(tmp_path), measure=measures.raises)
     assert again.status == "completed"
     assert again.result_files == first.result_files
+
+
+def test_each_time_that_cycles_are_added_to_results_is_recorded(half_done: Path) -> None:
+    resume_study(half_done, measure=measures.quick)  # the planned cycles only
+    assert read_manifest(half_done).looks == ()
+    for n_cycles in (4, 4, 5):
+        result = resume_study(half_done, cycles=n_cycles, measure=measures.quick)
+    assert read_manifest(half_done).looks == (2, 4)
+    assert result.summary.comparisons is not None
+    assert result.summary.comparisons.looks == (2, 4)
+
+
+def test_a_resume_says_if_the_points_will_not_be_compared_or_less_precisely(tmp_path: Path) -> None:
+    study_config = study((1, 2, 3, 4), n_cycles=1, cycle_order="shuffled")
+    run_study(study_config, output=tmp_path, measure=measures.quick, executor=InlineExecutor())
+    folder = only_folder(tmp_path)
+    warnings: dict[int, str] = {}
+    for n_cycles in (2, 4, 5):
+        events: list[Event] = []
+        resume_study(
+            folder, cycles=n_cycles, measure=measures.quick, executor=InlineExecutor(),
+            on_event=events.append,
+        )  # fmt: skip
+        warnings[n_cycles] = "".join(e.warning for e in events if isinstance(e, PreflightWarning))
+    assert "will not be compared: expected at least 3 cycles, found 2" in warnings[2]
+    assert "compar" not in warnings[4]  # two cycles compared nothing
+    assert "added after the results of 4 cycles could be seen" in warnings[5]
 
 
 @pytest.mark.parametrize("damage", ["delete", "truncate", "swap"])

@@ -98,6 +98,9 @@ def test_a_resumed_study_takes_an_unset_gap_from_the_settings_of_the_caller(
     resolved = json.loads((folder / "study_resolved.json").read_text())
     del resolved["execution"]["config_gap_seconds"]
     (folder / "study_resolved.json").write_text(json.dumps(resolved))
+    # As a folder of format 2, which has no digest of that file.
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "resolved_sha256": None}))
     settings = Settings.model_validate({"execution": {"config_gap_seconds": 0.25}})
     result = resume_study(folder, measure=measures.quick, settings=settings)
     assert result.measurement_protocol.config_gap_seconds == 0.25
@@ -109,7 +112,10 @@ def test_carbon_intensity_pue_and_price_give_emissions_and_cost(
     monkeypatch.setenv("LLEM_MEASUREMENT__CARBON_INTENSITY_GCO2_KWH", "360")
     monkeypatch.setenv("LLEM_MEASUREMENT__DATACENTER_PUE", "1.5")
     monkeypatch.setenv("LLEM_MEASUREMENT__ELECTRICITY_PRICE_KWH", "0.3")
-    summary = run_study(study((1,)), output=tmp_path, measure=measures.quick).summary
+    result = run_study(study((1,)), output=tmp_path, measure=measures.quick)
+    summary, protocol = result.summary, result.measurement_protocol
+    assert protocol.carbon_intensity_gco2_kwh == 360
+    assert (protocol.datacenter_pue, protocol.electricity_price_kwh) == (1.5, 0.3)
     assert summary.total_energy_j == 100.0
     assert summary.emissions_gco2 == pytest.approx(100 / 3.6e6 * 1.5 * 360)
     assert summary.electricity_cost == pytest.approx(100 / 3.6e6 * 1.5 * 0.3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes import measures
+from fakes.processes import n_children
 from fakes.studies import experiment, model_folder, only_folder, study
 
 from llem_config import ExecutionConfig, StudyConfig
@@ -24,6 +24,7 @@ from llem_runner.events import (
     StudyEnded,
     StudyStarted,
 )
+from llem_runner.executors import InlineExecutor
 
 
 def test_a_stop_marks_the_run_interrupted_and_keeps_the_completed_runs(tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_a_stop_marks_the_run_interrupted_and_keeps_the_completed_runs(tmp_path:
     assert manifest.totals.failed == 0
     assert isinstance(events[-1], StudyEnded)
     assert read_study_result(only_folder(tmp_path)) == result
-    assert multiprocessing.active_children() == []
+    assert n_children() == 0
 
 
 def test_a_second_stop_kills_at_once(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_ctrl_c_without_handlers_leaves_a_closed_manifest_and_no_process(tmp_pat
     manifest = read_manifest(only_folder(tmp_path))
     assert [entry.status for entry in manifest.entries] == ["interrupted", "pending"]
     assert manifest.status == "interrupted"
-    assert multiprocessing.active_children() == []
+    assert n_children() == 0
 
 
 def test_ctrl_c_is_noticed_even_if_it_does_not_interrupt_the_wait(tmp_path: Path) -> None:
@@ -188,7 +189,11 @@ def test_a_stop_from_another_thread_raises_no_exception_in_it(tmp_path: Path) ->
     def run() -> None:
         study_config = study((1,))
         result = run_study(
-            study_config, output=tmp_path, measure=measures.takes_a_second, control=control
+            study_config,
+            output=tmp_path,
+            measure=measures.takes_a_second,
+            control=control,
+            executor=InlineExecutor(),
         )
         statuses.append(result.status)
 
@@ -209,8 +214,9 @@ def test_a_stop_just_before_an_inline_measurement_is_not_lost(tmp_path: Path) ->
             control.request_stop()
 
     result = run_study(
-        study((1,)), output=tmp_path, measure=measures.quick, control=control, on_event=on_event
-    )
+        study((1,)), output=tmp_path, measure=measures.quick, control=control, on_event=on_event,
+        executor=InlineExecutor(),
+    )  # fmt: skip
     control.close()
     assert result.status == "interrupted"
     (entry,) = read_manifest(only_folder(tmp_path)).entries

@@ -160,10 +160,11 @@ def test_a_manifest_of_format_1_is_continued(tmp_path: Path) -> None:
     run_study(study((1, measures.BAD_N)), output=tmp_path, measure=measures.fails_at_bad_n)
     folder = only_folder(tmp_path)
     data = json.loads((folder / "manifest.json").read_text())
-    new = ("error_reason", "error_log", "gpu_temperatures_c")
+    new = ("error_reason", "error_log", "gpu_temperatures_c", "executor", "result_sha256")
     data["entries"] = [{k: v for k, v in e.items() if k not in new} for e in data["entries"]]
-    del data["first_temperatures_c"]
+    for name in ("first_temperatures_c", "study_file_sha256", "resolved_sha256", "overrides"):
+        del data[name]
     (folder / "manifest.json").write_text(json.dumps({**data, "schema_version": 1}))
     assert read_manifest(folder).schema_version == 1
     assert resume_study(folder, measure=measures.quick).status == "completed"
-    assert read_manifest(folder).schema_version == 2
+    assert read_manifest(folder).schema_version == 3

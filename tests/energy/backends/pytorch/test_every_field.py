@@ -25,13 +25,6 @@ from safetensors.torch import load_file
 from llem_config import DecoderConfig, ExperimentConfig, LoRAConfig, PyTorchConfig
 from llem_energy import BackendError
 
-pytestmark = [
-    # from peft, about transformers
-    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning"),
-    # from transformers, about torch, with flex attention
-    pytest.mark.filterwarnings("ignore:_compile flag on create_block_mask:DeprecationWarning"),
-]
-
 N_OUT = 12
 SECTIONS: dict[str, type[BaseModel]] = {
     "pytorch": PyTorchConfig,

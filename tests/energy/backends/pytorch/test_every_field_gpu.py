@@ -25,6 +25,7 @@ def on_gpu(model: Any, **options: Any) -> Any:
 
 def packed(model: Any, **options: Any) -> list[Any]:
     """Return the layers that bitsandbytes replaced, after one answer."""
+    pytest.importorskip("bitsandbytes")
     backend = on_gpu(model, **options)
     backend.generate(*backend.prepare([(10, 11, 12)]).batches)
     return [m for m in backend._model.modules() if type(m).__module__.startswith("bitsandbytes")]

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from energy.parts import experiment, loaded, run_python
+from pydantic import ValidationError
 
 from llem_config import ExperimentConfig
 from llem_energy import BackendError, measure
 from llem_energy._backends.pytorch.loading import load_architecture
 from llem_energy.models import builtin_architecture, builtin_names
+from llem_energy.preflight import check_files
 from llem_energy.records import encode_result
 
 _FROM_CACHE = """
@@ -87,6 +89,13 @@ def test_random_weights_need_only_the_configuration(text_model: Any, tmp_path: P
     )
 
 
+def test_a_study_file_accepts_the_builtin_models_and_no_others() -> None:
+    assert all(experiment(model=f"builtin:{name}") for name in builtin_names())
+    with pytest.raises(ValidationError) as caught:
+        experiment(model="builtin:")
+    assert f"builtin models {', '.join(builtin_names())}, found" in str(caught.value)
+
+
 @pytest.mark.parametrize("name", builtin_names())
 def test_transformers_knows_the_architecture_of_every_builtin(name: str) -> None:
     published = builtin_architecture(f"builtin:{name}")
@@ -116,15 +125,23 @@ def test_pickled_weights_are_loaded_only_on_request(copy: Path) -> None:
 
 def test_a_checkpoint_that_lacks_weights_is_refused(copy: Path) -> None:
     """The library would draw them at random, and the results would claim the pretrained model."""
+    import torch
     from safetensors.torch import load_file, save_file
+
+    from llem_energy._backends.pytorch.loading import load_model
 
     weights = load_file(copy / "model.safetensors")
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    (finding,) = check_files([of(copy)])
+    assert finding.message == (
+        f"model {str(copy)!r} cannot be loaded: config.json describes 21,408 weights, but its files "
+        "have 19,360; correct config.json, or download the model again"
+    )
     with pytest.raises(
         BackendError, match=r"lack 1 of its weights, e\.g\. model\.layers\.1\.mlp\.up_proj\.weight"
     ):
-        loaded(of(copy))
+        load_model(of(copy), torch.device("cpu"))
 
 
 def test_code_of_a_model_runs_only_on_request_and_causes_a_warning(
@@ -142,7 +159,7 @@ def test_code_of_a_model_runs_only_on_request_and_causes_a_warning(
         "AutoModelForCausalLM": "own.OwnForCausalLM",
     }
     (copy / "config.json").write_text(json.dumps(data))
-    with pytest.raises(BackendError, match="cannot be found"):
+    with pytest.raises(BackendError, match="cannot be used"):
         load_architecture(of(copy))
     with pytest.raises(BackendError, match="trust_remote_code: true"):
         loaded(of(copy))

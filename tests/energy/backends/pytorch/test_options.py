@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from energy.models import text_experiment
-from energy.parts import answers, experiment, loaded
+from energy.parts import answers, checked, experiment, loaded
 
 from llem_energy import BackendError, measure
 from llem_energy._prompts.load import load_prompts
@@ -122,11 +122,6 @@ def test_a_missing_gpu_is_an_error_and_never_a_fallback() -> None:
         measure(experiment(pytorch={"device": "cuda"}))
 
 
-def test_an_unknown_builtin_is_refused_with_a_list_of_the_builtins() -> None:
-    with pytest.raises(BackendError, match="llama-1b, llama-8b, olmoe-7b"):
-        measure(experiment(model="builtin:huge-llama"))
-
-
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="nowhere"):
         measure(experiment(model=str(tmp_path / "nowhere"), weights="pretrained"))
@@ -140,6 +135,21 @@ def test_damaged_weights_are_refused(text_model: Any, tmp_path: Path) -> None:
         measure(experiment(model=str(folder), weights="pretrained"))
 
 
-def test_an_option_the_library_refuses_is_a_backend_error() -> None:
-    with pytest.raises(BackendError, match="cannot be loaded"):
-        loaded(experiment(passthrough_kwargs={"no_such_option_of_llama": 1}))
+def test_an_option_that_the_library_does_not_know_is_reported_before_the_first_run() -> None:
+    config = experiment(passthrough_kwargs={"no_such_option_of_llama": 1, "foo": 2})
+    messages = [finding.message for finding in checked(config).expected_failures]
+    assert messages == [
+        f"passthrough_kwargs has {name}, which the installed transformers does not know; "
+        "correct or remove it"
+        for name in ("foo", "no_such_option_of_llama")
+    ]
+    with pytest.raises(BackendError, match="passthrough_kwargs has foo"):
+        loaded(config)
+
+
+@pytest.mark.parametrize(
+    "name", ["variant", "code_revision", "key_mapping", "offload_folder", "rope_theta",
+             "attention_dropout", "experts_implementation", "low_cpu_mem_usage", "output_attentions"],
+)  # fmt: skip
+def test_an_option_that_the_library_reads_is_not_reported(name: str) -> None:
+    assert checked(experiment(passthrough_kwargs={name: None})).expected_failures == ()

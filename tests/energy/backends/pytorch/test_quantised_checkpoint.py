@@ -11,7 +11,7 @@ import pytest
 from energy.parts import experiment, loaded
 
 from llem_config import ExperimentConfig
-from llem_energy import measure
+from llem_energy import BackendError, measure
 from llem_energy.models import estimate_memory
 
 FP8 = {
@@ -61,6 +61,15 @@ def test_fp8_files_that_run_as_bfloat16_are_a_warning_and_in_the_effective_optio
     assert checkpoint["quantization_config"] == FP8
     assert checkpoint["dtypes"]["float8_e4m3fn"] == 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128)
     assert result.effective_config["dtype"] == "bfloat16"
+
+
+def test_a_precision_that_unpacked_matrices_do_not_have_is_refused(fp8_model: Path) -> None:
+    with pytest.raises(BackendError) as error:
+        loaded(of(fp8_model, precision="fp32"))
+    assert str(error.value) == (
+        f"model {str(fp8_model)!r} is quantised, and here a part of its weights runs as bfloat16, "
+        "which cannot be combined with precision fp32; set `precision: bf16`"
+    )
 
 
 def test_no_memory_is_estimated_for_files_that_some_devices_unpack(fp8_model: Path) -> None:

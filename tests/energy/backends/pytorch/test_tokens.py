@@ -125,6 +125,24 @@ def test_a_prompt_without_tokens_is_refused_with_its_row(text_model: Any, tmp_pa
         measure(text_experiment(text_model._replace(folder=folder), dataset=str(file), n=2))
 
 
+def test_a_token_of_another_models_tokenizer_is_refused_with_its_row(
+    text_model: Any, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(text_model.folder, tmp_path / "model")
+    architecture = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps({**architecture, "vocab_size": 10, "eos_token_id": 2})
+    )
+    file = tmp_path / "prompts.jsonl"
+    file.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in ("w0 w1", "w2 w9")))
+    foreign = text_experiment(
+        text_model._replace(folder=folder), weights="random", dataset=str(file), n=2
+    )
+    message = "^row 2 of the data set has the token 13 .* for the tokens 0 to 9; use the tokenizer"
+    with pytest.raises(BackendError, match=message):
+        measure(foreign)
+
+
 def test_text_for_a_model_without_a_tokenizer_is_refused(text_model: Any) -> None:
     with pytest.raises(BackendError, match="has no tokenizer"):
         measure(experiment(dataset=str(text_model.prompts)))

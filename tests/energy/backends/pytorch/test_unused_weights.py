@@ -12,6 +12,7 @@ from energy.parts import experiment, loaded
 
 from llem_config import ExperimentConfig
 from llem_energy import BackendError, measure
+from llem_energy.preflight import check_files
 
 
 def of(folder: Path, **changes: Any) -> ExperimentConfig:
@@ -113,11 +114,17 @@ def test_a_second_copy_of_tied_weights_causes_no_warning_unless_it_differs(copy:
 
 
 def test_weights_of_another_shape_are_refused_with_both_shapes(copy: Path) -> None:
+    import torch
+
+    from llem_energy._backends.pytorch.loading import load_model
+
     configure(copy, vocab_size=60)
+    (finding,) = check_files([of(copy)])
+    assert "vocab_size 60, but 'model.embed_tokens.weight' in its files has 44" in finding.message
     with pytest.raises(
         BackendError, match=r"lm_head.weight has the shape \(44, 32\), expected \(60, 32\)"
     ):
-        loaded(of(copy))
+        load_model(of(copy), torch.device("cpu"))
 
 
 def test_a_complete_model_and_random_weights_cause_no_warning(text_model: Any) -> None:

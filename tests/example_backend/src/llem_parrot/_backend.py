@@ -15,6 +15,7 @@ from llem_energy.models import builtin_architecture
 from llem_energy.sources import gpu_uuids
 from llem_parrot._facts import ParrotFacts, options_of
 from llem_parrot._parrot import Parrot
+from llem_parrot._prefix_cache import PrefixCache
 
 _END = 2
 _PAD = 0
@@ -23,9 +24,10 @@ _PAD = 0
 class ParrotGeneration:
     """The answers to one batch."""
 
-    def __init__(self, rows: list[list[int]], times_s: list[float]) -> None:
+    def __init__(self, rows: list[list[int]], times_s: list[float], n_cached: list[int]) -> None:
         self.rows = rows
         self._times_s = times_s
+        self._n_cached = n_cached
 
     def n_tokens(self) -> tuple[int, ...]:
         """Return the number of tokens of each answer, without padding."""
@@ -34,6 +36,10 @@ class ParrotGeneration:
     def token_times_s(self) -> tuple[float, ...]:
         """Return the time at the end of each step, in seconds since the start of the batch."""
         return tuple(self._times_s)
+
+    def cached_input_tokens(self) -> tuple[int, ...]:
+        """Return how many tokens of each prompt the parrot did not read again."""
+        return tuple(self._n_cached)
 
 
 class ParrotBackend:
@@ -45,6 +51,7 @@ class ParrotBackend:
         self._gpus: tuple[str, ...] = ()
         self._parrot: Parrot | None = None
         self._chance: random.Random | None = None
+        self._prefix_cache: PrefixCache | None = None
 
     def open(self) -> tuple[str, ...]:
         """Return the GPU that is used, whose energy is then measured; () on the CPU."""
@@ -58,6 +65,8 @@ class ParrotBackend:
         shape = builtin_architecture(self._config.model) or {}
         playful = self._options.mood == "playful"
         self._parrot = Parrot(int(shape["vocab_size"]), self._options.memory, playful=playful)
+        if self._options.prefix_cache in ("clearable", "permanent"):
+            self._prefix_cache = PrefixCache()
         self.seed()
 
     @property
@@ -97,6 +106,8 @@ class ParrotBackend:
     def generate(self, batch: Batch) -> ParrotGeneration:
         """Answer step by step; each step adds one token to every prompt of the batch."""
         start_s = time.perf_counter()
+        cache = self._prefix_cache
+        n_cached = [0 if cache is None else cache.read(prompt) for prompt in batch.inputs]
         heard = [list(prompt) for prompt in batch.inputs]
         times_s = []
         for _ in range(self._config.max_output_tokens):
@@ -104,7 +115,7 @@ class ParrotBackend:
                 break
             times_s.append(time.perf_counter() - start_s)
         rows = [all_[n:] for all_, n in zip(heard, batch.lengths, strict=True)]
-        return ParrotGeneration(rows, times_s)
+        return ParrotGeneration(rows, times_s, n_cached)
 
     def _step(self, heard: list[list[int]], batch: Batch) -> bool:
         """Add one token to every unfinished answer; return whether there was one."""
@@ -144,6 +155,13 @@ class ParrotBackend:
         sampled = self._config.decoder.do_sample
         self._chance = random.Random(self._config.random_seed) if sampled else None
 
+    def clear_prefix_cache(self) -> bool:
+        """Forget all prompts; return False if the cache is permanent."""
+        if self._prefix_cache is None or self._options.prefix_cache == "permanent":
+            return self._prefix_cache is None
+        self._prefix_cache.clear()
+        return True
+
     def reset_peak_memory(self) -> None:
         """Do nothing: memory is not measured."""
 
@@ -166,6 +184,7 @@ class ParrotBackend:
             "playful": self._loaded._playful,
             "batch_size": self._options.batch_size or 1,
             "sampled": self._chance is not None,
+            "prefix_cache": self._prefix_cache is not None,
         }
 
     def warnings(self) -> tuple[str, ...]:
@@ -174,4 +193,4 @@ class ParrotBackend:
 
     def close(self) -> None:
         """Release the parrot."""
-        self._parrot = None
+        self._parrot = self._prefix_cache = None

@@ -25,3 +25,5 @@ class ParrotConfig(BaseModel):
     """The number of last tokens that it remembers; all by default."""
     mood: Literal["literal", "playful"] | None = None
     """`playful` chooses a new token instead of repeating the last token."""
+    prefix_cache: Literal["none", "clearable", "permanent"] | None = None
+    """Whether it skips the beginnings of prompts that it has read before; `none` by default."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llem_energy._machine.control_groups import group_limit_bytes
+from llem_energy._host.control_groups import group_limit_bytes
 from llem_energy._machine.device_memory import host_memory_bytes
 from llem_energy._machine.environment import installed_memory_bytes
 

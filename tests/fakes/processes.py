@@ -1,0 +1,20 @@
+"""The processes of runs that a test has started."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def n_children() -> int:
+    """Return how many processes of runs this process has; a zombie, which was not reaped, counts."""
+    n = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text(errors="replace").rpartition(")")[2].split()
+            command = stat.with_name("cmdline").read_bytes()
+        except OSError:
+            continue
+        is_run = command.endswith(b"\0llem-run\0") or fields[0] == "Z"
+        n += int(fields[1]) == os.getpid() and is_run
+    return n

@@ -1,0 +1,63 @@
+"""The result of a real study of a sweep, whose runs take no time and have known figures."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from fakes.results import make_result
+
+from llem_config import ExperimentConfig, load_study
+from llem_energy import ExperimentResult
+from llem_runner import StudyResult, run_study
+from llem_runner.executors import InlineExecutor
+
+STUDY = """
+model: builtin:tiny-llama
+max_output_tokens: 4
+sweep:
+  precision: [fp32, bf16]
+  pytorch.batch_size: [1, 8]
+  attention:
+    - {pytorch.attn_implementation: eager}
+    - {pytorch.attn_implementation: sdpa, pytorch.torch_compile: true}
+execution: {n_cycles: 4, config_gap_seconds: 0, cycle_gap_seconds: 0}
+"""
+
+
+class Measured:
+    """Measures a run in no time: J per token by its point, plus a little noise."""
+
+    def __init__(self, *, attention_matters: bool = True, **changes: Any) -> None:
+        self._noise = random.Random("swept study")
+        self._attention_matters = attention_matters
+        self._changes = changes
+        self._n_runs = 0
+
+    def __call__(self, config: ExperimentConfig, **_: Any) -> ExperimentResult:
+        """Return the result of the next run."""
+        self._n_runs += 1
+        assert config.pytorch is not None
+        energy_j = 0.2 if config.precision == "bf16" else 0.3
+        energy_j /= 1 + 0.1 * (config.pytorch.batch_size == 8)
+        if self._attention_matters and config.pytorch.torch_compile:
+            energy_j *= 0.9
+        figures = {
+            "started_at": f"2026-01-01T00:{self._n_runs:02}:00+00:00",
+            "energy_per_output_token_j": energy_j * (1 + self._noise.gauss(0, 0.003)),
+            "tokens_per_second": 50 / energy_j * (1 + self._noise.gauss(0, 0.003)),
+        }
+        return make_result(config, **figures | self._changes)
+
+
+def run_swept_study(folder: Path, measured: Measured | None = None) -> StudyResult:
+    """Return the result of a study of 8 points in 4 cycles."""
+    file = folder / "swept.yaml"
+    file.write_text(STUDY)
+    return run_study(
+        load_study(file),
+        output=folder / "results",
+        measure=measured or Measured(),
+        executor=InlineExecutor(),
+    )

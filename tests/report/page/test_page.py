@@ -1,0 +1,171 @@
+"""The page as text: escaping, sizes, and what it says about each kind of study."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import msgspec
+import pytest
+from report import examples
+from report.simulated import simulate
+
+from llem_report._figures.scales import number
+from llem_report._page.conditions import Conditions
+from llem_report._page.html import text
+from llem_report._page.page import report_html
+
+
+class _Page(HTMLParser):
+    """What a browser would find in a page."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.texts: list[str] = []
+        self._script: dict[str, str | None] | None = None
+        self.feed(content)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        attributes = dict(attrs)
+        self.ids += [name for key, name in attrs if key == "id" and name]
+        self.links += [value or "" for key, value in attrs if key in ("src", "href", "xlink:href")]
+        assert not [key for key in attributes if key.startswith("on")]
+        if tag == "script":
+            self._script = attributes
+
+    def handle_data(self, data: str) -> None:
+        if self._script is None:
+            self.texts.append(data)
+        else:
+            self.scripts.append((self._script, data))
+            self._script = None
+
+
+@pytest.fixture(scope="module")
+def hostile() -> str:
+    return report_html(examples.hostile())
+
+
+def test_hostile_names_stay_text(hostile: str) -> None:
+    page = _Page(hostile)
+    kinds = [attributes.get("type") for attributes, _ in page.scripts]
+    assert kinds == ["application/json", None, None]
+    assert "b" not in page.tags
+    assert any("<script>alert(1)</script>]]>\"'&amp;" in text for text in page.texts)
+
+
+def test_the_policy_allows_the_scripts_of_the_page_and_nothing_else(hostile: str) -> None:
+    match = re.search(r'Content-Security-Policy" content="([^"]*)"', hostile)
+    assert match
+    allowed = re.findall(r"'sha256-([^']+)'", match[1])
+    digests = [
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        for attributes, script in _Page(hostile).scripts
+        if "type" not in attributes
+    ]
+    assert allowed == digests
+    assert "default-src 'none'" in match[1]
+    assert "unsafe-eval" not in match[1]
+    assert "script-src 'unsafe-inline'" not in match[1]
+
+
+def test_links_stay_in_the_page(hostile: str) -> None:
+    page = _Page(hostile)
+    targets = [link.removeprefix("#") for link in page.links]
+    assert all(link.startswith("#") for link in page.links)
+    assert set(targets) <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids)), "ids are unique"
+
+
+def test_the_data_of_the_figures_is_json_without_markup(hostile: str) -> None:
+    (data,) = [script for attributes, script in _Page(hostile).scripts if "type" in attributes]
+    assert "<" not in data
+    content = json.loads(data)
+    for spec in content["figures"].values():
+        assert set(spec["datasets"].values()) <= set(content["datasets"])
+
+
+def test_a_static_page_has_no_script() -> None:
+    page = report_html(simulate((examples.PRECISION,), n_cycles=2), static=True)
+    assert "<script" not in page
+    assert "script-src 'none'" in page
+    assert 'class="kind"' in page or "class=kind" in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", examples.SHAPES)
+def test_every_shape_of_study_gives_a_page(shape: str) -> None:
+    analysis = examples.SHAPES[shape]()
+    page = _Page(report_html(analysis, static=True))
+    headings = [int(tag[1]) for tag in page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert headings.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(headings))
+    assert page.tags.count("title") == 1 + page.tags.count("svg")  # each figure has a name
+    assert page.tags.count("desc") == page.tags.count("svg")
+    n_rows = len(analysis.points) + len(analysis.runs)
+    assert page.tags.count("tr") >= n_rows
+
+
+def test_two_pages_of_one_study_are_equal_byte_for_byte() -> None:
+    assert report_html(examples.flawed()) == report_html(examples.flawed())
+
+
+def test_a_running_study_says_how_far_it_is() -> None:
+    analysis = examples.flawed()
+    page = report_html(analysis, static=True)
+    n_done = analysis.n_runs_planned - analysis.n_runs_pending
+    assert f"running: {n_done} of {analysis.n_runs_planned} runs" in page
+    assert f"{analysis.n_runs_failed} failed" in page
+
+
+def test_a_study_without_energy_says_so() -> None:
+    page = report_html(examples.no_energy(), static=True)
+    assert "no point has both energy and speed; see `llem-cli doctor`" in page
+    assert "higher is better" in page
+
+
+def test_a_note_on_the_origin_of_the_results_is_at_the_top_as_text() -> None:
+    page = report_html(
+        simulate((examples.PRECISION,), n_cycles=2),
+        Conditions(note="from a <scripted> driver"),
+        static=True,
+    )
+    assert "<p class=note>from a &lt;scripted&gt; driver</p>" in page.split("</header>")[0]
+
+
+@pytest.mark.slow
+def test_the_sizes_of_pages_stay_within_their_limits() -> None:
+    assert len(report_html(examples.paper()).encode()) < 1_600_000
+    assert len(report_html(examples.paper(), static=True).encode()) < 600_000
+
+    large = examples.large()
+    assert len(report_html(large).encode()) < 2_500_000
+    assert len(report_html(large, static=True).encode()) < 1_500_000
+
+
+def test_the_space_in_large_numbers_is_a_space_and_elsewhere_it_is_shown() -> None:
+    assert text(number(1653.0, 4)) == "1\N{NARROW NO-BREAK SPACE}653"
+    assert text("a\N{NARROW NO-BREAK SPACE}b") == r"a\u202fb"
+
+
+def test_texts_that_many_rows_share_are_in_the_page_once() -> None:
+    analysis = simulate((examples.PRECISION, examples.BATCH_SIZE), n_cycles=3)
+    runs = examples.changed_runs(
+        analysis, lambda run: msgspec.structs.replace(run, reasons=("a note of every run",))
+    )
+    page = report_html(msgspec.structs.replace(analysis, runs=runs))
+    (data,) = [script for attributes, script in _Page(page).scripts if "type" in attributes]
+    for name in ("runs", "cells"):
+        dataset = json.loads(data)["datasets"][name]
+        place = dataset["names"].index("reasons")
+        assert dataset["words"]["reasons"] == ["a note of every run"]
+        assert {row[place] for row in dataset["rows"]} == {0}
