@@ -4,8 +4,8 @@
     uv run python benchmarks/example_report.py --measured [--points 72] --output docs     # 20 min
 
 `--measured` runs 144 or 72 points x 5 cycles with the command line on the scripted NVIDIA driver (see
-`benchmarks/report/measured_example.py` for what is real); `--study` takes a study that was measured
-before. Without them, the energies are simulated. Prints the true and the estimated effects; with
+`benchmarks/report/measured_example.py` for what is real); `--study FOLDER` alone takes a study that was
+measured before, e.g. by `--measured --keep PARENT`. Without them, the energies are simulated. Prints the true and the estimated effects; with
 `--output`, writes `example-report.html` and figure 1 in light and dark colours. Exits with code 1 if
 an interval does not contain the true effect, or the page is too large.
 """
@@ -41,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--measured", action="store_true", help="run every point")
     parser.add_argument("--study", type=Path, help="folder of a study that was measured before")
+    parser.add_argument("--keep", type=Path, help="parent folder for the measured study")
     parser.add_argument("--points", type=int, choices=(144, 72), default=144)
     parser.add_argument("--output", type=Path, help="folder for the page and figure 1")
     arguments = parser.parse_args()
@@ -52,7 +53,10 @@ def main() -> None:
         if arguments.study is not None:
             folder = arguments.study
         elif is_measured:
-            folder = measure_example(Path(scratch), study_file(arguments.points))
+            parent: Path = arguments.keep or Path(scratch)
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = measure_example(parent, study_file(arguments.points))
+            print(f"study: {folder}")
         else:
             folder = run_example(Path(scratch))
         truth = true_ratios("scripted" if is_measured else "pytorch", arguments.points)

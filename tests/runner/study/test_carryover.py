@@ -114,9 +114,9 @@ def test_every_energy_of_a_study_is_within_its_bound_of_the_true_energy(
         assert result.energy_bound_j is not None
         assert abs(result.energy_total_j - truth) <= result.energy_bound_j
         assert result.energy_bound_j < 0.1 * truth
-        # The model ran on the CPU; that is the only reason for a flag.
-        (reason,) = result.figures["energy_total_j"].reasons
-        assert "the backend reported no GPU" in reason
+        # The model ran on the CPU. A busy machine can add reasons of its own.
+        reasons = result.figures["energy_total_j"].reasons
+        assert any("the backend reported no GPU" in reason for reason in reasons)
 
 
 def test_if_the_gpu_is_lost_only_the_energy_is_missing(tmp_path: Path, library: Path) -> None:
