@@ -48,13 +48,23 @@ def store(folder: Path, weights: dict[str, Any]) -> None:
 
 
 def test_a_layer_in_the_files_that_the_configuration_leaves_out_is_refused(copy: Path) -> None:
+    import torch
+
+    from llem_energy._backends.pytorch.loading import load_model
+
     weights = tensors(copy)
     n_unused = sum(w.numel() for name, w in weights.items() if ".layers.1." in name)
     n_stored = sum(w.numel() for w in weights.values())
     configure(copy, num_hidden_layers=1)
+    (finding,) = check_files([of(copy)])
+    assert finding.message == (
+        f"model {str(copy)!r} cannot be loaded: config.json has 1 layer, so {n_unused:,} of "
+        f"{n_stored:,} weights ({n_unused / n_stored:.1%}) in its files are not used, e.g. "
+        "'model.layers.1.input_layernorm.weight'; correct config.json"
+    )
     expected = rf"{n_unused:,} of {n_stored:,} weights .* are not used, e\.g\. model\.layers\.1\."
     with pytest.raises(BackendError, match=expected):
-        loaded(of(copy))
+        load_model(of(copy), torch.device("cpu"))
 
 
 def test_a_few_unused_weights_are_a_warning_in_the_result(copy: Path) -> None:
@@ -76,6 +86,8 @@ def test_unused_experts_are_counted_although_the_library_joins_them(tmp_path: Pa
     import torch
     import transformers
 
+    from llem_energy._backends.pytorch.loading import load_model
+
     torch.manual_seed(0)
     shape = transformers.MixtralConfig(
         vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
@@ -85,7 +97,7 @@ def test_unused_experts_are_counted_although_the_library_joins_them(tmp_path: Pa
     configure(tmp_path, num_hidden_layers=1)
     n_unused = sum(w.numel() for name, w in tensors(tmp_path).items() if ".layers.1." in name)
     with pytest.raises(BackendError, match=rf"^[^0-9]*{n_unused:,} of "):
-        loaded(of(tmp_path))
+        load_model(of(tmp_path), torch.device("cpu"))
 
 
 def test_constants_that_older_files_store_cause_no_warning(copy: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,11 @@ _EMBEDDINGS = (
     "embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight",
     "tok_embeddings.weight",
 )  # fmt: skip
+_LAYER = re.compile(r"(?:^|\.)(?:layers|layer|blocks|block|h)\.(\d+)\.")
+_LAYER_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+MAX_UNUSED_SHARE = 0.1
+"""Of the weights in the files; a larger share refuses the run. Some models have a layer more than
+config.json says on purpose, which guesses further tokens; it is 2 to 5 % of their weights."""
 _MIN_SHARE = 0.98  # older files leave out some small constants
 
 
@@ -40,6 +46,8 @@ def count_problem(model: ModelRef, data: Mapping[str, Any]) -> str | None:
                 f"config.json has vocab_size {vocabulary}, but {shown(name)} in its files has {rows} "
                 "rows; correct config.json"
             )
+    if problem := _unused_layers(stored, data):
+        return problem
     sizes = architecture_of(data)
     if sizes is None or sizes.n_linear_weights is None or sizes.n_other_weights is None:
         return None
@@ -51,6 +59,28 @@ def count_problem(model: ModelRef, data: Mapping[str, Any]) -> str | None:
             "correct config.json, or download the model again"
         )
     return None
+
+
+def _unused_layers(stored: Mapping[str, StoredTensor], data: Mapping[str, Any]) -> str | None:
+    """Return what is wrong if many weights lie in layers that config.json leaves out."""
+    counts = (data.get(key) for key in _LAYER_COUNTS)
+    n_layers = next((n for n in counts if isinstance(n, int) and n > 0), None)
+    if n_layers is None:
+        return None
+    unused = {
+        name: tensor.n_values
+        for name, tensor in stored.items()
+        if (match := _LAYER.search(name)) and int(match[1]) >= n_layers
+    }
+    n_stored = sum(tensor.n_values for tensor in stored.values())
+    n_unused = sum(unused.values())
+    if n_unused < MAX_UNUSED_SHARE * n_stored or not n_unused:
+        return None
+    return (
+        f"config.json has {n_layers} {'layer' if n_layers == 1 else 'layers'}, so {n_unused:,} of "
+        f"{n_stored:,} weights ({n_unused / n_stored:.1%}) in its files are not used, e.g. {shown(min(unused))}; correct "
+        "config.json"
+    )
 
 
 def _n_rows(name: str, tensor: StoredTensor) -> int | None:

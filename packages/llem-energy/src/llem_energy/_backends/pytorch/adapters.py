@@ -9,10 +9,10 @@ from typing import Any
 
 from llem_config import LoRAConfig
 from llem_config.foreign_files import ForeignFileError
-from llem_energy._backends.pytorch.loading_report import MAX_UNUSED_SHARE
 from llem_energy._errors import BackendError
 from llem_energy._hub import expanded, model_folder
 from llem_energy._model_info.stored_weights import StoredTensor, file_tensors
+from llem_energy._model_info.weight_counts import MAX_UNUSED_SHARE
 
 _NAME = "default"  # of the adapter in the model; its files do not have it
 

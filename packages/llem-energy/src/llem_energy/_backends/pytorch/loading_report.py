@@ -12,12 +12,11 @@ from typing import Any
 
 from llem_energy._errors import BackendError
 from llem_energy._model_info.stored_weights import StoredTensor
+from llem_energy._model_info.weight_counts import MAX_UNUSED_SHARE
 
 # Constants that older versions of the library stored with the weights and now compute: rotary
 # frequencies, position ids, and the causal mask, which is called a bias.
 _CONSTANT = re.compile(r"(inv_freq|position_ids|masked_bias|attn\.bias|attention\.bias)$")
-MAX_UNUSED_SHARE = 0.1
-"""Of the weights in the files; a larger share refuses the run."""
 
 
 def loading_warnings(
