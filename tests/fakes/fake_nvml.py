@@ -97,6 +97,14 @@ class FakeGpu:
     counter_gain: float = 1.0  # 1.05: the counter overstates by 5 %
     counter_jitter_s: float = 0.0  # max shift of an update; pseudo-random
     counter_quantum_mj: int = 1  # the counter shows multiples of this
+    counter_filter_s: float = 0.0  # time constant of a first-order filter before the counter
+    counter_delay_s: float = 0.0  # the counter shows the energy of this long ago
+    counter_seen_s: float = 0.0  # end of each period whose mean power counts for all; 0: sees all
+    counter_threshold_w: float = 0.0  # a period with less mean power adds nothing
+    counter_burst_s: float = 0.0  # every second update is early by this much
+    counter_every: tuple[int, float, float] = (1, 0.0, math.inf)  # of n updates 1, at these watts
+    counter_bits: int = 64  # the counter wraps at
+    counter_float32: bool = False
     power_period_s: float = 0.1
     average_window_s: float = 1.0  # this and the next as on Hopper
     instant_window_s: float = 0.025
@@ -180,6 +188,14 @@ def _statements(gpu: FakeGpu) -> Iterator[str]:
     yield "counter {!r} {!r} {!r} {!r}".format(*counter)
     yield f"counter_jitter {gpu.counter_jitter_s!r}"
     yield f"counter_quantum {gpu.counter_quantum_mj}"
+    yield f"counter_filter {gpu.counter_filter_s!r}"
+    yield f"counter_delay {gpu.counter_delay_s!r}"
+    yield f"counter_seen {gpu.counter_seen_s!r}"
+    yield f"counter_threshold {gpu.counter_threshold_w!r}"
+    yield f"counter_burst {gpu.counter_burst_s!r}"
+    yield "counter_every {} {!r} {!r}".format(*gpu.counter_every)
+    yield f"counter_bits {gpu.counter_bits}"
+    yield f"counter_float32 {gpu.counter_float32:d}"
     yield f"power {gpu.power_period_s!r} {gpu.average_window_s!r} {gpu.instant_window_s!r}"
     yield f"samples {gpu.sample_period_s!r}"
     yield f"module_w {gpu.module_w!r}"

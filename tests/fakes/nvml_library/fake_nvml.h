@@ -8,7 +8,8 @@
  *
  *   power_curve.c   the clock; power over time and its integral (the truth)
  *   live_power.c    power that a program sets while the fake runs
- *   sensors.c       counter, power, throttling: what the driver would report
+ *   counter.c       the energy counter, with its flaws
+ *   sensors.c       power, throttling: what the driver would report
  *   trace_file.c    the trace file and its format
  *   calls.c         counts every call, adds latency, returns scripted errors
  *   nvml_system.c, nvml_energy.c, nvml_state.c    the exported functions of NVML
@@ -68,7 +69,11 @@ typedef struct {
     Curve watts, celsius;
     Event *events;
     int n_events;
-    struct { double period_s, phase_s, initial_mj, gain, jitter_s, quantum_mj; } counter;
+    struct {
+        double period_s, phase_s, initial_mj, gain, jitter_s, quantum_mj;
+        double filter_s, delay_s, seen_s, burst_s, threshold_w, bits, is_float32;
+    } counter;
+    struct { double n, low_w, high_w; } every; /* of n updates, one is made in this range of power */
     struct { double period_s, average_window_s, instant_window_s; } power;
     double module_w, memory_share, sample_period_s;
     double limit_w, mig, persistence, virtualization, memory;
@@ -102,7 +107,7 @@ double joules_between(const Gpu *gpu, double t0_s, double t1_s);
 int covers(const Event *event, double t_s);
 /* The last multiple of the period that is not after `t_s`. */
 double last_update_s(double t_s, double period_s);
-/* What the driver reports at `t_s`. */
+/* What the driver reports at `t_s`; the counter is in counter.c. */
 uint64_t counter_mj(const Gpu *gpu, double t_s);
 uint32_t mean_mw(const Gpu *gpu, double end_s, double window_s);
 uint32_t power_mw(const Gpu *gpu, double t_s, double window_s);

@@ -13,55 +13,6 @@ double last_update_s(double t_s, double period_s)
     return period_s * floor(t_s / period_s + ROUNDING);
 }
 
-/* A number from -1 to 1 that looks random; the same `k` gives the same number.
- * Source: the finaliser of splitmix64 (public domain). */
-static double noise(int64_t k)
-{
-    uint64_t bits = (uint64_t)k * 0x9e3779b97f4a7c15u;
-    bits = (bits ^ bits >> 30) * 0xbf58476d1ce4e5b9u;
-    bits = (bits ^ bits >> 27) * 0x94d049bb133111ebu;
-    return (double)(bits >> 11) / (double)(1ull << 52) - 1;
-}
-
-static double counter_update_s(const Gpu *gpu, double k)
-{
-    return gpu->counter.phase_s + gpu->counter.period_s * k
-           + gpu->counter.jitter_s * noise((int64_t)k);
-}
-
-/* The search begins one update later, because that one may be early. */
-static double last_counter_update_s(const Gpu *gpu, double t_s)
-{
-    double period_s = gpu->counter.period_s;
-    double k = floor((t_s - gpu->counter.phase_s) / period_s + ROUNDING) + 1;
-    while (counter_update_s(gpu, k) > t_s + ROUNDING * period_s)
-        k--;
-    return counter_update_s(gpu, k);
-}
-
-uint64_t counter_mj(const Gpu *gpu, double t_s)
-{
-    double rounding_s = ROUNDING * gpu->counter.period_s, reset_s = -INFINITY;
-    double shown_s = last_counter_update_s(gpu, t_s);
-    for (int is_stalled = 1; is_stalled;) {
-        is_stalled = 0; /* the update before this stall may lie in another stall: check again */
-        EACH_EVENT(event, gpu, STALL)
-            if (covers(event, shown_s + rounding_s)) {
-                shown_s = last_counter_update_s(gpu, event->t0_s - 2 * rounding_s);
-                is_stalled = 1;
-            }
-    }
-    EACH_EVENT(event, gpu, RESET)
-        if (event->t0_s <= t_s)
-            reset_s = fmax(reset_s, event->t0_s);
-    int is_reset = isfinite(reset_s);
-    double mj = 1000 * gpu->counter.gain * joules_between(gpu, is_reset ? reset_s : 0, shown_s);
-    mj += is_reset ? 0 : gpu->counter.initial_mj;
-    double steps = round(mj / gpu->counter.quantum_mj);
-    return steps > 0 ? (uint64_t)steps * (uint64_t)gpu->counter.quantum_mj
-                     : 0; /* below 0 until the first update after a reset */
-}
-
 uint32_t mean_mw(const Gpu *gpu, double end_s, double window_s)
 {
     double w = window_s == 0 ? value_at(&gpu->watts, end_s)

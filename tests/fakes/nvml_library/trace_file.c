@@ -15,6 +15,14 @@
  *   counter_jitter SECONDS             each update is early or late by up to this much; the shift
  *                                      looks random and is the same in every process
  *   counter_quantum MJ                 the counter shows multiples of MJ (default 1)
+ *   counter_filter TAU                 the counter counts power behind a first-order filter
+ *   counter_delay SECONDS              the counter shows the energy of this long ago
+ *   counter_seen SECONDS               each period adds its length times the mean power of its last
+ *                                      SECONDS only; 0: all of it is seen
+ *   counter_threshold WATTS            a period with less mean power than this adds nothing
+ *   counter_burst SECONDS              every second update is early by this much
+ *   counter_every N LOW HIGH           while power is in [LOW, HIGH), one of N updates is made
+ *   counter_bits N     counter_float32 0|1     the counter wraps at N bits; is a 32-bit float
  *   power PERIOD AVERAGE INSTANT       both powers update at k PERIOD; their averaging windows in
  *                                      seconds (0: no averaging). nvmlDeviceGetPowerUsage is the
  *                                      average, as on Hopper
@@ -126,6 +134,14 @@ static const char *set_numbers(Gpu *gpu, const char *word, const double *v, int 
         {"counter", offsetof(Gpu, counter), 4}, {"power", offsetof(Gpu, power), 3},
         {"counter_jitter", offsetof(Gpu, counter.jitter_s), 1},
         {"counter_quantum", offsetof(Gpu, counter.quantum_mj), 1},
+        {"counter_filter", offsetof(Gpu, counter.filter_s), 1},
+        {"counter_delay", offsetof(Gpu, counter.delay_s), 1},
+        {"counter_seen", offsetof(Gpu, counter.seen_s), 1},
+        {"counter_threshold", offsetof(Gpu, counter.threshold_w), 1},
+        {"counter_burst", offsetof(Gpu, counter.burst_s), 1},
+        {"counter_every", offsetof(Gpu, every), 3},
+        {"counter_bits", offsetof(Gpu, counter.bits), 1},
+        {"counter_float32", offsetof(Gpu, counter.is_float32), 1},
         {"module_w", offsetof(Gpu, module_w), 1}, {"memory_share", offsetof(Gpu, memory_share), 1},
         {"samples", offsetof(Gpu, sample_period_s), 1}, {"limit_w", offsetof(Gpu, limit_w), 1},
         {"repeat", offsetof(Gpu, watts.repeat_s), 1}, {"mig", offsetof(Gpu, mig), 1},
@@ -175,7 +191,8 @@ static const char *read_statement(const char *word, const char *text)
         if (n_gpus == MAX_GPUS || *text)
             return "expected `gpu` alone, at most 32 times";
         gpus[n_gpus++] = (Gpu){"Fake GPU", "GPU-fake", .celsius = {.linear = 1},
-                               .counter = {0.1, 0, 0, 1, 0, 1}, .power = {0.1, 1, 0},
+                               .counter = {0.1, 0, 0, 1, 0, 1, .bits = 64},
+                               .every = {1, 0, INFINITY}, .power = {0.1, 1, 0},
                                .sample_period_s = 0.02, .limit_w = 700, .persistence = 1,
                                .memory = 141.0 * (1ull << 30)};
         return NULL;
@@ -216,6 +233,15 @@ static const char *check_gpu(Gpu *gpu)
         return "periods must be above 0, averaging windows 0 or more";
     if (!(gpu->counter.jitter_s >= 0 && gpu->counter.jitter_s < gpu->counter.period_s / 2))
         return "the jitter of a counter must be less than half its period";
+    if (!(gpu->counter.filter_s >= 0 && gpu->counter.delay_s >= 0 && gpu->counter.burst_s >= 0
+          && gpu->counter.seen_s >= 0 && gpu->counter.seen_s <= gpu->counter.period_s))
+        return "the flaws of a counter last 0 or more, and it sees at most its whole period";
+    if (!(gpu->counter.jitter_s + gpu->counter.burst_s < gpu->counter.period_s))
+        return "bursts of a counter must be shorter than its period";
+    if (gpu->every.n < 1 || gpu->every.n != floor(gpu->every.n) || gpu->counter.bits < 1)
+        return "expected a whole number of updates and of bits, at least 1";
+    if (gpu->counter.filter_s > 0 && (gpu->counter.seen_s > 0 || gpu->counter.threshold_w > 0))
+        return "a counter with a filter cannot have seen or threshold too";
     if (gpu->counter.quantum_mj < 1 || gpu->counter.quantum_mj != floor(gpu->counter.quantum_mj))
         return "the quantum of a counter must be whole millijoules";
     if (gpu->watts.repeat_s != 0
