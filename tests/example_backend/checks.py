@@ -99,6 +99,7 @@ BROKEN: dict[str, tuple[type, str, Callable[..., Any]]] = {
     "cached_tokens_are": (
         parrot.ParrotGeneration, "cached_input_tokens", _more_than_the_prompt,
     ),
+    "extra_tokens": (parrot.ParrotGeneration, "padding_tokens", _more_than_the_prompt),
     "new_prompts_are_read": (
         parrot.ParrotGeneration, "cached_input_tokens", _everything_cached,
     ),

@@ -15,6 +15,8 @@ from llem_energy._backends.protocol import (
     Phase,
     RendersChats,
     ReportsCachedTokens,
+    ReportsPadding,
+    ReportsTokensAfterEnd,
     Workload,
 )
 from llem_energy._backends.registry import backend_names, facts_of, preload
@@ -44,6 +46,8 @@ __all__ = [
     "RenderedChats",
     "RendersChats",
     "ReportsCachedTokens",
+    "ReportsPadding",
+    "ReportsTokensAfterEnd",
     "Workload",
     "backend_names",
     "facts_of",

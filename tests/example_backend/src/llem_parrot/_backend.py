@@ -41,6 +41,14 @@ class ParrotGeneration:
         """Return how many tokens of each prompt the parrot did not read again."""
         return tuple(self._n_cached)
 
+    def padding_tokens(self) -> tuple[int, ...]:
+        """Return 0 for each prompt: the parrot reads prompts of any length side by side."""
+        return (0,) * len(self.rows)
+
+    def tokens_after_end(self) -> tuple[int, ...]:
+        """Return 0 for each prompt: an answer that has ended takes no further step."""
+        return (0,) * len(self.rows)
+
 
 class ParrotBackend:
     """One parrot, on the CPU or beside a GPU."""

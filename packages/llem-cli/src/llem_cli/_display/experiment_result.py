@@ -14,6 +14,7 @@ def show_experiment_result(result: ExperimentResult) -> None:
     rows = [
         ("tokens/s", f"{result.tokens_per_second:.4g}"),
         ("output tokens", f"{result.output_tokens} in {result.window_s:.2f} s"),
+        ("padding", _padding(result)),
         ("first token", "missing" if first_token is None else f"{first_token.mean_s * 1e3:.3g} ms"),
         ("energy", _energy(result)),
         ("J/output token", "missing" if per_token_j is None else f"{per_token_j:.4g}"),
@@ -32,6 +33,14 @@ def show_experiment_result(result: ExperimentResult) -> None:
     print_table(table)
     for warning in result.measurement_warnings:
         note(f"warning: {warning}")
+
+
+def _padding(result: ExperimentResult) -> str:
+    if result.padding_share is None:
+        return "unknown"
+    after_end = result.n_tokens_after_end
+    text = f"{result.padding_share:.1%} of the tokens of prefill"
+    return text if after_end is None else f"{text}; {after_end} output tokens after an end"
 
 
 def _energy(result: ExperimentResult) -> str:

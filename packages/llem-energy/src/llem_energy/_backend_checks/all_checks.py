@@ -23,6 +23,7 @@ BACKEND_CHECKS: tuple[Check, ...] = (
     protocol_checks.effective_config_is_plain_json,
     cache_checks.prompts_of_the_same_lengths_give_the_same_shapes,
     cache_checks.cached_tokens_are_at_the_start_of_a_prompt,
+    cache_checks.extra_tokens_have_one_number_for_each_prompt,
     cache_checks.new_prompts_are_read,
     cache_checks.an_emptied_cache_answers_nothing,
     protocol_checks.a_whole_measurement_counts_every_token,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from llem_config import ExperimentConfig
 from llem_energy._backend_checks.support import BackendCheckFailed, expect, generate_all, ready
+from llem_energy._backends.extra_tokens import padding_tokens, tokens_after_end
 from llem_energy._backends.prefix_cache import cached_input_tokens, clear_prefix_cache
 from llem_energy._backends.protocol import Backend
 from llem_energy._errors import BackendError
@@ -36,6 +37,25 @@ def cached_tokens_are_at_the_start_of_a_prompt(config: ExperimentConfig) -> None
             )
             within = all(0 <= n <= length for n, length in zip(counts, batch.lengths, strict=True))
             expect(within, f"expected cached tokens up to {batch.lengths}, found {counts}")
+
+
+def extra_tokens_have_one_number_for_each_prompt(config: ExperimentConfig) -> None:
+    """Padding up to the shape of the batch, and steps after an end up to those that are left."""
+    with ready(config) as (backend, _, workload):
+        for batch, generation in generate_all(backend, workload):
+            room = [batch.shape[1] - length for length in batch.lengths]
+            _expect_up_to(room, padding_tokens(generation), "padding tokens")
+            rest = [config.max_output_tokens - n for n in generation.n_tokens()]
+            _expect_up_to(rest, tokens_after_end(generation), "tokens after the end")
+
+
+def _expect_up_to(limits: Sequence[int], counts: Sequence[int] | None, what: str) -> None:
+    if counts is None:
+        return
+    within = len(counts) == len(limits) and all(
+        0 <= n <= most for n, most in zip(counts, limits, strict=True)
+    )
+    expect(within, f"expected {what} up to {tuple(limits)}, found {counts}")
 
 
 def new_prompts_are_read(config: ExperimentConfig) -> None:

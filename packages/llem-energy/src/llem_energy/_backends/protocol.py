@@ -65,6 +65,35 @@ class ReportsCachedTokens(Protocol):
         """
 
 
+@runtime_checkable
+class ReportsPadding(Protocol):
+    """A generation that also reports the padding that was computed; optional.
+
+    Leave the method out if the library does not report it: the number is then unknown.
+    """
+
+    def padding_tokens(self) -> tuple[int, ...] | None:
+        """Return how many positions of padding were computed with each prompt; None if unknown.
+
+        0 where prompts of different lengths are packed without padding.
+        """
+
+
+@runtime_checkable
+class ReportsTokensAfterEnd(Protocol):
+    """A generation that also reports the tokens that were computed for nothing; optional.
+
+    Leave the method out if the library does not report it: the number is then unknown.
+    """
+
+    def tokens_after_end(self) -> tuple[int, ...] | None:
+        """Return for how many steps each row was computed after its own end; None if unknown.
+
+        A static batch computes all its rows until the last one has ended. 0 where a row that has
+        ended leaves the batch.
+        """
+
+
 class Memory(msgspec.Struct, frozen=True):
     """Memory of the model and of the window, in bytes; None if unknown."""
 

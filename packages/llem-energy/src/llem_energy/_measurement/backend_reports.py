@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from llem_energy._backends.extra_tokens import padding_tokens, tokens_after_end
 from llem_energy._backends.prefix_cache import cached_input_tokens
 from llem_energy._backends.protocol import Backend, Batch, Generation, Memory
 from llem_energy._backends.registry import process_ids
@@ -54,6 +55,8 @@ class BackendReports:
             generation.n_tokens(),
             self._answer("token_times_s", generation.token_times_s, None),
             self._answer("cached_input_tokens", lambda: cached_input_tokens(generation), None),
+            self._answer("padding_tokens", lambda: padding_tokens(generation), None),
+            self._answer("tokens_after_end", lambda: tokens_after_end(generation), None),
         )
 
     def flops(self, input_tokens: int, output_tokens: int) -> Flops | None:

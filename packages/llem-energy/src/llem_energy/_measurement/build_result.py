@@ -20,6 +20,7 @@ from llem_energy._measurement.backend_facts import facts_of_result
 from llem_energy._measurement.backend_reports import BackendReports
 from llem_energy._measurement.energy_flags import time_flags
 from llem_energy._measurement.energy_metrics import energy_metrics
+from llem_energy._measurement.extra_tokens import extra_tokens
 from llem_energy._measurement.input_reading import input_reading
 from llem_energy._measurement.raw_measurement import GenerationRecord, RawMeasurement
 from llem_energy._model_info.flops import Flops
@@ -41,6 +42,7 @@ def assemble(raw: RawMeasurement, reports: BackendReports) -> ExperimentResult:
     window_s = window.end_s - window.start_s
     output_tokens = sum(sum(record.n_tokens) for record in raw.generations)
     reading = input_reading(raw.generations)
+    extra = extra_tokens(raw.generations, reading)
     facts = facts_of_result(config, _longest_tokens(raw.generations))
     first, between = _latencies(raw.generations)
     flops, effective_config = _flops(raw.generations, reports), reports.effective_config()
@@ -86,6 +88,7 @@ def assemble(raw: RawMeasurement, reports: BackendReports) -> ExperimentResult:
                 (
                     *energy.warnings,
                     *reading.warnings(),
+                    *extra.warnings(),
                     *reports.warnings(),
                     *reports.problems,
                     *facts.warnings,
@@ -124,6 +127,9 @@ def assemble(raw: RawMeasurement, reports: BackendReports) -> ExperimentResult:
         baseline=energy.baseline,
         phases=energy.phases,
         cached_input_tokens=reading.n_cached,
+        n_padding_tokens=extra.n_padding,
+        padding_share=extra.padding_share,
+        n_tokens_after_end=extra.n_after_end,
     )
 
 

@@ -52,6 +52,10 @@ class GenerationRecord(msgspec.Struct, frozen=True):
     """Time of each step's token since the batch began; see `Generation.token_times_s`."""
     reported_cached_tokens: tuple[int, ...] | None = None
     """As the backend reports them, which may be impossible."""
+    reported_padding_tokens: tuple[int, ...] | None = None
+    """Computed with each prompt; likewise."""
+    reported_tokens_after_end: tuple[int, ...] | None = None
+    """Steps of each row after its own end; likewise."""
 
     @property
     def cached_tokens(self) -> tuple[int, ...] | None:

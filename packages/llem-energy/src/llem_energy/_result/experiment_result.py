@@ -188,6 +188,14 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     cached_input_tokens: int | None = None
     """Of `input_tokens`, those that the backend took from a cache of earlier prompts instead of
     reading them. None if the backend does not report it."""
+    n_padding_tokens: int | None = None
+    """Positions of padding that prefill computed, not part of `input_tokens`. With several beams,
+    each prompt counts once. None if the backend does not report it."""
+    padding_share: float | None = None
+    """Of the tokens that prefill computed: padding over padding and input tokens that were read."""
+    n_tokens_after_end: int | None = None
+    """Tokens computed for outputs that had already ended, until the last output of their batch
+    ended; not part of `output_tokens`. None if the backend does not report it."""
     inputs: tuple[InputDigest, ...] = ()
     """Models, adapters and local data sets that the run has read; () in formats 1 to 3."""
 

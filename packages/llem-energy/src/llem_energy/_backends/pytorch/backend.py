@@ -214,7 +214,7 @@ class PyTorchBackend:
         ends = self._generation.eos_token_id
         stepwise = self._assistant is None and not self._options.prompt_lookup_num_tokens
         ids = output.sequences[:, batch.shape[1] :]
-        return TokenGeneration(ids, ends, clock if stepwise else None)
+        return TokenGeneration(ids, ends, clock if stepwise else None, batch)
 
     def phase(self, name: PhaseName, batch: Batch) -> Phase:
         """Prepare one phase of a batch with the experiment's generation arguments."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from llem_energy._backends.protocol import Batch
+
 
 class StepClock:
     """Records when the token of each step was ready.
@@ -20,13 +22,20 @@ class StepClock:
         self._on_gpu = device.type == "cuda"
         self._never = torch.zeros(n_prompts, dtype=torch.bool, device=device)
         self._marks: list[Any] = []
+        self.n_rows = 0
+        """Rows of the last step: prompts, or several for each prompt in beam search."""
         self._mark()
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
         del scores, kwargs
         self._mark()
-        n_rows = input_ids.shape[0]
+        self.n_rows = n_rows = input_ids.shape[0]
         return self._never if n_rows == len(self._never) else self._never[:1].expand(n_rows)
+
+    @property
+    def n_steps(self) -> int:
+        """Steps so far; each computes every row, also those that have ended."""
+        return len(self._marks) - 1
 
     def _mark(self) -> None:
         if self._on_gpu:
@@ -47,10 +56,19 @@ class StepClock:
 class TokenGeneration:
     """The output of one batch, read only after the window; see `Generation`."""
 
-    def __init__(self, ids: Any, ends: Any, clock: StepClock | None) -> None:
+    def __init__(self, ids: Any, ends: Any, clock: StepClock | None, batch: Batch) -> None:
+        """Keep the output.
+
+        Args:
+            ids: new tokens of each prompt, padded to the longest output, on the device.
+            ends: ids of the end tokens; None if they are ignored.
+            clock: None if a step yields several tokens.
+            batch: the prompts.
+        """
         self._ids = ids
         self._ends = ends
         self._clock = clock
+        self._batch = batch
 
     def n_tokens(self) -> tuple[int, ...]:
         """Return the output tokens of each prompt, its end token included."""
@@ -70,3 +88,17 @@ class TokenGeneration:
     def cached_input_tokens(self) -> tuple[int, ...]:
         """Return 0 for each prompt: `generate` keeps no keys or values for a later call."""
         return (0,) * len(self._ids)
+
+    def padding_tokens(self) -> tuple[int, ...]:
+        """Return the padding of each prompt: `generate` computes it like any other token."""
+        return tuple(self._batch.shape[1] - length for length in self._batch.lengths)
+
+    def tokens_after_end(self) -> tuple[int, ...] | None:
+        """Return the steps of each row after its end: `generate` computes all rows until the last ends.
+
+        None if a step yields several tokens, or if a prompt has several rows (beam search), which
+        take turns in being the output.
+        """
+        if self._clock is None or self._clock.n_rows != self._batch.n_prompts:
+            return None
+        return tuple(self._clock.n_steps - n for n in self.n_tokens())
