@@ -169,3 +169,31 @@ def test_texts_that_many_rows_share_are_in_the_page_once() -> None:
         place = dataset["names"].index("reasons")
         assert dataset["words"]["reasons"] == ["a note of every run"]
         assert {row[place] for row in dataset["rows"]} == {0}
+
+
+def test_a_reason_of_all_runs_stands_once_above_the_table_of_runs() -> None:
+    analysis = examples.paper()
+    runs = [
+        msgspec.structs.replace(run, reasons=("the clock was cold", *run.reasons))
+        for run in analysis.runs
+    ]
+    content = report_html(msgspec.structs.replace(analysis, runs=tuple(runs)), static=True)
+    table = content.partition("id=runs-heading")[2].partition("</section>")[0]
+    assert table.count("the clock was cold") == 1
+    measured = next(i for i, run in enumerate(runs) if run.value is not None)
+    runs[measured] = msgspec.structs.replace(runs[measured], reasons=())
+    content = report_html(msgspec.structs.replace(analysis, runs=tuple(runs)), static=True)
+    table = content.partition("id=runs-heading")[2].partition("</section>")[0]
+    assert table.count("the clock was cold") == len(runs) - 1
+
+
+def test_a_column_that_repeats_another_is_in_the_data_once() -> None:
+    (data,) = (
+        json.loads(script)
+        for attributes, script in _Page(report_html(examples.paper())).scripts
+        if attributes.get("id") == "figures"
+    )
+    runs = data["datasets"]["runs"]
+    assert runs["same"] == {"run": "place"}
+    assert "run" not in runs["names"]
+    assert len(runs["rows"][0]) == len(runs["names"])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from llem_report._ranking.block_fit import fit_blocks
 from llem_report._study_data.study_data import StudyData
+from llem_runner.distributions import t_quantile
 
 _MIN_RUNS = 3
 """The interval of two runs reaches 12.7 standard errors, which says nothing."""
@@ -32,7 +33,6 @@ def figure_means(data: StudyData, name: str) -> dict[int, FigureMean]:
         name: of a figure of which all values are used, whatever the figure of merit.
     """
     import numpy as np
-    from scipy.special import stdtrit
 
     runs = [
         (run.point, run.cycle, run.facts.values[name])
@@ -58,7 +58,7 @@ def figure_means(data: StudyData, name: str) -> dict[int, FigureMean]:
             found[position] = FigureMean(math.exp(mean), None, None)
             continue
         error = math.sqrt(float(squares[i]) / (n - 1) / n)
-        half = float(stdtrit(n - 1, 0.975)) * error
+        half = t_quantile(0.975, n - 1) * error
         found[position] = FigureMean(math.exp(mean), _exp(mean - half), _exp(mean + half))
     return found
 

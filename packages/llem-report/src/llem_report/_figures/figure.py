@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import altair as alt
 
 from llem_report._figures.rendering import finished_svg, svg_of, to_pdf, to_png
 from llem_report._figures.scales import visible_text
 from llem_report._figures.theme import DARK, LIGHT, Theme, Width, config
 
 Chart = Any
-"""A chart of Altair; its types do not follow a chart through the methods that return another."""
+"""A chart of Altair, or its specification; Altair's types do not follow a chart through the methods
+that return another."""
 Draw = Callable[[Theme, Width], Chart]
 
 
@@ -44,11 +47,7 @@ class Figure:
             theme: colours.
             width: `text` for the width of a page, `column` for one of two columns.
         """
-        chart = self.draw(theme, width)
-        # Not validated, which takes as long as drawing; the tests validate every figure.
-        spec: dict[str, Any] = _shown(
-            chart.to_dict(validate=False, context={"pre_transform": False})
-        )
+        spec: dict[str, Any] = _shown(specification(self.draw(theme, width), is_whole=True))
         spec["config"] = config(theme)
         spec["datasets"] = {name: _shown(rows) for name, rows in self.data.items()}
         # What the page says to readers that do not see it.
@@ -80,6 +79,35 @@ class Figure:
     def json(self, width: Width = "text") -> str:
         """Return the Vega-Lite specification as JSON, for other programs."""
         return json.dumps(self.spec(LIGHT, width), ensure_ascii=False, indent=1, allow_nan=False)
+
+
+def specification(chart: Chart, *, is_whole: bool = False) -> dict[str, Any]:
+    """Return the Vega-Lite specification of a chart, without its data.
+
+    Args:
+        chart: to draw.
+        is_whole: False if it is a part of another one.
+    """
+    if isinstance(chart, dict):
+        return {"$schema": alt.SCHEMA_URL, **chart} if is_whole else chart
+    context = {"pre_transform": False, "top_level": is_whole}
+    # Not validated, which takes as long as drawing; the tests validate every figure.
+    spec: dict[str, Any] = chart.to_dict(validate=False, context=context)
+    return spec
+
+
+def below(charts: Sequence[Chart], spacing: int) -> dict[str, Any]:
+    """Return the specification of charts below one another.
+
+    Altair copies every chart inside another one, and again at each level: half of the time of a
+    page with many panels.
+    """
+    return {"vconcat": [specification(chart) for chart in charts], "spacing": spacing}
+
+
+def beside(charts: Sequence[Chart], spacing: int) -> dict[str, Any]:
+    """Return the specification of charts beside one another."""
+    return {"hconcat": [specification(chart) for chart in charts], "spacing": spacing}
 
 
 def _shown(value: Any) -> Any:

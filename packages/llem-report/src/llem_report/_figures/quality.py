@@ -7,7 +7,7 @@ from typing import Literal
 
 import altair as alt
 
-from llem_report._figures.figure import Chart, Figure
+from llem_report._figures.figure import Chart, Figure, below
 from llem_report._figures.highlight import (
     LABELS,
     parameter,
@@ -118,7 +118,7 @@ def _chart(n_points: int, n_cycles: int, shown: list[str], theme: Theme, width: 
         _line(line, per_line, min(per_line, n_points - line * per_line), n_cycles, colours, theme)
         for line in range(n_lines)
     ]
-    return alt.vconcat(*lines, spacing=10).add_params(parameter())
+    return {**below(lines, spacing=10), "params": [parameter().param.to_dict()]}
 
 
 def _line(

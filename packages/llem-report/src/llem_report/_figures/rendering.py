@@ -35,35 +35,26 @@ _ROOT = re.compile(r"<svg ([^>]*)>")
 
 def svg_of(spec: dict[str, Any]) -> str:
     """Return the SVG of a specification, as the renderer writes it."""
-    vl_convert = _renderer()
+    vl_convert = renderer()
     svg: str = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
     return svg
 
 
 def to_pdf(spec: dict[str, Any]) -> bytes:
     """Return a specification as PDF."""
-    vl_convert = _renderer()
+    vl_convert = renderer()
     content: bytes = vl_convert.vegalite_to_pdf(spec, vl_version=VEGA_LITE)
     return content
 
 
 def to_png(spec: dict[str, Any], scale: float) -> bytes:
     """Return a specification as PNG with `scale` pixels per unit."""
-    vl_convert = _renderer()
+    vl_convert = renderer()
     content: bytes = vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=scale)
     return content
 
 
-def runtime() -> str:
-    """Return the JavaScript of Vega, Vega-Lite and Vega-Embed for one `script` element."""
-    vl_convert = _renderer()
-    script: str = vl_convert.javascript_bundle(
-        "window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE
-    )
-    return script
-
-
-def _renderer() -> Any:
+def renderer() -> Any:
     """Return the library that draws.
 
     Raises:

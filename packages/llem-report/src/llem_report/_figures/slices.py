@@ -10,7 +10,7 @@ from typing import Any
 
 import altair as alt
 
-from llem_report._figures.figure import Chart, Figure
+from llem_report._figures.figure import Chart, Figure, below, beside
 from llem_report._figures.names import short_names
 from llem_report._figures.scales import LogAxis, log_axis, ratio_with_interval, tick_labels
 from llem_report._figures.theme import TOTAL_WIDTH, Theme, Width
@@ -60,7 +60,7 @@ def slices(analysis: Analysis) -> Figure | None:
             place = _Place(number, first_rows[number], step, names[factor.key], is_first)
             lines[-1].append(_panel(factor, place, axis, theme))
             left -= used + (_AXIS if is_first else 0)
-        return alt.vconcat(*[alt.hconcat(*line, spacing=_GAP) for line in lines], spacing=18)
+        return below([beside(line, _GAP) for line in lines], spacing=18)
 
     better = "lower" if analysis.lower_is_better else "higher"
     return Figure(

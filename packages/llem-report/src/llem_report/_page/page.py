@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from llem_report._figures.figure import Figure
 from llem_report._figures.registry import figures
-from llem_report._figures.rendering import runtime
+from llem_report._figures.runtime import runtime
 from llem_report._figures.theme import DARK, LIGHT, css_variables
 from llem_report._page import sections
 from llem_report._page.conditions import Conditions

@@ -102,9 +102,11 @@
     for (const plot of document.querySelectorAll("[data-figure]")) watcher.observe(plot);
   }
 
-  function record({ names, words }, row) {
+  function record({ names, words, same }, row) {
     const values = names.map((name, i) => [name, words[name]?.[row[i]] ?? row[i]]);
-    return Object.fromEntries(values.filter(([, value]) => value !== null));
+    const item = Object.fromEntries(values.filter(([, value]) => value !== null));
+    for (const [name, other] of Object.entries(same)) if (other in item) item[name] = item[other];
+    return item;
   }
 
   async function highlight(view) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from llem_report._page.conditions import Conditions
 from llem_report._page.further_figures import further_figures_table
 from llem_report._page.html import bullets, definitions, text
-from llem_report._page.tables import points_table, runs_table, shares_table
+from llem_report._page.tables import points_table, reasons_of_all, runs_table, shares_table
 from llem_report.records import Analysis
 
 
@@ -37,8 +37,9 @@ def _further(analysis: Analysis) -> str:
 
 
 def runs(analysis: Analysis) -> str:
+    of_all = bullets(f"All runs that were measured: {each}" for each in reasons_of_all(analysis))
     return (
-        f"<section>\n<h2 id=runs-heading>Runs</h2>\n<details class=long><summary>All {len(analysis.runs)} "
+        f"<section>\n<h2 id=runs-heading>Runs</h2>\n{of_all}<details class=long><summary>All {len(analysis.runs)} "
         f"runs</summary>{_tall(runs_table(analysis), len(analysis.runs))}</details></section>\n"
     )
 

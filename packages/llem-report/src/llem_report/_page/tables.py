@@ -12,6 +12,7 @@ from llem_report._page.html import Cell, Column, table
 from llem_report.records import Analysis, FactorEffect, Interval, PointEstimate
 
 _MAX_NAME = 60
+_MIN_RUNS_ALIKE = 10
 NONE = Cell("\N{EN DASH}")
 
 
@@ -205,8 +206,17 @@ def dependences_table(analysis: Analysis) -> str:
     return table(columns, rows, name="dependences")
 
 
+def reasons_of_all(analysis: Analysis) -> tuple[str, ...]:
+    """Return the reasons that every run with a value has; none if there are few runs."""
+    sets = [run.reasons for run in analysis.runs if run.value is not None]
+    if len(sets) < _MIN_RUNS_ALIKE:
+        return ()
+    return tuple(reason for reason in sets[0] if all(reason in reasons for reasons in sets))
+
+
 def runs_table(analysis: Analysis) -> str:
-    """Return all planned runs."""
+    """Return all planned runs; the reasons of all of them stand above the table."""
+    of_all = reasons_of_all(analysis)
     places = {point.config_hash: place for place, point in enumerate(analysis.points, 1)}
     columns = [
         Column("run", is_number=True),
@@ -233,7 +243,7 @@ def runs_table(analysis: Analysis) -> str:
                     + ("not run yet" if state == "pending" else state),
                     alarms=run.is_outlier or state not in ("ok", "pending"),
                 ),
-                Cell("; ".join(run.reasons)),
+                Cell("; ".join(reason for reason in run.reasons if reason not in of_all)),
             ]
         )
     return table(columns, rows, name="runs")

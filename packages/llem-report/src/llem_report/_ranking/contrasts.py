@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from llem_report._ranking.block_fit import BlockFit, run_weights
+from llem_runner.distributions import chi_square_above, t_quantile
 
 if TYPE_CHECKING:
     from llem_report._ranking.designs import Design, Floats, Ints
@@ -114,10 +116,14 @@ def half_widths(contrasts: Contrasts, n_together: int, alpha: float = 0.05) -> F
     distributions, Journal of the American Statistical Association 62 (1967).
     """
     import numpy as np
-    from scipy.special import stdtrit
 
-    significance = -np.expm1(np.log1p(-alpha) / n_together)
-    result: Floats = -stdtrit(contrasts.df, significance / 2) * contrasts.error
+    significance = -math.expm1(math.log1p(-alpha) / n_together)
+    each, place = np.unique(contrasts.df, return_inverse=True)  # one number, or few
+    # Not a number of degrees of freedom: no error is known.
+    quantiles = [
+        t_quantile(1 - significance / 2, int(df)) if df >= 1 else math.nan for df in each.tolist()
+    ]
+    result: Floats = np.array(quantiles)[place] * contrasts.error
     return result
 
 
@@ -133,7 +139,6 @@ def _bartlett(fit: BlockFit, level: Ints) -> float:
     Society A 160 (1937).
     """
     import numpy as np
-    from scipy.special import chdtrc
 
     exists = level >= 0
     df = np.bincount(level[exists], weights=fit.point_df[exists])
@@ -146,4 +151,4 @@ def _bartlett(fit: BlockFit, level: Ints) -> float:
     pooled = float((variances * df).sum()) / total
     statistic = total * np.log(pooled) - float((df * np.log(variances)).sum())
     correction = 1 + (float((1 / df).sum()) - 1 / total) / (3 * (len(df) - 1))
-    return float(chdtrc(len(df) - 1, max(statistic / correction, 0.0)))
+    return chi_square_above(max(statistic / correction, 0.0), len(df) - 1)
