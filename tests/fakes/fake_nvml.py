@@ -67,6 +67,19 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another user of a GPU from `t0_s` until before `t1_s`, whom the driver need not list.
+
+    Its power is part of the points of the GPU.
+    """
+
+    t0_s: float
+    t1_s: float
+    busy_percent: int = 0  # share of the time in which it keeps the GPU busy
+    used_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Throttle:
     """An interval in which the GPU is slowed down, with the bits of the clock event reasons.
 
@@ -118,7 +131,9 @@ class FakeGpu:
     mig: bool = False
     persistence: bool = True
     virtualization: int = 0  # nvmlGpuVirtualizationMode_t: 2 is a vGPU
+    idle_w: float = 0.0  # up to this power the GPU is not busy
     processes: tuple[Process, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
     throttles: tuple[Throttle, ...] = ()
     stalls: tuple[tuple[float, float], ...] = ()  # the energy counter is not updated
     resets: tuple[float, ...] = ()  # the energy counter restarts from 0
@@ -210,6 +225,9 @@ def _statements(gpu: FakeGpu) -> Iterator[str]:
     for process in gpu.processes:
         word = "graphics_process" if process.graphics else "process"
         yield f"{word} {process.pid} {process.used_bytes} {process.t0_s!r} {process.t1_s!r}"
+    yield f"idle_w {gpu.idle_w!r}"
+    for each in gpu.neighbours:
+        yield f"neighbour {each.busy_percent} {each.used_bytes} {each.t0_s!r} {each.t1_s!r}"
     yield from (f"throttle {t.t0_s!r} {t.t1_s!r} {t.reasons}" for t in gpu.throttles)
     yield from (f"stall {t0_s!r} {t1_s!r}" for t0_s, t1_s in gpu.stalls)
     yield from (f"reset {t_s!r}" for t_s in gpu.resets)

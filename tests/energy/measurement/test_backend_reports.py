@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from energy.parts import QUICK, run_python
 
-from llem_energy._measurement.gpu_sharing import GpuSharing, gpu_sharing
-
 BROKEN = """
 from llem_parrot._backend import ParrotBackend, ParrotGeneration
 
@@ -132,15 +130,4 @@ def test_an_error_in_a_phase_does_not_lose_the_window(result: dict[str, Any]) ->
     assert phase["quality"] == {
         "status": "missing",
         "reasons": ["RuntimeError: the phase is broken"],
-    }
-
-
-def test_processes_that_come_onto_a_gpu_during_a_run_are_newcomers() -> None:
-    sharing = gpu_sharing({"GPU-a": {1, 7}, "GPU-b": set()}, {"GPU-a": {1, 7, 8}}, own_pids={1})
-    assert sharing == {"GPU-a": GpuSharing(1, 1), "GPU-b": GpuSharing(0, 0)}
-
-
-def test_a_process_that_the_backend_names_later_was_no_stranger_at_the_start() -> None:
-    assert gpu_sharing({"GPU-a": {1, 7}}, {"GPU-a": {1, 7}}, own_pids={1, 7}) == {
-        "GPU-a": GpuSharing(0, 0)
     }

@@ -87,12 +87,13 @@ def test_the_total_is_within_its_bound_of_the_true_energy(run: dict[str, Any]) -
 def test_counter_and_integral_are_both_reported_and_agree(run: dict[str, Any]) -> None:
     result = run["result"]
     assert result["energy_total_j"] == result["energy_counter_j"]
-    # Flagged because a process shares the GPU and the model runs on the CPU; no other reason.
+    # Flagged because a process shares the GPU and the model runs on the CPU. The scripted power does
+    # not follow the run, so there may be signs of others too.
     counter, total = (result["figures"][f"energy_{name}_j"] for name in ("counter", "total"))
     assert counter["status"] == total["status"] == "flagged"
-    assert len(counter["reasons"]) == 2
-    # On a busy machine readings are late, and the bound may be too wide for the window.
-    assert [r for r in total["reasons"] if "the bound is" not in r] == counter["reasons"]
+    signs = ("something else used", "idle power changed")
+    assert len([r for r in counter["reasons"] if not any(sign in r for sign in signs)]) == 2
+    assert set(counter["reasons"]) <= set(total["reasons"])
     assert abs(result["energy_disagreement"]) < 0.1
     difference = result["energy_integrated_j"] - result["energy_counter_j"]
     assert result["energy_disagreement"] == pytest.approx(difference / result["energy_counter_j"])

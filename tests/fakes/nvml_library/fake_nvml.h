@@ -10,6 +10,7 @@
  *   live_power.c    power that a program sets while the fake runs
  *   counter.c       the energy counter, with its flaws
  *   sensors.c       power, throttling: what the driver would report
+ *   neighbours.c    work and memory of others on a GPU, scripted or set while the fake runs
  *   trace_file.c    the trace file and its format
  *   calls.c         counts every call, adds latency, returns scripted errors
  *   nvml_system.c, nvml_energy.c, nvml_state.c    the exported functions of NVML
@@ -55,13 +56,14 @@ enum { TOTAL_POWER_SAMPLES = 0, RING_ENTRIES = 120 };
 typedef struct { double t_s, value, area; } Point; /* area: from the first point to this one */
 typedef struct { Point *points; int n_points, linear; double repeat_s; } Curve;
 typedef enum {
-    THROTTLE, STALL, RESET, FAULT, FAULT_CALL, LATENCY, COMPUTE_PROCESS, GRAPHICS_PROCESS
+    THROTTLE, STALL, RESET, FAULT, FAULT_CALL, LATENCY, COMPUTE_PROCESS, GRAPHICS_PROCESS,
+    NEIGHBOUR
 } Kind;
 typedef struct { /* one timed line of the trace file */
     Kind kind;
     double t0_s, t1_s; /* [t0_s, t1_s); for FAULT_CALL these are call numbers */
     double value;      /* bits, code, microseconds or bytes */
-    uint32_t pid;
+    uint32_t pid;      /* for a NEIGHBOUR the percentage of time in which it is busy */
     char function[64];
 } Event;
 typedef struct {
@@ -76,7 +78,7 @@ typedef struct {
     struct { double n, low_w, high_w; } every; /* of n updates, one is made in this range of power */
     struct { double period_s, average_window_s, instant_window_s; } power;
     double module_w, memory_share, sample_period_s;
-    double limit_w, mig, persistence, virtualization, memory;
+    double limit_w, idle_w, mig, persistence, virtualization, memory;
 } Gpu;
 
 /* ---- State: gpus in trace_file.c, clock in power_curve.c, references in calls.c --------------- */
@@ -96,6 +98,12 @@ EXPORT double fake_nvml_now(void);
 /* The value of a curve at one instant; the true energy of a GPU between two. */
 double value_at(const Curve *curve, double t_s);
 double joules_between(const Gpu *gpu, double t0_s, double t1_s);
+
+/* ---- neighbours.c ---------------------------------------------------------------------------- */
+
+double neighbour_percent(const Gpu *gpu, double t_s);
+uint64_t neighbour_bytes(const Gpu *gpu, double t_s);
+uint32_t live_neighbour_pid(const Gpu *gpu); /* 0: none */
 
 /* ---- sensors.c ------------------------------------------------------------------------------- */
 

@@ -45,16 +45,20 @@ DEVICE(nvmlDeviceGetMigMode, (const Gpu *gpu, unsigned *now, unsigned *next),
        *now = *next = gpu->mig != 0)
 DEVICE(nvmlDeviceGetUtilizationRates, (const Gpu *gpu, Utilization *out),
        REQUIRE(!gpu->mig, NOT_SUPPORTED); /* as documented for a GPU in MIG mode */
-       double load = fmin(1, value_at(&gpu->watts, t_s) / gpu->limit_w);
-       uint32_t percent = (uint32_t)lround(100 * load);
+       double over_w = fmax(0, value_at(&gpu->watts, t_s) - gpu->idle_w);
+       double load = fmin(1, over_w / (gpu->limit_w - gpu->idle_w));
+       uint32_t percent = (uint32_t)lround(fmax(100 * load, neighbour_percent(gpu, t_s)));
        *out = (Utilization){percent, percent / 2})
+enum { RESERVED_GIB = 2 }; /* by the driver for itself */
 DEVICE(nvmlDeviceGetMemoryInfo, (const Gpu *gpu, Memory *out), /* `used` includes the reserved */
        uint64_t total = (uint64_t)gpu->memory;
-       *out = (Memory){total, total - (2ull << 30), 2ull << 30})
+       uint64_t used = ((uint64_t)RESERVED_GIB << 30) + neighbour_bytes(gpu, t_s);
+       *out = (Memory){total, total - used, used})
 DEVICE(nvmlDeviceGetMemoryInfo_v2, (const Gpu *gpu, MemoryV2 *out),
        REQUIRE(out->version == (sizeof *out | 2u << 24), VERSION_MISMATCH);
-       uint64_t total = (uint64_t)gpu->memory;
-       *out = (MemoryV2){out->version, total, 1ull << 30, total - (2ull << 30), 1ull << 30})
+       uint64_t total = (uint64_t)gpu->memory, used = neighbour_bytes(gpu, t_s);
+       uint64_t reserved = (uint64_t)RESERVED_GIB << 30;
+       *out = (MemoryV2){out->version, total, reserved, total - reserved - used, used})
 
 static int list_processes(const Gpu *gpu, double t_s, Kind kind, unsigned *n, Process *out)
 {
@@ -63,6 +67,9 @@ static int list_processes(const Gpu *gpu, double t_s, Kind kind, unsigned *n, Pr
     EACH_EVENT(event, gpu, kind)
         if (covers(event, t_s) && (*n)++ < n_max)
             out[*n - 1] = (Process){event->pid, (uint64_t)event->value, UINT32_MAX, UINT32_MAX};
+    uint32_t live_pid = kind == COMPUTE_PROCESS ? live_neighbour_pid(gpu) : 0;
+    if (live_pid && (*n)++ < n_max)
+        out[*n - 1] = (Process){live_pid, neighbour_bytes(gpu, t_s), UINT32_MAX, UINT32_MAX};
     return *n <= n_max ? SUCCESS : INSUFFICIENT_SIZE;
 }
 

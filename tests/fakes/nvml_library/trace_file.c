@@ -144,6 +144,7 @@ static const char *set_numbers(Gpu *gpu, const char *word, const double *v, int 
         {"counter_float32", offsetof(Gpu, counter.is_float32), 1},
         {"module_w", offsetof(Gpu, module_w), 1}, {"memory_share", offsetof(Gpu, memory_share), 1},
         {"samples", offsetof(Gpu, sample_period_s), 1}, {"limit_w", offsetof(Gpu, limit_w), 1},
+        {"idle_w", offsetof(Gpu, idle_w), 1},
         {"repeat", offsetof(Gpu, watts.repeat_s), 1}, {"mig", offsetof(Gpu, mig), 1},
         {"persistence", offsetof(Gpu, persistence), 1},
         {"virtualization", offsetof(Gpu, virtualization), 1},
@@ -177,6 +178,8 @@ static const char *read_numeric(Gpu *gpu, const char *word, const char *text)
         return add_event(gpu, (Event){LATENCY, -INFINITY, INFINITY, v[0], 0, ""});
     if (!strcmp(word, "latency_us") && n == 3)
         return add_event(gpu, (Event){LATENCY, v[1], v[2], v[0], 0, ""});
+    if (!strcmp(word, "neighbour") && n == 4 && v[0] >= 0 && v[0] <= 100)
+        return add_event(gpu, (Event){NEIGHBOUR, v[2], v[3], v[1], (uint32_t)v[0], ""});
     if ((is_graphics || !strcmp(word, "process")) && (n == 2 || n == 4) && v[0] >= 1)
         return add_event(gpu, (Event){is_graphics ? GRAPHICS_PROCESS : COMPUTE_PROCESS,
                                       n == 4 ? v[2] : -INFINITY, n == 4 ? v[3] : INFINITY, v[1],

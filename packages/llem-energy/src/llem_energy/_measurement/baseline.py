@@ -95,7 +95,7 @@ def without_baseline(total: Figure, baseline: RatedBaseline, duration_s: float) 
     if power_w is None:
         return Figure(None, Quality("missing", baseline.quality.reasons))
     adjusted_j = total.value - power_w * duration_s
-    reasons = [*total.quality.reasons, *baseline.quality.reasons]
+    reasons = list(dict.fromkeys((*total.quality.reasons, *baseline.quality.reasons)))
     if adjusted_j < 0:
         reasons.append("it is negative: the window drew less than the baseline")
     return Figure(adjusted_j, Quality("flagged" if reasons else "ok", tuple(reasons)))
@@ -121,6 +121,17 @@ def idle_power(
     )
 
 
+def idle_change(baseline: Baseline) -> list[str]:
+    """Return by how much idle power changed from before to after a window, if it is too much."""
+    before_w, after_w, power_w = baseline.loaded_before_w, baseline.loaded_after_w, baseline.power_w
+    if before_w is None or after_w is None or power_w is None:
+        return []
+    change_w = abs(after_w - before_w)
+    if change_w <= _MAX_CHANGE * power_w:
+        return []
+    return [f"idle power changed by {change_w:.3g} W from before to after the window"]
+
+
 def _middle(span: IdleSpan) -> float:
     return (span.start_s + span.end_s) / 2
 
@@ -131,10 +142,5 @@ def _quality(baseline: Baseline, reasons: list[str], *, measured: bool) -> Quali
         return Quality("missing", (why,))
     if baseline.uncertainty_w is None:
         reasons.append("idle power was measured on one side of the window only")
-    else:
-        change_w = abs((baseline.loaded_after_w or 0.0) - (baseline.loaded_before_w or 0.0))
-        if change_w > _MAX_CHANGE * baseline.power_w:
-            reasons.append(
-                f"idle power changed by {change_w:.3g} W from before to after the window"
-            )
+    reasons += idle_change(baseline)
     return Quality("flagged" if reasons else "ok", tuple(reasons))

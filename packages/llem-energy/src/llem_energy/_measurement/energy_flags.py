@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from llem_energy._estimation.figures import Quality
 from llem_energy._measurement.load_flags import load_flags, shared_meter_flags
 from llem_energy._measurement.raw_measurement import RawMeasurement
+from llem_energy._measurement.tenancy_flags import tenancy_flags
 from llem_energy._metering.window import MeasuredSpan
 
 
@@ -40,7 +41,7 @@ def meter_flags(raw: RawMeasurement, span: MeasuredSpan) -> tuple[str, ...]:
     stopped = raw.sampler_failure
     return (
         *_wrong_devices(raw),
-        *_other_processes(raw),
+        *tenancy_flags(raw, span),
         *(shared_meter_flags(span) if raw.source.kind != "gpu" else ()),
         *((f"the sampler stopped early: {stopped}",) if stopped else ()),
     )
@@ -61,24 +62,6 @@ def _wrong_devices(raw: RawMeasurement) -> Iterator[str]:
             "the backend reported no GPU of its own; the GPUs of this machine's settings "
             "(devices.gpus) were metered"
         )
-
-
-def _other_processes(raw: RawMeasurement) -> Iterator[str]:
-    """Report the processes that shared a metered GPU: the total includes their energy."""
-    metered = raw.source.devices if raw.source is not None else ()
-    for gpu in raw.environment.gpus:
-        if gpu.uuid not in metered:
-            continue
-        if n_at_start := gpu.n_other_processes:
-            yield f"{_processes(n_at_start)} on GPU {gpu.index} at the start"
-        sharing = raw.gpu_sharing.get(gpu.uuid)
-        if sharing is not None and sharing.n_newcomers:
-            n_newcomers = _processes(sharing.n_newcomers)
-            yield f"{n_newcomers} on GPU {gpu.index} at the end, and not at the start"
-
-
-def _processes(n: int) -> str:
-    return "1 other process was" if n == 1 else f"{n} other processes were"
 
 
 def warm_up_flags(raw: RawMeasurement) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from llem_energy._measurement.energy_flags import meter_flags, rated_total, time
 from llem_energy._measurement.input_reading import InputReading
 from llem_energy._measurement.phase_metrics import phase_results, phase_warnings
 from llem_energy._measurement.raw_measurement import RawMeasurement
+from llem_energy._measurement.tenancy_flags import hidden_processes, idle_change_flags
 from llem_energy._measurement.window_readings import window_energy
 from llem_energy._result.measurement_figures import Baseline, PhaseResult
 from llem_energy._sources.protocol import Kind
@@ -67,8 +68,10 @@ def energy_metrics(
         output_tokens: of the window, repeats included.
     """
     window = window_energy(raw, raw.window)
-    total = Figure(window.total_j, rated_total(raw, raw.window, window.total))
     baseline = _baseline(raw)
+    rated = rated_total(raw, raw.window, window.total)
+    rated = rated.with_reasons(idle_change_flags(raw, baseline.figures))
+    total = Figure(window.total_j, rated)
     metered = meter_flags(raw, raw.window)
     adjusted = without_baseline(total, baseline, raw.window.end_s - raw.window.start_s)
     phases = phase_results(raw, baseline)
@@ -117,6 +120,7 @@ def _warnings(
     raw: RawMeasurement, total: Figure, adjusted: Figure, phases: tuple[PhaseResult, ...]
 ) -> Iterator[str]:
     yield from total.quality.reasons
+    yield from hidden_processes(raw)
     yield from time_flags(raw, raw.window)
     if adjusted.quality.status == "flagged":
         for reason in adjusted.reasons_besides(total):

@@ -32,7 +32,7 @@ from llem_energy._measurement.backend_reports import BackendReports
 from llem_energy._measurement.build_result import assemble
 from llem_energy._measurement.carryover import Carryover
 from llem_energy._measurement.fresh_prompts import FreshPrompts, WarmUpWork, WindowWork
-from llem_energy._measurement.gpu_sharing import gpu_sharing, with_sharing
+from llem_energy._measurement.gpu_sharing import TenantLists, gpu_sharing, with_sharing
 from llem_energy._measurement.inputs import read_again, read_inputs
 from llem_energy._measurement.measured_window import measure_phase, measure_window
 from llem_energy._measurement.memory_report import memory_report
@@ -47,7 +47,7 @@ from llem_energy._metering.window import Windows
 from llem_energy._prompts.load import fingerprint, load
 from llem_energy._prompts.prompt import Chat, RenderedChats
 from llem_energy._result.experiment_result import ExperimentResult
-from llem_energy._sources.nvml_gpu import gpu_pids
+from llem_energy._sources.gpu_tenants import gpu_tenants
 
 STAGES = (
     "open", "calibration", "baseline", "load", "tokenise", "loaded idle", "warm-up", "window",
@@ -103,6 +103,8 @@ class _Measurement:
         self._config = config = config.with_full_paths()
         self._started_at = datetime.now(UTC)
         on_stage("open")
+        # Before the device has a context: a process that is on it now does not belong to the run.
+        self._tenants = gpu_tenants()
         # The result needs the facts. If they are broken, the measurement fails here, not at its end.
         facts_of(config.backend)
         self._backend: Backend = find_backend(config)
@@ -112,7 +114,6 @@ class _Measurement:
         self._family = Family(self._reports.process_ids)
         self._host_at_start = read_host(self._family)
         self._environment = snapshot_environment(self._family.pids())
-        self._gpu_pids = gpu_pids()
         self._metering = Metering(
             config, self._gpus or settings.devices.gpus, timeseries, on_stage, stack
         )
@@ -149,6 +150,7 @@ class _Measurement:
                 compilations=backend.compilations,
             )
             passes = fresh.passes(config.energy.min_window_seconds, timed.fastest_s)
+            tenants_before, family_before = gpu_tenants(), self._family.pids()
             load_before = load_between(self._host_at_start, read_host(self._family))
             windows = Windows(
                 sampler, backend.synchronise, calibration, metering.devices, self._family
@@ -162,8 +164,13 @@ class _Measurement:
             after = metering.idle("idle after")
             windows.settle()
             metering.begin("result")
-            sharing = gpu_sharing(self._gpu_pids, gpu_pids(), self._family.pids())
+            tenants_after, family_after = gpu_tenants(), self._family.pids()
         metering.recorder.close()
+        sharing = gpu_sharing(
+            TenantLists(self._tenants, tenants_before, metering.recorder.seen_pids, tenants_after),
+            own_pids=family_before | family_after,
+            used=self._gpus,
+        )
         generations = window.generations
         requests_file, problem = keep_requests(self._timeseries, generations, len(workload.batches))
         raw = RawMeasurement(

@@ -43,6 +43,8 @@ class Recorder:
         """When each phase began, on the clock of the samples."""
         self.recent: deque[Sample] = deque(maxlen=_RECENT)
         """The newest samples, available while the measurement runs."""
+        self.seen_pids: dict[str, set[int]] = {}
+        """Every process that a sample has listed, by device. The file does not have them."""
         self.error: OSError | None = None
         """Why the file is missing."""
         self._path = path
@@ -67,6 +69,9 @@ class Recorder:
         with self._lock:
             self._pending.extend(samples)
             self.recent.extend(samples)
+            for sample in samples:
+                if sample.pids is not None:
+                    self.seen_pids.setdefault(sample.device, set()).update(sample.pids)
             is_full = len(self._pending) > _MAX_PENDING
         if is_full:
             self._write()

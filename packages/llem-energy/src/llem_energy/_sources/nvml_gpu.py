@@ -104,7 +104,7 @@ class Gpu:
 
         Args:
             clock: gives the time of the reading.
-            details: also temperature, clocks, utilisation and memory.
+            details: also temperature, clocks, utilisation, memory and processes.
         """
         before = clock()
         stamp_s, energy_j, power_w, average_w, power_s, thermal_s = self._reader.read()
@@ -135,6 +135,7 @@ class Gpu:
             utilisation=None if rates is None else rates.gpu / 100,
             memory_used_bytes=None if memory is None else int(memory.used),
             throttle_reasons=self._throttle_reasons(),
+            pids=self.compute_pids(),
         )
 
     def _throttle_reasons(self) -> tuple[str, ...] | None:
@@ -206,6 +207,12 @@ class Gpu:
         processes = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, self._handle)
         return None if processes is None else frozenset(item.pid for item in processes)
 
+    def held_bytes(self) -> int | None:
+        """Return the memory that programs hold, without what the driver reserves for itself."""
+        version = pynvml.nvmlMemory_v2  # the first version counts the reserved memory as used
+        memory = _maybe(pynvml.nvmlDeviceGetMemoryInfo, self._handle, version)
+        return None if memory is None else int(memory.used)
+
     def other_pids(self, own_pids: Collection[int]) -> tuple[int, ...] | None:
         """Return the processes on this GPU without our own; None if the driver does not list them."""
         compute = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, self._handle)
@@ -255,16 +262,6 @@ def snapshot_gpus(own_pids: Collection[int]) -> tuple[GpuSnapshot, ...]:
             return tuple(gpu.snapshot(own_pids) for gpu in find_gpus()[0])
     except GpuError:
         return ()
-
-
-def gpu_pids() -> dict[str, frozenset[int]]:
-    """Return the compute processes on each GPU whose driver lists them, by the GPU's UUID."""
-    try:
-        with driver():
-            pids = {gpu.uuid: gpu.compute_pids() for gpu in find_gpus()[0]}
-    except GpuError:
-        return {}
-    return {uuid: each for uuid, each in pids.items() if each is not None}
 
 
 def gpu_uuids() -> tuple[str, ...]:

@@ -51,6 +51,8 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     """Used memory of the device."""
     throttle_reasons: tuple[str, ...] | None = None
     """Names of `THROTTLE_REASONS`; () if there are none."""
+    pids: frozenset[int] | None = None
+    """Processes that compute on the device; inside a container these may be ids of the host."""
 
 
 class SourceVersions(NamedTuple):
@@ -91,7 +93,8 @@ class EnergySource(Protocol):
         """Return one sample per device, in the order of `devices`.
 
         Args:
-            details: also temperature, clocks, utilisation and memory, which cost more calls.
+            details: also temperature, clocks, utilisation, memory and processes, which cost more
+                calls.
 
         A device that fails gives a sample without values; this never raises.
         """
