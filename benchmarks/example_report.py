@@ -1,13 +1,14 @@
 """The report of a study with known true effects, as an example for the documents.
 
     uv run python benchmarks/example_report.py                                    # simulated, seconds
-    uv run python benchmarks/example_report.py --measured [--points 72] --output docs     # 20 min
+    uv run python benchmarks/example_report.py --measured [--points 72] --output docs     # 40 min
 
 `--measured` runs 144 or 72 points x 5 cycles with the command line on the scripted NVIDIA driver (see
-`benchmarks/report/measured_example.py` for what is real); `--study FOLDER` alone takes a study that was
-measured before, e.g. by `--measured --keep PARENT`. Without them, the energies are simulated. Prints the true and the estimated effects; with
-`--output`, writes `example-report.html` and figure 1 in light and dark colours. Exits with code 1 if
-an interval does not contain the true effect, or the page is too large.
+`benchmarks/report/measured_example.py` for what is real). `--keep PARENT` keeps the study, and
+`--study FOLDER` takes one that was kept. Without them, the energies are simulated. Prints the true
+and the estimated effects; with `--output`, writes `example-report.html` and figure 1 in light and
+dark colours. Exits with code 1 if an interval does not contain the true effect, or the page is too
+large.
 """
 
 from __future__ import annotations
