@@ -29,6 +29,7 @@ from fakes.faults import FAULTS, WINDOW, Scenario, Verdict, verdict
 from benchmarks.energy.bench import Bench, Row
 from benchmarks.energy.costs import costs, throughput
 from benchmarks.energy.errors import biases, bounds, window_errors
+from benchmarks.energy.flaws import flaws
 from benchmarks.energy.peers import run as peer_runs
 from benchmarks.energy.peers.run import Missing
 from benchmarks.simulated.orders import false_differences
@@ -88,6 +89,7 @@ PARTS = {
     "windows": window_errors,
     "bias": biases,
     "bounds": bounds,
+    "flaws": flaws,
     "costs": costs,
     "throughput": throughput,
     "faults": faults,

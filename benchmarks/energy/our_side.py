@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.energy.guarded_windows import guarded
 from benchmarks.energy.peers.stage import main, now_s, start_clock, stay, virtual_clock, wait_until
 from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
 from llem_energy._metering.recorder import Recorder
@@ -238,6 +239,7 @@ if __name__ == "__main__":
     main(
         {
             "windows": windows,
+            "guarded": guarded,
             "recorded": recorded,
             "cost": cost,
             "latency": latency,

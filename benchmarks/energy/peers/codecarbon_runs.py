@@ -43,6 +43,28 @@ def tasks(request: dict[str, Any]) -> dict[str, Any]:
     return {"tasks": answers}
 
 
+def windows(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the energies of tasks for windows on the virtual clock.
+
+    A task lasts from `start_task` to `stop_task`, between which only the clock moves. A tracker
+    reads the energy counter at both.
+    """
+    from codecarbon import OfflineEmissionsTracker
+
+    move = stage.virtual_clock()
+    move(0.0)
+    tracker = OfflineEmissionsTracker(measure_power_secs=3600, log_level="error", **_OPTIONS)
+    tracker.start_task("the first task detects the hardware")
+    tracker.stop_task()
+    energies_j = []
+    for i, (t0_s, t1_s) in enumerate(request["windows"]):
+        move(t0_s)
+        tracker.start_task(str(i))
+        move(t1_s)
+        energies_j.append(tracker.stop_task().gpu_energy * _J_PER_KWH)
+    return {"energies_j": energies_j}
+
+
 def cost(request: dict[str, Any]) -> dict[str, Any]:
     """Start a tracker and keep it running until the parent closes stdin."""
     from codecarbon import OfflineEmissionsTracker
@@ -71,4 +93,4 @@ def fault(request: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    stage.main({"tasks": tasks, "cost": cost, "fault": fault})
+    stage.main({"tasks": tasks, "windows": windows, "cost": cost, "fault": fault})

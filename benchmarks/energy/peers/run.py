@@ -32,6 +32,7 @@ __all__ = [
     "codecarbon_cost",
     "codecarbon_faults",
     "codecarbon_tasks",
+    "codecarbon_windows",
     "idle_cost",
     "zeus_cost",
     "zeus_edges",
@@ -103,6 +104,16 @@ def zeus_power_windows(
     start_s = answer[0]["start_s"]
     shifted = [(start_s + t0_s, start_s + t1_s) for t0_s, t1_s in windows]
     return _measured(gpu, shifted, answer[0]["energies_j"])
+
+
+def codecarbon_windows(
+    peers: Peers, gpu: FakeGpu, windows: Sequence[Window]
+) -> list[Measured] | Missing:
+    """Return the energies of CodeCarbon tasks for windows on the virtual clock."""
+    answer = peers.ask(CODECARBON, "windows", [gpu], {"windows": windows})
+    if isinstance(answer, Missing):
+        return answer
+    return _measured(gpu, windows, answer[0]["energies_j"])
 
 
 def codecarbon_tasks(

@@ -10,6 +10,7 @@ import msgspec
 
 from llem_energy._estimation.counter import Reading, fell, longest_standstill_s
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
+from llem_energy._estimation.far_guard import REASONS, FarGuard, far_guard, widened
 from llem_energy._estimation.figures import EstimateFigure
 from llem_energy._estimation.power_integral import Integral, Point, integrated_energy
 from llem_energy._metering.calibration import Calibration
@@ -44,6 +45,8 @@ class DeviceEnergy(msgspec.Struct, frozen=True, kw_only=True):
     """By how much counter and power disagree, if it is too much."""
     reasons: tuple[str, ...] = ()
     """Why the energy is flagged or missing."""
+    guard: FarGuard | None = None
+    """What the counter did after the window."""
 
     @property
     def energy_j(self) -> float | None:
@@ -57,6 +60,7 @@ def device_energy(
     *,
     calibration: Calibration | None = None,
     limit_w: float | None = None,
+    checks_guard: bool = True,
 ) -> DeviceEnergy:
     """Return the energy of one device.
 
@@ -65,10 +69,19 @@ def device_energy(
         span: the window.
         calibration: how its counter behaves.
         limit_w: its power limit.
+        checks_guard: whether the device idles in the guards, so that they show if its counter lags.
     """
-    counted, counter_reasons = _counted(samples, span, calibration, limit_w)
     period_s = calibration.power_period_s if calibration else None
     powers = [(s, s.power_w) for s in samples] if _reports_power(samples) else []
+    counter, counter_reasons = _counter(samples, span, calibration, limit_w)
+    counted, reasons = _counted(counter, span, calibration, samples) if counter else ([], [])
+    counter_reasons += reasons
+    guard = None
+    if counter and counted and checks_guard and span.guard_s:
+        points = [(sample.t_s, watts) for sample, watts in powers if watts is not None]
+        guard = far_guard(counter, points, span, counted[0], period_s)
+        counted = widened(counted, guard)
+        counter_reasons += [REASONS[guard.check]] if guard and guard.check in REASONS else []
     instant = _integral(powers, span, period_s)
     disagreement = None
     if counted and instant is not None and _disagree(counted[0], instant, span):
@@ -79,6 +92,7 @@ def device_energy(
         counter_reasons=tuple(counter_reasons),
         disagreement=disagreement,
         reasons=tuple(counter_reasons) + ((disagreement,) if disagreement else ()),
+        guard=guard,
     )
     if not counted or (counter_reasons and disagreement):
         return _from_power(energy, counted, samples, span, period_s)
@@ -115,22 +129,22 @@ def _from_power(
     )
 
 
-def _counted(
+def _counter(
     samples: Sequence[Sample],
     span: MeasuredSpan,
     calibration: Calibration | None,
     limit_w: float | None,
-) -> tuple[list[WindowEstimate], list[str]]:
-    """Return the estimates from the counter, and why it is flagged or missing."""
+) -> tuple[CounterWindow | None, list[str]]:
+    """Return the counter around a window, or why it cannot be used."""
     readings = [
         Reading(s.t_s - s.read_duration_s / 2, s.t_s + s.read_duration_s / 2, s.energy_j)
         for s in samples
         if s.energy_j is not None
     ]
     if not readings:
-        return [], ["the energy counter is missing"]
+        return None, ["the energy counter is missing"]
     if fell(readings, span.start_s, span.end_s):
-        return [], ["the energy counter fell in the window (it was reset)"]
+        return None, ["the energy counter fell in the window (it was reset)"]
     period_s = calibration.counter_period_s if calibration else None
     jitter_s = (calibration.counter_jitter_s if calibration else None) or 0.0
     counter = CounterWindow(
@@ -142,7 +156,19 @@ def _counted(
         swing_w=_swing_w(samples, span) if (period_s or 0.0) > _SLOW_COUNTER_S else 0.0,
     )
     if counter.rose_too_fast:
-        return [], ["the energy counter rose by more than the device can draw"]
+        return None, ["the energy counter rose by more than the device can draw"]
+    return counter, []
+
+
+def _counted(
+    counter: CounterWindow,
+    span: MeasuredSpan,
+    calibration: Calibration | None,
+    samples: Sequence[Sample],
+) -> tuple[list[WindowEstimate], list[str]]:
+    """Return the estimates from the counter, and why it is flagged or missing."""
+    readings = counter.readings
+    period_s = calibration.counter_period_s if calibration else None
     estimates = counter.estimates(span.start_s, span.end_s, guard_s=span.guard_s)
     if not estimates and fell(readings, span.start_s, readings[-1].end_s):
         return [], ["the energy counter fell next to the window (it was reset)"]

@@ -49,6 +49,8 @@ class WindowEstimate(msgspec.Struct, frozen=True):
     low_j: float
     high_j: float
     """`low_j` and `high_j` enclose the true energy, apart from the gain error of the sensor."""
+    start_j: float
+    """The energy up to the start, on the scale of the counter."""
 
     @property
     def bound_j(self) -> float:
@@ -77,7 +79,7 @@ class CounterWindow:
             max_power_w: power that the device never exceeds for long.
             swing_w: range of power within the window, for a counter too slow to show it.
         """
-        self._readings = readings
+        self.readings = readings
         self._certain_updates = find_updates(readings)
         self.updates = find_updates(readings, period_s)
         self._period_s = period_s
@@ -99,8 +101,8 @@ class CounterWindow:
         Returns:
             [] if the counter does not enclose the window.
         """
-        low = enclose(self._readings, self._certain_updates, start_s, self._max_power_w)
-        high = enclose(self._readings, self._certain_updates, end_s, self._max_power_w)
+        low = enclose(self.readings, self._certain_updates, start_s, self._max_power_w)
+        high = enclose(self.readings, self._certain_updates, end_s, self._max_power_w)
         if low is None or high is None:
             return []
         min_energy_j = max(0.0, high.low_j - low.high_j - _QUANTUM_J)
@@ -119,14 +121,14 @@ class CounterWindow:
         return [edge for edge in edges if edge is not None]
 
     def _read(self, t_s: float) -> Edge:
-        i = min(bisect_left(self._readings, t_s, key=lambda r: r.begin_s), len(self._readings) - 1)
+        i = min(bisect_left(self.readings, t_s, key=lambda r: r.begin_s), len(self.readings) - 1)
         # At most one update is missing from the value; the next update shows how large one is.
         following = bisect_left(self.updates, t_s, key=lambda u: u.middle_s)
         step_j = self._step_j(min(following, len(self.updates) - 1)) if self.updates else 0.0
-        return Edge("edge read", self._readings[i].energy_j, abs(step_j))
+        return Edge("edge read", self.readings[i].energy_j, abs(step_j))
 
     def _interpolated(self, t_s: float) -> Edge | None:
-        after = self._first_after(t_s)
+        after = self.first_after(t_s)
         if after is None or after == 0:
             return None
         (begin_s, begin_off_s), (end_s, end_off_s) = self._at(after - 1), self._at(after)
@@ -157,7 +159,7 @@ class CounterWindow:
 
     def _quiet(self, t_s: float, side: Side, guard_s: float) -> Edge | None:
         """Subtract idle power between the edge and the nearest update outside the window."""
-        after = self._first_after(t_s)
+        after = self.first_after(t_s)
         if after is None:
             return None
         nearest, step = (after - 1, -1) if side == "start" else (after, 1)
@@ -167,7 +169,7 @@ class CounterWindow:
         places = [self._at(i) for i in (nearest, second, third)]
         if abs(places[2][0] - t_s) > guard_s + places[2][1]:
             return None  # the guard was too short to measure idle power twice
-        near_w, far_w = self._between(nearest, second), self._between(second, third)
+        near_w, far_w = self.power_w(nearest, second), self.power_w(second, third)
         if near_w is None or far_w is None or near_w < 0 or far_w < 0:
             return None
         fall_w = max(0.0, near_w - far_w)
@@ -185,12 +187,17 @@ class CounterWindow:
         uncertainty_j = abs(outside_s) * spread_w + timing_j + _QUANTUM_J
         return Edge("quiet edge", self.updates[nearest].energy_j - idle_j, uncertainty_j)
 
-    def _first_after(self, t_s: float) -> int | None:
+    def first_after(self, t_s: float) -> int | None:
+        """Return the number of the first update after an instant; None if there is none."""
         i = bisect_left(self.updates, t_s, key=lambda update: update.earliest_s)
         i = max(0, i - 2)
         while i < len(self.updates) and self._at(i)[0] <= t_s:
             i += 1
         return i if i < len(self.updates) else None
+
+    def time_s(self, i: int) -> float:
+        """Return the estimated time of an update."""
+        return self._at(i)[0]
 
     def _at(self, i: int) -> tuple[float, float]:
         if i not in self._places:
@@ -208,9 +215,9 @@ class CounterWindow:
 
     def _power(self, i: int) -> float | None:
         """Return the mean power between update i - 1 and update i."""
-        return self._between(i - 1, i) if 0 < i < len(self.updates) else None
+        return self.power_w(i - 1, i) if 0 < i < len(self.updates) else None
 
-    def _between(self, i: int, j: int) -> float | None:
+    def power_w(self, i: int, j: int) -> float | None:
         """Return the mean power between two updates, in either order."""
         first, last = sorted((i, j))
         length_s = self._at(last)[0] - self._at(first)[0]
@@ -226,4 +233,6 @@ def _window(start: Edge, end: Edge, min_energy_j: float, max_energy_j: float) ->
     # No error can exceed the bound, which needs no assumption.
     bound_j = max(energy_j - min_energy_j, max_energy_j - energy_j)
     uncertainty_j = min(start.uncertainty_j + end.uncertainty_j, bound_j)
-    return WindowEstimate(method, energy_j, uncertainty_j, min_energy_j, max_energy_j)
+    return WindowEstimate(
+        method, energy_j, uncertainty_j, min_energy_j, max_energy_j, start.energy_j
+    )

@@ -8,6 +8,9 @@ from typing import Literal
 import msgspec
 
 Status = Literal["ok", "flagged", "missing"]
+CounterCheck = Literal["agrees", "lags", "unclear", "unverified"]
+"""Whether the counter of a GPU falls to idle power with the board after the window: it does; it
+continues to count; one of the two, which cannot be told apart; there is no instant power to tell."""
 
 
 class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,6 +86,12 @@ class DeviceWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Mean instant power in the window."""
     power_max_w: float | None = None
     """Of the instant power sampled in the window."""
+    counter_check: CounterCheck | None = None
+    """None if the device is no GPU, or was not read long enough after the window."""
+    energy_after_j: float | None = None
+    """Rise of the counter above idle power after the window, from its first update on."""
+    power_after_j: float | None = None
+    """The same from instant power."""
 
 
 class ErrorBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -66,6 +66,7 @@ def energy_figures(
             span,
             calibration=calibrations.get(device),
             limit_w=limits_w[device],
+            checks_guard=source.kind == "gpu",
         )
         for device, readings in by_device.items()
     }
@@ -191,6 +192,9 @@ def _device(
         estimates=energy.estimates,
         power_mean_w=sum(powers) / len(powers) if powers else None,
         power_max_w=max(powers, default=None),
+        counter_check=energy.guard.check if energy.guard else None,
+        energy_after_j=energy.guard.after_j if energy.guard else None,
+        power_after_j=energy.guard.power_after_j if energy.guard else None,
     )
 
 

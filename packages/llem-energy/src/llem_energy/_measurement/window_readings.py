@@ -7,11 +7,13 @@ from llem_energy._measurement.raw_measurement import RawMeasurement
 from llem_energy._metering.window import MeasuredSpan
 
 _AROUND_S = 3.0  # before and after a window: its guards, and the updates that follow it
+_READING_S = 0.5  # a guard that lasts 3 s ends with a reading
 
 
 def window_energy(raw: RawMeasurement, span: MeasuredSpan) -> EnergyFigures:
     """Return the energy of the window, or of the window of a phase."""
     if raw.source is None:
         return EnergyFigures()
-    samples = raw.samples.between(span.start_s - _AROUND_S, span.end_s + _AROUND_S)
+    last_s = span.end_s + max(_AROUND_S, span.after_s + _READING_S)
+    samples = raw.samples.between(span.start_s - _AROUND_S, last_s)
     return energy_figures(raw.source, samples, span, raw.calibration)

@@ -57,6 +57,11 @@ class Sampler:
         if self._thread.is_alive():
             self._thread.join()
 
+    @property
+    def meters_gpus(self) -> bool:
+        """Whether the devices are GPU boards, which idle while the host reads them."""
+        return self._source is not None and self._source.kind == "gpu"
+
     def read(self) -> tuple[Sample, ...]:
         """Read once in the caller's thread; () without a source."""
         if self._source is None:

@@ -2,7 +2,8 @@
 
 The guards make the ends of the window exact. The device idles for three updates of its counter,
 which is read densely, so that idle power and the times of the updates next to each end are known.
-The window opens just after an update.
+The window opens just after an update. The counter of a GPU may lag, or its power may fall slowly:
+a guard then lasts until its power is that of idle, but 3 s at most.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from llem_energy._host.pauses import PauseWatch
 from llem_energy._host.run_thread import read_thread
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.sampler import Sampler
-from llem_energy._sources.protocol import Sample
+from llem_energy._metering.settling import SETTLE_S, Moved, Settled, Steady
 
 GUARD_PERIODS = 3.2  # two whole intervals between updates, wherever the edge lies in an interval
 _UNKNOWN_PERIOD_S = 0.1  # the most common period, if calibration saw none
@@ -41,6 +42,8 @@ class MeasuredSpan(msgspec.Struct, frozen=True):
     load: HostLoad | None = None
     """Other load on the machine, from before the idle time to after it."""
     stops: WindowStops | None = None
+    after_s: float = 0.0
+    """The idle time after the end; 0 if it is not known."""
 
 
 class Windows:
@@ -69,6 +72,7 @@ class Windows:
         self._synchronise = synchronise
         self._devices = devices
         self._family = Family() if family is None else family
+        self._idle_w: dict[str, float] = {}
 
     def measure(self, work: Callable[[], None], min_seconds: float) -> MeasuredSpan:
         """Repeat the work until the minimum duration is reached; once if it is 0."""
@@ -92,7 +96,8 @@ class Windows:
             self._sampler.read()
             cpu_after, thread_after = refreshed(cpu_before), read_thread()
         self.settle()
-        guard_s = min(start_s - quiet_since_s, time.perf_counter() - end_s)
+        after_s = time.perf_counter() - end_s
+        guard_s = min(start_s - quiet_since_s, after_s)
         host_after = read_host(self._family)
         return MeasuredSpan(
             start_s,
@@ -102,19 +107,25 @@ class Windows:
             guard_s if self._devices else 0.0,
             load_between(host_before, host_after),
             stops_between(thread_before, thread_after, watch.stopped_s),
+            after_s if self._devices else 0.0,
         )
 
     def _approach(self) -> None:
         guard_s = min(GUARD_PERIODS * self._period_s, _MAX_GUARD_S)
-        self._sampler.read_until(_never, guard_s)
-        moved = _Moves(self._devices[:1], 1)
+        # Only a GPU is idle while its host waits; a processor is busy reading its own counter.
+        watched = self._devices if self._sampler.meters_gpus else ()
+        steady = Steady(watched, guard_s)
+        self._sampler.read_until(steady, max(guard_s, SETTLE_S if watched else 0.0))
+        powers = {device: steady.power.watts(device) for device in watched}
+        self._idle_w = {device: watts for device, watts in powers.items() if watts is not None}
+        moved = Moved(self._devices[:1], 1)
         self._sampler.read_until(moved, 1.5 * self._period_s)
 
     def settle(self) -> None:
         """Read until every counter shows the energy used up to now, or does not move in time."""
-        moved = _Moves(self._devices, _UPDATES_AFTER)
+        settled = Settled(_UPDATES_AFTER, self._devices, self._idle_w)
         timeout_s = max(_MIN_SETTLE_TIMEOUT_S, (_UPDATES_AFTER + 1.5) * self._period_s)
-        self._sampler.read_until(moved, timeout_s)
+        self._sampler.read_until(settled, max(timeout_s, SETTLE_S) if self._idle_w else timeout_s)
 
 
 def _cpu_time_s(
@@ -134,26 +145,3 @@ def _cpu_time_s(
     }
     last = host_after.family._replace(members=members)
     return cpu_time_between_s(start, last, host_before.since_boot_s)
-
-
-def _never(samples: Sequence[Sample]) -> bool:
-    """Return False, so that reading continues until the timeout."""
-    del samples
-    return False
-
-
-class _Moves:
-    """Returns True once the counters of all devices have moved `n_moves` times."""
-
-    def __init__(self, devices: Sequence[str], n_moves: int) -> None:
-        self._left = dict.fromkeys(devices, n_moves)
-        self._last: dict[str, float] = {}
-
-    def __call__(self, samples: Sequence[Sample]) -> bool:
-        for sample in samples:
-            if sample.energy_j is None or sample.device not in self._left:
-                continue
-            if self._last.setdefault(sample.device, sample.energy_j) != sample.energy_j:
-                self._left[sample.device] -= 1
-                self._last[sample.device] = sample.energy_j
-        return all(n_left <= 0 for n_left in self._left.values())

@@ -1,0 +1,140 @@
+"""Our side of the table of counters with flaws: isolated loads, measured by the code of a run.
+
+Windows are opened and closed by `Windows`, as in a measurement, on the virtual clock: the guards last
+as long as they would, and nothing sleeps. The load begins when the window opens, so its power is
+set while the fake driver runs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import random
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+from benchmarks.energy.peers.stage import virtual_clock
+from llem_energy._estimation.window_energy import energy_figures
+from llem_energy._metering import window
+from llem_energy._metering.calibration import calibrate
+from llem_energy._metering.sampler import Sampler
+from llem_energy.sources import NvmlSource, Sample
+
+_TICK_S = 0.05  # the default sample period
+_DENSE_S = 0.002  # a real guard is read slightly more often
+_CALL_S = 1e-5
+_RIPPLE_S = 0.07
+_AROUND_S = 3.5
+
+Points = Sequence[tuple[float, float]]  # seconds after the start, watts
+
+
+class _Stage:
+    """The virtual clock with idle power, and what `Windows` needs of a sampler."""
+
+    meters_gpus = True
+
+    def __init__(self, idle_w: float, ripple: float, seed: str) -> None:
+        self.now_s = 0.0
+        self._move = virtual_clock()
+        self._move(0.0)
+        self.source = NvmlSource([0], clock=lambda: self.now_s)
+        library = ctypes.CDLL("libnvidia-ml.so.1")
+        self._set_power = library.fake_nvml_set_power
+        self._set_power.argtypes = [ctypes.c_uint, ctypes.c_double, ctypes.c_double]
+        self._truth = library.fake_nvml_true_energy
+        self._truth.argtypes = [ctypes.c_uint, ctypes.c_double, ctypes.c_double]
+        self._truth.restype = ctypes.c_double
+        self._idle_w, self._ripple = idle_w, ripple
+        self.rng = random.Random(seed)
+        self.points: list[tuple[float, float]] = []
+        self.samples: list[Sample] = []
+        self.set_power(0.0, idle_w)
+        self.idle_from_s = 0.0
+        """Until then power is already set."""
+
+    def truth_j(self, t0_s: float, t1_s: float) -> float:
+        """Return the true energy of a window."""
+        return float(self._truth(0, t0_s, t1_s))
+
+    def set_power(self, t_s: float, watts: float) -> None:
+        """Set the power from an instant on."""
+        if not self._set_power(0, t_s, watts):
+            raise RuntimeError(f"the fake driver refused {watts} W at {t_s} s")
+        self.points.append((t_s, watts))
+
+    def wait_until(self, t_s: float) -> None:
+        """Move the clock; idle power ripples."""
+        while self.idle_from_s <= t_s:
+            share = self.rng.uniform(-self._ripple, self._ripple)
+            self.set_power(self.idle_from_s, self._idle_w * (1 + share))
+            self.idle_from_s += _RIPPLE_S * self.rng.uniform(0.7, 1.3)
+        self.now_s = t_s
+        self._move(t_s)
+
+    def read(self) -> tuple[Sample, ...]:
+        """Read once; a call takes a moment."""
+        self.wait_until(self.now_s + _CALL_S)
+        samples = self.source.read()
+        self.samples.extend(samples)
+        return samples
+
+    def read_until(self, seen: Callable[[tuple[Sample, ...]], bool], timeout_s: float) -> bool:
+        """Read densely until `seen` returns True."""
+        deadline_s = self.now_s + timeout_s
+        while self.now_s < deadline_s:
+            if seen(self.read()):
+                return True
+            self.wait_until(self.now_s + _DENSE_S)
+        return False
+
+    def load(self, length_s: float, points: Points) -> None:
+        """Play a load from now on, and sample it at the normal rate."""
+        start_s = self.now_s
+        for after_s, watts in points:
+            self.set_power(start_s + after_s, watts)
+        self.idle_from_s = start_s + max(length_s, points[-1][0] + 1e-6)
+        tick_s = start_s + self.rng.uniform(0, _TICK_S)
+        while tick_s < start_s + length_s:
+            self.wait_until(tick_s)
+            self.read()
+            tick_s += _TICK_S
+        self.wait_until(start_s + length_s)
+
+
+def guarded(request: dict[str, Any]) -> dict[str, Any]:
+    """Measure isolated loads; return figures, windows, truth, and the power that was played."""
+    stage = _Stage(request["idle_w"], request["ripple"], request["seed"])
+    calibration = calibrate(
+        stage.source,
+        clock=lambda: stage.now_s,
+        sleep=lambda seconds: stage.wait_until(stage.now_s + seconds),
+    )
+    # `Windows` asks the time of the computer, and must get that of the stage.
+    vars(window)["time"] = SimpleNamespace(perf_counter=lambda: stage.now_s)
+    windows = window.Windows(cast(Sampler, stage), lambda: None, calibration, stage.source.devices)
+    answers = []
+    for load in request["loads"]:
+        stage.samples.clear()
+        stage.wait_until(stage.now_s + stage.rng.uniform(0.7, 1.3))
+        points: Points = [(after_s, watts) for after_s, watts in load["points"]]
+
+        def work(length_s: float = load["length_s"], points: Points = points) -> None:
+            stage.load(length_s, points)
+
+        span = windows.measure(work, 0.0)
+        around = [s for s in stage.samples if s.t_s >= span.start_s - _AROUND_S]
+        figures = energy_figures(stage.source, around, span, calibration)
+        answers.append(
+            {
+                "window": (span.start_s, span.end_s),
+                "truth_j": stage.truth_j(span.start_s, span.end_s),
+                "energy_j": figures.total_j,
+                "bound_j": figures.bound_j,
+                "uncertainty_j": figures.uncertainty_j,
+                "reasons": figures.total.reasons,
+                "method": figures.method,
+                "after_s": span.after_s,
+            }
+        )
+    return {"windows": answers, "points": stage.points}

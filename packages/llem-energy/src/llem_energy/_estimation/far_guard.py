@@ -1,0 +1,236 @@
+"""What the counter shows after a window: whether it lags, and the energy up to its last update.
+
+A counter that is exact at its updates falls to idle power with the board. One that is filtered or
+late continues to rise faster, because it still counts the work. The estimators at the end of the
+window use its first updates, and so miss what comes later. The *far guard* waits: it takes the last
+update of the guard, and subtracts idle power for all the time since the end. Instant power tells
+a counter that lags from a board whose power falls slowly.
+"""
+
+from __future__ import annotations
+
+import statistics
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+import msgspec
+
+from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
+from llem_energy._estimation.figures import CounterCheck
+from llem_energy._estimation.power_integral import Point
+from llem_energy._metering.window import MeasuredSpan
+
+FAR_GUARD = "far guard"
+_IDLE_CHANGE = 0.05  # idle power before and after the window differ by this share at least
+_ABOVE_SHARE, _ABOVE_W = 0.10, 10.0  # counter and sensor of power differ by less than either
+_UNKNOWN_PERIOD_S = 0.1
+_SENSOR_PERIODS = 2.0  # instant power still contains the work: one period old, and a mean of one
+_STRETCH_S = 0.09  # power over a shorter time depends too much on when the counter was read
+
+REASONS: dict[CounterCheck, str] = {
+    "lags": (
+        "after the work had ended, the energy counter rose faster than instant power explains: "
+        "it lags, so the energy up to a later update was used"
+    ),
+    "unclear": (
+        "the energy counter continued to rise after the work had ended: it lags, or the board needs "
+        "time to fall to idle power"
+    ),
+}
+
+
+class FarGuard(msgspec.Struct, frozen=True):
+    """The end of a window, seen from the last update of the guard after it."""
+
+    energy_j: float
+    """Of the window. It contains what the board used above idle power after the end."""
+    after_j: float
+    """Rise of the counter above idle power, from its first update after the end to the last."""
+    power_after_j: float | None
+    """The same from instant power; None if it was not read."""
+    difference_j: float
+    """Largest difference to the chosen estimate, whatever idle power was."""
+    check: CounterCheck
+
+
+def far_guard(
+    counter: CounterWindow,
+    powers: Sequence[Point],
+    span: MeasuredSpan,
+    chosen: WindowEstimate,
+    power_period_s: float | None = None,
+) -> FarGuard | None:
+    """Return what the guard after a window shows.
+
+    Args:
+        counter: of the device.
+        powers: instant power in time order; () if the device does not report it.
+        span: the window, with its guards.
+        chosen: the estimate to compare with.
+        power_period_s: between two updates of instant power, if known.
+
+    Returns:
+        None if the guard has fewer than three updates.
+    """
+    first = counter.first_after(span.end_s)
+    if first is None:
+        return None
+    until_s = span.end_s + max(span.after_s, span.guard_s)
+    last = first
+    while last + 1 < len(counter.updates) and counter.time_s(last + 1) <= until_s:
+        last += 1
+    if last - first < 2:
+        return None
+    guard = _Guard(counter, powers, first, last)
+    idle_w, idle_before_w = guard.idle_w(), _idle_before_w(counter, span)
+    if idle_w is None:
+        return None
+    last_j, outside_s = counter.updates[last].energy_j, counter.time_s(last) - span.end_s
+    # Idle power may have changed, or the counter has not settled: each explains the other.
+    idles_w = [idle_w] if idle_before_w is None else [idle_w, idle_before_w]
+    energies_j = [last_j - watts * outside_s - chosen.start_j for watts in idles_w]
+    differences_j = [energy_j - chosen.energy_j for energy_j in energies_j]
+    tolerance_j = (chosen.uncertainty_j or 0.0) + _IDLE_CHANGE * idle_w * outside_s
+    rises = min(differences_j) > tolerance_j
+    base_w = _mean_w(powers, span.start_s - _STRETCH_S, span.start_s)
+    since_s = span.end_s + _SENSOR_PERIODS * (power_period_s or _UNKNOWN_PERIOD_S)
+    lags, falls = guard.compare(since_s, idle_before_w, base_w, idle_w)
+    check: CounterCheck = "agrees"
+    if lags:
+        check = "lags"
+    elif rises and not falls:
+        check = "unclear"
+    elif not powers:
+        check = "unverified"
+    return FarGuard(
+        energy_j=energies_j[0],
+        after_j=guard.after_j(idle_w),
+        power_after_j=guard.power_after_j(),
+        difference_j=max(map(abs, differences_j)),
+        check=check,
+    )
+
+
+def widened(estimates: Sequence[WindowEstimate], guard: FarGuard | None) -> list[WindowEstimate]:
+    """Return the estimates with the far guard, the best one first.
+
+    If the counter continues to rise after the end, all of them are wider by the difference. If it
+    lags for certain, the far guard comes first.
+
+    Args:
+        estimates: of the window; not empty.
+        guard: after the window.
+    """
+    if guard is None:
+        return list(estimates)
+    chosen = estimates[0]
+    start_method = chosen.method.partition(" at the start")[0]
+    method = f"{start_method} at the start, {FAR_GUARD} at the end"
+    far = msgspec.structs.replace(chosen, method=method, energy_j=guard.energy_j)
+    if guard.check not in REASONS:
+        inside = chosen.low_j <= far.energy_j <= chosen.high_j
+        return [*estimates, far] if inside else [*estimates, _wider(far, guard)]
+    wide = [_wider(each, guard) for each in estimates]
+    wide_far = _wider(far, guard)
+    return [wide_far, *wide] if guard.check == "lags" else [*wide, wide_far]
+
+
+def _wider(estimate: WindowEstimate, guard: FarGuard) -> WindowEstimate:
+    difference_j = guard.difference_j
+    return msgspec.structs.replace(
+        estimate,
+        uncertainty_j=(estimate.uncertainty_j or 0.0) + difference_j,
+        low_j=max(0.0, estimate.low_j - difference_j),
+        high_j=estimate.high_j + difference_j,
+    )
+
+
+def _idle_before_w(counter: CounterWindow, span: MeasuredSpan) -> float | None:
+    """Return the power of the last updates in the guard before the window."""
+    after = counter.first_after(span.start_s)
+    if after is None or after < 2:
+        return None
+    end = after - 1
+    for i in range(end - 1, -1, -1):
+        if counter.time_s(i) < span.start_s - span.guard_s:
+            return None
+        if counter.time_s(end) - counter.time_s(i) >= _STRETCH_S:
+            return counter.power_w(i, end)
+    return None
+
+
+def _mean_w(powers: Sequence[Point], from_s: float, to_s: float) -> float | None:
+    first = bisect_left(powers, from_s, key=lambda point: point[0])
+    last = bisect_right(powers, to_s, key=lambda point: point[0])
+    values = [watts for _, watts in powers[first:last]]
+    return statistics.fmean(values) if values else None
+
+
+class _Guard:
+    """The updates after a window, from number `first` to number `last`."""
+
+    def __init__(
+        self, counter: CounterWindow, powers: Sequence[Point], first: int, last: int
+    ) -> None:
+        self._counter, self._powers = counter, powers
+        self._first, self._last = first, last
+        self._times_s = [counter.time_s(i) for i in range(first, last + 1)]
+
+    def idle_w(self) -> float | None:
+        """Return the power of the last updates."""
+        return self._counter.power_w(self._idle_from(), self._last)
+
+    def _idle_from(self) -> int:
+        i = self._last - 1
+        while i > self._first + 1 and self._time_s(self._last) - self._time_s(i) < _STRETCH_S:
+            i -= 1
+        return i
+
+    def _time_s(self, i: int) -> float:
+        return self._times_s[i - self._first]
+
+    def after_j(self, idle_w: float) -> float:
+        """Return the rise of the counter above idle power, after its first update."""
+        updates = self._counter.updates
+        rise_j = updates[self._last].energy_j - updates[self._first].energy_j
+        return rise_j - idle_w * (self._time_s(self._last) - self._time_s(self._first))
+
+    def power_after_j(self) -> float | None:
+        """Return the same from instant power."""
+        from_s, to_s = self._time_s(self._first), self._time_s(self._last)
+        mean_w = _mean_w(self._powers, from_s, to_s)
+        idle_w = _mean_w(self._powers, self._time_s(self._idle_from()), to_s)
+        if mean_w is None or idle_w is None:
+            return None
+        return (mean_w - idle_w) * (to_s - from_s)
+
+    def compare(
+        self, since_s: float, before_w: float | None, base_w: float | None, idle_w: float
+    ) -> tuple[bool, bool]:
+        """Return whether the counter lags, and whether instant power shows that power falls slowly.
+
+        Args:
+            since_s: instant power is free of the work from then on.
+            before_w: idle power of the counter before the window.
+            base_w: idle power of the sensor before the window.
+            idle_w: idle power of the counter after the window.
+        """
+        first = self._first
+        while first < self._last and self._time_s(first) < since_s:
+            first += 1
+        end = first
+        near_w = (1 + _IDLE_CHANGE) * min(idle_w, before_w or idle_w)
+        while end < self._last:
+            end += 1
+            if (self._counter.power_w(end - 1, end) or 0.0) <= near_w:
+                break
+        counter_w = self._counter.power_w(first, end) if end > first else None
+        sensor_w = _mean_w(self._powers, self._time_s(first), self._time_s(end))
+        if counter_w is None or sensor_w is None:
+            return False, False
+        limit_w = max(_ABOVE_W, _ABOVE_SHARE * sensor_w)
+        if before_w is None or base_w is None:
+            return counter_w - sensor_w > limit_w, False
+        above_w, sensor_above_w = counter_w - before_w, sensor_w - base_w
+        lags = above_w - sensor_above_w > limit_w
+        return lags, not lags and sensor_above_w > limit_w

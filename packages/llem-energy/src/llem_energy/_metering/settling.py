@@ -1,0 +1,108 @@
+"""When to stop reading in the idle time next to a window: conditions on the readings of its counters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from llem_energy._sources.protocol import Sample
+
+SETTLE_S = 3.0  # longest time for which a counter may continue to rise after the work
+NEAR_IDLE = 0.05  # a share of idle power
+_STRETCH_S = 0.09  # power over a shorter time depends too much on when the counter was read
+
+
+class CounterPower:
+    """The power of each device, from the updates of its counter since this object was made."""
+
+    def __init__(self, devices: Sequence[str]) -> None:
+        self._devices = devices
+        self._last_j: dict[str, float] = {}
+        self._updates: dict[str, list[tuple[float, float]]] = {device: [] for device in devices}
+
+    def take(self, samples: Sequence[Sample]) -> None:
+        """Note which counters have moved."""
+        for sample in samples:
+            if sample.energy_j is None or sample.device not in self._updates:
+                continue
+            if self._last_j.setdefault(sample.device, sample.energy_j) != sample.energy_j:
+                self._updates[sample.device].append((sample.t_s, sample.energy_j))
+                self._last_j[sample.device] = sample.energy_j
+
+    def all_moved(self, n_moves: int) -> bool:
+        """Return whether the counters of all devices have moved this many times."""
+        return all(len(updates) >= n_moves for updates in self._updates.values())
+
+    def watts(self, device: str, n_back: int = 0) -> float | None:
+        """Return the newest power of a device, or that of `n_back` stretches before it.
+
+        A stretch is the time between two updates, or several of them if they are close together.
+        None: not enough updates yet.
+        """
+        updates = self._updates[device]
+        end = len(updates) - 1
+        for i in range(end - 1, -1, -1):
+            length_s = updates[end][0] - updates[i][0]
+            if length_s < _STRETCH_S:
+                continue
+            if n_back == 0:
+                return (updates[end][1] - updates[i][1]) / length_s
+            end, n_back = i, n_back - 1
+        return None
+
+
+class Moved:
+    """Returns True once the counters of all devices have moved `n_moves` times."""
+
+    def __init__(self, devices: Sequence[str], n_moves: int) -> None:
+        self._power = CounterPower(devices)
+        self._n_moves = n_moves
+
+    def __call__(self, samples: Sequence[Sample]) -> bool:
+        self._power.take(samples)
+        return self._power.all_moved(self._n_moves)
+
+
+class Steady:
+    """Returns True once no counter's power falls any more, but not before `guard_s`."""
+
+    def __init__(self, devices: Sequence[str], guard_s: float) -> None:
+        self.power = CounterPower(devices)
+        self._devices = devices
+        self._guard_s = guard_s
+        self._start_s: float | None = None
+
+    def __call__(self, samples: Sequence[Sample]) -> bool:
+        self.power.take(samples)
+        if samples and self._start_s is None:
+            self._start_s = samples[0].t_s
+        if self._start_s is None or samples[-1].t_s - self._start_s < self._guard_s:
+            return False
+        return not any(map(self._is_falling, self._devices))
+
+    def _is_falling(self, device: str) -> bool:
+        last_w, before_w = self.power.watts(device), self.power.watts(device, 1)
+        return last_w is not None and before_w is not None and before_w > (1 + NEAR_IDLE) * last_w
+
+
+class Settled:
+    """Returns True once every counter has moved `n_moves` times and shows idle power again."""
+
+    def __init__(self, n_moves: int, devices: Sequence[str], idle_w: Mapping[str, float]) -> None:
+        """Prepare.
+
+        Args:
+            n_moves: of each counter, at least.
+            devices: with their counters.
+            idle_w: power before the work; a device that is not in it has nothing to return to.
+        """
+        self._n_moves = n_moves
+        self._idle_w = idle_w
+        self._power = CounterPower(devices)
+
+    def __call__(self, samples: Sequence[Sample]) -> bool:
+        self._power.take(samples)
+        return self._power.all_moved(self._n_moves) and all(map(self._is_idle, self._idle_w))
+
+    def _is_idle(self, device: str) -> bool:
+        watts = self._power.watts(device)
+        return watts is not None and watts <= (1 + NEAR_IDLE) * self._idle_w[device]

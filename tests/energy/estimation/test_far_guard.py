@@ -1,0 +1,159 @@
+"""A counter that continues to count after the work is found, and its bound still holds (CM-11..16)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from llem_energy._estimation.device_energy import DeviceEnergy, device_energy
+from llem_energy._metering.window import MeasuredSpan
+from llem_energy._sources.protocol import Sample
+
+IDLE_W, LOAD_W = 70.0, 400.0
+START_S, END_S = 2.013, 4.028  # the counter is updated every 0.1 s
+TRUTH_J = LOAD_W * (END_S - START_S)
+Curve = Callable[[float], float]
+
+
+def energy(t_s: float) -> float:
+    """Return the true joules since 0 of idle, load and idle."""
+    return IDLE_W * t_s + (LOAD_W - IDLE_W) * min(max(t_s - START_S, 0.0), END_S - START_S)
+
+
+def power(t_s: float) -> float:
+    return LOAD_W if START_S <= t_s < END_S else IDLE_W
+
+
+def filtered(tau_s: float) -> Curve:
+    """Return the energy behind a first-order filter, in closed form."""
+
+    def held_back_w(t_s: float) -> float:
+        on, off = (math.exp(-max(0.0, t_s - edge_s) / tau_s) for edge_s in (START_S, END_S))
+        return (LOAD_W - IDLE_W) * (off - on)
+
+    return lambda t_s: energy(t_s) - tau_s * held_back_w(t_s)
+
+
+def tail(tau_s: float) -> tuple[Curve, Curve]:
+    """Return energy and power of a board that needs time to fall to idle power."""
+    above_w = LOAD_W - IDLE_W
+
+    def fallen(t_s: float) -> float:
+        return math.exp(-max(0.0, t_s - END_S) / tau_s)
+
+    return (
+        lambda t_s: energy(t_s) + tau_s * above_w * (1 - fallen(t_s)),
+        lambda t_s: IDLE_W + above_w * fallen(t_s) if t_s >= END_S else power(t_s),
+    )
+
+
+def metered(
+    counted: Curve,
+    drawn: Curve = power,
+    *,
+    has_power: bool = True,
+    after_s: float = 1.5,
+    is_gpu: bool = True,
+) -> DeviceEnergy:
+    """Return the energy of a window that a counter and a sensor of power have seen."""
+
+    def step(t_s: float) -> float:
+        return 0.1 * math.floor(t_s / 0.1 + 1e-9)
+
+    samples = [
+        Sample(
+            "GPU", t_s, 0.0, energy_j=1000 + counted(step(t_s)),
+            power_w=drawn(step(t_s)) if has_power else None,
+        )
+        for t_s in (1.0 + 0.001 * k for k in range(int(1000 * (END_S + after_s - 1.0))))
+    ]  # fmt: skip
+    span = MeasuredSpan(START_S, END_S, 0.0, 1, 0.35, after_s=after_s)
+    return device_energy(samples, span, limit_w=700.0, checks_guard=is_gpu)
+
+
+def error_j(device: DeviceEnergy) -> float:
+    assert device.energy_j is not None
+    return abs(device.energy_j - TRUTH_J)
+
+
+def test_an_exact_counter_agrees_and_its_bound_stays_narrow() -> None:
+    device = metered(energy)
+    assert device.guard is not None
+    assert device.guard.check == "agrees"
+    assert device.guard.after_j == pytest.approx(0, abs=0.5)
+    assert device.reasons == ()
+    assert error_j(device) < 0.5
+    methods = [estimate.method for estimate in device.estimates]
+    assert methods[0] == "energy counter, quiet edge"
+    assert "energy counter, quiet edge at the start, far guard at the end" in methods
+
+
+def test_a_filtered_counter_lags_and_a_later_update_is_used() -> None:
+    device = metered(filtered(0.3))
+    assert device.guard is not None
+    assert device.guard.check == "lags"
+    assert any("it lags" in reason for reason in device.reasons)
+    assert "far guard at the end" in device.estimates[0].method
+    assert error_j(device) < 0.02 * TRUTH_J
+    quiet = next(e for e in device.estimates if e.method == "energy counter, quiet edge")
+    assert TRUTH_J - quiet.energy_j > 0.05 * TRUTH_J, "without the far guard it is this wrong"
+
+
+@pytest.mark.parametrize("tau_s", [0.1, 0.3, 0.6])
+@pytest.mark.parametrize("has_power", [True, False])
+def test_the_bound_of_a_filtered_counter_contains_the_truth(tau_s: float, has_power: bool) -> None:
+    device = metered(filtered(tau_s), has_power=has_power, after_s=3.0)
+    assert device.reasons
+    for estimate in device.estimates:
+        if estimate.bound_j is not None:
+            assert abs(estimate.energy_j - TRUTH_J) <= estimate.bound_j, estimate.method
+    assert error_j(device) <= (device.estimates[0].uncertainty_j or 0.0)
+
+
+@pytest.mark.parametrize("late_s", [0.05, 0.1, 0.15, 0.25, 0.4])
+def test_a_late_counter_is_flagged_and_its_bound_contains_the_truth(late_s: float) -> None:
+    device = metered(lambda t_s: energy(t_s - late_s))
+    assert device.guard is not None
+    if late_s > 0.1 * math.ceil(END_S / 0.1) - END_S:  # the first update lacks some of the work
+        assert device.guard.check in {"lags", "unclear"}
+        assert device.reasons
+    assert error_j(device) <= (device.estimates[0].bound_j or 0.0)
+
+
+def test_power_that_falls_slowly_is_no_lag() -> None:
+    counted, drawn = tail(0.15)
+    device = metered(counted, drawn)
+    assert device.guard is not None
+    assert device.guard.check == "agrees"
+    assert device.reasons == ()
+    assert device.guard.after_j > 10
+    assert device.guard.power_after_j is not None
+    assert device.guard.power_after_j > 10
+
+
+def test_a_board_that_idles_warmer_after_the_work_is_no_lag() -> None:
+    def counted(t_s: float) -> float:
+        return energy(t_s) + 6.0 * max(0.0, t_s - END_S)
+
+    device = metered(counted, lambda t_s: power(t_s) + (6.0 if t_s >= END_S else 0.0), after_s=3.0)
+    assert device.guard is not None
+    assert device.guard.check == "agrees"
+    assert device.reasons == ()
+
+
+def test_without_instant_power_an_exact_counter_is_unverified_but_not_flagged() -> None:
+    device = metered(energy, has_power=False)
+    assert device.guard is not None
+    assert device.guard.check == "unverified"
+    assert device.guard.power_after_j is None
+    assert device.reasons == ()
+
+
+def test_the_guard_of_a_processor_is_not_examined() -> None:
+    assert metered(filtered(0.3), is_gpu=False).guard is None
+
+
+def test_a_guard_with_two_updates_says_nothing() -> None:
+    assert metered(energy, after_s=0.2).guard is None

@@ -1,0 +1,59 @@
+"""Reading next to a window continues until the counters show idle power (CM-26..34)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from llem_energy._metering.settling import CounterPower, Moved, Settled, Steady
+from llem_energy._sources.protocol import Sample
+
+Condition = Callable[[Sequence[Sample]], bool]
+
+
+def falling(tau_s: float, t_s: float) -> float:
+    """Return joules of 70 W and 330 W more that fall with a time constant."""
+    return 70.0 * t_s + 330.0 * tau_s * (1 - math.exp(-t_s / tau_s))
+
+
+def met_after_s(condition: Condition, energy: Callable[[float], float]) -> float:
+    """Return when a condition is met by a counter that is updated every 0.1 s."""
+    for k in range(5000):
+        t_s = 0.001 * k
+        if condition([Sample("GPU", t_s, 0.0, energy_j=energy(0.1 * math.floor(10 * t_s + 1e-9)))]):
+            return t_s
+    return math.inf
+
+
+def test_power_is_that_between_the_newest_updates() -> None:
+    power = CounterPower(["GPU"])
+    for t_s, energy_j in [(0.0, 0.0), (0.1, 7.0), (0.2, 14.0), (0.3, 54.0), (0.35, 54.0)]:
+        power.take([Sample("GPU", t_s, 0.0, energy_j=energy_j)])
+    assert power.watts("GPU") == pytest.approx(400)
+    assert power.watts("GPU", 1) == pytest.approx(70)
+    assert power.watts("GPU", 2) is None
+
+
+@pytest.mark.parametrize("tau_s", [0.1, 0.3])
+def test_a_counter_has_settled_near_the_idle_power_from_before(tau_s: float) -> None:
+    settled = Settled(3, ["GPU"], {"GPU": 70.0})
+    until_s = met_after_s(settled, lambda t_s: falling(tau_s, t_s))
+    near_s = tau_s * math.log(330 / (0.05 * 70))  # then power is within 5 %
+    assert near_s < until_s <= near_s + 0.25
+
+
+def test_without_idle_power_from_before_three_updates_are_enough() -> None:
+    assert met_after_s(Settled(3, ["GPU"], {}), lambda t_s: falling(0.3, t_s)) == pytest.approx(0.3)
+    assert met_after_s(Moved(["GPU"], 3), lambda t_s: falling(0.3, t_s)) == pytest.approx(0.3)
+
+
+def test_idle_before_a_window_lasts_until_power_no_longer_falls() -> None:
+    assert met_after_s(Steady(["GPU"], 0.32), lambda t_s: 70 * t_s) == pytest.approx(0.32)
+    assert 0.5 < met_after_s(Steady(["GPU"], 0.32), lambda t_s: falling(0.3, t_s)) < 1.5
+
+
+def test_a_counter_that_does_not_move_never_settles_and_is_not_falling() -> None:
+    assert met_after_s(Settled(3, ["GPU"], {"GPU": 70.0}), lambda _: 5.0) == math.inf
+    assert met_after_s(Steady(["GPU"], 0.32), lambda _: 5.0) == pytest.approx(0.32)
