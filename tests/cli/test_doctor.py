@@ -38,6 +38,18 @@ def test_doctor_shows_a_gpu_with_its_error_bound_and_exits_with_0(
     assert "\x1b" not in done.stdout
 
 
+def test_doctor_shows_clocks_that_a_user_set_and_what_shows_it(
+    llem: Run, library: Path, tmp_path: Path
+) -> None:
+    gpu = FakeGpu(application_mhz=(1410, 3201, 1980, 3201), locked_mhz=1200)
+    done = llem("doctor", **with_gpu(library, tmp_path, gpu))
+    lines = done.stdout.splitlines()
+    table = "\n".join(lines[lines.index("GPU clocks") :])
+    assert re.search(r"^0\s+1200\s+1410\s+1980\s+yes\s", table, re.MULTILINE)
+    assert "application clocks are set" in " ".join(table.split())
+    assert "no problems found" in done.stdout
+
+
 def test_json_output_is_only_the_diagnosis(llem: Run, library: Path, tmp_path: Path) -> None:
     done = llem("doctor", "--json", **with_gpu(library, tmp_path, FakeGpu(uuid="GPU-a")))
     diagnosis = json.loads(done.stdout)

@@ -128,6 +128,8 @@ class FakeGpu:
     power_limit_w: float = 700.0
     temperature_c: float = 45.0
     temperatures: tuple[tuple[float, float], ...] = ()  # (t_s, C), linear; replaces `temperature_c`
+    application_mhz: tuple[int, int, int, int] = (1980, 3201, 1980, 3201)  # SM, memory; defaults
+    locked_mhz: int = 0  # the locked SM clock, which no function returns; 0: not locked
     mig: bool = False
     persistence: bool = True
     virtualization: int = 0  # nvmlGpuVirtualizationMode_t: 2 is a vGPU
@@ -218,6 +220,8 @@ def _statements(gpu: FakeGpu) -> Iterator[str]:
     yield f"limit_w {gpu.power_limit_w!r}"
     temperatures = gpu.temperatures or ((0.0, gpu.temperature_c),)
     yield from (f"temperature {t_s!r} {c!r}" for t_s, c in temperatures)
+    yield "application_mhz {} {} {} {}".format(*gpu.application_mhz)
+    yield f"locked_mhz {gpu.locked_mhz}"
     yield f"mig {gpu.mig:d}"
     yield f"persistence {gpu.persistence:d}"
     yield f"virtualization {gpu.virtualization}"

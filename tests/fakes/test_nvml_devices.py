@@ -96,6 +96,19 @@ def test_persistence_and_virtualization_follow_the_trace(rig: Rig) -> None:
     assert answers == [0, True]
 
 
+def test_application_clocks_and_a_lock_follow_the_trace(rig: Rig) -> None:
+    kinds = "(NVML_CLOCK_SM, NVML_CLOCK_MEM)"
+    names = ("ApplicationsClock", "DefaultApplicationsClock", "MaxClockInfo", "ClockInfo")
+    answers = rig.ask(
+        FakeGpu(application_mhz=(1410, 2619, 1755, 3100), locked_mhz=1200),
+        *(f"[nvmlDeviceGet{name}(gpu(0), kind) for kind in {kinds}]" for name in names),
+        "nvmlDeviceGetApplicationsClock(gpu(0), NVML_CLOCK_VIDEO)",
+    )
+    assert answers == [
+        [1410, 2619], [1755, 3100], [1980, 3201], [1200, 3201], "NVMLError_NotSupported",
+    ]  # fmt: skip
+
+
 def test_processes_are_listed_by_kind_while_they_run(rig: Rig) -> None:
     computing = (Process(11, 2 << 30), Process(12, 3 << 30, t0_s=2.0, t1_s=3.0))
     drawing = tuple(Process(pid, graphics=True) for pid in range(21, 29))

@@ -80,7 +80,12 @@ MACHINE = [
         uuid="GPU-nothing",
         faults=(*NO_COUNTER, *NO_POWER, Fault("nvmlDeviceGetPowerUsage", NOT_SUPPORTED)),
     ),
-    FakeGpu(uuid="GPU-old", counter_period_s=0.02, faults=(Fault("field:83", NOT_SUPPORTED),)),
+    FakeGpu(
+        uuid="GPU-old",
+        counter_period_s=0.02,
+        faults=(Fault("field:83", NOT_SUPPORTED),),
+        application_mhz=(1410, 3201, 1980, 3201),
+    ),
     FakeGpu(
         uuid="GPU-shared",
         persistence=False,
@@ -183,6 +188,19 @@ def test_a_counter_that_only_the_older_function_can_read_is_used(machine: dict[s
     assert 83 not in old["supported_fields"]
     assert old["calibration"]["counter_period_s"] == pytest.approx(0.02, rel=0.1)
     assert advice_for(machine, 5) == []
+
+
+def test_clocks_that_a_user_set_are_shown_and_are_no_problem(machine: dict[str, Any]) -> None:
+    good, old = gpu_of(machine, "GPU-good"), gpu_of(machine, "GPU-old")
+    assert (good["clocks_locked"], good["sm_clock_mhz"], good["sm_clock_max_mhz"]) == (
+        None,
+        1980,
+        1980,
+    )
+    assert "not report a lock" in good["clocks_locked_reason"]
+    assert (old["clocks_locked"], old["application_sm_clock_mhz"]) == (True, 1410)
+    assert "SM 1410 MHz instead of 1980" in old["clocks_locked_reason"]
+    assert [line for line in machine["problems"] if "clock" in line] == []
 
 
 def test_a_shared_gpu_without_persistence_mode_is_reported(machine: dict[str, Any]) -> None:

@@ -79,6 +79,8 @@ typedef struct {
     struct { double period_s, average_window_s, instant_window_s; } power;
     double module_w, memory_share, sample_period_s;
     double limit_w, idle_w, mig, persistence, virtualization, memory;
+    struct { double sm, memory, default_sm, default_memory; } application_mhz;
+    double locked_mhz; /* 0: not locked */
 } Gpu;
 
 /* ---- State: gpus in trace_file.c, clock in power_curve.c, references in calls.c --------------- */

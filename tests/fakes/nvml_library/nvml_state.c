@@ -9,17 +9,30 @@ typedef struct { uint64_t total, free, used; } Memory;
 typedef struct { uint32_t version; uint64_t total, reserved, free, used; } MemoryV2;
 
 static const unsigned max_mhz[] = {1980, 1980, 3201, 1545}; /* graphics, SM, memory, video */
-enum { MEMORY_CLOCK = 2 }; /* the only clock that throttling does not change here */
+enum { LIMITED_BY_SETTING = 0x2 };
+enum { MEMORY_CLOCK = 2 }; /* the only clock that throttling and a lock do not change here */
+
+static unsigned current_mhz(const Gpu *gpu, unsigned type, double t_s)
+{
+    unsigned mhz = gpu->locked_mhz && type < MEMORY_CLOCK ? (unsigned)gpu->locked_mhz : max_mhz[type];
+    return mhz / (type != MEMORY_CLOCK && throttle_reasons(gpu, t_s) & ~LIMITED_BY_SETTING ? 2 : 1);
+}
 
 DEVICE(nvmlDeviceGetClockInfo, (const Gpu *gpu, unsigned type, unsigned *out),
        REQUIRE(type < 4, INVALID_ARGUMENT);
-       *out = max_mhz[type] / (type != MEMORY_CLOCK && throttle_reasons(gpu, t_s) ? 2 : 1))
+       *out = current_mhz(gpu, type, t_s))
 DEVICE(nvmlDeviceGetMaxClockInfo, (const Gpu *gpu, unsigned type, unsigned *out),
        REQUIRE(type < 4, INVALID_ARGUMENT);
        *out = max_mhz[type])
 DEVICE(nvmlDeviceGetApplicationsClock, (const Gpu *gpu, unsigned type, unsigned *out),
        REQUIRE(type < 4, INVALID_ARGUMENT);
-       *out = max_mhz[type])
+       REQUIRE(type <= MEMORY_CLOCK, NOT_SUPPORTED);
+       *out = (unsigned)(type == MEMORY_CLOCK ? gpu->application_mhz.memory : gpu->application_mhz.sm))
+DEVICE(nvmlDeviceGetDefaultApplicationsClock, (const Gpu *gpu, unsigned type, unsigned *out),
+       REQUIRE(type < 4, INVALID_ARGUMENT);
+       REQUIRE(type <= MEMORY_CLOCK, NOT_SUPPORTED);
+       *out = (unsigned)(type == MEMORY_CLOCK ? gpu->application_mhz.default_memory
+                                              : gpu->application_mhz.default_sm))
 DEVICE(nvmlDeviceGetCurrentClocksEventReasons, (const Gpu *gpu, uint64_t *out),
        *out = throttle_reasons(gpu, t_s))
 DEVICE(nvmlDeviceGetCurrentClocksThrottleReasons, (const Gpu *gpu, uint64_t *out),

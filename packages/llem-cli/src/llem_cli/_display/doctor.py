@@ -30,6 +30,7 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
         _ACCURACY,
     )
     _show("GPU settings", diagnosis.gpus, _SETTINGS)
+    _show("GPU clocks", diagnosis.gpus, _CLOCKS)
     _show("CPU energy counters", diagnosis.domains, _DOMAINS)
     shown = {gpu.uuid for gpu in diagnosis.gpus} | {domain.name for domain in diagnosis.domains}
     calibrations = [item for source in diagnosis.sources for item in source.calibration]
@@ -131,6 +132,14 @@ _SETTINGS: list[_Column[DiagnosedGpu]] = [
     ("other\nprocesses", _other_processes),
     ("NVML\nfields", lambda gpu: " ".join(map(str, gpu.supported_fields)) or "none"),
     ("module\npower", lambda gpu: _yes(gpu.module_power)),
+]
+_CLOCKS: list[_Column[DiagnosedGpu]] = [
+    ("GPU", lambda gpu: str(gpu.index)),
+    ("SM now,\nMHz", lambda gpu: _number(gpu.sm_clock_mhz, digits=4)),
+    ("for appli-\ncations", lambda gpu: _number(gpu.application_sm_clock_mhz, digits=4)),
+    ("maximum", lambda gpu: _number(gpu.sm_clock_max_mhz, digits=4)),
+    ("locked", lambda gpu: "unknown" if gpu.clocks_locked is None else _yes(gpu.clocks_locked)),
+    ("because", lambda gpu: gpu.clocks_locked_reason or "-"),
 ]
 _DOMAINS: list[_Column[DiagnosedDomain]] = [
     ("domain", lambda domain: domain.name),

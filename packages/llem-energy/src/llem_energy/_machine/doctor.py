@@ -138,6 +138,11 @@ def _gpu(gpu: GpuDiagnosis, calibration: Calibration | None) -> DiagnosedGpu:
         power_limit_w=state.power_limit_w,
         power_limit_default_w=state.power_limit_default_w,
         temperature_c=state.temperature_c,
+        sm_clock_mhz=state.sm_clock_mhz,
+        sm_clock_max_mhz=state.sm_clock_max_mhz,
+        application_sm_clock_mhz=state.application_sm_clock_mhz,
+        clocks_locked=state.clocks_locked,
+        clocks_locked_reason=state.clocks_locked_reason,
     )
 
 

@@ -57,6 +57,15 @@ class DiagnosedGpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     power_limit_w: float | None
     power_limit_default_w: float | None
     temperature_c: float | None
+    sm_clock_mhz: float | None = None
+    """Of the multiprocessors, just now."""
+    sm_clock_max_mhz: float | None = None
+    application_sm_clock_mhz: float | None = None
+    """Set for applications."""
+    clocks_locked: bool | None = None
+    """Whether a setting limits the clocks; the driver can show a lock, but never exclude one."""
+    clocks_locked_reason: str | None = None
+    """What shows the lock, or why it is unknown."""
 
 
 class DiagnosedDomain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -40,3 +40,15 @@ class GpuSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Temperature before the run."""
     virtualization: str | None = None
     """`none` on bare metal; else how a hypervisor shares the GPU."""
+    sm_clock_mhz: float | None = None
+    """Clock of the multiprocessors before the run; an idle GPU lowers it."""
+    application_sm_clock_default_mhz: float | None = None
+    """Clock of the multiprocessors for applications without a setting of the user."""
+    application_memory_clock_mhz: float | None = None
+    """Clock of the memory that is set for applications."""
+    application_memory_clock_default_mhz: float | None = None
+    """Clock of the memory for applications without a setting of the user."""
+    clocks_locked: bool | None = None
+    """Whether a setting limits the clocks; the driver can show a lock, but never exclude one."""
+    clocks_locked_reason: str | None = None
+    """What shows the lock, or why it is unknown; None in results of earlier versions."""

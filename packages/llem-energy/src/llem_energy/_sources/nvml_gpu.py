@@ -1,4 +1,4 @@
-"""NVIDIA GPUs through NVML. Only this file and `nvml_fields` use pynvml and its units.
+"""NVIDIA GPUs through NVML. Only this file, `nvml_fields` and `nvml_clocks` use pynvml and its units.
 
 What a GPU supports is found by calling, never by its architecture. Field ids are the stable ones
 (NVML API reference, "Field Value Enums"): 83 total energy, 186 instant and 185 average power, 74
@@ -16,6 +16,7 @@ import pynvml
 
 from llem_energy._errors import GpuError
 from llem_energy._sources.gpu_snapshot import GpuSnapshot
+from llem_energy._sources.nvml_clocks import read_clocks
 from llem_energy._sources.nvml_fields import FieldReader, field_value
 from llem_energy._sources.protocol import Sample
 from llem_energy._sources.throttling import throttle_names
@@ -156,7 +157,8 @@ class Gpu:
         persistence = _maybe(pynvml.nvmlDeviceGetPersistenceMode, handle)
         pids = self.compute_pids()
         default_mw = _maybe(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)
-        sm = pynvml.NVML_CLOCK_SM
+        clocks = read_clocks(handle)
+        locked, evidence = clocks.lock(self._throttle_reasons())
         return GpuSnapshot(
             index=self.index,
             uuid=self.uuid,
@@ -165,8 +167,8 @@ class Gpu:
             power_limit_default_w=_scaled(default_mw, _MILLI),
             vbios=_maybe(pynvml.nvmlDeviceGetVbiosVersion, handle),
             memory_bytes=None if memory is None else int(memory.total),
-            sm_clock_max_mhz=_maybe(pynvml.nvmlDeviceGetMaxClockInfo, handle, sm),
-            application_sm_clock_mhz=_maybe(pynvml.nvmlDeviceGetApplicationsClock, handle, sm),
+            sm_clock_max_mhz=clocks.sm_max,
+            application_sm_clock_mhz=clocks.application_sm,
             persistence_mode=None if persistence is None else bool(persistence),
             ecc=None if ecc is None else bool(ecc[0]),
             mig=self.mig,
@@ -174,6 +176,12 @@ class Gpu:
             n_other_processes=None if pids is None else len(pids - {*own_pids}),
             temperature_c=self.temperature_c(),
             virtualization=self.virtualization(),
+            sm_clock_mhz=clocks.sm,
+            application_sm_clock_default_mhz=clocks.application_sm_default,
+            application_memory_clock_mhz=clocks.application_memory,
+            application_memory_clock_default_mhz=clocks.application_memory_default,
+            clocks_locked=locked,
+            clocks_locked_reason=evidence,
         )
 
     def supported_fields(self) -> tuple[int, ...]:

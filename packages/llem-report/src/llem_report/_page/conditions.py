@@ -13,11 +13,13 @@ from llem_report._figures.scales import number, percent
 
 if TYPE_CHECKING:
     from llem_energy import ExperimentResult
+    from llem_energy.records import GpuSnapshot
     from llem_report._study_data.study_data import StudyData
 
 Rows = list[tuple[str, list[str]]]
 _MAX_VALUES = 6
 _MAX_SENTENCES = 20
+_SETTING = "application clocks"  # why a GPU ran slower than it could: a setting limits the clocks
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ class _Distinct:
 
     def add_run(self, values: Iterable[tuple[str, object]]) -> None:
         self._n_runs += 1
-        for name, value in values:
+        for name, value in dict.fromkeys(values):  # two equal GPUs are one line of one run
             if value is not None and value != "":
                 self._counts.setdefault(name, Counter())[str(value)] += 1
 
@@ -109,14 +111,34 @@ class ResultConditions:
 
 def _hardware(result: ExperimentResult) -> Iterator[tuple[str, object]]:
     snapshot = result.environment_snapshot
+    limited = {item.device for item in result.devices if _SETTING in item.throttle_reasons}
     for gpu in snapshot.gpus:
         limit = "" if gpu.power_limit_w is None else f", limit {number(gpu.power_limit_w)} W"
         yield "GPU", f"{gpu.name}{limit}"
         yield "GPU UUID", gpu.uuid
+        yield "GPU clocks", _clocks(gpu, limited_in_window=gpu.uuid in limited)
     memory = snapshot.memory_bytes
     size = "" if memory is None else f", {number(memory / 2**30)} GiB"
     yield "CPU", f"{snapshot.cpu_model or 'unknown'}, {snapshot.n_cpus} logical processors{size}"
     yield "CPU governor", snapshot.cpu_governor
+
+
+def _clocks(gpu: GpuSnapshot, *, limited_in_window: bool) -> str | None:
+    """Return whether clocks are locked; None for a result that was stored without it.
+
+    Args:
+        gpu: before the run. An idle GPU does not show a lock.
+        limited_in_window: whether the driver reported under load that a setting limits the clocks.
+    """
+    if gpu.clocks_locked_reason is None:
+        return None
+    locked = {True: "locked", False: "not locked", None: "unknown whether locked"}
+    persistence = {True: "on", False: "off", None: "unknown"}[gpu.persistence_mode]
+    window = "; a setting limited them in the window" if limited_in_window else ""
+    return (
+        f"{locked[gpu.clocks_locked]} ({gpu.clocks_locked_reason}){window}; "
+        f"persistence mode {persistence}"
+    )
 
 
 def _software(result: ExperimentResult) -> Iterator[tuple[str, object]]:
