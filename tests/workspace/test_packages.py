@@ -39,6 +39,7 @@ PUBLIC_MODULES = {
     },
     "llem_runner": {
         "__init__.py",
+        "distributions.py",
         "events.py",
         "executors.py",
         "plan.py",
