@@ -6,6 +6,7 @@ from typing import Any
 
 from llem_config import ExperimentConfig, measurement_config_hash
 from llem_energy import ExperimentResult
+from llem_energy.gain import GainCalibration
 from llem_energy.records import EnvironmentSnapshot, Latency, Span
 from llem_energy.sources import Calibration
 
@@ -13,6 +14,12 @@ CALIBRATION = Calibration(
     device="GPU-1", counter_period_s=0.1, counter_jitter_s=0.0, counter_step_j=1.0,
     power_period_s=0.1, call_p50_s=1e-5, call_p99_s=1e-4, n_updates=8, duration_s=1.0,
     boot_id="boot", driver="1", binding="2", made_at="2026-01-01T00:00:00+00:00",
+)  # fmt: skip
+GAIN = GainCalibration(
+    device="GPU-1", gain=0.96, gain_error=0.01, slope=1.0212765957446808, slope_se=0.003, offset_w=240.0,
+    offset_se_w=1.0, residual_sd_w=1.5, n_windows=12, n_outliers=0, board_min_w=150.0, board_max_w=600.0,
+    lag_s=1.5, lag_correlation=0.99, efficiency=0.94, efficiency_error=0.005, meter="PDU 7",
+    log_sha256="0" * 64, driver="580", made_at="2026-01-01T00:00:00+00:00",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from workspace.repository import CHECK, ROOT
 
 from llem_config import load_study
 from llem_energy import ExperimentResult
+from llem_energy.gain import GainCalibration
 from llem_energy.models import FileDigest, InputDigest
 from llem_energy.records import (
     Baseline,
@@ -126,7 +127,7 @@ def test_each_example_is_valid_and_linked_from_the_readme(file: Path) -> None:
     [
         *(ExperimentResult, DeviceWindow, EnvironmentSnapshot, GpuSnapshot, EstimateFigure),
         *(Quality, ErrorBudget, Baseline, ContextIdle, WarmUpReport, PhaseResult, Sampling),
-        *(Calibration, InputDigest, FileDigest, LiveReading, LiveDevice),
+        *(Calibration, GainCalibration, InputDigest, FileDigest, LiveReading, LiveDevice),
         *(StudyManifest, ManifestEntry, StudyResult, StudySummary, PointSummary),
         *(MeasurementProtocol, FailedRun, Statistics, Comparisons, Comparison, Outlier),
     ],

@@ -31,6 +31,7 @@ PUBLIC_MODULES = {
         "__init__.py",
         "backends.py",
         "doctor.py",
+        "gain.py",
         "models.py",
         "preflight.py",
         "records.py",

@@ -201,6 +201,8 @@ def test_each_estimator_is_within_its_uncertainty(run: dict[str, Any]) -> None:
         "sampling_j": None,
         "gain_share": 0.05,
         "statistical_share": None,
+        "gain_source": "literature",
+        "corrected_gain_share": None,
     }
 
 

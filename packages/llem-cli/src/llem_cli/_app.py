@@ -126,6 +126,14 @@ app.command(
     "can be read.",
 )
 app.command(
+    "llem_cli._commands.calibrate:calibrate",
+    name="calibrate",
+    help="Calibrate the sensor of a GPU with the log of an external power meter.\n\n"
+    "Joins the log with studies that ran meanwhile, and fits gain and offset. Later results state the "
+    "gain, and a corrected energy beside the measured one. Exits with code 1 if the gain cannot be "
+    "told, and with 2 if a flag is wrong.",
+)
+app.command(
     "llem_cli._commands.reference:schema",
     name="schema",
     help="Print the JSON Schema of study files, or the columns of exported tables.",

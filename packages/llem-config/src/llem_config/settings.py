@@ -43,6 +43,7 @@ __all__ = [
     "Settings",
     "cache_folder",
     "cache_path",
+    "gains_path",
     "load_settings",
     "settings_path",
     "variable_warnings",
@@ -135,6 +136,11 @@ def settings_path() -> Path:
         return platformdirs.user_config_path("llem") / "config.yaml"
     except RuntimeError:  # this user has no home folder, and so no such file
         return Path("~/.config/llem/config.yaml")
+
+
+def gains_path() -> Path:
+    """Return the path of the file with the gains of sensors that a meter has shown: not a cache."""
+    return settings_path().with_name("gains.json")
 
 
 def cache_path() -> Path:

@@ -19,6 +19,9 @@ def show_experiment_result(result: ExperimentResult) -> None:
         ("energy", _energy(result)),
         ("J/output token", "missing" if per_token_j is None else f"{per_token_j:.4g}"),
     ]
+    if result.energy_gain_corrected_j is not None and result.error_budget is not None:
+        origin = result.error_budget.gain_source
+        rows.append(("gain corrected", f"{result.energy_gain_corrected_j:.6g} J ({origin})"))
     if result.energy_adjusted_j is not None:
         idle = f"{result.baseline_power_w:.4g} W of idle power subtracted"
         rows.append(("above idle", f"{result.energy_adjusted_j:.6g} J ({idle})"))

@@ -107,7 +107,11 @@ class ErrorBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Error (95 %) of an integral because power is only sampled; None with a counter, which misses
     nothing."""
     gain_share: float | None
-    """Gain error of the sensor from the literature; None if it is not known."""
+    """Gain error of the sensor; None if it is not known. `gain_source` says where it is from."""
     statistical_share: float | None = None
     """Always None: a single run has none. The format keeps the field; `study_result.json` has the
     intervals over repeats."""
+    gain_source: str | None = None
+    """Where `gain_share` is from: the literature, or a calibration with an external meter."""
+    corrected_gain_share: float | None = None
+    """Gain error that is left in `energy_gain_corrected_j` (95 %); None without a calibration."""

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from llem_energy._estimation.device_energy import DeviceEnergy, device_energy
-from llem_energy._estimation.figures import DeviceWindow, ErrorBudget, Quality
+from llem_energy._estimation.figures import DeviceWindow, ErrorBudget, Figure, Quality
+from llem_energy._estimation.sensor_gain import corrected_energy, gain_errors
 from llem_energy._metering.calibration import Calibration
+from llem_energy._metering.gain_store import GainCalibration
 from llem_energy._metering.window import MeasuredSpan
 from llem_energy._sources.protocol import EnergySource, Sample
 from llem_energy._sources.throttling import slowed_by
@@ -34,6 +36,10 @@ class EnergyFigures(msgspec.Struct, frozen=True, kw_only=True):
     method: str | None = None
     devices: tuple[DeviceWindow, ...] = ()
     budget: ErrorBudget | None = None
+    gain_corrected: Figure = Figure(None, Quality("missing", ("nothing was metered",)))
+    """The total, with the gain of each sensor that an external meter has shown."""
+    gains: tuple[GainCalibration, ...] = ()
+    """Of the metered devices."""
     reasons: tuple[str, ...] = ()
     """The reasons of `total`, except the width of its bound."""
     total: Quality = Quality("missing", ("nothing was metered",))
@@ -46,6 +52,7 @@ def energy_figures(
     samples: Sequence[Sample],
     span: MeasuredSpan,
     calibration: Sequence[Calibration] = (),
+    gains: Sequence[GainCalibration] = (),
 ) -> EnergyFigures:
     """Return every energy figure of a window.
 
@@ -54,6 +61,7 @@ def energy_figures(
         samples: of all devices, in time order, from before the window to after it.
         span: the window, on the samples' clock.
         calibration: of the devices, if known.
+        gains: calibrations of sensors with an external meter, of any device and driver.
     """
     if source is None:
         return EnergyFigures()
@@ -75,6 +83,8 @@ def energy_figures(
         for device, readings in by_device.items()
     )
     total_j = _sum(energy.energy_j for energy in energies.values())
+    energies_j = {device: energy.energy_j for device, energy in energies.items()}
+    gain = gain_errors(source, energies_j, gains)
     best = [energy.estimates[0] for energy in energies.values()] if total_j is not None else []
     bound_j = _sum(estimate.bound_j for estimate in best)
     counter_j = _sum(energy.counter_j for energy in energies.values())
@@ -89,7 +99,15 @@ def energy_figures(
         disagreement=_disagreement(counter_j, integrated_j),
         method="; ".join(dict.fromkeys(estimate.method for estimate in best)) or None,
         devices=devices,
-        budget=_budget(source, energies.values(), bound_j),
+        budget=ErrorBudget(
+            edge_bound_j=bound_j,
+            sampling_j=_sum_of_known(energy.sampling_j for energy in energies.values()),
+            gain_share=gain.share,
+            gain_source=gain.origin,
+            corrected_gain_share=gain.corrected_share,
+        ),
+        gain_corrected=corrected_energy(energies_j, gain),
+        gains=gain.used,
         reasons=tuple(reasons),
         total=_quality(total_j, [*reasons, *_wide_bound(total_j, bound_j)]),
         counter=_quality(
@@ -138,15 +156,9 @@ def _integral_reasons(energies: Mapping[str, DeviceEnergy]) -> list[str]:
     ]
 
 
-def _budget(
-    source: EnergySource, energies: Iterable[DeviceEnergy], bound_j: float | None
-) -> ErrorBudget:
-    sampling = [energy.sampling_j for energy in energies if energy.sampling_j is not None]
-    return ErrorBudget(
-        edge_bound_j=bound_j,
-        sampling_j=sum(sampling) if sampling else None,
-        gain_share=source.gain_share,
-    )
+def _sum_of_known(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

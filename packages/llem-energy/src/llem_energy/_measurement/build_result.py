@@ -130,6 +130,8 @@ def assemble(raw: RawMeasurement, reports: BackendReports) -> ExperimentResult:
         n_padding_tokens=extra.n_padding,
         padding_share=extra.padding_share,
         n_tokens_after_end=extra.n_after_end,
+        energy_gain_corrected_j=energy.gain_corrected.value,
+        gains=energy.window.gains,
     )
 
 

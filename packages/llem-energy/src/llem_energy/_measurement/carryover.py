@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llem_energy._metering.calibration import Calibration
+from llem_energy._metering.gain_store import GainCalibration
 from llem_energy._result.measurement_figures import ContextIdle
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ class Carryover(msgspec.Struct, frozen=True, kw_only=True):
 
     calibration: tuple[Calibration, ...] = ()
     context: ContextIdle | None = None
+    gains: tuple[GainCalibration, ...] = ()
+    """Of sensors that were calibrated with an external meter; of any machine."""
 
 
 def carryover_from(result: ExperimentResult, before: Carryover | None = None) -> Carryover:
@@ -32,4 +35,8 @@ def carryover_from(result: ExperimentResult, before: Carryover | None = None) ->
     calibrations = {each.device: each for each in earlier.calibration}
     calibrations |= {each.device: each for each in result.calibration if each.counter_period_s}
     context = result.baseline.context if result.baseline else None
-    return Carryover(calibration=tuple(calibrations.values()), context=context or earlier.context)
+    return Carryover(
+        calibration=tuple(calibrations.values()),
+        context=context or earlier.context,
+        gains=earlier.gains,
+    )

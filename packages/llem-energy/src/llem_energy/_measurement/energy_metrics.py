@@ -37,6 +37,7 @@ class EnergyMetrics(msgspec.Struct, frozen=True, kw_only=True):
     per_prompt: Figure
     estimated: Figure
     estimate_method: str | None
+    gain_corrected: Figure
     baseline: Baseline | None
     phases: tuple[PhaseResult, ...]
     warnings: tuple[str, ...]
@@ -54,6 +55,7 @@ class EnergyMetrics(msgspec.Struct, frozen=True, kw_only=True):
             "energy_per_input_token_j": self.per_input_token.quality,
             "energy_per_prompt_j": self.per_prompt.quality,
             "energy_estimated_j": self.estimated.quality,
+            "energy_gain_corrected_j": self.gain_corrected.quality,
         }
 
 
@@ -90,6 +92,7 @@ def energy_metrics(
         per_prompt=total.per(raw.config.n * raw.window.n_repeats, "prompts"),
         estimated=_estimated(raw),
         estimate_method=METHOD if is_estimated else None,
+        gain_corrected=_gain_corrected(window, total),
         baseline=baseline.figures if raw.source is not None else None,
         phases=phases,
         warnings=tuple(dict.fromkeys(_warnings(raw, total, adjusted, phases))),
@@ -107,6 +110,14 @@ def _baseline(raw: RawMeasurement) -> RatedBaseline:
         (raw.window.start_s + raw.window.end_s) / 2,
         raw.environment.boot_id,
     )
+
+
+def _gain_corrected(window: EnergyFigures, total: Figure) -> Figure:
+    """Return the corrected total, which has all reasons of the total."""
+    corrected = window.gain_corrected
+    if corrected.value is None:
+        return corrected
+    return Figure(corrected.value, corrected.quality.with_reasons(total.quality.reasons))
 
 
 def _estimated(raw: RawMeasurement) -> Figure:

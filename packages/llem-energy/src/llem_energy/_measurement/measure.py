@@ -72,7 +72,8 @@ def measure(
         timeseries: file for the samples, written if there is an energy source. The file
             `requests.parquet` is always written beside it. None writes no file.
         on_stage: called at the beginning of each of `STAGES`, never inside a window.
-        carryover: calibrations and idle power of an earlier run on this machine, used if valid.
+        carryover: calibrations and idle power of an earlier run on this machine, and gains of
+            sensors; each used if valid.
 
     Raises:
         MeasurementError: the experiment cannot be run. A missing energy source is not an error:
@@ -183,6 +184,7 @@ class _Measurement:
             environment=with_sharing(self._environment, sharing),
             gpu_sharing=sharing,
             calibration=calibration,
+            gains=carryover.gains,
             samples=metering.recorder,
             sampler_failure=sampler.failure,
             idles=Idles(context=context, reused=reused, before=before, after=after),

@@ -15,6 +15,7 @@ from llem_energy._measurement.gpu_sharing import GpuSharing
 from llem_energy._measurement.idle import IdleSpan
 from llem_energy._measurement.warm_up import WarmUp
 from llem_energy._metering.calibration import Calibration
+from llem_energy._metering.gain_store import GainCalibration
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.window import MeasuredSpan
 from llem_energy._model_info.input_digest import InputDigest
@@ -81,6 +82,8 @@ class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     gpu_sharing: dict[str, GpuSharing]
     """By the UUID of each GPU whose driver lists processes."""
     calibration: tuple[Calibration, ...]
+    gains: tuple[GainCalibration, ...]
+    """Of any device, from calibrations with an external meter."""
     samples: Recorder
     sampler_failure: str | None
     idles: Idles

@@ -16,4 +16,4 @@ def window_energy(raw: RawMeasurement, span: MeasuredSpan) -> EnergyFigures:
         return EnergyFigures()
     last_s = span.end_s + max(_AROUND_S, span.after_s + _READING_S)
     samples = raw.samples.between(span.start_s - _AROUND_S, last_s)
-    return energy_figures(raw.source, samples, span, raw.calibration)
+    return energy_figures(raw.source, samples, span, raw.calibration, raw.gains)

@@ -20,6 +20,7 @@ from llem_energy._estimation.figures import DeviceWindow, ErrorBudget, Quality, 
 from llem_energy._host.host_load import HostLoad, WindowStops
 from llem_energy._machine.snapshot import EnvironmentSnapshot
 from llem_energy._metering.calibration import Calibration
+from llem_energy._metering.gain_store import GainCalibration
 from llem_energy._model_info.flops import Flops
 from llem_energy._model_info.input_digest import InputDigest
 from llem_energy._model_info.memory_estimate import MemoryEstimate
@@ -198,6 +199,10 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ended; not part of `output_tokens`. None if the backend does not report it."""
     inputs: tuple[InputDigest, ...] = ()
     """Models, adapters and local data sets that the run has read; () in formats 1 to 3."""
+    energy_gain_corrected_j: float | None = None
+    """`energy_total_j` with the gains of the sensors in `gains`; None without such a calibration."""
+    gains: tuple[GainCalibration, ...] = ()
+    """The gain of the sensor of each metered device, from a calibration with an external meter."""
 
 
 MAX_RESULT_BYTES = 2**26

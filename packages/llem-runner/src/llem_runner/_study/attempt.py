@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from llem_config import Settings, StudyConfig
-from llem_energy import Carryover, carryover_from
+from llem_energy import carryover_from
 from llem_runner._analysis.input_changes import InputHistory
 from llem_runner._control import Control
 from llem_runner._events import InputChanged, OnEvent, RunFailed, RunFinished, RunStage, RunStarted
@@ -18,7 +18,7 @@ from llem_runner._outcome import CRASHES, Failed, Finished, Interrupted, Outcome
 from llem_runner._plan.schedule import GapKind, PlannedRun, gap_seconds
 from llem_runner._storage.manifest_writer import ManifestWriter
 from llem_runner._storage.run_records import RunRecords
-from llem_runner._study.carryover import known_calibrations, remember
+from llem_runner._study.carryover import known_at_start, remember
 from llem_runner._study.duration import RemainingTime
 from llem_runner._study.gap import Cooling, Gap
 from llem_runner._study.limits import Limits
@@ -53,7 +53,7 @@ class AttemptMaker:
         self._limits = limits
         self._gpus = gpus
         self._history = history
-        self._carryover = Carryover(calibration=known_calibrations())
+        self._carryover = known_at_start()
         self._last_end_s = time.perf_counter()
 
     def make(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from llem_config.settings import cache_path
+from llem_config.settings import cache_path, gains_path
 from llem_energy import Carryover
-from llem_energy.sources import Calibration, load_calibrations, save_calibrations
+from llem_energy.gain import load_gains
+from llem_energy.sources import load_calibrations, save_calibrations
 
 
-def known_calibrations() -> tuple[Calibration, ...]:
-    """Return every saved calibration; the measurement checks whether one is still valid."""
-    return load_calibrations(cache_path())
+def known_at_start() -> Carryover:
+    """Return every saved calibration and gain; the measurement checks which are valid.
+
+    Raises:
+        MeasurementError: the file of gains is damaged.
+    """
+    return Carryover(calibration=load_calibrations(cache_path()), gains=load_gains(gains_path()))
 
 
 def remember(now: Carryover, before: Carryover) -> Carryover:

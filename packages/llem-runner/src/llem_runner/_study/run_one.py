@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llem_config import ExperimentConfig, Settings, StudyConfig, load_experiment
 from llem_config.foreign_files import pinned_folder
-from llem_energy import Carryover, ExperimentResult
+from llem_energy import ExperimentResult
 from llem_energy import measure as default_measure
 from llem_energy.preflight import find_machine, gpus_used
 from llem_energy.records import encode_result
@@ -18,7 +18,7 @@ from llem_runner._executors.task import Measure
 from llem_runner._gpus.locks import hold_gpus
 from llem_runner._storage.atomic_files import write_atomically
 from llem_runner._storage.layout import RESULT, TIMESERIES
-from llem_runner._study.carryover import known_calibrations
+from llem_runner._study.carryover import known_at_start
 from llem_runner._study.preflight import check
 
 
@@ -64,7 +64,7 @@ def run_experiment(
             settings=machine.settings,
             timeseries=folder / TIMESERIES if folder is not None else None,
             on_stage=on_stage,
-            carryover=Carryover(calibration=known_calibrations()),
+            carryover=known_at_start(),
         )
     if folder is not None:
         write_atomically(folder / RESULT, encode_result(result))

@@ -1,0 +1,206 @@
+"""Reads the log of an external power meter: a CSV file with a column of times and one of readings."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+import re
+import statistics
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from llem_config.foreign_files import ForeignFileError, read_bytes
+from llem_config.text import shortened
+from llem_energy._errors import MeasurementError
+from llem_energy._gain.energy_curve import EnergyCurve, energies_under
+
+MAX_BYTES = 2**28
+UNITS_OF_POWER = {"mW": 1e-3, "W": 1.0, "kW": 1e3}
+UNITS_OF_ENERGY = {"mJ": 1e-3, "J": 1.0, "kJ": 1e3, "Wh": 3600.0, "kWh": 3.6e6}
+_ALL = {**UNITS_OF_POWER, **UNITS_OF_ENERGY}
+_TIMES = {"time", "timestamp", "date", "datetime", "date time", "t", "utc", "unix", "epoch"}
+_READINGS = {"power", "energy", "value", "watts", "watt", "active power", "reading"}
+_WORDS = {"watt": "W", "watts": "W", "joule": "J", "joules": "J"}
+_GAP_PERIODS = 5.0  # an interval longer than this number of usual ones is a gap
+
+
+class LogFormat(NamedTuple):
+    """How to read a log where its header does not say it; None: from the header."""
+
+    unit: str | None = None
+    time_column: str | None = None
+    value_column: str | None = None
+    zone: tzinfo | None = None
+    """Of times that have none."""
+    shift_s: float = 0.0
+    """Added to all times."""
+
+
+class MeterLog(NamedTuple):
+    """The readings of a meter over time."""
+
+    curve: EnergyCurve
+    """On the clock of the meter, in Unix seconds."""
+    period_s: float
+    """Median interval between two readings."""
+    unit: str
+    n_readings: int
+    sha256: str
+
+
+def read_meter_log(path: Path, log_format: LogFormat | None = None) -> MeterLog:
+    """Read a log: comma, semicolon or tab between its columns, names in its first row.
+
+    Raises:
+        MeasurementError: the file cannot be read, has an unknown column, unit or time, or its times
+            do not increase. The message names the line.
+    """
+    wanted = log_format or LogFormat()
+    try:
+        content = read_bytes(path, max_bytes=MAX_BYTES)
+        rows = _rows(content.decode("utf-8-sig"))
+    except ForeignFileError as error:
+        raise MeasurementError(str(error)) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise MeasurementError(f"{path}: expected a CSV file in UTF-8: {error}") from error
+    if len(rows) < 4:
+        raise MeasurementError(
+            f"{path}: expected a row of names and at least 3 readings, found {len(rows)} rows"
+        )
+    (_, header), *lines = rows
+    times = _column(path, header, wanted.time_column, _TIMES, "time")
+    values = _column(path, header, wanted.value_column, _READINGS, "value", _unit_of)
+    unit = wanted.unit or _unit_of(header[values])
+    if unit is None:
+        raise MeasurementError(
+            f"{path}:1: expected a unit in the name of the column {shortened(header[values], 40)!r}, "
+            "such as power_w or energy_wh; add it, or give --unit"
+        )
+    if unit not in _ALL:
+        raise MeasurementError(
+            f"expected a unit of {', '.join(_ALL)}, found {shortened(unit, 20)!r}"
+        )
+    t_s, readings = [], []
+    for number, row in lines:
+        if len(row) <= max(times, values):
+            raise MeasurementError(
+                f"{path}:{number}: expected {len(header)} columns, found {len(row)}"
+            )
+        t_s.append(_time_s(path, number, row[times], wanted.zone) + wanted.shift_s)
+        readings.append(_number(path, number, row[values]) * _ALL[unit])
+        if len(t_s) > 1 and t_s[-1] <= t_s[-2]:
+            raise MeasurementError(
+                f"{path}:{number}: expected a later time than in the row before, found {row[times]!r}; "
+                "was the clock set back, or summer time ended? Use UTC, or cut the log there"
+            )
+        if unit in UNITS_OF_ENERGY and len(t_s) > 1 and readings[-1] < readings[-2]:
+            raise MeasurementError(
+                f"{path}:{number}: expected an energy that does not decrease, found {row[values]!r}; "
+                "cut the log where the meter was reset"
+            )
+    period_s = statistics.median(b - a for a, b in pairwise(t_s))
+    energies = readings if unit in UNITS_OF_ENERGY else energies_under(t_s, readings)
+    curve = EnergyCurve(t_s, energies, _GAP_PERIODS * period_s)
+    return MeterLog(curve, period_s, unit, len(t_s), hashlib.sha256(content).hexdigest())
+
+
+def _rows(text: str) -> list[tuple[int, list[str]]]:
+    """Return each row that is not empty with its line; the first row decides the separator."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    separator = max(";\t,", key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+
+
+def _column(
+    path: Path,
+    header: Sequence[str],
+    wanted: str | None,
+    usual: set[str],
+    what: str,
+    unit_of: object = None,
+) -> int:
+    """Return the index of a column: the one that is named, else the only one with a usual name."""
+    names = [name.strip() for name in header]
+    listed = shortened(", ".join(names), 200)
+    if wanted is not None:
+        if wanted not in names:
+            raise MeasurementError(f"{path}:1: expected a column {wanted!r}, found {listed}")
+        return names.index(wanted)
+    matches = [
+        i
+        for i, name in enumerate(names)
+        if _plain(name) in usual or (unit_of is not None and _unit_of(name) is not None)
+    ]
+    if len(matches) != 1:
+        raise MeasurementError(
+            f"{path}:1: expected one column of {what}s, found {len(matches)} of: {listed}; name it "
+            f"with --{what}-column"
+        )
+    return matches[0]
+
+
+def _plain(name: str) -> str:
+    """Return a name in small letters, without its unit in brackets."""
+    return re.sub(r"[\s_]+", " ", re.sub(r"[(\[].*?[)\]]", "", name)).strip().lower()
+
+
+def _unit_of(name: str) -> str | None:
+    """Return the unit in the name of a column: `power_w`, `Power (kW)`, `Energy [Wh]`, `watts`."""
+    last = re.split(r"[\s_()\[\]]+", name.strip().rstrip(")]"))[-1]
+    by_small = {unit.lower(): unit for unit in _ALL}
+    if last in _ALL:
+        return last
+    # Small letters are usual in names; they cannot tell mW from MW, which no node draws.
+    return by_small.get(last.lower()) or _WORDS.get(last.lower())
+
+
+def _time_s(path: Path, number: int, text: str, zone: tzinfo | None) -> float:
+    """Return a time as Unix seconds: a number of seconds or milliseconds, or ISO 8601."""
+    text = text.strip()
+    try:
+        value = float(text)
+    except ValueError:
+        pass
+    else:
+        if 1e8 < value < 1e11:
+            return value
+        if 1e11 <= value < 1e14:
+            return value / 1000
+        raise MeasurementError(
+            f"{path}:{number}: expected Unix time in seconds or milliseconds, or ISO 8601, found "
+            f"{shortened(text, 40)!r}"
+        )
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise MeasurementError(
+            f"{path}:{number}: expected a time such as 2026-01-31T12:00:00Z or Unix seconds, found "
+            f"{shortened(text, 40)!r}"
+        ) from error
+    if moment.tzinfo is None:
+        if zone is None:
+            raise MeasurementError(
+                f"{path}:{number}: the time {shortened(text, 40)!r} has no time zone; give "
+                "--time-zone, such as UTC, Europe/Berlin or +02:00"
+            )
+        moment = moment.replace(tzinfo=zone)
+    return moment.timestamp()
+
+
+def _number(path: Path, number: int, text: str) -> float:
+    try:
+        value = float(text.strip().replace(",", "."))
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise MeasurementError(
+            f"{path}:{number}: expected a number, found {shortened(text, 40)!r}; remove the row if "
+            "the meter did not respond"
+        )
+    return value
