@@ -8,12 +8,15 @@ updates come at a nearly constant period, neighbouring updates narrow it down.
 
 from __future__ import annotations
 
+import statistics
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
 
+_MIN_INSIDE = 5  # updates in a window whose period is learnt
+_SEEN = 1.5  # readings per update, so that none is hidden between two of them
 _NEIGHBOURS = 9  # updates on each side that help to locate one; with more, the period may drift
 
 
@@ -160,3 +163,26 @@ def longest_standstill_s(readings: Sequence[Reading], start_s: float, end_s: flo
             since = reading
         longest_s = max(longest_s, reading.end_s - since.begin_s)
     return longest_s
+
+
+def loaded_period_s(readings: Sequence[Reading], start_s: float, end_s: float) -> float | None:
+    """Return the median time between two updates inside a window, to a reading.
+
+    Returns:
+        None if there are fewer than five updates, or readings so rare that they hide some.
+    """
+    inside = [each for each in readings if start_s <= each.begin_s and each.end_s <= end_s]
+    times_s = [update.middle_s for update in find_updates(inside)]
+    if len(times_s) < _MIN_INSIDE:
+        return None
+    period_s = statistics.median(later - earlier for earlier, later in pairwise(times_s))
+    apart_s = statistics.median(
+        later.begin_s - earlier.begin_s for earlier, later in pairwise(inside)
+    )
+    return period_s if period_s > _SEEN * apart_s else None
+
+
+def still_after_s(readings: Sequence[Reading], end_s: float) -> float:
+    """Return the longest time after a window in which every reading showed the same value."""
+    after = [reading for reading in readings if reading.begin_s >= end_s]
+    return longest_standstill_s(after, end_s, after[-1].end_s) if after else 0.0

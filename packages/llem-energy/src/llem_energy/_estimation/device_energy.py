@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import msgspec
 
-from llem_energy._estimation.counter import Reading, fell, longest_standstill_s
+from llem_energy._estimation.counter import (
+    Reading,
+    fell,
+    loaded_period_s,
+    longest_standstill_s,
+    still_after_s,
+)
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 from llem_energy._estimation.far_guard import REASONS, FarGuard, far_guard, widened
 from llem_energy._estimation.figures import EstimateFigure
@@ -19,6 +25,7 @@ from llem_energy._sources.protocol import Sample
 
 _MAX_POWER = 2.0  # times the limit, which boards exceed for milliseconds, but not by this factor
 _STALLED_PERIODS = 5.0
+_OTHER_PERIOD = 0.2  # a share by which the period under load may differ from that in idle
 _SLOW_COUNTER_S = 0.2  # with a longer period, power is sampled several times between two updates
 _MAX_GAP_S = 1.0  # without a power reading
 _SLOW_READ = 2.0  # times the median: the time of the value in a slower reading is too uncertain
@@ -147,9 +154,12 @@ def _counter(
         return None, ["the energy counter fell in the window (it was reset)"]
     period_s = calibration.counter_period_s if calibration else None
     jitter_s = (calibration.counter_jitter_s if calibration else None) or 0.0
+    loaded_s = loaded_period_s(readings, span.start_s, span.end_s)
+    is_same = not (period_s and loaded_s) or abs(loaded_s - period_s) <= _OTHER_PERIOD * period_s
     counter = CounterWindow(
         readings,
-        period_s=period_s,
+        # If it differs under load, neither helps to place an update: the readings do it alone.
+        period_s=period_s if is_same else None,
         # One millisecond: the resolution of the calibration.
         jitter_s=jitter_s + 0.001,
         max_power_w=_max_power_w(samples, limit_w),
@@ -168,19 +178,42 @@ def _counted(
 ) -> tuple[list[WindowEstimate], list[str]]:
     """Return the estimates from the counter, and why it is flagged or missing."""
     readings = counter.readings
-    period_s = calibration.counter_period_s if calibration else None
     estimates = counter.estimates(span.start_s, span.end_s, guard_s=span.guard_s)
     if not estimates and fell(readings, span.start_s, readings[-1].end_s):
         return [], ["the energy counter fell next to the window (it was reset)"]
     if not estimates:
         return [], ["the energy counter was not updated at the start or end of the window"]
+    return estimates, list(_standstills(readings, span, calibration, samples))
+
+
+def _standstills(
+    readings: Sequence[Reading],
+    span: MeasuredSpan,
+    calibration: Calibration | None,
+    samples: Sequence[Sample],
+) -> Iterator[str]:
+    """Report a counter that was not updated in the window, or does not count in the idle time after it.
+
+    It was calibrated in idle; under load it may be slower, or its updates less regular.
+    """
+    period_s = calibration.counter_period_s if calibration else None
+    loaded_s = loaded_period_s(readings, span.start_s, span.end_s)
+    if not _drew_power(samples) or not (period_s or loaded_s):
+        return
+    jitter_s = (calibration.counter_jitter_s if calibration else None) or 0.0
+    usual_s = max((period_s or 0.0) + jitter_s, loaded_s or 0.0)
     still_s = longest_standstill_s(readings, span.start_s, span.end_s)
-    if period_s is not None and still_s > _STALLED_PERIODS * period_s and _drew_power(samples):
-        return estimates, [
+    if period_s is not None and still_s > _STALLED_PERIODS * usual_s:
+        yield (
             f"the energy counter was not updated for {still_s:.2g} s in the window "
             f"(its period is {period_s:.2g} s)"
-        ]
-    return estimates, []
+        )
+    after_s = still_after_s(readings, span.end_s)
+    if span.guard_s and loaded_s and after_s > _STALLED_PERIODS * usual_s:
+        yield (
+            f"the energy counter was not updated for {after_s:.2g} s in the idle time after the "
+            "window: it does not count in idle, so idle power could not be subtracted"
+        )
 
 
 def _max_power_w(samples: Sequence[Sample], limit_w: float | None) -> float | None:
