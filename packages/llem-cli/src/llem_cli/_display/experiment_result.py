@@ -26,6 +26,8 @@ def show_experiment_result(result: ExperimentResult) -> None:
         idle = f"{result.baseline_power_w:.4g} W of idle power subtracted"
         rows.append(("above idle", f"{result.energy_adjusted_j:.6g} J ({idle})"))
     rows += [(f"{phase.phase} alone", _phase(phase)) for phase in result.phases]
+    if result.energy_host_j is not None:
+        rows.append(("energy of the host", _host(result)))
     if result.energy_estimated_j is not None:
         rows.append(("modelled J", f"{result.energy_estimated_j:.4g} (an estimate, not measured)"))
     table = plain_table(show_header=False)
@@ -53,6 +55,17 @@ def _energy(result: ExperimentResult) -> str:
         f"{result.energy_total_j:.6g}{_bound(result.energy_bound_j)} J, {result.energy_status} "
         f"({result.energy_source}: {result.energy_method})"
     )
+
+
+def _host(result: ExperimentResult) -> str:
+    quality = result.figures.get("energy_host_j")
+    status = f", {quality.status}" if quality is not None else ""
+    text = (
+        f"{result.energy_host_j:.6g}{_bound(result.energy_host_bound_j)} J{status} "
+        f"({result.energy_host_source})"
+    )
+    both_j = result.energy_per_output_token_with_host_j
+    return text if both_j is None else f"{text}; with the GPUs {both_j:.4g} J/output token"
 
 
 def _phase(phase: PhaseResult) -> str:

@@ -20,8 +20,15 @@ def rated_total(raw: RawMeasurement, span: MeasuredSpan, quality: Quality) -> Qu
         quality: of its energy, from the readings.
     """
     if raw.source is None:
-        return Quality("missing", (f"no energy was measured: {'; '.join(raw.reasons)}",))
+        return Quality("missing", (_why_missing(raw),))
     return quality.with_reasons((*meter_flags(raw, span), *time_flags(raw, span)))
+
+
+def _why_missing(raw: RawMeasurement) -> str:
+    why = "; ".join(raw.reasons) or "energy.sources names no meter of GPUs"
+    if raw.host.source is not None:
+        return f"the energy of the GPUs was not measured: {why}"
+    return f"no energy was measured: {why}"
 
 
 def time_flags(raw: RawMeasurement, span: MeasuredSpan) -> tuple[str, ...]:
@@ -51,12 +58,6 @@ def _wrong_devices(raw: RawMeasurement) -> Iterator[str]:
     source = raw.source
     if source is None:
         return
-    if source.kind == "cpu" and raw.gpus:
-        why = f" ({'; '.join(raw.reasons)})" if raw.reasons else ""
-        yield (
-            f"GPU energy could not be measured{why}; "
-            f"energy_total_j covers the CPU only ({source.name})"
-        )
     if source.kind == "gpu" and not raw.gpus:
         yield (
             "the backend reported no GPU of its own; the GPUs of this machine's settings "

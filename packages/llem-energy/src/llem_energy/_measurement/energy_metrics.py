@@ -11,6 +11,7 @@ from llem_energy._estimation.figures import Figure, Quality
 from llem_energy._estimation.window_energy import EnergyFigures
 from llem_energy._measurement.baseline import RatedBaseline, baseline_figures, without_baseline
 from llem_energy._measurement.energy_flags import meter_flags, rated_total, time_flags
+from llem_energy._measurement.host_metrics import HostEnergy, host_energy
 from llem_energy._measurement.input_reading import InputReading
 from llem_energy._measurement.phase_metrics import phase_results, phase_warnings
 from llem_energy._measurement.raw_measurement import RawMeasurement
@@ -35,6 +36,7 @@ class EnergyMetrics(msgspec.Struct, frozen=True, kw_only=True):
     per_output_token: Figure
     per_input_token: Figure
     per_prompt: Figure
+    host: HostEnergy
     estimated: Figure
     estimate_method: str | None
     gain_corrected: Figure
@@ -56,6 +58,7 @@ class EnergyMetrics(msgspec.Struct, frozen=True, kw_only=True):
             "energy_per_prompt_j": self.per_prompt.quality,
             "energy_estimated_j": self.estimated.quality,
             "energy_gain_corrected_j": self.gain_corrected.quality,
+            **self.host.qualities,
         }
 
 
@@ -90,6 +93,7 @@ def energy_metrics(
         per_output_token=total.per(output_tokens, "output tokens"),
         per_input_token=reading.per_token(total),
         per_prompt=total.per(raw.config.n * raw.window.n_repeats, "prompts"),
+        host=host_energy(raw, total, output_tokens),
         estimated=_estimated(raw),
         estimate_method=METHOD if is_estimated else None,
         gain_corrected=_gain_corrected(window, total),

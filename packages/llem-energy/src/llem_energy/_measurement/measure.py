@@ -38,6 +38,7 @@ from llem_energy._measurement.measured_window import measure_phase, measure_wind
 from llem_energy._measurement.memory_report import memory_report
 from llem_energy._measurement.metering import Metering
 from llem_energy._measurement.raw_measurement import (
+    HostMeter,
     Idles,
     RawMeasurement,
 )
@@ -116,7 +117,12 @@ class _Measurement:
         self._host_at_start = read_host(self._family)
         self._environment = snapshot_environment(self._family.pids())
         self._metering = Metering(
-            config, self._gpus or settings.devices.gpus, timeseries, on_stage, stack
+            config,
+            self._gpus or settings.devices.gpus,
+            bool(self._gpus),
+            timeseries,
+            on_stage,
+            stack,
         )
         self._timeseries = timeseries
 
@@ -124,7 +130,7 @@ class _Measurement:
         """Go through all stages."""
         config, backend, metering = self._config, self._backend, self._metering
         calibration = metering.calibrate(carryover)
-        with metering.sampling() as sampler:
+        with metering.sampling() as sampler, metering.host_sampling():
             context, reused = metering.context_idle(carryover, calibration)
             # Without this, every full garbage collection examines all imported objects, which
             # takes a fifth of a second and may happen inside the window.
@@ -181,6 +187,7 @@ class _Measurement:
             gpus=self._gpus,
             source=metering.source,
             reasons=tuple(metering.reasons),
+            host=HostMeter(metering.host, metering.host_recorder, tuple(metering.host_reasons)),
             environment=with_sharing(self._environment, sharing),
             gpu_sharing=sharing,
             calibration=calibration,

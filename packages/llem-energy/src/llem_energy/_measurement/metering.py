@@ -15,8 +15,8 @@ from llem_energy._metering.live_file import LIVE, LiveFile
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.sampler import Sampler
 from llem_energy._result.measurement_figures import ContextIdle
-from llem_energy._sources.protocol import EnergySource, Sample
-from llem_energy._sources.registry import open_source
+from llem_energy._sources.protocol import Sample
+from llem_energy._sources.registry import open_sources
 
 
 class Metering:
@@ -26,6 +26,7 @@ class Metering:
         self,
         config: ExperimentConfig,
         gpus: Sequence[int | str],
+        on_gpu: bool,
         timeseries: Path | None,
         on_stage: Callable[[str], None],
         stack: contextlib.ExitStack,
@@ -35,6 +36,7 @@ class Metering:
         Args:
             config: the experiment.
             gpus: the GPUs to meter, by UUID or index.
+            on_gpu: whether the model runs on GPUs.
             timeseries: file for the samples; while the measurement runs, `live.json` is beside it.
                 None writes no file.
             on_stage: called at the beginning of each stage.
@@ -42,12 +44,16 @@ class Metering:
         """
         self._config = config
         self._on_stage = on_stage
-        self.source: EnergySource | None
-        self.source, self.reasons = open_source(config.energy.sources, gpus)
-        if self.source is not None:
-            stack.callback(self.source.close)
+        opened = open_sources(config.energy.sources, gpus, on_gpu=on_gpu)
+        self.source, self.reasons = opened.source, opened.reasons
+        self.host, self.host_reasons = opened.host, opened.host_reasons
+        for source in (opened.source, opened.host):
+            if source is not None:
+                stack.callback(source.close)
         self.recorder = Recorder(timeseries if self.source is not None else None)
         stack.callback(self.recorder.discard)
+        self.host_recorder = Recorder(None)
+        stack.callback(self.host_recorder.discard)
         self._live = LiveFile(timeseries.with_name(LIVE) if timeseries is not None else None)
         stack.callback(self._live.close)
 
@@ -60,12 +66,17 @@ class Metering:
         """Report the beginning of a stage, and mark it in the samples."""
         self._on_stage(stage)
         self.recorder.begin(stage)
+        self.host_recorder.begin(stage)
         self._live.begin(stage)
 
     def sampling(self) -> Sampler:
         """Return a sampler that reads the source while its `with` block runs."""
         period_s = self._config.energy.sample_period_seconds
         return Sampler(self.source, period_s, self.recorder, self._live)
+
+    def host_sampling(self) -> Sampler:
+        """Return a sampler of the processor beside the GPUs; without one it does nothing."""
+        return Sampler(self.host, self._config.energy.sample_period_seconds, self.host_recorder)
 
     def calibrate(self, carryover: Carryover) -> tuple[Calibration, ...]:
         """Reuse valid calibrations if there is one for every device; else calibrate all."""

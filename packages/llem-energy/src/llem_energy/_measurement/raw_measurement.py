@@ -34,6 +34,15 @@ class Idles(msgspec.Struct, frozen=True, kw_only=True):
     after: IdleSpan | None = None
 
 
+class HostMeter(msgspec.Struct, frozen=True):
+    """What meters the processor beside the GPUs."""
+
+    source: EnergySource | None
+    samples: Recorder
+    reasons: tuple[str, ...]
+    """Why requested sources could not be read."""
+
+
 class PhaseSpan(msgspec.Struct, frozen=True):
     """A phase that was measured alone, or why it could not be."""
 
@@ -78,6 +87,7 @@ class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     source: EnergySource | None
     reasons: tuple[str, ...]
     """Why requested sources could not be read."""
+    host: HostMeter
     environment: EnvironmentSnapshot
     gpu_sharing: dict[str, GpuSharing]
     """By the UUID of each GPU whose driver lists processes."""

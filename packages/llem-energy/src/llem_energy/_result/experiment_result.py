@@ -197,6 +197,15 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     n_tokens_after_end: int | None = None
     """Tokens computed for outputs that had already ended, until the last output of their batch
     ended; not part of `output_tokens`. None if the backend does not report it."""
+    energy_host_j: float | None = None
+    """Of the processor and its memory during the window, beside GPUs; part of no other figure but
+    the next. None in formats 1 to 3, as below, and if the total includes it."""
+    energy_per_output_token_with_host_j: float | None = None
+    """`energy_total_j` and `energy_host_j` together, over the output tokens."""
+    energy_host_bound_j: float | None = None
+    """Maximum error of `energy_host_j`, apart from the gain error of the sensor."""
+    energy_host_source: str | None = None
+    """Name of the source of `energy_host_j`."""
     inputs: tuple[InputDigest, ...] = ()
     """Models, adapters and local data sets that the run has read; () in formats 1 to 3."""
     energy_gain_corrected_j: float | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from llem_config.extensions import Extension, extensions
 from llem_energy._errors import MeasurementError
@@ -68,6 +68,51 @@ def open_source(
         except MeasurementError as error:
             reasons.append(f"{name}: {error}")
     return None, reasons
+
+
+class OpenSources(NamedTuple):
+    """The meters of a measurement, and why others cannot be read."""
+
+    source: EnergySource | None
+    """Of what the model runs on."""
+    host: EnergySource | None
+    """Of the processor beside a GPU."""
+    reasons: list[str]
+    """Of the names that were tried for `source`."""
+    host_reasons: list[str]
+
+
+def open_sources(names: Sequence[str], gpus: Sequence[int | str], *, on_gpu: bool) -> OpenSources:
+    """Return the first source that meters what the model runs on, and one of the processor beside it.
+
+    Args:
+        names: of `source_names`, or `none`, in order of preference.
+        gpus: NVML indices or UUIDs of the GPUs to meter.
+        on_gpu: whether the model runs on GPUs. A source of the processor then never stands for them.
+    """
+    source: EnergySource | None = None
+    host: EnergySource | None = None
+    reasons: list[str] = []
+    host_reasons: list[str] = []
+    for name in names:
+        if name == "none":
+            reasons.append("the experiment requests no energy source")
+            break
+        # A meter of the board includes the processor; one of the processor needs none beside it.
+        if source is not None and (source.kind != "gpu" or host is not None):
+            break
+        try:
+            opened = _open(name, gpus)
+        except MeasurementError as error:
+            (reasons if source is None else host_reasons).append(f"{name}: {error}")
+            continue
+        if opened.kind == "cpu" and host is None and (on_gpu or source is not None):
+            host = opened
+        elif source is None and not (opened.kind == "cpu" and on_gpu):
+            source = opened
+        else:
+            opened.close()
+    return OpenSources(source, host, reasons, host_reasons)
 
 
 def missing_meters(names: Sequence[str], gpus: Sequence[int | str]) -> list[str]:

@@ -12,7 +12,7 @@ ColumnType = Literal["integer", "number", "boolean", "text", "texts", "time"]
 
 _UNITS = (
     (r"energy_per_prompt_j", "J/prompt"),
-    (r"energy_per_(\w+_)?token_j(_ci95_low|_ci95_high)?", "J/token"),
+    (r"energy_per_(\w+_)?token(_with_host)?_j(_ci95_low|_ci95_high)?", "J/token"),
     (r"energy_per_1000_requests_wh(_ci95_low|_ci95_high)?", "Wh/1000 requests"),
     (r"energy_delay_product_js(_ci95_low|_ci95_high)?", "J s/request"),
     (r"emissions_per_1000_requests_gco2(_ci95_low|_ci95_high)?", "gCO2/1000 requests"),

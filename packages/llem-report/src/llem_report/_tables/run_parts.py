@@ -46,6 +46,7 @@ FIGURES = (
     "energy_total_j", "energy_per_output_token_j", "energy_per_input_token_j", "energy_per_prompt_j",
     "energy_adjusted_j", "energy_counter_j", "energy_integrated_j", "energy_estimated_j",
     "energy_gain_corrected_j",
+    "energy_host_j", "energy_per_output_token_with_host_j",
     "baseline_power_w", "window_s", "tokens_per_second", "time_to_first_token", "inter_token_latency",
 )  # fmt: skip
 """The figures whose quality `result.json` states."""
