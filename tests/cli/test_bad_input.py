@@ -81,7 +81,7 @@ def test_json_lists_the_mistakes_of_a_file_one_by_one(
 
 def test_json_has_an_object_for_every_error(llem: Run, tmp_path: Path) -> None:
     for arguments, code, words in (
-        (("study", "show", "nowhere"), 1, "no such folder"),
+        (("study", "show", "nowhere"), 2, "no such folder"),
         (("study", "validate", "nowhere.yaml"), 2, "no such file"),
         (("study", "plan"), 2, "requires an argument"),
     ):
@@ -102,8 +102,8 @@ def test_a_missing_study_file_is_reported(llem: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["show", "resume"])
 def test_a_folder_without_a_study_is_refused(llem: Run, tmp_path: Path, command: str) -> None:
     missing = llem("study", command, "nowhere")
-    assert missing.returncode == 1
-    assert missing.stderr == "error: nowhere: no such folder; expected the folder of a study\n"
+    assert missing.returncode == 2
+    assert "nowhere: expected the folder of a study, found no such folder\n" in missing.stderr
     other = llem("study", command, tmp_path)
     assert other.returncode == 1
     assert "is not the folder of a study (it has no manifest.json)" in other.stderr
@@ -125,9 +125,9 @@ def test_the_parent_of_study_folders_lists_them_by_name(
         "error: results is not the folder of a study, but contains 2 study folders large_1, "
         "small_1; use one of them, e.g. results/large_1\n",
     )
-    for part in ("results/small_1/study_resolved.json", "results/small_1/0001_c1_model_01234567"):
-        done = llem("study", command, part)
-        assert done.returncode == 1
+    for part, code in (("study_resolved.json", 2), ("0001_c1_model_01234567", 1)):
+        done = llem("study", command, f"results/small_1/{part}")
+        assert done.returncode == code
         assert f"use the study's folder, {tmp_path / 'results' / 'small_1'}" in done.stderr
     assert not [path for path in tmp_path.rglob("*") if path.name == ".lock"]
 
@@ -213,8 +213,19 @@ def test_an_argument_too_many_is_a_usage_error(llem: Run) -> None:
 def test_a_file_instead_of_a_study_folder_is_reported(llem: Run, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(GOOD)
     done = llem("study", "show", "study.yaml")
-    assert done.returncode == 1
-    assert done.stderr == "error: study.yaml: this is a file; expected the folder of a study\n"
+    assert done.returncode == 2
+    assert "study.yaml: expected the folder of a study, found a file\n" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["report", "watch", "compare"])
+def test_a_file_in_a_study_folder_names_the_folder(llem: Run, tmp_path: Path, command: str) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "runs" / "result.json").write_text("{}")
+    more = ["runs"] if command == "compare" else []
+    done = llem("study", command, "runs/result.json", *more)
+    assert done.returncode == 2
+    assert f"found a file in one; use the study's folder, {tmp_path}\n" in done.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

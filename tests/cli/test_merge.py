@@ -111,5 +111,11 @@ def test_wrong_arguments_exit_with_2_and_folders_that_do_not_fit_with_1(
     assert done.returncode == 1
     assert "expected the name of a new folder" in done.stderr
     done = llem("study", "merge", tmp_path / "out", shards[0], shards[0], "--json")
-    assert done.returncode == 1
+    assert done.returncode == 2
+    assert "expected each folder once, found" in done.stderr
+    link = tmp_path / "link"
+    link.symlink_to(shards[0])
+    done = llem("study", "merge", tmp_path / "out", shards[0], link)
+    assert done.returncode == 2
+    assert "twice, also as" in done.stderr.replace("\n", " ")
     assert not (tmp_path / "out").exists()

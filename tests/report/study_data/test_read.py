@@ -305,6 +305,8 @@ def test_each_bad_input_is_one_sentence(tmp_path: Path) -> None:
     assert "no such folder" in refused(tmp_path / "nothing")
     assert "contains the study folder" in refused(folder.parent)
     assert "expected the name of a figure, found 'joules'; use" in refused(folder, figure="joules")
+    misspelt = refused(folder, figure="token_per_second")
+    assert "found 'token_per_second'; did you mean tokens_per_second? All names: " in misspelt
     assert "expected axis or field, found 'row'" in refused(folder, by="row")
     no_run = refused(folder, figure="inter_token_latency_s")
     assert "no run has inter_token_latency_s; the runs have energy_per_output_token_j, " in no_run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 
 from llem_report._errors import ReportError
 from llem_report._figures.figure import Figure
@@ -20,6 +21,8 @@ WITHOUT = {
     "quality": "all runs are ok, or the study has none",
 }
 """Why a study has no such figure."""
+NUMBERS = {name: number for number, name in enumerate((*FIGURES[:5], "power", *FIGURES[5:]), 1)}
+"""The number of each figure, and of the power of a run; it is the same in every report."""
 
 
 def figure(analysis: Analysis, name: str) -> Figure:
@@ -33,7 +36,9 @@ def figure(analysis: Analysis, name: str) -> Figure:
         ReportError: there is no such figure, or the study lacks what it shows.
     """
     if name not in FIGURES:
-        raise ReportError(f"expected a figure of {', '.join(FIGURES)}; found {name!r}")
+        close = get_close_matches(name.lower(), FIGURES, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ReportError(f"expected a figure of {', '.join(FIGURES)}; found {name!r}{hint}")
     made = _makers()[name](analysis)
     if made is None:
         raise ReportError(f"there is no figure {name!r} for this study: {WITHOUT[name]}")

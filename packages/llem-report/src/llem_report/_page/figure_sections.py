@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llem_report._figures.figure import Figure
-from llem_report._figures.registry import WITHOUT
+from llem_report._figures.registry import NUMBERS, WITHOUT
 from llem_report._figures.rendering import finished_svg, svg_of
 from llem_report._figures.scales import visible_text
 from llem_report._figures.theme import PAGE
@@ -111,7 +111,10 @@ def missing_figures(analysis: Analysis, made: Sequence[Figure]) -> str:
         why["speed"] += "; see `llem-cli doctor` for what this machine can measure"
     if analysis.flips_note and "dependences" in why:
         why["dependences"] = analysis.flips_note
-    lines = [f"No figure {name}: {reason}." for name, reason in why.items()]
+    lines = [
+        f"Figure {NUMBERS[name]} ({name}): {why[name]}."
+        for name in sorted(why, key=NUMBERS.__getitem__)
+    ]
     if not lines:
         return ""
     return (

@@ -6,6 +6,7 @@ Modelled energy is none of them. Names, units and titles of all tables and pages
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 
 from llem_config.text import one_line
 from llem_energy import ExperimentResult
@@ -37,7 +38,9 @@ def figure_named(name: str) -> Figure:
             "`study report` and `study export` state the share of each point"
         )
     names = ", ".join(FIGURES)
-    raise ReportError(f"expected the name of a figure, found {one_line(name, 60)!r}; use {names}")
+    close = get_close_matches(name.lower().replace("-", "_"), FIGURES, 1)
+    hint = f"; did you mean {close[0]}? All names: {names}" if close else f"; use {names}"
+    raise ReportError(f"expected the name of a figure, found {one_line(name, 60)!r}{hint}")
 
 
 def _energy(name: str, title: str, unit: str) -> Figure:

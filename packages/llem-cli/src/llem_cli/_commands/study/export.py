@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
-from llem_cli._commands.study.folder import StudyFolder
+from llem_cli._commands.study.folder import StudyFolder, check_folders
 from llem_cli._display.console import MAX_LINES, say, show_json
 from llem_cli._display.numbers import file_size
 from llem_report import Export, export
@@ -55,6 +55,7 @@ def export_(
 ) -> int:
     """Write the tables of a study to files."""
     del verbose  # read where errors are explained
+    check_folders([folder])
     exported = export(
         folder,
         target,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,9 @@ from llem_config.folders import found_instead
 
 StudyFolder = Annotated[Path, Parameter(help="Folder of the study, as printed when it ran.")]
 
+_FILES = ("manifest.json", "study_resolved.json", "study_result.json")
+"""One of them is enough for the folder of a study: a study may be killed before its first run."""
+
 
 def check_folders(folders: Iterable[Path]) -> None:
     """Return if all are folders.
@@ -22,7 +26,17 @@ def check_folders(folders: Iterable[Path]) -> None:
     """
     for folder in folders:
         if found := found_instead(folder):
-            raise usage_error("", f"{folder}: expected the folder of a study, found {found}")
+            problem = f"{folder}: expected the folder of a study, found {found}"
+            raise usage_error("", problem + (_near(folder) if found == "a file" else ""))
+
+
+def _near(path: Path) -> str:
+    """Return which folder to name instead of a file in the folder of a study."""
+    for parent in path.absolute().parents:
+        with contextlib.suppress(OSError, ValueError):  # not readable, or no possible name
+            if any((parent / name).is_file() for name in _FILES):
+                return f" in one; use the study's folder, {parent}"
+    return ""
 
 
 def usage_error(key: str, problem: str) -> ConfigError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -35,12 +36,29 @@ def merge(
     if len(folder) < 2:
         raise usage_error("FOLDER", f"expected at least 2 folders to merge, found {len(folder)}")
     check_folders(folder)
+    _check_different(folder)
     merged = merge_studies(out, folder, copy=copy)
     if json_:
         show_json(encode_json(merged))
     else:
         _show(merged)
     return OK
+
+
+def _check_different(folders: Sequence[Path]) -> None:
+    """Return if no folder is named twice.
+
+    Raises:
+        ConfigError: one is, maybe by another path.
+    """
+    seen: dict[Path, Path] = {}
+    for folder in folders:
+        first = seen.setdefault(folder.resolve(), folder)
+        if first is not folder:
+            as_well = "" if first == folder else f", also as {first}"
+            raise usage_error(
+                "FOLDER", f"expected each folder once, found {folder} twice{as_well}; name it once"
+            )
 
 
 def _show(merged: MergedStudy) -> None:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
-from llem_cli._commands.study.folder import StudyFolder
+from llem_cli._commands.study.folder import StudyFolder, check_folders
 from llem_cli._display.console import say, show_json
 from llem_cli._display.numbers import file_size
 from llem_config import ConfigError, Fault
@@ -66,6 +66,7 @@ def report(
 ) -> int:
     """Write the report of a study as one HTML file, and on request its figures and tables."""
     del verbose  # read where errors are explained
+    check_folders([folder])
     formats = _formats(format_)
     made = read_report(folder, figure=figure, by=by, runs=run)
     page = made.write(output, static=static, force=force)

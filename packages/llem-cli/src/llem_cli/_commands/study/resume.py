@@ -17,7 +17,7 @@ from llem_cli._commands.options import (
     Wait,
     parse_duration_s,
 )
-from llem_cli._commands.study.folder import StudyFolder
+from llem_cli._commands.study.folder import StudyFolder, check_folders
 from llem_cli._commands.study.run import MeasureFunction, finish
 from llem_cli._display.progress import Progress
 from llem_cli._signals import controlled_by_terminal
@@ -52,6 +52,7 @@ def resume(
     measure: MeasureFunction = None,
 ) -> int:
     """Run everything in a study's folder that is not completed, and return the exit code."""
+    check_folders([folder])
     time_limit_s = parse_duration_s(time_limit)
     with (
         controlled_by_terminal() as control,

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
-from llem_cli._commands.study.folder import StudyFolder
+from llem_cli._commands.study.folder import StudyFolder, check_folders
 from llem_cli._display.console import resume_command, say, show_json
 from llem_cli._display.ranking import show_ranking
 from llem_cli._display.study_progress import show_study_progress
@@ -50,6 +50,7 @@ def show(
     A running study is ranked only if `--by` or `--figure` is given. With `--json`, print one object with the same keys for every study: its status, the manifest, the result, and the analysis behind the ranking.
     """
     del verbose  # read where errors are explained
+    check_folders([folder])
     manifest = read_manifest(folder)
     result = None
     if manifest.status != "running" and (folder / "study_result.json").is_file():

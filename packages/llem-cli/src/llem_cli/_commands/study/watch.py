@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 
 from llem_cli._app import OK
 from llem_cli._commands.options import Tracebacks
-from llem_cli._commands.study.folder import StudyFolder
+from llem_cli._commands.study.folder import StudyFolder, check_folders
 from llem_cli._display.console import note, say
 from llem_cli._display.streams import results
 from llem_cli._signals import controlled_by_terminal
@@ -41,6 +41,7 @@ def watch(
 ) -> int:
     """Serve the page until Ctrl-C, and return the exit code."""
     del verbose  # read where errors are explained
+    check_folders([folder])
     with controlled_by_terminal() as control, WatchServer(folder, port=port) as server:
         os.nice(_NICENESS)
         say(server.url)
