@@ -20,6 +20,7 @@ from llem_energy.models import FileDigest, InputDigest
 from llem_energy.records import (
     Baseline,
     ContextIdle,
+    DataRealism,
     DeviceWindow,
     EnvironmentSnapshot,
     ErrorBudget,
@@ -126,7 +127,16 @@ def test_each_example_is_valid_and_linked_from_the_readme(file: Path) -> None:
     "struct",
     [
         *(ExperimentResult, DeviceWindow, EnvironmentSnapshot, GpuSnapshot, EstimateFigure),
-        *(Quality, ErrorBudget, Baseline, ContextIdle, WarmUpReport, PhaseResult, Sampling),
+        *(
+            DataRealism,
+            Quality,
+            ErrorBudget,
+            Baseline,
+            ContextIdle,
+            WarmUpReport,
+            PhaseResult,
+            Sampling,
+        ),
         *(Calibration, GainCalibration, InputDigest, FileDigest, LiveReading, LiveDevice),
         *(StudyManifest, ManifestEntry, StudyResult, StudySummary, PointSummary),
         *(MeasurementProtocol, FailedRun, Statistics, Comparisons, Comparison, Outlier),

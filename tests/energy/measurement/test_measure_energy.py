@@ -196,7 +196,10 @@ def test_each_estimator_is_within_its_uncertainty(run: dict[str, Any]) -> None:
             assert off <= estimate["bound_j"] + 0.002, estimate
             assert 0 < estimate["uncertainty_j"] <= estimate["bound_j"]
     assert result["energy_uncertainty_j"] <= result["energy_bound_j"]
-    assert result["error_budget"] == {
+    budget = result["error_budget"]
+    assert budget.pop("data_reason").startswith("unknown: weights and tokens are random, and power")
+    assert budget == {
+        "data_share": None,
         "edge_bound_j": result["energy_bound_j"],
         "sampling_j": None,
         "gain_share": 0.05,

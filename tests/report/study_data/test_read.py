@@ -290,7 +290,7 @@ def test_the_cycles_of_a_sequential_study_are_no_repeats(tmp_path: Path) -> None
     data = read_study_data(make_folder(tmp_path, SWEEP, execution=order))
     assert [run.cycle for run in data.runs] == [1, 2] * 4
     assert data.cycle_order == "sequential"
-    assert data.caveats == ()
+    assert not any("repeated" in caveat for caveat in data.caveats)
 
 
 def refused(folder: Path, **options: Any) -> str:

@@ -12,6 +12,7 @@ from fakes.results import make_result
 from fakes.studies import study
 
 from llem_energy import ExperimentResult
+from llem_energy.records import DataRealism
 from llem_runner._analysis.comparison import compare_points, runs_to_compare
 from llem_runner._analysis.study_drift import find_drift
 from llem_runner._analysis.study_outliers import find_outliers
@@ -174,6 +175,38 @@ def test_the_gain_error_of_the_sensor_cancels_only_on_the_same_devices() -> None
     assert comparisons.error_budget["gain"].startswith("does not cancel")
     assert "different devices" in comparisons.caveats[0]
     assert comparisons.error_budget["edge"].startswith("does not cancel")
+
+
+@pytest.mark.parametrize(
+    ("precisions", "weights", "n_caveats", "error"),
+    [
+        (("fp32", "bf16"), "random", 1, "does not cancel: random values"),
+        (("fp32", "fp32"), "random", 0, "may cancel in part"),
+        (("fp32", "bf16"), "pretrained", 0, "none for these prompts"),
+    ],
+)
+def test_precisions_with_random_weights_have_one_caveat(
+    precisions: tuple[str, str], weights: str, n_caveats: int, error: str
+) -> None:
+    """One sentence for all points, however many differ."""
+    entries, results = make_runs(4)
+    realism = DataRealism(
+        weights="random" if weights == "random" else "trained", tokens="text",
+        chat_template=False, ends="own",
+    )  # fmt: skip
+    for index, result in results.items():
+        precision = precisions[result.config["n"] % 2]
+        config = result.config | {"precision": precision, "weights": weights}
+        results[index] = msgspec.structs.replace(result, config=config, data_realism=realism)
+    comparisons = compare((entries, results))
+    assert len(comparisons.points) == 3
+    caveats = [caveat for caveat in comparisons.caveats if "differ in precision" in caveat]
+    assert len(caveats) == n_caveats
+    assert comparisons.error_budget["data"].startswith(error)
+
+
+def test_the_error_of_the_data_of_older_results_is_unknown() -> None:
+    assert compare(make_runs()).error_budget["data"].startswith("unknown")
 
 
 def test_points_that_different_meters_measured_are_not_compared() -> None:

@@ -11,6 +11,7 @@ from llem_energy._metering.live_file import LiveDevice, LiveReading
 from llem_energy._model_info.flops import Flops
 from llem_energy._model_info.memory_estimate import MemoryEstimate
 from llem_energy._prompts.prompt import ChatTemplate
+from llem_energy._result.data_realism import DataRealism, random_data_caveat
 from llem_energy._result.experiment_result import (
     MAX_RESULT_BYTES,
     RESULT_SCHEMA_VERSION,
@@ -35,6 +36,7 @@ __all__ = [
     "Baseline",
     "ChatTemplate",
     "ContextIdle",
+    "DataRealism",
     "DeviceWindow",
     "EnvironmentSnapshot",
     "ErrorBudget",
@@ -56,4 +58,5 @@ __all__ = [
     "check_finite",
     "decode_result",
     "encode_result",
+    "random_data_caveat",
 ]

@@ -108,6 +108,11 @@ class ErrorBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     nothing."""
     gain_share: float | None
     """Gain error of the sensor; None if it is not known. `gain_source` says where it is from."""
+    data_share: float | None = None
+    """Error because the model computed with other values than a service would: 0 if weights and
+    tokens are real, None if it is not known."""
+    data_reason: str | None = None
+    """Why `data_share` is not known."""
     statistical_share: float | None = None
     """Always None: a single run has none. The format keeps the field; `study_result.json` has the
     intervals over repeats."""

@@ -25,6 +25,7 @@ from llem_energy._measurement.input_reading import input_reading
 from llem_energy._measurement.raw_measurement import GenerationRecord, RawMeasurement
 from llem_energy._model_info.flops import Flops
 from llem_energy._model_info.input_digest import damaged_files
+from llem_energy._result.data_realism import data_realism
 from llem_energy._result.experiment_result import ExperimentResult, Latency, Span
 from llem_energy._result.measurement_figures import Sampling
 from llem_energy._sources.protocol import Sample
@@ -43,6 +44,7 @@ def assemble(raw: RawMeasurement, reports: BackendReports) -> ExperimentResult:
     output_tokens = sum(sum(record.n_tokens) for record in raw.generations)
     reading = input_reading(raw.generations)
     extra = extra_tokens(raw.generations, reading)
+    realism = data_realism(config, has_template=raw.chat_template is not None)
     facts = facts_of_result(config, _longest_tokens(raw.generations))
     first, between = _latencies(raw.generations)
     flops, effective_config = _flops(raw.generations, reports), reports.effective_config()
@@ -89,6 +91,7 @@ def assemble(raw: RawMeasurement, reports: BackendReports) -> ExperimentResult:
                     *energy.warnings,
                     *reading.warnings(),
                     *extra.warnings(),
+                    *realism.warnings(),
                     *reports.warnings(),
                     *reports.problems,
                     *facts.warnings,
@@ -127,10 +130,11 @@ def assemble(raw: RawMeasurement, reports: BackendReports) -> ExperimentResult:
         load_before=raw.load_before,
         load_in_window=window.load,
         stops=window.stops,
-        error_budget=energy.window.budget,
+        error_budget=realism.in_budget(energy.window.budget),
         baseline=energy.baseline,
         phases=energy.phases,
         cached_input_tokens=reading.n_cached,
+        data_realism=realism,
         n_padding_tokens=extra.n_padding,
         padding_share=extra.padding_share,
         n_tokens_after_end=extra.n_after_end,
@@ -257,7 +261,7 @@ def _warnings(raw: RawMeasurement) -> Iterator[str]:
 def _notes(raw: RawMeasurement) -> Iterator[str]:
     config = raw.config
     if config.weights == "random":
-        yield f"random weights from seed {config.random_seed}: the work is realistic, the text is not"
+        yield f"the random weights are drawn from seed {config.random_seed}"
     if config.decoder.do_sample:
         yield f"sampled with seed {config.random_seed}; the repeats inside the window differ"
     if raw.chosen_column is not None:

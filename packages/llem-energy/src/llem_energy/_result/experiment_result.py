@@ -25,6 +25,7 @@ from llem_energy._model_info.flops import Flops
 from llem_energy._model_info.input_digest import InputDigest
 from llem_energy._model_info.memory_estimate import MemoryEstimate
 from llem_energy._prompts.prompt import ChatTemplate
+from llem_energy._result.data_realism import DataRealism
 from llem_energy._result.measurement_figures import Baseline, PhaseResult, Sampling, WarmUpReport
 from llem_energy._sources.protocol import Kind
 
@@ -206,6 +207,8 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Maximum error of `energy_host_j`, apart from the gain error of the sensor."""
     energy_host_source: str | None = None
     """Name of the source of `energy_host_j`."""
+    data_realism: DataRealism | None = None
+    """Whether weights and tokens are real or random; None in formats 1 to 3."""
     inputs: tuple[InputDigest, ...] = ()
     """Models, adapters and local data sets that the run has read; () in formats 1 to 3."""
     energy_gain_corrected_j: float | None = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
+from llem_energy.records import random_data_caveat
 from llem_report._study_data.shares import power_limit_caveat
 from llem_report._study_data.study_data import FigureInfo, StudyRun
 
@@ -36,6 +38,7 @@ def why_not_comparable(
 def caveats(
     runs: Sequence[StudyRun],
     figure: FigureInfo,
+    configs: Sequence[Mapping[str, Any]],
     *,
     cycle_order: str | None,
     executors: Iterable[str],
@@ -47,6 +50,7 @@ def caveats(
     Args:
         runs: all planned runs.
         figure: of merit.
+        configs: the experiment of each point as plain data, by `StudyRun.point`.
         cycle_order: `shuffled`, `interleaved` or `sequential`; None if this is not known.
         executors: what measured each completed run.
         changed_files: a sentence for each file that is not what the study wrote.
@@ -56,6 +60,9 @@ def caveats(
     facts = [run.facts for run in used if run.facts]
     if figure.is_energy and len({item.devices for item in facts}) > 1:
         yield "the runs were metered on different devices, so their gain errors do not cancel"
+    random_data = random_data_caveat(configs[point] for point in {run.point for run in used})
+    if figure.is_energy and random_data is not None:
+        yield random_data
     boards = Counter(" + ".join(item.boards) or "no GPU" for item in facts)
     if len(boards) > 1:
         yield f"the runs used different GPUs: {_counts(boards)}"

@@ -129,6 +129,7 @@ class _Reading:
                 caveats(
                     runs,
                     figure,
+                    list(configs.values()),
                     cycle_order=None if order is None else order.cycle_order,
                     executors=[executor for executor in executors if executor],
                     changed_files=changed_files(self.folder, self.manifest),

@@ -13,6 +13,7 @@ from llem_energy.records import (
     Baseline,
     ChatTemplate,
     ContextIdle,
+    DataRealism,
     EnvironmentSnapshot,
     ErrorBudget,
     Flops,
@@ -61,6 +62,7 @@ _ELSEWHERE = (
 _RESULT = "result.json: "
 _STRUCTS: tuple[tuple[str, type[msgspec.Struct], str, str], ...] = (
     ("error_budget", ErrorBudget, "error_budget", "Error of the energy:"),
+    ("data", DataRealism, "data_realism", "Data:"),
     ("baseline", Baseline, "baseline", "Idle power:"),
     ("baseline.context", ContextIdle, "baseline.context", "Idle power before loading:"),
     ("warmup", WarmUpReport, "warmup", "Warm-up:"),

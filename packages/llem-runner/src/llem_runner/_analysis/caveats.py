@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from llem_energy import ExperimentResult
+from llem_energy.records import random_data_caveat
 from llem_runner._analysis.looks import caveat as caveat_of_looks
 from llem_runner._analysis.trends import position_effects
 from llem_runner._storage.manifest import ManifestEntry
@@ -27,6 +28,10 @@ def caveats(
     """Yield a sentence for each possible error of the ratios."""
     if figure == "energy_per_output_token_j" and _n_device_sets(table, results) > 1:
         yield "the runs were metered on different devices, so their gain errors do not cancel"
+    if figure == "energy_per_output_token_j":
+        compared_configs = [results[index].config for row in table[:1] for index in row]
+        if (sentence := random_data_caveat(compared_configs)) is not None:
+            yield sentence
     if _is_repeated(table, entries, results):
         yield (
             "some runs were repeated after their cycle, so the cycle effect removed may not apply "
@@ -78,9 +83,24 @@ def error_budget(
             "does not cancel: every run has its own, up to its energy_bound_j; the part that "
             "varies between runs is also in the statistical spread"
         ),
+        "data": _data_error(table, results),
         "sampling": "does not cancel; zero where a counter was read, because a counter sees "
         "all energy",
     }
+
+
+def _data_error(table: Table, results: Mapping[int, ExperimentResult]) -> str:
+    """Return in words whether the error of random data cancels."""
+    compared = [results[index] for row in table[:1] for index in row]
+    realisms = [result.data_realism for result in compared]
+    if any(realism is None for realism in realisms):
+        return "unknown: older results do not say whether weights and tokens were random"
+    if not any(realism.random_parts for realism in realisms if realism is not None):
+        return "none for these prompts: weights and tokens are real"
+    precisions = {result.config.get("precision") for result in compared}
+    if len(precisions) > 1:
+        return "does not cancel: random values change power differently in each precision"
+    return "may cancel in part, because all points have the same precision; its size is unknown"
 
 
 def _n_device_sets(table: Table, results: Mapping[int, ExperimentResult]) -> int:
