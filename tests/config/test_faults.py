@@ -42,16 +42,16 @@ ONE_FAULT = [
     ("decoder: 3", "2:10: decoder: expected a mapping, found 3"),
     ("dataset: 7", "2:10: dataset: expected text or a mapping, found 7"),
     ("energy: {sources: nvml}", "2:19: energy.sources: "
-     "expected a list, each one of nvml, rapl, none, found 'nvml'; write [nvml]"),
+     "expected a list, each one of nvml, amd, rapl, none, found 'nvml'; write [nvml]"),
     ("energy: {sources: []}", "2:19: energy.sources: "
-     "expected a list, each one of nvml, rapl, none, found an empty list"),
+     "expected a list, each one of nvml, amd, rapl, none, found an empty list"),
     ("energy: {phases: []}", "2:18: energy.phases: "
      "expected a list, each one of prefill, decode, found an empty list"),
     ("energy: {phases: [decode, decode]}", "2:18: energy.phases: "
      "expected each phase once, found decode twice"),
     ("precision: fp8", "2:12: precision: expected one of fp32, fp16, bf16, found 'fp8'"),
     ("energy: {sources: [nvml, rappl]}", "2:26: energy.sources[1]: "
-     "expected one of nvml, rapl, none, found 'rappl'; did you mean 'rapl'?"),
+     "expected one of nvml, amd, rapl, none, found 'rappl'; did you mean 'rapl'?"),
     ("decoder: {preset: [hot]}", "2:19: decoder.preset: "
      "expected one of deterministic, standard, creative, factual, found a list; "
      "for several values write `decoder.preset: [hot]` in sweep"),
@@ -70,9 +70,9 @@ ONE_FAULT = [
      "enabled, n_warmup, convergence_detection, cv_threshold, max_warmup, max_warmup_seconds, "
      "thermal_floor_seconds"),
     ("energy: {sources: [nvml, battery]}", "2:26: energy.sources[1]: "
-     "expected one of nvml, rapl, none, found 'battery'"),
+     "expected one of nvml, amd, rapl, none, found 'battery'"),
     ("energy: {sources: [battery]}", "2:20: energy.sources[0]: "
-     "expected one of nvml, rapl, none, found 'battery'"),
+     "expected one of nvml, amd, rapl, none, found 'battery'"),
     ("sweeps: {n: [1]}", "2:1: sweeps: unknown key 'sweeps'; did you mean 'sweep'?"),
     ("decoder:\n  temprature: 1", "3:3: decoder.temprature: unknown key 'temprature'; "
      "did you mean 'temperature'?"),

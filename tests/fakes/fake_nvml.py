@@ -172,8 +172,13 @@ def true_energy_j(gpu: FakeGpu, t0: float, t1: float) -> float:
     )
 
 
-def build(folder: Path) -> Path:
-    """Compile the fake into `folder` and return the folder that holds `libnvidia-ml.so.1`.
+def build(folder: Path, name: str = LIBRARY_NAME, more: Sequence[Path] = ()) -> Path:
+    """Compile the fake into `folder` and return the folder that holds the library.
+
+    Args:
+        folder: is created if it does not exist.
+        name: of the library.
+        more: source files beside those in `nvml_library`.
 
     Raises:
         FileNotFoundError: this machine has no C compiler.
@@ -185,8 +190,8 @@ def build(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     command = [compiler, "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     # With this SONAME the loader treats a fake that is already loaded as the driver's library.
-    command += ["-fvisibility=hidden", f"-Wl,-soname,{LIBRARY_NAME}"]
-    command += ["-o", str(folder / LIBRARY_NAME), *map(str, sorted(SOURCES.glob("*.c")))]
+    command += ["-fvisibility=hidden", f"-Wl,-soname,{name}"]
+    command += ["-o", str(folder / name), *map(str, [*sorted(SOURCES.glob("*.c")), *more])]
     command += ["-lm", "-ldl", "-lpthread"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -235,14 +235,14 @@ def test_a_working_source_is_opened_and_an_unknown_one_is_not(
     answers = opened(tmp_path, "odd", "absent")
     assert answers["odd"] == ["fine_module", []]
     assert answers["absent"][1][0].startswith("absent: no installed package provides it")
-    assert answers["names"] == ["nvml", "rapl", "odd"]
+    assert answers["names"] == ["amd", "nvml", "rapl", "odd"]
 
 
 def test_another_package_cannot_replace_our_sources(tmp_path: Path) -> None:
     names = "\n".join(f"{name} = thief_module:Meter" for name in ("nvml", "rapl", "none"))
     package(tmp_path, "thief", names, "raise AssertionError('this must not be imported')")
     answers = opened(tmp_path, "nvml", "rapl", "none")
-    assert answers["names"] == ["nvml", "rapl"]
+    assert answers["names"] == ["amd", "nvml", "rapl"]
     assert answers["nvml"][1] == ["nvml: the experiment uses no GPU"]
     assert answers["rapl"][1][0].startswith("rapl: no energy counters below")
     assert answers["none"][1] == ["the experiment requests no energy source"]
@@ -277,7 +277,7 @@ def test_doctor_continues_with_sources_that_fail(tmp_path: Path) -> None:
     package(tmp_path, "fourth", "absent = fourth_module:Meter", "import no_such_library")
     env = {"PYTHONPATH": str(tmp_path), "LLEM_POWERCAP": str(tmp_path / "absent")}
     sources = json.loads(run_python(DIAGNOSE, env=env))
-    assert list(sources) == ["nvml", "rapl", "absent", "odd", "raising", "wrong"]
+    assert list(sources) == ["amd", "nvml", "rapl", "absent", "odd", "raising", "wrong"]
     failed = ", which provides it, failed"
     assert sources["raising"][1].startswith(f"diagnose() of the package first{failed} (ZeroDiv")
     assert sources["wrong"][1].endswith(f"second{failed} (expected a SourceDiagnosis, found 7)")
@@ -298,5 +298,5 @@ def test_only_the_sources_know_their_names() -> None:
         n_files += 1
         tree = ast.parse(path.read_text("utf-8"))
         constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-        assert not constants & {"nvml", "rapl"}, path
+        assert not constants & {"amd", "nvml", "rapl"}, path
     assert n_files > 100

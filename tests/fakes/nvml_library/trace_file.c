@@ -73,7 +73,8 @@ static int is_faultable(const char *function)
         return 1;
     dladdr((void *)gpus, &self);
     void *library = dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
-    return !strncmp(function, "nvml", 4) && library && dlsym(library, function);
+    int is_exported = !strncmp(function, "nvml", 4) || !strncmp(function, "amdsmi", 6);
+    return is_exported && library && dlsym(library, function);
 }
 
 /* Write the numbers in `text` to `out` and return how many there are (max. 4); -1 if `text` holds

@@ -19,7 +19,7 @@ from llem_config.extensions import Extension, extensions
 
 GROUP = "llem.sections"
 SOURCES_GROUP = "llem.energy_sources"
-_OUR_SOURCES = ("nvml", "rapl", "none")
+_OUR_SOURCES = ("nvml", "amd", "rapl", "none")
 OUR_KEYS = frozenset(
     (
         # of an experiment

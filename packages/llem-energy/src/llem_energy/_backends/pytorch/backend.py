@@ -298,5 +298,10 @@ def _model_bytes(model: Any) -> int:
 
 
 def _uuid(index: int) -> str:
-    uuid = str(torch.cuda.get_device_properties(index).uuid)
+    properties = torch.cuda.get_device_properties(index)
+    if torch.version.hip is not None:
+        # Its UUID is not that of AMD's library; torch numbers only the visible GPUs.
+        place = (properties.pci_domain_id, properties.pci_bus_id, properties.pci_device_id)
+        return "{:04x}:{:02x}:{:02x}.0".format(*place)
+    uuid = str(properties.uuid)
     return uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
