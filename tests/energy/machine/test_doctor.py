@@ -58,7 +58,7 @@ def test_a_machine_without_a_meter_is_diagnosed_without_a_calibration(
 ) -> None:
     diagnosis, stages, started, heavy = json.loads(run_python(DIAGNOSE, env=no_driver))
     assert not diagnosis["measurable"]
-    assert [source["available"] for source in diagnosis["sources"]] == [False, False]
+    assert [source["available"] for source in diagnosis["sources"]] == [False, False, False]
     assert (diagnosis["gpus"], diagnosis["domains"], diagnosis["versions"]["driver"]) == (
         [],
         [],
@@ -242,7 +242,8 @@ def test_slow_and_stalled_counters_are_observed_for_five_seconds(
 
 def test_a_driver_without_a_gpu_is_reported(library: Path, tmp_path: Path) -> None:
     diagnosis, stages, *_ = with_gpus(DIAGNOSE, library, [], tmp_path)
-    assert diagnosis["sources"][0]["reason"] == "the driver shows no GPU"
+    reasons = {source["name"]: source["reason"] for source in diagnosis["sources"]}
+    assert reasons["nvml"] == "the driver shows no GPU"
     assert diagnosis["versions"]["driver"] == "580.00.01"
     assert stages == []
 

@@ -128,7 +128,7 @@ def test_a_misspelt_source_is_a_mistake_in_the_file(
     file.write_text(STUDY.replace("[steady]", "[nvml, stedy]"))
     problems, is_imported = json.loads(run_python(READ, str(file), env=installed))
     assert problems == [
-        "expected one of nvml, rapl, none, steady, found 'stedy'; did you mean 'steady'?"
+        "expected one of nvml, amd, rapl, none, steady, found 'stedy'; did you mean 'steady'?"
     ]
     assert not is_imported
 
