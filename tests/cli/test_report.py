@@ -75,7 +75,7 @@ def test_a_wrong_argument_is_one_sentence(
 
 def test_a_folder_that_is_no_study_is_one_sentence(llem: Run, tmp_path: Path) -> None:
     done = llem("study", "report", tmp_path / "none")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "none" in done.stderr
     assert "Traceback" not in done.stderr
 
