@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from report import examples
-from report.browser.chromium import find_chromium
 
 from llem_report._figures.power import power
 from llem_report._page.page import report_html
@@ -20,21 +19,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 WIDE, PHONE = 900, 390
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Return a headless Chromium; skip without one, but fail where one is required."""
-    program = find_chromium()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # Processes of root have no sandbox of Chromium; the pages are our own.
-        launched = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield launched
-        launched.close()
 
 
 @dataclass
