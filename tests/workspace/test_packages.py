@@ -21,6 +21,7 @@ PUBLIC_MODULES = {
         "__init__.py",
         "credentials.py",
         "extensions.py",
+        "fields.py",
         "folders.py",
         "foreign_files.py",
         "overrides.py",

@@ -16,7 +16,8 @@ from llem_config._loading.load import load_experiment, load_study
 from llem_config._schema import study_json_schema
 from llem_config._spec.capabilities import BACKENDS, DECODING_SUPPORT, PRECISION_SUPPORT, PhaseName
 from llem_config._spec.dataset import DatasetConfig, InputTokensConfig
-from llem_config._spec.experiment import DecoderConfig, ExperimentConfig, LoRAConfig
+from llem_config._spec.decoder import DecoderConfig
+from llem_config._spec.experiment import ExperimentConfig
 from llem_config._spec.factors import Factor
 from llem_config._spec.hashing import (
     HASH_FORMAT,
@@ -24,6 +25,7 @@ from llem_config._spec.hashing import (
     measurement_config_hash,
     study_design_hash,
 )
+from llem_config._spec.lora import LoRAConfig
 from llem_config._spec.measurement import BaselineConfig, EnergyConfig, WarmupConfig
 from llem_config._spec.pytorch import PyTorchConfig
 from llem_config._spec.study import ExecutionConfig, SkippedPoint, StudyConfig

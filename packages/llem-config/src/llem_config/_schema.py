@@ -7,10 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from llem_config._loading.points import MAX_EXPERIMENTS
 from llem_config._loading.reader import experiment_schema
 from llem_config._spec.capabilities import BACKENDS
 from llem_config._spec.study import NAME_PATTERN, ExecutionConfig
+from llem_config._spec.study_keys import STUDY_KEY_DESCRIPTIONS
 
+MAY_BE_SWEPT = "May be swept."
+"""The end of the description of each field of an experiment."""
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -22,6 +26,13 @@ def study_json_schema() -> dict[str, Any]:
     """
     experiment = copy.deepcopy(experiment_schema())
     definitions = experiment.pop("$defs")
+    for model in (experiment, *definitions.values()):
+        for value in model.get("properties", {}).values():
+            # pydantic leaves out a description that is the docstring of the section too.
+            section = definitions.get(value.get("$ref", "").rpartition("/")[2], {})
+            description = value.get("description") or section.get("description")
+            if description:
+                value["description"] = f"{description}\n\n{MAY_BE_SWEPT}"
     execution = ExecutionConfig.model_json_schema(by_alias=False)
     definitions.update(execution.pop("$defs", {}))
     gap = execution["properties"]["config_gap_seconds"]
@@ -41,29 +52,35 @@ def study_json_schema() -> dict[str, Any]:
     entries = {"type": "array", "items": {"$ref": "#/$defs/Entry"}, "minItems": 1}
     axes = {key: _axis(value) for key, value in fields.items()}
     backend = {"type": "array", "items": {"enum": list(BACKENDS)}, "minItems": 1}
+    keys: dict[str, dict[str, Any]] = {
+        "name": {"type": "string", "pattern": NAME_PATTERN},
+        "base": {"type": "string"},
+        "sweep": {
+            "type": "object",
+            "minProperties": 1,
+            "properties": axes,
+            "patternProperties": {key: _axis(value) for key, value in below.items()},
+            # Any other key is a group: alternatives that set several fields together.
+            "additionalProperties": {
+                "anyOf": [{**entries, "items": alternative}, alternative],
+            },
+        },
+        "experiments": entries,
+        "exclude": {"type": "array", "items": rule},
+        "execution": {"$ref": "#/$defs/ExecutionConfig"},
+        "max_experiments": {"type": "integer", "minimum": 1, "default": MAX_EXPERIMENTS},
+    }
+    for key, description in STUDY_KEY_DESCRIPTIONS.items():
+        keys[key] = {"description": description, **keys[key]}
+    several = {"anyOf": [fields["backend"], backend]}
     return {
         "$schema": _DIALECT,
         "title": "llem study",
         "type": "object",
         "properties": {
             **fields,
-            "backend": {"anyOf": [fields["backend"], backend]},
-            "name": {"type": "string", "pattern": NAME_PATTERN},
-            "base": {"type": "string"},
-            "sweep": {
-                "type": "object",
-                "minProperties": 1,
-                "properties": axes,
-                "patternProperties": {key: _axis(value) for key, value in below.items()},
-                # Any other key is a group: alternatives that set several fields together.
-                "additionalProperties": {
-                    "anyOf": [{**entries, "items": alternative}, alternative],
-                },
-            },
-            "experiments": entries,
-            "exclude": {"type": "array", "items": rule},
-            "execution": {"$ref": "#/$defs/ExecutionConfig"},
-            "max_experiments": {"type": "integer", "minimum": 1},
+            "backend": {"description": fields["backend"].get("description", ""), **several},
+            **keys,
         },
         "patternProperties": below,
         "additionalProperties": False,

@@ -11,7 +11,8 @@ from llem_config._loading.level_labels import Fields, are_numbers, level_labels
 from llem_config._loading.reader import leaves
 from llem_config._loading.sweep import Alternative, Axis, field_value
 from llem_config._loading.yaml_places import Route
-from llem_config._spec.experiment import PRESETS, ExperimentConfig
+from llem_config._spec.decoder import PRESETS
+from llem_config._spec.experiment import ExperimentConfig
 from llem_config._spec.factors import Factor, LevelRow
 from llem_config.text import distinct
 

@@ -13,9 +13,10 @@ from llem_config._spec.dataset import InputTokensConfig
 from llem_config._spec.experiment import SECTIONS, ExperimentConfig
 from llem_config._spec.other_names import KEY_ADVICE, OTHER_KEYS, OTHER_VALUES
 from llem_config._spec.study import EXECUTION_ALIASES, ExecutionConfig
+from llem_config._spec.study_keys import STUDY_KEY_DESCRIPTIONS
 from llem_config.credentials import is_credential_name
 
-STUDY_KEYS = ("name", "base", "sweep", "experiments", "exclude", "execution", "max_experiments")
+STUDY_KEYS = tuple(STUDY_KEY_DESCRIPTIONS)
 
 _GENERIC = frozenset(("enabled", "min", "max", "mean", "sd", "source", "sources", "name", "base"))
 """Names that mean something else in each section."""

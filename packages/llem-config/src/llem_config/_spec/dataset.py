@@ -22,15 +22,32 @@ class InputTokensConfig(BaseModel):
     model_config = STRICT
 
     distribution: Literal["uniform", "lognormal"]
-    """`uniform` needs no other field; `lognormal` needs `mean` and `sd`."""
+    """`uniform`: from `min` to `max`; `lognormal`: around `mean` with the standard deviation `sd`,
+    both of which it needs.
+
+    Energy: lengths that vary need padding in a batch, unless batches are sorted by length.
+    """
     min: Count = 1
-    """Shorter lengths become this one."""
+    """Minimum length in tokens; a shorter one becomes this one.
+
+    Energy: longer prompts cost more in prefill and in each decode step.
+    """
     max: Count | None = None
-    """Longer lengths become this one; `max_input_tokens` by default."""
+    """Maximum length in tokens; a longer one becomes this one. By default it is `max_input_tokens`.
+
+    Energy: longer prompts cost more in prefill and in each decode step.
+    """
     mean: MeanCount | None = None
-    """Mean of a lognormal distribution, before `min` and `max` apply."""
+    """Mean length in tokens before `min` and `max` apply. `lognormal` needs it, `uniform` has none.
+
+    Energy: longer prompts cost more in prefill and in each decode step.
+    """
     sd: MeanCount | None = None
-    """Standard deviation of a lognormal distribution, before `min` and `max` apply."""
+    """Standard deviation of the length in tokens before `min` and `max` apply. `lognormal` needs it,
+    `uniform` has none.
+
+    Energy: lengths that vary need padding in a batch, unless batches are sorted by length.
+    """
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -53,20 +70,40 @@ class DatasetConfig(BaseModel):
     model_config = STRICT
 
     source: Annotated[str, Field(min_length=1), PathField(frozenset({"synthetic"}))] = "synthetic"
-    """`synthetic`, `aienergyscore`, a local file or folder, or a hub id."""
+    """`synthetic` (random token ids, no tokenizer), `aienergyscore`, a local file (.jsonl, .csv,
+    .parquet) or folder, or the hub id of a data set.
+
+    Energy: power depends on the values, so random tokens may need other joules than text. Text also
+    decides the lengths of prompts.
+    """
     column: str | None = None
-    """The column with the prompt; by default, the first column with a usual name."""
+    """The column with the prompt. By default the only one of the usual names, such as `prompt`,
+    `text`, `question` or `messages`; if there are several, it must be named.
+
+    Energy: only through the prompts that it selects.
+    """
     subset: str | None = None
-    """The subset of a data set on the hub."""
+    """The subset (configuration) of a data set on the hub; by default the only one, or the one
+    named `default`.
+
+    Energy: only through the prompts that it selects.
+    """
     split: str | None = None
-    """The split of a data set; by default `train`, or the only one."""
+    """The split of a data set; by default `train`, or the only one.
+
+    Energy: only through the prompts that it selects.
+    """
     chat_template: Annotated[
         str | None, Field(min_length=1), PathField(CHAT_TEMPLATES, is_always_path=True)
     ] = None
     """`auto`: the template of the model's tokenizer; `none`: prompts are read as they are; or a
-    file with a Jinja template. The default is `auto` for messages and `none` for text."""
+    file with a Jinja template. The default is `auto` for messages and `none` for text.
+
+    Energy: a template adds tokens to each prompt. It is applied before the measured window.
+    """
     input_tokens: InputTokensConfig | None = None
-    """Lengths of synthetic prompts; by default each has `max_input_tokens`."""
+    """Lengths of synthetic prompts, drawn with the seed; by default each has `max_input_tokens`
+    tokens."""
 
     @model_validator(mode="after")
     def _has_effect(self) -> Self:

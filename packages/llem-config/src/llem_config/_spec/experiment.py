@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -27,7 +26,9 @@ from llem_config._spec.capabilities import (
     Precision,
 )
 from llem_config._spec.dataset import Dataset, DatasetConfig
-from llem_config._spec.limits import Count, Factor, Seed
+from llem_config._spec.decoder import DecoderConfig
+from llem_config._spec.limits import Count, Seed
+from llem_config._spec.lora import LoRAConfig
 from llem_config._spec.measurement import BaselineConfig, EnergyConfig, WarmupConfig
 from llem_config._spec.passthrough import passthrough_problem
 from llem_config._spec.path_field import PathField
@@ -38,88 +39,6 @@ from llem_config._spec.tensorrt import TensorRTConfig
 from llem_config._spec.vllm import VLLMConfig
 from llem_config.credentials import find_credentials
 from llem_config.text import one_line
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "deterministic": {"temperature": 0.0},
-    "standard": {"temperature": 1.0},
-    "creative": {"temperature": 0.8, "top_p": 0.9, "repetition_penalty": 1.1},
-    "factual": {"temperature": 0.3, "top_k": 10},
-}
-"""The values of each decoder preset; they replace the preset before hashing."""
-
-SAMPLING_ONLY = ("top_k", "top_p", "min_p")
-"""The decoder's fields that greedy decoding ignores."""
-
-
-class DecoderConfig(BaseModel):
-    """How the next token is chosen; greedy by default."""
-
-    model_config = STRICT
-
-    preset: Literal["deterministic", "standard", "creative", "factual"] | None = Field(
-        None, exclude=True, repr=False
-    )
-    """A shorthand for several fields. They replace it, so it is None after validation."""
-    temperature: Annotated[float, Field(ge=0, le=1000)] = 0.0
-    """0 is greedy decoding. The default is 1.0 if `do_sample` is true or a sampling field is set."""
-    top_k: Count | None = None
-    """Sample from this number of most probable tokens."""
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Sample from the most probable tokens whose probabilities add up to this."""
-    min_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Sample from tokens with at least this share of the highest probability."""
-    repetition_penalty: Factor | None = None
-    """Above 1, tokens that already occurred become less probable."""
-    do_sample: bool = False
-    """Sample the next token; by default, if the temperature is above 0."""
-    min_new_tokens: Count | None = None
-    """Min number of tokens of an output."""
-    ignore_eos: bool = True
-    """Continue after the end token, so that all outputs have the same length and points are
-    comparable."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spell_out(cls, data: Any) -> Any:
-        """Replace `preset` by its fields, and add the fields that follow from others."""
-        if not isinstance(data, Mapping):
-            return data
-        fields = dict(data)
-        preset = fields.get("preset")
-        if isinstance(preset, str) and preset in PRESETS:
-            del fields["preset"]  # an invalid preset stays, so that validation reports it
-            fields = {**PRESETS[preset], **fields}
-        do_sample = fields.get("do_sample")
-        implied = any(fields.get(name) is not None for name in SAMPLING_ONLY)
-        if "temperature" not in fields and (do_sample or (do_sample is None and implied)):
-            fields["temperature"] = 1.0
-        temperature = fields.get("temperature", 0.0)
-        if "do_sample" not in fields and isinstance(temperature, int | float):
-            fields["do_sample"] = temperature > 0
-        return fields
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.do_sample != (self.temperature > 0):
-            value = "true" if self.do_sample else "false"
-            raise PydanticCustomError(
-                INCOMPATIBLE,
-                "do_sample: {value} contradicts temperature {temperature}",
-                {"value": value, "temperature": self.temperature, "at": "do_sample"},
-            )
-        return self
-
-
-class LoRAConfig(BaseModel):
-    """A LoRA adapter on top of the model."""
-
-    model_config = STRICT
-
-    adapter: Annotated[str, Field(min_length=1), PathField()]
-    """Hub id or local folder."""
-    merge_weights: bool = False
-    """Merge the adapter into the weights before the measurement."""
-
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "pytorch": PyTorchConfig,
@@ -147,41 +66,86 @@ class ExperimentConfig(BaseModel):
     model_config = STRICT
 
     model: Annotated[str, Field(min_length=1), PathField(), KNOWN_BUILTIN]
-    """Hub id, local folder, or `builtin:NAME`."""
+    """The model: a hub id, a local folder in the layout of the hub, or `builtin:NAME`, an
+    architecture with random weights.
+
+    Energy: the number and size of its layers decide most of the operations and of the bytes read
+    per token.
+    """
     weights: Literal["pretrained", "random"] = Field(default_factory=_default_weights)
-    """`random`: seeded random weights, without a download; the default for `builtin:` models."""
+    """`pretrained`: the weights of the model's files; `random`: seeded random weights, without a
+    download. The default is `random` for `builtin:` models, else `pretrained`.
+
+    Energy: the operations are the same, but power depends on the values that are computed, so
+    joules of random weights are not those of the model. The result has a warning.
+    """
     backend: BackendName = "pytorch"
-    """The inference library."""
+    """The inference library. Only `pytorch` (transformers) can run; `vllm` and `tensorrt` are
+    checked and then refused, unless a package adds them.
+
+    Energy: libraries differ in kernels, batching and memory management, so the same work costs
+    different energy.
+    """
     precision: Precision = "bf16"
-    """Floating-point type of the model."""
+    """Floating-point type of weights and computation. With `fp32` on a GPU, matrix products run in
+    full fp32, not in tf32.
+
+    Energy: `fp16` and `bf16` move half as many bytes as `fp32`, and GPUs have faster units for
+    them; a CPU without such units may need more energy than with `fp32`.
+    """
     dataset: Dataset = DatasetConfig()
-    """The source of the prompts."""
+    """The source of the prompts. A text is a shorthand for a section with only `source`."""
     n: Count = 100
-    """Number of prompts."""
+    """Number of prompts in one pass over the workload.
+
+    Energy: joules grow with the number of prompts, joules per token do not, apart from a last batch
+    that is not full.
+    """
     max_input_tokens: Count = 512
-    """Longer prompts are truncated, and the result counts them."""
+    """Maximum length of a prompt in tokens. Synthetic prompts have exactly this length unless
+    `dataset.input_tokens` is set. Longer prompts are cut, and the result counts them.
+
+    Energy: prefill reads every input token, and each output token reads the cache of all tokens
+    before it, so longer prompts cost more in both phases.
+    """
     max_output_tokens: Count = 128
-    """Max number of tokens of an output."""
+    """Maximum length of an output in tokens. With `decoder.ignore_eos: true`, the default, every
+    output has exactly this length.
+
+    Energy: each output token is a step that reads all weights, so joules grow about in proportion,
+    and joules per output token fall as prefill is shared by more of them.
+    """
     random_seed: Seed = 42
-    """Seed of Python, numpy, torch and the sampling of tokens."""
+    """Seed of Python, numpy and torch, a whole number: it decides synthetic prompts, random weights
+    and sampled tokens. In a sweep it is never a factor; its effect shows as noise.
+
+    Energy: no systematic effect; other tokens may draw slightly different power.
+    """
     decoder: DecoderConfig = DecoderConfig()
-    """How the next token is chosen."""
+    """How the next token is chosen; greedy by default."""
     warmup: WarmupConfig = WarmupConfig()
-    """The warm-up before the measured window."""
+    """The warm-up before the measured window; it repeats batches of the shapes of the window, with
+    other prompts."""
     baseline: BaselineConfig = BaselineConfig()
-    """The measurement of the idle power."""
+    """The measurement of idle power."""
     energy: EnergyConfig = EnergyConfig()
-    """The sources of energy readings, and the length of the window."""
+    """The sources of energy readings, and the length of the measured window."""
     pytorch: PyTorchConfig | None = None
-    """Options of the backend `pytorch`."""
+    """Options of the backend `pytorch`. An option that is left out has the default of the
+    library."""
     vllm: VLLMConfig | None = None
-    """Options of the backend `vllm`."""
+    """Options of the backend `vllm`: checked, but llem cannot run this backend yet."""
     tensorrt: TensorRTConfig | None = None
-    """Options of the backend `tensorrt`."""
+    """Options of the backend `tensorrt`: checked, but llem cannot run this backend yet."""
     lora: LoRAConfig | None = None
-    """A LoRA adapter; None uses the model alone."""
+    """A LoRA adapter on top of the model; without this section the model runs alone."""
     passthrough_kwargs: Annotated[dict[str, Any] | None, PlainDict] = None
-    """Further options for the backend's loader; may not repeat a field."""
+    """Further options for the loader of the backend, for `pytorch` those of
+    `from_pretrained`; none by default. It
+    may not repeat a field of a study file, change the architecture or contain a token.
+
+    Energy: depends on the option; llem cannot check its effect.
+    """
     paths: SkipJsonSchema[dict[str, str] | None] = Field(
         None, repr=False, exclude_if=lambda value: value is None
     )

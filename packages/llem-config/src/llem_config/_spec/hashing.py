@@ -13,7 +13,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from llem_config._spec.experiment import SAMPLING_ONLY, ExperimentConfig
+from llem_config._spec.decoder import SAMPLING_ONLY
+from llem_config._spec.experiment import ExperimentConfig
 
 HASH_FORMAT = 1
 N_DIGITS = 16

@@ -46,21 +46,47 @@ class WarmupConfig(BaseModel):
     model_config = STRICT
 
     enabled: bool = True
-    """Whether there is a warm-up."""
+    """Whether there is a warm-up.
+
+    Energy: without it, the window also contains compilation, first allocations and a cold device,
+    so joules per token are higher and not repeatable. The result says `total` instead of
+    `steady_state`.
+    """
     n_warmup: Count = 5
-    """Min number of repeats."""
+    """Minimum number of repeats of a batch.
+
+    Energy: none; the warm-up is not part of the measured energy.
+    """
     convergence_detection: bool = True
-    """Continue until the latency is stationary."""
+    """Whether the warm-up continues until the latency is stationary and power and temperature do
+    not drift.
+
+    Energy: without it, the window may begin while clocks and temperature still change, which shifts
+    the result.
+    """
     cv_threshold: Factor = 0.02
-    """The latency is stationary if the coefficient of variation of the last repeats is below
-    this."""
+    """The latency counts as stationary if the standard deviation of the last five repeats is below
+    this share of their mean, no unit.
+
+    Energy: a lower share makes the warm-up longer and the window steadier.
+    """
     max_warmup: Count = 50
-    """Max number of repeats for the latency to become stationary. The warm-up still continues, up
-    to `max_warmup_seconds`, while the power or temperature of a measured device drifts."""
+    """Maximum number of repeats for the latency to become stationary. The warm-up still continues,
+    up to `max_warmup_seconds`, while power or temperature of a measured device drifts.
+
+    Energy: none, unless the limit is reached; the result is then flagged.
+    """
     max_warmup_seconds: PositiveSeconds = 300.0
-    """Max duration of the warm-up in seconds."""
+    """Maximum duration of the warm-up in seconds.
+
+    Energy: none, unless the limit is reached; the result is then flagged.
+    """
     thermal_floor_seconds: Seconds = 0.0
-    """Min duration of the warm-up in seconds under load."""
+    """Minimum duration of the warm-up in seconds under load.
+
+    Energy: a device that is warm leaks more power and may lower its clocks; a longer warm-up
+    measures it in the state of long use.
+    """
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -79,9 +105,17 @@ class BaselineConfig(BaseModel):
     model_config = STRICT
 
     enabled: bool = True
-    """Whether the idle power is measured."""
+    """Whether idle power is measured: once without the model, and before and after the window with
+    it.
+
+    Energy: none on the total. Without it, `energy_adjusted_j` is missing.
+    """
     duration_seconds: PositiveSeconds = 10.0
-    """Duration of the measurement in seconds."""
+    """Duration of each measurement of idle power in seconds.
+
+    Energy: none on the total; a longer measurement makes the idle power, and so
+    `energy_adjusted_j`, more certain.
+    """
 
 
 class EnergyConfig(BaseModel):
@@ -93,13 +127,35 @@ class EnergyConfig(BaseModel):
         "nvml",
         "rapl",
     )
-    """In order of preference; `none` measures no energy. Other packages may add more sources."""
+    """Energy sources in order of preference: `nvml` (NVIDIA GPUs), `amd` (AMD GPUs), `rapl` (CPU
+    and memory), `none` (measures no energy), or one of another package. The first that can be read
+    meters the GPUs or the machine; the processor is metered beside GPUs.
+
+    Energy: decides what is metered: GPU boards, CPU packages or the whole machine. Totals of
+    different sources are not comparable.
+    """
     sample_period_seconds: Annotated[float, Field(ge=0.001, le=10)] = 0.05
-    """Time between two samples, in seconds."""
+    """Time between two samples of power and counters in seconds.
+
+    Energy: none on a total from an energy counter, which sees all energy; joules of the processor,
+    and an integral of power, become more certain with a shorter time.
+    """
     min_window_seconds: Seconds = 10.0
-    """The workload repeats until the window has this length in seconds; 0 runs it once."""
+    """Minimum length of the measured window in seconds: the workload repeats until it is reached. 0
+    runs it once.
+
+    Energy: joules of the window grow with it, joules per token do not. The error at the ends of the
+    window weighs less in a longer one.
+    """
     estimate: bool = True
-    """Adds a modelled energy of the CPU, in a separate field of the result."""
+    """Whether the result also has a modelled energy of the CPU, in a field of its own.
+
+    Energy: none; the modelled joules enter no other figure.
+    """
     phases: Phases | None = None
-    """Phases that are also measured separately, each in its own window: prefill (processing the
-    prompts) and decode (generating tokens)."""
+    """Phases that are also measured separately, each in a window of its own after the main one:
+    `prefill` (processing the prompts) and `decode` (generating tokens). None by default.
+
+    Energy: none on the total; adds joules per input token of prefill and per output token of
+    decode.
+    """

@@ -21,43 +21,165 @@ class PyTorchConfig(BaseModel):
     model_config = STRICT
 
     batch_size: Count | None = None
-    """Number of prompts per call of `generate`; 1 by default."""
+    """Number of prompts per call of `generate`; 1 by default. The last batch may have fewer.
+
+    Energy: a step reads the weights once for the whole batch, so joules per token usually fall with
+    it until computation, not memory, is the limit.
+    """
     batching: Literal["static", "sorted"] | None = None
-    """`static`: in the order of the data set; `sorted`: by length, which needs less padding."""
+    """`static`, the default: prompts in the order of the data set; `sorted`: by length, the longest
+    first.
+
+    Energy: prompts of similar length need less padding, which is computed like real tokens. No
+    effect if all prompts have the same length.
+    """
     device: Literal["auto", "cuda", "cpu"] | None = None
-    """`auto`, the default, uses the GPU if there is one; `cuda` without a GPU is an error."""
+    """`auto`, the default: the GPU if there is one; `cuda`: a GPU, and an error without one; `cpu`:
+    the processor.
+
+    Energy: another device, so nothing stays the same. On `cpu` the processor is metered, if its
+    counters can be read.
+    """
     attn_implementation: (
         Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None
     ) = None
+    """The attention kernel. By default the library's choice for the model, usually `sdpa`.
+    `flash_attention_2` and `flash_attention_3` need a GPU, their packages, and fp16 or bf16.
+
+    Energy: fused kernels do not store the matrix of all pairs of tokens, which matters more the
+    longer the prompts are.
+    """
     torch_compile: bool | None = None
+    """Whether torch compiles the model's forward pass; false by default. Compilation happens in the
+    warm-up.
+
+    Energy: fused kernels move fewer bytes and launch less often; the gain is largest for small
+    batches. Compilation itself is not part of the measured energy.
+    """
     torch_compile_mode: (
         Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"] | None
     ) = None
+    """Mode of torch's compiler; `default` by default. Needs `torch_compile: true`.
+
+    Energy: `reduce-overhead` records CUDA graphs, which saves launches; the `max-autotune` modes
+    search for faster kernels and warm up longer.
+    """
     torch_compile_backend: str | None = None
+    """Compiler of torch; `inductor` by default. Needs `torch_compile: true`.
+
+    Energy: decides which kernels run.
+    """
     cache_implementation: (
         Literal["dynamic", "static", "offloaded", "offloaded_static", "quantized"] | None
     ) = None
+    """The cache of keys and values. By default the library's choice, a cache that grows. `static`
+    has its full size from the start; on a GPU the library then compiles decoding unless
+    `torch_compile` is set. `offloaded` and `offloaded_static` keep it in host memory and need a
+    GPU; `quantized` stores fewer bits.
+
+    Energy: moving the cache to the host costs time and energy; a static cache allows compilation,
+    but attention may read unused places.
+    """
     use_cache: bool | None = None
+    """Whether keys and values of earlier tokens are kept; true by default.
+
+    Energy: without the cache, each step computes all earlier tokens again.
+    """
     load_in_4bit: bool | None = None
+    """Whether bitsandbytes stores the weights in 4 bits; false by default.
+
+    Energy: fewer bytes are read per step, but weights are unpacked before they are used: it saves
+    memory, and not always energy.
+    """
     load_in_8bit: bool | None = None
+    """Whether bitsandbytes stores the weights in 8 bits; false by default.
+
+    Energy: fewer bytes are read per step, but outliers are computed separately: it saves memory,
+    and not always energy.
+    """
     bnb_4bit_compute_dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    """Type in which 4-bit weights are computed; `float32` by default. Needs `load_in_4bit: true`.
+
+    Energy: 16-bit types use the faster units of a GPU.
+    """
     bnb_4bit_quant_type: Literal["fp4", "nf4"] | None = None
+    """Data type of 4-bit weights, `fp4` by default. Needs `load_in_4bit: true`.
+
+    Energy: little; both have 4 bits.
+    """
     bnb_4bit_use_double_quant: bool | None = None
+    """Whether the scales of 4-bit weights are quantised too; false by default. Needs `load_in_4bit:
+    true`.
+
+    Energy: slightly fewer bytes, one more operation to unpack them.
+    """
     num_beams: Count | None = None
+    """Number of beams of beam search; 1, no beam search, by default.
+
+    Energy: each beam is computed like a sequence of its own, so joules per output token grow with
+    the number.
+    """
     early_stopping: bool | Literal["never"] | None = None
+    """When beam search ends: `true` as soon as there are enough finished outputs, `false` (the
+    default) when better ones are unlikely, `never` when they are impossible. Needs `num_beams`
+    above 1; has an effect only with `decoder.ignore_eos: false`.
+
+    Energy: an earlier end means fewer steps.
+    """
     length_penalty: Annotated[float, Field(ge=-1000, le=1000)] | None = None
+    """Exponent of the length by which the score of a beam is divided, no unit; 1.0 by default.
+    Above 0 prefers longer outputs. Needs `num_beams` above 1.
+
+    Energy: only through the lengths of outputs, with `decoder.ignore_eos: false`.
+    """
     no_repeat_ngram_size: Count | None = None
+    """Number of tokens of a sequence that may not occur twice; no limit by default.
+
+    Energy: a search through earlier tokens on the CPU in each step, which grows with length and
+    batch.
+    """
     prompt_lookup_num_tokens: Count | None = None
+    """Number of tokens that are drafted in each step by copying from the prompt; none by default.
+    Needs batch size 1 and a cache that grows.
+
+    Energy: a draft that is right saves steps of the model, one that is wrong wastes its
+    computation. With random prompts few drafts are right.
+    """
     assistant_model: Annotated[str | None, PathField(), KNOWN_BUILTIN] = None
-    """A smaller model that drafts tokens: hub id or local folder."""
+    """A smaller model that drafts tokens: a hub id, a local folder or `builtin:NAME`; none by
+    default. Needs batch size 1.
+
+    Energy: a draft that is right saves steps of the large model; the small model costs energy in
+    each draft.
+    """
     device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = None
+    """How the model is spread over several GPUs (and the CPU); by default it is on one. Needs a
+    GPU.
+
+    Energy: GPUs that wait for each other draw idle power, and all visible GPUs are metered.
+    """
     max_memory: Annotated[dict[str, Size] | None, PlainDict] = None
-    """Max memory per device, e.g. `{0: 20GiB, cpu: 60GiB}`; needs `device_map`."""
+    """Maximum memory per device with its unit, e.g. `{0: 20GiB, cpu: 60GiB}`; no limit by default.
+    Needs `device_map`.
+
+    Energy: layers that do not fit on GPUs run slowly from host memory.
+    """
     revision: str | None = None
+    """Branch, tag or commit of a model on the hub; `main` by default.
+
+    Energy: only if the weights or the architecture differ.
+    """
     trust_remote_code: bool | None = None
-    """Allow code that comes with the model to run; false by default."""
+    """Whether code that comes with the model may run; false by default. The result has a warning.
+
+    Energy: that code may compute the model in another way.
+    """
     use_safetensors: bool | None = None
-    """false reads the model's pickle files, which can run code."""
+    """true, the default, reads weights from safetensors files only; false also reads the model's
+    pickle files, which can run code.
+
+    Energy: none.
+    """
 
 
 OFF_IF_ABSENT = ("no_repeat_ngram_size", "prompt_lookup_num_tokens", "num_beams")

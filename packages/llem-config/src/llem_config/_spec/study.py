@@ -38,26 +38,55 @@ class ExecutionConfig(BaseModel):
     model_config = ConfigDict(**STRICT, populate_by_name=True)
 
     n_cycles: Cycles = 1
-    """Number of runs of every experiment; 3 by default on the command line."""
+    """Number of runs of every point; 1 by default, and 3 on the command line.
+
+    Energy: none on a run. More cycles make intervals narrower; points are compared from three
+    cycles on.
+    """
     cycle_order: Literal["sequential", "interleaved", "shuffled"] = "shuffled"
     """`shuffled`: each cycle in another random order, so that points can be compared;
     `interleaved`: A B A B; `sequential`: A A B B. In the last two, drift of the machine looks like
-    a difference between points, so points are not compared."""
+    a difference between points, so points are not compared.
+
+    Energy: a run after a hot one begins with a warmer device; a random order spreads this over all
+    points.
+    """
     shuffle_seed: Seed = 42
-    """Seed of the random order."""
+    """Seed of the random order, a whole number.
+
+    Energy: none.
+    """
     config_gap_seconds: Seconds | None = Field(
         None, validation_alias=AliasChoices("config_gap_seconds", "experiment_gap_seconds")
     )
-    """Gap before a run, in seconds; None means the setting of the machine."""
+    """Gap before a run in seconds; by default the setting of the machine, 60 if nothing is set.
+    `experiment_gap_seconds` is another name.
+
+    Energy: the device cools down in a gap, so that no run begins warmer because of the one before.
+    The gap is not part of the measured energy.
+    """
     cycle_gap_seconds: Seconds | None = None
-    """Gap before the first run of a cycle, in seconds; None means the setting of the machine."""
+    """Gap before the first run of a cycle in seconds; by default the setting of the machine, 300 if
+    nothing is set.
+
+    Energy: the device cools down in a gap. The gap is not part of the measured energy.
+    """
     timeout_seconds: PositiveSeconds = 3600.0
-    """A run that takes longer is killed and recorded as failed."""
+    """A run that takes longer than this number of seconds is killed and recorded as failed.
+
+    Energy: none.
+    """
     stall_seconds: PositiveSeconds = 600.0
-    """A run is also killed after this time without progress: no message, no new line in its log
-    and no processor time."""
+    """A run is also killed after this number of seconds without progress: no message, no new line
+    in its log and no processor time.
+
+    Energy: none.
+    """
     max_consecutive_failures: Count = 5
-    """This number of failures in a row aborts the study."""
+    """Number of failures in a row that abort the study.
+
+    Energy: none.
+    """
 
 
 def too_many_runs(n_points: int, n_cycles: int) -> str | None:
