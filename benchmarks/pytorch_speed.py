@@ -5,8 +5,9 @@
 Window: the backend runs a workload inside a window, as in `measure`. The bare loop calls `generate`
 of the same model object with the same arguments on the same prompts, so loading is not included. The
 two alternate with a second bare loop, which shows the difference between two identical loops here.
-The work that we add to each step, recording the time of its token, is also timed alone. The model is
-as small as possible, so that a step is short and our share of it is large.
+The work that we add to each step, recording the time of its token and checking its logits, is also timed
+alone, the latter with the vocabulary of Llama 3. The model is as small as possible, so that a step is
+short and our share of it is large.
 
 Load: the `load` of the backend and plain `from_pretrained` alternate, on weights in a local folder,
 for this model and for a larger one, because our checks of a model take the same time for both.
@@ -36,7 +37,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not installed
 
-from benchmarks.pytorch.parts import N_INPUT, N_OUTPUT, PARTS, save_model
+from benchmarks.pytorch.parts import N_INPUT, N_OUTPUT, N_VOCABULARY, PARTS, save_model
 from benchmarks.shared.optimum_benchmark import PEER, last_answer, peer_command
 
 _BARE = """
@@ -124,6 +125,9 @@ def _speed(model: str, n_pairs: int) -> None:
         record_us = _part("clock", model, rows, 2000)["us"]
         print(f"{'':9} recording a step: {record_us:.1f} us of {step_us:.0f} us of CPU time, "
               f"{record_us / step_us:.2%}")  # fmt: skip
+        logits = _part("logits", model, rows, 2000)
+        print(f"{'':9} checking the logits of {N_VOCABULARY} tokens: {logits['us']:.0f} us; argmax of "
+              f"the same logits: {logits['argmax_us']:.0f} us")  # fmt: skip
 
 
 def _loading(model: str, n_pairs: int) -> None:

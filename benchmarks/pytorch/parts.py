@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 N_INPUT, N_OUTPUT = 64, 64
+N_VOCABULARY = 128_256  # of Llama 3
 Speed = tuple[float, float]  # by wall-clock time, and by CPU time of the process
 
 
@@ -91,6 +92,32 @@ def part_clock(_model: str, rows: int, n_calls: int) -> dict[str, float]:
     return {"us": best["with"] - best["without"]}
 
 
+def part_logits(_model: str, rows: int, n_calls: int) -> dict[str, float]:
+    """Return the microseconds of a step that look whether its logits are numbers, and of its argmax.
+
+    The argmax reads the same logits and is part of every greedy step, with or without us.
+    """
+    import torch
+
+    from llem_energy._backends.pytorch.logits_check import LogitsCheck
+
+    logits = torch.randn(rows, N_VOCABULARY)
+    check = LogitsCheck(is_sampled=False)
+    works: dict[str, Callable[[], object]] = {
+        "us": lambda: check(None, logits),
+        "argmax_us": lambda: torch.argmax(logits, dim=-1),
+    }
+    best = dict.fromkeys(works, float("inf"))
+    for _ in range(20):
+        for name, work in works.items():
+            start = time.process_time()
+            for _ in range(max(1, n_calls // 10)):
+                work()
+            us = (time.process_time() - start) / max(1, n_calls // 10) * 1e6
+            best[name] = min(best[name], us)
+    return best
+
+
 def _timed(work: Callable[[], object]) -> Speed:
     gc.collect()
     start, cpu_start = time.perf_counter(), time.process_time()
@@ -163,6 +190,7 @@ def save_model(model: str, folder: str) -> None:
 PARTS: dict[str, Callable[[str, int, int], dict[str, Any]]] = {
     "window": part_window,
     "clock": part_clock,
+    "logits": part_logits,
     "load": part_load,
     "measure": part_measure,
 }

@@ -28,8 +28,12 @@ def test_random_data_are_a_warning_and_an_unknown_error(
     weights: Any, tokens: Any, start: str
 ) -> None:
     realism = DataRealism(weights=weights, tokens=tokens, chat_template=False, ends="own")
-    (warning,) = realism.warnings()
+    (warning,) = realism.warnings(has_energy=True)
     assert warning.startswith(start)
+    assert "these joules are those of random data" in warning
+    (warning,) = realism.warnings(has_energy=False)
+    assert warning.startswith(start)
+    assert "joule" not in warning
     budget = realism.in_budget(BUDGET)
     assert budget is not None
     assert budget.data_share is None
@@ -39,7 +43,7 @@ def test_random_data_are_a_warning_and_an_unknown_error(
 
 def test_real_data_have_no_warning_and_no_error() -> None:
     realism = DataRealism(weights="trained", tokens="text", chat_template=True, ends="own")
-    assert not [*realism.warnings()]
+    assert not [*realism.warnings(has_energy=True), *realism.warnings(has_energy=False)]
     budget = realism.in_budget(BUDGET)
     assert budget is not None
     assert (budget.data_share, budget.data_reason) == (0.0, None)
@@ -57,7 +61,8 @@ def test_a_result_states_its_data(text_model: Any, tmp_path: Path) -> None:
     assert drawn.data_realism == DataRealism(
         weights="random", tokens="random ids", chat_template=False, ends="forced"
     )
-    assert sum("are random: power depends" in text for text in drawn.measurement_warnings) == 1
+    (warning,) = (text for text in drawn.measurement_warnings if "are random: power" in text)
+    assert warning.endswith("do not publish this speed as the model's")
     assert "the random weights are drawn from seed 42" in drawn.reproducibility_notes
 
 

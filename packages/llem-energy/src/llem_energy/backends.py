@@ -9,6 +9,7 @@ from llem_energy._backends.facts import BackendFacts, DeviceChoice
 from llem_energy._backends.protocol import (
     Backend,
     Batch,
+    ChecksLogits,
     ClearsPrefixCache,
     Generation,
     Memory,
@@ -33,6 +34,7 @@ __all__ = [
     "Chat",
     "ChatProblem",
     "ChatTemplate",
+    "ChecksLogits",
     "ClearsPrefixCache",
     "DeviceChoice",
     "Flops",

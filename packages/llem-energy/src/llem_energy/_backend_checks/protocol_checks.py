@@ -9,6 +9,7 @@ from collections import Counter
 
 from llem_config import ExperimentConfig, PhaseName
 from llem_energy._backend_checks.support import BackendCheckFailed, expect, generate_all, ready
+from llem_energy._backends.protocol import ChecksLogits
 from llem_energy._backends.registry import find_backend, process_ids
 from llem_energy._errors import BackendError
 from llem_energy._host.processes import find_processes
@@ -106,6 +107,18 @@ def output_tokens_are_exact(config: ExperimentConfig) -> None:
             within = all(1 <= n <= n_max for n in counts)
             correct = exact if config.decoder.ignore_eos else within
             expect(correct, f"expected {n_max} output tokens for each prompt, found {counts}")
+
+
+def logits_of_a_sound_model_pass(config: ExperimentConfig) -> None:
+    """`check_logits` is optional; it raises nothing for a model whose logits are numbers, also twice."""
+    with ready(config) as (backend, _, workload):
+        for _, generation in generate_all(backend, workload) * 2:
+            if isinstance(generation, ChecksLogits):
+                try:
+                    generation.check_logits()
+                except BackendError as error:
+                    message = f"expected finite logits of a small model, found: {error}"
+                    raise BackendCheckFailed(message) from error
 
 
 def generations_can_be_read_after_the_window(config: ExperimentConfig) -> None:

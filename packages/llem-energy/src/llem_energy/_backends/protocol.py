@@ -94,6 +94,24 @@ class ReportsTokensAfterEnd(Protocol):
         """
 
 
+@runtime_checkable
+class ChecksLogits(Protocol):
+    """A generation that also knows whether its logits were numbers; optional.
+
+    Leave the method out if the library does not show its logits.
+    """
+
+    def check_logits(self) -> None:
+        """Return if every logit that a token was chosen from is a number.
+
+        Called after each batch of the warm-up and after the window, when the device is done.
+
+        Raises:
+            BackendError: a logit is NaN or infinite. One sentence names the model, the precision and
+                the kernel, and what to try.
+        """
+
+
 class Memory(msgspec.Struct, frozen=True):
     """Memory of the model and of the window, in bytes; None if unknown."""
 

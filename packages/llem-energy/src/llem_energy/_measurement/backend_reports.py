@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from llem_energy._backends.extra_tokens import padding_tokens, tokens_after_end
 from llem_energy._backends.prefix_cache import cached_input_tokens
-from llem_energy._backends.protocol import Backend, Batch, Generation, Memory
+from llem_energy._backends.protocol import Backend, Batch, ChecksLogits, Generation, Memory
 from llem_energy._backends.registry import process_ids
 from llem_energy._measurement.raw_measurement import GenerationRecord
 from llem_energy._model_info.flops import Flops
@@ -49,7 +49,13 @@ class BackendReports:
         return self._answer("compilations", self._backend.compilations, None)
 
     def generation(self, batch: Batch, generation: Generation) -> GenerationRecord:
-        """Return token counts and times of a batch; without its counts there is no result."""
+        """Return token counts and times of a batch; without its counts there is no result.
+
+        Raises:
+            BackendError: its logits are no numbers.
+        """
+        if isinstance(generation, ChecksLogits):
+            generation.check_logits()
         return GenerationRecord(
             batch,
             generation.n_tokens(),

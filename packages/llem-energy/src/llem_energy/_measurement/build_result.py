@@ -49,6 +49,7 @@ def assemble(raw: RawMeasurement, reports: BackendReports) -> ExperimentResult:
     first, between = _latencies(raw.generations)
     flops, effective_config = _flops(raw.generations, reports), reports.effective_config()
     energy = energy_metrics(raw, reading=reading, output_tokens=output_tokens)
+    has_energy = energy.total.value is not None or energy.host.energy.value is not None
     inside = samples.between(window.start_s, window.end_s)
     return ExperimentResult(
         measurement_config_hash=raw.config_hash,
@@ -91,7 +92,7 @@ def assemble(raw: RawMeasurement, reports: BackendReports) -> ExperimentResult:
                     *energy.warnings,
                     *reading.warnings(),
                     *extra.warnings(),
-                    *realism.warnings(),
+                    *realism.warnings(has_energy=has_energy),
                     *reports.warnings(),
                     *reports.problems,
                     *facts.warnings,

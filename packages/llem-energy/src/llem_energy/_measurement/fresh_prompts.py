@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from llem_config import ExperimentConfig
 from llem_energy._backends.prefix_cache import clear_prefix_cache
-from llem_energy._backends.protocol import Backend, Batch, Generation, Workload
+from llem_energy._backends.protocol import Backend, Batch, ChecksLogits, Generation, Workload
 from llem_energy._errors import BackendError
 from llem_energy._prompts.synthetic import SYNTHETIC, other_prompts
 
@@ -128,12 +128,18 @@ class WarmUpWork:
         """Duration of the fastest batch so far."""
 
     def __call__(self, batch: Batch) -> float:
-        """Generate the output of one batch and return the seconds it took."""
+        """Generate the output of one batch and return the seconds it took.
+
+        Raises:
+            BackendError: its logits are no numbers.
+        """
         clear_prefix_cache(self._backend)
         start_s = self._clock()
-        self._backend.generate(batch)
+        generation = self._backend.generate(batch)
         self._backend.synchronise()
         duration_s = self._clock() - start_s
+        if isinstance(generation, ChecksLogits):
+            generation.check_logits()
         self.fastest_s = min(duration_s, self.fastest_s or duration_s)
         return duration_s
 

@@ -41,12 +41,23 @@ class DataRealism(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 return "the tokens are random"
         return ""
 
-    def warnings(self) -> Iterator[str]:
-        """Yield what a reader must know before using the figures."""
-        if self.random_parts:
+    def warnings(self, *, has_energy: bool) -> Iterator[str]:
+        """Yield what a reader must know before using the figures.
+
+        Args:
+            has_energy: whether any energy was measured.
+        """
+        if not self.random_parts:
+            return
+        if has_energy:
             yield (
                 f"{self.random_parts}: {_DEPENDS}, so these joules are those of random data; do "
                 "not publish them as the model's"
+            )
+        else:
+            yield (
+                f"{self.random_parts}: {_DEPENDS}, and speed with it where a power limit slows the "
+                "device; do not publish this speed as the model's"
             )
 
     def in_budget(self, budget: ErrorBudget | None) -> ErrorBudget | None:

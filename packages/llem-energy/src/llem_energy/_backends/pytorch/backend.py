@@ -28,6 +28,11 @@ from llem_energy._backends.pytorch.loading import (
     load_tokenizer,
     preload_model_class,
 )
+from llem_energy._backends.pytorch.logits_check import (
+    LogitsCheck,
+    broken_logits,
+    has_finite_logits,
+)
 from llem_energy._backends.pytorch.padding import ignores_mask
 from llem_energy._backends.pytorch.phases import decode, prefill
 from llem_energy._backends.pytorch.process_memory import (
@@ -201,20 +206,30 @@ class PyTorchBackend:
         """Generate the output of one batch; on a GPU the last kernels may still run."""
         clock = StepClock(self._device, batch.n_prompts)
         draft = {} if self._assistant is None else {"assistant_model": self._assistant}
+        stepwise = self._assistant is None and not self._options.prompt_lookup_num_tokens
+        logits = LogitsCheck(is_sampled=self._config.decoder.do_sample)
+        # Drafted tokens would pass through it too, one by one, which changes the work.
+        processors = transformers.LogitsProcessorList([logits] if stepwise else [])
         with foreign_errors("generation failed"), torch.inference_mode():
             output = self._model.generate(
                 **batch.inputs,
                 generation_config=self._generation,
                 stopping_criteria=transformers.StoppingCriteriaList([clock]),
+                logits_processor=processors,
                 **draft,
             )
         if self._cache is NOT_YET:  # the first generation, part of the warm-up
             self._cache = cache_name(output.get("past_key_values"))
             check(self._running())
+            if not stepwise and not has_finite_logits(self._model, output.sequences):
+                raise self._broken_logits()
         ends = self._generation.eos_token_id
-        stepwise = self._assistant is None and not self._options.prompt_lookup_num_tokens
         ids = output.sequences[:, batch.shape[1] :]
-        return TokenGeneration(ids, ends, clock if stepwise else None, batch)
+        clock_of_steps = clock if stepwise else None
+        return TokenGeneration(ids, ends, clock_of_steps, batch, logits, self._broken_logits)
+
+    def _broken_logits(self) -> BackendError:
+        return broken_logits(self._config, self._model)
 
     def phase(self, name: PhaseName, batch: Batch) -> Phase:
         """Prepare one phase of a batch with the experiment's generation arguments."""

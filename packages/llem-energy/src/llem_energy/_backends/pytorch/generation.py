@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from llem_energy._backends.protocol import Batch
+from llem_energy._backends.pytorch.logits_check import LogitsCheck
+from llem_energy._errors import BackendError
 
 
 class StepClock:
@@ -56,7 +59,15 @@ class StepClock:
 class TokenGeneration:
     """The output of one batch, read only after the window; see `Generation`."""
 
-    def __init__(self, ids: Any, ends: Any, clock: StepClock | None, batch: Batch) -> None:
+    def __init__(
+        self,
+        ids: Any,
+        ends: Any,
+        clock: StepClock | None,
+        batch: Batch,
+        logits: LogitsCheck,
+        broken: Callable[[], BackendError],
+    ) -> None:
         """Keep the output.
 
         Args:
@@ -64,11 +75,20 @@ class TokenGeneration:
             ends: ids of the end tokens; None if they are ignored.
             clock: None if a step yields several tokens.
             batch: the prompts.
+            logits: what looked at the logits of each step.
+            broken: returns the error if these are no numbers.
         """
         self._ids = ids
         self._ends = ends
         self._clock = clock
         self._batch = batch
+        self._logits = logits
+        self._broken = broken
+
+    def check_logits(self) -> None:
+        """Return if the logits of every step are numbers; see `ChecksLogits`."""
+        if not self._logits.is_passed():
+            raise self._broken()
 
     def n_tokens(self) -> tuple[int, ...]:
         """Return the output tokens of each prompt, its end token included."""
