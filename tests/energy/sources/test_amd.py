@@ -198,14 +198,14 @@ def test_torch_on_rocm_names_a_gpu_by_its_place_on_the_bus(
     """HIP_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES change torch's numbers, not the place."""
     import torch
 
-    from llem_energy._backends.pytorch.backend import _uuid
+    from llem_energy._backends.pytorch.introspection import gpu_uuid
 
     board = SimpleNamespace(pci_domain_id=0, pci_bus_id=0xC2, pci_device_id=0, uuid="6161-6666")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: board)
     monkeypatch.setattr(torch.version, "hip", "7.0")
-    assert _uuid(0) == BUS_IDS[1]
+    assert gpu_uuid(0) == BUS_IDS[1]
     monkeypatch.setattr(torch.version, "hip", None)
-    assert _uuid(0) == "GPU-6161-6666"
+    assert gpu_uuid(0) == "GPU-6161-6666"
 
 
 @pytest.mark.slow  # starts a process that imports torch

@@ -15,13 +15,13 @@ import transformers
 
 from llem_config import ExperimentConfig, PhaseName
 from llem_energy._backends.protocol import Batch, Memory, Phase, Workload
-from llem_energy._backends.pytorch.batching import grouped, padded
+from llem_energy._backends.pytorch.batching import check_ids, grouped, padded
 from llem_energy._backends.pytorch.chat_request import WITHOUT_TEMPLATE, render
 from llem_energy._backends.pytorch.compilation import Compilations
 from llem_energy._backends.pytorch.flops import decoder_of
 from llem_energy._backends.pytorch.generation import StepClock, TokenGeneration
 from llem_energy._backends.pytorch.generation_config import generation_config
-from llem_energy._backends.pytorch.introspection import cache_name
+from llem_energy._backends.pytorch.introspection import cache_name, gpu_uuid, model_bytes
 from llem_energy._backends.pytorch.library_errors import foreign_errors
 from llem_energy._backends.pytorch.loading import (
     load_model,
@@ -88,7 +88,7 @@ class PyTorchBackend:
         self._device = torch.device("cuda", 0)
         # This creates the context, whose power is part of the idle power.
         torch.zeros(1, device=self._device)
-        return tuple(_uuid(index) for index in self._gpus())
+        return tuple(gpu_uuid(index) for index in self._gpus())
 
     def load(self) -> None:
         """Load model and draft model, set the generation arguments, and verify both."""
@@ -142,7 +142,7 @@ class PyTorchBackend:
                 f"row {empty[0]} of the data set has no tokens in the tokenizer of "
                 f"{self._config.model}; remove the row"
             )
-        self._check_ids(ids)
+        check_ids(self._model, self._config.model, ids)
         n_truncated = sum(len(prompt) > n_max for prompt in ids)
         cut = [prompt[:n_max] for prompt in ids]
         by_length = self._options.batching == "sorted"
@@ -162,20 +162,6 @@ class PyTorchBackend:
         rendered = render(self._config, chats)
         self._chat_template = rendered.template
         return rendered
-
-    def _check_ids(self, prompts: Sequence[Sequence[int]]) -> None:
-        """Return if the model has an embedding for each token; on a GPU, another one kills it."""
-        try:
-            n_known = self._model.get_input_embeddings().num_embeddings
-        except (AttributeError, NotImplementedError):
-            return  # the code of the model has another kind of table
-        for number, prompt in enumerate(prompts, 1):
-            if max(prompt) >= n_known:
-                raise BackendError(
-                    f"row {number} of the data set has the token {max(prompt)} in the tokenizer of "
-                    f"{self._config.model}, but the model has embeddings for the tokens 0 to "
-                    f"{n_known - 1}; use the tokenizer that belongs to the model"
-                )
 
     def _check_padding(self, lengths: Sequence[Sequence[int]]) -> None:
         """Return if no batch needs padding, or the model ignores it as it should."""
@@ -263,7 +249,7 @@ class PyTorchBackend:
 
     def memory(self) -> Memory:
         """Return the peak of the window, including the weights, and the weights alone."""
-        weights = None if self._model is None else _model_bytes(self._model)
+        weights = None if self._model is None else model_bytes(self._model)
         if self._device.type == "cuda":
             peak = sum(int(torch.cuda.max_memory_allocated(index)) for index in self._gpus())
             return Memory(peak, weights, "torch allocator of this process, weights included")
@@ -305,18 +291,3 @@ class PyTorchBackend:
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def _model_bytes(model: Any) -> int:
-    tensors = [*model.parameters(), *model.buffers()]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _uuid(index: int) -> str:
-    properties = torch.cuda.get_device_properties(index)
-    if torch.version.hip is not None:
-        # Its UUID is not that of AMD's library; torch numbers only the visible GPUs.
-        place = (properties.pci_domain_id, properties.pci_bus_id, properties.pci_device_id)
-        return "{:04x}:{:02x}:{:02x}.0".format(*place)
-    uuid = str(properties.uuid)
-    return uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"

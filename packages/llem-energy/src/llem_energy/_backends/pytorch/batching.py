@@ -1,12 +1,38 @@
-"""Groups prompts into batches and pads them."""
+"""Checks the tokens of prompts, groups prompts into batches, and pads them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from llem_energy._backends.protocol import Batch
+from llem_energy._errors import BackendError
+
+
+def check_ids(model: Any, name: str, prompts: Sequence[Sequence[int]]) -> None:
+    """Return if a model has an embedding for each token; on a GPU, another one kills it.
+
+    Args:
+        model: as loaded.
+        name: of the model.
+        prompts: as token ids, none of them empty.
+
+    Raises:
+        BackendError: it has not; the message names the row and the token.
+    """
+    try:
+        n_known = model.get_input_embeddings().num_embeddings
+    except (AttributeError, NotImplementedError):
+        return  # the code of the model has another kind of table
+    for number, prompt in enumerate(prompts, 1):
+        if max(prompt) >= n_known:
+            raise BackendError(
+                f"row {number} of the data set has the token {max(prompt)} in the tokenizer of "
+                f"{name}, but the model has embeddings for the tokens 0 to {n_known - 1}; use the "
+                "tokenizer that belongs to the model"
+            )
 
 
 def grouped(

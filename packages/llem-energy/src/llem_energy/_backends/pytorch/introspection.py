@@ -1,4 +1,4 @@
-"""Reads properties of a loaded model: attention, weights, devices, quantisation, adapters."""
+"""Reads properties of a loaded model and its GPUs: attention, weights, devices, quantisation, adapters."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from transformers.utils import hub
 
 
@@ -120,3 +121,20 @@ def commit(model: Any, revision: str | None) -> str | None:
         return getattr(model.config, "_commit_hash", None)
     # From the local cache, where loading has recorded it, without contacting the hub.
     return getattr(resolve(name, revision, local_files_only=True), "resolved", None)
+
+
+def model_bytes(model: Any) -> int:
+    """Return the memory of all weights and buffers, as stored."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def gpu_uuid(index: int) -> str:
+    """Return the UUID of a GPU as its driver's library writes it; of an AMD GPU, its place."""
+    properties = torch.cuda.get_device_properties(index)
+    if torch.version.hip is not None:
+        # Its UUID is not that of AMD's library; torch numbers only the visible GPUs.
+        place = (properties.pci_domain_id, properties.pci_bus_id, properties.pci_device_id)
+        return "{:04x}:{:02x}:{:02x}.0".format(*place)
+    uuid = str(properties.uuid)
+    return uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
