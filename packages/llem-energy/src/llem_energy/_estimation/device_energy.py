@@ -20,7 +20,7 @@ from llem_energy._estimation.far_guard import REASONS, FarGuard, far_guard, wide
 from llem_energy._estimation.figures import EstimateFigure
 from llem_energy._estimation.power_integral import Integral, Point, integrated_energy
 from llem_energy._metering.calibration import Calibration
-from llem_energy._metering.window import MeasuredSpan
+from llem_energy._metering.span import Span
 from llem_energy._sources.protocol import Sample
 
 _MAX_POWER = 2.0  # times the limit, which boards exceed for milliseconds, but not by this factor
@@ -63,7 +63,7 @@ class DeviceEnergy(msgspec.Struct, frozen=True, kw_only=True):
 
 def device_energy(
     samples: Sequence[Sample],
-    span: MeasuredSpan,
+    span: Span,
     *,
     calibration: Calibration | None = None,
     limit_w: float | None = None,
@@ -113,7 +113,7 @@ def _from_power(
     energy: DeviceEnergy,
     counted: Sequence[WindowEstimate],
     samples: Sequence[Sample],
-    span: MeasuredSpan,
+    span: Span,
     period_s: float | None,
 ) -> DeviceEnergy:
     """Replace the counter by an integral of power, if there is one."""
@@ -138,7 +138,7 @@ def _from_power(
 
 def _counter(
     samples: Sequence[Sample],
-    span: MeasuredSpan,
+    span: Span,
     calibration: Calibration | None,
     limit_w: float | None,
 ) -> tuple[CounterWindow | None, list[str]]:
@@ -172,7 +172,7 @@ def _counter(
 
 def _counted(
     counter: CounterWindow,
-    span: MeasuredSpan,
+    span: Span,
     calibration: Calibration | None,
     samples: Sequence[Sample],
 ) -> tuple[list[WindowEstimate], list[str]]:
@@ -188,7 +188,7 @@ def _counted(
 
 def _standstills(
     readings: Sequence[Reading],
-    span: MeasuredSpan,
+    span: Span,
     calibration: Calibration | None,
     samples: Sequence[Sample],
 ) -> Iterator[str]:
@@ -224,7 +224,7 @@ def _max_power_w(samples: Sequence[Sample], limit_w: float | None) -> float | No
     return _MAX_POWER * max(limit_w, seen_w)
 
 
-def _swing_w(samples: Sequence[Sample], span: MeasuredSpan) -> float:
+def _swing_w(samples: Sequence[Sample], span: Span) -> float:
     inside = [s.power_w for s in samples if span.start_s <= s.t_s <= span.end_s]
     powers = [power for power in inside if power is not None]
     return max(powers) - min(powers) if powers else 0.0
@@ -249,7 +249,7 @@ def _reports_power(samples: Sequence[Sample]) -> bool:
 
 
 def _integral(
-    points: Sequence[tuple[Sample, float | None]], span: MeasuredSpan, period_s: float | None
+    points: Sequence[tuple[Sample, float | None]], span: Span, period_s: float | None
 ) -> Integral | None:
     values = [(sample, value) for sample, value in points if value is not None]
     if len(values) < 2:
@@ -266,7 +266,7 @@ def _integral(
     )
 
 
-def _disagree(counted: WindowEstimate, integral: Integral, span: MeasuredSpan) -> bool:
+def _disagree(counted: WindowEstimate, integral: Integral, span: Span) -> bool:
     """Return whether counter and power differ by more than the errors of both."""
     difference_j = abs(integral.energy_j - counted.energy_j)
     tolerance_j = _DISAGREEMENT * max(counted.energy_j, integral.energy_j)

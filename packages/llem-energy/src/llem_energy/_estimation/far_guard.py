@@ -18,7 +18,7 @@ import msgspec
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 from llem_energy._estimation.figures import CounterCheck
 from llem_energy._estimation.power_integral import Point
-from llem_energy._metering.window import MeasuredSpan
+from llem_energy._metering.span import Span
 
 FAR_GUARD = "far guard"
 _IDLE_CHANGE = 0.05  # idle power before and after the window differ by this share at least
@@ -56,7 +56,7 @@ class FarGuard(msgspec.Struct, frozen=True):
 def far_guard(
     counter: CounterWindow,
     powers: Sequence[Point],
-    span: MeasuredSpan,
+    span: Span,
     chosen: WindowEstimate,
     power_period_s: float | None = None,
 ) -> FarGuard | None:
@@ -145,7 +145,7 @@ def _wider(estimate: WindowEstimate, guard: FarGuard) -> WindowEstimate:
     )
 
 
-def _idle_before_w(counter: CounterWindow, span: MeasuredSpan) -> float | None:
+def _idle_before_w(counter: CounterWindow, span: Span) -> float | None:
     """Return the power of the last updates in the guard before the window."""
     after = counter.first_after(span.start_s)
     if after is None or after < 2:

@@ -14,7 +14,7 @@ from llem_energy._estimation.figures import DeviceWindow, ErrorBudget, Figure, Q
 from llem_energy._estimation.sensor_gain import corrected_energy, gain_errors
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.gain_store import GainCalibration
-from llem_energy._metering.window import MeasuredSpan
+from llem_energy._metering.span import Span
 from llem_energy._sources.protocol import EnergySource, Sample
 from llem_energy._sources.throttling import slowed_by
 
@@ -50,9 +50,11 @@ class EnergyFigures(msgspec.Struct, frozen=True, kw_only=True):
 def energy_figures(
     source: EnergySource | None,
     samples: Sequence[Sample],
-    span: MeasuredSpan,
+    span: Span,
     calibration: Sequence[Calibration] = (),
     gains: Sequence[GainCalibration] = (),
+    *,
+    advice: str = "raise energy.min_window_seconds",
 ) -> EnergyFigures:
     """Return every energy figure of a window.
 
@@ -62,6 +64,7 @@ def energy_figures(
         span: the window, on the samples' clock.
         calibration: of the devices, if known.
         gains: calibrations of sensors with an external meter, of any device and driver.
+        advice: what to do if the bound is wide.
     """
     if source is None:
         return EnergyFigures()
@@ -109,7 +112,7 @@ def energy_figures(
         gain_corrected=corrected_energy(energies_j, gain),
         gains=gain.used,
         reasons=tuple(reasons),
-        total=_quality(total_j, [*reasons, *_wide_bound(total_j, bound_j)]),
+        total=_quality(total_j, [*reasons, *_wide_bound(total_j, bound_j, advice)]),
         counter=_quality(
             counter_j, _by_device({d: e.counter_reasons for d, e in energies.items()})
         ),
@@ -127,13 +130,10 @@ def _throttled(devices: Sequence[DeviceWindow]) -> Iterator[str]:
         yield f"slowed down by its hardware during the window: {', '.join(braked)}"
 
 
-def _wide_bound(total_j: float | None, bound_j: float | None) -> Iterator[str]:
+def _wide_bound(total_j: float | None, bound_j: float | None, advice: str) -> Iterator[str]:
     if total_j is not None and bound_j is not None and bound_j > _MAX_BOUND * total_j:
         share = f"{bound_j / total_j:.0%} of" if total_j else "all of"
-        yield (
-            f"the window is short for this meter: the bound is {share} the energy; "
-            "raise energy.min_window_seconds"
-        )
+        yield (f"the window is short for this meter: the bound is {share} the energy; {advice}")
 
 
 def _quality(value: float | None, reasons: Sequence[str]) -> Quality:
@@ -183,7 +183,7 @@ def _device(
     samples: Sequence[Sample],
     energy: DeviceEnergy,
     limit_w: float | None,
-    span: MeasuredSpan,
+    span: Span,
 ) -> DeviceWindow:
     inside = [s for s in samples if span.start_s <= s.t_s <= span.end_s]
     temperatures = [s.temperature_c for s in inside if s.temperature_c is not None]
@@ -210,7 +210,7 @@ def _device(
     )
 
 
-def _rise(values: Sequence[tuple[float, float | None]], span: MeasuredSpan) -> float | None:
+def _rise(values: Sequence[tuple[float, float | None]], span: Span) -> float | None:
     """Return the rise of a cumulative counter from before the window to after it."""
     before = [value for t_s, value in values if value is not None and t_s <= span.start_s]
     # The driver updates these counters with a delay, while the device already idles.

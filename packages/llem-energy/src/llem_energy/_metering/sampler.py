@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Protocol
 
 from llem_energy._metering.live_file import LiveFile
-from llem_energy._metering.recorder import Recorder
 from llem_energy._sources.protocol import EnergySource, Sample
 
 _DETAILS_PERIOD_S = 1.0  # temperature and clocks change slowly, and each costs a call
 _DENSE_S = 0.001
+
+
+class TakesSamples(Protocol):
+    """Keeps samples."""
+
+    def add(self, samples: Sequence[Sample]) -> None:
+        """Take the samples of one reading, in any thread."""
 
 
 class Sampler:
@@ -26,11 +33,13 @@ class Sampler:
         self,
         source: EnergySource | None,
         period_s: float,
-        recorder: Recorder,
+        recorder: TakesSamples,
         live: LiveFile | None = None,
+        after_reading: Callable[[], None] | None = None,
     ) -> None:
         self._source = source
         self._live = live or LiveFile(None)
+        self._after_reading = after_reading  # of the thread, not of a caller
         self._period_s = period_s
         self._every = max(1, round(_DETAILS_PERIOD_S / period_s))
         # A lock that only `__exit__` releases: waiting for it with a timeout is one call, while
@@ -96,6 +105,8 @@ class Sampler:
             samples = self._source.read(details=n_read % self._every == 0)
             self._recorder.add(samples)
             self._live.add(samples)
+            if self._after_reading is not None:
+                self._after_reading()
             n_read += 1
             # The next tick that is still in the future; missed ticks are not repeated.
             n_ticks = int((time.perf_counter() - due_s) / self._period_s) + 1

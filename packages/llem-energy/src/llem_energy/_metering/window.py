@@ -1,15 +1,13 @@
 """One measured window: a guard of idle time, the repeated work, another guard.
 
-The guards make the ends of the window exact. The device idles for three updates of its counter,
-which is read densely, so that idle power and the times of the updates next to each end are known.
-The window opens just after an update. The counter of a GPU may lag, or its power may fall slowly:
-a guard then lasts until its power is that of idle, but 3 s at most.
+The guards make the ends of the window exact; see `edges`. Around them the load of the host is read.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,16 +15,12 @@ from llem_energy._host.family import Family, FamilyReading, cpu_time_between_s, 
 from llem_energy._host.host_load import HostLoad, WindowStops, load_between, stops_between
 from llem_energy._host.host_reading import HostReading, read_host
 from llem_energy._host.pauses import PauseWatch
-from llem_energy._host.run_thread import read_thread
+from llem_energy._host.run_thread import ThreadReading, read_thread
 from llem_energy._metering.calibration import Calibration
+from llem_energy._metering.edges import GUARD_PERIODS, Edges, QuietEdge
 from llem_energy._metering.sampler import Sampler
-from llem_energy._metering.settling import SETTLE_S, Moved, Settled, Steady
 
-GUARD_PERIODS = 3.2  # two whole intervals between updates, wherever the edge lies in an interval
-_UNKNOWN_PERIOD_S = 0.1  # the most common period, if calibration saw none
-_MAX_GUARD_S = 2.0
-_MIN_SETTLE_TIMEOUT_S = 2.0
-_UPDATES_AFTER = 3
+__all__ = ["GUARD_PERIODS", "MeasuredSpan", "OpenWindow", "Windows"]
 
 
 class MeasuredSpan(msgspec.Struct, frozen=True):
@@ -44,6 +38,17 @@ class MeasuredSpan(msgspec.Struct, frozen=True):
     stops: WindowStops | None = None
     after_s: float = 0.0
     """The idle time after the end; 0 if it is not known."""
+
+
+class OpenWindow(NamedTuple):
+    """A window that is open, with what was read before it."""
+
+    quiet: QuietEdge
+    start_s: float
+    host_before: HostReading
+    cpu_before: FamilyReading
+    thread_before: ThreadReading
+    watch: PauseWatch
 
 
 class Windows:
@@ -66,66 +71,73 @@ class Windows:
             devices: the metered devices; without any there are no guards.
             family: the processes that do the work; None for this one and its descendants.
         """
-        periods = [c.counter_period_s or _UNKNOWN_PERIOD_S for c in calibration]
-        self._period_s = max(periods, default=_UNKNOWN_PERIOD_S)
         self._sampler = sampler
+        self._edges = Edges(sampler, calibration, devices)
         self._synchronise = synchronise
         self._devices = devices
         self._family = Family() if family is None else family
-        self._idle_w: dict[str, float] = {}
+        self._idle_w: Mapping[str, float] = {}
 
     def measure(self, work: Callable[[], None], min_seconds: float) -> MeasuredSpan:
         """Repeat the work until the minimum duration is reached; once if it is 0."""
-        self._synchronise()
-        quiet_since_s = time.perf_counter()
-        host_before = read_host(self._family)
-        self._approach()
+        opened = self.open()
         n_repeats = 0
-        cpu_before, thread_before = refreshed(host_before.family), read_thread()
-        with PauseWatch() as watch:
-            # The readings next to the ends are outside the window, so that they are not measured.
-            self._sampler.read()
-            start_s = time.perf_counter()
+        try:
             while True:
                 work()
                 n_repeats += 1
                 self._synchronise()
-                if time.perf_counter() - start_s >= min_seconds:
+                if time.perf_counter() - opened.start_s >= min_seconds:
                     break
-            end_s = time.perf_counter()
-            self._sampler.read()
-            cpu_after, thread_after = refreshed(cpu_before), read_thread()
+        except BaseException:
+            opened.watch.__exit__(None, None, None)
+            raise
+        return self.close(opened, n_repeats)
+
+    def open(self) -> OpenWindow:
+        """Idle, and open a window, which must be closed."""
+        self._synchronise()
+        since_s = time.perf_counter()
+        host_before = read_host(self._family)
+        quiet = self._edges.approach(since_s)
+        cpu_before, thread_before = refreshed(host_before.family), read_thread()
+        watch = PauseWatch()
+        watch.__enter__()
+        # The readings next to the ends are outside the window, so that they are not measured.
+        self._sampler.read()
+        start_s = time.perf_counter()
+        return OpenWindow(quiet, start_s, host_before, cpu_before, thread_before, watch)
+
+    def close(self, opened: OpenWindow, n_repeats: int) -> MeasuredSpan:
+        """Close a window in which the device has finished all work, and idle.
+
+        Args:
+            opened: the window.
+            n_repeats: of the work in it.
+        """
+        end_s = time.perf_counter()
+        self._sampler.read()
+        cpu_after, thread_after = refreshed(opened.cpu_before), read_thread()
+        opened.watch.__exit__(None, None, None)
+        self._idle_w = opened.quiet.idle_w
         self.settle()
         after_s = time.perf_counter() - end_s
-        guard_s = min(start_s - quiet_since_s, after_s)
+        guard_s = min(opened.start_s - opened.quiet.since_s, after_s)
         host_after = read_host(self._family)
         return MeasuredSpan(
-            start_s,
+            opened.start_s,
             end_s,
-            _cpu_time_s(cpu_before, cpu_after, host_before, host_after),
+            _cpu_time_s(opened.cpu_before, cpu_after, opened.host_before, host_after),
             n_repeats,
             guard_s if self._devices else 0.0,
-            load_between(host_before, host_after),
-            stops_between(thread_before, thread_after, watch.stopped_s),
+            load_between(opened.host_before, host_after),
+            stops_between(opened.thread_before, thread_after, opened.watch.stopped_s),
             after_s if self._devices else 0.0,
         )
 
-    def _approach(self) -> None:
-        guard_s = min(GUARD_PERIODS * self._period_s, _MAX_GUARD_S)
-        # Only a GPU is idle while its host waits; a processor is busy reading its own counter.
-        watched = self._devices if self._sampler.meters_gpus else ()
-        steady = Steady(watched, guard_s)
-        self._sampler.read_until(steady, max(guard_s, SETTLE_S if watched else 0.0))
-        powers = {device: steady.power.watts(device) for device in watched}
-        self._idle_w = {device: watts for device, watts in powers.items() if watts is not None}
-        moved = Moved(self._devices[:1], 1)
-        self._sampler.read_until(moved, 1.5 * self._period_s)
-
     def settle(self) -> None:
         """Read until every counter shows the energy used up to now, or does not move in time."""
-        settled = Settled(_UPDATES_AFTER, self._devices, self._idle_w)
-        timeout_s = max(_MIN_SETTLE_TIMEOUT_S, (_UPDATES_AFTER + 1.5) * self._period_s)
-        self._sampler.read_until(settled, max(timeout_s, SETTLE_S) if self._idle_w else timeout_s)
+        self._edges.settle(self._idle_w)
 
 
 def _cpu_time_s(

@@ -1,0 +1,206 @@
+"""The meter itself: what users open, and what they get windows from."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from llem_energy._errors import MeasurementError
+from llem_energy._meter.energy_window import EnergyWindow, Mode
+from llem_energy._meter.parts import Metered, calibrated, known_gains
+from llem_energy._meter.synchronise import synchronise_imported
+from llem_energy._meter.visible_gpus import gpus_to_meter
+from llem_energy._meter.window_ledger import WindowLedger
+from llem_energy._metering.calibration import Calibration
+from llem_energy._sources.protocol import Kind, Sample
+from llem_energy._sources.registry import open_sources
+
+SOURCES = ("nvml", "amd", "rapl")
+_MODES: tuple[Mode, ...] = ("exact", "light")
+_log = logging.getLogger("llem")
+_told: set[str] = set()
+
+
+class EnergyMeter:
+    """Measures the energy of any code in windows.
+
+        with EnergyMeter() as meter:
+            with meter.window("generate") as window:
+                model.generate(**inputs)
+        print(window.energy.total_j, "J +-", window.energy.bound_j)
+
+    Windows may be nested, may overlap, and may be opened in several threads. What is metered are whole
+    boards, so everybody who uses them at the same time is in the figures.
+
+    Where nothing can be metered, the reason is logged once, as a warning of the logger `llem`, and the energy of each window is `missing`, with the same reason.
+    """
+
+    def __init__(
+        self,
+        gpus: int | str | Sequence[int | str] | None = None,
+        *,
+        sources: Sequence[str] = SOURCES,
+        synchronize: Callable[[], object] | Literal[False] | None = None,
+        mode: Mode = "exact",
+        sample_period_s: float = 0.1,
+        timeseries: Path | str | None = None,
+    ) -> None:
+        """Open the meter, calibrate it, and start to sample.
+
+        The calibration takes one to five seconds in which the GPUs should idle; it is kept for the
+        current boot and driver, so that the next meter starts at once.
+
+        Args:
+            gpus: the GPUs to meter, by the driver's index or UUID; None is every GPU that
+                CUDA_VISIBLE_DEVICES leaves visible.
+            sources: names of energy sources in order of preference. The first that can be read is
+                the total; one of the processor is metered beside it and never stands for a GPU.
+            synchronize: returns when the device has finished all submitted work. None waits for
+                torch, jax and cupy if they are imported; False waits for nothing.
+            mode: of the windows. `exact` waits at both ends of a window for about half a second,
+                until the counter has told them apart from idle time. `light` never waits there, and
+                its bound is about two counter periods of power.
+            sample_period_s: seconds between two readings of the background thread, > 0; a few per
+                cent less, so that the readings do not keep step with the counter.
+            timeseries: a Parquet file for every sample, as `timeseries.parquet` of a run.
+
+        Raises:
+            MeasurementError: an argument is not what was expected. A machine on which nothing can be
+                metered is no error.
+        """
+        if mode not in _MODES:
+            raise MeasurementError(f"mode: expected 'exact' or 'light', found {mode!r}")
+        if not sample_period_s > 0:
+            raise MeasurementError(
+                f"sample_period_s: expected seconds above 0, found {sample_period_s!r}"
+            )
+        if isinstance(sources, str):
+            sources = (sources,)
+        requested = (gpus,) if isinstance(gpus, int | str) else gpus
+        found, notes = gpus_to_meter(requested, sources)
+        opened = open_sources(sources, found or (0,), on_gpu=bool(found))
+        reasons = (*opened.reasons, *notes)
+        wait = synchronise_imported if synchronize is None else synchronize or _nothing
+
+        self.mode: Mode = mode
+        self._ledger = ledger = WindowLedger(wait, reasons, notes)
+        self._named: dict[str, EnergyWindow] = {}
+        if opened.source is not None:
+            ledger.metered = Metered(
+                opened.source, calibrated(opened.source), known_gains(), sample_period_s,
+                ledger.relieve, Path(timeseries) if timeseries else None,
+            )  # fmt: skip
+        if opened.host is not None:
+            ledger.host = Metered(
+                opened.host, calibrated(opened.host), (), sample_period_s, _nothing, None
+            )
+        if opened.source is None:
+            _tell_once("; ".join(reasons))
+        self._close = weakref.finalize(self, ledger.close_meter)
+
+    @property
+    def source(self) -> str | None:
+        """The name of what is read, such as `nvml`; None if nothing can be metered."""
+        metered = self._ledger.metered
+        return None if metered is None else metered.source.name
+
+    @property
+    def kind(self) -> Kind | None:
+        """What the total is of: `gpu`, `cpu` or `board`; None if nothing can be metered."""
+        metered = self._ledger.metered
+        return None if metered is None else metered.source.kind
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The metered devices: UUIDs of GPUs, or names of domains; () if there are none."""
+        metered = self._ledger.metered
+        return () if metered is None else metered.source.devices
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why sources could not be read."""
+        return self._ledger.reasons
+
+    @property
+    def calibration(self) -> tuple[Calibration, ...]:
+        """How each device's counter behaves; () if nothing is metered."""
+        metered = self._ledger.metered
+        return () if metered is None else metered.calibration
+
+    def latest(self) -> tuple[Sample, ...]:
+        """Return the newest reading of each device; () before the first one."""
+        metered = self._ledger.metered
+        if metered is None:
+            return ()
+        newest = {sample.device: sample for sample in metered.store.latest(8 * len(self.devices))}
+        return tuple(newest[device] for device in self.devices if device in newest)
+
+    def window(self, name: str = "window", *, mode: Mode | None = None) -> EnergyWindow:
+        """Return a new window, for `with`, `async with` or as a decorator.
+
+        Args:
+            name: for messages and exports; it need not be unique.
+            mode: of this window; None is that of the meter.
+
+        Raises:
+            MeasurementError: no such mode.
+        """
+        chosen = self.mode if mode is None else mode
+        if chosen not in _MODES:
+            raise MeasurementError(f"mode: expected 'exact' or 'light', found {mode!r}")
+        return EnergyWindow(self._ledger, name, chosen)
+
+    def begin_window(self, name: str) -> EnergyWindow:
+        """Open a window under a name, for `end_window` in another place or thread.
+
+        Raises:
+            MeasurementError: a window of this name is open.
+        """
+        window = self.window(name)
+        if self._named.setdefault(name, window) is not window:
+            raise MeasurementError(f"a window {name!r} is already open; end it or use another name")
+        return window.open()
+
+    def end_window(self, name: str) -> EnergyWindow:
+        """Close the window of this name and return it.
+
+        Raises:
+            MeasurementError: no window of this name is open.
+        """
+        window = self._named.pop(name, None)
+        if window is None:
+            open_now = ", ".join(map(repr, self._named)) or "none"
+            raise MeasurementError(f"no window {name!r} is open; open windows: {open_now}")
+        return window.close()
+
+    def close(self) -> None:
+        """Stop to sample and close the sources; safe to call twice.
+
+        The energy of closed windows can still be read. Windows that are open become `missing`.
+        """
+        self._close()
+
+    def __enter__(self) -> EnergyMeter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _nothing() -> None:
+    """Wait for nothing."""
+
+
+def _tell_once(reasons: str) -> None:
+    if reasons not in _told:
+        _told.add(reasons)
+        _log.warning("llem: no energy is measured: %s", reasons)

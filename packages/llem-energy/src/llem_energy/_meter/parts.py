@@ -1,0 +1,168 @@
+"""What a meter reads with: an open source, its calibration, a sampler, and the samples."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from llem_energy._errors import MeasurementError
+from llem_energy._meter.sample_store import SampleStore
+from llem_energy._meter.window_energy import AROUND_S, WindowEnergy, WindowSpan, window_energy
+from llem_energy._metering.boot import boot_id
+from llem_energy._metering.calibration import Calibration, calibrate, usable
+from llem_energy._metering.calibration_cache import load_calibrations, save_calibrations
+from llem_energy._metering.edges import UNKNOWN_PERIOD_S, Edges
+from llem_energy._metering.gain_store import GainCalibration, load_gains
+from llem_energy._metering.recorder import Recorder
+from llem_energy._metering.sampler import Sampler
+from llem_energy._metering.settling import Moved
+from llem_energy._sources.protocol import EnergySource, Kind, Sample, SourceVersions
+
+_SWEEP = 0.073  # a share of the counter's period by which each reading comes earlier in it
+_UPDATES_AFTER = 2
+_PERIODS_AFTER = 2.5
+
+
+class SourceFacts:
+    """What the figures of a window need of a source, also after it is closed."""
+
+    def __init__(self, source: EnergySource) -> None:
+        self.name: str = source.name
+        self.kind: Kind = source.kind
+        self.devices = tuple(source.devices)
+        self.gain_share = source.gain_share
+        self._versions = source.versions()
+        self._limits_w = {device: source.power_limit_w(device) for device in self.devices}
+        self._source: EnergySource | None = source
+
+    def versions(self) -> SourceVersions:
+        """Return the versions when it was opened."""
+        return self._versions
+
+    def power_limit_w(self, device: str) -> float | None:
+        """Return the power limit of a device, or the last known one."""
+        if self._source is not None:
+            self._limits_w[device] = self._source.power_limit_w(device)
+        return self._limits_w[device]
+
+    def read(self, *, details: bool = False) -> tuple[Sample, ...]:
+        """Read the source; () after it is closed."""
+        return () if self._source is None else self._source.read(details=details)
+
+    def close(self) -> None:
+        """Close the source."""
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+
+class _Tee:
+    """Hands samples to a store and to a file."""
+
+    def __init__(self, store: SampleStore, recorder: Recorder) -> None:
+        self._store, self._recorder = store, recorder
+
+    def add(self, samples: Sequence[Sample]) -> None:
+        self._store.add(samples)
+        self._recorder.add(samples)
+
+
+class Metered:
+    """One source that is sampled, and the energy of any span of its samples."""
+
+    def __init__(
+        self,
+        source: EnergySource,
+        calibration: tuple[Calibration, ...],
+        gains: tuple[GainCalibration, ...],
+        period_s: float,
+        after_reading: Callable[[], None],
+        timeseries: Path | None,
+    ) -> None:
+        """Start to sample; the arguments are those of `EnergyMeter`, with its source opened."""
+        self.source = SourceFacts(source)
+        self.calibration = calibration
+        self._gains = gains
+        self.store = SampleStore()
+        self._recorder = Recorder(timeseries)
+        sink = self.store if timeseries is None else _Tee(self.store, self._recorder)
+        self.sampler = Sampler(
+            self.source, sweeping(period_s, calibration), sink, after_reading=after_reading
+        )
+        self.edges = Edges(self.sampler, calibration, self.source.devices)
+        self._ready_after_s = _PERIODS_AFTER * self.edges.period_s + 2 * period_s
+        self.sampler.__enter__()
+
+    def wait_until_ready(self, end_s: float) -> None:
+        """Return once the counters show what was used up to `end_s`: half a second at most.
+
+        It reads densely meanwhile, which tells when the counter moved.
+        """
+        left_s = end_s + self._ready_after_s - time.perf_counter()
+        if left_s > 0:
+            self.sampler.read_until(Moved(self.source.devices, _UPDATES_AFTER), left_s)
+
+    def energy(self, span: WindowSpan, reasons: Sequence[str]) -> WindowEnergy:
+        """Return the energy of a window that is ready."""
+        last_s = span.end_s + max(AROUND_S, span.after_s + 0.5)
+        samples = self.store.between(span.start_s - AROUND_S, last_s)
+        if self.sampler.failure is not None:
+            reasons = (*reasons, f"the sampler stopped early: {self.sampler.failure}")
+        return window_energy(
+            self.source, samples, span, self.calibration, gains=self._gains, reasons=reasons
+        )
+
+    def close(self) -> OSError | None:
+        """Stop to sample, and return why the file of samples is incomplete."""
+        self.sampler.__exit__(None, None, None)
+        self.source.close()
+        self._recorder.close()
+        return self._recorder.error
+
+
+def sweeping(period_s: float, calibration: Sequence[Calibration]) -> float:
+    """Return a sample period, at most as long, whose readings sweep through that of the counter.
+
+    Readings that always come at the same place between two updates would show when the counter
+    moved only to a whole period. If each comes a little earlier in it, neighbours narrow it down.
+    """
+    counter_s = max((c.counter_period_s or 0.0 for c in calibration), default=0.0)
+    counter_s = counter_s or UNKNOWN_PERIOD_S
+    if period_s >= counter_s:
+        return counter_s * (round(period_s / counter_s) - _SWEEP)
+    return counter_s / (round(counter_s / period_s) + _SWEEP)
+
+
+def calibrated(source: EnergySource) -> tuple[Calibration, ...]:
+    """Return the calibration of a source: the cached one of this boot, or a new one (1 to 5 s)."""
+    from llem_config.settings import cache_path  # takes a tenth of a second
+
+    driver, binding = source.versions()
+    path, boot = cache_path(), boot_id()
+    valid = {
+        each.device: each
+        for each in load_calibrations(path)
+        if usable(each, boot_id=boot, driver=driver, binding=binding)
+    }
+    if all(device in valid for device in source.devices):
+        return tuple(valid[device] for device in source.devices)
+    found = calibrate(source)
+    save_calibrations(path, [each for each in found if each.counter_period_s])
+    return found
+
+
+def known_gains() -> tuple[GainCalibration, ...]:
+    """Return the gains of sensors that were calibrated with an external meter."""
+    from llem_config.settings import gains_path
+
+    with contextlib.suppress(MeasurementError):
+        return load_gains(gains_path())
+    return ()
+
+
+def is_forked(pid: int) -> bool:
+    """Return whether this is not the process `pid`, but one that was forked from it."""
+    return os.getpid() != pid

@@ -1,0 +1,93 @@
+"""The samples that open windows still need; memory stays bounded however long they are open."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
+
+from llem_energy._meter.window_energy import AROUND_S
+from llem_energy._sources.protocol import Sample
+
+_LIMIT = 40_000  # samples: about an hour of one device at 10 Hz, 10 MB
+_CHUNK = 512  # samples that are dropped at once
+
+
+class SampleStore:
+    """Takes samples from any thread, and drops those that no window needs."""
+
+    def __init__(self, *, limit: int = _LIMIT) -> None:
+        """Begin empty.
+
+        Args:
+            limit: more samples than this are thinned out, except around the ends of windows.
+        """
+        self._limit = limit
+        self._samples: list[Sample] = []
+        self._lock = threading.Lock()
+        self._n_next_drop = 2 * _CHUNK
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def add(self, samples: Sequence[Sample]) -> None:
+        """Take the samples of one reading."""
+        with self._lock:
+            for sample in samples:
+                if self._samples and sample.t_s < self._samples[-1].t_s:
+                    insort(self._samples, sample, key=_time_s)  # another thread was faster
+                else:
+                    self._samples.append(sample)
+
+    def between(self, start_s: float, end_s: float) -> list[Sample]:
+        """Return the samples of a span in time order."""
+        with self._lock:
+            first = bisect_left(self._samples, start_s, key=_time_s)
+            last = bisect_right(self._samples, end_s, key=_time_s)
+            return self._samples[first:last]
+
+    def latest(self, n: int) -> tuple[Sample, ...]:
+        """Return the newest `n` samples, oldest first."""
+        with self._lock:
+            return tuple(self._samples[-n:])
+
+    @property
+    def is_full(self) -> bool:
+        """Whether samples should be dropped."""
+        return len(self._samples) >= self._n_next_drop
+
+    @property
+    def is_over_limit(self) -> bool:
+        """Whether samples that are still needed will be thinned out."""
+        return len(self._samples) > self._limit
+
+    def drop(self, needed_since_s: float) -> None:
+        """Drop the samples before the earliest window that is not yet computed."""
+        with self._lock:
+            if not self._samples:
+                return
+            since_s = min(needed_since_s, self._samples[-1].t_s) - AROUND_S
+            del self._samples[: bisect_left(self._samples, since_s, key=_time_s)]
+            if len(self._samples) > self._limit:
+                self._thin()
+            self._n_next_drop = len(self._samples) + _CHUNK
+
+    def _thin(self) -> None:
+        """Drop every second reading of each device, except next to the oldest start and the present.
+
+        An end of a window needs its samples; between them, the counter misses nothing, and power is
+        only sampled less often.
+        """
+        first = bisect_right(self._samples, self._samples[0].t_s + 2 * AROUND_S, key=_time_s)
+        last = bisect_left(self._samples, self._samples[-1].t_s - 2 * AROUND_S, key=_time_s)
+        seen: dict[str, int] = {}
+        middle = []
+        for sample in self._samples[first:last]:
+            n_seen = seen[sample.device] = seen.get(sample.device, 0) + 1
+            if n_seen % 2:
+                middle.append(sample)
+        self._samples[first:last] = middle
+
+
+def _time_s(sample: Sample) -> float:
+    return sample.t_s

@@ -1,0 +1,170 @@
+"""Opens and closes the windows of a meter, and computes their energy while samples are there."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+
+import msgspec
+
+from llem_energy._meter.energy_window import EnergyWindow
+from llem_energy._meter.parts import Metered, is_forked
+from llem_energy._meter.window_energy import WindowEnergy, WindowSpan, missing
+
+_FORKED = (
+    "this process was forked from the one that opened the meter; open a meter of its own in it"
+)
+_CLOSED = "the meter was closed before the window"
+_CLOSED_INSIDE = "the meter was closed while the window was open"
+_RELIEF_S = 0.05  # for figures that have not been read, in one tick
+_MANY = 500  # windows that are open, or whose energy has not been read
+
+
+class WindowLedger:
+    """The windows of one meter. It holds no window that its user has dropped."""
+
+    def __init__(
+        self,
+        synchronise: Callable[[], object],
+        reasons: tuple[str, ...],
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """Begin without anything that is metered.
+
+        Args:
+            synchronise: returns when the device has finished all submitted work.
+            reasons: why sources could not be read.
+            notes: why the energy of every window is flagged.
+        """
+        self.metered: Metered | None = None
+        self.host: Metered | None = None
+        self.reasons = reasons
+        self._notes = notes
+        self._synchronise = synchronise
+        self._pid = os.getpid()
+        self._is_closed = False
+        self._closing = threading.Lock()
+        self._windows: dict[int, weakref.ref[EnergyWindow]] = {}
+
+    def open(self, window: EnergyWindow) -> None:
+        """Open a window. What prevents that becomes a reason of its energy."""
+        problem = self._problem()
+        if problem is not None or self.metered is None:
+            window._problems.append(problem or self._nothing())
+            window._start_s = time.perf_counter()
+            return
+        edges = self.metered.edges
+        self._synchronised(window, "start")
+        key, windows = id(window), self._windows
+        windows[key] = weakref.ref(window, lambda _: windows.pop(key, None))
+        if window.mode == "exact":
+            window._start_s = time.perf_counter()  # holds the samples of the idle time
+            window._quiet = edges.approach(window._start_s)
+        self.metered.sampler.read()
+        window._start_s = time.perf_counter()
+
+    def close(self, window: EnergyWindow) -> None:
+        """Close a window that is open."""
+        start_s = window._start_s
+        assert start_s is not None
+        metered = self.metered
+        problem = self._problem()
+        if window._problems or problem is not None or metered is None:
+            if problem == _CLOSED:
+                problem = _CLOSED_INSIDE
+            window._problems[:0] = [problem] if problem and not window._problems else []
+            window._energy = missing(*window._problems)
+            window._span = WindowSpan(start_s, time.perf_counter())
+            self._windows.pop(id(window), None)
+            return
+        self._synchronised(window, "end")
+        end_s = time.perf_counter()
+        metered.sampler.read()
+        if window._quiet is None:
+            window._span = WindowSpan(start_s, end_s)
+            return
+        metered.edges.settle(window._quiet.idle_w)
+        after_s = time.perf_counter() - end_s
+        guard_s = min(start_s - window._quiet.since_s, after_s)
+        window._span = WindowSpan(start_s, end_s, guard_s, after_s)
+
+    def energy(self, window: EnergyWindow, span: WindowSpan) -> WindowEnergy:
+        """Return the energy of a closed window; it waits until that is known."""
+        metered = self.metered
+        if metered is None:
+            return missing(self._nothing())
+        if is_forked(self._pid):
+            return missing(_FORKED)
+        if not self._is_closed:
+            metered.wait_until_ready(span.end_s)
+        energy = metered.energy(span, (*window._problems, *self._notes))
+        if self.host is not None:
+            alone = msgspec.structs.replace(span, guard_s=0.0, after_s=0.0)
+            host = self.host.energy(alone, window._problems)
+            energy = msgspec.structs.replace(energy, host=host)
+        self._windows.pop(id(window), None)
+        return energy
+
+    def relieve(self) -> None:
+        """Drop samples that no window needs. Called by the sampler's thread after each reading."""
+        metered = self.metered
+        if metered is None or not (metered.store.is_full or len(self._windows) > _MANY):
+            return
+        windows = [window for ref in list(self._windows.values()) if (window := ref()) is not None]
+        if metered.store.is_over_limit or len(windows) > _MANY:
+            self._compute_oldest(windows)
+        starts = [w._start_s for w in windows if w._energy is None and w._start_s is not None]
+        since_s = min(starts, default=time.perf_counter())
+        metered.store.drop(since_s)
+        if self.host is not None:
+            self.host.store.drop(since_s)
+
+    def _compute_oldest(self, windows: list[EnergyWindow]) -> None:
+        """Compute closed windows, oldest first, so that their samples can be dropped."""
+        deadline_s = time.perf_counter() + _RELIEF_S
+        for window in windows:
+            span = window._span
+            now_s = time.perf_counter()
+            if span is not None and now_s - span.end_s > 2.0:
+                window._energy = window._energy or self.energy(window, span)
+            if time.perf_counter() > deadline_s:
+                return
+
+    def close_meter(self) -> None:
+        """Stop to meter; the energy of windows that are closed can still be read."""
+        if is_forked(self._pid):
+            return
+        with self._closing:
+            if self._is_closed:
+                return
+            pending = [window for ref in list(self._windows.values()) if (window := ref())]
+            ends = [window._span.end_s for window in pending if window._span is not None]
+            if ends and self.metered is not None:
+                self.metered.wait_until_ready(max(ends))
+            self._is_closed = True
+        for metered in (self.metered, self.host):
+            if metered is not None:
+                metered.close()
+
+    def _problem(self) -> str | None:
+        """Return why nothing can be metered now."""
+        if is_forked(self._pid):
+            return _FORKED
+        return _CLOSED if self._is_closed else None
+
+    def _nothing(self) -> str:
+        why = "; ".join(self.reasons) or "sources names no meter"
+        return f"no energy was measured: {why}"
+
+    def _synchronised(self, window: EnergyWindow, end: str) -> None:
+        """Synchronise. An error of the device must not come from the meter."""
+        try:
+            self._synchronise()
+        except Exception as error:  # noqa: BLE001  # of any library
+            window._problems.append(
+                f"the device could not be synchronised at the {end} of the window "
+                f"({type(error).__name__}: {' '.join(str(error).split())})"
+            )

@@ -1,0 +1,80 @@
+"""The two ends of a window: readings next to them, and idle time in which power becomes known.
+
+A quiet edge makes an end exact. The device idles for three updates of its counter, which is read
+densely, so that idle power and the times of the updates next to the end are known. The window opens
+just after an update. The counter of a GPU may lag, or its power may fall slowly: the idle time then
+lasts until its power is that of idle, but 3 s at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from llem_energy._metering.calibration import Calibration
+from llem_energy._metering.sampler import Sampler
+from llem_energy._metering.settling import SETTLE_S, Moved, Settled, Steady
+
+GUARD_PERIODS = 3.2  # two whole intervals between updates, wherever the edge lies in an interval
+UNKNOWN_PERIOD_S = 0.1  # the most common period, if calibration saw none
+_MAX_GUARD_S = 2.0
+_MIN_SETTLE_TIMEOUT_S = 2.0
+_UPDATES_AFTER = 3
+
+
+class QuietEdge(NamedTuple):
+    """Idle time before a window."""
+
+    since_s: float
+    """When the device had finished all earlier work."""
+    idle_w: Mapping[str, float]
+    """Power of each device that a counter has shown."""
+
+
+class Edges:
+    """Idles at the ends of windows. It keeps nothing of a window, so any thread may use it."""
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        calibration: Sequence[Calibration],
+        devices: Sequence[str],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            sampler: already running.
+            calibration: of the metered devices, if known.
+            devices: the metered devices; without any no edge waits.
+        """
+        periods = [c.counter_period_s or UNKNOWN_PERIOD_S for c in calibration]
+        self.period_s = max(periods, default=UNKNOWN_PERIOD_S)
+        """The longest period of a counter."""
+        self._sampler = sampler
+        self._devices = devices
+
+    def approach(self, since_s: float) -> QuietEdge:
+        """Idle and read until power and the next update are known.
+
+        Args:
+            since_s: from when on the device idles.
+        """
+        guard_s = min(GUARD_PERIODS * self.period_s, _MAX_GUARD_S)
+        # Only a GPU is idle while its host waits; a processor is busy reading its own counter.
+        watched = self._devices if self._sampler.meters_gpus else ()
+        steady = Steady(watched, guard_s)
+        self._sampler.read_until(steady, max(guard_s, SETTLE_S if watched else 0.0))
+        powers = {device: steady.power.watts(device) for device in watched}
+        idle_w = {device: watts for device, watts in powers.items() if watts is not None}
+        self._sampler.read_until(Moved(self._devices[:1], 1), 1.5 * self.period_s)
+        return QuietEdge(since_s, idle_w)
+
+    def settle(self, idle_w: Mapping[str, float]) -> None:
+        """Read until every counter shows the energy used up to now, or does not move in time.
+
+        Args:
+            idle_w: the power that each device returns to; see `QuietEdge`.
+        """
+        settled = Settled(_UPDATES_AFTER, self._devices, idle_w)
+        timeout_s = max(_MIN_SETTLE_TIMEOUT_S, (_UPDATES_AFTER + 1.5) * self.period_s)
+        self._sampler.read_until(settled, max(timeout_s, SETTLE_S) if idle_w else timeout_s)

@@ -1,0 +1,72 @@
+"""The meter for any code, on scripted GPUs through the real binding."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from energy.parts import run_python, with_gpus
+from fakes.fake_nvml import FakeGpu
+
+STEADY = FakeGpu(points=((0.0, 300.0),), uuid="GPU-steady")
+BEGIN = """
+import json, logging, time
+from llem_energy import EnergyMeter, MeasurementError
+def seen(window):
+    energy = window.energy
+    return {
+        "j": energy.total_j, "bound_j": energy.bound_j, "s": window.duration_s,
+        "status": energy.status, "reasons": energy.reasons,
+        "devices": {d.device: d.energy_j for d in energy.devices},
+    }
+"""
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> dict[str, str]:
+    return {"LLEM_CACHE": str(tmp_path / "calibrations.json")}
+
+
+def test_windows_of_both_modes_nest_and_enclose_the_truth(
+    library: Path, tmp_path: Path, cache: dict[str, str]
+) -> None:
+    program = BEGIN + (
+        "with EnergyMeter() as meter:\n"
+        "    with meter.window('outer') as outer:\n"
+        "        time.sleep(0.3)\n"
+        "        with meter.window('inner', mode='light') as inner:\n"
+        "            time.sleep(0.5)\n"
+        "    during = seen(inner)\n"
+        "print(json.dumps([seen(outer), during]))\n"
+    )
+    for window in with_gpus(program, library, [STEADY], tmp_path, env=cache):
+        assert abs(window["j"] - 300 * window["s"]) <= window["bound_j"]
+        assert window["devices"] == {"GPU-steady": window["j"]}
+
+
+def test_without_a_meter_the_program_goes_on_and_is_told_once(tmp_path: Path) -> None:
+    # No library, even on a machine that has one: the loader stops at this empty file.
+    (tmp_path / "libnvidia-ml.so.1").touch()
+    program = BEGIN + (
+        "told = []\n"
+        "logging.getLogger('llem').addFilter(lambda record: told.append(record.getMessage()))\n"
+        "for _ in range(2):\n"
+        "    with EnergyMeter(sources=['nvml']) as meter, meter.window() as window:\n"
+        "        pass\n"
+        "print(json.dumps([seen(window), told]))\n"
+    )
+
+    out = run_python(program, env={"LD_LIBRARY_PATH": str(tmp_path)})
+    window, told = json.loads(out)
+    assert (window["j"], window["status"]) == (None, "missing")
+    assert "the NVIDIA driver cannot be used" in window["reasons"][0]
+    assert len(told) == 1 and "the NVIDIA driver cannot be used" in told[0]
+
+
+def test_importing_the_meter_loads_no_driver_and_no_library_of_models() -> None:
+    program = (
+        "import sys, llem_energy\n"
+        "print([name for name in ('torch', 'pynvml', 'pydantic', 'llem_config') if name in sys.modules])"
+    )
+    assert run_python(program).strip() == "[]"
