@@ -26,12 +26,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not install
 from benchmarks.gpu.blocks import blocks
 from benchmarks.gpu.check import Check, Row
 from benchmarks.gpu.costs import latency, sampler_cost
-from benchmarks.gpu.counter import agreement, exactness
+from benchmarks.gpu.counter import agreement, exactness, part_time_places
 from benchmarks.gpu.load import Load
 from benchmarks.gpu.machine import calibration, environment, stamps
 from benchmarks.gpu.repeats import repeats
 from benchmarks.gpu.tail import power_tail
-from llem_energy import GpuError, MeasurementError
+from llem_energy import MeasurementError
 from llem_energy._sources.nvml_gpu import driver, find_gpus
 from llem_energy.sources import NvmlSource
 
@@ -41,6 +41,7 @@ PARTS: dict[str, Part] = {
     "calibration": calibration,
     "stamps": stamps,
     "exactness": exactness,
+    "part-time": part_time_places,
     "agreement": agreement,
     "latency": latency,
     "sampler": sampler_cost,
@@ -48,7 +49,7 @@ PARTS: dict[str, Part] = {
     "blocks": blocks,
     "repeats": repeats,
 }
-_NEED_LOAD = ("exactness", "tail", "blocks", "repeats")
+_NEED_LOAD = ("exactness", "part-time", "tail", "blocks", "repeats")
 
 
 def prepare(index: int, *, quick: bool, load: bool) -> Check:
@@ -66,21 +67,7 @@ def prepare(index: int, *, quick: bool, load: bool) -> Check:
     source = NvmlSource([index])
     if not load:
         return Check(source, None, quick=quick)
-    try:
-        import torch
-    except ImportError as error:
-        raise GpuError(
-            f"torch cannot be imported ({error}); use --no-load to run without it"
-        ) from error
-    if not torch.cuda.is_available():
-        raise GpuError("torch sees no CUDA device; use --no-load for the parts that need none")
-    uuid = str(torch.cuda.get_device_properties(0).uuid)
-    if not source.devices[0].endswith(uuid):
-        raise GpuError(f"expected torch to use GPU {index} ({source.devices[0]}), found {uuid}")
-    try:
-        return Check(source, Load(), quick=quick)
-    except RuntimeError as error:  # raised by torch, e.g. if another process uses the memory
-        raise GpuError(f"the GPU cannot be loaded ({error})") from error
+    return Check(source, Load(source.devices[0]), quick=quick)
 
 
 def perform(name: str, check: Check) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from benchmarks.gpu.load import Load
 from llem_config import ExperimentConfig
 from llem_energy._backends.protocol import Backend, Batch
 from llem_energy._backends.registry import find_backend
+from llem_energy._board_check.bench import LoadedBoard
 from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.sampler import Sampler
@@ -20,7 +21,6 @@ from llem_energy._metering.window import MeasuredSpan, Windows
 from llem_energy._prompts.load import load_prompts
 from llem_energy.sources import Calibration, NvmlSource, Sample, calibrate
 
-DENSE_S = 0.001  # between samples: as often as is useful
 _TICK_S = 0.05  # between samples: as in a measurement
 
 
@@ -53,6 +53,11 @@ class Check:
     def calibration(self) -> Calibration:
         """Return the calibration of the idle GPU; it is measured once."""
         return calibrate(self.source)[0]
+
+    @property
+    def bench(self) -> LoadedBoard:
+        """Return the GPU with its load, in a part that runs only with a load."""
+        return LoadedBoard(self.source, self.loaded)
 
     @property
     def period_s(self) -> float:

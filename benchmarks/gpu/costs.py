@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from benchmarks.gpu.check import DENSE_S, Check, Row
+from benchmarks.gpu.check import Check, Row
 from benchmarks.gpu.durations import ms, spread, spread_of
 from benchmarks.shared.quantiles import median_interval, percentile
+from llem_energy._board_check.bench import DENSE_S
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.sampler import Sampler
 

@@ -4,65 +4,93 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from benchmarks.gpu.check import DENSE_S, Check, Row
+from benchmarks.gpu.check import Check, Row
 from benchmarks.gpu.durations import ms
-from benchmarks.gpu.traces import changes, counter_pieces, power_pieces
-from benchmarks.gpu.waves import Burst, Fit, conclusion, fit, updates_per_step
+from llem_energy._board_check.check import EXPLAINED
+from llem_energy._board_check.part_time import N_PLACES, part_time, place_pulses
+from llem_energy._board_check.steps import step_pulses, step_response
+from llem_energy._board_check.waves import Fit, is_filtered, is_late
 
 
 def exactness(check: Check) -> Iterator[Row]:
     """Check whether the counter shows a step of the load within one update, or smeared."""
-    load, period_s = check.loaded, check.period_s
-    on_s = max(0.4, 4 * period_s)
-    n_bursts = max(8, round((8.0 if check.quick else 20.0) / (2 * on_s + period_s / 2)))
-    bursts: list[Burst] = []
-    with check.recording(DENSE_S) as samples:
-        time.sleep(1.0)
-        for i in range(n_bursts):
-            start_s = time.perf_counter()
-            load.run(on_s)
-            bursts.append((start_s, time.perf_counter()))
-            # Pauses of varying length, so that edges occur at every phase of the meter.
-            time.sleep(on_s + period_s * (0.618 * i % 1))
-        time.sleep(4 * period_s)
-    counter = counter_pieces(changes(samples, lambda s: s.energy_j))
-    power = power_pieces(changes(samples, lambda s: s.power_w))
-    meters = {
-        "instant power": (power, check.calibration.power_period_s or period_s),
-        "energy counter": (counter, period_s),
-    }
-    fits: dict[str, Fit] = {}
-    for name, (pieces, unit_s) in meters.items():
-        what = f"{n_bursts} steps of {on_s:.2g} s in {name}"
-        if not pieces:
-            yield Row(what, "cannot be read")
-            continue
-        fits[name] = response = fit(pieces, bursts, unit_s)
-        steps = updates_per_step(pieces, bursts)
-        step = "no clear step"
-        if steps:
-            step = f"90 % after {statistics.median(steps):g} updates, max {max(steps)}"
-        yield Row(
-            what,
-            f"{step}; fit: delay {ms(response.delay_s)}, lag {ms(response.lag_s)}, "
-            f"{response.off_w:.0f} to {response.on_w:.0f} W, explains {100 * response.explained:.1f} %",
-            ""
-            if name != "energy counter"
-            else conclusion(response, fits.get("instant power"), period_s),
-            {name: msgspec.to_builtins(response) | {"updates_per_step": steps}},
-        )
-    if len(fits) == len(meters):
-        swing = fits["energy counter"].swing_w / fits["instant power"].swing_w
+    period_s = check.period_s
+    pulses = step_pulses(period_s, 8.0 if check.quick else 20.0)
+    what = f"{len(pulses)} steps of {pulses[0].length_s:.2g} s in"
+    played = check.bench.play(pulses, 4 * period_s)
+    response = step_response(played, check.calibration, period_s)
+    if response.power is None:
+        yield Row(f"{what} instant power", "cannot be read")
+    else:
+        yield _response(f"{what} instant power", response.power, response.power_steps, "")
+    yield _response(
+        f"{what} energy counter",
+        response.counter,
+        response.counter_steps,
+        conclusion(response.counter, response.power, period_s),
+    )
+    if response.power is not None:
+        swing = response.counter.swing_w / response.power.swing_w
         yield Row(
             "swing of counter power divided by swing of instant power",
             f"{swing:.3f}",
             "1: neither is damped and both have the same gain",
             {"swing": swing},
         )
+
+
+def _response(what: str, seen: Fit, steps: Sequence[int], means: str) -> Row:
+    step = "no clear step"
+    if steps:
+        step = f"90 % after {statistics.median(steps):g} updates, max {max(steps)}"
+    return Row(
+        what,
+        f"{step}; fit: delay {ms(seen.delay_s)}, lag {ms(seen.lag_s)}, "
+        f"{seen.off_w:.0f} to {seen.on_w:.0f} W, explains {100 * seen.explained:.1f} %",
+        means,
+        {what.partition(" in ")[2]: msgspec.to_builtins(seen) | {"updates_per_step": list(steps)}},
+    )
+
+
+def conclusion(counter: Fit, power: Fit | None, period_s: float) -> str:
+    """Return what the response of a counter means for our estimators."""
+    if counter.explained < EXPLAINED:
+        return "unclear: the load does not explain the readings of the counter"
+    if is_filtered(counter, power, period_s):
+        return (
+            f"filtered with a lag of about {ms(counter.lag_s)}: interpolation gains nothing, and a "
+            "guard must be several lags long"
+        )
+    if is_late(counter, period_s):
+        return (
+            f"exact, but late by {ms(counter.delay_s)}: an edge has an error of up to "
+            f"{counter.delay_s * counter.swing_w:.2g} J"
+        )
+    return "exact at its updates: interpolation and quiet edge are as accurate as expected"
+
+
+def part_time_places(check: Check) -> Iterator[Row]:
+    """Check whether the counter observes the GPU all the time, by a load that keeps pace with it."""
+    pulses = place_pulses(check.period_s, 1.5 if check.quick else 3.0)
+    if not pulses:
+        yield Row("loads in pace with the counter", "its period is too short for this test")
+        return
+    seen = part_time(check.bench.play(pulses, 4 * check.period_s), pulses, check.period_s)
+    what = f"the same load at {N_PLACES} places within the period of the counter"
+    if seen.spread_share is None:
+        yield Row(what, seen.reason or "")
+        return
+    yield Row(
+        what,
+        f"energy over idle differs by {100 * seen.spread_share:.1f} %; the counter observes "
+        f"{100 * (seen.seen_share or 0):.0f} % of each period",
+        "0 %: it sees everything, whatever the load does",
+        {"seen_share": seen.seen_share, "spread_share": seen.spread_share},
+    )
 
 
 def agreement(check: Check) -> Iterator[Row]:

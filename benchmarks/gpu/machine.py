@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from benchmarks.gpu.check import DENSE_S, Check, Row
+from benchmarks.gpu.check import Check, Row
 from benchmarks.gpu.durations import every, ms
 from benchmarks.gpu.traces import follow
+from llem_energy._board_check.bench import DENSE_S
 from llem_energy._machine.environment import installed_version, snapshot_environment
 from llem_energy._metering.calibration import edge_bound_shares
 from llem_energy._sources.nvml_gpu import Gpu

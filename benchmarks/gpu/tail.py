@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.gpu.check import DENSE_S, Check, Row
+from benchmarks.gpu.check import Check, Row
 from benchmarks.gpu.durations import ms
-from benchmarks.gpu.traces import WITHIN, changes, counter_pieces, settled_s
+from benchmarks.gpu.traces import WITHIN, settled_s
 from llem_energy import GpuError
+from llem_energy._board_check.bench import DENSE_S
+from llem_energy._board_check.readings import changes, counter_pieces
 from llem_energy._estimation.power_integral import integrated_energy
 
 

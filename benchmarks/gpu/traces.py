@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
 
-from llem_energy._estimation.counter import Reading, find_updates
-from llem_energy.sources import Sample
-
-Point = tuple[float, float]  # time at which a value was first seen, and the value
-Piece = tuple[float, float, float]  # start, end, mean watts in between
+from llem_energy._board_check.readings import Point
 
 WITHIN = 0.05  # of idle power
 _STILL_S = 0.3  # time for which power must stay near idle to have settled
-_SENSOR_WINDOW_S = 0.025  # of instant power on Hopper and GA100 (GPU_Power_Benchmark data)
-
-
-def changes(samples: Sequence[Sample], value: Callable[[Sample], float | None]) -> list[Point]:
-    """Return the times at which a value of a device changed, with the new values."""
-    readings = [
-        Reading(s.t_s - s.read_duration_s / 2, s.t_s + s.read_duration_s / 2, reading)
-        for s in samples
-        if (reading := value(s)) is not None
-    ]
-    return [(update.middle_s, update.energy_j) for update in find_updates(readings)]
-
-
-def counter_pieces(updates: Sequence[Point]) -> list[Piece]:
-    """Return the mean power between consecutive updates of a counter."""
-    return [(a, b, (e1 - e0) / (b - a)) for (a, e0), (b, e1) in pairwise(updates) if b > a]
-
-
-def power_pieces(updates: Sequence[Point]) -> list[Piece]:
-    """Return each reading of power as the mean over the preceding window of the sensor."""
-    return [(t_s - _SENSOR_WINDOW_S, t_s, watts) for t_s, watts in updates]
 
 
 def settled_s(points: Sequence[Point], since_s: float, level_w: float) -> float | None:

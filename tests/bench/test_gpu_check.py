@@ -14,15 +14,12 @@ import pytest
 from fakes import fake_nvml
 from fakes.fake_nvml import FakeGpu, Fault
 
-from benchmarks.gpu.traces import Piece, counter_pieces, follow, settled_s
-from benchmarks.gpu.waves import conclusion, fit, updates_per_step
+from benchmarks.gpu.counter import conclusion
+from benchmarks.gpu.traces import follow, settled_s
 from benchmarks.shared.quantiles import median_interval
+from llem_energy._board_check.waves import Fit
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu_check.py"
-IDLE_W, LOAD_W = 80.0, 600.0
-# Bursts of 0.4 s and pauses of different lengths, so that updates occur at every phase.
-STARTS_S = [1.0 + 0.85 * i + 0.01 * (37 * i % 10) for i in range(12)]
-BURSTS = [(start_s, start_s + 0.4) for start_s in STARTS_S]
 
 
 def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -36,53 +33,16 @@ def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-def counter(period_s: float = 0.1, *, lag_s: float = 0.0, delay_s: float = 0.0) -> list[Piece]:
-    """Simulate a counter with these flaws and return the power that it shows for the bursts."""
-    tick_s, joules, watts = 0.0005, 0.0, IDLE_W
-    shown, due_s = [], 0.0
-    for k in range(round(12.5 / tick_s)):
-        t_s = k * tick_s
-        if t_s >= due_s:
-            shown.append((due_s, joules))
-            due_s += period_s
-        on = any(start_s <= t_s - delay_s < end_s for start_s, end_s in BURSTS)
-        true_w = LOAD_W if on else IDLE_W
-        watts = true_w + (watts - true_w) * math.exp(-tick_s / lag_s) if lag_s else true_w
-        joules += watts * tick_s
-    return counter_pieces(shown)
-
-
-def test_an_exact_counter_is_reported_as_exact() -> None:
-    pieces = counter()
-    response = fit(pieces, BURSTS, 0.1)
-    assert (response.delay_s, response.lag_s) == (0.0, 0.0)
-    assert response.off_w == pytest.approx(IDLE_W, abs=3)
-    assert response.on_w == pytest.approx(LOAD_W, abs=3)
-    assert response.explained > 0.99
-    assert set(updates_per_step(pieces, BURSTS)) <= {1, 2}
-    assert conclusion(response, response, 0.1).startswith("exact at its updates")
-
-
-def test_a_late_counter_is_distinguished_from_a_filtered_counter() -> None:
-    late = fit(counter(delay_s=0.06), BURSTS, 0.1)
-    assert late.delay_s == pytest.approx(0.06, abs=0.006)
-    assert late.lag_s == 0.0
+def test_a_response_is_explained_in_words() -> None:
+    exact = Fit(delay_s=0.0, lag_s=0.0, off_w=80.0, on_w=600.0, explained=0.999)
+    late = Fit(delay_s=0.06, lag_s=0.0, off_w=80.0, on_w=600.0, explained=0.999)
+    smeared = Fit(delay_s=0.0, lag_s=0.2, off_w=80.0, on_w=600.0, explained=0.999)
+    unclear = Fit(delay_s=0.0, lag_s=0.0, off_w=80.0, on_w=600.0, explained=0.5)
+    assert conclusion(exact, exact, 0.1).startswith("exact at its updates")
     assert conclusion(late, None, 0.1).startswith("exact, but late by 60 ms")
-    pieces = counter(lag_s=0.2)
-    smeared = fit(pieces, BURSTS, 0.1)
-    assert smeared.lag_s == pytest.approx(0.2, rel=0.01)
-    assert smeared.delay_s == pytest.approx(0.0, abs=0.006)
-    assert min(updates_per_step(pieces, BURSTS)) > 2
     assert conclusion(smeared, None, 0.1).startswith("filtered with a lag of about 200 ms")
-    # If instant power rises as slowly, power is slow and not the counter.
     assert conclusion(smeared, smeared, 0.1).startswith("exact at its updates")
-
-
-def test_readings_that_the_load_does_not_explain_are_unclear() -> None:
-    noise = [(a, b, 100.0 + 37 * k % 11) for k, (a, b, _) in enumerate(counter())]
-    assert conclusion(fit(noise, BURSTS, 0.1), None, 0.1).startswith("unclear")
-    with pytest.raises(ValueError, match="at least 3 different updates"):
-        fit([(a, b, 100.0) for a, b, _ in counter()], BURSTS, 0.1)
+    assert conclusion(unclear, None, 0.1).startswith("unclear")
 
 
 def test_power_has_settled_when_it_stays_near_idle() -> None:

@@ -7,6 +7,8 @@
 `llem-cli doctor` prints the same.
 """
 
+from llem_energy._board_check.bench import Load
+from llem_energy._board_check.check_gpu import check_gpu
 from llem_energy._host.host_load import HostLoad
 from llem_energy._machine.doctor import diagnose
 from llem_energy._machine.doctor_report import (
@@ -22,5 +24,7 @@ __all__ = [
     "DiagnosedSource",
     "Diagnosis",
     "HostLoad",
+    "Load",
+    "check_gpu",
     "diagnose",
 ]

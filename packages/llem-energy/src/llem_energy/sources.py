@@ -7,8 +7,14 @@ A package provides a source by an entry point of the group `llem.energy_sources`
 names it in `energy.sources`. `tests/example_source` is a complete example.
 """
 
+from llem_energy._metering.board_check import BoardCheck
 from llem_energy._metering.calibration import Calibration, calibrate
-from llem_energy._metering.calibration_cache import load_calibrations, save_calibrations
+from llem_energy._metering.calibration_cache import (
+    load_board_checks,
+    load_calibrations,
+    save_board_checks,
+    save_calibrations,
+)
 from llem_energy._sources.gpu_state import GpuState, gpu_states
 from llem_energy._sources.nvml import NvmlSource
 from llem_energy._sources.nvml_gpu import gpu_temperatures_c, gpu_uuids
@@ -29,6 +35,7 @@ from llem_energy._sources.throttling import THROTTLE_REASONS
 
 __all__ = [
     "THROTTLE_REASONS",
+    "BoardCheck",
     "Calibration",
     "CounterDiagnosis",
     "EnergySource",
@@ -46,8 +53,10 @@ __all__ = [
     "gpu_states",
     "gpu_temperatures_c",
     "gpu_uuids",
+    "load_board_checks",
     "load_calibrations",
     "open_source",
+    "save_board_checks",
     "save_calibrations",
     "source_names",
 ]

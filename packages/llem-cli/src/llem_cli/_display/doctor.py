@@ -14,7 +14,7 @@ from llem_cli._display.console import (
     stdout_console,
 )
 from llem_energy.doctor import DiagnosedDomain, DiagnosedGpu, DiagnosedSource, Diagnosis, HostLoad
-from llem_energy.sources import Calibration
+from llem_energy.sources import BoardCheck, Calibration
 
 _Row = TypeVar("_Row")
 _Column = tuple[str, Callable[[_Row], str]]
@@ -29,6 +29,7 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
         diagnosis.gpus,
         _ACCURACY,
     )
+    _show("Energy counters of GPUs under load", diagnosis.gpus, _CHECKS)
     _show("GPU settings", diagnosis.gpus, _SETTINGS)
     _show("GPU clocks", diagnosis.gpus, _CLOCKS)
     _show("CPU energy counters", diagnosis.domains, _DOMAINS)
@@ -41,6 +42,13 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
         say(f"problem: {problem}")
     if not diagnosis.problems:
         say("no problems found")
+    unverified = [gpu for gpu in diagnosis.gpus if gpu.counter_exactness == "unverified"]
+    if unverified:
+        one = str(unverified[0].index) if len(unverified) == 1 else "all"
+        say(
+            "the bounds hold for counters that are exact at their updates; "
+            f"`llem-cli doctor --check-gpu {one}` checks that in about 80 s per GPU"
+        )
 
 
 def _show(title: str, rows: Sequence[_Row], columns: Sequence[_Column[_Row]]) -> None:
@@ -88,6 +96,10 @@ def _counter(gpu: DiagnosedGpu) -> str:
     return "yes" if updates else "not updating"
 
 
+def _found(gpu: DiagnosedGpu, value: Callable[[BoardCheck], float | None], scale: float) -> str:
+    return "-" if gpu.board_check is None else _number(value(gpu.board_check), scale)
+
+
 def _other_processes(gpu: DiagnosedGpu) -> str:
     if gpu.other_pids is None:
         return "-"
@@ -118,6 +130,15 @@ _ACCURACY: list[_Column[DiagnosedGpu]] = [
         "window for a\n1 % bound, s",
         lambda gpu: _pair(gpu.window_1_percent_s, gpu.window_1_percent_p95_s),
     ),
+]
+_CHECKS: list[_Column[DiagnosedGpu]] = [
+    ("GPU", lambda gpu: str(gpu.index)),
+    ("counter is", lambda gpu: gpu.counter_exactness or "-"),
+    ("late by,\nms", lambda gpu: _found(gpu, lambda check: check.counter_delay_s, 1e3)),
+    ("filter,\nms", lambda gpu: _found(gpu, lambda check: check.counter_lag_s, 1e3)),
+    ("part of the\ntime seen, %", lambda gpu: _found(gpu, lambda check: check.seen_share, 100)),
+    ("checked at", lambda gpu: gpu.board_check.checked_at if gpu.board_check else "-"),
+    ("driver", lambda gpu: gpu.board_check.driver if gpu.board_check else "-"),
 ]
 _SETTINGS: list[_Column[DiagnosedGpu]] = [
     ("GPU", lambda gpu: str(gpu.index)),

@@ -6,7 +6,7 @@ Everything is found by trying it. Loads no inference library and starts no proce
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -20,6 +20,7 @@ from llem_energy._machine.doctor_report import (
     Diagnosis,
 )
 from llem_energy._machine.environment import installed_version
+from llem_energy._metering.board_check import BoardCheck, exactness, valid_checks
 from llem_energy._metering.calibration import Calibration, calibrate, edge_bound_shares
 from llem_energy._sources.protocol import GpuDiagnosis, SourceDiagnosis
 from llem_energy._sources.registry import diagnose_source, open_source, source_names
@@ -33,12 +34,18 @@ _LOAD_S = 0.5
 _OnStage = Callable[[str], None]
 
 
-def diagnose(settings: Settings, *, on_stage: _OnStage | None = None) -> Diagnosis:
+def diagnose(
+    settings: Settings,
+    *,
+    on_stage: _OnStage | None = None,
+    board_checks: Sequence[BoardCheck] = (),
+) -> Diagnosis:
     """Return what this machine can measure and how well.
 
     Args:
         settings: of this machine; the GPUs that they name should exist.
         on_stage: called before a step that takes seconds.
+        board_checks: earlier checks of energy counters, of any machine and driver.
 
     It takes 1 to 6 s for each available source, to observe its counters, and half a second to
     observe other load.
@@ -50,7 +57,9 @@ def diagnose(settings: Settings, *, on_stage: _OnStage | None = None) -> Diagnos
     diagnosis = Diagnosis(
         measurable=any(source.available for source in sources.values()),
         sources=tuple(sources.values()),
-        gpus=tuple(gpu for finding, source in pairs for gpu in _gpus(finding, source)),
+        gpus=tuple(
+            gpu for finding, source in pairs for gpu in _gpus(finding, source, board_checks)
+        ),
         silent_gpus=tuple(error for finding, _ in pairs for error in finding.silent_gpus),
         domains=tuple(domain for finding, source in pairs for domain in _domains(finding, source)),
         versions=_versions(findings.values()),
@@ -92,10 +101,21 @@ def _watched(name: str, finding: SourceDiagnosis, report: _OnStage) -> Diagnosed
     )
 
 
-def _gpus(finding: SourceDiagnosis, source: DiagnosedSource) -> Iterator[DiagnosedGpu]:
+def _gpus(
+    finding: SourceDiagnosis, source: DiagnosedSource, checks: Sequence[BoardCheck]
+) -> Iterator[DiagnosedGpu]:
     calibrations = {each.device: each for each in source.calibration}
     for gpu in finding.gpus:
-        yield _gpu(gpu, calibrations.get(gpu.snapshot.uuid))
+        uuid = gpu.snapshot.uuid
+        valid = valid_checks(checks, [uuid], source.driver)
+        diagnosed = _gpu(gpu, calibrations.get(uuid))
+        if diagnosed.refusal is None:
+            diagnosed = msgspec.structs.replace(
+                diagnosed,
+                counter_exactness=exactness(valid, [uuid]),
+                board_check=valid[0] if valid else None,
+            )
+        yield diagnosed
 
 
 def _domains(finding: SourceDiagnosis, source: DiagnosedSource) -> Iterator[DiagnosedDomain]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from llem_energy._host.host_load import HostLoad
+from llem_energy._metering.board_check import BoardCheck, Exactness
 from llem_energy._metering.calibration import Calibration
 from llem_energy._sources.protocol import Kind
 
@@ -66,6 +67,10 @@ class DiagnosedGpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Whether a setting limits the clocks; the driver can show a lock, but never exclude one."""
     clocks_locked_reason: str | None = None
     """What shows the lock, or why it is unknown."""
+    counter_exactness: Exactness | None = None
+    """Outcome of `llem-cli doctor --check-gpu` with the present driver; None if it cannot be metered."""
+    board_check: BoardCheck | None = None
+    """All that the check found."""
 
 
 class DiagnosedDomain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -23,6 +23,7 @@ from llem_energy._measurement.energy_metrics import energy_metrics
 from llem_energy._measurement.extra_tokens import extra_tokens
 from llem_energy._measurement.input_reading import input_reading
 from llem_energy._measurement.raw_measurement import GenerationRecord, RawMeasurement
+from llem_energy._metering.board_check import Exactness, exactness
 from llem_energy._model_info.flops import Flops
 from llem_energy._model_info.input_digest import damaged_files
 from llem_energy._result.data_realism import data_realism
@@ -141,6 +142,8 @@ def assemble(raw: RawMeasurement, reports: BackendReports) -> ExperimentResult:
         n_tokens_after_end=extra.n_after_end,
         energy_gain_corrected_j=energy.gain_corrected.value,
         gains=energy.window.gains,
+        counter_exactness=_exactness(raw),
+        board_checks=raw.board_checks,
     )
 
 
@@ -156,6 +159,13 @@ def _speed_qualities(
         "time_to_first_token": measured if first else missing,
         "inter_token_latency": measured if between else missing,
     }
+
+
+def _exactness(raw: RawMeasurement) -> Exactness | None:
+    """Return what is known of the counters; None without a GPU that is metered."""
+    if raw.source is None or raw.source.kind != "gpu":
+        return None
+    return exactness(raw.board_checks, raw.source.devices)
 
 
 def _sampling(inside: Sequence[Sample]) -> Sampling | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from llem_energy._metering.board_check import BoardCheck
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.gain_store import GainCalibration
 from llem_energy._result.measurement_figures import ContextIdle
@@ -24,6 +25,8 @@ class Carryover(msgspec.Struct, frozen=True, kw_only=True):
     context: ContextIdle | None = None
     gains: tuple[GainCalibration, ...] = ()
     """Of sensors that were calibrated with an external meter; of any machine."""
+    board_checks: tuple[BoardCheck, ...] = ()
+    """Of energy counters, by `llem-cli doctor --check-gpu`; of any machine and driver."""
 
 
 def carryover_from(result: ExperimentResult, before: Carryover | None = None) -> Carryover:
@@ -39,4 +42,5 @@ def carryover_from(result: ExperimentResult, before: Carryover | None = None) ->
         calibration=tuple(calibrations.values()),
         context=context or earlier.context,
         gains=earlier.gains,
+        board_checks=earlier.board_checks,
     )

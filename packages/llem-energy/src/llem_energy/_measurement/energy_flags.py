@@ -8,6 +8,7 @@ from llem_energy._estimation.figures import Quality
 from llem_energy._measurement.load_flags import load_flags, shared_meter_flags
 from llem_energy._measurement.raw_measurement import RawMeasurement
 from llem_energy._measurement.tenancy_flags import tenancy_flags
+from llem_energy._metering.board_check import doubts
 from llem_energy._metering.window import MeasuredSpan
 
 
@@ -48,6 +49,7 @@ def meter_flags(raw: RawMeasurement, span: MeasuredSpan) -> tuple[str, ...]:
     stopped = raw.sampler_failure
     return (
         *_wrong_devices(raw),
+        *doubts(raw.board_checks),
         *tenancy_flags(raw, span),
         *(shared_meter_flags(span) if raw.source.kind != "gpu" else ()),
         *((f"the sampler stopped early: {stopped}",) if stopped else ()),

@@ -192,6 +192,7 @@ class _Measurement:
             gpu_sharing=sharing,
             calibration=calibration,
             gains=carryover.gains,
+            board_checks=metering.valid_checks(carryover),
             samples=metering.recorder,
             sampler_failure=sampler.failure,
             idles=Idles(context=context, reused=reused, before=before, after=after),

@@ -9,6 +9,7 @@ from pathlib import Path
 from llem_config import ExperimentConfig
 from llem_energy._measurement.carryover import Carryover
 from llem_energy._measurement.idle import IdleSpan, idle, reusable
+from llem_energy._metering.board_check import BoardCheck, valid_checks
 from llem_energy._metering.boot import boot_id
 from llem_energy._metering.calibration import Calibration, calibrate, usable
 from llem_energy._metering.live_file import LIVE, LiveFile
@@ -93,6 +94,12 @@ class Metering:
             return tuple(valid[device] for device in source.devices)
         self.begin("calibration")
         return calibrate(source)
+
+    def valid_checks(self, carryover: Carryover) -> tuple[BoardCheck, ...]:
+        """Return the checks of the metered devices that hold for the present driver."""
+        if self.source is None:
+            return ()
+        return valid_checks(carryover.board_checks, self.devices, self.source.versions().driver)
 
     def context_idle(
         self, carryover: Carryover, calibration: Sequence[Calibration]

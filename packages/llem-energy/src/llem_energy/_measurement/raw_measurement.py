@@ -14,6 +14,7 @@ from llem_energy._machine.snapshot import EnvironmentSnapshot
 from llem_energy._measurement.gpu_sharing import GpuSharing
 from llem_energy._measurement.idle import IdleSpan
 from llem_energy._measurement.warm_up import WarmUp
+from llem_energy._metering.board_check import BoardCheck
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.gain_store import GainCalibration
 from llem_energy._metering.recorder import Recorder
@@ -94,6 +95,8 @@ class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     calibration: tuple[Calibration, ...]
     gains: tuple[GainCalibration, ...]
     """Of any device, from calibrations with an external meter."""
+    board_checks: tuple[BoardCheck, ...]
+    """Of the metered devices, with the present driver; a device that was not checked has none."""
     samples: Recorder
     sampler_failure: str | None
     idles: Idles

@@ -19,6 +19,7 @@ from llem_energy._errors import MeasurementError
 from llem_energy._estimation.figures import DeviceWindow, ErrorBudget, Quality, Status
 from llem_energy._host.host_load import HostLoad, WindowStops
 from llem_energy._machine.snapshot import EnvironmentSnapshot
+from llem_energy._metering.board_check import BoardCheck, Exactness
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.gain_store import GainCalibration
 from llem_energy._model_info.flops import Flops
@@ -215,6 +216,11 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """`energy_total_j` with the gains of the sensors in `gains`; None without such a calibration."""
     gains: tuple[GainCalibration, ...] = ()
     """The gain of the sensor of each metered device, from a calibration with an external meter."""
+    counter_exactness: Exactness | None = None
+    """Least favourable outcome of `board_checks`, or `unverified` if a metered GPU has none; None if no
+    GPU was metered, and in formats 1 to 3."""
+    board_checks: tuple[BoardCheck, ...] = ()
+    """What `llem-cli doctor --check-gpu` found on the metered GPUs, with the driver of this run."""
 
 
 MAX_RESULT_BYTES = 2**26

@@ -5,16 +5,21 @@ from __future__ import annotations
 from llem_config.settings import cache_path, gains_path
 from llem_energy import Carryover
 from llem_energy.gain import load_gains
-from llem_energy.sources import load_calibrations, save_calibrations
+from llem_energy.sources import load_board_checks, load_calibrations, save_calibrations
 
 
 def known_at_start() -> Carryover:
-    """Return every saved calibration and gain; the measurement checks which are valid.
+    """Return every saved calibration, gain and check of a board; the measurement checks which are valid.
 
     Raises:
         MeasurementError: the file of gains is damaged.
     """
-    return Carryover(calibration=load_calibrations(cache_path()), gains=load_gains(gains_path()))
+    path = cache_path()
+    return Carryover(
+        calibration=load_calibrations(path),
+        gains=load_gains(gains_path()),
+        board_checks=load_board_checks(path),
+    )
 
 
 def remember(now: Carryover, before: Carryover) -> Carryover:

@@ -10,13 +10,12 @@ from itertools import pairwise
 
 import msgspec
 
-from benchmarks.gpu.durations import ms
-from benchmarks.gpu.traces import Piece
+from llem_energy._board_check.readings import Piece
 
 Burst = tuple[float, float]  # start and end of a load
 
 _REACHED = 0.9  # of a step
-_DELAYS = [k / 20 for k in range(-4, 31)]  # in periods
+_DELAYS = [*(k / 20 for k in range(-4, 31)), *(k / 4 for k in range(7, 25))]  # in periods
 _LAGS = (
     0.0,
     0.05,
@@ -81,26 +80,19 @@ class Fit(msgspec.Struct, frozen=True):
         return self.on_w - self.off_w
 
 
-def conclusion(counter: Fit, power: Fit | None, period_s: float) -> str:
-    """Return what the response of a counter means for our estimators.
+def is_filtered(counter: Fit, power: Fit | None, period_s: float) -> bool:
+    """Return whether a counter is filtered.
 
     Power itself takes time to rise and fall, which both meters show. Only the part of the lag that
     the power sensor does not show is due to the counter.
     """
-    if counter.explained < _REACHED:
-        return "unclear: the load does not explain the readings of the counter"
     power_lag_s = power.lag_s if power is not None else 0.0
-    if counter.lag_s - power_lag_s > _TOLERANCE * period_s:
-        return (
-            f"filtered with a lag of about {ms(counter.lag_s)}: interpolation gains nothing, and a "
-            "guard must be several lags long"
-        )
-    if counter.delay_s > _TOLERANCE * period_s:
-        return (
-            f"exact, but late by {ms(counter.delay_s)}: an interpolated edge has an error of "
-            f"{counter.delay_s * counter.swing_w:.2g} J, a quiet edge is not"
-        )
-    return "exact at its updates: interpolation and quiet edge are as accurate as expected"
+    return counter.lag_s - power_lag_s > _TOLERANCE * period_s
+
+
+def is_late(counter: Fit, period_s: float) -> bool:
+    """Return whether a counter shows the load later than at its next update."""
+    return counter.delay_s > _TOLERANCE * period_s
 
 
 def fit(pieces: Sequence[Piece], bursts: Sequence[Burst], period_s: float) -> Fit:
