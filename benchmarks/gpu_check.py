@@ -4,7 +4,7 @@
 
 Loads the GPU with matrix products and with a generating model, reads the driver at the same time,
 and prints one table: what was checked, what was seen, what it means for our figures. Nothing is
-asserted; if a part fails, its row shows the error. All parts take about nine minutes, or two with
+asserted; if a part fails, its row shows the error. All parts take about ten minutes, or three with
 `--quick`. They need torch with CUDA. With `--no-load` only the parts that need no CUDA run, so the
 check also works with the scripted driver of `tests/fakes`. The measurement code is that of `measure`.
 """

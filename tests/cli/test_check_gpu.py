@@ -61,7 +61,7 @@ def test_a_check_is_kept_and_shown_by_every_later_doctor(llem: Run, env: dict[st
     (gpu,) = json.loads(done.stdout)["gpus"]
     found = gpu["board_check"]
     assert (found["device"], found["driver"]) == ("GPU-a", "580.00.01")
-    # A busy machine starts loads late, which must not make an exact counter a part-time one.
+    # Which outcome it is depends on the machine: a busy one starts the loads late.
     assert gpu["counter_exactness"] == found["verdict"] != "unverified"
     (again,) = json.loads(llem("doctor", "--json", **env).stdout)["gpus"]
     assert again["board_check"] == found

@@ -129,8 +129,9 @@ app.command(
     "llem_cli._commands.doctor:doctor",
     name="doctor",
     help="Show what this machine can measure, and how accurately.\n\n"
-    "Lists every problem with the command that solves it. Exits with code 1 if no energy source "
-    "can be read.",
+    "Lists every problem with the command that solves it. With --check-gpu it first loads a GPU to check its "
+    "energy counter, and keeps the outcome. Exits with code 1 if no energy source can be read, or a check "
+    "fails.",
 )
 app.command(
     "llem_cli._commands.calibrate:calibrate",
