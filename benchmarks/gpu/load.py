@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from llem_energy._board_check.cuda_load import CudaLoad
+from llem_energy._backends.pytorch.full_load import CudaLoad
 
 
 class Load(CudaLoad):

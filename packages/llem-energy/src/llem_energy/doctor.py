@@ -8,7 +8,6 @@
 """
 
 from llem_energy._board_check.bench import Load
-from llem_energy._board_check.check_gpu import check_gpu
 from llem_energy._host.host_load import HostLoad
 from llem_energy._machine.doctor import diagnose
 from llem_energy._machine.doctor_report import (
@@ -17,6 +16,7 @@ from llem_energy._machine.doctor_report import (
     DiagnosedSource,
     Diagnosis,
 )
+from llem_energy._measurement.check_gpu import check_gpu
 
 __all__ = [
     "DiagnosedDomain",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from llem_energy._backends.pytorch.full_load import CudaLoad
 from llem_energy._board_check.bench import Load, LoadedBoard
 from llem_energy._board_check.check import PLACE_S, STEPS_S, check_board
-from llem_energy._board_check.cuda_load import CudaLoad
 from llem_energy._errors import GpuError
 from llem_energy._host.family import Family
 from llem_energy._metering.board_check import BoardCheck
