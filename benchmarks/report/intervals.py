@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.report.studies import NOISE, Array, Kind, Study, design_of, grid, simulate
-from llem_report._ranking.block_fit import BlockFit, fit_blocks
 from llem_report._ranking.conditions import PlacedRun, error_source
 from llem_report._ranking.contexts import LevelWeights, cells_of, level_weights
 from llem_report._ranking.contrasts import (
@@ -21,6 +20,7 @@ from llem_report._ranking.designs import nesting
 from llem_report._ranking.effects import Pairs, all_pairs, contrast_pairs, range_of, rank_sets
 from llem_report._ranking.ranking import rank_factors
 from llem_report._ranking.shares import two_way_fit
+from llem_runner.block_model import BlockFit, fit_blocks
 
 
 @dataclass

@@ -6,7 +6,7 @@ import math
 import random
 
 from benchmarks.simulated.orders import is_any_different, turns
-from llem_runner._analysis.blocks import fit_blocks
+from llem_runner._analysis.complete_blocks import compare_complete_blocks
 from llem_runner._analysis.looks import alpha_after
 from llem_runner._analysis.outliers import Run, outlying_runs
 from llem_runner._analysis.trends import drift as fit_drift
@@ -26,7 +26,9 @@ def power_beside_noise(
     points = ((1.0, 0.003), (1.02, 0.003), (1.0, 0.003 * spread_of_third))
     hits = 0
     for _ in range(trials):
-        fit = fit_blocks([[noise.gauss(*point) for point in points] for _ in range(n_cycles)])
+        fit = compare_complete_blocks(
+            [[noise.gauss(*point) for point in points] for _ in range(n_cycles)]
+        )
         hits += abs(fit.means[0] - fit.means[1]) > fit.half_width(0, 1)
     return hits / trials
 
@@ -69,7 +71,7 @@ def intervals_hold(n_points: int, *, share_off: float = 0.0, trials: int = 400) 
     truth = [math.log(1 + 0.02 * (point % 2)) for point in range(n_points)]
     hold = 0
     for _ in range(trials):
-        fit = fit_blocks(
+        fit = compare_complete_blocks(
             [
                 [math.exp(level) * _run(noise, share_off) for level in truth]
                 for _ in range(5)

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Literal
 
 from llem_config import ExecutionConfig, ExperimentConfig, StudyConfig
-from llem_runner._analysis.blocks import fit_blocks
+from llem_runner._analysis.complete_blocks import compare_complete_blocks
 from llem_runner._analysis.quantiles import range_quantile
 from llem_runner.plan import schedule
 
@@ -84,7 +84,7 @@ def is_any_different(blocks: Blocks, alpha: float = 0.05) -> bool:
         blocks: the figures.
         alpha: how often any interval of a study may be wrong.
     """
-    fit = fit_blocks(blocks, alpha)
+    fit = compare_complete_blocks(blocks, alpha)
     pairs = combinations(range(len(fit.means)), 2)
     return any(abs(fit.means[i] - fit.means[j]) > fit.half_width(i, j) for i, j in pairs)
 

@@ -41,6 +41,7 @@ PUBLIC_MODULES = {
     },
     "llem_runner": {
         "__init__.py",
+        "block_model.py",
         "distributions.py",
         "events.py",
         "executors.py",

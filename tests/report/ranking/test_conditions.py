@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from report.ranking.studies import design, grid, runs_of
 
-from llem_report._ranking.block_fit import fit_blocks
 from llem_report._ranking.conditions import (
     CONSTANT_ORDER,
     ONE_CYCLE,
@@ -14,9 +13,10 @@ from llem_report._ranking.conditions import (
     PlacedRun,
     drift_caveats,
     error_source,
-    has_constant_order,
+    is_constant,
 )
 from llem_report._ranking.designs import nesting
+from llem_runner.block_model import fit_blocks
 
 SMALL = design(grid(2, 2))
 BIG = design(grid(3, 3, 4))
@@ -65,13 +65,13 @@ def test_points_that_ran_only_once_count_as_one_cycle() -> None:
 
 
 def test_an_order_is_constant_as_far_as_the_points_ran() -> None:
-    assert has_constant_order(runs([3, 1, 2], [3, 2], [1, 2]))
-    assert not has_constant_order(runs([3, 1, 2], [3, 2], [2, 1]))
-    assert not has_constant_order(runs([0, 1, 2]))
+    assert is_constant(runs([3, 1, 2], [3, 2], [1, 2]))
+    assert not is_constant(runs([3, 1, 2], [3, 2], [2, 1]))
+    assert not is_constant(runs([0, 1, 2]))
     # The first block was interrupted, or is of a shard with other points.
-    assert has_constant_order(runs([4], [3, 1, 2], [3, 1, 2]))
-    assert has_constant_order(runs([4, 5], [3, 1, 2], [3, 1, 2]))
-    assert not has_constant_order(runs([4, 5], [3, 1, 2], [5, 4], [3, 1, 2]))
+    assert is_constant(runs([4], [3, 1, 2], [3, 1, 2]))
+    assert is_constant(runs([4, 5], [3, 1, 2], [3, 1, 2]))
+    assert not is_constant(runs([4, 5], [3, 1, 2], [5, 4], [3, 1, 2]))
 
 
 def test_runs_that_drift_within_cycles_are_a_caveat() -> None:

@@ -10,10 +10,10 @@ import pytest
 from report.ranking.studies import design, grid, nested_backends, runs_of
 from scipy.special import stdtrit
 
-from llem_report._ranking.block_fit import fit_blocks
 from llem_report._ranking.contrasts import Contrasts, contrasts_of, error_from_runs, half_widths
 from llem_report._ranking.effects import Range, rank_sets
 from llem_report._ranking.ranking import rank_factors
+from llem_runner.block_model import fit_blocks
 
 if TYPE_CHECKING:
     from llem_report._ranking.designs import Design, Floats, Ints

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from report.ranking.studies import design, grid, nested_backends, runs_of, without
 
-from llem_report._ranking.block_fit import fit_blocks
 from llem_report._ranking.contexts import cells_of, level_weights
 from llem_report._ranking.contrasts import error_from_runs, half_widths
 from llem_report._ranking.designs import nesting
 from llem_report._ranking.effects import all_pairs, contrast_pairs, range_of
 from llem_report._ranking.ranking import rank_factors
+from llem_runner.block_model import fit_blocks
 
 _TRIALS = 300
 

@@ -15,7 +15,7 @@ from benchmarks.simulated.findings import (
     power_beside_noise,
 )
 from benchmarks.simulated.orders import false_differences, turns
-from llem_runner._analysis.blocks import fit_blocks
+from llem_runner._analysis.complete_blocks import compare_complete_blocks
 from llem_runner._analysis.quantiles import t_quantile
 from llem_runner._analysis.spreads import groups_of_like_spread
 
@@ -33,7 +33,7 @@ def test_an_effect_on_a_whole_cycle_does_not_change_the_comparison(
 ) -> None:
     factors = data.draw(st.lists(FIGURES, min_size=len(blocks), max_size=len(blocks)))
     shifted = [[f * value for value in block] for f, block in zip(factors, blocks, strict=True)]
-    fit, shifted_fit = fit_blocks(blocks), fit_blocks(shifted)
+    fit, shifted_fit = compare_complete_blocks(blocks), compare_complete_blocks(shifted)
     assert shifted_fit.half_width(0, 1) == pytest.approx(fit.half_width(0, 1), abs=1e-9)
     for mean, shifted_mean in zip(fit.means, shifted_fit.means, strict=True):
         difference = shifted_mean - shifted_fit.means[0]
@@ -49,12 +49,12 @@ def test_equal_runs_are_grouped_alike_however_they_are_rounded(
     blocks: list[list[float]], factors: list[float]
 ) -> None:
     scaled = [[f * value for value in block] for f, block in zip(factors, blocks, strict=True)]
-    assert fit_blocks(scaled).group_of == fit_blocks(blocks).group_of
+    assert compare_complete_blocks(scaled).group_of == compare_complete_blocks(blocks).group_of
 
 
 def test_a_comparison_of_two_points_is_the_paired_t_test() -> None:
     pairs = [[1.00, 1.10], [1.20, 1.25], [0.90, 1.05], [1.10, 1.15]]
-    fit = fit_blocks(pairs)
+    fit = compare_complete_blocks(pairs)
     differences = [math.log(b / a) for a, b in pairs]
     half = t_quantile(0.975, 3) * statistics.stdev(differences) / math.sqrt(4)
     assert fit.groups[0].df == 3
@@ -63,7 +63,7 @@ def test_a_comparison_of_two_points_is_the_paired_t_test() -> None:
 
 
 def test_points_that_differ_only_by_rounding_are_not_distinguishable() -> None:
-    fit = fit_blocks([[0.3, 0.1 + 0.2], [0.6, 0.2 + 0.4], [0.9, 0.3 + 0.6]])
+    fit = compare_complete_blocks([[0.3, 0.1 + 0.2], [0.6, 0.2 + 0.4], [0.9, 0.3 + 0.6]])
     assert max(fit.means) - min(fit.means) <= fit.half_width(0, 1)
 
 
@@ -117,7 +117,7 @@ def test_points_of_like_spread_are_in_one_group_and_a_noisy_one_is_alone() -> No
     assert groups_of_like_spread(quiet) == [[0, 1, 2]]
     noisy = [[*row, jump] for row, jump in zip(quiet, (0.0, 3.0, -2.0, 5.0), strict=True)]
     assert groups_of_like_spread(noisy) == [[0, 1, 2], [3]]
-    fit, fit_alone = fit_blocks(_exp(noisy)), fit_blocks(_exp(quiet))
+    fit, fit_alone = compare_complete_blocks(_exp(noisy)), compare_complete_blocks(_exp(quiet))
     assert fit.residual_sd == pytest.approx(fit_alone.residual_sd)
     assert fit.half_width(0, 3) > 10 * fit.half_width(0, 1)
 

@@ -13,7 +13,8 @@ from fakes.studies import study
 
 from llem_energy import ExperimentResult
 from llem_energy.records import DataRealism
-from llem_runner._analysis.comparison import compare_points, runs_to_compare
+from llem_runner._analysis.compared_runs import runs_to_compare
+from llem_runner._analysis.comparison import compare_points
 from llem_runner._analysis.study_drift import find_drift
 from llem_runner._analysis.study_outliers import find_outliers
 from llem_runner.plan import PlannedRun, schedule
@@ -116,10 +117,21 @@ def test_without_energy_points_are_compared_by_speed() -> None:
     assert set(comparisons.error_budget) == {"statistical"}
 
 
-def test_a_cycle_with_a_missing_run_is_not_compared() -> None:
+def test_a_cycle_with_a_missing_run_is_compared_with_the_runs_that_it_has() -> None:
     comparisons = compare(make_runs(failed={(2, 3)}))
-    assert (comparisons.n_blocks, comparisons.n_unused, comparisons.left_out) == (3, 2, ())
-    assert len(comparisons.points) == 2
+    assert (comparisons.n_blocks, comparisons.n_unused, comparisons.left_out) == (4, 0, ())
+    # Point 2 lacks its run of an odd cycle, in which every figure is 10 % higher.
+    for point, ratio in zip(comparisons.points, (1.2, 1.4), strict=True):
+        assert point.ratio == pytest.approx(ratio, rel=0.005)
+        assert point.distinguishable
+    assert [block.n_runs for block in comparisons.blocks] == [3, 3, 2, 3]
+    assert comparisons.blocks[0].ratio == pytest.approx(comparisons.blocks[2].ratio, rel=0.01)
+    assert comparisons.blocks[0].ratio > 1 > comparisons.blocks[1].ratio
+
+
+def test_a_run_that_is_alone_in_its_cycle_is_not_compared() -> None:
+    comparisons = compare(make_runs(2, 5, failed={(2, 3)}))
+    assert (comparisons.n_blocks, comparisons.n_unused) == (4, 1)
 
 
 def test_a_point_that_mostly_failed_is_left_out_and_the_others_keep_their_cycles() -> None:

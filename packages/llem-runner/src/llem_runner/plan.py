@@ -6,7 +6,7 @@
 Nothing here starts a process or runs anything on a device.
 """
 
-from llem_runner._plan.comparability import why_not_comparable
+from llem_runner._plan.comparability import has_constant_order, why_not_comparable
 from llem_runner._plan.schedule import PlannedRun, gap_seconds, schedule
 from llem_runner._study.preflight import Expectation, check_data, check_files, expect
 from llem_runner._study.preparation import fill_gaps
@@ -20,6 +20,7 @@ __all__ = [
     "expect",
     "fill_gaps",
     "gap_seconds",
+    "has_constant_order",
     "schedule",
     "time_left_s",
     "why_not_comparable",

@@ -10,6 +10,7 @@ from llem_runner._analysis.looks import caveat as caveat_of_looks
 from llem_runner._storage.atomic_files import encode_json
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest, Totals
 from llem_runner._storage.study_result import (
+    ComparedBlock,
     Comparison,
     Comparisons,
     Drift,
@@ -23,6 +24,7 @@ from llem_runner._storage.study_result import (
 )
 
 __all__ = [
+    "ComparedBlock",
     "Comparison",
     "Comparisons",
     "Drift",

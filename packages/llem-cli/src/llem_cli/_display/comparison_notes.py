@@ -62,8 +62,8 @@ def comparison_lines(result: StudyResult) -> Iterator[str]:
         yield from _noisy(summary.points, comparisons)
         if comparisons.n_unused:
             yield (
-                f"not compared: {count(comparisons.n_unused, 'run')} with a result, whose cycle "
-                "lacks a run of another point, or whose point has too few results"
+                f"not compared: {count(comparisons.n_unused, 'run')} with a result, whose point "
+                "has too few results, or which no other point shares a cycle with"
             )
     elif len(summary.points) > 1:
         yield f"points are not compared: {comparisons.reason}"
@@ -83,7 +83,8 @@ def _has_modelled_column(points: Sequence[PointSummary]) -> bool:
 
 def _first(comparisons: Comparisons) -> Iterator[str]:
     """Yield the first point, as the best one only if it is shown to be better than the others."""
-    over = f"over {count(comparisons.n_blocks, 'cycle')}"
+    n_cycles = len({block.cycle for block in comparisons.blocks}) or comparisons.n_blocks
+    over = f"over {count(n_cycles, 'cycle')}"
     label, first = comparisons.reference_label, _FIRST[comparisons.figure]
     n_others = count(len(comparisons.points), "other point")
     if is_best_shown(comparisons):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from llem_report._ranking.block_fit import fit_blocks
 from llem_report._study_data.study_data import StudyData
+from llem_runner.block_model import fit_blocks
 from llem_runner.distributions import t_quantile
 
 _MIN_RUNS = 3
@@ -35,14 +35,15 @@ def figure_means(data: StudyData, name: str) -> dict[int, FigureMean]:
     import numpy as np
 
     runs = [
-        (run.point, run.cycle, run.facts.values[name])
+        (run.point, run.block, run.facts.values[name])
         for run in data.runs
         if run.facts is not None and run.facts.values.get(name, 0.0) > 0
     ]
     if not runs:
         return {}
     points, point = np.unique([run[0] for run in runs], return_inverse=True)
-    block = np.unique([run[1] for run in runs], return_inverse=True)[1]
+    number = {block: n for n, block in enumerate(sorted({run[1] for run in runs}))}
+    block = np.array([number[run[1]] for run in runs])
     logs = np.log([run[2] for run in runs])
     fit = fit_blocks(logs, point, block)
     plain = np.bincount(point, logs) / fit.n_runs

@@ -57,7 +57,8 @@ def _rank(data: StudyData) -> StudyRanking:
 
     used = data.used_runs
     points, point = np.unique([run.point for run in used], return_inverse=True)
-    block = np.unique([run.cycle for run in used], return_inverse=True)[1]
+    number = {block: n for n, block in enumerate(sorted({run.block for run in used}))}
+    block = np.array([number[run.block] for run in used])
     values = np.log([run.value for run in used if run.value is not None])
     levels = [
         [-1 if level is None else level for level in data.points[p].levels] for p in points.tolist()

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from llem_report._ranking.block_fit import BlockFit
 from llem_report._ranking.ranking import MIN_INTERACTION_DF, ErrorSource
 from llem_report._ranking.shares import n_parameters
+from llem_runner.block_model import BlockFit
+from llem_runner.plan import has_constant_order
 
 if TYPE_CHECKING:
     from llem_report._ranking.designs import Bools, Design, Floats
@@ -47,7 +48,7 @@ def error_source(
     n_runs = Counter(run.point for run in runs)
     n_single = sum(n == 1 for n in n_runs.values())
     several = len({run.block for run in runs}) > 1
-    if several and (cycle_order == "sequential" or has_constant_order(runs)):
+    if several and (cycle_order == "sequential" or is_constant(runs)):
         return "none", CONSTANT_ORDER
     if several and 2 * n_single <= len(n_runs):
         return "runs", None
@@ -63,24 +64,12 @@ def error_source(
     return "interactions", None
 
 
-def has_constant_order(runs: Sequence[PlacedRun]) -> bool:
-    """Return whether the points ran in the same order in every block, as far as they ran.
-
-    A block is compared with the first one that shares two points with it.
-    """
+def is_constant(runs: Sequence[PlacedRun]) -> bool:
+    """Return whether the points ran in the same order in every block, as far as they ran."""
     blocks: dict[int, list[int]] = {}
     for run in sorted(runs, key=lambda run: run.position):
         blocks.setdefault(run.block, []).append(run.point)
-    places: list[dict[int, int]] = []
-    is_compared = False
-    for points in blocks.values():
-        shared = ([place[point] for point in points if point in place] for place in places)
-        common = next((each for each in shared if len(each) > 1), None)
-        if common is not None and common != sorted(common):
-            return False
-        is_compared = is_compared or common is not None
-        places.append({point: at for at, point in enumerate(points)})
-    return is_compared
+    return has_constant_order(blocks.values())
 
 
 def drift_caveats(fit: BlockFit, in_order: Sequence[int]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from llem_report._ranking.block_fit import connected
+from llem_runner.block_model import connected
 
 if TYPE_CHECKING:
     from llem_report._ranking.designs import Bools, Design, Floats, Ints

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from llem_report._ranking.block_fit import BlockFit, run_weights
+from llem_runner.block_model import BlockFit, run_weights
 from llem_runner.distributions import chi_square_above, t_quantile
 
 if TYPE_CHECKING:

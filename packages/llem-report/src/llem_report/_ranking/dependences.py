@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from llem_report._ranking.block_fit import BlockFit
 from llem_report._ranking.contexts import Cells, level_weights
 from llem_report._ranking.contrasts import Contrasts, ErrorModel, half_widths
 from llem_report._ranking.effects import contrast_pairs
+from llem_runner.block_model import BlockFit
 
 if TYPE_CHECKING:
     from llem_report._ranking.designs import Floats, Ints

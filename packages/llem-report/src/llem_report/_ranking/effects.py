@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from llem_report._ranking.block_fit import BlockFit
 from llem_report._ranking.contexts import LevelWeights, comparable_pairs
 from llem_report._ranking.contrasts import Contrasts, ErrorModel, contrasts_of, half_widths
+from llem_runner.block_model import BlockFit
 
 if TYPE_CHECKING:
     from llem_report._ranking.designs import Floats, Ints

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from llem_report._ranking.block_fit import BlockFit, fit_blocks
 from llem_report._ranking.contexts import Cells, LevelWeights, cells_of, level_weights
 from llem_report._ranking.contrasts import ErrorModel, error_from_interactions, error_from_runs
 from llem_report._ranking.dependences import Dependences, find_dependences
 from llem_report._ranking.designs import nesting
 from llem_report._ranking.effects import Pairs, Range, all_pairs, range_of, rank_sets
 from llem_report._ranking.shares import Shares, TwoWayFit, two_way_fit, variance_shares
+from llem_runner.block_model import BlockFit, fit_blocks
 
 if TYPE_CHECKING:
     from llem_report._ranking.designs import Bools, Design, Floats, Ints

@@ -211,6 +211,7 @@ class _Reading:
                 StudyRun(
                     index=entry.index,
                     cycle=entry.cycle,
+                    session=entry.session,
                     shard=entry.shard,
                     point=points[entry.config_hash],
                     status=self._status(entry),

@@ -85,7 +85,9 @@ class StudyRun(msgspec.Struct, frozen=True, kw_only=True):
 
     index: int
     cycle: int
-    """The block: all runs of a cycle belong to one shard."""
+    """All runs of a cycle belong to one shard."""
+    session: int | None = None
+    """Which start of the study made the run; None if unknown."""
     shard: int | None = None
     """Number of the part of a merged study; None in any other study."""
     point: int
@@ -105,6 +107,11 @@ class StudyRun(msgspec.Struct, frozen=True, kw_only=True):
     is_outlier: bool
     facts: RunFacts | None
     """None without a readable result."""
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Return what the run has in common with others: its cycle and the start that ran it."""
+        return self.cycle, self.session or 0
 
 
 class StudyData(msgspec.Struct, frozen=True, kw_only=True):

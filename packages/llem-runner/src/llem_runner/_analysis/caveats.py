@@ -8,31 +8,32 @@ from itertools import pairwise
 
 from llem_energy import ExperimentResult
 from llem_energy.records import random_data_caveat
+from llem_runner._analysis.compared_runs import ComparedRuns
 from llem_runner._analysis.looks import caveat as caveat_of_looks
 from llem_runner._analysis.trends import position_effects
 from llem_runner._storage.manifest import ManifestEntry
 from llem_runner._storage.study_result import Figure
 
-Table = Sequence[Sequence[int]]
-"""The index of the run of every point, one row per complete cycle."""
+Rows = Sequence[Sequence[int]]
+"""The indices of the compared runs, one row per block."""
 
 
 def caveats(
-    table: Table,
+    runs: ComparedRuns,
     entries: Sequence[ManifestEntry],
     results: Mapping[int, ExperimentResult],
-    figure: Figure,
     looks: Sequence[int],
     outliers: Sequence[int],
 ) -> Iterator[str]:
     """Yield a sentence for each possible error of the ratios."""
-    if figure == "energy_per_output_token_j" and _n_device_sets(table, results) > 1:
-        yield "the runs were metered on different devices, so their gain errors do not cancel"
+    figure, rows = runs.figure, runs.rows
+    if figure == "energy_per_output_token_j" and _changes_devices(rows, results):
+        yield "the runs of a block were metered on different devices, so their gain errors do not cancel"
     if figure == "energy_per_output_token_j":
-        compared_configs = [results[index].config for row in table[:1] for index in row]
+        compared_configs = [results[index].config for index in _one_run_of_each(runs)]
         if (sentence := random_data_caveat(compared_configs)) is not None:
             yield sentence
-    if _is_repeated(table, entries, results):
+    if _is_repeated(rows, entries, results):
         yield (
             "some runs were repeated after their cycle, so the cycle effect removed may not apply "
             "to them"
@@ -41,7 +42,7 @@ def caveats(
         yield sentence
     if (sentence := caveat_of_unfinished(entries, results)) is not None:
         yield sentence
-    compared = {index for row in table for index in row}
+    compared = {index for row in rows for index in row}
     n_outliers = sum(index in compared for index in outliers)
     if n_outliers:
         outlying = (
@@ -50,48 +51,53 @@ def caveats(
             else (f"{n_outliers} compared runs are outliers")
         )
         yield f"{outlying} and shifts the mean of its point, which widens the intervals"
-    yield from _position(table, results, figure)
+    yield from _position(runs.complete_rows, results, figure)
 
 
 def _is_repeated(
-    table: Table, entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
+    rows: Rows, entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
 ) -> bool:
-    """Return whether a run of a cycle started after one of the next cycle of its shard."""
+    """Return whether a run of a cycle started after one of the next cycle of its shard.
+
+    Newer manifests say which start of the study made a run, so such runs are in blocks of their own.
+    """
     shards = {entry.index: entry.shard for entry in entries}
+    sessions = {entry.index: entry.session for entry in entries}
     return any(
         max(results[index].started_at for index in row)
         > min(results[index].started_at for index in following)
-        for row, following in pairwise(table)
+        for row, following in pairwise(rows)
         if shards[row[0]] == shards[following[0]]  # shards may run at the same time
+        and sessions[row[0]] is None
     )
 
 
 def error_budget(
-    table: Table, results: Mapping[int, ExperimentResult], figure: Figure
+    rows: Rows, results: Mapping[int, ExperimentResult], figure: Figure
 ) -> dict[str, str]:
     """Return each error in words, under the names that the result of a run uses; never a sum."""
     budget = {"statistical": "the spread between runs; the intervals cover only this error"}
     if figure == "tokens_per_second":
         return budget
-    if _n_device_sets(table, results) > 1:
-        gain = "does not cancel, because the runs were metered on different devices"
+    if _changes_devices(rows, results):
+        gain = "does not cancel, because the runs of a block were metered on different devices"
     else:
-        gain = "cancels in a ratio of two points, because both were metered on the same device"
+        gain = "cancels in a ratio of two points, because in each block both were metered on the same device"
     return budget | {
         "gain": f"{gain}; about 5 % of any figure in joules, by published comparisons",
         "edge": (
             "does not cancel: every run has its own, up to its energy_bound_j; the part that "
             "varies between runs is also in the statistical spread"
         ),
-        "data": _data_error(table, results),
+        "data": _data_error(rows, results),
         "sampling": "does not cancel; zero where a counter was read, because a counter sees "
         "all energy",
     }
 
 
-def _data_error(table: Table, results: Mapping[int, ExperimentResult]) -> str:
+def _data_error(rows: Rows, results: Mapping[int, ExperimentResult]) -> str:
     """Return in words whether the error of random data cancels."""
-    compared = [results[index] for row in table[:1] for index in row]
+    compared = [results[index] for row in rows for index in row]
     realisms = [result.data_realism for result in compared]
     if any(realism is None for realism in realisms):
         return "unknown: older results do not say whether weights and tokens were random"
@@ -103,9 +109,16 @@ def _data_error(table: Table, results: Mapping[int, ExperimentResult]) -> str:
     return "may cancel in part, because all points have the same precision; its size is unknown"
 
 
-def _n_device_sets(table: Table, results: Mapping[int, ExperimentResult]) -> int:
-    """Return how many different sets of devices the compared runs were metered on."""
-    return len({frozenset(results[index].energy_per_device_j) for row in table for index in row})
+def _one_run_of_each(runs: ComparedRuns) -> list[int]:
+    """Return the index of one compared run of each point."""
+    return list({p: index for block in runs.blocks.values() for p, index in block.items()}.values())
+
+
+def _changes_devices(rows: Rows, results: Mapping[int, ExperimentResult]) -> bool:
+    """Return whether the runs of a block were metered on different devices."""
+    return any(
+        len({frozenset(results[index].energy_per_device_j) for index in row}) > 1 for row in rows
+    )
 
 
 def caveat_of_unfinished(
@@ -128,9 +141,11 @@ def caveat_of_unfinished(
 
 
 def _position(
-    table: Table, results: Mapping[int, ExperimentResult], figure: Figure
+    table: Rows, results: Mapping[int, ExperimentResult], figure: Figure
 ) -> Iterator[str]:
     """Yield a sentence if runs depend on their place in the cycle."""
+    if not table:
+        return
     logs = [[math.log(getattr(results[index], figure)) for index in row] for row in table]
     positions = [[sorted(row).index(index) for index in row] for row in table]
     line, first = position_effects(logs, positions)

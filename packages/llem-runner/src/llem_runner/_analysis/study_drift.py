@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from llem_energy import ExperimentResult
-from llem_runner._analysis.comparison import ComparedRuns
+from llem_runner._analysis.compared_runs import ComparedRuns
 from llem_runner._analysis.trends import drift
 from llem_runner._storage.study_result import Drift
 
@@ -18,10 +18,11 @@ def find_drift(runs: ComparedRuns, results: Mapping[int, ExperimentResult]) -> D
     Returns:
         None for fewer than 3 complete cycles or 2 points.
     """
-    logs = [[math.log(value) for value in row] for row in runs.blocks]
+    rows = runs.complete_rows
+    logs = [[math.log(runs.values[index]) for index in row] for row in rows]
     times = [
         [datetime.fromisoformat(results[index].started_at).timestamp() for index in row]
-        for row in runs.table
+        for row in rows
     ]
     slope = drift(logs, times) if logs else None
     if slope is None:

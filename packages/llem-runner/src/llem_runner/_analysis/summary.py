@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from llem_config import ExecutionConfig, Settings, StudyConfig
 from llem_energy import ExperimentResult
-from llem_runner._analysis.comparison import compare_points, runs_to_compare
+from llem_runner._analysis.compared_runs import comparable_values, runs_to_compare
+from llem_runner._analysis.comparison import compare_points
 from llem_runner._analysis.input_changes import input_changes
 from llem_runner._analysis.statistics import (
     cv_limit,
@@ -65,10 +66,7 @@ def summarise(
         looks=manifest.looks,
         outliers=[outlier.index for outlier in outliers],
     )
-    values: dict[str, list[float]] = {}
-    if comparisons.points:
-        columns = zip(*compared.blocks, strict=True)
-        values = {point: list(c) for point, c in zip(compared.points, columns, strict=True)}
+    values = comparable_values(compared, comparisons)
     factors = dict(zip(study.config_hashes, levels(study), strict=True))
     total_j = _sum([result.energy_total_j for result in results.values()])
     grid_kwh = None
@@ -164,7 +162,7 @@ def _point(
         entries: its planned runs.
         results: of the completed runs of the study, by index.
         headline: the figure by which points are compared.
-        compared: this figure in the compared cycles; None if the point is not compared.
+        compared: this figure in the compared runs; None if the point is not compared.
         levels: its level of each factor.
     """
     point_results = [results[entry.index] for entry in entries if entry.index in results]

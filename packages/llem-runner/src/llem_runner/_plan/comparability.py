@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 from llem_config import StudyConfig
 from llem_runner._plan.schedule import ordered
@@ -16,13 +16,24 @@ MIN_CYCLES = 3
 """Two differences have one degree of freedom: their 95 % interval reaches 12.7 standard errors."""
 
 
-def has_constant_order(cycles: Sequence[Sequence[int]]) -> bool:
-    """Return whether the points ran in the same order in every cycle.
+def has_constant_order(blocks: Iterable[Sequence[Hashable]]) -> bool:
+    """Return whether the points ran in the same order in every block, as far as they ran.
+
+    A block is compared with the first one before it that shares two points with it.
 
     Args:
-        cycles: for each cycle the position of the run of each point, points in the same order.
+        blocks: the points of each block, in the order in which they ran.
     """
-    return len({tuple(sorted(range(len(row)), key=row.__getitem__)) for row in cycles}) == 1
+    places: list[dict[Hashable, int]] = []
+    is_compared = False
+    for points in blocks:
+        shared = ([place[point] for point in points if point in place] for place in places)
+        common = next((each for each in shared if len(each) > 1), None)
+        if common is not None and common != sorted(common):
+            return False
+        is_compared = is_compared or common is not None
+        places.append({point: at for at, point in enumerate(points)})
+    return is_compared
 
 
 def why_not_comparable(study: StudyConfig) -> str | None:

@@ -64,6 +64,9 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     gap_s: float | None = None
     """Time from the end of the run before it to the start of the last attempt, earlier attempts
     included; None for the first run of a study or of a resume."""
+    session: int | None = None
+    """Which start of the study made the last attempt: 1 for `study run`, 2 for the first resume that
+    ran something; None before the run has started, and in a file without it."""
     attempts: int = 0
     """Number of times that the run was started."""
     gpu_temperatures_c: dict[str, float] | None = None
@@ -150,6 +153,8 @@ def _problems(manifest: StudyManifest) -> Iterator[str]:
             value, minimum = getattr(entry, name), 0 if name == "attempts" else 1
             if not minimum <= value <= MAX_RUNS:
                 yield f"{where}{name}: expected {minimum} to {MAX_RUNS}, found {shown(value)}"
+        if entry.session is not None and not 1 <= entry.session <= MAX_RUNS:
+            yield f"{where}session: expected 1 to {MAX_RUNS}, found {shown(entry.session)}"
         if entry.shard is not None and not 1 <= entry.shard <= len(manifest.shards):
             yield f"{where}shard: expected 1 to {len(manifest.shards)}, found {shown(entry.shard)}"
         if entry.index in seen:

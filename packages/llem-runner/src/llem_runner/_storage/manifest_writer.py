@@ -53,6 +53,7 @@ class ManifestWriter:
         self._executor = executor
         self._head = msgspec.structs.replace(manifest, schema_version=3, entries=())
         self._entries = {entry.index: entry for entry in manifest.entries}
+        self._session = 1
         # On the monotonic clock, so they are known in this process only.
         self._started_s: float | None = None
         self._ended_s: float | None = None
@@ -136,6 +137,7 @@ class ManifestWriter:
             runs: all runs of the study; those without an entry get one.
         """
         looks = self._looks(runs)
+        self._session = 1 + max((e.session or 1 for e in self._entries.values()), default=0)
         for run in runs:
             old = self._entries.get(run.index) or _pending(run)
             if run.index in kept:
@@ -190,6 +192,7 @@ class ManifestWriter:
             gpu_temperatures_c=temperatures_c,
             gap_s=gap_s,
             executor=self._executor,
+            session=self._session,
         )
         self.write()
 

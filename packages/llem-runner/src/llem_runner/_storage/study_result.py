@@ -93,7 +93,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     config_hash: str
     label: str
     ratio: float
-    """Figure of the point over that of the reference: geometric means over the compared cycles."""
+    """Figure of the point over that of the reference: geometric means over the compared blocks,
+    adjusted for the blocks that a point did not run in."""
     ci95_low: float
     """Simultaneous interval: in 95 % of studies, all intervals of the study hold, also if 2 % of the
     runs are off by 5 to 10 %."""
@@ -102,8 +103,24 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Whether the interval excludes 1."""
 
 
+class ComparedBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one start of the study ran of one cycle."""
+
+    cycle: int
+    session: int | None
+    """Which start of the study: 1 for `study run`, 2 for its first resume; None if unknown."""
+    shard: int | None
+    """Number of the part of a merged study; None in any other study."""
+    n_runs: int
+    """Number of its runs that are compared."""
+    ratio: float
+    """Figure of its runs over that of all blocks, once the points are taken into account."""
+    ci95_low: float
+    ci95_high: float
+
+
 class Comparisons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The points of a study compared with the best one, cycle by cycle."""
+    """The points of a study compared with the best one, block by block."""
 
     figure: Figure
     """Joules per output token, or tokens per second if no energy was measured."""
@@ -113,7 +130,9 @@ class Comparisons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     points: tuple[Comparison, ...] = ()
     """Every other compared point, best first."""
     n_blocks: int
-    """Number of compared cycles: those in which every compared point has the figure."""
+    """Number of compared blocks. A block is what one start of the study ran of one cycle."""
+    blocks: tuple[ComparedBlock, ...] = ()
+    """In order of their cycles; empty if nothing is compared, and in an older file."""
     residual_cv: float | None = None
     """Relative spread of the runs once point and cycle effects are removed, without points that
     spread more than the others."""
@@ -129,7 +148,7 @@ class Comparisons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Labels of the points with too few results to compare."""
     n_unused: int
     """Number of runs that have the figure but are not compared, because their point is left out
-    or their cycle is incomplete; all runs if nothing is compared."""
+    or no other point ran in their block; all runs if nothing is compared."""
     method: str
     rule: str
     """What is left out and when two points differ. It does not depend on the values measured."""

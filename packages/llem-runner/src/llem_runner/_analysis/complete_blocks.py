@@ -1,4 +1,4 @@
-"""Comparison of points that ran once in every block (cycle) of a study."""
+"""Comparison of points that ran once in every block of a study."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from llem_runner._analysis.quantiles import range_quantile, t_quantile
 from llem_runner._analysis.spreads import groups_of_like_spread, squares_of_residuals
 
-_ROUNDING = 1e-12  # logarithms that differ by less differ only by rounding
+ROUNDING = 1e-12  # logarithms that differ by less differ only by rounding
 
 
 class SpreadGroup(msgspec.Struct, frozen=True):
@@ -25,7 +25,7 @@ class SpreadGroup(msgspec.Struct, frozen=True):
     n_points: int
 
 
-class BlockFit(msgspec.Struct, frozen=True):
+class BlockComparison(msgspec.Struct, frozen=True):
     """The points of a study with the cycle effect removed. All figures are logarithms."""
 
     means: tuple[float, ...]
@@ -58,7 +58,7 @@ class BlockFit(msgspec.Struct, frozen=True):
         """Return the half-width of the interval for the difference between two points."""
         n_blocks = len(self.logs)
         differences = [row[i] - row[j] for row in self.logs]
-        error = max(_sd(differences), _ROUNDING) / math.sqrt(n_blocks)
+        error = max(sample_sd(differences), ROUNDING) / math.sqrt(n_blocks)
         a, b = self.groups[self.group_of[i]], self.groups[self.group_of[j]]
         if a.n_points == 1 or b.n_points == 1:
             return t_quantile(1 - self.alpha / 2 / self._n_pairs, n_blocks - 1) * error
@@ -69,15 +69,21 @@ class BlockFit(msgspec.Struct, frozen=True):
             return max(self._tukey(a), guard)
         return max(_welch(a, b, n_blocks, self.alpha / self._n_pairs), guard)
 
-    def _paired(self) -> float:
-        """Return the quantile of the paired t test of points that belong to a group.
+    def block_effects(self) -> list[tuple[float, float]]:
+        """Return the effect of each block, and the half-width of its 95 % interval.
 
-        Its correction is over the pairs of one noisy point that is in a group of quiet ones by
-        chance; if noisy points were found, as many again may be hidden.
+        An effect is the distance from the mean of all blocks.
         """
-        n_points = len(self.means)
-        n_noisy = n_points - self.groups[0].n_points
-        n_tests = min(self._n_pairs, (n_points - 1) * (1 + n_noisy))
+        n_blocks, n_points = len(self.logs), len(self.means)
+        level = math.fsum(self.means) / n_points
+        group = self.groups[0]
+        error = group.sd * math.sqrt((1 - 1 / n_blocks) / n_points)
+        half_width = t_quantile(0.975, group.df) * error
+        return [(math.fsum(row) / n_points - level, half_width) for row in self.logs]
+
+    def _paired(self) -> float:
+        """Return the quantile of the paired t test of points that belong to a group."""
+        n_tests = n_tests_of_a_pair(len(self.means), self.groups[0].n_points)
         return t_quantile(1 - self.alpha / 2 / n_tests, len(self.logs) - 1)
 
     @property
@@ -89,7 +95,9 @@ class BlockFit(msgspec.Struct, frozen=True):
         return quantile * group.sd / math.sqrt(len(self.logs))
 
 
-def fit_blocks(blocks: Sequence[Sequence[float]], alpha: float = 0.05) -> BlockFit:
+def compare_complete_blocks(
+    blocks: Sequence[Sequence[float]], alpha: float = 0.05
+) -> BlockComparison:
     """Compare points that ran once in every block.
 
     Additive model of point and block: an effect on the whole machine during a cycle changes all
@@ -116,7 +124,7 @@ def fit_blocks(blocks: Sequence[Sequence[float]], alpha: float = 0.05) -> BlockF
     logs = tuple(tuple(math.log(value) for value in block) for block in blocks)
     groups = groups_of_like_spread(logs)
     position = {point: number for number, group in enumerate(groups) for point in group}
-    return BlockFit(
+    return BlockComparison(
         means=tuple(math.fsum(column) / len(logs) for column in zip(*logs, strict=True)),
         groups=tuple(_group(logs, group, groups[0]) for group in groups),
         group_of=tuple(position[point] for point in range(len(logs[0]))),
@@ -132,10 +140,10 @@ def _group(
     if len(points) == 1:
         others = [statistics.fmean(row[i] for i in first) for row in logs]
         own = [row[points[0]] - other for row, other in zip(logs, others, strict=True)]
-        return SpreadGroup(sd=max(_sd(own), _ROUNDING), df=n_blocks - 1, n_points=1)
+        return SpreadGroup(sd=max(sample_sd(own), ROUNDING), df=n_blocks - 1, n_points=1)
     df = (len(points) - 1) * (n_blocks - 1)
     sd = math.sqrt(math.fsum(squares_of_residuals(logs, points)) / df)
-    return SpreadGroup(sd=max(sd, _ROUNDING), df=df, n_points=len(points))
+    return SpreadGroup(sd=max(sd, ROUNDING), df=df, n_points=len(points))
 
 
 def _welch(a: SpreadGroup, b: SpreadGroup, n_blocks: int, alpha: float) -> float:
@@ -146,7 +154,17 @@ def _welch(a: SpreadGroup, b: SpreadGroup, n_blocks: int, alpha: float) -> float
     return t_quantile(1 - alpha / 2, max(1, math.floor(df))) * math.sqrt(total / n_blocks)
 
 
-def _sd(values: Sequence[float]) -> float:
+def n_tests_of_a_pair(n_points: int, n_quiet: int) -> int:
+    """Return how many paired t tests Bonferroni's correction covers, for points of a group.
+
+    It is over the pairs of one noisy point that is in a group of quiet ones by chance; if noisy
+    points were found, as many again may be hidden.
+    """
+    n_noisy = n_points - n_quiet
+    return min(n_points * (n_points - 1) // 2, (n_points - 1) * (1 + n_noisy))
+
+
+def sample_sd(values: Sequence[float]) -> float:
     """Return the sample standard deviation; many times as fast as that of `statistics`."""
     mean = math.fsum(values) / len(values)
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))

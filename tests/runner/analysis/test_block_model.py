@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from report.ranking.studies import runs_of, without
 
-from llem_report._ranking.block_fit import fit_blocks, run_weights
+from llem_runner._analysis.block_model import fit_blocks, run_weights
 
 if TYPE_CHECKING:
     from llem_report._ranking.designs import Floats, Ints

@@ -1,11 +1,19 @@
-"""Fit runs as point plus block by least squares, with any runs missing."""
+"""Fit runs as point plus block by least squares, with any runs missing.
+
+Numpy is imported where it is used, since a study whose blocks are complete does not need it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from llem_report._ranking.designs import Bools, Floats, Ints
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+    Bools = NDArray[np.bool_]
 
 
 class BlockFit(NamedTuple):
@@ -24,6 +32,8 @@ class BlockFit(NamedTuple):
     """Shape (P,): degrees of freedom of `squares`, fractions included; their sum is `df`."""
     residuals: Floats
     """Shape (N,)."""
+    effects: Floats
+    """Shape (B,): the effect of each block; that of the last block of each part is 0."""
     df: int
     """Degrees of freedom of all residuals."""
     part: Ints
@@ -68,9 +78,11 @@ def fit_blocks(values: Floats, point: Ints, block: Ints) -> BlockFit:
     effects = covariance @ np.bincount(block, weights=deviations, minlength=n_blocks)
     means = plain_means - shares @ effects
     residuals = values - means[point] - effects[block]
-    # The leverage of a run is 1/n for its point, and the rest for its block.
-    places = np.eye(n_blocks)[block] - shares[point]
-    leverages = np.einsum("nb,bc,nc->n", places, covariance, places)
+    # The leverage of a run is 1/n for its point, and the rest for its block: (e - s)' C (e - s),
+    # with the unit vector e of the block and the shares s of the point.
+    spread = shares @ covariance
+    of_point = (spread * shares).sum(axis=1)
+    leverages = covariance[block, block] - 2 * spread[point, block] + of_point[point]
     squares = np.zeros(n_points)
     np.add.at(squares, point, residuals**2)
     return BlockFit(
@@ -79,6 +91,7 @@ def fit_blocks(values: Floats, point: Ints, block: Ints) -> BlockFit:
         squares=squares,
         point_df=n_runs - 1 - np.bincount(point, weights=leverages, minlength=n_points),
         residuals=residuals,
+        effects=effects,
         df=len(values) - n_points - n_blocks + n_parts,
         part=block_part[incidence.argmax(axis=1)],
         incidence=incidence,

@@ -1,0 +1,166 @@
+"""Which runs of a study are compared.
+
+This depends on which runs have a result, never on the values of the results.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from llem_energy import ExperimentResult
+from llem_runner._analysis.complete_blocks import BlockComparison, compare_complete_blocks
+from llem_runner._analysis.headline import headline, headline_values
+from llem_runner._analysis.incomplete_blocks import BlockRun, IncompleteBlockComparison
+from llem_runner._analysis.statistics import geometric_mean
+from llem_runner._storage.manifest import ManifestEntry
+from llem_runner._storage.study_result import Comparisons, Figure
+
+Block = tuple[int, int]  # the cycle, and the start of the study that ran it
+
+
+class ComparedRuns(msgspec.Struct, frozen=True):
+    """The runs that are compared."""
+
+    figure: Figure
+    points: tuple[str, ...]
+    """Hashes of the points with enough results."""
+    left_out: tuple[str, ...]
+    """Hashes of the other points."""
+    blocks: dict[Block, dict[str, int]]
+    """For each block, in order of its cycle, the index of the run of each point that has one there;
+    at least two."""
+    values: dict[int, float]
+    """The figure of every run that has a positive one, also of runs that are not compared."""
+
+    @property
+    def rows(self) -> list[list[int]]:
+        """Return the indices of the compared runs, one row per block."""
+        return [list(runs.values()) for runs in self.blocks.values()]
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether every compared point has a run in every block."""
+        return all(len(runs) == len(self.points) for runs in self.blocks.values())
+
+    @property
+    def complete_rows(self) -> list[list[int]]:
+        """Return the indices of the runs of the blocks in which every compared point has one.
+
+        One row per block, points in the order of `points`.
+        """
+        return [
+            [runs[point] for point in self.points]
+            for runs in self.blocks.values()
+            if len(runs) == len(self.points)
+        ]
+
+    @property
+    def n_runs(self) -> int:
+        """Return the number of compared runs."""
+        return sum(map(len, self.blocks.values()))
+
+    @property
+    def n_runs_of(self) -> dict[str, int]:
+        """Return the number of compared runs of each point."""
+        counts = Counter(point for runs in self.blocks.values() for point in runs)
+        return {point: counts[point] for point in self.points}
+
+    def values_of(self, point: str) -> list[float]:
+        """Return the figure of the compared runs of a point, in order of the blocks."""
+        return [self.values[runs[point]] for runs in self.blocks.values() if point in runs]
+
+    def fit(self, alpha: float) -> BlockComparison | IncompleteBlockComparison:
+        """Return the comparison of the points; `alpha` is how often any interval may be wrong."""
+        if self.is_complete:
+            return compare_complete_blocks(
+                [[self.values[index] for index in row] for row in self.complete_rows], alpha
+            )
+        position = {point: n for n, point in enumerate(self.points)}
+        return IncompleteBlockComparison(
+            [
+                BlockRun(position[point], block, math.log(self.values[index]))
+                for block, runs in enumerate(self.blocks.values())
+                for point, index in runs.items()
+            ],
+            alpha,
+        )
+
+
+def runs_to_compare(
+    entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
+) -> ComparedRuns:
+    """Return the runs of the points that have enough results, by block.
+
+    A block is what one start of the study ran of one cycle: its runs share a machine and a stretch
+    of time. A run that is alone in its block says nothing about differences.
+
+    Args:
+        entries: every planned run of the study.
+        results: results of the completed runs, by index.
+    """
+    figure = headline(results.values())
+    values = headline_values(results, figure)
+    points: dict[str, dict[Block, int]] = {}
+    for entry in entries:
+        runs = points.setdefault(entry.config_hash, {})
+        if entry.index in values:
+            runs[entry.cycle, entry.session or 0] = entry.index
+    max_runs = max(map(len, points.values()), default=0)
+    enough = [point for point, runs in points.items() if runs and 2 * len(runs) >= max_runs]
+    part = _largest_part(enough, points)
+    kept = part if len(part) > 1 else enough  # no block has two points: nothing can be compared
+    by_block: dict[Block, dict[str, int]] = {}
+    for point in kept:
+        for block, index in points[point].items():
+            by_block.setdefault(block, {})[point] = index
+    return ComparedRuns(
+        figure=figure,
+        points=tuple(kept),
+        left_out=tuple(point for point in points if point not in set(kept)),
+        blocks={
+            block: runs
+            for block, runs in sorted(by_block.items())
+            if len(runs) > 1 or len(kept) == 1
+        },
+        values=values,
+    )
+
+
+def _largest_part(points: Sequence[str], runs: Mapping[str, Iterable[Block]]) -> list[str]:
+    """Return the points of the largest part that shared blocks connect, in the same order."""
+    part = {point: {point} for point in points}
+    members: dict[Block, str] = {}
+    for point in points:
+        for block in runs[point]:
+            other = members.setdefault(block, point)
+            if part[other] is not part[point]:
+                small, large = sorted((part[other], part[point]), key=len)
+                large |= small
+                for each in small:
+                    part[each] = large
+    largest = max((part[point] for point in points), key=len, default=set())
+    return [point for point in points if point in largest]
+
+
+def comparable_values(compared: ComparedRuns, comparisons: Comparisons) -> dict[str, list[float]]:
+    """Return the figure of the compared runs of each point, in order of the blocks.
+
+    If a point lacks a run in a block, its other runs say too little or too much about it. Then its
+    values are multiplied by one factor, so that its geometric mean and that of the reference have
+    the ratio that the comparison found. Returns {} if nothing is compared.
+    """
+    if comparisons.reference_hash is None:
+        return {}
+    values = {point: compared.values_of(point) for point in compared.points}
+    if compared.is_complete:
+        return values
+    reference = geometric_mean(values[comparisons.reference_hash])
+    for point in comparisons.points:
+        own = values[point.config_hash]
+        factor = point.ratio * reference / geometric_mean(own)
+        values[point.config_hash] = [factor * value for value in own]
+    return values
