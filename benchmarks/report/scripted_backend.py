@@ -184,7 +184,7 @@ class ScriptedBackend:
         """Return 0: nothing is compiled."""
         return 0
 
-    def flops(self, n_in: int, n_out: int) -> None:
+    def flops(self, n_in: int, n_out: int, n_cached: int = 0) -> None:
         """Return None: there are no operations."""
 
     def effective_config(self) -> dict[str, Any]:

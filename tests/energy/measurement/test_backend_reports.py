@@ -36,7 +36,7 @@ class BrokenBackend(ParrotBackend):
     def memory(self):
         raise OSError("no\\nmemory")
 
-    def flops(self, input_tokens, output_tokens):
+    def flops(self, input_tokens, output_tokens, cached_tokens=0):
         return 17
 
     def compilations(self):

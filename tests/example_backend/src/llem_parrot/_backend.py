@@ -177,7 +177,7 @@ class ParrotBackend:
         """Return that the memory is unknown, rather than 0."""
         return Memory(None, None, "not measured: a parrot has no weights")
 
-    def flops(self, input_tokens: int, output_tokens: int) -> None:
+    def flops(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> None:
         """Return None: there are no floating-point operations."""
 
     def compilations(self) -> int:

@@ -19,6 +19,7 @@ BACKEND_CHECKS: tuple[Check, ...] = (
     protocol_checks.the_seed_can_be_set_again,
     protocol_checks.memory_states_how_it_was_measured,
     protocol_checks.operations_grow_with_the_output,
+    protocol_checks.operations_leave_out_cached_tokens,
     protocol_checks.phases_can_run_repeatedly,
     protocol_checks.repeated_shapes_are_not_compiled_again,
     protocol_checks.effective_config_is_plain_json,

@@ -183,6 +183,22 @@ def operations_grow_with_the_output(config: ExperimentConfig) -> None:
             expect(bool(short.method), "expected how operations were counted, found an empty text")
 
 
+def operations_leave_out_cached_tokens(config: ExperimentConfig) -> None:
+    """Tokens that came from a prefix cache were not read; prefill and decode add up to the total."""
+    with ready(config) as (backend, _, _):
+        read, cached = backend.flops(4, 3), backend.flops(4, 3, 2)
+        if read is None or cached is None:
+            return
+        is_less = 0 < cached.total < read.total
+        expect(
+            is_less, f"expected fewer than {read.total} with cached tokens, found {cached.total}"
+        )
+        if read.prefill is not None and read.decode is not None:
+            gap = abs(read.prefill + read.decode - read.total)
+            found = f"{read.prefill} and {read.decode} of {read.total}"
+            expect(gap <= 1e-6 * read.total, f"expected phases that add up, found {found}")
+
+
 def phases_can_run_repeatedly(config: ExperimentConfig) -> None:
     """Prefill reads the prompts, decode generates the rest; or BackendError gives the reason."""
     names: tuple[PhaseName, ...] = ("prefill", "decode")

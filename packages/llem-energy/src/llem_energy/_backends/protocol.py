@@ -220,8 +220,12 @@ class Backend(Protocol):
         Also called after the memory ran out. The weights are None if no model is loaded.
         """
 
-    def flops(self, input_tokens: int, output_tokens: int) -> Flops | None:
-        """Return the operations for one prompt and its output; None if unknown."""
+    def flops(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> Flops | None:
+        """Return the operations for one prompt and its output; None if unknown.
+
+        Tokens at the start of the prompt that came from a cache are not read, so they cost only as
+        positions that others attend to.
+        """
 
     def compilations(self) -> int | None:
         """Return how often code was compiled since `load`; None if unknown.

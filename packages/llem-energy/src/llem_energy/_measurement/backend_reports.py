@@ -65,11 +65,10 @@ class BackendReports:
             self._answer("tokens_after_end", lambda: tokens_after_end(generation), None),
         )
 
-    def flops(self, input_tokens: int, output_tokens: int) -> Flops | None:
+    def flops(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> Flops | None:
         """Return the operations for one prompt and its output; None if unknown."""
-        return self._answer(
-            "flops", lambda: _flops(self._backend.flops(input_tokens, output_tokens)), None
-        )
+        lengths = (input_tokens, output_tokens, cached_tokens)
+        return self._answer("flops", lambda: _flops(self._backend.flops(*lengths)), None)
 
     def effective_config(self) -> dict[str, Any]:
         """Return the options that are really in use; {} if they are unknown."""

@@ -11,8 +11,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 
-import msgspec
-
 from llem_config.credentials import struck_out
 from llem_energy._backends.protocol import Memory
 from llem_energy._estimation.figures import Quality
@@ -22,9 +20,9 @@ from llem_energy._measurement.energy_flags import time_flags
 from llem_energy._measurement.energy_metrics import energy_metrics
 from llem_energy._measurement.extra_tokens import extra_tokens
 from llem_energy._measurement.input_reading import input_reading
+from llem_energy._measurement.operations import window_flops
 from llem_energy._measurement.raw_measurement import GenerationRecord, RawMeasurement
 from llem_energy._metering.board_check import Exactness, exactness
-from llem_energy._model_info.flops import Flops
 from llem_energy._model_info.input_digest import damaged_files
 from llem_energy._result.data_realism import data_realism
 from llem_energy._result.experiment_result import ExperimentResult, Latency, Span
@@ -48,7 +46,7 @@ def assemble(raw: RawMeasurement, reports: BackendReports) -> ExperimentResult:
     realism = data_realism(config, has_template=raw.chat_template is not None)
     facts = facts_of_result(config, _longest_tokens(raw.generations))
     first, between = _latencies(raw.generations)
-    flops, effective_config = _flops(raw.generations, reports), reports.effective_config()
+    flops, effective_config = window_flops(raw.generations, reports), reports.effective_config()
     energy = energy_metrics(raw, reading=reading, output_tokens=output_tokens)
     has_energy = energy.total.value is not None or energy.host.energy.value is not None
     inside = samples.between(window.start_s, window.end_s)
@@ -218,20 +216,6 @@ def _distribution(durations: Sequence[float]) -> Latency | None:
         p90_s=cuts[89],
         p99_s=cuts[98],
     )
-
-
-def _flops(records: Sequence[GenerationRecord], reports: BackendReports) -> Flops | None:
-    total, last = 0.0, None
-    counts: dict[tuple[int, int], Flops | None] = {}
-    for record in records:
-        for lengths in zip(record.batch.lengths, record.n_tokens, strict=True):
-            if lengths not in counts:
-                counts[lengths] = reports.flops(*lengths)
-            last = counts[lengths]
-            if last is None:
-                return None
-            total += last.total
-    return None if last is None else msgspec.structs.replace(last, total=total)
 
 
 def _longest_tokens(records: Sequence[GenerationRecord]) -> int:

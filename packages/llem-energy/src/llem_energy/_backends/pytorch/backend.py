@@ -43,7 +43,7 @@ from llem_energy._backends.pytorch.requirements import check_requirements
 from llem_energy._backends.pytorch.section import section
 from llem_energy._backends.pytorch.verification import NOT_YET, Running, check, effective
 from llem_energy._errors import BackendError
-from llem_energy._model_info.flops import METHOD, Flops, answer_flops
+from llem_energy._model_info.flops import Flops, answer_flops
 from llem_energy._prompts.prompt import Chat, ChatTemplate, Prompt, RenderedChats
 
 
@@ -255,19 +255,17 @@ class PyTorchBackend:
             return Memory(peak, weights, "torch allocator of this process, weights included")
         return Memory(peak_resident_bytes(), weights, "resident set of this process, all included")
 
-    def flops(self, input_tokens: int, output_tokens: int) -> Flops | None:
+    def flops(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> Flops | None:
         """Count the operations for one prompt and its output from the loaded architecture."""
-        decoder = decoder_of(self._model)
-        plain = self._config.decoding != "beam" and self._options.use_cache is not False
-        if (
-            decoder is None
-            or not plain
-            or self._assistant
-            or self._options.prompt_lookup_num_tokens
-        ):
+        decoder = decoder_of(self._model) if self._is_stepwise() else None
+        if decoder is None:
             return None
-        total = answer_flops(decoder, input_tokens, output_tokens)
-        return Flops(total=total, method=METHOD, confidence="medium")
+        return answer_flops(decoder, input_tokens, output_tokens, cached_tokens)
+
+    def _is_stepwise(self) -> bool:
+        """Return whether each step computes one token of each prompt, with a cache."""
+        plain = self._config.decoding != "beam" and self._options.use_cache is not False
+        return plain and not self._assistant and not self._options.prompt_lookup_num_tokens
 
     def compilations(self) -> int:
         """Return how often torch compiled since the model was loaded."""
