@@ -58,8 +58,7 @@ def _other_weights(module: Any, shape: Any) -> int | None:
         for name, matrix in module.named_parameters(recurse=False)
         if matrix.dim() > 1 and not name.endswith("bias")
     ]
-    n_experts = getattr(shape, "num_local_experts", None) or getattr(shape, "num_experts", None)
-    n_used = getattr(shape, "num_experts_per_tok", None)
+    n_experts, n_used = expert_counts(shape)
     if not matrices:
         return 0
     if not n_experts or not n_used or any(matrix.shape[0] != n_experts for matrix in matrices):
@@ -70,7 +69,13 @@ def _other_weights(module: Any, shape: Any) -> int | None:
     # transformers marks experts that process only their own tokens. Others may process all tokens.
     if not hasattr(module, "_apply_gate"):
         return None
-    return n_weights * int(n_used) // int(n_experts)
+    return n_weights * n_used // n_experts
+
+
+def expert_counts(shape: Any) -> tuple[int, int]:
+    """Return the experts of a layer and those that one token uses; 0 if a model has none."""
+    n_experts = getattr(shape, "num_local_experts", None) or getattr(shape, "num_experts", None)
+    return int(n_experts or 0), int(getattr(shape, "num_experts_per_tok", None) or 0)
 
 
 def _attention_width(shape: Any) -> int | None:
