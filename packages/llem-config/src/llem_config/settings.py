@@ -106,12 +106,15 @@ class MeasurementSettings(BaseModel):
 
 
 class DeviceSettings(BaseModel):
-    """The GPUs to measure if the backend reports none."""
+    """The devices of this machine."""
 
     model_config = _SECTION
 
     gpus: tuple[int | str, ...] = ()
-    """NVML indices or UUIDs."""
+    """The GPUs to measure if the backend reports none: NVML indices or UUIDs."""
+    peaks: bool = True
+    """Whether the first run after a boot measures, after its last window, the highest rates of the
+    device; later runs reuse them. Without them the result has no `mfu` and no `mbu`."""
 
 
 class Settings(BaseModel):

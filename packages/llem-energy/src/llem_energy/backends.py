@@ -21,10 +21,17 @@ from llem_energy._backends.protocol import (
     Workload,
 )
 from llem_energy._backends.registry import backend_names, facts_of, preload
+from llem_energy._backends.roofline import (
+    MeasuresPeaks,
+    PeakConditions,
+    Peaks,
+    ReportsTraffic,
+)
 from llem_energy._model_info.flops import Flops
 from llem_energy._model_info.loaded_parts import LoadedParts
 from llem_energy._model_info.memory_estimate import MemoryLayout
 from llem_energy._model_info.model_ref import ModelRef
+from llem_energy._model_info.traffic import Traffic
 from llem_energy._prompts.prompt import Chat, ChatProblem, ChatTemplate, Prompt, RenderedChats
 
 __all__ = [
@@ -40,9 +47,12 @@ __all__ = [
     "Flops",
     "Generation",
     "LoadedParts",
+    "MeasuresPeaks",
     "Memory",
     "MemoryLayout",
     "ModelRef",
+    "PeakConditions",
+    "Peaks",
     "Phase",
     "Prompt",
     "RenderedChats",
@@ -50,6 +60,8 @@ __all__ = [
     "ReportsCachedTokens",
     "ReportsPadding",
     "ReportsTokensAfterEnd",
+    "ReportsTraffic",
+    "Traffic",
     "Workload",
     "backend_names",
     "facts_of",

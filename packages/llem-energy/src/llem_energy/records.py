@@ -3,9 +3,11 @@
 `llem_energy.read_result` reads the file; docs/files.md describes every field.
 """
 
+from llem_energy._backends.roofline import PeakConditions, Peaks
 from llem_energy._estimation.figures import DeviceWindow, ErrorBudget, EstimateFigure, Quality
 from llem_energy._host.host_load import HostLoad, WindowStops
 from llem_energy._machine.snapshot import EnvironmentSnapshot
+from llem_energy._measurement.peaks_store import load_peaks, save_peaks
 from llem_energy._measurement.requests import Request
 from llem_energy._metering.live_file import LiveDevice, LiveReading
 from llem_energy._model_info.flops import Flops
@@ -28,6 +30,7 @@ from llem_energy._result.measurement_figures import (
     Sampling,
     WarmUpReport,
 )
+from llem_energy._result.roofline import DevicePeaks, PhaseRoofline
 from llem_energy._sources.gpu_snapshot import GpuSnapshot
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "ChatTemplate",
     "ContextIdle",
     "DataRealism",
+    "DevicePeaks",
     "DeviceWindow",
     "EnvironmentSnapshot",
     "ErrorBudget",
@@ -48,7 +52,10 @@ __all__ = [
     "LiveDevice",
     "LiveReading",
     "MemoryEstimate",
+    "PeakConditions",
+    "Peaks",
     "PhaseResult",
+    "PhaseRoofline",
     "Quality",
     "Request",
     "Sampling",
@@ -58,5 +65,7 @@ __all__ = [
     "check_finite",
     "decode_result",
     "encode_result",
+    "load_peaks",
     "random_data_caveat",
+    "save_peaks",
 ]

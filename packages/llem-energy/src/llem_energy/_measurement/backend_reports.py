@@ -10,8 +10,10 @@ from llem_energy._backends.extra_tokens import padding_tokens, tokens_after_end
 from llem_energy._backends.prefix_cache import cached_input_tokens
 from llem_energy._backends.protocol import Backend, Batch, ChecksLogits, Generation, Memory
 from llem_energy._backends.registry import process_ids
+from llem_energy._backends.roofline import ReportsTraffic
 from llem_energy._measurement.raw_measurement import GenerationRecord
 from llem_energy._model_info.flops import Flops
+from llem_energy._model_info.traffic import Traffic
 
 _Answer = TypeVar("_Answer")
 
@@ -70,6 +72,10 @@ class BackendReports:
         lengths = (input_tokens, output_tokens, cached_tokens)
         return self._answer("flops", lambda: _flops(self._backend.flops(*lengths)), None)
 
+    def traffic(self) -> Traffic | None:
+        """Return the sizes from which bytes are counted; None if unknown."""
+        return self._answer("traffic", lambda: _traffic(self._backend), None)
+
     def effective_config(self) -> dict[str, Any]:
         """Return the options that are really in use; {} if they are unknown."""
         return self._answer(
@@ -102,6 +108,13 @@ def _ids(answer: Iterable[Any]) -> tuple[int, ...]:
 def _flops(answer: Any) -> Flops | None:
     if answer is not None and not isinstance(answer, Flops):
         raise TypeError(f"expected Flops or None, found {answer!r}")
+    return answer
+
+
+def _traffic(backend: Backend) -> Traffic | None:
+    answer = backend.traffic() if isinstance(backend, ReportsTraffic) else None
+    if answer is not None and not isinstance(answer, Traffic):
+        raise TypeError(f"expected Traffic or None, found {answer!r}")
     return answer
 
 

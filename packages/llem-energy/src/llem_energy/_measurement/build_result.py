@@ -22,6 +22,7 @@ from llem_energy._measurement.extra_tokens import extra_tokens
 from llem_energy._measurement.input_reading import input_reading
 from llem_energy._measurement.operations import window_flops
 from llem_energy._measurement.raw_measurement import GenerationRecord, RawMeasurement
+from llem_energy._measurement.roofline import rooflines
 from llem_energy._metering.board_check import Exactness, exactness
 from llem_energy._model_info.input_digest import damaged_files
 from llem_energy._result.data_realism import data_realism
@@ -142,6 +143,8 @@ def assemble(raw: RawMeasurement, reports: BackendReports) -> ExperimentResult:
         gains=energy.window.gains,
         counter_exactness=_exactness(raw),
         board_checks=raw.board_checks,
+        roofline=rooflines(raw, reports, energy.phases),
+        device_peaks=raw.peaks.found,
     )
 
 

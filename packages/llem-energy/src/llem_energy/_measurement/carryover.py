@@ -13,6 +13,7 @@ from llem_energy._metering.board_check import BoardCheck
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.gain_store import GainCalibration
 from llem_energy._result.measurement_figures import ContextIdle
+from llem_energy._result.roofline import DevicePeaks
 
 if TYPE_CHECKING:
     from llem_energy._result.experiment_result import ExperimentResult
@@ -27,6 +28,8 @@ class Carryover(msgspec.Struct, frozen=True, kw_only=True):
     """Of sensors that were calibrated with an external meter; of any machine."""
     board_checks: tuple[BoardCheck, ...] = ()
     """Of energy counters, by `llem-cli doctor --check-gpu`; of any machine and driver."""
+    peaks: tuple[DevicePeaks, ...] = ()
+    """Of any machine and boot."""
 
 
 def carryover_from(result: ExperimentResult, before: Carryover | None = None) -> Carryover:
@@ -43,4 +46,9 @@ def carryover_from(result: ExperimentResult, before: Carryover | None = None) ->
         context=context or earlier.context,
         gains=earlier.gains,
         board_checks=earlier.board_checks,
+        peaks=_with(earlier.peaks, result.device_peaks),
     )
+
+
+def _with(known: tuple[DevicePeaks, ...], found: DevicePeaks | None) -> tuple[DevicePeaks, ...]:
+    return known if found is None or found in known else (*known, found)

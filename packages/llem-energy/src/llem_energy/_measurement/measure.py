@@ -18,10 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from llem_config import ExperimentConfig, Settings, measurement_config_hash
-from llem_energy._backends.protocol import (
-    Backend,
-    RendersChats,
-)
+from llem_energy._backends.protocol import Backend, Memory, RendersChats
 from llem_energy._backends.registry import facts_of, find_backend
 from llem_energy._errors import BackendError, OutOfMemory
 from llem_energy._host.family import Family
@@ -31,6 +28,7 @@ from llem_energy._machine.environment import snapshot_environment
 from llem_energy._measurement.backend_reports import BackendReports
 from llem_energy._measurement.build_result import assemble
 from llem_energy._measurement.carryover import Carryover
+from llem_energy._measurement.device_peaks import FoundPeaks, device_peaks
 from llem_energy._measurement.fresh_prompts import FreshPrompts, WarmUpWork, WindowWork
 from llem_energy._measurement.gpu_sharing import TenantLists, gpu_sharing, with_sharing
 from llem_energy._measurement.inputs import read_again, read_inputs
@@ -104,6 +102,7 @@ class _Measurement:
         self._requested = config
         self._config = config = config.with_full_paths()
         self._started_at = datetime.now(UTC)
+        self._settings = settings
         on_stage("open")
         # Before the device has a context: a process that is on it now does not belong to the run.
         self._tenants = gpu_tenants()
@@ -173,6 +172,7 @@ class _Measurement:
             metering.begin("result")
             tenants_after, family_after = gpu_tenants(), self._family.pids()
         metering.recorder.close()
+        peaks = self._peaks(carryover, window.memory)
         sharing = gpu_sharing(
             TenantLists(self._tenants, tenants_before, metering.recorder.seen_pids, tenants_after),
             own_pids=family_before | family_after,
@@ -206,6 +206,7 @@ class _Measurement:
             warm_up=warm,
             workload=workload,
             memory=window.memory,
+            peaks=peaks,
             inputs=inputs,
             prompts_sha256=fingerprint(loaded.chats or loaded.prompts),
             chat_template=rendered.template if rendered else None,
@@ -224,6 +225,19 @@ class _Measurement:
             name = self._config.backend
             raise BackendError(f"the backend {name} does not apply chat templates")
         return self._backend.render_chats(chats)
+
+    def _peaks(self, carryover: Carryover, memory: Memory) -> FoundPeaks:
+        """Return the peaks of the device, which are measured after everything else."""
+        if not self._settings.devices.peaks:
+            return FoundPeaks(None, "the setting devices.peaks leaves out the peaks of the device")
+        return device_peaks(
+            self._backend,
+            carryover.peaks,
+            self._environment,
+            on_gpu=bool(self._gpus),
+            used_bytes=memory.peak_bytes,
+            family=self._family,
+        )
 
     def memory_needed(self) -> str:
         """Return the peak so far, the estimate and the size of the device, as text."""

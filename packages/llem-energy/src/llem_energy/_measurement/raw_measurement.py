@@ -11,6 +11,7 @@ from llem_config import ExperimentConfig, PhaseName
 from llem_energy._backends.protocol import Batch, Memory, Phase, Workload
 from llem_energy._host.host_load import HostLoad
 from llem_energy._machine.snapshot import EnvironmentSnapshot
+from llem_energy._measurement.device_peaks import FoundPeaks
 from llem_energy._measurement.gpu_sharing import GpuSharing
 from llem_energy._measurement.idle import IdleSpan
 from llem_energy._measurement.warm_up import WarmUp
@@ -113,6 +114,7 @@ class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     warm_up: WarmUp
     workload: Workload
     memory: Memory
+    peaks: FoundPeaks
     prompts_sha256: str
     chat_template: ChatTemplate | None
     """None if the prompts were not made by a template."""

@@ -8,6 +8,7 @@ of fixed size.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -82,9 +83,9 @@ def decode_bytes(traffic: Traffic, rows: Sequence[Row]) -> float:
         weights += (n_steps - n_done) * (traffic.step_bytes + _chosen_experts(traffic, n_rows))
         n_done = n_steps
     for row in rows:
-        for window in traffic.windows:
+        for window, n_layers in Counter(traffic.windows).items():
             n_positions = steps_positions(row.n_input, max(row.n_output - 1, 0), window)
-            cached += n_positions * traffic.cache_bytes
+            cached += n_layers * n_positions * traffic.cache_bytes
     return weights + cached
 
 

@@ -28,6 +28,7 @@ from llem_energy._model_info.memory_estimate import MemoryEstimate
 from llem_energy._prompts.prompt import ChatTemplate
 from llem_energy._result.data_realism import DataRealism
 from llem_energy._result.measurement_figures import Baseline, PhaseResult, Sampling, WarmUpReport
+from llem_energy._result.roofline import DevicePeaks, PhaseRoofline
 from llem_energy._sources.protocol import Kind
 
 RESULT_SCHEMA_VERSION = 4
@@ -221,6 +222,10 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     GPU was metered, and in formats 1 to 3."""
     board_checks: tuple[BoardCheck, ...] = ()
     """What `llem-cli doctor --check-gpu` found on the metered GPUs, with the driver of this run."""
+    roofline: tuple[PhaseRoofline, ...] = ()
+    """Work and bound of prefill and decode, for explanation only; () in formats 1 to 3."""
+    device_peaks: DevicePeaks | None = None
+    """What the device reaches in this precision; None if it is not known: `roofline` says why."""
 
 
 MAX_RESULT_BYTES = 2**26

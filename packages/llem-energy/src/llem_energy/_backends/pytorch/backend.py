@@ -21,7 +21,12 @@ from llem_energy._backends.pytorch.compilation import Compilations
 from llem_energy._backends.pytorch.flops import decoder_of
 from llem_energy._backends.pytorch.generation import StepClock, TokenGeneration
 from llem_energy._backends.pytorch.generation_config import generation_config
-from llem_energy._backends.pytorch.introspection import cache_name, gpu_uuid, model_bytes
+from llem_energy._backends.pytorch.introspection import (
+    cache_name,
+    computed_type,
+    gpu_uuid,
+    model_bytes,
+)
 from llem_energy._backends.pytorch.library_errors import foreign_errors
 from llem_energy._backends.pytorch.loading import (
     load_model,
@@ -34,6 +39,7 @@ from llem_energy._backends.pytorch.logits_check import (
     has_finite_logits,
 )
 from llem_energy._backends.pytorch.padding import ignores_mask
+from llem_energy._backends.pytorch.peaks import measure_peaks
 from llem_energy._backends.pytorch.phases import decode, prefill
 from llem_energy._backends.pytorch.process_memory import (
     peak_resident_bytes,
@@ -41,9 +47,12 @@ from llem_energy._backends.pytorch.process_memory import (
 )
 from llem_energy._backends.pytorch.requirements import check_requirements
 from llem_energy._backends.pytorch.section import section
+from llem_energy._backends.pytorch.traffic import traffic_of
 from llem_energy._backends.pytorch.verification import NOT_YET, Running, check, effective
+from llem_energy._backends.roofline import PeakConditions, Peaks
 from llem_energy._errors import BackendError
 from llem_energy._model_info.flops import Flops, answer_flops
+from llem_energy._model_info.traffic import Traffic
 from llem_energy._prompts.prompt import Chat, ChatTemplate, Prompt, RenderedChats
 
 
@@ -261,6 +270,28 @@ class PyTorchBackend:
         if decoder is None:
             return None
         return answer_flops(decoder, input_tokens, output_tokens, cached_tokens)
+
+    def traffic(self) -> Traffic | None:
+        """Return the sizes that decide how many bytes are moved; None if that is unknown."""
+        is_plain_cache = self._options.cache_implementation in (None, "dynamic", "static")
+        return traffic_of(self._model) if self._is_stepwise() and is_plain_cache else None
+
+    def peak_conditions(self) -> PeakConditions:
+        """Return the device, the type of its products, and the version of torch."""
+        if len(self._gpus()) > 1:
+            raise BackendError("the model is spread over several GPUs, which have no common peak")
+        on_gpu = self._device.type == "cuda"
+        return PeakConditions(
+            device=gpu_uuid(0) if on_gpu else f"cpu with {torch.get_num_threads()} threads",
+            precision=computed_type(self._model),
+            library=f"torch {torch.__version__}",
+        )
+
+    def measure_peaks(self) -> Peaks:
+        """Measure matrix products, copies and reads on the device."""
+        precision = computed_type(self._model)
+        with foreign_errors("the peaks of the device cannot be measured"):
+            return measure_peaks(self._device, getattr(torch, precision))
 
     def _is_stepwise(self) -> bool:
         """Return whether each step computes one token of each prompt, with a cache."""

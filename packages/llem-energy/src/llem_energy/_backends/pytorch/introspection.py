@@ -95,6 +95,15 @@ def packing(model: Any) -> dict[str, Any] | None:
     }
 
 
+def computed_type(model: Any) -> str:
+    """Return the type in which the matrices of the layers are multiplied, such as `bfloat16`."""
+    packed = packing(model)
+    if packed is None:
+        return main_type(model)
+    # LLM.int8() multiplies integers; layers of 4 bits are unpacked to their compute type first.
+    return "int8" if packed["layer"] == "Linear8bitLt" else packed["compute_dtype"] or "float32"
+
+
 def adapter(model: Any) -> str:
     """Return `beside` if an adapter runs beside the weights; `none` also after merging."""
     layers = [module for module in model.modules() if hasattr(module, "merged_adapters")]
