@@ -36,7 +36,7 @@ class Measuring:
         self.n_measured += 1
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer  # type: ignore[no-any-return]  # a wrong type in one test
+        return self.answer  # of a wrong type in one test
 
 
 def found(backend: Any, known: tuple[Any, ...] = (), **more: Any) -> Any:

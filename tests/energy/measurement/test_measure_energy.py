@@ -161,6 +161,17 @@ def test_the_time_series_has_every_sample_with_its_phase(run: dict[str, Any]) ->
     assert result["timeseries_file"] == "timeseries.parquet"
 
 
+def test_joules_per_operation_and_byte_are_those_of_the_phase_alone(run: dict[str, Any]) -> None:
+    result = run["result"]
+    for found, phase in zip(result["roofline"], result["phases"], strict=True):
+        assert (found["phase"], found["timed"]) == (phase["phase"], "alone")
+        picojoules = 1e12 * phase["energy_j"]
+        assert found["pj_per_flop"] == pytest.approx(picojoules / found["flops"])
+        assert found["pj_per_byte"] == pytest.approx(picojoules / found["bytes_moved"])
+        # The model runs on the CPU: the utilisation of the GPU beside it says nothing.
+        assert found["gpu_utilisation"] is None
+
+
 def test_stages_come_in_order(run: dict[str, Any]) -> None:
     assert tuple(run["stages"]) == STAGES
 

@@ -18,6 +18,7 @@ from fakes.results import CALIBRATION, make_result
 from fakes.studies import experiment
 
 from llem_energy import Carryover, ExperimentResult, carryover_from, read_result
+from llem_energy.records import load_peaks
 from llem_runner import read_manifest
 
 pytestmark = pytest.mark.slow  # starts processes that import torch
@@ -101,6 +102,17 @@ def test_the_next_study_reuses_the_calibration_but_measures_idle_power(
     assert third.calibration == first.calibration
     assert third.baseline is not None
     assert third.baseline.context_reused is False
+
+
+def test_the_peaks_of_the_device_are_measured_once_and_kept(two_runs: StudyRuns) -> None:
+    study, _, (first, second) = two_runs
+    found = [result.device_peaks for result in (first, second) if result.device_peaks is not None]
+    if not found:  # another process kept the processor busy
+        reasons = [reason for each in first.roofline for reason in each.reasons]
+        assert any("mfu" in reason and "busy" in reason for reason in reasons)
+        return
+    assert second.device_peaks == found[0]
+    assert load_peaks(study.parents[1] / "cache" / "peaks.json") == (found[0],)
 
 
 def test_every_energy_of_a_study_is_within_its_bound_of_the_true_energy(

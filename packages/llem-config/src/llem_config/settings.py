@@ -20,13 +20,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from llem_config._faults import MAX_FAULTS, ConfigError, Fault
 from llem_config._loading.fault_messages import describe_error, describe_value

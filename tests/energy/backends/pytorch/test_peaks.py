@@ -33,7 +33,7 @@ def test_another_precision_has_other_conditions() -> None:
 
 
 def test_products_of_integers_have_no_peak() -> None:
-    peaks = measure_peaks(torch.device("cpu"), torch.int8)
+    peaks = measure_peaks(torch.device("cpu"), "int8")
     assert peaks.tflops is None
     assert peaks.memory_gb_s is not None
 

@@ -22,6 +22,7 @@ _UNITS = (
     (r"\w+_per_min", "1/min"),
     (r"(\w+_)?tokens", "tokens"),
     (r"\w+_cores|n_cpus", "CPUs"),
+    (r"\w+_gb_s", "GB/s"),
     (r"\w+(_s|_seconds)", "s"),
     (r"\w+_j", "J"),
     (r"\w+_w", "W"),
@@ -29,7 +30,12 @@ _UNITS = (
     (r"\w+_bytes", "bytes"),
     (r"\w+_mhz", "MHz"),
     (r"\w+_hz", "Hz"),
-    (r"flops\.total", "operations"),
+    (r"(flops\.(total|prefill|decode)|flops)", "operations"),
+    (r"bytes_moved", "bytes"),
+    (r"arithmetic_intensity", "operations/byte"),
+    (r"pj_per_flop", "pJ/operation"),
+    (r"pj_per_byte", "pJ/byte"),
+    (r"(\w+_)?tflops", "TFLOP/s"),
 )
 _UNIT_PATTERNS = tuple((re.compile(rf"(?:.*\.)?{pattern}"), unit) for pattern, unit in _UNITS)
 

@@ -14,13 +14,17 @@ from llem_energy.records import (
     ChatTemplate,
     ContextIdle,
     DataRealism,
+    DevicePeaks,
     EnvironmentSnapshot,
     ErrorBudget,
     Flops,
     HostLoad,
     Latency,
     MemoryEstimate,
+    PeakConditions,
+    Peaks,
     PhaseResult,
+    PhaseRoofline,
     Sampling,
     Span,
     WarmUpReport,
@@ -70,6 +74,9 @@ _STRUCTS: tuple[tuple[str, type[msgspec.Struct], str, str], ...] = (
     ("window", Span, "steady_state_window", "Measured window:"),
     ("memory_estimate", MemoryEstimate, "memory_estimate", "Memory estimated before loading:"),
     ("flops", Flops, "flops", "Floating-point operations:"),
+    ("device_peaks", DevicePeaks, "device_peaks", "Peaks of the device:"),
+    ("device_peaks", PeakConditions, "device_peaks.conditions", "Peaks of the device:"),
+    ("device_peaks", Peaks, "device_peaks.peaks", "Peaks of the device:"),
     ("load_before", HostLoad, "load_before", "Other load before the window:"),
     ("load_in_window", HostLoad, "load_in_window", "Other load in the window:"),
     ("stops", WindowStops, "stops", "Stops in the window:"),
@@ -87,6 +94,7 @@ def run_parts() -> list[Part | OpenPart]:
         _derived_part(),
         *_quality_parts(),
         *(_phase_part(phase) for phase in ("prefill", "decode")),
+        *(_roofline_part(phase) for phase in ("prefill", "decode")),
         config_part(),
         other_config_part(),
         effective_part(),
@@ -206,6 +214,21 @@ def _phase_part(phase: str) -> Part:
         source=f"{_RESULT}phases[{phase}].",
         prefix=f"phase.{phase}.",
         about=f"{phase.capitalize()} alone:",
+        without=("phase",),
+    )
+
+
+def _roofline_part(phase: str) -> Part:
+    def get(record: RunRecord) -> PhaseRoofline | None:
+        found: Sequence[PhaseRoofline] = record.result.roofline if record.result else ()
+        return next((each for each in found if each.phase == phase), None)
+
+    return struct_part(
+        PhaseRoofline,
+        get,
+        source=f"{_RESULT}roofline[{phase}].",
+        prefix=f"roofline.{phase}.",
+        about=f"{phase.capitalize()}:",
         without=("phase",),
     )
 

@@ -23,7 +23,6 @@ from llem_energy._backends.pytorch.generation import StepClock, TokenGeneration
 from llem_energy._backends.pytorch.generation_config import generation_config
 from llem_energy._backends.pytorch.introspection import (
     cache_name,
-    computed_type,
     gpu_uuid,
     model_bytes,
 )
@@ -39,7 +38,7 @@ from llem_energy._backends.pytorch.logits_check import (
     has_finite_logits,
 )
 from llem_energy._backends.pytorch.padding import ignores_mask
-from llem_energy._backends.pytorch.peaks import measure_peaks
+from llem_energy._backends.pytorch.peaks import conditions_of, measure_peaks
 from llem_energy._backends.pytorch.phases import decode, prefill
 from llem_energy._backends.pytorch.process_memory import (
     peak_resident_bytes,
@@ -278,20 +277,12 @@ class PyTorchBackend:
 
     def peak_conditions(self) -> PeakConditions:
         """Return the device, the type of its products, and the version of torch."""
-        if len(self._gpus()) > 1:
-            raise BackendError("the model is spread over several GPUs, which have no common peak")
-        on_gpu = self._device.type == "cuda"
-        return PeakConditions(
-            device=gpu_uuid(0) if on_gpu else f"cpu with {torch.get_num_threads()} threads",
-            precision=computed_type(self._model),
-            library=f"torch {torch.__version__}",
-        )
+        return conditions_of(self._model, self._device, len(self._gpus()))
 
     def measure_peaks(self) -> Peaks:
         """Measure matrix products, copies and reads on the device."""
-        precision = computed_type(self._model)
         with foreign_errors("the peaks of the device cannot be measured"):
-            return measure_peaks(self._device, getattr(torch, precision))
+            return measure_peaks(self._device, self.peak_conditions().precision)
 
     def _is_stepwise(self) -> bool:
         """Return whether each step computes one token of each prompt, with a cache."""

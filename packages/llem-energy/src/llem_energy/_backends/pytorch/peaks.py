@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from llem_energy._backends.roofline import Peaks
+from llem_energy._backends.pytorch.introspection import computed_type, gpu_uuid
+from llem_energy._backends.roofline import PeakConditions, Peaks
 from llem_energy._errors import BackendError
 
 _GIB = 2**30
@@ -22,16 +24,39 @@ _MIN_BYTES = 2**26
 _CPU_CACHES = Path("/sys/devices/system/cpu")
 
 
-def measure_peaks(device: torch.device, dtype: torch.dtype) -> Peaks:
+def conditions_of(model: Any, device: torch.device, n_gpus: int) -> PeakConditions:
+    """Return what the peaks of a device depend on.
+
+    Args:
+        model: loaded, for the type of its products.
+        device: of the model.
+        n_gpus: that hold a part of the model; ignored on a CPU.
+
+    Raises:
+        BackendError: there are several GPUs.
+    """
+    on_gpu = device.type == "cuda"
+    if on_gpu and n_gpus > 1:
+        raise BackendError("the model is spread over several GPUs, which have no common peak")
+    return PeakConditions(
+        device=gpu_uuid(0) if on_gpu else f"cpu with {torch.get_num_threads()} threads",
+        precision=computed_type(model),
+        library=f"torch {torch.__version__}",
+    )
+
+
+def measure_peaks(device: torch.device, precision: str) -> Peaks:
     """Return the peaks of a device for matrix products of one type.
 
     Args:
         device: a CPU, or one GPU.
-        dtype: of both matrices and of their product; products of integers are not measured.
+        precision: type of both matrices and of their product, such as `bfloat16`; products of
+            integers are not measured.
 
     Raises:
         BackendError: a GPU has too little free memory.
     """
+    dtype: torch.dtype = getattr(torch, precision)
     n_bytes = cpu_buffer_bytes() if device.type == "cpu" else _gpu_bytes(device)
     with torch.inference_mode():
         copied_s, read_s = _memory_times_s(device, n_bytes)
