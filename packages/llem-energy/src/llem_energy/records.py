@@ -23,6 +23,7 @@ from llem_energy._result.experiment_result import (
     decode_result,
     encode_result,
 )
+from llem_energy._result.gain_sentence import gain_sentence
 from llem_energy._result.measurement_figures import (
     Baseline,
     ContextIdle,
@@ -65,6 +66,7 @@ __all__ = [
     "check_finite",
     "decode_result",
     "encode_result",
+    "gain_sentence",
     "load_peaks",
     "random_data_caveat",
     "save_peaks",

@@ -79,6 +79,8 @@ def figure_columns(result: StudyResult) -> list[Column]:
             column("J/output\ntoken", "energy_per_output_token_j"),
             Column("error\nbound", _bound),
         ]
+    if any(point.energy_per_output_token_with_host_j for point in points):
+        columns.append(column("with\nhost", "energy_per_output_token_with_host_j"))
     columns += [
         column("tokens/s", "tokens_per_second"),
         column("first\ntoken ms", "time_to_first_token_s", 1e3),

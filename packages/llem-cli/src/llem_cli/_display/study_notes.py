@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llem_cli._display.comparison_notes import comparison_lines, legend
 from llem_cli._display.console import MAX_LINES, count, duration, message_lines, resume_command
+from llem_cli._display.meter_notes import meter_lines
 from llem_cli._display.similar_warnings import warning_lines
 from llem_runner import StudyResult
 
@@ -14,6 +15,7 @@ from llem_runner import StudyResult
 def result_notes(result: StudyResult, folder: Path) -> Iterator[str]:
     """Yield the lines below the table."""
     yield from legend(result)
+    yield from meter_lines(result)
     yield from comparison_lines(result)
     yield from _problems(result, folder)
     yield from _totals(result)

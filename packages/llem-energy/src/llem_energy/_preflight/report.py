@@ -75,7 +75,7 @@ def check(experiments: Sequence[ExperimentConfig], machine: Machine) -> Prefligh
             *context_length_warnings(experiments),
             *other_load_warnings(experiments, machine),
             *missing_templates(experiments),
-            *_missing_energy(experiments, gpus or machine.settings.devices.gpus),
+            *_missing_energy(experiments, gpus, machine.settings.devices.gpus),
         ),
         expected_failures=unmet,
         file_problems=(*_of_each_group(experiments, file_problems), *local_data),
@@ -126,13 +126,25 @@ def _missing_gpu(experiments: Sequence[ExperimentConfig], *, has_gpu: bool) -> t
 
 
 def _missing_energy(
-    experiments: Sequence[ExperimentConfig], gpus: Sequence[int | str]
+    experiments: Sequence[ExperimentConfig],
+    visible: Sequence[int | str],
+    in_settings: Sequence[int | str],
 ) -> tuple[Finding, ...]:
-    """Return a warning if nothing will measure energy."""
+    """Return a warning if nothing will measure energy, or not that of the GPUs that compute.
+
+    Args:
+        experiments: the points of a study.
+        visible: the GPUs that they may use.
+        in_settings: the GPUs to meter if a backend names none.
+    """
     points: dict[str, list[int]] = {}
-    for sources, group in _grouped(experiments, lambda c: c.energy.sources).items():
-        if reasons := missing_meters(sources, gpus):
-            message = f"no energy will be measured: {'; '.join(reasons)}"
+    groups = _grouped(experiments, lambda c: (c.energy.sources, facts_of(c.backend).device(c)))
+    for (sources, device), group in groups.items():
+        on_gpu = device == "gpu" or (device == "auto" and bool(visible))
+        gpus = in_settings if device == "cpu" else visible or in_settings
+        if reasons := missing_meters(sources, gpus, on_gpu=on_gpu):
+            what = "the energy of the GPUs will not" if on_gpu else "no energy will"
+            message = f"{what} be measured: {'; '.join(reasons)}"
             points.setdefault(message, []).extend(group)
     return findings(points)
 

@@ -115,17 +115,24 @@ def open_sources(names: Sequence[str], gpus: Sequence[int | str], *, on_gpu: boo
     return OpenSources(source, host, reasons, host_reasons)
 
 
-def missing_meters(names: Sequence[str], gpus: Sequence[int | str]) -> list[str]:
-    """Return why none of the sources can be read; [] if one can, or if `none` is among them.
+def missing_meters(
+    names: Sequence[str], gpus: Sequence[int | str], *, on_gpu: bool = False
+) -> list[str]:
+    """Return why no source meters what the model runs on; [] if one does, or if `none` is among them.
 
     Args:
-        names: as in `open_source`.
-        gpus: as in `open_source`.
+        names: as in `open_sources`.
+        gpus: as in `open_sources`.
+        on_gpu: as in `open_sources`.
     """
-    source, reasons = open_source(names, gpus)
-    if source is not None:
-        source.close()
-    return [] if source is not None or "none" in names else reasons
+    opened = open_sources(names, gpus, on_gpu=on_gpu)
+    for source in (opened.source, opened.host):
+        if source is not None:
+            source.close()
+    if opened.source is not None or "none" in names:
+        return []
+    host = [] if opened.host is None else [f"{opened.host.name}: meters the processor only"]
+    return [*opened.reasons, *host]
 
 
 def diagnose_source(name: str) -> SourceDiagnosis:

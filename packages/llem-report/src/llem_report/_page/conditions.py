@@ -150,9 +150,35 @@ def _software(result: ExperimentResult) -> Iterator[tuple[str, object]]:
 
 
 def _energy(result: ExperimentResult) -> Iterator[tuple[str, object]]:
+    from llem_energy.records import gain_sentence
+
     yield "source", result.energy_source or "none"
+    yield "energy counter", _counter(result)
+    yield "gain error", gain_sentence(result)
+    yield "host", _host(result)
     yield "estimator", result.energy_method
     yield "method", result.measurement_methodology.replace("_", " ")
+
+
+def _counter(result: ExperimentResult) -> str | None:
+    """Return whether the counters are exact; None if no GPU was metered."""
+    if result.counter_exactness in (None, "unverified"):
+        unverified = "unverified: the error bound holds for a counter that is exact at its updates"
+        return None if result.counter_exactness is None else unverified
+    found = [
+        f"{check.verdict}, checked on {check.checked_at[:10]} with driver {check.driver}"
+        for check in result.board_checks
+    ]
+    return "; ".join(dict.fromkeys(found))
+
+
+def _host(result: ExperimentResult) -> str | None:
+    """Return whether the processor was metered beside GPUs; None if no GPU was metered."""
+    if result.energy_source_kind != "gpu":
+        return None
+    if result.energy_host_j is None:
+        return "not metered: the energy is that of the GPUs alone"
+    return f"metered by {result.energy_host_source}, and not part of the energy"
 
 
 def _protocol(data: StudyData) -> Rows:

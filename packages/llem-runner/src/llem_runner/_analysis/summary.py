@@ -11,6 +11,7 @@ from llem_energy import ExperimentResult
 from llem_runner._analysis.compared_runs import comparable_values, runs_to_compare
 from llem_runner._analysis.comparison import compare_points
 from llem_runner._analysis.input_changes import input_changes
+from llem_runner._analysis.meters import exactness, gain_errors
 from llem_runner._analysis.statistics import (
     cv_limit,
     geometric_mean,
@@ -142,6 +143,11 @@ def _protocol(
         energy_sources=tuple(
             sorted({r.energy_source for r in results.values() if r.energy_source})
         ),
+        counter_exactness=dict(Counter(exactness(results.values()))),
+        gain_errors=dict(Counter(gain_errors(results.values()))),
+        host_sources=tuple(
+            sorted({r.energy_host_source for r in results.values() if r.energy_host_source})
+        ),
         executors=tuple(sorted({e.executor for e in entries if e.index in results and e.executor})),
         carbon_intensity_gco2_kwh=settings.measurement.carbon_intensity_gco2_kwh,
         datacenter_pue=settings.measurement.datacenter_pue,
@@ -205,6 +211,9 @@ def _point(
             if (quality := result.figures.get(headline)) is not None
         ),
         levels=levels,
+        energy_per_output_token_with_host_j=over_cycles(
+            lambda r: r.energy_per_output_token_with_host_j
+        ),
         compared=None if compared is None else describe(compared),
     )
 

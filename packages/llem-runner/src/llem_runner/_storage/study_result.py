@@ -64,6 +64,9 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Number of runs whose headline figure is flagged: it may be wrong by more than its error."""
     levels: dict[str, str] = {}
     """The level of each factor of the sweep at this point."""
+    energy_per_output_token_with_host_j: Statistics | None = None
+    """Joules of GPUs and processor together; None if no run metered both, and in a file without this
+    field. No ratio uses it."""
     compared: Statistics | None = None
     """The headline figure over the compared cycles only; the ratios are those of its geometric
     means. None if the point is not compared."""
@@ -221,6 +224,13 @@ class MeasurementProtocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """None if runs were measured in the calling process, where no timeout can be enforced."""
     energy_sources: tuple[str, ...]
     """Sources that the completed runs used; empty if nothing was metered."""
+    counter_exactness: dict[str, int] = {}
+    """Number of completed runs by the `counter_exactness` of their GPUs, such as `unverified`; empty if no
+    GPU was metered, and in a file without this field, like the next two."""
+    gain_errors: dict[str, int] = {}
+    """Number of completed runs by the gain error of their sensors, with its origin."""
+    host_sources: tuple[str, ...] = ()
+    """Sources that metered the processor beside GPUs."""
     executors: tuple[str, ...] = ()
     """What measured the completed runs; empty in a file of format 1, 2 or 3."""
     carbon_intensity_gco2_kwh: float | None = None
