@@ -13,6 +13,7 @@ from rich.console import Console
 
 from llem_cli._display.console import print_line
 from llem_cli._display.study_result import show_study_result
+from llem_energy.records import ErrorBudget
 from llem_runner import StudyResult, read_study_result
 from llem_runner.records import Drift, Statistics
 
@@ -316,3 +317,35 @@ def test_warnings_that_differ_only_in_numbers_are_one_line(
         f"warning (201 times): {busy.format('2e-05 to 2.99')}",
         "warning (3 runs): the meter stopped",
     ]
+
+
+def test_joules_with_the_host_have_a_column_and_the_meters_their_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    budget = ErrorBudget(
+        edge_bound_j=1.0, sampling_j=None, gain_share=0.05, gain_source="literature"
+    )
+    measured = Measured(
+        energy_host_j=40.0, energy_host_source="rapl", energy_per_output_token_with_host_j=2.75,
+        counter_exactness="late", error_budget=budget,
+    )  # fmt: skip
+    result = run_swept_study(tmp_path, measured)
+    lines = rendered(result, 160)
+    assert "host" in lines[2].split()
+    assert all("2.75 ± 0" in line for line in lines[3:11])
+    notes = notes_of(capsys)
+    assert "energy counter: late (checked): the error bound may not hold" in notes
+    assert "gain error of the sensor: ±5 %, literature" in notes
+    assert any(note.endswith("with the energy of the processor (rapl)") for note in notes)
+    assert result.measurement_protocol.counter_exactness == {"late": 32}
+
+
+def test_without_a_meter_of_the_host_there_is_no_column_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = rendered(run_swept_study(tmp_path, Measured(counter_exactness="unverified")), 160)
+    assert "host" not in lines[2].split()
+    notes = notes_of(capsys)
+    assert "J/output token is of the GPUs alone, without the host" in notes
+    (counter,) = [note for note in notes if note.startswith("energy counter: ")]
+    assert "`llem-cli doctor --check-gpu all` checks it" in counter
