@@ -126,6 +126,14 @@ experiment.command(
     help="Measure one experiment and print its result.",
 )
 app.command(
+    "llem_cli._commands.meter.command:meter",
+    name="meter",
+    help="Measure the energy of any command: meter -- COMMAND ARGS.\n\n"
+    "Its input, output, signals and exit code are passed on; the energy is printed to stderr after it. "
+    "Also of a process that runs (--pid), or of some seconds (--for). Exits with code 127 if the "
+    "command is not found, 126 if it cannot be executed, 128 + N if signal N ended it.",
+)
+app.command(
     "llem_cli._commands.doctor:doctor",
     name="doctor",
     help="Show what this machine can measure, and how accurately.\n\n"
@@ -168,7 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code; errors become sentences on stderr."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
-    verbose, as_json = "--verbose" in tokens, "--json" in tokens
+    own = tokens[: tokens.index("--")] if "--" in tokens else tokens  # not of a measured command
+    verbose, as_json = "--verbose" in own, "--json" in own
     try:
         code = app(tokens, exit_on_error=False, print_error=False)
         results().flush()  # while a closed pipe can still be reported
@@ -176,7 +185,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         unused = " ".join(error.unused_tokens or ())
         return _usage(f"unexpected argument: {unused}", as_json=as_json)
     except CycloptsError as error:
-        return _usage(str(error), as_json=as_json)
+        is_meter = own == tokens and own[:1] == ["meter"]
+        hint = " Put -- before the command to measure." if is_meter else ""
+        return _usage(str(error).strip() + hint, as_json=as_json)
     except KeyboardInterrupt as error:
         return _fail(str(error) or "interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has exited, e.g. `| head`
@@ -212,7 +223,8 @@ def _explain(error: Exception, *, verbose: bool) -> tuple[str, int]:
         # People get the line of the file quoted; programs get `file:line:column: key: problem`.
         return error.pretty() if sys.stderr.isatty() else str(error), USAGE
     if isinstance(error, LlemError):
-        return "\n".join(f"error: {line}" for line in str(error).splitlines()), FAILED
+        text = "\n".join(f"error: {line}" for line in str(error).splitlines())
+        return text, getattr(error, "exit_code", FAILED)
     if isinstance(error, FileNotFoundError) and _is_working_directory_gone():
         return "error: the working directory was deleted; change to another one", FAILED
     if isinstance(error, OSError) and error.errno in _OF_PATHS and error.filename:

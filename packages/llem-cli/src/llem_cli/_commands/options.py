@@ -79,8 +79,12 @@ _MAX_DURATION_S = 366 * 86400.0
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def parse_duration_s(text: str | None) -> float | None:
+def parse_duration_s(text: str | None, key: str = "--time-limit") -> float | None:
     """Return a duration in seconds: `90`, `90s`, `30m`, `8h`, `1.5d`, `1h30m`.
+
+    Args:
+        text: as the user wrote it.
+        key: the flag, for the message.
 
     Raises:
         ConfigError: the text is not a duration above 0.
@@ -94,7 +98,7 @@ def parse_duration_s(text: str | None) -> float | None:
         problem = f"expected a time such as 90s, 30m or 8h, found {shortened(text, 60)!r}" + (
             "; the limit is a year" if duration_s > 0 else ""
         )
-        raise ConfigError([Fault("<command line>", 0, 0, "--time-limit", problem)])
+        raise ConfigError([Fault("<command line>", 0, 0, key, problem)])
     return duration_s
 
 

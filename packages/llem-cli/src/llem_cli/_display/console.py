@@ -53,6 +53,14 @@ def stderr_console() -> Console:
     return _Console(file=sys.stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
+def stderr_table_console() -> Console:
+    """Return a console for results on stderr, where stdout belongs to another program."""
+    console = stderr_console()
+    if not sys.stderr.isatty():
+        console.width = _PIPE_WIDTH
+    return console
+
+
 @contextlib.contextmanager
 def closed_terminal_ignored() -> Iterator[None]:
     """Print to stdout; if its terminal or its pipe was closed, that is not an error."""

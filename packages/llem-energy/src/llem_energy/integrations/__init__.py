@@ -1,0 +1,1 @@
+"""The meter in other programs: trainers, tests, and services that collect metrics."""

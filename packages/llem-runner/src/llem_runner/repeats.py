@@ -1,0 +1,23 @@
+"""Statistics of repeated measurements, as a study applies them to its runs.
+
+    from llem_runner.repeats import mean_interval, ratio_of_pairs
+    mean_interval([100.2, 99.1, 100.9])               # (97.8, 102.4)
+    ratio_of_pairs([100.2, 99.1, 100.9], [90.5, 90.1, 91.4])
+
+All work on logarithms of positive figures, so that no result depends on the unit.
+"""
+
+from llem_runner._analysis.pairs import PairRatio, ratio_of_pairs
+from llem_runner._analysis.statistics import (
+    MIN_RUNS_FOR_INTERVAL,
+    geometric_mean,
+    mean_interval,
+)
+
+__all__ = [
+    "MIN_RUNS_FOR_INTERVAL",
+    "PairRatio",
+    "geometric_mean",
+    "mean_interval",
+    "ratio_of_pairs",
+]
