@@ -33,6 +33,16 @@ PUBLIC_MODULES = {
         "backends.py",
         "doctor.py",
         "gain.py",
+        *(
+            f"integrations/{name}.py"
+            for name in (
+                "lightning",
+                "opentelemetry",
+                "prometheus",
+                "pytest_plugin",
+                "transformers",
+            )
+        ),
         "models.py",
         "preflight.py",
         "records.py",
@@ -48,6 +58,7 @@ PUBLIC_MODULES = {
         "plan.py",
         "progress.py",
         "records.py",
+        "repeats.py",
     },
     "llem_report": {"__init__.py", "comparison_records.py", "records.py", "watching.py"},
     "llem_cli": {"__init__.py", "__main__.py"},
@@ -59,7 +70,8 @@ def public_modules() -> list[str]:
     names = []
     for package, files in PUBLIC_MODULES.items():
         for file in sorted(files - {"__main__.py"}):
-            names.append(package if file == "__init__.py" else f"{package}.{file[:-3]}")
+            module = f"{package}.{file[:-3]}".replace("/", ".")
+            names.append(package if file == "__init__.py" else module)
     return names
 
 
@@ -105,8 +117,9 @@ def test_llem_config_costs_pydantic_and_yaml_and_nothing_else() -> None:
 def test_modules_are_private_well_named_and_documented(package: str) -> None:
     forbidden = {"utils", "helpers", "common", "base", "core", "manager", "ssot"}
     for path in sources(package):
-        first = path.relative_to(source_folder(package)).parts[0]
-        assert first.startswith("_") or first in PUBLIC_MODULES[package], path
+        name = path.relative_to(source_folder(package)).as_posix()
+        is_public = name in {*PUBLIC_MODULES[package], "integrations/__init__.py"}
+        assert name.startswith("_") or is_public, path
         if path.parent != source_folder(package):
             # Modules in a private folder need no underscore.
             assert not path.stem.startswith("_") or path.stem == "__init__", path
@@ -132,7 +145,8 @@ def test_only_the_nvml_files_know_the_binding_and_only_the_backend_knows_torch()
                 assert path.parent.name == "_sources", path
                 assert path.name.startswith("nvml_"), path
             if re.search(r"^\s*(import|from) (torch|transformers)", text, re.MULTILINE):
-                assert path.parent.parts[-2:] == ("_backends", "pytorch"), path
+                is_integration = path.parts[-2:] == ("integrations", "transformers.py")
+                assert path.parent.parts[-2:] == ("_backends", "pytorch") or is_integration, path
 
 
 def test_the_cli_imports_only_public_modules_of_the_other_packages() -> None:

@@ -2,10 +2,11 @@
 
     from llem_energy.integrations.opentelemetry import OpenTelemetryWindows, span_attributes
     metrics = OpenTelemetryWindows()                  # the global MeterProvider
-    with tracer.start_as_current_span("prefill") as span, meter.window("prefill") as window:
-        ...
+    with tracer.start_as_current_span("prefill") as span:
+        with meter.window("prefill") as window:
+            ...
+        span.set_attributes(span_attributes(window))
     metrics.add(window)
-    span.set_attributes(span_attributes(window))      # inside the span
 
 It needs `llem-energy[opentelemetry]`, which is the API only: without an SDK, nothing is exported.
 """
@@ -14,7 +15,10 @@ from __future__ import annotations
 
 from opentelemetry.metrics import MeterProvider, get_meter_provider
 
-from llem_energy.meter import Window
+from llem_energy._meter.closed_window import closed_duration_s
+from llem_energy._meter.energy_window import EnergyWindow
+
+__all__ = ["OpenTelemetryWindows", "span_attributes"]
 
 _NAME = "llem.window"
 _DEVICE = "llem.device"
@@ -47,11 +51,16 @@ class OpenTelemetryWindows:
         )
         self._windows = meter.create_counter("llem.windows", "{window}", "Closed windows")
 
-    def add(self, window: Window) -> None:
-        """Record a closed window."""
+    def add(self, window: EnergyWindow) -> None:
+        """Record a closed window.
+
+        Raises:
+            MeasurementError: it is not closed.
+        """
+        duration_s = closed_duration_s(window)
         energy = window.energy
         labels = {_NAME: window.name, _STATUS: energy.status}
-        self._duration.record(window.duration_s, labels)
+        self._duration.record(duration_s, labels)
         self._windows.add(1, labels)
         for device in energy.devices:
             by_device = {_NAME: window.name, _DEVICE: device.device}
@@ -61,13 +70,18 @@ class OpenTelemetryWindows:
                     self._bound.add(device.energy_bound_j, by_device)
 
 
-def span_attributes(window: Window) -> dict[str, str | float | tuple[str, ...]]:
-    """Return the energy of a closed window as attributes of a span; what is missing has none."""
+def span_attributes(window: EnergyWindow) -> dict[str, str | float | tuple[str, ...]]:
+    """Return the energy of a closed window as attributes of a span; what is missing has none.
+
+    Raises:
+        MeasurementError: it is not closed.
+    """
+    duration_s = closed_duration_s(window)
     energy = window.energy
     attributes: dict[str, str | float | tuple[str, ...]] = {
         _NAME: window.name,
         _STATUS: energy.status,
-        "llem.duration_s": window.duration_s,
+        "llem.duration_s": duration_s,
     }
     if energy.total_j is not None:
         attributes["llem.energy_j"] = energy.total_j

@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llem_config.foreign_files import replace_file
-from llem_energy.meter import Window
+from llem_energy._meter.closed_window import closed_duration_s
+from llem_energy._meter.energy_window import EnergyWindow
+
+__all__ = ["CONTENT_TYPE", "PrometheusWindows"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The value of the header `Content-Type` for `PrometheusWindows.text`."""
@@ -69,9 +72,14 @@ class PrometheusWindows:
         self._sums: dict[_Metric, dict[tuple[str, ...], float]] = {each: {} for each in _METRICS}
         self._lock = threading.Lock()
 
-    def add(self, window: Window) -> None:
-        """Add a closed window."""
-        energy, duration_s = window.energy, window.duration_s
+    def add(self, window: EnergyWindow) -> None:
+        """Add a closed window.
+
+        Raises:
+            MeasurementError: it is not closed.
+        """
+        duration_s = closed_duration_s(window)
+        energy = window.energy
         with self._lock:
             self._raise(_SECONDS, (window.name,), duration_s)
             self._raise(_WINDOWS, (window.name, energy.status), 1)
