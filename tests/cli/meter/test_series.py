@@ -82,7 +82,8 @@ def test_a_signal_stops_the_series() -> None:
 def test_the_mean_of_fewer_than_three_runs_has_no_interval() -> None:
     two = summary(A, "a", None, [run_of(10.0), run_of(40.0)])
     assert two.energy_j is not None
-    assert (two.energy_j.mean, two.energy_j.ci95_low) == (pytest.approx(20.0), None)
+    assert two.energy_j.mean == pytest.approx(20.0)
+    assert two.energy_j.ci95_low is None
     three = summary(A, "a", 10, [run_of(10.0), run_of(11.0), run_of(12.0)])
     assert three.energy_j is not None
     assert three.energy_j.ci95_low is not None
@@ -106,7 +107,8 @@ def test_a_run_that_failed_is_in_no_mean_of_several() -> None:
     runs = [run_of(10.0), run_of(10.0), run_of(500.0, code=1)]
     measured = summary(A, "a", None, runs)
     assert measured.energy_j is not None
-    assert (measured.energy_j.mean, measured.energy_j.n) == (pytest.approx(10.0), 2)
+    assert measured.energy_j.mean == pytest.approx(10.0)
+    assert measured.energy_j.n == 2
     only = summary(A, "a", None, [run_of(500.0, code=1)])
     assert only.energy_j is not None
     assert only.energy_j.mean == 500.0

@@ -52,9 +52,7 @@ def output_of(master: int, process: subprocess.Popen[bytes], until: bytes | None
     return output
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_reaches_the_command_once_and_its_exit_code_is_passed_on(
     start: Start, tmp_path: Path, number: int
 ) -> None:
