@@ -82,6 +82,15 @@ def test_the_json_of_the_command_is_not_mixed_with_ours_in_a_file(
     assert report["measured"][0]["command"] == ["echo", "{}"]
 
 
+def test_a_full_disk_costs_the_file_and_not_the_figures(
+    llem: Run, no_meter: dict[str, str]
+) -> None:
+    done = llem("meter", "--output", "/dev/full", "--", "sh", "-c", "exit 3", **no_meter)
+    assert done.returncode == 3
+    assert done.stderr.startswith("energy")
+    assert "warning: /dev/full was not written: No space left on device" in done.stderr
+
+
 def test_without_a_meter_the_command_runs_and_the_energy_is_missing_with_the_reason(
     llem: Run, no_meter: dict[str, str]
 ) -> None:

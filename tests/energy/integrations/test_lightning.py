@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 from energy.integrations.conftest import run_script, true_j
 
-pytest.importorskip("lightning", reason="the group `integrations` is not installed")
+# Not imported here, because it takes seconds and loads torch.
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("lightning") is None,
+    reason="the group `integrations` is not installed",
+)
 TRAINING = """
 import json, time, warnings
 import torch

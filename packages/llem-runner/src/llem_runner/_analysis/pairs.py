@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from llem_runner._analysis.blocks import fit_blocks
+from llem_runner._analysis.complete_blocks import compare_complete_blocks
 from llem_runner._analysis.statistics import MIN_RUNS_FOR_INTERVAL
 
 
@@ -40,7 +40,7 @@ def ratio_of_pairs(first: Sequence[float], second: Sequence[float]) -> PairRatio
     pairs = list(zip(first, second, strict=True))
     if len(pairs) < MIN_RUNS_FOR_INTERVAL or min(*first, *second) <= 0:
         return None
-    fit = fit_blocks(pairs)
+    fit = compare_complete_blocks(pairs)
     difference, half_width = fit.means[0] - fit.means[1], fit.half_width(0, 1)
     return PairRatio(
         ratio=math.exp(difference),

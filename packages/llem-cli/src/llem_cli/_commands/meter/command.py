@@ -106,15 +106,25 @@ def meter(
         code, report = (
             measurement.commands(tokens) if request.commands else measurement.span(process, tokens)
         )
-    if output is not None:
-        output.write_bytes(report.as_json() + b"\n")
+    problems = [*session.warnings(), *_written(output, report)]
     if json_:
         show_json(report.as_json())
     else:
         show_report(report, on_stderr=bool(request.commands))
-    for warning in session.warnings():
+    for warning in problems:
         note(f"warning: {warning}")
     return code
+
+
+def _written(output: Path | None, report: MeterReport) -> list[str]:
+    """Write the report; a file that cannot be written must not cost its figures."""
+    if output is None:
+        return []
+    try:
+        output.write_bytes(report.as_json() + b"\n")
+    except OSError as error:
+        return [f"{output} was not written: {error.strerror}"]
+    return []
 
 
 class _Measurement:
