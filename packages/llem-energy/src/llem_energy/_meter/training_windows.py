@@ -66,13 +66,13 @@ class TrainingWindows:
         if window is None:
             return {}
         self.epochs.append(window.close())
-        return _values("energy_epoch", window)
+        return _values(window, "energy_epoch_j", "energy_epoch_bound_j")
 
     def end(self) -> dict[str, float]:
         """Return the energy of the whole training, and close the meter if it is ours."""
         if self._meter is None or self.train is None:
             return {}
-        values = _values("energy_train", self.train.close())
+        values = _values(self.train.close(), "energy_train_j", "energy_train_bound_j")
         if self._given is None:
             self._meter.close()
         self._meter = self._interval = None
@@ -88,7 +88,7 @@ class TrainingWindows:
         return self._meter.window(name, mode="light").open()
 
 
-def _values(name: str, window: EnergyWindow) -> dict[str, float]:
+def _values(window: EnergyWindow, total: str, bound: str) -> dict[str, float]:
     energy = window.energy
-    figures = {f"{name}_j": energy.total_j, f"{name}_bound_j": energy.bound_j}
+    figures = {total: energy.total_j, bound: energy.bound_j}
     return {key: value for key, value in figures.items() if value is not None}
