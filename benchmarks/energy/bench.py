@@ -44,10 +44,16 @@ class Bench:
         self.n_turns = 40 if quick else 3000
         self.trials = 500 if quick else 4000
 
-    def run_our_side(self, part: str, gpus: Sequence[FakeGpu], request: Mapping[str, Any]) -> Any:
-        """Run a part of `our_side` in a new process and return its answer."""
+    def run_our_side(
+        self,
+        part: str,
+        gpus: Sequence[FakeGpu],
+        request: Mapping[str, Any],
+        side: Sequence[str] = OUR_SIDE,
+    ) -> Any:
+        """Run a part of `our_side`, or of another program, in a new process; return its answer."""
         done = subprocess.run(
-            [sys.executable, *OUR_SIDE, part], input=json.dumps(request) + "\n",
+            [sys.executable, *side, part], input=json.dumps(request) + "\n",
             env=self.environment(gpus), capture_output=True, text=True, check=False, timeout=2400,
         )  # fmt: skip
         if done.returncode:

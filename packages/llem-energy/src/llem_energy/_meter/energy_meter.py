@@ -64,8 +64,8 @@ class EnergyMeter:
             mode: of the windows. `exact` waits at both ends of a window for about half a second,
                 until the counter has told them apart from idle time. `light` never waits there, and
                 its bound is about two counter periods of power.
-            sample_period_s: seconds between two readings of the background thread, > 0; a few per
-                cent less, so that the readings do not keep step with the counter.
+            sample_period_s: longest time between two readings of the background thread, in seconds,
+                > 0. A counter with a period above 0.08 s is read twice between two updates.
             timeseries: a Parquet file for every sample, as `timeseries.parquet` of a run.
 
         Raises:
@@ -82,7 +82,9 @@ class EnergyMeter:
             sources = (sources,)
         requested = (gpus,) if isinstance(gpus, int | str) else gpus
         found, notes = gpus_to_meter(requested, sources)
-        opened = open_sources(sources, found or (0,), on_gpu=bool(found))
+        # Without a GPU, the error of the driver for the first one is the reason.
+        tried = found if gpus is not None else found or (0,)
+        opened = open_sources(sources, tried, on_gpu=bool(found))
         reasons = (*opened.reasons, *notes)
         wait = synchronise_imported if synchronize is None else synchronize or _nothing
 
@@ -100,7 +102,7 @@ class EnergyMeter:
             )
         if opened.source is None:
             _tell_once("; ".join(reasons))
-        self._close = weakref.finalize(self, ledger.close_meter)
+        self._finalizer = weakref.finalize(self, ledger.close_meter)
 
     @property
     def source(self) -> str | None:
@@ -134,7 +136,7 @@ class EnergyMeter:
     def latest(self) -> tuple[Sample, ...]:
         """Return the newest reading of each device; () before the first one."""
         metered = self._ledger.metered
-        if metered is None:
+        if metered is None or self._ledger.is_forked:
             return ()
         newest = {sample.device: sample for sample in metered.store.latest(8 * len(self.devices))}
         return tuple(newest[device] for device in self.devices if device in newest)
@@ -182,7 +184,8 @@ class EnergyMeter:
 
         The energy of closed windows can still be read. Windows that are open become `missing`.
         """
-        self._close()
+        self._ledger.close_meter(waits=True)
+        self._finalizer.detach()
 
     def __enter__(self) -> EnergyMeter:
         return self

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import inspect
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -32,8 +30,8 @@ class EnergyWindow:
     """
 
     __slots__ = (
-        "__weakref__", "_energy", "_ledger", "_problems", "_quiet", "_span", "_start_s", "mode",
-        "name",
+        "__weakref__", "_energy", "_ledger", "_problems", "_quiet", "_refusal", "_span", "_start_s",
+        "mode", "name",
     )  # fmt: skip
 
     def __init__(self, ledger: WindowLedger, name: str, mode: Mode) -> None:
@@ -44,7 +42,8 @@ class EnergyWindow:
         self._quiet: QuietEdge | None = None
         self._span: WindowSpan | None = None
         self._energy: WindowEnergy | None = None
-        self._problems: list[str] = []
+        self._refusal: str | None = None  # why it is not metered
+        self._problems: list[str] = []  # why its energy is flagged
 
     @property
     def is_open(self) -> bool:
@@ -121,8 +120,8 @@ class EnergyWindow:
             self.close()
 
     async def __aenter__(self) -> EnergyWindow:
-        if self.mode == "exact":  # its wait must not stop the other tasks
-            return await asyncio.to_thread(self.open)
+        if self.mode == "exact":
+            return await _in_thread(self.open)
         return self.open()
 
     async def __aexit__(
@@ -134,7 +133,7 @@ class EnergyWindow:
         if not self.is_open:
             return
         if self.mode == "exact":
-            await asyncio.to_thread(self.close)
+            await _in_thread(self.close)
         else:
             self.close()
 
@@ -155,6 +154,8 @@ class EnergyWindow:
                 windows.append(window)
                 return await function(*args, **kwargs)
 
+        import inspect
+
         chosen: Any = measured_async if inspect.iscoroutinefunction(function) else measured
         chosen.windows = windows
         return cast("_Function", chosen)
@@ -162,3 +163,10 @@ class EnergyWindow:
     def __repr__(self) -> str:
         state = "open" if self.is_open else "new" if self._start_s is None else "closed"
         return f"<EnergyWindow {self.name!r}, {state}>"
+
+
+async def _in_thread(wait: Callable[[], EnergyWindow]) -> EnergyWindow:
+    """Wait without stopping the other tasks."""
+    import asyncio  # takes as long as the rest of this package
+
+    return await asyncio.to_thread(wait)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +21,9 @@ from llem_energy._metering.settling import Moved
 from llem_energy._sources.protocol import EnergySource, Kind, Sample, SourceVersions
 
 _SWEEP = 0.073  # a share of the counter's period by which each reading comes earlier in it
+_READS_PER_UPDATE = 2
+_MIN_PERIOD_S = 0.04  # more readings for a faster counter would cost more than they tell
+_BURST_PERIODS, _READS_PER_PERIOD, _MIN_STEP_S = 1.25, 5, 0.002
 _UPDATES_AFTER = 2
 _PERIODS_AFTER = 2.5
 
@@ -86,6 +88,8 @@ class Metered:
         self.source = SourceFacts(source)
         self.calibration = calibration
         self._gains = gains
+        self.call_s = max((each.call_p50_s for each in calibration), default=0.0)
+        """The usual duration of a reading."""
         self.store = SampleStore()
         self._recorder = Recorder(timeseries)
         sink = self.store if timeseries is None else _Tee(self.store, self._recorder)
@@ -93,8 +97,14 @@ class Metered:
             self.source, sweeping(period_s, calibration), sink, after_reading=after_reading
         )
         self.edges = Edges(self.sampler, calibration, self.source.devices)
+        self._burst_s = _BURST_PERIODS * self.edges.period_s
+        self._burst_step_s = max(_MIN_STEP_S, self.edges.period_s / _READS_PER_PERIOD)
         self._ready_after_s = _PERIODS_AFTER * self.edges.period_s + 2 * period_s
         self.sampler.__enter__()
+
+    def read_after_edge(self) -> None:
+        """Let the thread read more often until the counter has moved, without waiting for it."""
+        self.sampler.burst(self._burst_s, self._burst_step_s)
 
     def wait_until_ready(self, end_s: float) -> None:
         """Return once the counters show what was used up to `end_s`: half a second at most.
@@ -128,12 +138,16 @@ def sweeping(period_s: float, calibration: Sequence[Calibration]) -> float:
 
     Readings that always come at the same place between two updates would show when the counter
     moved only to a whole period. If each comes a little earlier in it, neighbours narrow it down.
+    A slow counter is read twice between two updates, so that none hides another.
     """
     counter_s = max((c.counter_period_s or 0.0 for c in calibration), default=0.0)
     counter_s = counter_s or UNKNOWN_PERIOD_S
+    half_s = counter_s / _READS_PER_UPDATE
+    if half_s >= _MIN_PERIOD_S:
+        period_s = min(period_s, half_s)
     if period_s >= counter_s:
         return counter_s * (round(period_s / counter_s) - _SWEEP)
-    return counter_s / (round(counter_s / period_s) + _SWEEP)
+    return counter_s / (round(counter_s / period_s) + 2 * _SWEEP)
 
 
 def calibrated(source: EnergySource) -> tuple[Calibration, ...]:
@@ -161,8 +175,3 @@ def known_gains() -> tuple[GainCalibration, ...]:
     with contextlib.suppress(MeasurementError):
         return load_gains(gains_path())
     return ()
-
-
-def is_forked(pid: int) -> bool:
-    """Return whether this is not the process `pid`, but one that was forked from it."""
-    return os.getpid() != pid

@@ -61,32 +61,40 @@ class SampleStore:
         """Whether samples that are still needed will be thinned out."""
         return len(self._samples) > self._limit
 
-    def drop(self, needed_since_s: float) -> None:
-        """Drop the samples before the earliest window that is not yet computed."""
+    def drop(self, starts_s: Sequence[float]) -> None:
+        """Drop the samples that no window needs.
+
+        Args:
+            starts_s: of the windows that are not yet computed, in any order.
+        """
         with self._lock:
             if not self._samples:
                 return
-            since_s = min(needed_since_s, self._samples[-1].t_s) - AROUND_S
+            since_s = min((*starts_s, self._samples[-1].t_s)) - AROUND_S
             del self._samples[: bisect_left(self._samples, since_s, key=_time_s)]
             if len(self._samples) > self._limit:
-                self._thin()
+                self._thin(sorted(starts_s))
             self._n_next_drop = len(self._samples) + _CHUNK
 
-    def _thin(self) -> None:
-        """Drop every second reading of each device, except next to the oldest start and the present.
+    def _thin(self, starts_s: Sequence[float]) -> None:
+        """Drop every second reading of each device, except next to a start and to the present.
 
         An end of a window needs its samples; between them, the counter misses nothing, and power is
         only sampled less often.
         """
-        first = bisect_right(self._samples, self._samples[0].t_s + 2 * AROUND_S, key=_time_s)
-        last = bisect_left(self._samples, self._samples[-1].t_s - 2 * AROUND_S, key=_time_s)
+        until_s = self._samples[-1].t_s - 2 * AROUND_S
         seen: dict[str, int] = {}
-        middle = []
-        for sample in self._samples[first:last]:
+        kept = []
+        for sample in self._samples:
             n_seen = seen[sample.device] = seen.get(sample.device, 0) + 1
-            if n_seen % 2:
-                middle.append(sample)
-        self._samples[first:last] = middle
+            if n_seen % 2 or sample.t_s > until_s or _is_next_to(sample.t_s, starts_s):
+                kept.append(sample)
+        self._samples = kept
+
+
+def _is_next_to(t_s: float, starts_s: Sequence[float]) -> bool:
+    i = bisect_left(starts_s, t_s - AROUND_S)
+    return i < len(starts_s) and starts_s[i] <= t_s + AROUND_S
 
 
 def _time_s(sample: Sample) -> float:

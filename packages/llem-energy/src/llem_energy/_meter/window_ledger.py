@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from llem_energy._meter.energy_window import EnergyWindow
-from llem_energy._meter.parts import Metered, is_forked
+from llem_energy._meter.parts import Metered
 from llem_energy._meter.window_energy import WindowEnergy, WindowSpan, missing
 
 _FORKED = (
@@ -19,6 +20,7 @@ _FORKED = (
 )
 _CLOSED = "the meter was closed before the window"
 _CLOSED_INSIDE = "the meter was closed while the window was open"
+_log = logging.getLogger("llem")
 _RELIEF_S = 0.05  # for figures that have not been read, in one tick
 _MANY = 500  # windows that are open, or whose energy has not been read
 
@@ -49,42 +51,50 @@ class WindowLedger:
         self._closing = threading.Lock()
         self._windows: dict[int, weakref.ref[EnergyWindow]] = {}
 
+    @property
+    def is_forked(self) -> bool:
+        """Whether this process was forked from the one that opened the meter."""
+        return os.getpid() != self._pid
+
     def open(self, window: EnergyWindow) -> None:
         """Open a window. What prevents that becomes a reason of its energy."""
-        problem = self._problem()
-        if problem is not None or self.metered is None:
-            window._problems.append(problem or self._nothing())
+        window._refusal = self._refusal()
+        if window._refusal is not None or self.metered is None:
             window._start_s = time.perf_counter()
             return
         edges = self.metered.edges
         self._synchronised(window, "start")
+        if self.metered.sampler.failure is not None:
+            self.relieve()  # which its thread no longer does
         key, windows = id(window), self._windows
         windows[key] = weakref.ref(window, lambda _: windows.pop(key, None))
         if window.mode == "exact":
             window._start_s = time.perf_counter()  # holds the samples of the idle time
             window._quiet = edges.approach(window._start_s)
-        self.metered.sampler.read()
+        self._read(window, "start")
         window._start_s = time.perf_counter()
+        if window.mode == "light":
+            self.metered.read_after_edge()
 
     def close(self, window: EnergyWindow) -> None:
         """Close a window that is open."""
         start_s = window._start_s
         assert start_s is not None
         metered = self.metered
-        problem = self._problem()
-        if window._problems or problem is not None or metered is None:
-            if problem == _CLOSED:
-                problem = _CLOSED_INSIDE
-            window._problems[:0] = [problem] if problem and not window._problems else []
-            window._energy = missing(*window._problems)
+        refusal = window._refusal or self._refusal()
+        if refusal is not None or metered is None:
+            if refusal != window._refusal and refusal == _CLOSED:
+                refusal = _CLOSED_INSIDE
+            window._energy = missing(refusal or self._nothing())
             window._span = WindowSpan(start_s, time.perf_counter())
             self._windows.pop(id(window), None)
             return
         self._synchronised(window, "end")
         end_s = time.perf_counter()
-        metered.sampler.read()
+        self._read(window, "end")
         if window._quiet is None:
             window._span = WindowSpan(start_s, end_s)
+            metered.read_after_edge()
             return
         metered.edges.settle(window._quiet.idle_w)
         after_s = time.perf_counter() - end_s
@@ -96,17 +106,28 @@ class WindowLedger:
         metered = self.metered
         if metered is None:
             return missing(self._nothing())
-        if is_forked(self._pid):
+        if self.is_forked:
             return missing(_FORKED)
-        if not self._is_closed:
-            metered.wait_until_ready(span.end_s)
-        energy = metered.energy(span, (*window._problems, *self._notes))
-        if self.host is not None:
-            alone = msgspec.structs.replace(span, guard_s=0.0, after_s=0.0)
-            host = self.host.energy(alone, window._problems)
-            energy = msgspec.structs.replace(energy, host=host)
+        try:
+            if not self._is_closed:
+                metered.wait_until_ready(span.end_s)
+            energy = self._computed(metered, span, (*window._problems, *self._notes))
+        except Exception as error:  # noqa: BLE001  # the program must not end because of its meter
+            energy = missing(f"the energy could not be computed ({_shown(error)})")
         self._windows.pop(id(window), None)
         return energy
+
+    def _computed(self, metered: Metered, span: WindowSpan, reasons: Sequence[str]) -> WindowEnergy:
+        duration_s = span.end_s - span.start_s
+        if duration_s < metered.call_s:
+            return missing(
+                f"the window is empty: it lasted {duration_s:.2g} s, less than one reading"
+            )
+        energy = metered.energy(span, reasons)
+        if self.host is None:
+            return energy
+        alone = WindowSpan(span.start_s, span.end_s)  # a processor does not idle at the ends
+        return msgspec.structs.replace(energy, host=self.host.energy(alone, ()))
 
     def relieve(self) -> None:
         """Drop samples that no window needs. Called by the sampler's thread after each reading."""
@@ -117,10 +138,9 @@ class WindowLedger:
         if metered.store.is_over_limit or len(windows) > _MANY:
             self._compute_oldest(windows)
         starts = [w._start_s for w in windows if w._energy is None and w._start_s is not None]
-        since_s = min(starts, default=time.perf_counter())
-        metered.store.drop(since_s)
+        metered.store.drop(starts)
         if self.host is not None:
-            self.host.store.drop(since_s)
+            self.host.store.drop(starts)
 
     def _compute_oldest(self, windows: list[EnergyWindow]) -> None:
         """Compute closed windows, oldest first, so that their samples can be dropped."""
@@ -133,31 +153,49 @@ class WindowLedger:
             if time.perf_counter() > deadline_s:
                 return
 
-    def close_meter(self) -> None:
-        """Stop to meter; the energy of windows that are closed can still be read."""
-        if is_forked(self._pid):
+    def close_meter(self, *, waits: bool = False) -> None:
+        """Stop to meter; the energy of windows that are closed can still be read.
+
+        Args:
+            waits: until the counter shows the end of the last window.
+        """
+        if self.is_forked:
             return
         with self._closing:
             if self._is_closed:
                 return
             pending = [window for ref in list(self._windows.values()) if (window := ref())]
             ends = [window._span.end_s for window in pending if window._span is not None]
-            if ends and self.metered is not None:
+            if waits and ends and self.metered is not None:
                 self.metered.wait_until_ready(max(ends))
             self._is_closed = True
         for metered in (self.metered, self.host):
-            if metered is not None:
-                metered.close()
+            problem = metered.close() if metered is not None else None
+            if problem is not None:
+                _log.warning("llem: the file of samples is not complete: %s", problem)
 
-    def _problem(self) -> str | None:
+    def _refusal(self) -> str | None:
         """Return why nothing can be metered now."""
-        if is_forked(self._pid):
+        if self.is_forked:
             return _FORKED
-        return _CLOSED if self._is_closed else None
+        if self._is_closed:
+            return _CLOSED
+        return self._nothing() if self.metered is None else None
 
     def _nothing(self) -> str:
         why = "; ".join(self.reasons) or "sources names no meter"
         return f"no energy was measured: {why}"
+
+    def _read(self, window: EnergyWindow, end: str) -> None:
+        """Read next to an end; the readings of the thread are there too."""
+        assert self.metered is not None
+        try:
+            self.metered.sampler.read()
+        except Exception as error:  # noqa: BLE001  # of a source of another package
+            window._problems.append(
+                f"{self.metered.source.name} could not be read at the {end} of the window "
+                f"({_shown(error)})"
+            )
 
     def _synchronised(self, window: EnergyWindow, end: str) -> None:
         """Synchronise. An error of the device must not come from the meter."""
@@ -165,6 +203,9 @@ class WindowLedger:
             self._synchronise()
         except Exception as error:  # noqa: BLE001  # of any library
             window._problems.append(
-                f"the device could not be synchronised at the {end} of the window "
-                f"({type(error).__name__}: {' '.join(str(error).split())})"
+                f"the device could not be synchronised at the {end} of the window ({_shown(error)})"
             )
+
+
+def _shown(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,11 +1,12 @@
 """Reads a source at a fixed rate during a measurement, and densely around the edges of a window.
 
 One thread reads during the whole measurement. It follows an absolute schedule, so that it does not
-drift, and skips ticks that it has missed.
+drift, and skips ticks that it has missed. A burst adds readings between them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -42,10 +43,12 @@ class Sampler:
         self._after_reading = after_reading  # of the thread, not of a caller
         self._period_s = period_s
         self._every = max(1, round(_DETAILS_PERIOD_S / period_s))
-        # A lock that only `__exit__` releases: waiting for it with a timeout is one call, while
-        # waiting for an Event runs twenty lines of Python at every tick.
+        # A lock that only `__exit__` and `burst` release: waiting for it with a timeout is one call,
+        # while waiting for an Event runs twenty lines of Python at every tick.
         self._running = threading.Lock()
         self._running.acquire()
+        self._is_stopping = False
+        self._burst_until_s, self._burst_step_s = 0.0, 1.0
         self._thread = threading.Thread(target=self._run, name="llem-sampler", daemon=True)
         self._recorder = recorder
         self.failure: str | None = None
@@ -62,8 +65,10 @@ class Sampler:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._running.release()
-        if self._thread.is_alive():
+        self._is_stopping = True
+        self._wake()
+        # The thread itself may end a meter whose user has dropped it.
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
 
     @property
@@ -91,6 +96,21 @@ class Sampler:
             time.sleep(_DENSE_S)
         return False
 
+    def burst(self, duration_s: float, step_s: float) -> None:
+        """Let the thread read more often for a while, without waiting for it.
+
+        Args:
+            duration_s: from now on.
+            step_s: between two readings; the first comes after it.
+        """
+        self._burst_step_s = step_s
+        self._burst_until_s = time.perf_counter() + duration_s
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # another caller has already released it
+            self._running.release()
+
     def _run(self) -> None:
         try:
             self._sample()
@@ -101,15 +121,23 @@ class Sampler:
         assert self._source is not None
         due_s = time.perf_counter()
         n_read = 0
+        is_due = True
         while True:
-            samples = self._source.read(details=n_read % self._every == 0)
+            samples = self._source.read(details=is_due and n_read % self._every == 0)
             self._recorder.add(samples)
             self._live.add(samples)
             if self._after_reading is not None:
                 self._after_reading()
-            n_read += 1
-            # The next tick that is still in the future; missed ticks are not repeated.
-            n_ticks = int((time.perf_counter() - due_s) / self._period_s) + 1
-            due_s += n_ticks * self._period_s
-            if self._running.acquire(timeout=max(0.0, due_s - time.perf_counter())):
-                return
+            if is_due:
+                n_read += 1
+                # The next tick that is still in the future; missed ticks are not repeated.
+                n_ticks = int((time.perf_counter() - due_s) / self._period_s) + 1
+                due_s += n_ticks * self._period_s
+            while True:
+                now_s = time.perf_counter()
+                extra_s = now_s + self._burst_step_s if now_s < self._burst_until_s else due_s
+                is_due = due_s <= extra_s
+                if not self._running.acquire(timeout=max(0.0, min(due_s, extra_s) - now_s)):
+                    break
+                if self._is_stopping:
+                    return

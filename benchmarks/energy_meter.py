@@ -1,0 +1,187 @@
+"""Accuracy and cost of `EnergyMeter` around arbitrary code, beside ZeusMonitor in the same run.
+
+    uv run python benchmarks/energy_meter.py [PART ...] [--quick]
+
+Our meter runs in real time, with its thread, on the scripted driver of `tests/fakes`, through its
+public API. Zeus measures the same windows of the same power on the virtual clock, where nothing
+disturbs it. The true energy is a closed form. Each row has a goal; nothing is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks and fakes are not installed
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from fakes.fake_nvml import FakeGpu, true_energy_j
+from fakes.traces import LLM, TRACES
+
+from benchmarks.energy.bench import Bench, Row, compared, p95
+from benchmarks.energy.peers import run as peer_runs
+from benchmarks.energy.peers.meter import measure_cost
+from benchmarks.energy.peers.run import Measured, Missing
+
+_SIDE = ("-m", "benchmarks.energy.meter_side")
+_N_PROCESSES = 8  # they wait most of the time
+
+
+def _ask(bench: Bench, part: str, gpu: FakeGpu, requests: Sequence[dict[str, Any]]) -> list[Any]:
+    """Return the answers to requests, each from a process of its own."""
+    with ThreadPoolExecutor(_N_PROCESSES) as pool:
+        return list(
+            pool.map(lambda each: bench.run_our_side(part, [gpu], each, side=_SIDE), requests)
+        )
+
+
+def _measured(windows: Sequence[dict[str, Any]], gpu: FakeGpu) -> list[Measured]:
+    return [
+        Measured(tuple(w["window"]), w["energy_j"], true_energy_j(gpu, *w["window"]))
+        for w in windows
+    ]
+
+
+def busy(bench: Bench) -> Iterator[Row]:
+    """Return the p95 error of 1 s windows with the GPU busy before and after, in the mode light."""
+    n = 40 if bench.n < 1000 else 125
+    requests = [
+        {"mode": "light", "n": n, "n_at_once": 1, "lengths_s": (0.9, 1.1), "seed": f"busy {i}"}
+        for i in range(_N_PROCESSES)
+    ]
+    answers = _ask(bench, "busy", LLM, requests)
+    ours = _measured([w for answer in answers for w in answer["windows"]], LLM)
+    peer = peer_runs.zeus_windows(bench.peers, LLM, [m.window for m in ours])
+    yield compared(
+        f"p95 error, light, GPU busy around, {len(ours)} windows of 1 s, vs ZeusMonitor", 0.35,
+        p95(ours), peer if isinstance(peer, Missing) else p95(peer), "%",
+    )  # fmt: skip
+
+
+def idle(bench: Bench) -> Iterator[Row]:
+    """Return the p95 error of 1 s loads with idle around, in the mode exact."""
+    n = 10 if bench.n < 1000 else 50
+    requests = [
+        {"mode": "exact", "n": n, "lengths_s": (0.9, 1.1), "seed": f"idle {i}"}
+        for i in range(_N_PROCESSES)
+    ]
+    base = FakeGpu(points=((0.0, 95.0),), counter_phase_s=0.037)
+    ours: list[Measured] = []
+    theirs: list[Measured] = []
+    for answer in _ask(bench, "isolated", base, requests):
+        gpu = replace(base, points=tuple(map(tuple, answer["points"])))
+        measured = _measured(answer["windows"], gpu)
+        peer = peer_runs.zeus_windows(bench.peers, gpu, [m.window for m in measured])
+        ours += measured
+        if isinstance(peer, Missing):
+            yield Row("p95 error, exact, idle around", "<= 0.1 x", f"{p95(ours):.3g} %",
+                      peer.reason[:60], "", None)  # fmt: skip
+            return
+        theirs += peer
+    yield compared(
+        f"p95 error, exact, idle around, {len(ours)} windows of 1 s, vs ZeusMonitor", 0.1,
+        p95(ours), p95(theirs), "%",
+    )  # fmt: skip
+
+
+def bound(bench: Bench) -> Iterator[Row]:
+    """Return how often the true energy is within the bound."""
+    per_trace = 25 if bench.n < 1000 else 315  # times 8 processes and 4 traces
+    for name, gpu in TRACES.items():
+        requests = [
+            {"mode": "light", "n": per_trace, "n_at_once": 5, "lengths_s": (0.1, 3.0),
+             "seed": f"bound {name} {i}"}
+            for i in range(_N_PROCESSES)
+        ]  # fmt: skip
+        windows = [w for each in _ask(bench, "busy", gpu, requests) for w in each["windows"]]
+        within = bounded = 0
+        shares = []
+        for window, measured in zip(windows, _measured(windows, gpu), strict=True):
+            if window["energy_j"] is None or window["bound_j"] is None:
+                continue
+            bounded += 1
+            within += abs(window["energy_j"] - measured.truth_j) <= window["bound_j"]
+            shares.append(100 * window["bound_j"] / measured.truth_j)
+        share = 100 * within / bounded
+        yield Row(
+            f"truth within the bound, light, {name}, {len(windows)} windows of 0.1-3 s",
+            ">= 99.5 %", f"{share:.2f} %", "Zeus reports none",
+            f"median bound {statistics.median(shares):.2g} %; {len(windows) - bounded} without one",
+            share >= 99.5,
+        )  # fmt: skip
+
+
+def cost(bench: Bench) -> Iterator[Row]:
+    """Return the cost of edges, of many windows, and of the thread."""
+    edges = bench.run_our_side(
+        "edges", [FakeGpu(latency_us=200)], {"n": 1000 if bench.n < 1000 else 5000}, side=_SIDE
+    )
+    yield compared(
+        "begin + end, light, at 200 us per call, vs two bare reads", 1.1,
+        1e6 * (edges["begin_s"] + edges["end_s"]), 2e6 * edges["bare_s"], "us",
+    )  # fmt: skip
+    zeus = peer_runs.zeus_edges(bench.peers)
+    yield compared(
+        "begin + end, light, at 200 us per call, vs ZeusMonitor", 1.1,
+        1e6 * (edges["begin_s"] + edges["end_s"]),
+        zeus if isinstance(zeus, Missing) else 1e6 * (zeus.begin_s + zeus.end_s), "us",
+    )  # fmt: skip
+    ours = measure_cost(
+        [sys.executable, *_SIDE, "cost"], {}, seconds=bench.seconds, env=bench.environment([LLM]),
+        cwd=bench.folder,
+    )  # fmt: skip
+    yield Row(
+        "meter at 10 Hz with an open window, of a core", "< 1 %", f"{ours.cpu_percent:.3g} %", "",
+        f"start {1e3 * ours.started_s:.0f} ms with calibration", ours.cpu_percent < 1,
+    )  # fmt: skip
+    n = 1000 if bench.n < 1000 else 10_000
+    for keeps in (False, True):
+        answer = bench.run_our_side(
+            "many", [LLM], {"n": n, "length_s": 0.02, "keeps": keeps}, side=_SIDE
+        )
+        first, last = answer["memory_bytes"][0], answer["memory_bytes"][-1]
+        what = "all kept and not read" if keeps else "dropped"
+        yield Row(
+            f"memory after {n} windows, {what}, above that after {n // 10}", "< 5 MiB",
+            f"{(last - first) / 2**20:.1f} MiB", "",
+            f"{1e6 * answer['cpu_s'] / n:.0f} us of CPU time per window, thread included; "
+            f"{answer['n_missing']} missing",
+            last - first < 5 * 2**20,
+        )  # fmt: skip
+
+
+PARTS = {"busy": busy, "idle": idle, "bound": bound, "cost": cost}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("part", nargs="*", help=f"{', '.join(PARTS)}; default: all")
+    parser.add_argument("--quick", action="store_true", help="fewer windows")
+    options = parser.parse_args()
+    start = time.perf_counter()
+    print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, "
+          f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
+    print("| what | goal | ours | peer | ratio or note | met |\n|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), quick=options.quick)
+        for name in options.part or PARTS:
+            for row in PARTS[name](bench):
+                met = "-" if row.met is None else "yes" if row.met else "**no**"
+                cells = (row.what, row.goal, row.ours, row.peer, row.ratio, met)
+                print(f"| {' | '.join(cells)} |", flush=True)
+    print(f"\n{time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
