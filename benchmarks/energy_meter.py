@@ -96,10 +96,10 @@ def idle(bench: Bench) -> Iterator[Row]:
 
 def bound(bench: Bench) -> Iterator[Row]:
     """Return how often the true energy is within the bound."""
-    per_trace = 25 if bench.n < 1000 else 315  # times 8 processes and 4 traces
+    per_trace = 40 if bench.n < 1000 else 320  # times 8 processes and 4 traces
     for name, gpu in TRACES.items():
         requests = [
-            {"mode": "light", "n": per_trace, "n_at_once": 5, "lengths_s": (0.1, 3.0),
+            {"mode": "light", "n": per_trace, "n_at_once": 20, "lengths_s": (0.1, 3.0),
              "seed": f"bound {name} {i}"}
             for i in range(_N_PROCESSES)
         ]  # fmt: skip

@@ -75,7 +75,8 @@ def main() -> None:
     answer: dict[str, Any] = {}
     waits = []
     meter = EnergyMeter(mode="light", synchronize=lambda: waits.append(1))
-    answer["latest"] = len((time.sleep(0.2), meter.latest())[1])
+    time.sleep(0.2)
+    answer["latest"] = len(meter.latest())
     with meter.window("outer") as outer:
         first = meter.begin_window("first")
         time.sleep(0.3)

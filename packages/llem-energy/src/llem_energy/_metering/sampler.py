@@ -48,6 +48,7 @@ class Sampler:
         self._running = threading.Lock()
         self._running.acquire()
         self._is_stopping = False
+        self._due_s = 0.0
         self._burst_until_s, self._burst_step_s = 0.0, 1.0
         self._thread = threading.Thread(target=self._run, name="llem-sampler", daemon=True)
         self._recorder = recorder
@@ -101,11 +102,15 @@ class Sampler:
 
         Args:
             duration_s: from now on.
-            step_s: between two readings; the first comes after it.
+            step_s: between two readings; the first comes after it, or with the next tick if that
+                is soon.
         """
         self._burst_step_s = step_s
-        self._burst_until_s = time.perf_counter() + duration_s
-        self._wake()
+        now_s = time.perf_counter()
+        self._burst_until_s = now_s + duration_s
+        # Waking the thread takes more time than anything else at the end of a window.
+        if self._due_s - now_s > duration_s / 2:
+            self._wake()
 
     def _wake(self) -> None:
         with contextlib.suppress(RuntimeError):  # another caller has already released it
@@ -133,6 +138,7 @@ class Sampler:
                 # The next tick that is still in the future; missed ticks are not repeated.
                 n_ticks = int((time.perf_counter() - due_s) / self._period_s) + 1
                 due_s += n_ticks * self._period_s
+                self._due_s = due_s
             while True:
                 now_s = time.perf_counter()
                 extra_s = now_s + self._burst_step_s if now_s < self._burst_until_s else due_s

@@ -1,0 +1,50 @@
+"""The first example of the README runs as it stands, and its other calls exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from fakes import fake_nvml
+from fakes.fake_nvml import FakeGpu
+
+README = Path(__file__).parents[3] / "packages" / "llem-energy" / "README.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+
+
+def test_the_twelve_lines_run_as_they_stand(library: Path, tmp_path: Path) -> None:
+    program = BLOCKS[0]
+    assert len(list(filter(None, program.splitlines()))) <= 12
+    gpu = FakeGpu(points=((0.0, 300.0),), uuid="GPU-of-the-readme")
+    fake_nvml.write_trace(tmp_path / "gpus.trace", [gpu])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        env=os.environ
+        | fake_nvml.environment(library, tmp_path / "gpus.trace")
+        | {"LLEM_CACHE": str(tmp_path / "calibrations.json")},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    match = re.fullmatch(r"(\S+) s, (\S+) J, error at most (\S+) J", lines[0])
+    assert match, done.stdout
+    duration_s, energy_j, bound_j = map(float, match.groups())
+    assert abs(energy_j - 300 * duration_s) <= bound_j + 3.1, "durations are printed to 0.01 s"
+    assert re.fullmatch(rf"GPU-of-the-readme {energy_j} J, 300 W", lines[1])
+    assert lines[2].split()[0] in ("ok", "flagged")
+
+
+def test_each_call_of_the_migration_tables_exists() -> None:
+    import llem_energy
+
+    text = README.read_text("utf-8")
+    called = set(re.findall(r"\bmeter\.(\w+)", text))
+    assert {"window", "begin_window", "end_window", "close"} <= called
+    assert all(hasattr(llem_energy.EnergyMeter, name) for name in called)
+    of_windows = set(re.findall(r"\bwindow\.(\w+)", text))
+    assert all(hasattr(llem_energy.EnergyWindow, name) for name in of_windows)
+    of_energies = set(re.findall(r"\benergy\.(\w+)", text)) - {"md"}
+    assert all(hasattr(llem_energy.WindowEnergy, name) for name in of_energies)
