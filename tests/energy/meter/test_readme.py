@@ -41,10 +41,10 @@ def test_each_call_of_the_migration_tables_exists() -> None:
     import llem_energy
 
     text = README.read_text("utf-8")
-    called = set(re.findall(r"\bmeter\.(\w+)", text))
+    called = set(re.findall(r"\bmeter\.(?!md\b)(\w+)", text))
     assert {"window", "begin_window", "end_window", "close"} <= called
     assert all(hasattr(llem_energy.EnergyMeter, name) for name in called)
     of_windows = set(re.findall(r"\bwindow\.(\w+)", text))
     assert all(hasattr(llem_energy.EnergyWindow, name) for name in of_windows)
-    of_energies = set(re.findall(r"\benergy\.(\w+)", text)) - {"md"}
+    of_energies = set(re.findall(r"\benergy\.(?!md\b)(\w+)", text))
     assert all(hasattr(llem_energy.WindowEnergy, name) for name in of_energies)
