@@ -23,21 +23,29 @@ parrot = llem_parrot._section:ParrotConfig
 EXAMPLE = Path(__file__).parents[2] / "example_backend" / "src"
 # The processor's counter rises by 50 W, in the file that the kernel would fill.
 PROGRAM = """
-import os, sys, threading, time
+import os, shutil, sys, threading, time
 from pathlib import Path
 import msgspec
 from llem_config import ExperimentConfig
 from llem_energy import measure
 counter = Path(os.environ["LLEM_POWERCAP"]) / "intel-rapl:0" / "energy_uj"
+gone = threading.Event()
 def burn():
     start = time.perf_counter()
-    while True:
+    while not gone.is_set():
         counter.with_suffix(".new").write_text(str(int(50e6 * (time.perf_counter() - start))))
         counter.with_suffix(".new").replace(counter)
         time.sleep(0.002)
 if counter.exists():
     threading.Thread(target=burn, daemon=True).start()
-result = measure(ExperimentConfig.model_validate_json(sys.argv[1]))
+def vanish():
+    gone.set()
+    time.sleep(0.1)
+    shutil.rmtree(counter.parent)
+def fail(stage):
+    if stage == "window" and "RAPL_VANISHES" in os.environ:
+        threading.Timer(1.5, vanish).start()
+result = measure(ExperimentConfig.model_validate_json(sys.argv[1]), on_stage=fail)
 print(msgspec.json.encode(result).decode())
 """
 GPU = FakeGpu(points=((0.0, 200.0),), idle_w=300.0, counter_phase_s=0.037)
@@ -56,7 +64,14 @@ DERIVED = (
 
 
 def measured(
-    library: Path, folder: Path, gpu: FakeGpu, sources: list[str], *, has_rapl: bool = True
+    library: Path,
+    folder: Path,
+    gpu: FakeGpu,
+    sources: list[str],
+    *,
+    has_rapl: bool = True,
+    rapl_vanishes: bool = False,
+    seconds: float = 2.0,
 ) -> dict[str, Any]:
     """Measure a model that runs on a GPU, beside a processor that draws 50 W."""
     info = folder / "site" / "parrot-1.dist-info"
@@ -68,10 +83,12 @@ def measured(
     config = {
         **{key: value for key, value in QUICK.items() if key != "pytorch"},
         "backend": "parrot", "parrot": {"device": "gpu"},
-        "energy": {"sources": sources, "min_window_seconds": 2.0},
+        "energy": {"sources": sources, "min_window_seconds": seconds},
     }  # fmt: skip
     text = json.dumps(config)
     env = {"LLEM_POWERCAP": str(folder), "PYTHONPATH": f"{info.parent}{os.pathsep}{EXAMPLE}"}
+    if rapl_vanishes:
+        env["RAPL_VANISHES"] = "1"
     result: dict[str, Any] = with_gpus(PROGRAM, library, [gpu], folder, text, env=env)
     return result
 
@@ -117,3 +134,18 @@ def test_a_host_that_cannot_be_metered_is_missing_with_its_reason(
     assert quality["status"] == "missing"
     assert "no energy counters below" in quality["reasons"][0]
     assert not any("counters below" in warning for warning in result["measurement_warnings"])
+
+
+def test_a_counter_that_vanishes_in_the_window_leaves_the_gpus_and_no_joules_of_its_own(
+    library: Path, tmp_path: Path
+) -> None:
+    result = measured(library, tmp_path, GPU, ["nvml", "rapl"], rapl_vanishes=True, seconds=6.0)
+    assert result["energy_total_j"] == pytest.approx(200 * result["window_s"], rel=0.05)
+    assert result["energy_host_j"] is None
+    assert result["energy_per_output_token_with_host_j"] is None
+    quality = result["figures"]["energy_host_j"]
+    assert quality["status"] == "missing"
+    (failure,) = [reason for reason in quality["reasons"] if "its meter failed" in reason]
+    assert failure.startswith("package-0: its meter failed ")
+    assert failure in result["figures"]["energy_per_output_token_with_host_j"]["reasons"]
+    assert not any("its meter failed" in r for r in result["figures"]["energy_total_j"]["reasons"])

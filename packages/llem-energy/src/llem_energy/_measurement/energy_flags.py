@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from llem_energy._estimation.figures import Quality
 from llem_energy._measurement.load_flags import load_flags, shared_meter_flags
+from llem_energy._measurement.meter_failures import failed_in_window
 from llem_energy._measurement.raw_measurement import RawMeasurement
 from llem_energy._measurement.tenancy_flags import tenancy_flags
+from llem_energy._measurement.window_readings import readings_around
 from llem_energy._metering.board_check import doubts
 from llem_energy._metering.window import MeasuredSpan
 
@@ -22,6 +24,12 @@ def rated_total(raw: RawMeasurement, span: MeasuredSpan, quality: Quality) -> Qu
     """
     if raw.source is None:
         return Quality("missing", (_why_missing(raw),))
+    if quality.status == "missing":
+        quality = quality.with_reasons(
+            failed_in_window(
+                readings_around(raw.samples, span), span, raw.source.devices, raw.sampler_failure
+            )
+        )
     return quality.with_reasons((*meter_flags(raw, span), *time_flags(raw, span)))
 
 

@@ -8,9 +8,9 @@ from llem_energy._estimation.figures import Figure, Quality
 from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
 from llem_energy._measurement.energy_flags import time_flags
 from llem_energy._measurement.load_flags import shared_meter_flags
+from llem_energy._measurement.meter_failures import failed_in_window
 from llem_energy._measurement.raw_measurement import RawMeasurement
-
-_AROUND_S = 3.0  # before and after a window: readings that enclose its ends
+from llem_energy._measurement.window_readings import readings_around
 
 
 class HostEnergy(msgspec.Struct, frozen=True):
@@ -43,10 +43,14 @@ def host_energy(raw: RawMeasurement, total: Figure, output_tokens: int) -> HostE
     if source is None:
         nothing = Figure(None, Quality("missing", (_why_missing(raw),)))
         return HostEnergy(None, nothing, None, nothing)
-    samples = raw.host.samples.between(span.start_s - _AROUND_S, span.end_s + _AROUND_S)
+    samples = readings_around(raw.host.samples, span)
     window: EnergyFigures = energy_figures(source, samples, span)
     flags = (*shared_meter_flags(span), *time_flags(raw, span))
-    energy = Figure(window.total_j, window.total.with_reasons(flags))
+    quality = window.total
+    if quality.status == "missing":
+        failures = failed_in_window(samples, span, source.devices, raw.host.failure)
+        quality = quality.with_reasons(failures)
+    energy = Figure(window.total_j, quality.with_reasons(flags))
     both = _sum(total, energy).per(output_tokens, "output tokens")
     return HostEnergy(source.name, energy, window.bound_j, both)
 

@@ -129,7 +129,7 @@ class _Measurement:
         """Go through all stages."""
         config, backend, metering = self._config, self._backend, self._metering
         calibration = metering.calibrate(carryover)
-        with metering.sampling() as sampler, metering.host_sampling():
+        with metering.sampling() as sampler, metering.host_sampling() as host_sampler:
             context, reused = metering.context_idle(carryover, calibration)
             # Without this, every full garbage collection examines all imported objects, which
             # takes a fifth of a second and may happen inside the window.
@@ -187,7 +187,12 @@ class _Measurement:
             gpus=self._gpus,
             source=metering.source,
             reasons=tuple(metering.reasons),
-            host=HostMeter(metering.host, metering.host_recorder, tuple(metering.host_reasons)),
+            host=HostMeter(
+                metering.host,
+                metering.host_recorder,
+                tuple(metering.host_reasons),
+                host_sampler.failure,
+            ),
             environment=with_sharing(self._environment, sharing),
             gpu_sharing=sharing,
             calibration=calibration,

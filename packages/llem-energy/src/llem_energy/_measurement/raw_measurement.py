@@ -43,6 +43,8 @@ class HostMeter(msgspec.Struct, frozen=True):
     samples: Recorder
     reasons: tuple[str, ...]
     """Why requested sources could not be read."""
+    failure: str | None = None
+    """Why its sampler stopped early."""
 
 
 class PhaseSpan(msgspec.Struct, frozen=True):

@@ -1,0 +1,54 @@
+"""Meters that failed while they were needed, and what they had shown until then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from llem_energy._metering.window import MeasuredSpan
+from llem_energy._sources.protocol import Sample
+
+
+def failed_in_window(
+    samples: Sequence[Sample], span: MeasuredSpan, devices: Sequence[str], stopped: str | None
+) -> Iterator[str]:
+    """Yield for each device how long it was read, if it was not until the end of the window.
+
+    A device that fails for a moment is not named: its counter continues, or a gap is reported.
+
+    Args:
+        samples: in time order, from before the window to after it.
+        span: the window.
+        devices: that were metered.
+        stopped: why the samples ended; None if they did not.
+    """
+    for device in devices:
+        own = [sample for sample in samples if sample.device == device]
+        before = [s for s in own if s.t_s <= span.start_s and _has_value(s)]
+        inside = [s for s in own if span.start_s < s.t_s <= span.end_s]
+        read = [s for s in inside if _has_value(s)]
+        # The reading just after the end is part of the window: it closes it.
+        ended = not any(_has_value(s) for s in own if s.t_s > span.end_s)
+        failed = [s for s in inside if not read or s.t_s > read[-1].t_s]
+        if not (ended and (failed or stopped is not None)):
+            continue
+        until_s = read[-1].t_s - span.start_s if read else 0.0
+        why = "" if stopped is None else f" ({stopped})"
+        yield (
+            f"{device}: its meter failed {until_s:.2f} s after the start of the window of "
+            f"{span.end_s - span.start_s:.2f} s{why}{_known([*before[-1:], *read])}"
+        )
+
+
+def _has_value(sample: Sample) -> bool:
+    return sample.energy_j is not None or sample.power_w is not None
+
+
+def _known(read: Sequence[Sample]) -> str:
+    """Return what the counter had shown until then."""
+    counted_j = [sample.energy_j for sample in read if sample.energy_j is not None]
+    if len(counted_j) < 2:
+        return ""
+    return (
+        f"; until then its counter had risen by {counted_j[-1] - counted_j[0]:.4g} J, which is not the "
+        "energy of the window"
+    )
