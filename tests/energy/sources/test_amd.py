@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from energy.parts import experiment, run_python, with_gpus
-from fakes import fake_amd
+from fakes import fake_amd, fake_nvml
 from fakes.fake_amd import BUS_IDS
 from fakes.fake_nvml import CallFault, FakeGpu, Fault, true_energy_j
 
@@ -59,6 +60,22 @@ settings = Settings.model_validate({"devices": {"gpus": [1]}})
 result = measure(ExperimentConfig.model_validate_json(sys.argv[1]), settings=settings)
 answer = {"result": result, "epoch": float(os.environ["LLEM_FAKE_NVML_EPOCH"])}
 print(msgspec.json.encode(answer).decode())
+"""
+
+MACHINE = """
+import json, sys
+import msgspec
+from llem_config import ExperimentConfig
+from llem_energy._machine.environment import snapshot_environment
+from llem_energy._measurement.memory_report import memory_report
+from llem_energy.preflight import check, find_machine
+config = ExperimentConfig.model_validate_json(sys.argv[1])
+machine, snapshot = find_machine(), snapshot_environment(())
+report = check([config], machine)
+print(msgspec.json.encode({
+    "visible": machine.visible_gpus, "problems": [f.message for f in report.problems],
+    "snapshot": snapshot, "report": memory_report(config, snapshot, (snapshot.gpus[1].bus_id,), None),
+}).decode())
 """
 
 
@@ -220,3 +237,31 @@ def test_a_whole_measurement_is_within_its_bound(amd: Path, tmp_path: Path) -> N
     assert result["energy_source"] == "amd"
     assert abs(result["energy_total_j"] - truth) <= result["energy_bound_j"] + 0.002
     assert result["energy_bound_j"] < 0.1 * truth
+
+
+def test_the_machine_and_its_memory_check_know_amd_gpus(amd: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "libnvidia-ml.so.1").touch()  # no GPU of the other maker
+    config = experiment(model="builtin:llama-1b", precision="fp32", pytorch={"device": "cuda"})
+    boards = [
+        FakeGpu(uuid=GPU.uuid, name="Fake MI300X", memory_bytes=1 << 30, temperature_c=61.0),
+        FakeGpu(uuid=OTHER.uuid, memory_bytes=2 << 30),
+    ]
+    (tmp_path / "libamd_smi.so").symlink_to(amd / "libamd_smi.so")
+    folders = f"{tmp_path / 'empty'}:{tmp_path}"
+    fake_nvml.write_trace(tmp_path / "gpus.trace", boards)
+    env = fake_nvml.environment(amd, tmp_path / "gpus.trace") | {"LD_LIBRARY_PATH": folders}
+    found = json.loads(run_python(MACHINE, config.model_dump_json(), env=env))
+    assert found["visible"] == [GPU.uuid, OTHER.uuid]
+    (problem,) = [text for text in found["problems"] if "for its weights alone" in text]
+    assert "but the device has 2.15 GB" in problem  # the larger of the two
+    assert not any("no NVIDIA GPU was found" in text for text in found["problems"])
+    first, second = found["snapshot"]["gpus"]
+    assert (first["name"], first["memory_bytes"], first["temperature_c"]) == (
+        "Fake MI300X", 1 << 30, 61,
+    )  # fmt: skip
+    assert (first["bus_id"], second["bus_id"]) == BUS_IDS
+    assert found["snapshot"]["amd_smi"] == "26.0.2"
+    assert found["snapshot"]["amd_driver"]
+    assert (found["snapshot"]["driver"], found["snapshot"]["nvml"]) == (None, None)
+    assert "the device has 2.15 GB" in found["report"]  # torch names the GPU by its place

@@ -12,6 +12,7 @@ from llem_config.credentials import struck_out
 from llem_energy._host.host_reading import n_usable_cpus
 from llem_energy._machine.snapshot import EnvironmentSnapshot
 from llem_energy._metering.boot import boot_id
+from llem_energy._sources.amd_gpu import amd_versions, snapshot_amd_gpus
 from llem_energy._sources.nvml_gpu import driver_versions, snapshot_gpus
 
 _PACKAGES = (
@@ -34,6 +35,7 @@ def snapshot_environment(own_pids: Collection[int]) -> EnvironmentSnapshot:
         own_pids: the processes of the run, which are not counted as others on a GPU.
     """
     driver, nvml, cuda_driver = driver_versions()
+    amd_driver, amd_smi = amd_versions()
     return EnvironmentSnapshot(
         python=platform.python_version(),
         platform=_platform(),
@@ -44,12 +46,14 @@ def snapshot_environment(own_pids: Collection[int]) -> EnvironmentSnapshot:
         load_average_1min=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         driver=driver,
         nvml=nvml,
-        gpus=snapshot_gpus(own_pids),
+        gpus=(*snapshot_gpus(own_pids), *snapshot_amd_gpus()),
         packages={name: text for name in _PACKAGES if (text := installed_version(name))},
         environment={
             name: struck_out(os.environ[name]) for name in _VARIABLES if name in os.environ
         },
         cuda_driver=cuda_driver,
+        amd_driver=amd_driver,
+        amd_smi=amd_smi,
         boot_id=boot_id(),
     )
 

@@ -12,6 +12,7 @@ from llem_config import Settings, load_settings
 from llem_energy._host.host_load import HostLoad
 from llem_energy._host.observe import observe_load
 from llem_energy._machine.device_memory import device_memory_bytes, host_memory_bytes
+from llem_energy._sources.amd_gpu import snapshot_amd_gpus
 from llem_energy._sources.nvml_gpu import snapshot_gpus
 
 _WATCH_S = 0.2
@@ -30,7 +31,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     gpus: tuple[MachineGpu, ...] = ()
-    """Every GPU, in NVML's order."""
+    """Every NVIDIA GPU, in NVML's order; if there is none, every AMD GPU."""
     visible_gpus: tuple[str, ...] = ()
     """UUIDs of the GPUs that CUDA_VISIBLE_DEVICES leaves visible."""
     host_memory_bytes: int | None = None
@@ -70,7 +71,9 @@ def find_machine(settings: Settings | None = None) -> Machine:
     """
     if settings is None:
         settings = load_settings()
-    gpus = tuple(MachineGpu(gpu.uuid, gpu.memory_bytes) for gpu in snapshot_gpus(()))
+    # An inference library is built for one of the two makers; most machines have GPUs of one.
+    snapshots = snapshot_gpus(()) or snapshot_amd_gpus()
+    gpus = tuple(MachineGpu(gpu.uuid, gpu.memory_bytes) for gpu in snapshots)
     return Machine(
         settings=settings,
         gpus=gpus,

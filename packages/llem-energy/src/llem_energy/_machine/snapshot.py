@@ -35,5 +35,9 @@ class EnvironmentSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """Variables that control CUDA, torch and threads, if set."""
     cuda_driver: str | None = None
     """Newest CUDA version that the driver supports."""
+    amd_driver: str | None = None
+    """Version of the AMD driver, or of the kernel if it is part of it."""
+    amd_smi: str | None = None
+    """Version of AMD's library."""
     boot_id: str | None = None
     """The kernel's id of the current boot."""

@@ -35,7 +35,7 @@ def memory_report(
             facts.device(config),
             is_spread=facts.spreads_over_gpus(config),
             gpus_bytes=[
-                g.memory_bytes for g in environment.gpus if g.uuid in gpus and g.memory_bytes
+                g.memory_bytes for g in environment.gpus if g.is_among(gpus) and g.memory_bytes
             ],
             host_bytes=host_memory_bytes(),
         )

@@ -45,10 +45,12 @@ def hidden_processes(raw: RawMeasurement) -> Iterator[str]:
     for gpu in _metered(raw):
         sharing = raw.gpu_sharing.get(gpu.uuid)
         if sharing is None or sharing.is_own_hidden:
-            what = "no processes" if sharing is None else "no process of this run"
+            why = "lists no process of this run" if sharing else "lists no processes"
+            if gpu.bus_id is not None:  # of AMD
+                why = "has a list of processes that llem does not read"
             yield (
                 f"whether other processes used GPU {gpu.index} cannot be told from its driver, "
-                f"which lists {what}; only its power, memory and utilisation were checked"
+                f"which {why}; only its power, memory and utilisation were checked"
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,8 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from llem_energy._errors import GpuError, MeasurementError
-from llem_energy._sources import amd_library
-from llem_energy._sources.amd_gpu import AmdGpu, find_amd_gpus
+from llem_energy._sources.amd_gpu import AmdGpu, amd_versions, find_amd_gpus
 from llem_energy._sources.protocol import (
     GpuDiagnosis,
     Sample,
@@ -70,7 +68,7 @@ class AmdSource:
 
     def versions(self) -> SourceVersions:
         """Return the version of the driver, or of the kernel if it is part of it; the library's."""
-        return SourceVersions(_driver_version(), amd_library.version())
+        return SourceVersions(*amd_versions())
 
     def close(self) -> None:
         """Do nothing: the library stays open; see `amd_library.library`."""
@@ -94,7 +92,7 @@ class AmdSource:
             open_with=metered,
             description=f"AMD GPUs: {len(metered)} of {len(gpus)}",
             gpus=gpus,
-            versions={"amdgpu": _driver_version(), "amd smi": amd_library.version()},
+            versions=dict(zip(("amdgpu", "amd smi"), amd_versions(), strict=True)),
         )
 
 
@@ -135,10 +133,3 @@ def _diagnosed(gpu: AmdGpu) -> GpuDiagnosis:
         module_power=False,
         other_pids=None,
     )
-
-
-def _driver_version() -> str:
-    try:
-        return (_MODULE / "version").read_text().strip()
-    except OSError:
-        return f"Linux {os.uname().release}"

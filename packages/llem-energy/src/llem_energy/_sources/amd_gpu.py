@@ -19,6 +19,7 @@ from llem_energy._sources import amd_library
 from llem_energy._sources.gpu_snapshot import GpuSnapshot
 from llem_energy._sources.protocol import Sample
 
+_MODULE = Path("/sys/module/amdgpu")
 PCI_DEVICES = Path(os.environ.get("LLEM_PCI_DEVICES", "/sys/bus/pci/devices"))
 _MICRO = 1e-6
 _UNIT_UJ = 1e6 / 2**16
@@ -129,7 +130,31 @@ class AmdGpu:
             compute_mode=None,
             n_other_processes=None,
             temperature_c=self.temperature_c(),
+            sm_clock_mhz=self._number(ctypes.c_uint32, "get_clock_info", _GFX),
+            bus_id=self.bus_id,
         )
+
+
+def snapshot_amd_gpus() -> tuple[GpuSnapshot, ...]:
+    """Return a snapshot of every AMD GPU; () if there is no library or no driver."""
+    try:
+        return tuple(gpu.snapshot() for gpu in find_amd_gpus())
+    except GpuError:
+        return ()
+
+
+def amd_versions() -> tuple[str | None, str | None]:
+    """Return the version of the driver, or of the kernel if it is part of it, and of the library.
+
+    Both are None if the library or the driver cannot be used.
+    """
+    library = amd_library.version()
+    if library is None:
+        return None, None
+    try:
+        return (_MODULE / "version").read_text().strip(), library
+    except OSError:
+        return f"Linux {os.uname().release}", library
 
 
 def find_amd_gpus() -> list[AmdGpu]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 
@@ -52,3 +54,9 @@ class GpuSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Whether a setting limits the clocks; the driver can show a lock, but never exclude one."""
     clocks_locked_reason: str | None = None
     """What shows the lock, or why it is unknown; None in results of earlier versions."""
+    bus_id: str | None = None
+    """Place of an AMD GPU on the PCI bus, by which PyTorch names it."""
+
+    def is_among(self, names: Collection[str]) -> bool:
+        """Return whether one of the names is that of this GPU: its UUID, or its place."""
+        return self.uuid in names or (self.bus_id is not None and self.bus_id in names)

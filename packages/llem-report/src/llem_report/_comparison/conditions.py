@@ -47,6 +47,7 @@ _SOFTWARE_FIELDS = {
     "python": "Python",
     "driver": "GPU driver",
     "cuda_driver": "CUDA of the driver",
+    "amd_driver": "AMD driver",
 }
 
 

@@ -146,6 +146,7 @@ def _software(result: ExperimentResult) -> Iterator[tuple[str, object]]:
     yield "system", snapshot.platform
     yield "Python", snapshot.python
     yield "NVIDIA driver", snapshot.driver
+    yield "AMD driver", snapshot.amd_driver
     yield from snapshot.packages.items()
 
 
