@@ -64,6 +64,7 @@ def test_1_if_nothing_can_be_compared(llem: Run, results: Path, base: Path) -> N
         (["--fail-above", "2"], "expected a percentage such as 2%, found '2'"),
         (["--each-point"], "expected --fail-above beside it; add e.g. --fail-above 2%"),
         (["--json", "--markdown"], "expected --markdown or --json, found both; leave one out"),
+        (["--figure", "joules"], "--figure: expected the name of a figure, found 'joules'"),
         (["--nonsense"], "nonsense"),
     ],
 )

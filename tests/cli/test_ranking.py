@@ -76,20 +76,23 @@ def test_the_figure_and_the_choices_can_be_chosen(llem: Run, folder: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("figure", "problem"),
+    ("figure", "code", "problem"),
     [
         (
             "joules",
-            "expected the name of a figure, found 'joules'; use energy_per_output_token_j, ",
+            2,
+            "--figure: expected the name of a figure, found 'joules'; use energy_per_output_token_j, ",
         ),
-        ("inter_token_latency_s", "no run has inter_token_latency_s; the runs have "),
+        ("tokens-per-second", 2, "; did you mean tokens_per_second? All names: "),
+        ("power_limited_share", 2, "--figure: points cannot be ranked by power_limited_share"),
+        ("inter_token_latency_s", 1, "no run has inter_token_latency_s; the runs have "),
     ],
 )
 def test_a_figure_that_is_not_there_is_one_sentence(
-    llem: Run, folder: Path, figure: str, problem: str
+    llem: Run, folder: Path, figure: str, code: int, problem: str
 ) -> None:
     done = llem("study", "show", folder, "--figure", figure)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (code, "")
     (line,) = done.stderr.splitlines()
     assert problem in line
 

@@ -57,7 +57,13 @@ def test_figures_and_tables_for_a_paper(llem: Run, folder: Path, tmp_path: Path)
     ("arguments", "code", "problem"),
     [
         (("--format", "svg,gif"), 2, "--format: expected svg, pdf, png or json, found 'gif'"),
-        (("--figure", "energy"), 1, "expected the name of a figure, found 'energy'"),
+        (("--figure", "energy"), 2, "--figure: expected the name of a figure, found 'energy'"),
+        (
+            ("--figure", "speed"),
+            2,
+            "speed is a picture of the report: `study report --figures DIR`",
+        ),
+        (("--figure", "inter_token_latency_s"), 1, "no run has inter_token_latency_s"),
         (("--output", "study.yaml"), 1, "study.yaml exists; use another name, or --force"),
         (("--output", "none/page.html"), 1, "none/page.html cannot be written"),
     ],

@@ -13,7 +13,7 @@ import pytest
 from report import examples
 from report.simulated import simulate
 
-from llem_report import FIGURES, ReportError, figure
+from llem_report import FIGURES, ReportError, UnknownFigureError, figure
 from llem_report._figures.power import MAX_BINS, power
 from llem_report._figures.registry import figures
 from llem_report._figures.theme import LIGHT, TOTAL_WIDTH, Width
@@ -135,9 +135,19 @@ def test_a_study_of_many_points_shows_the_quality_of_those_with_flaws() -> None:
     assert "Without the 999 points" in made.caption
 
 
-def test_an_unknown_figure_is_refused_with_the_list_of_names() -> None:
-    with pytest.raises(ReportError, match=r"expected a figure of effects, slices, .*'effect'"):
-        figure(examples.paper(), "effect")
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("effect", "; did you mean 'effects'?"),
+        ("Steadyness", "; did you mean 'steadiness'?"),
+        ("joules", ""),
+    ],
+)
+def test_an_unknown_figure_is_refused_with_the_list_of_names(name: str, hint: str) -> None:
+    analysis = simulate((examples.PRECISION,), n_cycles=2)
+    with pytest.raises(UnknownFigureError) as caught:
+        figure(analysis, name)
+    assert str(caught.value) == (f"expected a figure of {', '.join(FIGURES)}; found {name!r}{hint}")
 
 
 def test_a_figure_that_the_study_lacks_is_refused_with_the_reason() -> None:

@@ -14,6 +14,7 @@ import pytest
 from report import examples
 from report.simulated import simulate
 
+from llem_report._figures.power import power
 from llem_report._figures.scales import number
 from llem_report._page.conditions import Conditions
 from llem_report._page.html import text
@@ -131,6 +132,24 @@ def test_a_study_without_energy_says_so() -> None:
     page = report_html(examples.no_energy(), static=True)
     assert "no point has both energy and speed; see `llem-cli doctor`" in page
     assert "higher is better" in page
+
+
+def test_missing_figures_are_listed_by_their_numbers_with_the_reasons() -> None:
+    analysis = simulate((examples.PRECISION, examples.BATCH_SIZE), n_cycles=3)
+    page = report_html(analysis, static=True)
+    (missing,) = re.findall(r"<h2>Figures that this study does not have</h2>\n<ul>(.*)</ul>", page)
+    assert missing.split("</li>")[:-1] == [
+        "<li>Figure 4 (dependences): no choice was found to depend on another.",
+        "<li>Figure 6 (power): no run of the best point has readings of its power.",
+        "<li>Figure 7 (phases): prefill and decode were not measured separately; `energy.phases` "
+        "does that.",
+    ]
+
+
+def test_a_study_with_all_figures_misses_none() -> None:
+    made = power(examples.run_power())
+    assert made is not None
+    assert "does not have" not in report_html(examples.paper(), more=[made], static=True)
 
 
 def test_a_note_on_the_origin_of_the_results_is_at_the_top_as_text() -> None:

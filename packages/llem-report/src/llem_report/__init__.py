@@ -13,7 +13,7 @@ frame = to_frame("results/my-study")  # or the result of run_study
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from llem_report._errors import ReportError
+from llem_report._errors import ReportError, UnknownFigureError
 
 if TYPE_CHECKING:
     from llem_report._analysis.analyse import analyse
@@ -32,6 +32,7 @@ __all__ = [
     "Figure",
     "ReportError",
     "StudyReport",
+    "UnknownFigureError",
     "analyse",
     "compare",
     "export",

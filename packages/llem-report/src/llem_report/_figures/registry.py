@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from difflib import get_close_matches
 
-from llem_report._errors import ReportError
+from llem_report._errors import ReportError, UnknownFigureError
 from llem_report._figures.figure import Figure
 from llem_report.records import Analysis
 
@@ -33,12 +33,13 @@ def figure(analysis: Analysis, name: str) -> Figure:
         name: one of `FIGURES`.
 
     Raises:
-        ReportError: there is no such figure, or the study lacks what it shows.
+        UnknownFigureError: there is no such figure; the message suggests a name.
+        ReportError: the study lacks what it shows.
     """
     if name not in FIGURES:
         close = get_close_matches(name.lower(), FIGURES, 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ReportError(f"expected a figure of {', '.join(FIGURES)}; found {name!r}{hint}")
+        raise UnknownFigureError(f"expected a figure of {', '.join(FIGURES)}; found {name!r}{hint}")
     made = _makers()[name](analysis)
     if made is None:
         raise ReportError(f"there is no figure {name!r} for this study: {WITHOUT[name]}")

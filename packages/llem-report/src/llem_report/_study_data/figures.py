@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from llem_config.text import one_line
 from llem_energy import ExperimentResult
 from llem_energy.records import PhaseResult, Quality
-from llem_report._errors import ReportError
+from llem_report._errors import UnknownFigureError
 from llem_report._study_data.derived_figures import (
     POWER_LIMITED,
     derived_figures,
@@ -28,19 +28,19 @@ def figure_named(name: str) -> Figure:
     """Return a figure by its name.
 
     Raises:
-        ReportError: there is no such figure; the message lists all of them.
+        UnknownFigureError: there is no such figure; the message lists all of them.
     """
     if name in FIGURES:
         return FIGURES[name]
     if name in SHARES:
-        raise ReportError(
+        raise UnknownFigureError(
             f"points cannot be ranked by {name}: a share can be 0, so points have no ratio of it; "
             "`study report` and `study export` state the share of each point"
         )
     names = ", ".join(FIGURES)
     close = get_close_matches(name.lower().replace("-", "_"), FIGURES, 1)
     hint = f"; did you mean {close[0]}? All names: {names}" if close else f"; use {names}"
-    raise ReportError(f"expected the name of a figure, found {one_line(name, 60)!r}{hint}")
+    raise UnknownFigureError(f"expected the name of a figure, found {one_line(name, 60)!r}{hint}")
 
 
 def _energy(name: str, title: str, unit: str) -> Figure:

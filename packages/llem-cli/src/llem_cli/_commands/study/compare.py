@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from llem_cli._app import CANNOT_BE_TOLD, OK, WORSE
 from llem_cli._commands.options import Json, Tracebacks
+from llem_cli._commands.study.figure import figure_flag
 from llem_cli._commands.study.folder import check_folders, usage_error
 from llem_cli._display.console import print_text, show_json
 from llem_cli._display.study_comparison import show_comparison
@@ -71,18 +72,19 @@ def compare(
     del verbose  # read where errors are explained
     _check(base, new, fail_above, each_point=each_point, both=markdown and json_)
     gate = parse_share(fail_above)
-    comparisons = [
-        compare_folders(
-            base,
-            folder,
-            figure=figure,
-            gate=gate,
-            ignore=ignore,
-            same_meter=same_meter,
-            n_comparisons=len(new),
-        )
-        for folder in new
-    ]
+    with figure_flag(figure):
+        comparisons = [
+            compare_folders(
+                base,
+                folder,
+                figure=figure,
+                gate=gate,
+                ignore=ignore,
+                same_meter=same_meter,
+                n_comparisons=len(new),
+            )
+            for folder in new
+        ]
     if json_:
         show_json(encode_json({"comparisons": comparisons}))
     elif markdown:

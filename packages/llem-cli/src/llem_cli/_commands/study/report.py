@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
+from llem_cli._commands.study.figure import figure_flag
 from llem_cli._commands.study.folder import StudyFolder, check_folders
 from llem_cli._display.console import say, show_json
 from llem_cli._display.numbers import file_size
@@ -68,7 +69,8 @@ def report(
     del verbose  # read where errors are explained
     check_folders([folder])
     formats = _formats(format_)
-    made = read_report(folder, figure=figure, by=by, runs=run)
+    with figure_flag(figure):
+        made = read_report(folder, figure=figure, by=by, runs=run)
     page = made.write(output, static=static, force=force)
     files = (
         made.write_figures(figures, formats=formats, width=width, force=force) if figures else []

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
+from llem_cli._commands.study.figure import figure_flag
 from llem_cli._commands.study.folder import StudyFolder, check_folders
 from llem_cli._display.console import resume_command, say, show_json
 from llem_cli._display.ranking import show_ranking
@@ -108,7 +109,8 @@ def _analysis(
     Without a choice of the figure, an error is only a line: the result is shown all the same.
     """
     try:
-        return analyse(folder, figure=figure, by=by or "axis")
+        with figure_flag(figure):
+            return analyse(folder, figure=figure, by=by or "axis")
     except ReportError as error:
         if figure is not None:
             raise
