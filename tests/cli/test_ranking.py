@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from cli.conftest import Run
-from report.analysis.truths import Truth, study
+from report.analysis.truths import Truth, study, too_noisy_for_shares
 from rich.console import Console
 
 from llem_cli._display.ranking import show_ranking
@@ -119,6 +119,16 @@ def test_without_intervals_the_ratios_stand_below_the_reason(
     text = capsys.readouterr().out
     assert "Which choice matters most cannot be told: only one cycle, and the 12 points" in text
     assert "ratios without intervals, which may be noise or drift:" in text
+
+
+def test_a_share_above_100_percent_is_a_reason_and_no_column(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = rows(analyse(too_noisy_for_shares(tmp_path)))
+    assert "share" not in lines[0]
+    assert "%" not in "".join(lines)
+    text = capsys.readouterr().out
+    assert "the shares of variance are not known: one part would have 107% of the variance" in text
 
 
 def test_a_study_of_one_point_has_no_ranking(

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from report.analysis.truths import Effects, Truth, study
+from report.analysis.truths import Effects, Truth, study, too_noisy_for_shares
 
 from llem_config import ExperimentConfig
-from llem_report import analyse
+from llem_report import analyse, figure
+from llem_report._page.latex import effects_tex
+from llem_report._page.page import report_html
 from llem_report.records import Analysis, FactorEffect, Interval
 
 SWEEP = "sweep: {precision: [fp32, bf16], pytorch.batch_size: [1, 2, 4], n: [1, 2]}\n"
@@ -82,6 +84,42 @@ def test_shares_add_up_to_the_whole(plain: Path) -> None:
     assert set(analysis.shares_of_rest) == {"three and more together", "not attributable"}
     assert abs(analysis.shares_of_rest["not attributable"]) < 1e-9
     assert analysis.shares_reason is None
+
+
+def test_main_effects_and_halves_of_interactions_make_the_share_of_a_factor(plain: Path) -> None:
+    analysis = analyse(plain)
+    keys = [each.key for each in analysis.factors]
+    terms = {frozenset(term.factors): term.share for term in analysis.share_terms}
+    assert len(terms) == len(analysis.share_terms) == 3 + 3
+    for each in analysis.factors:
+        parts = [share / len(term) for term, share in terms.items() if each.key in term]
+        assert len(parts) == len(keys)
+        assert sum(parts) == pytest.approx(each.share, abs=1e-3)  # below 0 is 0
+
+
+def test_a_share_above_100_percent_is_not_known(tmp_path: Path) -> None:
+    analysis = analyse(too_noisy_for_shares(tmp_path))
+    assert [each.share for each in analysis.factors] == [None, None]
+    assert (analysis.share_terms, analysis.shares_of_rest) == ((), {})
+    assert analysis.shares_reason == (
+        "one part would have 107% of the variance, because the runs are too few to know how much of "
+        "it is noise; run more cycles"
+    )
+    # Nothing else depends on the shares.
+    assert analysis.reason is None
+    assert all(each.effect is not None for each in analysis.factors)
+
+    reason = f"are not known: {analysis.shares_reason}"
+    made = figure(analysis, "effects")
+    assert reason in made.caption
+    assert [row["share"] for row in made.data["effects"]] == [None, None]
+    page = report_html(analysis, static=True)
+    assert f"<p>The shares {reason}.</p>" in page
+    assert page.count("<td>not known") == 2
+    table = effects_tex(analysis)
+    assert "% Ratio of the worst level" in table
+    assert reason in table
+    assert table.count("& not known \\\\") == 2
 
 
 def test_points_runs_and_ratios_come_from_the_same_means(plain: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from report.ranking.studies import design, grid, nested_backends
 
 from llem_report._ranking.designs import nesting
-from llem_report._ranking.shares import Shares, two_way_fit, variance_shares
+from llem_report._ranking.shares import Shares, in_range, two_way_fit, variance_shares
 
 if TYPE_CHECKING:
     from llem_report._ranking.designs import Floats, Ints
@@ -124,15 +124,32 @@ def test_too_many_holes_give_no_shares() -> None:
     assert "cannot be attributed" in reason
 
 
+@pytest.mark.parametrize(("noise", "is_known"), [(0.0003, True), (0.01, False)])
+def test_a_share_above_100_percent_is_not_known(noise: float, is_known: bool) -> None:
+    study = design(grid(2, 2))
+    fit = two_way_fit(0.5 * study.levels[:, 0], study, nesting(study))
+    assert fit is not None
+    # The other terms have nothing, and their noise is taken off all the same.
+    shares = variance_shares(fit, 2, noise)
+    if is_known:
+        assert isinstance(shares, Shares)
+        assert 1 < shares.terms[0,] < 1.005
+        assert in_range(shares.terms[0,]) == 1
+        assert in_range(shares.terms[1,]) == 0
+    else:
+        assert isinstance(shares, str)
+        assert "one part would have 1" in shares
+
+
 def test_noise_is_taken_off() -> None:
     rng = np.random.default_rng(8)
     study = design(grid(4, 4, 4))
     total = np.zeros(3)
     for _ in range(100):
-        values = 0.5 * study.levels[:, 0] + rng.normal(size=64) * 0.1
+        values = 0.5 * study.levels[:, 0] + rng.normal(size=64) * 0.05
         fit = two_way_fit(values, study, nesting(study))
         assert fit is not None
-        shares = variance_shares(fit, 3, noise=0.01)
+        shares = variance_shares(fit, 3, noise=0.0025)
         assert isinstance(shares, Shares)
         total += shares.factors
     assert total / 100 == pytest.approx([1.0, 0.0, 0.0], abs=0.003)

@@ -21,6 +21,7 @@ __all__ = [
     "LevelPair",
     "PointEstimate",
     "RunEstimate",
+    "ShareTerm",
     "Verdict",
 ]
 
@@ -86,13 +87,23 @@ class FactorEffect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The factor has a rank from `rank_low` to `rank_high`; 1 matters most."""
     rank_high: int | None
     share: float | None
-    """Share of the variance of the points' logarithms, 0 to 1; see `Analysis.shares_reason`."""
+    """Share of the variance of the points' logarithms, 0 to 1: main effect and half of the two-way
+    interactions. None if it is not known; see `Analysis.shares_reason`."""
     levels: tuple[LevelEffect, ...]
     """Levels of numbers in order of the numbers, others in order of the study file."""
     note: str | None = None
     """Such as `falls at every step` or which nested factors were averaged."""
     reason: str | None = None
     """Why it cannot be told whether the factor matters."""
+
+
+class ShareTerm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The share of the variance of one main effect, or of one two-way interaction."""
+
+    factors: tuple[str, ...]
+    """One factor for its main effect, two for their interaction."""
+    share: float
+    """0 to 1."""
 
 
 class Dependence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -217,7 +228,10 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     shares_of_rest: dict[str, float]
     """Shares that belong to no single factor: `three and more together`, `not attributable`."""
     shares_reason: str | None
-    """Why there are no shares."""
+    """Why there are no shares, such as a share above 100 %."""
+    share_terms: tuple[ShareTerm, ...] = ()
+    """Of each main effect and of each pair of factors whose levels are combined; empty without
+    shares. A factor that is nested in another one has no interaction with it."""
     detectable_ratio: float | None
     """Two points that differ by less than this ratio, such as 1.02, cannot be told apart."""
     points: tuple[PointEstimate, ...]

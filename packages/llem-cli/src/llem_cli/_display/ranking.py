@@ -140,7 +140,7 @@ def _notes(analysis: Analysis, shown: Sequence[str]) -> Iterator[str]:
     if analysis.flips_note is not None and analysis.reason is None:
         yield analysis.flips_note
     if analysis.shares_reason is not None and analysis.reason is None:
-        yield f"no shares of variance: {analysis.shares_reason}"
+        yield f"the shares of variance are not known: {analysis.shares_reason}"
     yield from _left_out(analysis.left_out)
     for caveat in analysis.caveats:
         if caveat not in shown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -17,10 +18,10 @@ from llem_report._analysis.point_estimates import (
     run_estimates,
 )
 from llem_report._analysis.study_ranking import StudyRanking, rank_study
-from llem_report._ranking.shares import Shares
+from llem_report._ranking.shares import Shares, in_range
 from llem_report._study_data.read import read_study_data
 from llem_report._study_data.study_data import StudyData
-from llem_report.records import Analysis
+from llem_report.records import Analysis, ShareTerm
 
 
 def analyse(
@@ -86,6 +87,7 @@ def analysis_of(data: StudyData) -> Analysis:
         flips_note=reason if study is None else why_no_flips(study),
         shares_of_rest={} if study is None else _rest(study),
         shares_reason=reason if study is None else _why_no_shares(study),
+        share_terms=() if study is None else tuple(_share_terms(study)),
         detectable_ratio=ratios.detectable,
         points=point_estimates(data, ratios, values),
         runs=run_estimates(data, values),
@@ -101,9 +103,17 @@ def _rest(study: StudyRanking) -> dict[str, float]:
     if not isinstance(shares, Shares):
         return {}
     return {
-        "three and more together": max(shares.three_and_more, 0.0),
+        "three and more together": in_range(shares.three_and_more),
         "not attributable": shares.not_attributable,
     }
+
+
+def _share_terms(study: StudyRanking) -> Iterator[ShareTerm]:
+    shares = study.ranking.shares
+    if isinstance(shares, Shares):
+        keys = study.design.keys
+        for term, share in shares.terms.items():
+            yield ShareTerm(factors=tuple(keys[f] for f in term), share=in_range(share))
 
 
 def _why_no_shares(study: StudyRanking) -> str | None:

@@ -11,7 +11,7 @@ from llem_report._analysis.study_ranking import StudyRanking
 from llem_report._analysis.wording import listed
 from llem_report._ranking.designs import determined_by
 from llem_report._ranking.effects import Range
-from llem_report._ranking.shares import Shares
+from llem_report._ranking.shares import Shares, in_range
 from llem_report._study_data.study_data import StudyData
 from llem_report.records import FactorEffect, Interval, LevelPair, Verdict
 
@@ -70,7 +70,7 @@ def _factor_effect(data: StudyData, study: StudyRanking, f: int) -> FactorEffect
         worst=names[worst],
         rank_low=None if ranks is None else ranks[0],
         rank_high=None if ranks is None else ranks[1],
-        share=max(float(shares.factors[f]), 0.0) if isinstance(shares, Shares) else None,
+        share=in_range(shares.factors[f]) if isinstance(shares, Shares) else None,
         levels=level_effects(study, f, best),
         note="; ".join(_notes(data, study, f, best)) or None,
         reason=study.reason,

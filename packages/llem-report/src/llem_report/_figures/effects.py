@@ -39,6 +39,8 @@ def effects(analysis: Analysis) -> Figure | None:
     names = short_names(factor.key for factor in factors)
     rows = [_row(i, factor, names[factor.key], analysis) for i, factor in enumerate(factors)]
     has_shares = any(factor.share is not None for factor in factors)
+    # A study that cannot be ranked says so above all figures.
+    why_no_shares = None if analysis.reason else analysis.shares_reason
     has_ranks = any(factor.rank_low is not None for factor in factors)
     axis = log_axis(
         [value for row in rows for value in (row["ratio"], row["high"])], start=1.0, max_ticks=4
@@ -72,6 +74,7 @@ def effects(analysis: Analysis) -> Figure | None:
             "matters. Hollow: no effect was found."
             + (" Rank: the places that a choice can have." if has_ranks else "")
             + (" Share: part of the variance between points." if has_shares else "")
+            + (f" The shares are not known: {why_no_shares}." if why_no_shares else "")
         ),
         description=". ".join(f"{row['factor']}: {row['shown']} {row['levels']}" for row in rows),
         draw=draw,

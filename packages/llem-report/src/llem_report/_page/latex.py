@@ -35,10 +35,12 @@ def effects_tex(analysis: Analysis) -> str:
     over = "worst over best" if analysis.lower_is_better else "best over worst"
     head = ["", "choice", over, "95 % interval", "best", "worst", "share"]
     rows = [_effect(factor) for factor in analysis.factors]
+    shares = f" Shares are not known: {analysis.shares_reason}." if analysis.shares_reason else ""
     note = (
         f"Ratio of the {over.replace(' over ', ' level to the ')} in {analysis.unit}, everything else "
         "equal. The "
         "intervals hold for all choices at once. First column: the ranks that a choice can have."
+        f"{shares}"
     )
     return _tabular("rlrrllr", head, rows, note)
 
@@ -77,7 +79,7 @@ def _effect(factor: FactorEffect) -> list[str]:
         interval.strip("()"),
         factor.best or "",
         factor.worst or "",
-        "" if factor.share is None else percent(factor.share),
+        "not known" if factor.share is None else percent(factor.share),
     ]
 
 

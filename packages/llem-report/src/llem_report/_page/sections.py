@@ -52,7 +52,7 @@ def shares(analysis: Analysis) -> str:
     if not any(factor.share is not None for factor in analysis.factors):
         if analysis.shares_reason is None:
             return ""
-        content = f"<p>There are no shares: {text(analysis.shares_reason)}.</p>"
+        content = f"<p>The shares are not known: {text(analysis.shares_reason)}.</p>"
     else:
         content = shares_table(analysis)
     return f"<section>\n<h2>How the variance between points divides</h2>\n{content}</section>\n"

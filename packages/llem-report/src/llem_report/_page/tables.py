@@ -150,9 +150,15 @@ def _effect_row(factor: FactorEffect) -> list[Cell]:
         _ends(effect),
         name(factor.best),
         name(factor.worst),
-        NONE if factor.share is None else Cell(percent(factor.share), factor.share),
+        _share(factor),
         Cell(note),
     ]
+
+
+def _share(factor: FactorEffect) -> Cell:
+    if factor.share is not None:
+        return Cell(percent(factor.share), factor.share)
+    return NONE if factor.effect is None else Cell("not known")
 
 
 def _ends(interval: Interval | None) -> Cell:

@@ -13,6 +13,8 @@ _DEPENDENT = 1e-8  # a column of 0 and 1 with a smaller part of its own depends 
 _BLOCK = 64  # columns; larger blocks spend longer on singular values than they save
 _ROUNDING = 1e-12  # logarithms that differ by less differ only by rounding
 _MAX_NOT_ATTRIBUTABLE = 0.2
+_MAX_SHARE = 1.005
+"""The largest share that is rounded to 100 %."""
 
 Term = tuple[int, ...]  # one factor for a main effect, two for an interaction
 
@@ -35,6 +37,8 @@ class Shares(NamedTuple):
 
     factors: Floats
     """Shape (K,): main effect and half of the two-way interactions of each factor."""
+    terms: dict[Term, float]
+    """Of each main effect and each two-way interaction by itself."""
     three_and_more: float
     not_attributable: float
 
@@ -120,18 +124,30 @@ def variance_shares(fit: TwoWayFit, n_factors: int, noise: float) -> Shares | st
     if total <= _ROUNDING**2 * fit.n_points:
         return "the points differ no more than their runs"
     net = {term: fit.squares[term] - fit.df[term] * noise for term in fit.squares}
+    terms = {term: squares / total for term, squares in net.items()}
     factors = np.zeros(n_factors)
-    for term, squares in net.items():
-        for f in term:
-            factors[f] += squares / len(term)
-    rest = fit.residual_squares - fit.residual_df * noise
-    not_attributable = 1 - (sum(net.values()) + rest) / total
+    for term, share in terms.items():
+        factors[list(term)] += share / len(term)
+    rest = (fit.residual_squares - fit.residual_df * noise) / total
+    not_attributable = 1 - sum(terms.values()) - rest
     if abs(not_attributable) > _MAX_NOT_ATTRIBUTABLE:
         return (
             f"{abs(not_attributable):.0%} of the variance cannot be attributed, because too many "
             "combinations of levels are missing"
         )
-    return Shares(factors / total, rest / total, not_attributable)
+    # Noise that is estimated too high makes the total too small, and with it every share too large.
+    largest = max(*factors.tolist(), *terms.values(), rest)
+    if largest > _MAX_SHARE:
+        return (
+            f"one part would have {largest:.0%} of the variance, because the runs are too few to know "
+            "how much of it is noise; run more cycles"
+        )
+    return Shares(factors, terms, rest, not_attributable)
+
+
+def in_range(share: float) -> float:
+    """Return a share from 0 to 1; noise and rounding take it a little beyond."""
+    return min(max(float(share), 0.0), 1.0)
 
 
 def _columns(design: Design, f: int) -> Floats:
