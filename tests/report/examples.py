@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,29 @@ def paper() -> Analysis:
     )
 
 
+def metered() -> Analysis:
+    """Return a study with error bounds and with the temperatures of a machine that warms up.
+
+    Point 2 has no bound, and the first run was made before the driver reported a temperature.
+    """
+    analysis = simulate((PRECISION, BATCH_SIZE, ATTENTION), n_cycles=4)
+    without = analysis.points[1].config_hash
+
+    def meter(run: RunEstimate) -> RunEstimate:
+        batch_size = int(run.label.partition("batch_size=")[2].split()[0])
+        return msgspec.structs.replace(
+            run,
+            energy_bound_share=None
+            if run.config_hash == without
+            else (0.004 + 0.03 / batch_size) * (1 + 0.02 * run.cycle),
+            gpu_temperature_c=None
+            if run.index == 1
+            else round(58 - 24 * math.exp(-run.index / 18) + math.sin(run.index)),
+        )
+
+    return msgspec.structs.replace(analysis, runs=changed_runs(analysis, meter))
+
+
 def changed_runs(
     analysis: Analysis, change: Callable[[RunEstimate], RunEstimate]
 ) -> tuple[RunEstimate, ...]:
@@ -70,6 +94,9 @@ def without_values(analysis: Analysis, *, status: Any, reason: str) -> Analysis:
                 tokens_per_second_low=None,
                 tokens_per_second_high=None,
                 time_to_first_token_s=None,
+                time_to_first_token_low_s=None,
+                time_to_first_token_high_s=None,
+                on_first_token_front=False,
                 on_front=False,
                 front_is_certain=False,
             )
@@ -186,6 +213,7 @@ SHAPES: dict[str, Callable[[], Analysis]] = {
     "seven_factors": seven_factors,
     "no_energy": no_energy,
     "flawed": flawed,
+    "metered": metered,
     "all_failed": lambda: without_values(
         simulate((PRECISION, BATCH_SIZE)), status="failed", reason="all runs failed: out of memory"
     ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from llem_report.records import (
     Interval,
     LevelContext,
     LevelEffect,
+    ShareTerm,
 )
 
 _ONE = Interval(ratio=1.0)
@@ -79,6 +81,7 @@ def simulate(
         dependences=_dependences(factors, means, error, crossing),
         shares_of_rest={"three and more together": 0.002, "not attributable": 0.0},
         shares_reason=None,
+        share_terms=_share_terms(ranked),
         detectable_ratio=math.exp(error.half(n_cycles)) if error.exists else None,
         points=points,
         runs=runs_of(points, runs, rng),
@@ -132,6 +135,17 @@ def _effect(axis: int, factor: TrueFactor, means: Any, error: Error) -> FactorEf
         ),
         note="falls at every step" if factor.numeric else None,
         reason=None if error.exists else "1 cycle",
+    )
+
+
+def _share_terms(factors: Sequence[FactorEffect]) -> tuple[ShareTerm, ...]:
+    """Return the shares of the factors by themselves, and 0.1 % for each pair."""
+    if any(factor.share is None for factor in factors):
+        return ()
+    keys = [factor.key for factor in factors]
+    return (
+        *(ShareTerm(factors=(factor.key,), share=factor.share or 0.0) for factor in factors),
+        *(ShareTerm(factors=pair, share=0.001) for pair in combinations(keys, 2)),
     )
 
 

@@ -49,6 +49,8 @@ def points_of(
                 tokens_per_second_low=None if half is None else speed * math.exp(-half / 2),
                 tokens_per_second_high=None if half is None else speed * math.exp(half / 2),
                 time_to_first_token_s=0.8 * value / speed * 100,
+                time_to_first_token_low_s=None if half is None else 80 * value / speed * 0.98,
+                time_to_first_token_high_s=None if half is None else 80 * value / speed / 0.98,
                 prefill_energy_per_token_j=value / 30 if has_phases else None,
                 decode_energy_per_token_j=value * 0.8 if has_phases else None,
                 on_front=False,
@@ -66,6 +68,13 @@ def _with_front(points: list[PointEstimate]) -> tuple[PointEstimate, ...]:
             and other.tokens_per_second > point.tokens_per_second * margin
         )
 
+    def is_earlier(other: PointEstimate, point: PointEstimate) -> bool:
+        assert other.value and point.value
+        assert other.time_to_first_token_s and point.time_to_first_token_s
+        return (
+            other.value < point.value and other.time_to_first_token_s < point.time_to_first_token_s
+        )
+
     return tuple(
         msgspec.structs.replace(
             point,
@@ -73,6 +82,7 @@ def _with_front(points: list[PointEstimate]) -> tuple[PointEstimate, ...]:
             front_is_certain=not any(
                 is_better(other, point, 0.98) for other in points if other is not point
             ),
+            on_first_token_front=not any(is_earlier(other, point) for other in points),
         )
         for point in points
     )

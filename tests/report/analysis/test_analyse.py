@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from report.analysis.truths import Effects, Truth, study, too_noisy_for_shares
+from report.study_data.folders import edit_manifest
 
 from llem_config import ExperimentConfig
+from llem_energy.records import Latency
 from llem_report import analyse, figure
 from llem_report._page.latex import effects_tex
 from llem_report._page.page import report_html
@@ -214,3 +217,57 @@ def test_a_number_that_is_best_in_between_is_noted(tmp_path: Path) -> None:
     truth = Truth({"pytorch.batch_size": {1: 1.3, 2: 1.0, 4: 1.2}})
     analysis = analyse(study(tmp_path, SWEEP, truth))
     assert factor(analysis, "pytorch.batch_size").note == "best in between, at 2"
+
+
+def test_the_front_of_energy_and_first_token_is_that_of_the_earliest_cheapest(
+    tmp_path: Path,
+) -> None:
+    joules = {1: 1.0, 2: 2.0, 4: 3.0, 8: 4.0}
+    waits_s = {1: 0.4, 2: 0.2, 4: 0.3, 8: 0.1}  # n = 4 is beaten by n = 2
+
+    def figures(config: ExperimentConfig, number: int) -> dict[str, Any]:
+        spread = 1 + 0.001 * (number % 3)
+        wait_s = waits_s[config.n] * spread
+        latency = Latency(n=1, mean_s=wait_s, p50_s=wait_s, p90_s=wait_s, p99_s=wait_s)
+        return {
+            "energy_per_output_token_j": joules[config.n] * spread,
+            "time_to_first_token": latency,
+        }
+
+    analysis = analyse(study(tmp_path, "sweep: {n: [1, 2, 4, 8]}\n", figures))
+    fronts = {
+        point.levels["n"]: (point.on_first_token_front, point.first_token_front_is_certain)
+        for point in analysis.points
+    }
+    assert fronts == {
+        "1": (True, True),
+        "2": (True, True),
+        "4": (False, False),
+        "8": (True, True),
+    }
+    for point in analysis.points:
+        assert point.time_to_first_token_s is not None
+        assert point.time_to_first_token_low_s is not None
+        assert point.time_to_first_token_high_s is not None
+        low_s, high_s = point.time_to_first_token_low_s, point.time_to_first_token_high_s
+        assert low_s < point.time_to_first_token_s < high_s
+
+
+def test_runs_have_their_error_bound_and_the_temperature_before_them(tmp_path: Path) -> None:
+    def figures(config: ExperimentConfig, _: int) -> dict[str, Any]:
+        return {"energy_bound_j": 2.0 if config.n == 1 else None}
+
+    folder = study(tmp_path, "sweep: {n: [1, 2]}\n", figures, n_cycles=2)
+
+    def heat(manifest: dict[str, Any]) -> None:
+        for entry in manifest["entries"]:
+            # Another GPU than the metered one is warmer.
+            warmest = {"GPU-1": 30.0 + entry["index"], "GPU-2": 80.0}
+            entry["gpu_temperatures_c"] = (None, warmest, {"GPU-2": 81.0}, {})[entry["index"] - 1]
+
+    edit_manifest(folder, heat)
+    runs = analyse(folder).runs
+    assert [run.gpu_temperature_c for run in runs] == [None, 32.0, 81.0, None]
+    for run in runs:
+        bound = 0.02 if run.label.endswith("n=1") else None
+        assert run.energy_bound_share == bound, run.label

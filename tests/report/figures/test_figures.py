@@ -217,3 +217,99 @@ def test_figures_of_speed_say_which_level_is_best_over_which() -> None:
     assert all(row["levels"] == f"{row['best']} over {row['worst']}" for row in rows)
     assert "best level to the worst" in figure(examples.no_energy(), "effects").caption
     assert "worst level to the best" in figure(examples.paper(), "effects").caption
+
+
+def test_error_bounds_are_bars_and_a_point_without_one_has_none() -> None:
+    analysis = examples.metered()
+    made = figure(analysis, "quality")
+    bounds = {row["p"]: row["bound"] for row in made.data["bounds"]}
+    assert bounds.keys() == {1, *range(3, 25)}  # point 2 has no bound, and no 0
+    of_first = [run for run in analysis.runs if run.config_hash == analysis.points[0].config_hash]
+    assert bounds[1] == pytest.approx(100 * max(run.energy_bound_share or 0 for run in of_first))
+    assert "A point without a bar has no such bound." in made.caption
+    svg = made.svg()
+    assert "maximum error of the energy" in svg
+    paths = re.findall(r'd="(M[^"]*)"', svg)
+    assert any(path.count("Z") == 23 for path in paths)  # the bars, as one path
+
+
+def test_without_error_bounds_there_are_no_bars() -> None:
+    made = figure(examples.flawed(), "quality")
+    assert "bounds" not in made.data
+    assert "maximum error" not in made.caption + made.svg()
+
+
+def test_a_bound_of_0_is_a_line() -> None:
+    analysis = examples.metered()
+    runs = examples.changed_runs(
+        analysis, lambda run: msgspec.structs.replace(run, energy_bound_share=0.0)
+    )
+    made = figure(msgspec.structs.replace(analysis, runs=runs), "quality")
+    assert {row["bound"] for row in made.data["bounds"]} == {0.0}
+    ElementTree.fromstring(made.svg())
+
+
+def test_the_temperature_before_each_run_is_a_second_panel() -> None:
+    analysis = examples.metered()
+    made = figure(analysis, "steadiness")
+    rows = {row["run"]: row for row in made.data["runs"]}
+    assert "gpu_c" not in rows[1]
+    assert all(rows[run.index]["gpu_c"] == run.gpu_temperature_c for run in analysis.runs[1:])
+    assert "GPU before the run" in made.svg()
+    assert "temperature of the GPU just before each run" in made.caption
+    assert float(ElementTree.fromstring(made.svg()).attrib["height"]) > 300
+
+
+def test_without_temperatures_there_is_one_panel() -> None:
+    made = figure(examples.flawed(), "steadiness")
+    assert not any("gpu_c" in row for row in made.data["runs"])
+    assert "GPU" not in made.svg() + made.caption + made.description
+
+
+@pytest.mark.parametrize("n_cycles", [3, 190])
+def test_equal_temperatures_and_many_runs_can_be_drawn(n_cycles: int) -> None:
+    analysis = simulate((examples.PRECISION, examples.BATCH_SIZE), n_cycles=n_cycles)
+    runs = examples.changed_runs(
+        analysis, lambda run: msgspec.structs.replace(run, gpu_temperature_c=40.0)
+    )
+    made = figure(msgspec.structs.replace(analysis, runs=runs), "steadiness")
+    assert len(made.data["runs"]) == len(runs) == 8 * n_cycles
+    svg = made.svg()
+    assert ">40 \N{DEGREE SIGN}C<" in svg
+    # All dots of a panel are one path.
+    assert sum(len(re.findall("M", d)) == len(runs) for d in re.findall(r' d="([^"]*)"', svg)) == 2
+
+
+def test_the_time_to_the_first_token_is_a_second_version_of_figure_3() -> None:
+    analysis = examples.paper()
+    made = figure(analysis, "first_token")
+    assert (made.name, made.number) == ("first_token", figure(analysis, "speed").number)
+    rows = {row["p"]: row for row in made.data["points"]}
+    for number, point in enumerate(analysis.points, 1):
+        assert point.time_to_first_token_s is not None
+        assert point.time_to_first_token_low_s is not None
+        assert rows[number]["first_token_ms"] == 1000 * point.time_to_first_token_s
+        assert rows[number]["first_token_ms_low"] == 1000 * point.time_to_first_token_low_s
+        assert rows[number]["energy"] == point.energy_per_output_token_j
+        assert ("front" in rows[number]) == point.on_first_token_front
+    assert "Lower and further left is better" in made.caption
+    assert "time to the first token, ms" in made.svg()
+
+
+def test_without_a_time_to_the_first_token_there_is_no_second_version() -> None:
+    analysis = simulate((examples.PRECISION,), n_cycles=2)
+    points = [
+        msgspec.structs.replace(point, time_to_first_token_s=None) for point in analysis.points
+    ]
+    with pytest.raises(ReportError, match="both energy and a time to the first token"):
+        figure(msgspec.structs.replace(analysis, points=tuple(points)), "first_token")
+
+
+def test_the_shares_of_all_pairs_are_in_the_figure_of_dependences() -> None:
+    analysis = examples.paper()
+    made = figure(analysis, "dependences")
+    shares = made.data["shares"]
+    assert len(shares) == 5 + 10
+    first = analysis.factors[0]
+    assert {"choice": first.key, "other": first.key, "share": first.share} in shares
+    assert json.loads(made.json())["datasets"]["shares"] == shares

@@ -146,6 +146,56 @@ def test_missing_figures_are_listed_by_their_numbers_with_the_reasons() -> None:
     ]
 
 
+def table_of(page: str, name: str) -> list[list[str]]:
+    """Return the cells of a table of a static page, its headings first."""
+    (content,) = re.findall(rf'<table id="{name}".*?</table>', page, re.DOTALL)
+    head, body = content.split("<tbody>")
+    cells = [re.findall(r"<td[^>]*>([^<]*)", row) for row in body.split("<tr>")[1:]]
+    return [
+        re.findall(r"<th scope=col>([^<]*)", head),
+        *([c.strip() for c in row] for row in cells),
+    ]
+
+
+def test_the_shares_of_all_pairs_are_a_matrix_below_figure_4() -> None:
+    page = report_html(examples.paper(), static=True)
+    _, _, after = page.partition('id="figure-dependences"')
+    assert 'id="pairs"' in after.partition("</section>")[0]
+    head, *rows = table_of(page, "pairs")
+    assert head[1:] == ["batch_size", "precision", "attention", "torch_compile", "input_order"]
+    assert [row[0] for row in rows] == [factor.key for factor in examples.paper().factors]
+    for i, row in enumerate(rows):
+        assert row[1:] == [other[1 + i] for other in rows], "symmetric"
+    assert rows[0][1] == "46\N{NO-BREAK SPACE}%"
+    assert rows[0][2] == "0.1\N{NO-BREAK SPACE}%"
+
+
+def test_without_figure_4_the_matrix_is_with_the_other_shares() -> None:
+    page = report_html(simulate((examples.PRECISION, examples.BATCH_SIZE)), static=True)
+    assert page.count('id="pairs"') == 1
+    _, _, shares = page.partition("How the variance between points divides")
+    assert 'id="pairs"' in shares.partition("</section>")[0]
+
+
+def test_a_choice_inside_another_one_has_no_share_with_it() -> None:
+    analysis = simulate((examples.PRECISION, examples.BATCH_SIZE))
+    terms = tuple(term for term in analysis.share_terms if len(term.factors) == 1)
+    page = report_html(msgspec.structs.replace(analysis, share_terms=terms), static=True)
+    assert table_of(page, "pairs")[1][2] == "\N{EN DASH}"
+
+
+def test_the_table_of_runs_has_error_bounds_and_temperatures() -> None:
+    analysis = examples.metered()
+    head, *rows = table_of(report_html(analysis, static=True), "runs")
+    bound, temperature = head.index("max. error"), head.index("GPU before, \N{DEGREE SIGN}C")
+    without = analysis.points[1].config_hash
+    for run, row in zip(analysis.runs, rows, strict=True):
+        assert (row[bound] == "\N{EN DASH}") == (run.config_hash == without)
+        assert (row[temperature] == "\N{EN DASH}") == (run.index == 1)
+    head, *_ = table_of(report_html(examples.flawed(), static=True), "runs")
+    assert "max. error" not in head
+
+
 def test_a_study_with_all_figures_misses_none() -> None:
     made = power(examples.run_power())
     assert made is not None

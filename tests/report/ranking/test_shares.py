@@ -127,7 +127,7 @@ def test_too_many_holes_give_no_shares() -> None:
 @pytest.mark.parametrize(("noise", "is_known"), [(0.0003, True), (0.01, False)])
 def test_a_share_above_100_percent_is_not_known(noise: float, is_known: bool) -> None:
     study = design(grid(2, 2))
-    fit = two_way_fit(0.5 * study.levels[:, 0], study, nesting(study))
+    fit = two_way_fit(0.5 * study.levels[:, 0].astype(np.float64), study, nesting(study))
     assert fit is not None
     # The other terms have nothing, and their noise is taken off all the same.
     shares = variance_shares(fit, 2, noise)

@@ -158,6 +158,9 @@ class PointEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """95 % interval, like that of `value`."""
     tokens_per_second_high: float | None
     time_to_first_token_s: float | None
+    time_to_first_token_low_s: float | None = None
+    """95 % interval, like that of `value`."""
+    time_to_first_token_high_s: float | None = None
     prefill_energy_per_token_j: float | None = None
     """Per input token; None, like `decode_energy_per_token_j`, unless the phases were measured."""
     decode_energy_per_token_j: float | None = None
@@ -165,6 +168,10 @@ class PointEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     on_front: bool
     """Whether no other point is better in both energy and speed."""
     front_is_certain: bool
+    """Whether that holds with the intervals apart."""
+    on_first_token_front: bool = False
+    """Whether no other point is better in both energy and time to the first token."""
+    first_token_front_is_certain: bool = False
     """Whether that holds with the intervals apart."""
     figures: dict[str, Estimate] = {}
     """Further figures by name, such as `energy_per_1000_requests_wh`; without those that no run of
@@ -191,6 +198,10 @@ class RunEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     started_at: str | None
     reasons: tuple[str, ...]
     """Why the figure is flagged or missing, or why the run failed."""
+    energy_bound_share: float | None = None
+    """Maximum error of the total energy over this energy; None if the source has no bound."""
+    gpu_temperature_c: float | None = None
+    """Of the hottest metered GPU just before the run; None if no GPU reported it."""
 
 
 class Analysis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -53,12 +53,13 @@ def point_estimates(
     }
     limited = mean_shares(data.runs, POWER_LIMITED)
     front = _front(energies, speeds)
+    first_token_front = _front(energies, {i: _per_second(wait) for i, wait in waits.items()})
     runs: dict[int, list[StudyRun]] = defaultdict(list)
     for run in data.runs:
         runs[run.point].append(run)
     estimates = []
     for i, point in enumerate(data.points):
-        value, speed = values.get(i), speeds.get(i)
+        value, speed, wait = values.get(i), speeds.get(i), waits.get(i)
         levels = zip(data.factors, point.levels, strict=True)
         estimates.append(
             PointEstimate(
@@ -76,11 +77,15 @@ def point_estimates(
                 tokens_per_second=_value(speeds, i),
                 tokens_per_second_low=speed.low if speed else None,
                 tokens_per_second_high=speed.high if speed else None,
-                time_to_first_token_s=_value(waits, i),
+                time_to_first_token_s=wait.value if wait else None,
+                time_to_first_token_low_s=wait.low if wait else None,
+                time_to_first_token_high_s=wait.high if wait else None,
                 prefill_energy_per_token_j=_value(prefill, i),
                 decode_energy_per_token_j=_value(decode, i),
                 on_front=i in front,
                 front_is_certain=front.get(i, False),
+                on_first_token_front=i in first_token_front,
+                first_token_front_is_certain=first_token_front.get(i, False),
                 figures={
                     name: Estimate(value=mean.value, ci95_low=mean.low, ci95_high=mean.high)
                     for name, means in further.items()
@@ -114,6 +119,8 @@ def run_estimates(data: StudyData, values: Means) -> tuple[RunEstimate, ...]:
             is_outlier=run.is_outlier,
             started_at=run.started_at,
             reasons=run.reasons,
+            energy_bound_share=None if run.facts is None else run.facts.energy_bound_share,
+            gpu_temperature_c=run.gpu_temperature_c,
         )
         for run in data.runs
     )
@@ -167,6 +174,13 @@ def _front(energies: Means, speeds: Means) -> dict[int, bool]:
             front.append(i)
             fastest = speeds[i].value
     return {i: _is_certain(i, both, energies, speeds) for i in front}
+
+
+def _per_second(wait: FigureMean) -> FigureMean:
+    """Return a time as a rate, of which more is better as of a speed."""
+    low = None if wait.high is None else 1 / wait.high
+    high = None if wait.low is None else 1 / wait.low
+    return FigureMean(1 / wait.value, low, high)
 
 
 def _is_certain(i: int, points: Sequence[int], energies: Means, speeds: Means) -> bool:

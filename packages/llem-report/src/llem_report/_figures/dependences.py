@@ -29,6 +29,10 @@ def dependences(analysis: Analysis) -> Figure | None:
     rows = [row for number, item in enumerate(found) for row in _rows(number, item)]
     firsts = [0, *itertools.accumulate(len(item.levels) for item in found)]
     axis = log_axis([1.0, *(row[key] for row in rows for key in ("ratio", "low", "high"))])
+    shares = [
+        {"choice": term.factors[0], "other": term.factors[-1], "share": term.share}
+        for term in analysis.share_terms
+    ]
     more = len(analysis.dependences) - len(found)
 
     def draw(theme: Theme, width: Width) -> Chart:
@@ -61,7 +65,8 @@ def dependences(analysis: Analysis) -> Figure | None:
         ),
         description=". ".join(item.text for item in found),
         draw=draw,
-        data={"ratios": rows},
+        # Of this figure, a table on the page; a picture of it would repeat the numbers.
+        data={"ratios": rows, **({"shares": shares} if shares else {})},
     )
 
 

@@ -9,20 +9,41 @@ from llem_report._errors import ReportError, UnknownFigureError
 from llem_report._figures.figure import Figure
 from llem_report.records import Analysis
 
-FIGURES = ("effects", "slices", "speed", "dependences", "steadiness", "phases", "quality")
+FIGURES = (
+    "effects",
+    "slices",
+    "speed",
+    "first_token",
+    "dependences",
+    "steadiness",
+    "phases",
+    "quality",
+)
 """The names of all figures, in the order of the page."""
 WITHOUT = {
     "effects": "the study has no choice of which two levels can be compared",
     "slices": "the study has no choice of which two levels can be compared",
     "speed": "no point has both energy and speed",
+    "first_token": "no point has both energy and a time to the first token",
     "dependences": "no choice was found to depend on another",
     "steadiness": "no run has the figure of merit",
     "phases": "prefill and decode were not measured separately; `energy.phases` does that",
     "quality": "all runs are ok, or the study has none",
 }
 """Why a study has no such figure."""
-NUMBERS = {name: number for number, name in enumerate((*FIGURES[:5], "power", *FIGURES[5:]), 1)}
-"""The number of each figure, and of the power of a run; it is the same in every report."""
+NUMBERS = {
+    "effects": 1,
+    "slices": 2,
+    "speed": 3,
+    "first_token": 3,
+    "dependences": 4,
+    "steadiness": 5,
+    "power": 6,
+    "phases": 7,
+    "quality": 8,
+}
+"""The number of each figure, and of the power of a run; it is the same in every report. Two views of
+one question share a number."""
 
 
 def figure(analysis: Analysis, name: str) -> Figure:
@@ -59,8 +80,8 @@ def _makers() -> dict[str, Callable[[Analysis], Figure | None]]:
     from llem_report._figures.phases import phases
     from llem_report._figures.quality import quality
     from llem_report._figures.slices import slices
-    from llem_report._figures.speed import speed
+    from llem_report._figures.speed import first_token, speed
     from llem_report._figures.steadiness import steadiness
 
-    makers = (effects, slices, speed, dependences, steadiness, phases, quality)
+    makers = (effects, slices, speed, first_token, dependences, steadiness, phases, quality)
     return dict(zip(FIGURES, makers, strict=True))

@@ -1,4 +1,4 @@
-"""Figure 3: energy against speed."""
+"""Figure 3: energy against speed, and against the time to the first token."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import altair as alt
 
+from llem_report._figures.against import FIRST_TOKEN, SPEED, Against, Position
 from llem_report._figures.figure import Chart, Figure
 from llem_report._figures.highlight import (
     LABELS,
@@ -32,10 +33,19 @@ _LEGEND = 130
 
 def speed(analysis: Analysis) -> Figure | None:
     """Return energy against tokens per second; None if no point has both."""
+    return _figure(analysis, SPEED)
+
+
+def first_token(analysis: Analysis) -> Figure | None:
+    """Return energy against the time to the first token; None if no point has both."""
+    return _figure(analysis, FIRST_TOKEN)
+
+
+def _figure(analysis: Analysis, against: Against) -> Figure | None:
     points = [
-        point
+        (point, position)
         for point in analysis.points
-        if point.energy_per_output_token_j and point.tokens_per_second
+        if point.energy_per_output_token_j and (position := against.read(point)) is not None
     ]
     if not points:
         return None
@@ -44,25 +54,31 @@ def speed(analysis: Analysis) -> Figure | None:
         points = _best(points)
     shown = _shown(analysis)
     numbers = point_numbers(analysis)
-    rows = [_row(point, analysis, numbers[point.config_hash], shown) for point in points]
+    rows = [
+        _row(point, position, against.field, analysis, numbers[point.config_hash], shown)
+        for point, position in points
+    ]
     if n_points > _MAX_SINGLE:
         rows.sort(key=lambda row: (str(row["c"]), str(row["s"])))
-    front = sorted((row for row in rows if "front" in row), key=lambda row: float(row["speed"]))
+    front = [row for row in rows if "front" in row]
+    front.sort(key=lambda row: float(row[against.field]))
     labels = point_labels(analysis)
     names = [labels[row["p"] - 1]["point"] for row in front]
-    x_axis = log_axis([row[key] for row in rows for key in ("speed", "speed_low", "speed_high")])
+    ends = (against.field, f"{against.field}_low", f"{against.field}_high")
+    x_axis = log_axis([row[key] for row in rows for key in ends])
     y_axis = log_axis([row[key] for row in rows for key in ("energy", "low", "high")])
 
     def draw(theme: Theme, width: Width) -> Chart:
-        return _chart(x_axis, y_axis, shown, theme, width)
+        return _chart(against, x_axis, y_axis, shown, theme, width)
 
     return Figure(
-        name="speed",
+        name=against.name,
         number=3,
-        title="What energy and speed can be had together",
-        caption=_caption(names, n_points, len(points)),
+        title=against.title,
+        caption=f"{against.better} {_caption(names, n_points, len(points))}",
         description=(
-            f"{n_points} points from {number(x_axis.low)} to {number(x_axis.high)} tokens/s and "
+            f"{n_points} points from {number(x_axis.low)} to {number(x_axis.high)} "
+            f"{against.axis.rpartition(', ')[2]} and "
             f"from {number(y_axis.low)} to {number(y_axis.high)} J/token; "
             f"{len(front)} on the front: {'; '.join(names[:5])}"
         ),
@@ -71,10 +87,16 @@ def speed(analysis: Analysis) -> Figure | None:
     )
 
 
-def _best(points: Sequence[PointEstimate]) -> list[PointEstimate]:
-    order = sorted(points, key=lambda point: point.energy_per_output_token_j or 0)
-    kept = {point.config_hash for point in order[:_BEST]}
-    return [point for point in points if point.on_front or point.config_hash in kept]
+def _best(
+    points: Sequence[tuple[PointEstimate, Position]],
+) -> list[tuple[PointEstimate, Position]]:
+    order = sorted(points, key=lambda each: each[0].energy_per_output_token_j or 0)
+    kept = {point.config_hash for point, _ in order[:_BEST]}
+    return [
+        (point, position)
+        for point, position in points
+        if position.front is not None or point.config_hash in kept
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,27 +122,34 @@ def _shown(analysis: Analysis) -> _Shown:
     return _Shown(colour, shape, short_names(factor.key for factor in analysis.factors))
 
 
-def _row(point: PointEstimate, analysis: Analysis, number: int, shown: _Shown) -> dict[str, Any]:
+def _row(
+    point: PointEstimate,
+    position: Position,
+    field: str,
+    analysis: Analysis,
+    number: int,
+    shown: _Shown,
+) -> dict[str, Any]:
     is_merit = analysis.figure == "energy_per_output_token_j"
     row = {
         "p": number,
         "energy": point.energy_per_output_token_j,
         "low": point.ci95_low if is_merit else None,
         "high": point.ci95_high if is_merit else None,
-        "speed": point.tokens_per_second,
-        "speed_low": point.tokens_per_second_low,
-        "speed_high": point.tokens_per_second_high,
+        field: position.value,
+        f"{field}_low": position.low,
+        f"{field}_high": position.high,
         "c": point.levels.get(shown.colour.key) if shown.colour else None,
         "s": point.levels.get(shown.shape.key) if shown.shape else None,
     }
-    if point.on_front:
-        row["front"] = "certain" if point.front_is_certain else "possible"
+    if position.front is not None:
+        row["front"] = position.front
     return row
 
 
 def _caption(front: Sequence[str], n_points: int, n_drawn: int) -> str:
     text = (
-        "Lower and further right is better. Whiskers are 95 % intervals. "
+        "Whiskers are 95 % intervals. "
         "The line joins the points that no other beats in both; a ring marks those for which that "
         "holds with the intervals apart."
     )
@@ -131,14 +160,22 @@ def _caption(front: Sequence[str], n_points: int, n_drawn: int) -> str:
     return text
 
 
-def _chart(x_axis: LogAxis, y_axis: LogAxis, shown: _Shown, theme: Theme, size: Width) -> Chart:
+def _chart(
+    against: Against,
+    x_axis: LogAxis,
+    y_axis: LogAxis,
+    shown: _Shown,
+    theme: Theme,
+    size: Width,
+) -> Chart:
+    field = against.field
     wide = size == "text"
     plot_width = TOTAL_WIDTH[size] - 60 - (_LEGEND if wide and shown.has_legend else 0)
     x = alt.X(
-        "speed:Q",
+        f"{field}:Q",
         scale=alt.Scale(type="log", domain=x_axis.domain, nice=False),
         axis=alt.Axis(
-            values=list(x_axis.ticks), labelExpr=tick_labels(), title="tokens/s", labelFlush=False
+            values=list(x_axis.ticks), labelExpr=tick_labels(), title=against.axis, labelFlush=False
         ),
     )
     y = alt.Y(
@@ -159,7 +196,7 @@ def _chart(x_axis: LogAxis, y_axis: LogAxis, shown: _Shown, theme: Theme, size: 
     whiskers = (
         alt.Chart(alt.NamedData("points"))
         .transform_calculate(
-            xs="[datum.speed, datum.speed, null, datum.speed_low, datum.speed_high, null]",
+            xs=f"[datum.{field}, datum.{field}, null, datum.{field}_low, datum.{field}_high, null]",
             ys="[datum.low, datum.high, null, datum.energy, datum.energy, null]",
         )
         .transform_flatten(["xs", "ys"])
@@ -173,7 +210,7 @@ def _chart(x_axis: LogAxis, y_axis: LogAxis, shown: _Shown, theme: Theme, size: 
         alt.Chart(alt.NamedData("points"))
         .transform_filter("datum.front")
         .mark_line(color=theme.ink, strokeWidth=1, strokeDash=[4, 3], aria=False)
-        .encode(x=x, y=y, order="speed:Q")
+        .encode(x=x, y=y, order=f"{field}:Q")
     )
     dots = (
         with_labels(alt.Chart(alt.NamedData("points")))
@@ -188,7 +225,7 @@ def _chart(x_axis: LogAxis, y_axis: LogAxis, shown: _Shown, theme: Theme, size: 
             tooltip=[
                 alt.Tooltip("point:N", title="point"),
                 alt.Tooltip("energy:Q", format=",.3~r", title="J/token"),
-                alt.Tooltip("speed:Q", format=",.4~r", title="tokens/s"),
+                alt.Tooltip(f"{field}:Q", format=",.4~r", title=against.axis),
                 alt.Tooltip("front:N", title="front"),
             ],
         )

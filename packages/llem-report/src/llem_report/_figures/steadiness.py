@@ -1,14 +1,15 @@
-"""Figure 5: the runs in the order in which they ran."""
+"""Figure 5: the runs in the order in which they ran, and how warm the GPU was before each."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
 import altair as alt
 
-from llem_report._figures.figure import Chart, Figure
+from llem_report._figures.figure import Chart, Figure, below
 from llem_report._figures.highlight import (
     LABELS,
     parameter,
@@ -26,6 +27,13 @@ MAX_DOTS = 1500
 _MAX_NAMED = 8
 """Outliers whose number is written beside them."""
 _HEIGHT = 190
+_TEMPERATURES = 70
+_MIN_SPAN_C = 6.0
+"""A smaller range of temperatures does not fill the panel, so that noise does not look like drift."""
+_TEMPERATURE_CAPTION = (
+    " Below: the temperature of the GPU just before each run, of the hottest one if several were "
+    "metered."
+)
 
 
 def steadiness(analysis: Analysis) -> Figure | None:
@@ -43,9 +51,16 @@ def steadiness(analysis: Analysis) -> Figure | None:
     cycles = _cycles(runs)
     high = max(1.0, *(abs(row["percent"]) for row in rows)) * 1.12
     domain = [-high, high]
+    temperatures_c = [row["gpu_c"] for row in rows if "gpu_c" in row]
 
     def draw(theme: Theme, width: Width) -> Chart:
-        return _chart(domain, theme, width, last=len(rows), many=len(rows) > MAX_DOTS)
+        many = len(rows) > MAX_DOTS
+        panels = [
+            _chart(domain, theme, width, last=len(rows), many=many, is_last=not temperatures_c)
+        ]
+        if temperatures_c:
+            panels.append(_temperatures(temperatures_c, theme, width, last=len(rows), many=many))
+        return {**below(panels, spacing=14), "params": [parameter().param.to_dict()]}
 
     return Figure(
         name="steadiness",
@@ -55,11 +70,18 @@ def steadiness(analysis: Analysis) -> Figure | None:
             "Each run over the mean of its point, in the order in which the runs ran. Shades are "
             "cycles, lines their means: lines far from 0 show that whole cycles differ, which the "
             "comparison removes. Rings: outliers, which are listed below and never dropped."
+            + (_TEMPERATURE_CAPTION if temperatures_c else "")
         ),
         description=(
             f"{len(rows)} runs, the farthest {max(abs(row['percent']) for row in rows):.1f} % from "
             f"the mean of its point; {len(outliers)} outliers. Means of the cycles: "
             + ", ".join(f"{_signed(cycle['mean'])} %" for cycle in cycles)
+            + (
+                f". GPU before the runs: {min(temperatures_c):.0f} to {max(temperatures_c):.0f} "
+                "\N{DEGREE SIGN}C"
+                if temperatures_c
+                else ""
+            )
         ),
         draw=draw,
         data={"runs": rows, "cycles": cycles, LABELS: point_labels(analysis)},
@@ -76,6 +98,8 @@ def _row(place: int, run: RunEstimate, number: int) -> dict[str, Any]:
     }
     if run.is_outlier:
         row["outlier"] = True
+    if run.gpu_temperature_c is not None:
+        row["gpu_c"] = run.gpu_temperature_c
     if run.reasons:
         row["reasons"] = "; ".join(run.reasons)
     return row
@@ -123,34 +147,26 @@ def _cycles(runs: list[RunEstimate]) -> list[dict[str, Any]]:
     return cycles
 
 
-def _chart(domain: list[float], theme: Theme, width: Width, *, last: int, many: bool) -> Chart:
-    x_scale = alt.Scale(domain=[0, last + 1], nice=False)
+def _chart(
+    domain: list[float], theme: Theme, width: Width, *, last: int, many: bool, is_last: bool
+) -> Chart:
+    """Return the panel of the runs beside their points."""
+    x, x_scale, shade = _time(theme, last, has_labels=is_last)
     y_scale = alt.Scale(domain=domain, nice=False)
-    ticks = linear_ticks(*domain, max_ticks=6)
-    x = alt.X(
-        "place:Q",
-        scale=x_scale,
-        axis=alt.Axis(title="runs in order of time", grid=False, tickMinStep=1, tickCount=6),
-    )
     y = alt.Y(
         "percent:Q",
         scale=y_scale,
         axis=alt.Axis(
-            values=list(ticks),
+            values=list(linear_ticks(*domain, max_ticks=6)),
             title=None,
             labelExpr=f"(datum.value > 0 ? '+' : '') + replace(format(datum.value, '.3~r'), '-', '{MINUS}') + ' %'",
         ),
     )
-    cycles = alt.Chart(alt.NamedData("cycles"))
-    shade = cycles.mark_rect(color=theme.grid, opacity=0.55, aria=False).encode(
-        x=alt.X("from:Q", scale=x_scale),
-        x2="to:Q",
-        opacity=alt.condition("datum.even", alt.value(0.55), alt.value(0)),
+    means = (
+        alt.Chart(alt.NamedData("cycles"))
+        .mark_rule(color=theme.ink, strokeWidth=1.5, aria=False)
+        .encode(x=alt.X("from:Q", scale=x_scale), x2="to:Q", y=alt.Y("mean:Q", scale=y_scale))
     )
-    means = cycles.mark_rule(color=theme.ink, strokeWidth=1.5, aria=False).encode(
-        x=alt.X("from:Q", scale=x_scale), x2="to:Q", y=alt.Y("mean:Q", scale=y_scale)
-    )
-    runs = with_labels(alt.Chart(alt.NamedData("runs")))
     tooltip = [
         alt.Tooltip("run:Q", title="run"),
         alt.Tooltip("cycle:Q", title="cycle"),
@@ -158,27 +174,8 @@ def _chart(domain: list[float], theme: Theme, width: Width, *, last: int, many: 
         alt.Tooltip("percent:Q", format="+.1f", title="% from the mean of its point"),
         alt.Tooltip("reasons:N", title="note"),
     ]
-    if many:
-        dots = (
-            alt.Chart(alt.NamedData("runs"))
-            .transform_calculate(dot="[datum.percent, datum.percent, null]")
-            .transform_flatten(["dot"])
-            .transform_window(i="row_number()")
-            .mark_line(
-                color=theme.colours[0],
-                strokeWidth=3.5,
-                strokeCap="round",
-                opacity=0.6,
-                aria=False,
-                invalid="break-paths-filter-domains",
-            )
-            .encode(x=x, y=alt.Y("dot:Q"), order="i:Q")
-        )
-    else:
-        dots = runs.mark_circle(size=18, color=theme.colours[0], aria=False).encode(
-            x=x, y=y, opacity=when_picked(0.75), tooltip=tooltip
-        )
-    outliers = runs.transform_filter("datum.outlier")
+    dots = _dots("percent", x, y, theme.colours[0], tooltip, many=many)
+    outliers = with_labels(alt.Chart(alt.NamedData("runs"))).transform_filter("datum.outlier")
     rings = outliers.mark_point(size=90, color=theme.bad, strokeWidth=1.8, opacity=1).encode(
         x=x, y=y, tooltip=tooltip
     )
@@ -189,8 +186,87 @@ def _chart(domain: list[float], theme: Theme, width: Width, *, last: int, many: 
         aria=False,
         baseline="middle",
     ).encode(x=x, y=y, text="name:N")
+    return alt.layer(shade, dots, means, rings, names).properties(
+        width=TOTAL_WIDTH[width] - 60, height=_HEIGHT
+    )
+
+
+def _temperatures(
+    values_c: Sequence[float], theme: Theme, width: Width, *, last: int, many: bool
+) -> Chart:
+    """Return the panel of the temperatures before the runs."""
+    x, _, shade = _time(theme, last, has_labels=True)
+    centre, span = (min(values_c) + max(values_c)) / 2, max(values_c) - min(values_c)
+    half = 0.56 * max(span, _MIN_SPAN_C)
+    domain = [centre - half, centre + half]
+    y = alt.Y(
+        "gpu_c:Q",
+        scale=alt.Scale(domain=domain, nice=False, zero=False),
+        axis=alt.Axis(
+            values=list(linear_ticks(*domain, max_ticks=4)),
+            title=None,
+            labelExpr="format(datum.value, '.3~r') + ' \N{DEGREE SIGN}C'",
+        ),
+    )
+    tooltip = [
+        alt.Tooltip("run:Q", title="run"),
+        alt.Tooltip("point:N", title="point"),
+        alt.Tooltip("gpu_c:Q", format=".3~r", title="\N{DEGREE SIGN}C before the run"),
+    ]
+    dots = _dots("gpu_c", x, y, theme.colours[5], tooltip, many=many)
+    title = alt.TitleParams(
+        "GPU before the run", fontWeight="normal", color=theme.muted, frame="group", offset=4
+    )
+    return alt.layer(shade, dots).properties(
+        width=TOTAL_WIDTH[width] - 60, height=_TEMPERATURES, title=title
+    )
+
+
+def _time(theme: Theme, last: int, *, has_labels: bool) -> tuple[Any, alt.Scale, Chart]:
+    """Return the axis of the runs in order of time, its scale, and the shades of the cycles."""
+    scale = alt.Scale(domain=[0, last + 1], nice=False)
+    axis = alt.Axis(
+        title="runs in order of time" if has_labels else None,
+        labels=has_labels,
+        grid=False,
+        tickMinStep=1,
+        tickCount=6,
+    )
+    shade = (
+        alt.Chart(alt.NamedData("cycles"))
+        .mark_rect(color=theme.grid, aria=False)
+        .encode(
+            x=alt.X("from:Q", scale=scale),
+            x2="to:Q",
+            opacity=alt.condition("datum.even", alt.value(0.55), alt.value(0)),
+        )
+    )
+    return alt.X("place:Q", scale=scale, axis=axis), scale, shade
+
+
+def _dots(
+    field: str, x: Any, y: Any, colour: str, tooltip: list[alt.Tooltip], *, many: bool
+) -> Chart:
+    """Return a dot for each run that has the field."""
+    if not many:
+        return (
+            with_labels(alt.Chart(alt.NamedData("runs")))
+            .mark_circle(size=18, color=colour, aria=False)
+            .encode(x=x, y=y, opacity=when_picked(0.75), tooltip=tooltip)
+        )
     return (
-        alt.layer(shade, dots, means, rings, names)
-        .properties(width=TOTAL_WIDTH[width] - 60, height=_HEIGHT)
-        .add_params(parameter())
+        alt.Chart(alt.NamedData("runs"))
+        .transform_filter(f"isValid(datum.{field})")
+        .transform_calculate(dot=f"[datum.{field}, datum.{field}, null]")
+        .transform_flatten(["dot"], [field])
+        .transform_window(i="row_number()")
+        .mark_line(
+            color=colour,
+            strokeWidth=3.5,
+            strokeCap="round",
+            opacity=0.6,
+            aria=False,
+            invalid="break-paths-filter-domains",
+        )
+        .encode(x=x, y=y, order="i:Q")
     )

@@ -13,6 +13,7 @@ from llem_report._figures.rendering import finished_svg, svg_of
 from llem_report._figures.scales import visible_text
 from llem_report._figures.theme import PAGE
 from llem_report._page.html import bullets, text
+from llem_report._page.share_tables import PAIRS, share_pairs_table
 from llem_report._page.tables import dependences_table, effects_table, levels_table, phases_table
 from llem_report.records import Analysis
 
@@ -26,10 +27,11 @@ _NUMBERS: dict[str, Callable[[Analysis], str]] = {
 }
 _MAX_SENTENCES = 3
 """About choices that depend on others without a flip; the numbers below have all."""
-_NARROW = ("effects", "slices", "dependences", "speed", "phases")
+_NARROW = ("effects", "slices", "dependences", "speed", "first_token", "phases")
 """Figures that are on the page for phones as well. The others are large, and scroll sideways."""
 _ELSEWHERE = {
     "speed": 'The numbers are in the <a href="#points-heading">table of points</a>.',
+    "first_token": 'The numbers are in the <a href="#points-heading">table of points</a>.',
     "steadiness": 'The numbers are in the <a href="#runs-heading">table of runs</a>.',
     "quality": 'The reasons are in the <a href="#runs-heading">table of runs</a>.',
 }
@@ -67,8 +69,15 @@ def figure_section(analysis: Analysis, drawn: DrawnFigure) -> str:
         f'<section aria-labelledby="figure-{figure.name}">\n'
         f'<h2 id="figure-{figure.name}"><small>{figure.number}</small>{text(figure.title)}</h2>\n'
         f"{_lead(analysis, figure)}<figure>{_plots(drawn)}"
-        f"<figcaption>{text(figure.caption)}</figcaption></figure>\n{numbers}</section>\n"
+        f"<figcaption>{text(figure.caption)}</figcaption></figure>\n{numbers}"
+        f"{_pairs(analysis) if figure.name == 'dependences' else ''}</section>\n"
     )
+
+
+def _pairs(analysis: Analysis) -> str:
+    """Return the matrix of the shares of all pairs of choices."""
+    pairs = share_pairs_table(analysis)
+    return f"<p class=facts>{PAIRS}</p>\n{pairs}\n" if pairs else ""
 
 
 def _plots(drawn: DrawnFigure) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from llem_report._page.conditions import Conditions
 from llem_report._page.further_figures import further_figures_table
 from llem_report._page.html import bullets, definitions, text
-from llem_report._page.tables import points_table, reasons_of_all, runs_table, shares_table
+from llem_report._page.run_table import reasons_of_all, runs_table
+from llem_report._page.share_tables import PAIRS, share_pairs_table, shares_table
+from llem_report._page.tables import points_table
 from llem_report.records import Analysis
 
 
@@ -55,6 +57,9 @@ def shares(analysis: Analysis) -> str:
         content = f"<p>The shares are not known: {text(analysis.shares_reason)}.</p>"
     else:
         content = shares_table(analysis)
+        # With figure 4, the pairs are below it.
+        pairs = "" if analysis.dependences else share_pairs_table(analysis)
+        content += f"<p class=facts>{PAIRS}</p>\n{pairs}" if pairs else ""
     return f"<section>\n<h2>How the variance between points divides</h2>\n{content}</section>\n"
 
 

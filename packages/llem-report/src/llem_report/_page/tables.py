@@ -1,4 +1,4 @@
-"""The tables of the page."""
+"""The tables of points, choices and dependences."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 from llem_config.text import shortened
 from llem_report._figures.names import short_names
-from llem_report._figures.quality import state_of
-from llem_report._figures.scales import MINUS, number, percent, ratio, ratio_with_interval
+from llem_report._figures.scales import number, percent, ratio, ratio_with_interval
 from llem_report._page.html import Cell, Column, table
 from llem_report.records import Analysis, FactorEffect, Interval, PointEstimate
 
-_MAX_NAME = 60
-_MIN_RUNS_ALIKE = 10
+MAX_NAME = 60
 NONE = Cell("\N{EN DASH}")
 
 
@@ -31,7 +29,7 @@ def points_table(analysis: Analysis) -> str:
         Column("#", is_number=True),
         *(
             [
-                Column(shortened(names.get(key, key), _MAX_NAME), is_number=key in numeric)
+                Column(shortened(names.get(key, key), MAX_NAME), is_number=key in numeric)
                 for key in keys
             ]
             or [Column("point")]
@@ -53,12 +51,12 @@ def points_table(analysis: Analysis) -> str:
             *_figure_cells(point),
         ]
         if has_energy:
-            row.append(_number(point.energy_per_output_token_j))
+            row.append(number_cell(point.energy_per_output_token_j))
         if is_energy:
-            row.append(_number(point.tokens_per_second))
+            row.append(number_cell(point.tokens_per_second))
         if has_first:
             first_s = point.time_to_first_token_s
-            row.append(NONE if first_s is None else _number(1000 * first_s))
+            row.append(NONE if first_s is None else number_cell(1000 * first_s))
         row.append(_runs(point))
         if has_front:
             row.append(Cell(_front(point)))
@@ -68,7 +66,7 @@ def points_table(analysis: Analysis) -> str:
 
 def name(content: str | None) -> Cell:
     """Return the cell of a name, which is shortened in the middle if it is long."""
-    return NONE if content is None else Cell(shortened(content, _MAX_NAME))
+    return NONE if content is None else Cell(shortened(content, MAX_NAME))
 
 
 def _level(point: PointEstimate, key: str) -> Cell:
@@ -88,10 +86,10 @@ def _figure_cells(point: PointEstimate) -> list[Cell]:
         else Cell(f"{number(point.ci95_low)}\N{EN DASH}{number(point.ci95_high)}", point.ci95_low)
     )
     over = point.ratio_to_best
-    return [_number(point.value), interval, NONE if over is None else _interval(over)]
+    return [number_cell(point.value), interval, NONE if over is None else _interval(over)]
 
 
-def _number(value: float | None) -> Cell:
+def number_cell(value: float | None) -> Cell:
     return NONE if value is None else Cell(number(value), value)
 
 
@@ -212,64 +210,6 @@ def dependences_table(analysis: Analysis) -> str:
     return table(columns, rows, name="dependences")
 
 
-def reasons_of_all(analysis: Analysis) -> tuple[str, ...]:
-    """Return the reasons that every run with a value has; none if there are few runs."""
-    sets = [run.reasons for run in analysis.runs if run.value is not None]
-    if len(sets) < _MIN_RUNS_ALIKE:
-        return ()
-    return tuple(reason for reason in sets[0] if all(reason in reasons for reasons in sets))
-
-
-def runs_table(analysis: Analysis) -> str:
-    """Return all planned runs; the reasons of all of them stand above the table."""
-    of_all = reasons_of_all(analysis)
-    places = {point.config_hash: place for place, point in enumerate(analysis.points, 1)}
-    columns = [
-        Column("run", is_number=True),
-        Column("cycle", is_number=True),
-        Column("point #", is_number=True),
-        Column(analysis.unit, is_number=True),
-        Column("% from its point", is_number=True),
-        Column("state"),
-        Column("why"),
-    ]
-    rows = []
-    for run in analysis.runs:
-        state = state_of(run)
-        place = places.get(run.config_hash)
-        rows.append(
-            [
-                Cell(str(run.index), run.index),
-                Cell(str(run.cycle), run.cycle),
-                NONE if place is None else Cell(str(place), place),
-                _number(run.value),
-                NONE if run.ratio_to_point is None else _percent_off(run.ratio_to_point),
-                Cell(
-                    ("outlier, " if run.is_outlier else "")
-                    + ("not run yet" if state == "pending" else state),
-                    alarms=run.is_outlier or state not in ("ok", "pending"),
-                ),
-                Cell("; ".join(reason for reason in run.reasons if reason not in of_all)),
-            ]
-        )
-    return table(columns, rows, name="runs")
-
-
-def _percent_off(ratio_to_point: float) -> Cell:
-    value = 100 * (ratio_to_point - 1)
-    sign = "+" if value > 0 else MINUS if value < 0 else ""
-    return Cell(f"{sign}{abs(value):.1f}", value)
-
-
-def shares_table(analysis: Analysis) -> str:
-    """Return how the variance between points divides, with what belongs to no single choice."""
-    columns = [Column("part"), Column("share of variance", is_number=True)]
-    parts = [(factor.key, factor.share) for factor in analysis.factors if factor.share is not None]
-    parts += list(analysis.shares_of_rest.items())
-    rows = [[name(part), Cell(percent(share), share)] for part, share in parts]
-    return table(columns, rows, name="shares")
-
-
 def phases_table(analysis: Analysis) -> str:
     """Return the energy of prefill and decode at each point that has it."""
     columns = [
@@ -282,8 +222,8 @@ def phases_table(analysis: Analysis) -> str:
         [
             Cell(str(place), place),
             name(point.label),
-            _number(point.prefill_energy_per_token_j),
-            _number(point.decode_energy_per_token_j),
+            number_cell(point.prefill_energy_per_token_j),
+            number_cell(point.decode_energy_per_token_j),
         ]
         for place, point in enumerate(analysis.points, 1)
         if point.prefill_energy_per_token_j or point.decode_energy_per_token_j

@@ -220,6 +220,7 @@ class _Reading:
                     used=value is not None and value > 0,
                     reasons=quality.reasons if reading.facts else _why_missing(entry, reading),
                     started_at=entry.started_at,
+                    gpu_temperature_c=_temperature_c(entry, reading),
                     is_outlier=entry.index in outliers,
                     facts=reading.facts,
                 )
@@ -244,6 +245,14 @@ class _Reading:
         if self.result is not None:
             changes = (*changes, *self.result.summary.input_changes)
         return tuple(dict.fromkeys(changes))
+
+
+def _temperature_c(entry: ManifestEntry, reading: RunReading) -> float | None:
+    """Return the temperature of the hottest metered GPU just before a run."""
+    temperatures_c = entry.gpu_temperatures_c or {}
+    devices = () if reading.facts is None else reading.facts.devices
+    metered = [temperatures_c[device] for device in devices if device in temperatures_c]
+    return max(metered or temperatures_c.values(), default=None)
 
 
 def _why_missing(entry: ManifestEntry, reading: RunReading) -> tuple[str, ...]:

@@ -104,6 +104,9 @@ class StudyRun(msgspec.Struct, frozen=True, kw_only=True):
     """Why the figure is flagged or missing, or why the run failed."""
     started_at: str | None
     """UTC, of the last attempt. Sort by it for the order in which the runs took place."""
+    gpu_temperature_c: float | None = None
+    """Of the hottest metered GPU just before the run, or of the hottest one if it is not known
+    which were metered; None if no GPU reported its temperature."""
     is_outlier: bool
     facts: RunFacts | None
     """None without a readable result."""
