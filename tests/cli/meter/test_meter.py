@@ -15,6 +15,7 @@ import pytest
 from cli.conftest import Run
 from cli.meter.conftest import GPU, Meter
 from fakes.fake_nvml import true_energy_j
+from fakes.powercap import add_domain
 
 _CLOCK_J = 4.0  # 400 W for 10 ms, by which the two clocks of this test may differ
 
@@ -169,6 +170,33 @@ def test_a_process_that_does_not_run_gives_one_sentence(meter: Meter) -> None:
     assert done.returncode == 127
     (line,) = done.stderr.splitlines()
     assert line == f"error: --pid: expected the id of a process that runs, found {process.pid}"
+
+
+def test_the_processor_is_shown_beside_the_gpus_and_not_added(
+    meter: Meter, gpu_env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "powercap").mkdir()
+    counter = add_domain(tmp_path / "powercap", "intel-rapl:0", "package-0", 10**10)
+    # 50 W: the counter moves every 20 ms. Its number of digits is constant, so no reader finds a part.
+    moves = (
+        "import os, sys, time\n"
+        "file, start_s = os.open(sys.argv[1], os.O_WRONLY), time.time()\n"
+        "while True:\n"
+        "    time.sleep(0.02)\n"
+        "    os.pwrite(file, b'%d' % (10**10 + int(50e6 * (time.time() - start_s))), 0)\n"
+    )
+    env = {**gpu_env, "LLEM_POWERCAP": str(tmp_path / "powercap")}
+    with subprocess.Popen([sys.executable, "-S", "-c", moves, str(counter)]) as mover:
+        try:
+            done = meter("--json", "--", "sleep", "2", env=env)
+        finally:
+            mover.kill()
+    (run,) = report_of(done.stdout)["measured"][0]["runs"]
+    assert [device["device"] for device in run["devices"]] == ["GPU-meter"]
+    assert run["energy_j"] == run["devices"][0]["energy_j"]
+    # The counter is late by 20 ms, and by as long as this machine withholds its processor.
+    assert run["host_energy_j"] == pytest.approx(50 * run["duration_s"], abs=50)
+    assert run["host_bound_j"] is not None
 
 
 def test_samples_are_written_as_parquet_and_as_csv(meter: Meter, tmp_path: Path) -> None:

@@ -105,6 +105,9 @@ def _rows(measured: Measured) -> Iterator[tuple[str, str]]:
                 else f"peak {device.power_max_w:.4g} W",
             ]
             yield device.device, ", ".join([energy, *powers])
+        if only.host_energy_j is not None:
+            host = _with_bound(only.host_energy_j, only.host_bound_j)
+            yield "processor", f"{host}, beside the GPUs and not part of the energy"
 
 
 def _energy(measured: Measured) -> str:

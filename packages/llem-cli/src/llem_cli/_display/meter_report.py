@@ -36,6 +36,11 @@ class MeasuredRun(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     method: str | None
     devices: tuple[MeteredDevice, ...]
+    host_energy_j: float | None = None
+    """Of the processor beside the GPUs, which is not part of `energy_j`; None if it was not metered."""
+    host_bound_j: float | None = None
+    host_reasons: tuple[str, ...] = ()
+    """Why the energy of the processor is flagged or missing."""
     started_unix_s: float
     """Seconds since 1970 at the start."""
 

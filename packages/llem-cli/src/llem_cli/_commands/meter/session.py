@@ -106,7 +106,7 @@ class MeterSession:
 
 
 def _measured_run(window: EnergyWindow, ended: Ended, started_unix_s: float) -> MeasuredRun:
-    energy = window.energy
+    energy, host = window.energy, window.energy.host
     duration_s = window.duration_s or 0.0
     devices = tuple(
         MeteredDevice(
@@ -130,6 +130,9 @@ def _measured_run(window: EnergyWindow, ended: Ended, started_unix_s: float) -> 
         reasons=energy.reasons,
         method=energy.method,
         devices=devices,
+        host_energy_j=host.total_j if host is not None else None,
+        host_bound_j=host.bound_j if host is not None else None,
+        host_reasons=host.reasons if host is not None else (),
         started_unix_s=started_unix_s,
     )
 
