@@ -3,7 +3,7 @@
     uv run python benchmarks/shard_statistics.py [--trials 1000]
 
 All points are equal, runs vary by 1 %, nodes by 3 %. A block is what one process ran of one cycle on
-one node. For each design: the share of studies in which some point is told apart from the best one,
+one node. For each design: the share of studies in which some point differs from the best one,
 though all are equal, and how wide intervals are compared with whole cycles on one node. The seeds
 are fixed, so the table is the same on every machine. Exits with code 1 if a goal is missed; fewer
 trials than 1000 are too few to judge that.

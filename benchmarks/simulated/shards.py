@@ -63,7 +63,7 @@ def false_winners(
     node_sd: float = 0.03,
     seed: int = 1,
 ) -> float:
-    """Return the share of studies in which an equal point is told apart from the best one."""
+    """Return the share of studies in which an equal point differs from the best one."""
     rng = random.Random(seed)
     n_false = 0
     for _ in range(trials):
