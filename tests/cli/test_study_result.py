@@ -349,3 +349,15 @@ def test_without_a_meter_of_the_host_there_is_no_column_for_it(
     assert "J/output token is of the GPUs alone, without the host" in notes
     (counter,) = [note for note in notes if note.startswith("energy counter: ")]
     assert "`llem-cli doctor --check-gpu all` checks it" in counter
+
+
+def test_points_with_worse_answers_are_marked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = rendered(run_swept_study(tmp_path, Measured(nll_of_bf16=2.6)), 170)
+    assert "answers" in " ".join(lines[1:4])
+    assert sum("NLL +4.0 %" in line for line in lines) == 4
+    assert sum("  ok  " in line for line in lines) == 4
+    notes = notes_of(capsys)
+    assert sum(note.startswith("caveat: the answers of precision=bf16 ") for note in notes) == 4
+    assert sum(note.startswith("answers: ok if ") for note in notes) == 1

@@ -37,6 +37,7 @@ EVERY = [
     ("measurement.carbon_intensity_gco2_kwh", "360", 360.0),
     ("measurement.datacenter_pue", "1.2", 1.2),
     ("measurement.electricity_price_kwh", "0.3", 0.3),
+    ("measurement.quality", "false", False),
     ("devices.gpus", '[1, "GPU-0a"]', (1, "GPU-0a")),
 ]
 
@@ -68,6 +69,7 @@ def test_without_a_file_every_setting_has_its_default() -> None:
             "carbon_intensity_gco2_kwh": None,
             "datacenter_pue": 1.0,
             "electricity_price_kwh": None,
+            "quality": True,
         },
         "devices": {"gpus": ()},
     }

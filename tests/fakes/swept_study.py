@@ -10,6 +10,8 @@ from fakes.results import make_result
 
 from llem_config import ExperimentConfig, load_study
 from llem_energy import ExperimentResult
+from llem_energy._result.answer_quality import packed
+from llem_energy.records import AnswerQuality
 from llem_runner import StudyResult, run_study
 from llem_runner.executors import InlineExecutor
 
@@ -27,11 +29,17 @@ execution: {n_cycles: 4, config_gap_seconds: 0, cycle_gap_seconds: 0}
 
 
 class Measured:
-    """Measures a run in no time: J per token by its point, plus a little noise."""
+    """Measures a run in no time: J per token by its point, plus a little noise.
 
-    def __init__(self, *, attention_matters: bool = True, **changes: Any) -> None:
+    With `nll_of_bf16`, the runs state the quality of their answers; the NLL of fp32 is 2.5.
+    """
+
+    def __init__(
+        self, *, attention_matters: bool = True, nll_of_bf16: float | None = None, **changes: Any
+    ) -> None:
         self._noise = random.Random("swept study")
         self._attention_matters = attention_matters
+        self._nll_of_bf16 = nll_of_bf16
         self._changes = changes
         self._n_runs = 0
 
@@ -48,6 +56,17 @@ class Measured:
             "energy_per_output_token_j": energy_j * (1 + self._noise.gauss(0, 0.003)),
             "tokens_per_second": 50 / energy_j * (1 + self._noise.gauss(0, 0.003)),
         }
+        if self._nll_of_bf16 is not None:
+            is_bf16 = config.precision == "bf16"
+            figures["quality"] = AnswerQuality(
+                nll=self._nll_of_bf16 if is_bf16 else 2.5,
+                n_tokens=2040,
+                nll_answers=0.8,
+                n_answer_tokens=400,
+                tokens_sha256="0" * 64,
+                choices=packed([1, 2, 3, 5 if is_bf16 else 4]),
+                duration_s=1.0,
+            )
         return make_result(config, **figures | self._changes)
 
 

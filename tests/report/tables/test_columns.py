@@ -36,7 +36,7 @@ def test_every_quantity_has_a_unit(name: TableName) -> None:
         and column.type == "number"
         # Shares and ratios have no unit.
         and not re.search(
-            r"share|disagreement|_cv|load_average|utilisation|utilization|ratio|\.m[fb]u$",
+            r"share|agreement|_cv|load_average|utilisation|utilization|ratio|\.m[fb]u$",
             column.name,
         )
     }

@@ -87,7 +87,7 @@ class ExecutionSettings(BaseModel):
 
 
 class MeasurementSettings(BaseModel):
-    """Emissions and cost of energy at this site; None leaves them out of the results."""
+    """Emissions and cost of energy at this site, which None leaves out; and what else is found."""
 
     model_config = _SECTION
 
@@ -97,6 +97,8 @@ class MeasurementSettings(BaseModel):
     """Power usage effectiveness: energy of the whole site per energy of its computers."""
     electricity_price_kwh: Annotated[float, Field(ge=0, le=1_000_000_000)] | None = None
     """Price per kilowatt-hour, in any currency."""
+    quality: bool = True
+    """Whether runs of trained weights end with reading a fixed text, to notice worse answers."""
 
 
 class DeviceSettings(BaseModel):

@@ -18,6 +18,8 @@ from llem_energy._backends.protocol import (
     ReportsCachedTokens,
     ReportsPadding,
     ReportsTokensAfterEnd,
+    ScoresText,
+    TextScore,
     Workload,
 )
 from llem_energy._backends.registry import backend_names, facts_of, preload
@@ -61,6 +63,8 @@ __all__ = [
     "ReportsPadding",
     "ReportsTokensAfterEnd",
     "ReportsTraffic",
+    "ScoresText",
+    "TextScore",
     "Traffic",
     "Workload",
     "backend_names",

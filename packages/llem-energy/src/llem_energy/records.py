@@ -13,6 +13,7 @@ from llem_energy._metering.live_file import LiveDevice, LiveReading
 from llem_energy._model_info.flops import Flops
 from llem_energy._model_info.memory_estimate import MemoryEstimate
 from llem_energy._prompts.prompt import ChatTemplate
+from llem_energy._result.answer_quality import AnswerQuality, agreement
 from llem_energy._result.data_realism import DataRealism, random_data_caveat
 from llem_energy._result.experiment_result import (
     MAX_RESULT_BYTES,
@@ -37,6 +38,7 @@ from llem_energy._sources.gpu_snapshot import GpuSnapshot
 __all__ = [
     "MAX_RESULT_BYTES",
     "RESULT_SCHEMA_VERSION",
+    "AnswerQuality",
     "Baseline",
     "ChatTemplate",
     "ContextIdle",
@@ -63,6 +65,7 @@ __all__ = [
     "Span",
     "WarmUpReport",
     "WindowStops",
+    "agreement",
     "check_finite",
     "decode_result",
     "encode_result",

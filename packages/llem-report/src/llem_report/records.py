@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from llem_runner.records import PointQuality
+
 __all__ = [
     "Analysis",
     "Dependence",
@@ -179,6 +181,9 @@ class PointEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     power_limited_share: float | None = None
     """Share of the time at the power limit, 0 to 1: arithmetic mean over the runs. None if the
     driver does not report it."""
+    quality: PointQuality | None = None
+    """How good the answers are beside those of other points of the same model; None if no run says
+    so."""
 
 
 class RunEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

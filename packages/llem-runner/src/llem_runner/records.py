@@ -4,11 +4,13 @@
 every field.
 """
 
+from llem_runner._analysis.answer_quality import ScoredPoint, point_qualities, worse_answers
 from llem_runner._analysis.caveats import caveat_of_unfinished
 from llem_runner._analysis.looks import alpha_after
 from llem_runner._analysis.looks import caveat as caveat_of_looks
 from llem_runner._storage.atomic_files import encode_json
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest, Totals
+from llem_runner._storage.point_quality import PointQuality
 from llem_runner._storage.study_result import (
     ComparedBlock,
     Comparison,
@@ -32,7 +34,9 @@ __all__ = [
     "ManifestEntry",
     "MeasurementProtocol",
     "Outlier",
+    "PointQuality",
     "PointSummary",
+    "ScoredPoint",
     "Skipped",
     "Statistics",
     "StudyManifest",
@@ -42,4 +46,6 @@ __all__ = [
     "caveat_of_looks",
     "caveat_of_unfinished",
     "encode_json",
+    "point_qualities",
+    "worse_answers",
 ]

@@ -87,6 +87,8 @@ def figure_columns(result: StudyResult) -> list[Column]:
     ]
     if not has_energy and any(point.energy_estimated_j for point in points):
         columns.append(column("modelled\nJ", "energy_estimated_j"))
+    if any(point.quality and point.quality.nll is not None for point in points):
+        columns.append(Column("answers", _answers))
     if compared is not None and compared.points:
         ratios = _ratios(compared)
         columns.append(
@@ -125,6 +127,14 @@ def _runs(point: PointSummary) -> str:
     n_planned = point.n_planned or point.n_completed
     of = f" of {n_planned}" if n_planned > point.n_completed else ""
     return f"{point.n_completed}{of}" + (f" ({point.n_failed} failed)" if point.n_failed else "")
+
+
+def _answers(point: PointSummary) -> str:
+    """Return whether the answers of a point are worse than those of the best point of its model."""
+    quality = point.quality
+    if quality is None or quality.nll_ratio_to_best is None:
+        return "-"
+    return quality.mark or "ok"
 
 
 def _ratios(compared: Comparisons) -> dict[str, str]:

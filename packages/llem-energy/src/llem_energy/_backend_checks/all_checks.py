@@ -14,6 +14,7 @@ BACKEND_CHECKS: tuple[Check, ...] = (
     protocol_checks.long_prompts_are_cut_and_counted,
     protocol_checks.output_tokens_are_exact,
     protocol_checks.logits_of_a_sound_model_pass,
+    protocol_checks.scores_of_text_are_likelihoods,
     protocol_checks.generations_can_be_read_after_the_window,
     protocol_checks.token_times_increase_within_the_batch,
     protocol_checks.the_seed_can_be_set_again,

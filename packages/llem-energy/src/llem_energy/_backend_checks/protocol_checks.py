@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
@@ -9,7 +10,7 @@ from collections import Counter
 
 from llem_config import ExperimentConfig, PhaseName
 from llem_energy._backend_checks.support import BackendCheckFailed, expect, generate_all, ready
-from llem_energy._backends.protocol import ChecksLogits
+from llem_energy._backends.protocol import ChecksLogits, ScoresText, TextScore
 from llem_energy._backends.registry import find_backend, process_ids
 from llem_energy._errors import BackendError
 from llem_energy._host.processes import find_processes
@@ -119,6 +120,32 @@ def logits_of_a_sound_model_pass(config: ExperimentConfig) -> None:
                 except BackendError as error:
                     message = f"expected finite logits of a small model, found: {error}"
                     raise BackendCheckFailed(message) from error
+
+
+def scores_of_text_are_likelihoods(config: ExperimentConfig) -> None:
+    """`score_text` and `score_answers` are optional; each token has a probability of at most 1."""
+    with ready(config) as (backend, _, workload):
+        if not isinstance(backend, ScoresText):
+            return
+        n_rows, n_columns = 2, 8
+        scores: list[tuple[TextScore, int]] = []
+        with contextlib.suppress(BackendError):  # the model has no tokenizer
+            score = backend.score_text("A text of words that is read again. " * 20, (2, 8))
+            scores.append((score, n_rows * n_columns))
+        for batch, generation in generate_all(backend, workload):
+            try:
+                score = backend.score_answers(batch, generation, 10**6)
+            except BackendError as error:
+                expect(bool(str(error)), "expected a reason why outputs cannot be scored")
+                continue
+            n_output = sum(generation.n_tokens())
+            expect(score.n_tokens == n_output, f"expected {n_output} tokens, found {score}")
+            scores.append((score, n_output))
+        for score, n_max in scores:
+            within = 0 <= score.nll < math.inf and 0 < score.n_tokens <= n_max
+            expect(within, f"expected a likelihood of up to {n_max} tokens, found {score}")
+            n_choices = len(score.choices)
+            expect(n_choices in (0, score.n_tokens), f"expected a choice per token, found {score}")
 
 
 def generations_can_be_read_after_the_window(config: ExperimentConfig) -> None:

@@ -165,6 +165,51 @@ class RendersChats(Protocol):
         """
 
 
+class TextScore(msgspec.Struct, frozen=True):
+    """How probable a model finds some tokens, given all tokens before each."""
+
+    nll: float
+    """Sum of their negative log likelihoods, in nats."""
+    n_tokens: int
+    choices: tuple[int, ...] = ()
+    """The token that the model finds most probable at each of these places; () if unknown."""
+    tokens_sha256: str | None = None
+    """Of the ids of all tokens that were read; None if unknown."""
+
+
+@runtime_checkable
+class ScoresText(Protocol):
+    """A backend that also says how probable its model finds a text; optional.
+
+    Leave the methods out if the library does not report it: the quality of the answers is unknown.
+    Both run with the weights, the precision and the kernels of the experiment, after the window.
+    """
+
+    def score_text(self, text: str, shape: tuple[int, int]) -> TextScore:
+        """Score the first tokens of a text, in rows that the model reads independently.
+
+        Args:
+            text: tokenised as one text.
+            shape: maximum number of rows and of tokens in each; fewer if the model's context is
+                shorter. A token that the tokenizer puts before a text is in each row, unscored.
+
+        Raises:
+            BackendError: this is not possible; the message says why.
+        """
+
+    def score_answers(self, batch: Batch, generation: Generation, max_tokens: int) -> TextScore:
+        """Score the outputs for the first prompts of a batch.
+
+        Args:
+            batch: the prompts.
+            generation: of `generate` for this batch.
+            max_tokens: stop after the output with which prompts and outputs have this many tokens.
+
+        Raises:
+            BackendError: this is not possible; the message says why.
+        """
+
+
 class Backend(Protocol):
     """An inference library with one model. It does not measure energy.
 

@@ -145,6 +145,7 @@ def assemble(raw: RawMeasurement, reports: BackendReports) -> ExperimentResult:
         board_checks=raw.board_checks,
         roofline=rooflines(raw, reports, energy.phases),
         device_peaks=raw.peaks.found,
+        quality=raw.quality,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from llem_energy._estimation.figures import Quality
 from llem_energy._measurement.load_flags import load_flags, shared_meter_flags
 from llem_energy._measurement.meter_failures import failed_in_window
+from llem_energy._measurement.power_left import PowerLeft
 from llem_energy._measurement.raw_measurement import RawMeasurement
 from llem_energy._measurement.tenancy_flags import tenancy_flags
 from llem_energy._measurement.window_readings import readings_around
@@ -30,7 +31,9 @@ def rated_total(raw: RawMeasurement, span: MeasuredSpan, quality: Quality) -> Qu
                 readings_around(raw.samples, span), span, raw.source.devices, raw.sampler_failure
             )
         )
-    return quality.with_reasons((*meter_flags(raw, span), *time_flags(raw, span)))
+    return quality.with_reasons(
+        (*meter_flags(raw, span), *time_flags(raw, span), *power_left_flags(raw))
+    )
 
 
 def _why_missing(raw: RawMeasurement) -> str:
@@ -73,6 +76,18 @@ def _wrong_devices(raw: RawMeasurement) -> Iterator[str]:
             "the backend reported no GPU of its own; the GPUs of this machine's settings "
             "(devices.gpus) were metered"
         )
+
+
+def power_left_flags(raw: RawMeasurement) -> tuple[str, ...]:
+    """Return the reason why the power of the window may not be that of a warm device."""
+    share = raw.warm_up.report.power_left_share
+    if share is None or not PowerLeft(share).is_large:
+        return ()
+    direction = "rising" if share > 0 else "falling"
+    return (
+        f"at the end of the warm-up the power was still {direction}, by about {abs(share):.1%} in "
+        "the end: use a longer warm-up (warmup.thermal_floor_seconds)",
+    )
 
 
 def warm_up_flags(raw: RawMeasurement) -> tuple[str, ...]:

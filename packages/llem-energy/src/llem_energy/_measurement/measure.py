@@ -2,7 +2,7 @@
 
     open device -> calibrate -> idle -> load -> tokenise -> idle, loaded -> warm up
     -> prompts of further passes -> [window: synchronise, read, generate, synchronise, read] -> phases alone -> idle
-    -> result
+    -> quality of the answers -> result
 
 Inside a window only the work and the sampler's thread run: no message is sent and nothing is
 tokenised. The only file that is written is `live.json`, by the sampler's thread, once a second.
@@ -18,13 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from llem_config import ExperimentConfig, Settings, measurement_config_hash
-from llem_energy._backends.protocol import Backend, Memory, RendersChats
+from llem_energy._backends.protocol import Backend, Batch, Generation, Memory, RendersChats
 from llem_energy._backends.registry import facts_of, find_backend
 from llem_energy._errors import BackendError, OutOfMemory
 from llem_energy._host.family import Family
 from llem_energy._host.host_load import load_between
 from llem_energy._host.host_reading import read_host
 from llem_energy._machine.environment import snapshot_environment
+from llem_energy._measurement.answer_quality import answer_quality, why_no_quality
 from llem_energy._measurement.backend_reports import BackendReports
 from llem_energy._measurement.build_result import assemble
 from llem_energy._measurement.carryover import Carryover
@@ -45,12 +46,13 @@ from llem_energy._measurement.warm_up import warm_up
 from llem_energy._metering.window import Windows
 from llem_energy._prompts.load import fingerprint, load
 from llem_energy._prompts.prompt import Chat, RenderedChats
+from llem_energy._result.answer_quality import AnswerQuality
 from llem_energy._result.experiment_result import ExperimentResult
 from llem_energy._sources.gpu_tenants import gpu_tenants
 
 STAGES = (
     "open", "calibration", "baseline", "load", "tokenise", "loaded idle", "warm-up", "window",
-    "prefill", "decode", "idle after", "result",
+    "prefill", "decode", "idle after", "quality", "result",
 )  # fmt: skip
 """The stages of a measurement in order; a stage without work is left out."""
 
@@ -124,6 +126,7 @@ class _Measurement:
             stack,
         )
         self._timeseries = timeseries
+        self._finds_quality = settings.measurement.quality
 
     def run(self, carryover: Carryover) -> ExperimentResult:
         """Go through all stages."""
@@ -169,8 +172,9 @@ class _Measurement:
             ]
             after = metering.idle("idle after")
             windows.settle()
-            metering.begin("result")
             tenants_after, family_after = gpu_tenants(), self._family.pids()
+            quality = self._quality(work.generated[: len(workload.batches)])
+            metering.begin("result")
         metering.recorder.close()
         peaks = self._peaks(carryover, window.memory)
         sharing = gpu_sharing(
@@ -212,6 +216,7 @@ class _Measurement:
             workload=workload,
             memory=window.memory,
             peaks=peaks,
+            quality=quality,
             inputs=inputs,
             prompts_sha256=fingerprint(loaded.chats or loaded.prompts),
             chat_template=rendered.template if rendered else None,
@@ -243,6 +248,14 @@ class _Measurement:
             used_bytes=memory.peak_bytes,
             family=self._family,
         )
+
+    def _quality(self, first_pass: Sequence[tuple[Batch, Generation]]) -> AnswerQuality:
+        """Return the quality of the answers, or why it was not found."""
+        why_not = why_no_quality(self._config, self._backend, is_on=self._finds_quality)
+        if why_not is not None:
+            return AnswerQuality(reasons=(why_not,))
+        self._metering.begin("quality")
+        return answer_quality(self._backend, first_pass, on_gpu=bool(self._gpus))
 
     def memory_needed(self) -> str:
         """Return the peak so far, the estimate and the size of the device, as text."""

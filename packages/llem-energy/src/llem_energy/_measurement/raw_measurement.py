@@ -22,6 +22,7 @@ from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.window import MeasuredSpan
 from llem_energy._model_info.input_digest import InputDigest
 from llem_energy._prompts.prompt import ChatTemplate
+from llem_energy._result.answer_quality import AnswerQuality
 from llem_energy._result.measurement_figures import ContextIdle
 from llem_energy._sources.protocol import EnergySource
 
@@ -117,6 +118,7 @@ class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     workload: Workload
     memory: Memory
     peaks: FoundPeaks
+    quality: AnswerQuality
     prompts_sha256: str
     chat_template: ChatTemplate | None
     """None if the prompts were not made by a template."""

@@ -15,6 +15,7 @@ import msgspec
 
 from llem_config import WarmupConfig
 from llem_energy._backends.protocol import Batch
+from llem_energy._measurement.power_left import PowerLeft, power_left
 from llem_energy._result.measurement_figures import WarmUpReport
 from llem_energy._sources.protocol import Sample
 
@@ -64,7 +65,12 @@ def warm_up(
     start_s = clock()
     is_compiling = not _each_shape(batches, timed, compilations, config.max_warmup_seconds, clock)
     latencies: list[float] = []
-    checked_s, drift = start_s, None
+    repeats_s, checked_s, drift = clock(), start_s, None
+
+    def report() -> WarmUpReport:
+        left = power_left(recent(), repeats_s, clock(), statistics.median(latencies))
+        return _report(latencies, elapsed_s, drift or _Drift(), left)
+
     while True:
         latencies.append(timed(batches[0]))
         elapsed_s = clock() - start_s
@@ -74,18 +80,21 @@ def warm_up(
         if drift is None or clock() - checked_s >= _CHECK_EVERY_S:
             checked_s, drift = clock(), _drift(recent(), start_s, clock())
         if not config.convergence_detection:
-            return WarmUp(_report(latencies, elapsed_s, drift), None)
+            return WarmUp(report(), None)
         is_stationary = _stationary(latencies, config.cv_threshold)
-        problem = f"the latency was not stationary (cv_threshold {config.cv_threshold:g})"
-        if is_stationary:
-            problem = drift.problem or ""
-        if is_compiling and not problem:
-            return WarmUp(_report(latencies, elapsed_s, drift), False, "code was still compiled")
-        if not problem:
-            return WarmUp(_report(latencies, elapsed_s, drift), True)
+        problem = _problem(config, drift, is_stationary=is_stationary)
         too_many = not is_stationary and len(latencies) >= config.max_warmup
-        if too_many or elapsed_s > config.max_warmup_seconds:
-            return WarmUp(_report(latencies, elapsed_s, drift), False, problem)
+        if problem is None or too_many or elapsed_s > config.max_warmup_seconds:
+            if problem is None and is_compiling:
+                problem = "code was still compiled"
+            return WarmUp(report(), problem is None, problem)
+
+
+def _problem(config: WarmupConfig, drift: _Drift, *, is_stationary: bool) -> str | None:
+    """Return what is not steady; None if all is."""
+    if not is_stationary:
+        return f"the latency was not stationary (cv_threshold {config.cv_threshold:g})"
+    return drift.problem
 
 
 def _each_shape(
@@ -216,13 +225,17 @@ def _slope(points: Sequence[tuple[float, float]]) -> _Slope | None:
     return _Slope(statistics.fmean(values), 60 * slope, 60 * 2 * error, times[-1] - times[0])
 
 
-def _report(latencies: Sequence[float], elapsed_s: float, drift: _Drift) -> WarmUpReport:
+def _report(
+    latencies: Sequence[float], elapsed_s: float, drift: _Drift, left: PowerLeft
+) -> WarmUpReport:
     return WarmUpReport(
         n_repeats=len(latencies),
         duration_s=elapsed_s,
         latency_cv=_variation(latencies[-_STEADY_REPEATS:]),
         power_slope_per_min=drift.power_share,
         temperature_slope_c_per_min=drift.temperature_c,
+        power_left_share=left.share,
+        power_left_reason=left.reason,
     )
 
 

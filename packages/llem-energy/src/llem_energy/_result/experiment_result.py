@@ -26,6 +26,7 @@ from llem_energy._model_info.flops import Flops
 from llem_energy._model_info.input_digest import InputDigest
 from llem_energy._model_info.memory_estimate import MemoryEstimate
 from llem_energy._prompts.prompt import ChatTemplate
+from llem_energy._result.answer_quality import AnswerQuality
 from llem_energy._result.data_realism import DataRealism
 from llem_energy._result.measurement_figures import Baseline, PhaseResult, Sampling, WarmUpReport
 from llem_energy._result.roofline import DevicePeaks, PhaseRoofline
@@ -226,6 +227,8 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Work and bound of prefill and decode, for explanation only; () in formats 1 to 3."""
     device_peaks: DevicePeaks | None = None
     """What the device reaches in this precision; None if it is not known: `roofline` says why."""
+    quality: AnswerQuality | None = None
+    """How probable the model finds a fixed text and its own answers; None in formats 1 to 3."""
 
 
 MAX_RESULT_BYTES = 2**26

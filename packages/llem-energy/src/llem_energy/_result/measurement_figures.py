@@ -69,6 +69,11 @@ class WarmUpReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Change of mean power over the last seconds of the warm-up, as a share per minute."""
     temperature_slope_c_per_min: float | None = None
     """Change of temperature over the last seconds of the warm-up."""
+    power_left_share: float | None = None
+    """Change of power still to come at the end of the warm-up, as a share of the power, from an
+    exponential fitted to the whole warm-up."""
+    power_left_reason: str | None = None
+    """Why `power_left_share` is missing."""
 
 
 class PhaseResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

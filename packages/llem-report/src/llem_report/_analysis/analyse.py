@@ -22,6 +22,7 @@ from llem_report._ranking.shares import Shares, in_range
 from llem_report._study_data.read import read_study_data
 from llem_report._study_data.study_data import StudyData
 from llem_report.records import Analysis, ShareTerm
+from llem_runner.records import worse_answers
 
 
 def analyse(
@@ -63,6 +64,8 @@ def analysis_of(data: StudyData) -> Analysis:
     values = figure_means(data, data.figure.name)
     ratios = PointRatios({}, None) if study is None else ratios_to_best(data, study)
     statuses = Counter(run.status for run in data.runs)
+    points = point_estimates(data, ratios, values)
+    worse = worse_answers((point.label, point.quality) for point in points)
     return Analysis(
         study_name=data.name,
         study_design_hash=data.study_design_hash,
@@ -89,10 +92,10 @@ def analysis_of(data: StudyData) -> Analysis:
         shares_reason=reason if study is None else _why_no_shares(study),
         share_terms=() if study is None else tuple(_share_terms(study)),
         detectable_ratio=ratios.detectable,
-        points=point_estimates(data, ratios, values),
+        points=points,
         runs=run_estimates(data, values),
         method=method(study),
-        caveats=(*data.caveats, *(() if study is None else study.caveats)),
+        caveats=(*data.caveats, *worse, *(() if study is None else study.caveats)),
         left_out=(*(each.reason for each in data.dropped), *data.problems),
         reason=reason,
     )

@@ -11,6 +11,7 @@ from llem_report._analysis.figure_means import FigureMean, figure_means
 from llem_report._analysis.level_effects import interval_of
 from llem_report._analysis.study_ranking import StudyRanking
 from llem_report._ranking.contrasts import contrasts_of, half_widths
+from llem_report._study_data.answer_quality import qualities_of_points
 from llem_report._study_data.derived_figures import POWER_LIMITED
 from llem_report._study_data.figures import ENERGY, FURTHER, SPEED
 from llem_report._study_data.shares import mean_shares
@@ -52,6 +53,9 @@ def point_estimates(
         name: values if name == data.figure.name else figure_means(data, name) for name in FURTHER
     }
     limited = mean_shares(data.runs, POWER_LIMITED)
+    qualities = qualities_of_points(
+        data.runs, [p.label for p in data.points], [p.config for p in data.points]
+    )
     front = _front(energies, speeds)
     first_token_front = _front(energies, {i: _per_second(wait) for i, wait in waits.items()})
     runs: dict[int, list[StudyRun]] = defaultdict(list)
@@ -92,6 +96,7 @@ def point_estimates(
                     if (mean := means.get(i)) is not None
                 },
                 power_limited_share=limited.get(i),
+                quality=qualities[i],
             )
         )
     return tuple(estimates)

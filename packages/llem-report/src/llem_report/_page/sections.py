@@ -22,8 +22,18 @@ def points(analysis: Analysis, *, static: bool) -> str:
         "<section>\n<h2 id=points-heading>Points</h2>\n"
         "<p class=facts>Figures are geometric means over the runs of a point. Intervals are 95 %, of "
         "each figure by itself: several figures at once are not adjusted. "
-        f"Ratios to the best point hold for all points at once.</p>\n{tool}"
+        f"Ratios to the best point hold for all points at once.{_about_answers(analysis)}</p>\n{tool}"
         f"{_tall(points_table(analysis), len(analysis.points))}{_further(analysis)}</section>\n"
+    )
+
+
+def _about_answers(analysis: Analysis) -> str:
+    """Return what the column of the answers means; nothing without that column."""
+    if not any(point.quality and point.quality.nll_ratio_to_best for point in analysis.points):
+        return ""
+    return (
+        " Answers are ok if the negative log likelihood (NLL) of a fixed text is within 2 % of the "
+        "best point of the same model."
     )
 
 

@@ -24,6 +24,9 @@ def points_table(analysis: Analysis) -> str:
     has_energy = not is_energy and any(
         point.energy_per_output_token_j is not None for point in analysis.points
     )
+    has_answers = any(
+        point.quality and point.quality.nll_ratio_to_best for point in analysis.points
+    )
     has_front = any(point.on_front for point in analysis.points)
     columns = [
         Column("#", is_number=True),
@@ -41,6 +44,7 @@ def points_table(analysis: Analysis) -> str:
         *([Column("tokens/s", is_number=True)] if is_energy else []),
         *([Column("first token, ms", is_number=True)] if has_first else []),
         Column("runs", is_number=True),
+        *([Column("answers")] if has_answers else []),
         *([Column("front")] if has_front else []),
     ]
     rows = []
@@ -58,6 +62,8 @@ def points_table(analysis: Analysis) -> str:
             first_s = point.time_to_first_token_s
             row.append(NONE if first_s is None else number_cell(1000 * first_s))
         row.append(_runs(point))
+        if has_answers:
+            row.append(_answers(point))
         if has_front:
             row.append(Cell(_front(point)))
         rows.append(row)
@@ -103,6 +109,14 @@ def _runs(point: PointEstimate) -> Cell:
     return Cell(
         shown + flagged, point.n_runs, alarms=point.n_runs < point.n_planned or bool(flagged)
     )
+
+
+def _answers(point: PointEstimate) -> Cell:
+    """Return whether the answers are worse than those of the best point of the same model."""
+    quality = point.quality
+    if quality is None or quality.nll_ratio_to_best is None:
+        return NONE
+    return Cell(f"worse: {quality.mark}" if quality.mark else "ok", alarms=quality.is_worse)
 
 
 def _front(point: PointEstimate) -> str:

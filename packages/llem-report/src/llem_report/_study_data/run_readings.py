@@ -79,6 +79,7 @@ class RunReader:
             boards=self._share(_boards(result)),
             energy_bound_share=bound_j / energy_j if energy_j and bound_j is not None else None,
             warnings=self._texts(result.measurement_warnings),
+            quality=self._share(result.quality),
         )
 
     def _qualities(self, result: ExperimentResult, values: Values) -> dict[str, Quality]:

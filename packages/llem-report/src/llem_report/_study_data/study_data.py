@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from llem_config import ExecutionConfig
+from llem_energy.records import AnswerQuality
 from llem_runner.records import MeasurementProtocol, StudyManifest
 
 RunStatus = Literal["completed", "failed", "pending", "running", "interrupted"]
@@ -78,6 +79,8 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     energy_bound_share: float | None
     """Maximum error of the total energy over this energy."""
     warnings: tuple[str, ...]
+    quality: AnswerQuality | None = None
+    """Of the answers."""
 
 
 class StudyRun(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,10 +12,12 @@ from llem_report._study_data.figures import FIGURES, FURTHER
 from llem_report._study_data.read import read_study_data
 from llem_report._tables.arrays import array_of
 from llem_report._tables.columns import Column, ColumnType, column
+from llem_report._tables.docstrings import field_docstrings
 from llem_report._tables.open_parts import MAX_COLUMNS
 from llem_report._tables.run_records import StudyRecords
 from llem_report._tables.table_data import TableData, TableName, metadata_of
 from llem_report.records import Analysis, Interval, LevelPair, PointEstimate
+from llem_runner.records import PointQuality
 
 _MAX_NAME = 200
 _SOURCE = "result.json of all runs"
@@ -137,8 +139,26 @@ def _point_parts() -> tuple[list[_Part], list[_Part]]:
         *(part for name in FURTHER for part in _further_parts(name)),
         _point(POWER_LIMITED, "number", "Share of the time at the power limit, 0 to 1: mean of the runs; "
                "null if the driver does not report it."),
+        *_quality_parts(),
     ]  # fmt: skip
     return before, after
+
+
+def _quality_parts() -> list[_Part]:
+    def of_answers(field: str, kind: ColumnType) -> _Part:
+        def value(_: Analysis, point: PointEstimate) -> Any:
+            return None if point.quality is None else getattr(point.quality, field)
+
+        meaning = field_docstrings(PointQuality)[field]
+        return _part(f"answers.{field}", kind, f"Quality of the answers: {meaning}", value)
+
+    return [
+        of_answers("nll", "number"),
+        of_answers("nll_answers", "number"),
+        of_answers("nll_ratio_to_best", "number"),
+        of_answers("agreement", "number"),
+        of_answers("is_worse", "boolean"),
+    ]
 
 
 def _level_parts() -> list[_Part]:

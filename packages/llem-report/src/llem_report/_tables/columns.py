@@ -36,6 +36,7 @@ _UNITS = (
     (r"pj_per_flop", "pJ/operation"),
     (r"pj_per_byte", "pJ/byte"),
     (r"(\w+_)?tflops", "TFLOP/s"),
+    (r"nll(_answers)?", "nats/token"),
 )
 _UNIT_PATTERNS = tuple((re.compile(rf"(?:.*\.)?{pattern}"), unit) for pattern, unit in _UNITS)
 

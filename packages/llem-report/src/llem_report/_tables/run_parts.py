@@ -10,6 +10,7 @@ import msgspec
 
 from llem_energy import ExperimentResult
 from llem_energy.records import (
+    AnswerQuality,
     Baseline,
     ChatTemplate,
     ContextIdle,
@@ -81,6 +82,7 @@ _STRUCTS: tuple[tuple[str, type[msgspec.Struct], str, str], ...] = (
     ("load_in_window", HostLoad, "load_in_window", "Other load in the window:"),
     ("stops", WindowStops, "stops", "Stops in the window:"),
     ("chat_template", ChatTemplate, "chat_template", "Chat template:"),
+    ("answers", AnswerQuality, "quality", "Quality of the answers:"),
 )
 _INPUTS = ("model", "draft model", "adapter", "data set", "chat template")
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from llem_energy import ExperimentResult
 from llem_energy.records import random_data_caveat
+from llem_runner._analysis.answer_quality import qualities_of_points, worse_answers
 from llem_runner._analysis.compared_runs import ComparedRuns
 from llem_runner._analysis.looks import caveat as caveat_of_looks
 from llem_runner._analysis.trends import position_effects
@@ -33,6 +34,7 @@ def caveats(
         compared_configs = [results[index].config for index in _one_run_of_each(runs)]
         if (sentence := random_data_caveat(compared_configs)) is not None:
             yield sentence
+    yield from _worse_answers(rows, entries, results)
     if _is_repeated(rows, entries, results):
         yield (
             "some runs were repeated after their cycle, so the cycle effect removed may not apply "
@@ -52,6 +54,20 @@ def caveats(
         )
         yield f"{outlying} and shifts the mean of its point, which widens the intervals"
     yield from _position(runs.complete_rows, results, figure)
+
+
+def _worse_answers(
+    rows: Rows, entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
+) -> Iterator[str]:
+    """Yield a sentence for each compared point whose answers are worse than those of another one."""
+    compared = {index for row in rows for index in row}
+    by_point: dict[str, list[ManifestEntry]] = {}
+    for entry in entries:
+        if entry.index in compared:
+            by_point.setdefault(entry.config_hash, []).append(entry)
+    labels = [group[0].label for group in by_point.values()]
+    qualities = qualities_of_points(by_point, results).values()
+    yield from worse_answers(zip(labels, qualities, strict=True))
 
 
 def _is_repeated(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from llem_config import ExecutionConfig, Settings, StudyConfig
 from llem_energy import ExperimentResult
+from llem_runner._analysis.answer_quality import qualities_of_points
 from llem_runner._analysis.compared_runs import comparable_values, runs_to_compare
 from llem_runner._analysis.comparison import compare_points
 from llem_runner._analysis.input_changes import input_changes
@@ -24,6 +25,7 @@ from llem_runner._analysis.study_outliers import find_outliers
 from llem_runner._plan.labels import levels
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest
+from llem_runner._storage.point_quality import PointQuality
 from llem_runner._storage.result_files import stored_result
 from llem_runner._storage.study_result import (
     FailedRun,
@@ -77,6 +79,7 @@ def summarise(
     by_point: dict[str, list[ManifestEntry]] = {}
     for entry in entries:
         by_point.setdefault(entry.config_hash, []).append(entry)
+    qualities = qualities_of_points(by_point, results)
     return StudyResult(
         study_name=study.name,
         study_design_hash=study.study_design_hash,
@@ -95,7 +98,14 @@ def summarise(
             emissions_gco2=_times(grid_kwh, site.carbon_intensity_gco2_kwh),
             electricity_cost=_times(grid_kwh, site.electricity_price_kwh),
             points=tuple(
-                _point(group, results, compared.figure, values.get(point), factors.get(point, {}))
+                _point(
+                    group,
+                    results,
+                    compared.figure,
+                    values.get(point),
+                    factors.get(point, {}),
+                    qualities.get(point),
+                )
                 for point, group in by_point.items()
             ),
             warnings=dict(Counter(w for r in results.values() for w in r.measurement_warnings)),
@@ -161,6 +171,7 @@ def _point(
     headline: Figure,
     compared: Sequence[float] | None,
     levels: dict[str, str],
+    answers: PointQuality | None,
 ) -> PointSummary:
     """Return the statistics of a point.
 
@@ -170,6 +181,7 @@ def _point(
         headline: the figure by which points are compared.
         compared: this figure in the compared runs; None if the point is not compared.
         levels: its level of each factor.
+        answers: their quality.
     """
     point_results = [results[entry.index] for entry in entries if entry.index in results]
     # By time, not by place in the schedule: a resume repeats a run later than planned.
@@ -215,6 +227,7 @@ def _point(
             lambda r: r.energy_per_output_token_with_host_j
         ),
         compared=None if compared is None else describe(compared),
+        quality=answers,
     )
 
 

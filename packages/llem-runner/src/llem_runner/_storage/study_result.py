@@ -12,6 +12,7 @@ from llem_runner._errors import StudyError
 from llem_runner._storage.atomic_files import read_json
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyStatus
+from llem_runner._storage.point_quality import PointQuality
 from llem_runner._storage.stored_values import is_result_of_run
 from llem_runner._storage.study_folder import check_study_folder
 
@@ -70,6 +71,9 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     compared: Statistics | None = None
     """The headline figure over the compared cycles only; the ratios are those of its geometric
     means. None if the point is not compared."""
+    quality: PointQuality | None = None
+    """How good the answers are beside other points; None if no run says so, and in a file without
+    this field."""
 
 
 _FOLDER = "_folder"

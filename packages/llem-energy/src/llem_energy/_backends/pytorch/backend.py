@@ -14,8 +14,8 @@ import torch
 import transformers
 
 from llem_config import ExperimentConfig, PhaseName
-from llem_energy._backends.protocol import Batch, Memory, Phase, Workload
-from llem_energy._backends.pytorch.batching import check_ids, grouped, padded
+from llem_energy._backends.protocol import Batch, Generation, Memory, Phase, TextScore, Workload
+from llem_energy._backends.pytorch.batching import check_ids, grouped, padded, unpadded
 from llem_energy._backends.pytorch.chat_request import WITHOUT_TEMPLATE, render
 from llem_energy._backends.pytorch.compilation import Compilations
 from llem_energy._backends.pytorch.flops import decoder_of
@@ -24,7 +24,6 @@ from llem_energy._backends.pytorch.generation_config import generation_config
 from llem_energy._backends.pytorch.introspection import (
     cache_name,
     gpu_uuid,
-    model_bytes,
 )
 from llem_energy._backends.pytorch.library_errors import foreign_errors
 from llem_energy._backends.pytorch.loading import (
@@ -37,14 +36,12 @@ from llem_energy._backends.pytorch.logits_check import (
     broken_logits,
     has_finite_logits,
 )
+from llem_energy._backends.pytorch.model_memory import memory_of, reset_peak
 from llem_energy._backends.pytorch.padding import ignores_mask
 from llem_energy._backends.pytorch.peaks import conditions_of, measure_peaks
 from llem_energy._backends.pytorch.phases import decode, prefill
-from llem_energy._backends.pytorch.process_memory import (
-    peak_resident_bytes,
-    reset_peak_resident_bytes,
-)
 from llem_energy._backends.pytorch.requirements import check_requirements
+from llem_energy._backends.pytorch.scoring import score_answers, score_text
 from llem_energy._backends.pytorch.section import section
 from llem_energy._backends.pytorch.traffic import traffic_of
 from llem_energy._backends.pytorch.verification import NOT_YET, Running, check, effective
@@ -225,6 +222,20 @@ class PyTorchBackend:
     def _broken_logits(self) -> BackendError:
         return broken_logits(self._config, self._model)
 
+    def score_text(self, text: str, shape: tuple[int, int]) -> TextScore:
+        """Return how probable the model finds a text, without compiled code."""
+        tokenizer = load_tokenizer(self._config)
+        with foreign_errors("the model cannot read a text"):
+            return score_text(self._model, tokenizer, text, shape, self._device)
+
+    def score_answers(self, batch: Batch, generation: Generation, max_tokens: int) -> TextScore:
+        """Return how probable the model finds its own outputs, without compiled code."""
+        if not isinstance(generation, TokenGeneration):
+            raise BackendError(f"expected a generation of this backend, found {generation!r}")
+        with foreign_errors("the model cannot read its outputs"):
+            rows = zip(unpadded(batch), generation.tokens(), strict=True)
+            return score_answers(self._model, rows, max_tokens, self._device)
+
     def phase(self, name: PhaseName, batch: Batch) -> Phase:
         """Prepare one phase of a batch with the experiment's generation arguments."""
         if reasons := self._config.phase_conflicts(name):
@@ -249,19 +260,11 @@ class PyTorchBackend:
 
     def reset_peak_memory(self) -> None:
         """Reset the peak of the allocator, or on a CPU that of the kernel."""
-        if self._device.type == "cuda":
-            for index in self._gpus():
-                torch.cuda.reset_peak_memory_stats(index)
-        else:
-            reset_peak_resident_bytes()
+        reset_peak(self._device, self._gpus())
 
     def memory(self) -> Memory:
         """Return the peak of the window, including the weights, and the weights alone."""
-        weights = None if self._model is None else model_bytes(self._model)
-        if self._device.type == "cuda":
-            peak = sum(int(torch.cuda.max_memory_allocated(index)) for index in self._gpus())
-            return Memory(peak, weights, "torch allocator of this process, weights included")
-        return Memory(peak_resident_bytes(), weights, "resident set of this process, all included")
+        return memory_of(self._model, self._device, self._gpus())
 
     def flops(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> Flops | None:
         """Count the operations for one prompt and its output from the loaded architecture."""

@@ -73,3 +73,9 @@ def padded(
     }
     lengths = tuple(len(row) for row in rows)
     return Batch(len(rows), (len(rows), longest), lengths, inputs, tuple(indices))
+
+
+def unpadded(batch: Batch) -> list[list[int]]:
+    """Return the token ids of each prompt of a batch."""
+    rows = batch.inputs["input_ids"].tolist()
+    return [row[len(row) - length :] for row, length in zip(rows, batch.lengths, strict=True)]

@@ -90,6 +90,10 @@ class TokenGeneration:
         if not self._logits.is_passed():
             raise self._broken()
 
+    def tokens(self) -> list[list[int]]:
+        """Return the output of each prompt as token ids, its end token included."""
+        return [row[:n] for row, n in zip(self._ids.tolist(), self.n_tokens(), strict=True)]
+
     def n_tokens(self) -> tuple[int, ...]:
         """Return the output tokens of each prompt, its end token included."""
         rows = self._ids.tolist()

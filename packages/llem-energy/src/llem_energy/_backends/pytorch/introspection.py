@@ -132,12 +132,6 @@ def commit(model: Any, revision: str | None) -> str | None:
     return getattr(resolve(name, revision, local_files_only=True), "resolved", None)
 
 
-def model_bytes(model: Any) -> int:
-    """Return the memory of all weights and buffers, as stored."""
-    tensors = [*model.parameters(), *model.buffers()]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
 def gpu_uuid(index: int) -> str:
     """Return the UUID of a GPU as its driver's library writes it; of an AMD GPU, its place."""
     properties = torch.cuda.get_device_properties(index)

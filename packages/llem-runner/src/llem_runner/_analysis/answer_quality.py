@@ -1,0 +1,138 @@
+"""Which points of a study have worse answers than others of the same model.
+
+A point is cheap for a bad reason if its precision or kernel makes its answers worse. Such a point is
+marked, never dropped: how much worse is acceptable depends on the use.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from llem_energy import ExperimentResult
+from llem_energy.records import AnswerQuality, agreement
+from llem_runner._storage.manifest import ManifestEntry
+from llem_runner._storage.point_quality import PointQuality
+
+_MAX_RATIO = 1.02
+_N_BITS = {"fp32": 32, "bf16": 16, "fp16": 16}  # of any other precision: fewer
+
+
+class ScoredPoint(NamedTuple):
+    """A point, and what its runs found of its answers."""
+
+    label: str
+    config: Mapping[str, Any]
+    """Its experiment as plain data; empty if it is not known."""
+    qualities: tuple[AnswerQuality, ...]
+    """Of its runs."""
+
+
+def point_qualities(points: Sequence[ScoredPoint]) -> list[PointQuality | None]:
+    """Return the quality of the answers of each point; None where no run states any."""
+    means = [_mean(quality.nll for quality in point.qualities) for point in points]
+    groups: dict[object, list[int]] = defaultdict(list)
+    for i, point in enumerate(points):
+        if means[i] is not None:
+            groups[_model(point)].append(i)
+    found = [_alone(point, nll) for point, nll in zip(points, means, strict=True)]
+    for group in groups.values():
+        for i, quality in _compared(points, means, group):
+            found[i] = quality
+    return found
+
+
+def qualities_of_points(
+    by_point: Mapping[str, Sequence[ManifestEntry]], results: Mapping[int, ExperimentResult]
+) -> dict[str, PointQuality | None]:
+    """Return the quality of the answers of each point by its hash.
+
+    Args:
+        by_point: the planned runs of each point.
+        results: of the completed runs, by index.
+    """
+    scored = []
+    for entries in by_point.values():
+        found = [results[entry.index] for entry in entries if entry.index in results]
+        qualities = tuple(result.quality for result in found if result.quality is not None)
+        scored.append(ScoredPoint(entries[0].label, found[0].config if found else {}, qualities))
+    return dict(zip(by_point, point_qualities(scored), strict=True))
+
+
+def worse_answers(named: Iterable[tuple[str, PointQuality | None]]) -> Iterator[str]:
+    """Yield a sentence for each point whose answers are worse, by its label."""
+    for label, quality in named:
+        if quality is not None and quality.mark is not None:
+            yield (
+                f"the answers of {label} are worse: {quality.mark} over {quality.best_label} on a "
+                "fixed text, so its figures are not those of an equal service"
+            )
+
+
+def _alone(point: ScoredPoint, nll: float | None) -> PointQuality | None:
+    """Return what the runs of a point say without other points."""
+    if not point.qualities:
+        return None
+    reasons = dict.fromkeys(reason for quality in point.qualities for reason in quality.reasons)
+    return PointQuality(
+        nll=nll,
+        nll_answers=_mean(quality.nll_answers for quality in point.qualities),
+        reason="; ".join(reasons) or None,
+    )
+
+
+def _compared(
+    points: Sequence[ScoredPoint], means: Sequence[float | None], group: Sequence[int]
+) -> Iterator[tuple[int, PointQuality]]:
+    """Yield the quality of each point of one model that has read the same text."""
+    known = {i: nll for i in group if (nll := means[i]) is not None}
+    best = min(known, key=lambda i: known[i])
+    reference = min(known, key=lambda i: (-_bits(points[i]), known[i]))
+    for i, nll in known.items():
+        alone = _alone(points[i], nll)
+        if alone is None:
+            continue
+        shared = agreement(_first(points[i]), _first(points[reference]))
+        ratio = nll / known[best] if known[best] > 0 else None
+        reasons = [alone.reason] if alone.reason else []
+        if shared is None:
+            reasons.append("no agreement: the runs have no most probable tokens")
+        yield (
+            i,
+            PointQuality(
+                nll=nll,
+                nll_answers=alone.nll_answers,
+                nll_ratio_to_best=ratio,
+                best_label=points[best].label,
+                agreement=shared,
+                reference_label=points[reference].label,
+                is_worse=ratio is not None and ratio > _MAX_RATIO,
+                reason="; ".join(reasons) or None,
+            ),
+        )
+
+
+def _model(point: ScoredPoint) -> tuple[object, ...]:
+    """Return what must be equal for two points to be compared: model, adapter, and text read."""
+    config = point.config
+    return (
+        config.get("model"),
+        (config.get("lora") or {}).get("adapter"),
+        _first(point).tokens_sha256,
+    )
+
+
+def _first(point: ScoredPoint) -> AnswerQuality:
+    """Return the quality of the first run that has one."""
+    return next(quality for quality in point.qualities if quality.nll is not None)
+
+
+def _bits(point: ScoredPoint) -> int:
+    return _N_BITS.get(str(point.config.get("precision", "bf16")), 0)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return statistics.fmean(found) if found else None

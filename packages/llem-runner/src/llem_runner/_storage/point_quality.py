@@ -1,0 +1,35 @@
+"""How good the answers of one point are beside those of the other points of the same model."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class PointQuality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Likelihoods of one point, from its runs; None if they were not found."""
+
+    nll: float | None = None
+    """Mean negative log likelihood of a token of the fixed text, in nats: mean over the runs."""
+    nll_answers: float | None = None
+    """The same of a token of the point's own first answers."""
+    nll_ratio_to_best: float | None = None
+    """`nll` over that of the best point of the same model; 1 for the best one."""
+    best_label: str | None = None
+    """The point with the lowest `nll` of the same model."""
+    agreement: float | None = None
+    """Share of places in the fixed text where this point and the reference find the same token most
+    probable."""
+    reference_label: str | None = None
+    """The reference: of the points of the same model with the widest type of numbers, the one with
+    the lowest `nll`."""
+    is_worse: bool = False
+    """Whether `nll` is more than 2 % above that of the best point."""
+    reason: str | None = None
+    """Why a figure is missing."""
+
+    @property
+    def mark(self) -> str | None:
+        """Return how much worse the answers are, such as `NLL +3.1 %`; None if they are not."""
+        if not self.is_worse or self.nll_ratio_to_best is None:
+            return None
+        return f"NLL +{100 * (self.nll_ratio_to_best - 1):.1f} %"
