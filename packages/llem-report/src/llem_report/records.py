@@ -22,6 +22,7 @@ __all__ = [
     "LevelEffect",
     "LevelPair",
     "PointEstimate",
+    "PointPhase",
     "RunEstimate",
     "ShareTerm",
     "Verdict",
@@ -137,6 +138,19 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ci95_high: float | None = None
 
 
+class PointPhase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much of its device prefill or decode used at a point, for explanation only."""
+
+    phase: str
+    """`prefill` or `decode`."""
+    mfu: float | None
+    """Share of the measured peak of matrix products: arithmetic mean over the runs that have it."""
+    mbu: float | None
+    """Share of the measured peak of the memory, likewise."""
+    bound_by: tuple[str, ...]
+    """`compute`, `memory` or `host`; several if the runs differ, none if that is not known."""
+
+
 class PointEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One point of the study."""
 
@@ -184,6 +198,10 @@ class PointEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     quality: PointQuality | None = None
     """How good the answers are beside those of other points of the same model; None if no run says
     so."""
+    inter_token_latency_p99_s: float | None = None
+    """Of the time between tokens, 99 % quantile: geometric mean over the runs."""
+    phases: tuple[PointPhase, ...] = ()
+    """Those of which anything is known."""
 
 
 class RunEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

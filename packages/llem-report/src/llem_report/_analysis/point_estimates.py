@@ -14,11 +14,13 @@ from llem_report._ranking.contrasts import contrasts_of, half_widths
 from llem_report._study_data.answer_quality import qualities_of_points
 from llem_report._study_data.derived_figures import POWER_LIMITED
 from llem_report._study_data.figures import ENERGY, FURTHER, SPEED
+from llem_report._study_data.phase_uses import point_phases
 from llem_report._study_data.shares import mean_shares
 from llem_report._study_data.study_data import StudyData, StudyRun
 from llem_report.records import Estimate, Interval, PointEstimate, RunEstimate
 
 _FIRST_TOKEN = "time_to_first_token_s"
+_SLOWEST_TOKENS = "inter_token_latency_p99_s"
 _PHASES = ("prefill", "decode")
 _CHUNK = 256
 """Points compared at once; the weights of all would need the square of their number."""
@@ -56,6 +58,7 @@ def point_estimates(
     qualities = qualities_of_points(
         data.runs, [p.label for p in data.points], [p.config for p in data.points]
     )
+    slowest, phases = figure_means(data, _SLOWEST_TOKENS), point_phases(data.runs)
     front = _front(energies, speeds)
     first_token_front = _front(energies, {i: _per_second(wait) for i, wait in waits.items()})
     runs: dict[int, list[StudyRun]] = defaultdict(list)
@@ -97,6 +100,8 @@ def point_estimates(
                 },
                 power_limited_share=limited.get(i),
                 quality=qualities[i],
+                inter_token_latency_p99_s=_value(slowest, i),
+                phases=phases.get(i, ()),
             )
         )
     return tuple(estimates)

@@ -13,6 +13,7 @@ from llem_report._figures.runtime import runtime
 from llem_report._figures.theme import DARK, LIGHT, css_variables
 from llem_report._page import sections
 from llem_report._page.conditions import Conditions
+from llem_report._page.explanation import explanation
 from llem_report._page.figure_data import figure_data
 from llem_report._page.figure_sections import draw_figure, figure_section, missing_figures
 from llem_report._page.header import header, navigation, tools
@@ -51,6 +52,7 @@ def report_html(
             *(figure_section(analysis, each) for each in drawn),
             missing_figures(analysis, made),
             sections.points(analysis, static=static),
+            explanation(analysis),
             sections.runs(analysis),
             sections.shares(analysis),
             sections.conditions(conditions),

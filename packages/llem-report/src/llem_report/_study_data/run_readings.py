@@ -10,6 +10,7 @@ from llem_energy import ExperimentResult
 from llem_energy.records import Quality
 from llem_report._study_data.figure import MISSING
 from llem_report._study_data.figures import FIGURES, SHARES
+from llem_report._study_data.phase_uses import phase_uses
 from llem_report._study_data.planned_runs import read_planned_run
 from llem_report._study_data.site import NO_SITE, Site
 from llem_report._study_data.study_data import RunFacts
@@ -80,6 +81,7 @@ class RunReader:
             energy_bound_share=bound_j / energy_j if energy_j and bound_j is not None else None,
             warnings=self._texts(result.measurement_warnings),
             quality=self._share(result.quality),
+            phases=phase_uses(result),
         )
 
     def _qualities(self, result: ExperimentResult, values: Values) -> dict[str, Quality]:

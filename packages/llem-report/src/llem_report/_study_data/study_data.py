@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -63,6 +63,16 @@ class StudyPoint(msgspec.Struct, frozen=True, kw_only=True):
     """The experiment as plain data, without unset fields; empty if no file of the folder has it."""
 
 
+class PhaseUse(NamedTuple):
+    """How much of its device a phase of a run used; None if that is not known."""
+
+    phase: str
+    """`prefill` or `decode`."""
+    mfu: float | None
+    mbu: float | None
+    bound_by: str | None
+
+
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of the result of a completed run; the rest of the file is not held in memory."""
 
@@ -81,6 +91,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
     quality: AnswerQuality | None = None
     """Of the answers."""
+    phases: tuple[PhaseUse, ...] = ()
 
 
 class StudyRun(msgspec.Struct, frozen=True, kw_only=True):
