@@ -99,6 +99,12 @@ study.command(
     help="Check a study file and count its points; measure nothing.",
 )
 study.command(
+    "llem_cli._commands.study.init:init",
+    name="init",
+    help="Write a commented study file for a model, which is expected to run on this machine.\n\n"
+    "Chooses device, precision, lengths and batch sizes that fit. Never replaces a file without --force.",
+)
+study.command(
     "llem_cli._commands.study.fields:fields",
     name="fields",
     help="List the fields of a study file, or explain those that a word names.\n\n"

@@ -7,7 +7,9 @@ The report lists what makes a run impossible, what will fail, and what may fail.
 """
 
 from llem_energy._machine.machine import Machine, MachineGpu, find_machine
+from llem_energy._machine.precision import half_precision
 from llem_energy._preflight.availability import missing_libraries
+from llem_energy._preflight.context_fit import context_tokens
 from llem_energy._preflight.data_sets import DatasetCheck, DatasetFinding, check_datasets
 from llem_energy._preflight.devices import gpus_used
 from llem_energy._preflight.findings import Finding
@@ -23,7 +25,9 @@ __all__ = [
     "check",
     "check_datasets",
     "check_files",
+    "context_tokens",
     "find_machine",
     "gpus_used",
+    "half_precision",
     "missing_libraries",
 ]

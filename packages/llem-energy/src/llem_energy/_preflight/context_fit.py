@@ -12,6 +12,11 @@ from llem_energy._model_info.model_ref import ModelRef
 from llem_energy._preflight.findings import Finding, findings
 
 
+def context_tokens(config: ExperimentConfig) -> int | None:
+    """Return the context length of an experiment's model in tokens; None if it is not stated."""
+    return context_length(facts_of(config.backend).models(config)[0])
+
+
 def context_length_warnings(experiments: Sequence[ExperimentConfig]) -> tuple[Finding, ...]:
     """Return one finding for each model whose context length the experiments may exceed."""
     lengths: dict[ModelRef, dict[int, int]] = {}

@@ -91,6 +91,11 @@ class Gpu:
         mode = _maybe(pynvml.nvmlDeviceGetMigMode, self._handle)
         return None if mode is None else bool(mode[0])
 
+    def compute_capability(self) -> tuple[int, int] | None:
+        """Return the version of the GPU's architecture; None if it is not reported."""
+        version = _maybe(pynvml.nvmlDeviceGetCudaComputeCapability, self._handle)
+        return None if version is None else (int(version[0]), int(version[1]))
+
     def power_limit_w(self) -> float | None:
         """Return the enforced power limit in watts."""
         return _scaled(_maybe(pynvml.nvmlDeviceGetEnforcedPowerLimit, self._handle), _MILLI)
@@ -279,6 +284,16 @@ def gpu_uuids() -> tuple[str, ...]:
             return tuple(gpu.uuid for gpu in find_gpus()[0])
     except GpuError:
         return ()
+
+
+def compute_capabilities() -> dict[str, tuple[int, int]]:
+    """Return the compute capability of every GPU that reports it, by UUID; {} without a driver."""
+    try:
+        with driver():
+            versions = {gpu.uuid: gpu.compute_capability() for gpu in find_gpus()[0]}
+    except GpuError:
+        return {}
+    return {uuid: version for uuid, version in versions.items() if version is not None}
 
 
 def gpu_temperatures_c() -> tuple[float, ...]:
