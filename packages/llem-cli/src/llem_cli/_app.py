@@ -50,7 +50,7 @@ app.command(experiment)
 study.command(
     "llem_cli._commands.study.run:run",
     name="run",
-    help="Run every experiment of a study file.\n\n"
+    help="Run every experiment of a study file, or of --model and --sweep.\n\n"
     "Results are saved as they arrive, in a new folder. Ctrl-C stops the study; continue it with "
     "the command `study resume`. Exits with code 0 if all runs completed, 1 if a run failed, 2 if the study "
     "file or a flag is wrong, and 130 if the study was interrupted.",
@@ -129,7 +129,7 @@ study.command(
 experiment.command(
     "llem_cli._commands.experiment:run",
     name="run",
-    help="Measure one experiment and print its result.",
+    help="Measure one experiment, from a file or --model, and print its result.",
 )
 app.command(
     "llem_cli._commands.meter.command:meter",

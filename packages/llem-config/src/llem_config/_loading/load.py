@@ -21,11 +21,12 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from llem_config._faults import ConfigError, Fault
 from llem_config._loading.fault_messages import describe_value
 from llem_config._loading.field_names import STUDY_KEYS
-from llem_config._loading.layers import Source, merged
+from llem_config._loading.layers import Source, merge, merged
 from llem_config._loading.points import Points
 from llem_config._loading.reader import Reader
 from llem_config._loading.validation_faults import faults_of
 from llem_config._loading.yaml_document import Document, read_document
+from llem_config._loading.yaml_writing import as_yaml
 from llem_config._spec.experiment import ExperimentConfig
 from llem_config._spec.hashing import measurement_config_hash
 from llem_config._spec.study import (
@@ -60,7 +61,8 @@ def load_study(
         ConfigError: the file has mistakes, and this error has all of them with their lines; or
             no point can run.
     """
-    return _Loader(Path(path), defaults or {}, overrides or {}).study()
+    path = Path(path)
+    return _Loader(path, read_document(path), defaults or {}, overrides or {}).study()
 
 
 def load_experiment(
@@ -70,17 +72,58 @@ def load_experiment(
     overrides: Mapping[str, Any] | None = None,
 ) -> ExperimentConfig:
     """Read the file of one experiment; arguments and errors are those of `load_study`."""
-    return _Loader(Path(path), defaults or {}, overrides or {}).experiment()
+    path = Path(path)
+    return _Loader(path, read_document(path), defaults or {}, overrides or {}).experiment()
+
+
+def study_from_fields(
+    fields: Mapping[str, Any],
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> StudyConfig:
+    """Return the study that data in the shape of a study file describe; no file is needed.
+
+    Its `source` is the text of a study file with these fields and the overrides, which gives the
+    same study.
+
+    Args:
+        fields: as in a study file. Relative paths count from the working directory.
+        defaults: as in `load_study`.
+        overrides: as in `load_study`.
+
+    Raises:
+        ConfigError: as in `load_study`; the mistakes have no lines.
+    """
+    document = Document(COMMAND_LINE, fields)
+    layers = (defaults or {}, overrides or {})
+    study = _Loader(Path(), document, *layers).study()
+    text = as_yaml(merge(fields, overrides or {}))
+    return study.model_copy(update={"source": text, "overrides": None})
+
+
+def experiment_from_fields(
+    fields: Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None
+) -> ExperimentConfig:
+    """Return the experiment that data in the shape of an experiment file describe.
+
+    Arguments and errors are those of `study_from_fields`.
+    """
+    return _Loader(Path(), Document(COMMAND_LINE, fields), {}, overrides or {}).experiment()
 
 
 class _Loader:
     """Loads one file: its documents, its layers and the faults so far."""
 
     def __init__(
-        self, path: Path, defaults: Mapping[str, Any], overrides: Mapping[str, Any]
+        self,
+        path: Path,
+        document: Document,
+        defaults: Mapping[str, Any],
+        overrides: Mapping[str, Any],
     ) -> None:
         self.path = path
-        self.document = read_document(path)
+        self.document = document
         self.reader = Reader()
         self.overrides = Document(COMMAND_LINE, overrides)
         self.defaults = Document("<defaults>", defaults)
@@ -101,7 +144,7 @@ class _Loader:
             reasons = sorted({point.reason for point in points.skipped})
             why = "; ".join(reasons) if reasons else "exclude drops every point"
             problem = f"no point of this study can run: {why}"
-            raise ConfigError([Fault(self.path, 0, 0, "", problem)])
+            raise ConfigError([Fault(self.document.file, 0, 0, "", problem)])
         self._check_paths()
         if too_many := too_many_runs(len(points.valid), execution.n_cycles):
             raise ConfigError([self.document.fault(("execution", "n_cycles"), too_many)])
@@ -135,7 +178,7 @@ class _Loader:
                     f"the same relative path names several files: {', '.join(files)}; "
                     "write the full path in one of the layers"
                 )
-                raise ConfigError([Fault(self.path, 0, 0, "", problem)])
+                raise ConfigError([Fault(self.document.file, 0, 0, "", problem)])
 
     def experiment(self) -> ExperimentConfig:
         for key in self.document.data:
@@ -147,7 +190,7 @@ class _Loader:
         self.points.add_single()
         self._raise_faults()
         for point in self.points.skipped:
-            raise ConfigError([Fault(self.path, 0, 0, "", point.reason)])
+            raise ConfigError([Fault(self.document.file, 0, 0, "", point.reason)])
         return self.points.valid[0]
 
     def _fields_of(self, document: Document) -> Source:

@@ -225,9 +225,8 @@ class Points:
             for axis, item in swept:
                 if any(overlap(route, other) for other, _ in leaves(item.data)):
                     place = self.document.fault(("sweep", axis.key), "", at_key=True)
-                    problem = (
-                        f"this key is swept in {self.document.file}:{place.line}; change it there"
-                    )
+                    line = f":{place.line}" if place.line else ""
+                    problem = f"this key is swept in {self.document.file}{line}; change it there"
                     self.reader.add(self.overrides.document, route, problem)
                     break
 

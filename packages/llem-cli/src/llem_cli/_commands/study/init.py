@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from llem_cli._commands.study.folder import usage_error
 from llem_cli._commands.study.starter import Starter, choose
 from llem_cli._display.console import say
 from llem_config import load_settings
-from llem_config.overrides import parse_value
+from llem_config.overrides import in_flow
 from llem_config.text import one_line
 from llem_energy.preflight import find_machine
 
@@ -82,7 +81,7 @@ def _lines(starter: Starter, output: Path) -> Iterator[str]:
     for note in starter.notes:
         yield from _comment(f"Note: {note}")
     yield ""
-    yield _line("model", _text(str(fields["model"])), "a folder, builtin:NAME, or a hub id")
+    yield _line("model", in_flow(str(fields["model"])), "a folder, builtin:NAME, or a hub id")
     if fields.get("weights"):
         yield _line("weights", "random", "the files have no weights; joules are not the model's")
     yield _line(
@@ -130,12 +129,6 @@ def _line(key: str, value: str, comment: str) -> str:
     """Return a line of YAML with a comment behind it."""
     text = key if key.endswith(":") else f"{key}: {value}"
     return f"{text.ljust(_COMMENT_AT - 1)} # {comment}" if comment else text
-
-
-def _text(text: str) -> str:
-    """Return a text as YAML, in quotes if it would be read as something else."""
-    is_plain = re.fullmatch(r"[\w.:/~-]+", text) and parse_value(text) == text
-    return text if is_plain else json.dumps(text, ensure_ascii=False)
 
 
 def _listed(values: Sequence[object]) -> str:

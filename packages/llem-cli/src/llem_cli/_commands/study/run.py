@@ -10,6 +10,7 @@ from cyclopts import Parameter
 import llem_report  # its names load large libraries when they are used
 from llem_cli._app import FAILED, INTERRUPTED, OK
 from llem_cli._commands.options import (
+    CLI_DEFAULTS,
     Cycles,
     Gaps,
     Json,
@@ -17,7 +18,6 @@ from llem_cli._commands.options import (
     Quiet,
     Retry,
     Set,
-    StudyFile,
     TimeLimit,
     Timeout,
     Verbose,
@@ -26,17 +26,19 @@ from llem_cli._commands.options import (
     parse_duration_s,
 )
 from llem_cli._commands.study.plan import load_planned_study
+from llem_cli._commands.without_file import Model, Sweep, check_source, study_fields
 from llem_cli._display.console import closed_terminal_ignored, note, show_json
 from llem_cli._display.plan import show_plan, summary_lines
 from llem_cli._display.progress import Progress
 from llem_cli._display.study_result import show_study_result
 from llem_cli._signals import controlled_by_terminal
 from llem_config import LlemError, load_settings
+from llem_config.overrides import study_from_fields
 from llem_energy import measure as default_measure
 from llem_report.records import Analysis
 from llem_runner import StudyResult, run_study
 from llem_runner.executors import Measure
-from llem_runner.plan import expect, schedule
+from llem_runner.plan import expect, fill_gaps, schedule
 from llem_runner.records import encode_json
 
 MeasureFunction = Annotated[Measure | None, Parameter(parse=False)]
@@ -45,9 +47,11 @@ _EXIT_CODES = {"completed": OK, "failed": FAILED, "aborted": FAILED, "interrupte
 
 
 def run(
-    path: StudyFile,
+    path: Annotated[Path | None, Parameter(help="Study file (YAML), or none with --model.")] = None,
     /,
     *,
+    model: Model = None,
+    sweep: Sweep = (),
     cycles: Cycles = None,
     order: Order = None,
     gaps: Gaps = True,
@@ -71,11 +75,17 @@ def run(
     verbose: Verbose = False,
     measure: MeasureFunction = None,
 ) -> int:
-    """Run every experiment of a study file and return the exit code."""
+    """Run every experiment of a study and return the exit code."""
+    check_source(path, model, sweep, "a study")
     layer = command_line_layer(settings, cycles=cycles, order=order, gaps=gaps, timeout=timeout)
     time_limit_s = parse_duration_s(time_limit)
     machine_settings = load_settings()
-    study = load_planned_study(path, layer, machine_settings)
+    if path is not None:
+        study = load_planned_study(path, layer, machine_settings)
+    else:
+        fields = study_fields(model or "", sweep)
+        study = study_from_fields(fields, defaults=CLI_DEFAULTS, overrides=layer)
+        study = fill_gaps(study, machine_settings)
     runs = schedule(study)
     if dry_run:
         results_dir = output or machine_settings.output.results_dir
