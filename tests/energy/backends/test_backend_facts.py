@@ -155,6 +155,7 @@ def faulty(error: BaseException) -> BackendFacts:
 QUESTIONS: dict[str, Callable[[BackendFacts], object]] = {
     "requirements": lambda facts: facts.requirements(experiment(), has_gpu=False),
     "device": lambda facts: facts.device(experiment()),
+    "first_studies": lambda facts: facts.first_studies(1),
     "spreads_over_gpus": lambda facts: facts.spreads_over_gpus(experiment()),
     "models": lambda facts: facts.models(experiment()),
     "memory": lambda facts: facts.memory(experiment()),
@@ -192,6 +193,7 @@ def test_facts_that_raise_are_an_error_with_the_package(
         ("warnings", [1], "expected str, found 1"),
         ("device", "cuda", "expected one of None, 'auto', 'gpu', 'cpu', found 'cuda'"),
         ("spreads_over_gpus", "yes", "expected one of None, True, False, found 'yes'"),
+        ("first_studies", [1], "expected FirstStudy, found 1"),
         ("models", ("a/b",), "expected ModelRef, found 'a/b'"),
         ("models", (), "expected at least the main model, found no model"),
         ("memory", 7, "expected a layout, found 7"),

@@ -6,6 +6,7 @@ docs/backend.md explains each method; `llem_energy.testing` checks an implementa
 """
 
 from llem_energy._backends.facts import BackendFacts, DeviceChoice
+from llem_energy._backends.first_study import FirstStudy
 from llem_energy._backends.protocol import (
     Backend,
     Batch,
@@ -46,6 +47,7 @@ __all__ = [
     "ChecksLogits",
     "ClearsPrefixCache",
     "DeviceChoice",
+    "FirstStudy",
     "Flops",
     "Generation",
     "LoadedParts",

@@ -6,6 +6,7 @@
 The report lists what makes a run impossible, what will fail, and what may fail.
 """
 
+from llem_energy._backends.first_study import FirstStudy
 from llem_energy._machine.machine import Machine, MachineGpu, find_machine
 from llem_energy._machine.precision import half_precision
 from llem_energy._preflight.availability import missing_libraries
@@ -13,21 +14,27 @@ from llem_energy._preflight.context_fit import context_tokens
 from llem_energy._preflight.data_sets import DatasetCheck, DatasetFinding, check_datasets
 from llem_energy._preflight.devices import gpus_used
 from llem_energy._preflight.findings import Finding
+from llem_energy._preflight.first_studies import first_studies
+from llem_energy._preflight.memory_fit import MemoryNeed, memory_need
 from llem_energy._preflight.report import PreflightReport, check, check_files
 
 __all__ = [
     "DatasetCheck",
     "DatasetFinding",
     "Finding",
+    "FirstStudy",
     "Machine",
     "MachineGpu",
+    "MemoryNeed",
     "PreflightReport",
     "check",
     "check_datasets",
     "check_files",
     "context_tokens",
     "find_machine",
+    "first_studies",
     "gpus_used",
     "half_precision",
+    "memory_need",
     "missing_libraries",
 ]

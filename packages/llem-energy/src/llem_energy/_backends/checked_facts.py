@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast, get_args
 
 from llem_config import ExperimentConfig
 from llem_energy._backends.facts import BackendFacts, DeviceChoice
+from llem_energy._backends.first_study import FirstStudy
 from llem_energy._errors import BackendError, MeasurementError
 from llem_energy._model_info.loaded_parts import LoadedParts
 from llem_energy._model_info.memory_estimate import MemoryEstimate, MemoryLayout
@@ -52,6 +53,12 @@ class CheckedFacts(BackendFacts):
         """Return where the experiment runs; None if unknown."""
         choices = (None, *get_args(DeviceChoice))
         return self._answer("device", lambda: _one_of(self._facts.device(config), choices))
+
+    def first_studies(self, n_gpus: int) -> tuple[FirstStudy, ...]:
+        """Return studies to begin with, the preferred ones first."""
+        return self._answer(
+            "first_studies", lambda: tuple(_each(self._facts.first_studies(n_gpus), FirstStudy))
+        )
 
     def spreads_over_gpus(self, config: ExperimentConfig) -> bool | None:
         """Return whether one model is spread over all visible GPUs; None if unknown."""

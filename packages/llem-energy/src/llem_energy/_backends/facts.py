@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import Literal
 
 from llem_config import ExperimentConfig
+from llem_energy._backends.first_study import FirstStudy
 from llem_energy._model_info.loaded_parts import LoadedParts
 from llem_energy._model_info.memory_estimate import MemoryEstimate, MemoryLayout
 from llem_energy._model_info.model_ref import ModelRef
@@ -56,6 +57,15 @@ class BackendFacts:
         """
         del config
         return None
+
+    def first_studies(self, n_gpus: int) -> tuple[FirstStudy, ...]:
+        """Return studies to begin with, the preferred ones first; () if there is no proposal.
+
+        Args:
+            n_gpus: number of visible GPUs.
+        """
+        del n_gpus
+        return ()
 
     def spreads_over_gpus(self, config: ExperimentConfig) -> bool | None:
         """Return whether one model is spread over all visible GPUs; None if unknown."""

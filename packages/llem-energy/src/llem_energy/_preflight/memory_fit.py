@@ -11,7 +11,33 @@ from llem_energy._backends.memory import estimate_memory
 from llem_energy._backends.registry import facts_of
 from llem_energy._machine.machine import Machine
 from llem_energy._model_info.memory_estimate import MemoryEstimate, describe, gigabytes
+from llem_energy._preflight.devices import gpus_used
 from llem_energy._preflight.findings import Finding, findings
+
+
+class MemoryNeed(msgspec.Struct, frozen=True):
+    """What an experiment needs of the memory of its device, in bytes."""
+
+    needed_bytes: int | None
+    """The estimate; None if the architecture is unknown."""
+    device_bytes: int | None
+    """None if it is unknown."""
+
+
+def memory_need(config: ExperimentConfig, machine: Machine) -> MemoryNeed:
+    """Return the memory that an experiment needs, and that of the device where it would run.
+
+    Args:
+        config: the experiment.
+        machine: where it would run.
+    """
+    estimate = estimate_memory(config)
+    facts, gpus = facts_of(config.backend), gpus_used([config], machine)
+    is_spread = facts.spreads_over_gpus(config)
+    return MemoryNeed(
+        needed_bytes=None if estimate is None else estimate.total_bytes,
+        device_bytes=machine.memory_bytes(facts.device(config), is_spread=is_spread, gpus=gpus),
+    )
 
 
 class _Fit(msgspec.Struct, frozen=True):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -51,10 +50,10 @@ def init(
         raise usage_error("--output", problem)
     # Other load is that of this moment only.
     machine = msgspec.structs.replace(find_machine(load_settings()), load=None)
-    starter = choose(_as_written(model, output), model, machine)
+    starter = choose(model, machine)
     try:
         with output.open("w" if force else "x", encoding="utf-8") as file:
-            file.write("\n".join(_lines(starter, output)) + "\n")
+            file.write("\n".join(_lines(starter, _as_written(model, output), output)) + "\n")
     except OSError as error:
         problem = f"{output}: cannot be written: {error.strerror}"
         raise usage_error("--output", problem) from error
@@ -71,7 +70,7 @@ def _as_written(model: str, output: Path) -> str:
     return relative if relative.startswith("..") else f"./{relative}"
 
 
-def _lines(starter: Starter, output: Path) -> Iterator[str]:
+def _lines(starter: Starter, model: str, output: Path) -> Iterator[str]:
     fields = starter.fields
     yield from _comment(
         "A first study, written by `llem-cli study init` for this machine. Change what you like; "
@@ -81,7 +80,7 @@ def _lines(starter: Starter, output: Path) -> Iterator[str]:
     for note in starter.notes:
         yield from _comment(f"Note: {note}")
     yield ""
-    yield _line("model", in_flow(str(fields["model"])), "a folder, builtin:NAME, or a hub id")
+    yield _line("model", in_flow(model), "a folder, builtin:NAME, or a hub id")
     if fields.get("weights"):
         yield _line("weights", "random", "the files have no weights; joules are not the model's")
     yield _line(
@@ -91,25 +90,20 @@ def _lines(starter: Starter, output: Path) -> Iterator[str]:
     yield _line("max_output_tokens", str(fields["max_output_tokens"]), "tokens of an output")
     yield from _comment("Prompts are random tokens. For joules that you publish, use real ones:")
     yield "# dataset: {source: prompts.jsonl}      # beside this file, with a column `prompt`"
-    yield "pytorch:"
-    for key, comment in (
-        ("device", "an error if there is none" if starter.on_gpu else "cuda for a GPU"),
-        ("device_map", "spread over all visible GPUs"),
-        ("load_in_4bit", "because it does not fit otherwise"),
-    ):
-        if (value := fields.get(f"pytorch.{key}")) is not None:
-            yield _line(f"  {key}", json.dumps(value).strip('"'), comment)
+    for key, value in starter.proposal.fields.items():
+        yield _line(key, in_flow(value), starter.proposal.comments.get(key, ""))
     if len(starter.precisions) == 1:
         yield _line("precision", starter.precisions[0], _why(starter))
     yield ""
     yield _line("sweep:", "", "all combinations are measured")
     if len(starter.precisions) > 1:
-        yield _line("  precision", _listed(starter.precisions), "")
-    yield _line("  pytorch.batch_size", _listed(starter.batch_sizes), "prompts at a time")
+        yield _line("  precision", in_flow(starter.precisions), "")
+    batch_axis, batch_sizes = starter.proposal.batch_axis, starter.batch_sizes
+    yield _line(f"  {batch_axis}", in_flow(batch_sizes), "prompts at a time")
     if starter.memory is not None:
-        yield from _comment(f"At batch size {starter.batch_sizes[-1]}, {starter.memory}.", "  ")
-    yield "  # pytorch.attn_implementation: [eager, sdpa]"
-    yield "  # pytorch.torch_compile: [false, true]"
+        yield from _comment(f"At batch size {batch_sizes[-1]}, {starter.memory}.", "  ")
+    for key, values in starter.proposal.further_axes.items():
+        yield f"  # {key}: {in_flow(values)}"
     yield ""
     yield "energy:"
     yield _line("  min_window_seconds", "10", "longer windows have smaller errors")
@@ -122,17 +116,15 @@ def _lines(starter: Starter, output: Path) -> Iterator[str]:
 
 
 def _why(starter: Starter) -> str:
-    return "computed in hardware here" if starter.on_gpu else "16 bits are slow on this CPU"
+    return (
+        "computed in hardware here" if starter.proposal.on_gpu else "16 bits are slow on this CPU"
+    )
 
 
 def _line(key: str, value: str, comment: str) -> str:
     """Return a line of YAML with a comment behind it."""
     text = key if key.endswith(":") else f"{key}: {value}"
     return f"{text.ljust(_COMMENT_AT - 1)} # {comment}" if comment else text
-
-
-def _listed(values: Sequence[object]) -> str:
-    return f"[{', '.join(map(str, values))}]"
 
 
 def _comment(text: str, indent: str = "") -> list[str]:

@@ -8,7 +8,9 @@ from typing import Literal
 
 from llem_config import ExperimentConfig, PyTorchConfig
 from llem_energy._backends.facts import BackendFacts, DeviceChoice
+from llem_energy._backends.first_study import FirstStudy
 from llem_energy._backends.pytorch.chat_request import problems
+from llem_energy._backends.pytorch.first_studies import first_studies
 from llem_energy._backends.pytorch.model_files import file_problems
 from llem_energy._backends.pytorch.requirements import unmet_requirements
 from llem_energy._backends.pytorch.section import section
@@ -52,6 +54,10 @@ class PyTorchFacts(BackendFacts):
     def device(self, config: ExperimentConfig) -> DeviceChoice:
         """Return the requested device."""
         return _DEVICES[section(config).device or "auto"]
+
+    def first_studies(self, n_gpus: int) -> tuple[FirstStudy, ...]:
+        """Return a study on a GPU, over several, in 4 bits, and on the processor."""
+        return tuple(first_studies(n_gpus))
 
     def spreads_over_gpus(self, config: ExperimentConfig) -> bool:
         """Return whether `device_map` spreads the model."""
