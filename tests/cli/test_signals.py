@@ -79,7 +79,8 @@ def test_a_signal_that_ends_programs_interrupts_the_study_with_exit_code_130(
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert f"study resume {folder.relative_to(tmp_path)}".encode() in errors
+    last = errors.decode().splitlines()[-1]
+    assert last == f"continue with `llem-cli study resume {folder.relative_to(tmp_path)}`"
     assert b"Traceback" not in errors
     manifest = read_manifest(folder)
     assert manifest.status == "interrupted"

@@ -19,6 +19,7 @@ from typing import Any
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 from rich.console import Console
 
+from llem_cli._display.faults import fault, faults_of
 from llem_cli._display.streams import (
     OutputError,
     claim_stdout,
@@ -207,7 +208,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             _write_error(traceback.format_exc())
         message, code = _explain(error, verbose=verbose)
         n_more = getattr(error, "n_more", 0)
-        return _fail(message, code, as_json=as_json, faults=_faults_of(error), n_more=n_more)
+        return _fail(message, code, as_json=as_json, faults=faults_of(error), n_more=n_more)
     return code if isinstance(code, int) else OK
 
 
@@ -249,40 +250,6 @@ def _is_working_directory_gone() -> bool:
     return False
 
 
-def _faults_of(error: Exception) -> list[dict[str, Any]]:
-    """Return the mistakes of a file, one each, or the sentences of an error of ours."""
-    from llem_config import ConfigError, LlemError
-
-    if isinstance(error, ConfigError):
-        return [
-            _fault(fault.problem, str(fault.file), fault.line, fault.column, fault.key)
-            for fault in error.faults
-        ]
-    if isinstance(error, LlemError):
-        places = getattr(error, "places", {})  # in data sets
-        return [_sentence(line, places.get(line)) for line in str(error).splitlines()]
-    return []
-
-
-def _sentence(line: str, place: Any) -> dict[str, Any]:
-    if place is None:
-        return _fault(line)
-    return _fault(line, place.where or "", place.line or 0) | {"row": place.row}
-
-
-def _fault(
-    problem: str, file: str = "", line: int = 0, column: int = 0, key: str = ""
-) -> dict[str, Any]:
-    return {
-        "file": file or None,
-        "line": line or None,
-        "column": column or None,
-        "key": key or None,
-        "row": None,
-        "problem": problem,
-    }
-
-
 def _fail(
     message: str,
     code: int,
@@ -294,7 +261,7 @@ def _fail(
     """Print why the program fails to stderr, and as JSON to stdout if requested."""
     if as_json:
         described = {
-            "faults": list(faults) or [_fault(message.removeprefix("error: "))],
+            "faults": list(faults) or [fault(message.removeprefix("error: "))],
             "n_more": n_more,
         }
         from llem_cli._display.console import show_json

@@ -284,6 +284,13 @@ class StudyResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     n_duplicates: int
     n_excluded: int
 
+    def __repr__(self) -> str:
+        """Return one line; `msgspec.to_builtins` gives all fields."""
+        done = f"{self.summary.completed} of {self.summary.planned} runs"
+        where = "" if self.folder is None else f", {self.folder}"
+        n_points = len(self.summary.points)
+        return f"<StudyResult {self.study_name}: {self.status}, {n_points} points, {done}{where}>"
+
     @property
     def folder(self) -> Path | None:
         """Return the study's folder; None for a copy, or a result that was not read from a folder.

@@ -8,7 +8,7 @@ from llem_config import Settings, StudyConfig
 from llem_energy import measure as default_measure
 from llem_energy.preflight import find_machine
 from llem_runner._control import Control
-from llem_runner._events import OnEvent, PreflightWarning, ignore
+from llem_runner._events import OnEvent, PreflightWarning
 from llem_runner._executors.protocol import Executor
 from llem_runner._executors.task import Measure
 from llem_runner._storage.atomic_files import remove_file
@@ -33,6 +33,7 @@ from llem_runner._study.continuation import (
 )
 from llem_runner._study.limits import Limits
 from llem_runner._study.preparation import check_caller, fill_gaps
+from llem_runner._study.progress_lines import with_progress
 from llem_runner._study.session import Caller, begin_session
 
 
@@ -49,6 +50,7 @@ def resume_study(
     retry: int = 0,
     time_limit_s: float | None = None,
     wait: bool = False,
+    progress: bool = False,
 ) -> StudyResult:
     """Run the remaining runs of a study folder, and return the record of the whole study.
 
@@ -69,6 +71,7 @@ def resume_study(
         retry: as in `run_study`.
         time_limit_s: as in `run_study`.
         wait: as in `run_study`; a folder in use is still an error.
+        progress: as in `run_study`.
 
     Raises:
         StudyError: not a study folder, or a damaged one; another study; in use (`StudyLocked`).
@@ -78,7 +81,7 @@ def resume_study(
     layout = Layout(Path(folder))
     machine = find_machine(settings)
     study = fill_gaps(read_study(layout.folder), machine.settings)
-    on_event = on_event or ignore
+    on_event = with_progress(on_event, progress)
     # The lock first: the manifest is reliable only while no other process can change it.
     with (
         hold(layout.lock, str(layout.folder)),

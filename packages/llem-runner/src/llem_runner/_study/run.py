@@ -11,7 +11,7 @@ from llem_config import Settings, StudyConfig, load_study
 from llem_energy import measure as default_measure
 from llem_energy.preflight import find_machine
 from llem_runner._control import Control
-from llem_runner._events import OnEvent, PreflightWarning, ignore
+from llem_runner._events import OnEvent, PreflightWarning
 from llem_runner._executors.protocol import Executor
 from llem_runner._executors.task import Measure
 from llem_runner._plan.comparability import why_not_comparable
@@ -22,6 +22,7 @@ from llem_runner._storage.manifest_writer import ManifestWriter
 from llem_runner._storage.study_result import StudyResult
 from llem_runner._study.limits import Limits
 from llem_runner._study.preparation import check_caller, fill_gaps
+from llem_runner._study.progress_lines import with_progress
 from llem_runner._study.session import Caller, begin_session
 
 
@@ -37,6 +38,7 @@ def run_study(
     retry: int = 0,
     time_limit_s: float | None = None,
     wait: bool = False,
+    progress: bool = False,
 ) -> StudyResult:
     """Run every experiment of a study, and return the study's record.
 
@@ -56,6 +58,7 @@ def run_study(
             in time does not start, and one that has not ended is stopped; the remaining runs stay
             pending, for `resume_study`.
         wait: wait until a GPU that another study uses is free, instead of raising an error.
+        progress: print a line to stderr for each run, also in a notebook.
 
     Returns:
         The record, also if runs have failed; see its `status`.
@@ -67,6 +70,7 @@ def run_study(
         KeyboardInterrupt: Ctrl-C; the running process is gone and the manifest is closed.
     """
     check_caller(measure)
+    show = with_progress(on_event, progress)
     study = config if isinstance(config, StudyConfig) else load_study(config)
     machine = find_machine(settings)
     study = fill_gaps(study, machine.settings)
@@ -76,7 +80,7 @@ def run_study(
         Control.owned(control) as stop,
         Limits(stop, retry=retry, time_limit_s=time_limit_s) as limits,
     ):
-        caller = Caller(machine, stop, limits, on_event or ignore, measure, executor, wait)
+        caller = Caller(machine, stop, limits, show, measure, executor, wait)
         session = begin_session(study, results_dir, caller)
         if reason := why_not_comparable(study):
             caller.on_event(PreflightWarning(reason))

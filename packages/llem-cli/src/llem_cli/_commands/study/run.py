@@ -27,7 +27,7 @@ from llem_cli._commands.options import (
 )
 from llem_cli._commands.study.plan import load_planned_study
 from llem_cli._commands.without_file import Model, Sweep, check_source, study_fields
-from llem_cli._display.console import closed_terminal_ignored, note, show_json
+from llem_cli._display.console import closed_terminal_ignored, note, resume_command, show_json
 from llem_cli._display.plan import show_plan, summary_lines
 from llem_cli._display.progress import Progress
 from llem_cli._display.study_result import show_study_result
@@ -123,6 +123,8 @@ def finish(result: StudyResult, folder: Path, *, as_json: bool) -> int:
             show_json(encode_json(result))
         else:
             show_study_result(result, folder, analysis=_analysis(folder))
+    if result.status in ("interrupted", "aborted"):
+        note(f"continue with {resume_command(folder)}")  # the last line, ready to be copied
     return _EXIT_CODES[result.status]
 
 
