@@ -26,6 +26,7 @@ PUBLIC_MODULES = {
         "foreign_files.py",
         "overrides.py",
         "settings.py",
+        "settings_file.py",
         "text.py",
     },
     "llem_energy": {

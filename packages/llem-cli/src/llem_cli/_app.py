@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import json
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 from rich.console import Console
@@ -46,8 +47,13 @@ study = App(
     help="Run a study and look at its results: many experiments, repeated, from one file.",
 )
 experiment = App(name="experiment", help="Measure a single experiment.")
+config = App(
+    name="config",
+    help="Print this machine's settings and the file they come from, or change one.",
+)
 app.command(study)
 app.command(experiment)
+app.command(config)
 study.command(
     "llem_cli._commands.study.run:run",
     name="run",
@@ -161,11 +167,30 @@ app.command(
     name="schema",
     help="Print the JSON Schema of study files, or the columns of exported tables.",
 )
-app.command(
-    "llem_cli._commands.reference:config",
-    name="config",
-    help="Print this machine's settings and the file they come from.",
+config.command(
+    "llem_cli._commands.reference:set_",
+    name="set",
+    help="Change one setting in the settings file, e.g. `config set execution.config_gap_seconds 30`.\n\n"
+    "Comments and other settings of the file stay. `null` removes a value.",
 )
+app.command(
+    "llem_cli._commands.reference:completion",
+    name="completion",
+    help="Print the completion script for a shell: bash, zsh or fish.",
+)
+
+
+@config.default
+def _show_config(
+    *,
+    json_: Annotated[
+        bool, Parameter(name="--json", negative=(), help="Print JSON instead of text.")
+    ] = False,
+) -> int:
+    # By name and only if it is used, as the commands above; a default cannot be an import string.
+    reference = importlib.import_module("llem_cli._commands.reference")
+    code: int = reference.config(json_=json_)
+    return code
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

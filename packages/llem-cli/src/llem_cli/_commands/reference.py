@@ -1,18 +1,20 @@
-"""`llem-cli schema` and `llem-cli config`: what a study file may contain, and this machine's settings."""
+"""`llem-cli schema`, `config` and `completion`: what a study file may contain, and this machine's settings."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from llem_cli._app import OK
+from llem_cli._app import OK, app
 from llem_cli._commands.options import Json
-from llem_cli._display.console import note, say, show_json
+from llem_cli._display.console import note, print_text, say, show_json
 from llem_config import ConfigError, Fault, study_json_schema
-from llem_config.settings import load_settings, settings_path, variable_warnings
+from llem_config.settings import ENV_PREFIX, load_settings, settings_path, variable_warnings
+from llem_config.settings_file import write_setting
 
 SCHEMA_FILE = Path("llem-study.schema.json")
 
@@ -78,4 +80,24 @@ def config(*, json_: Json = False) -> int:
         say(f"{section}:")
         for name, value in values.items():
             say(f"  {name}: {json.dumps(value)}")
+    return OK
+
+
+def set_(
+    key: Annotated[str, Parameter(help="Setting, as `config` prints it: section.name.")],
+    value: Annotated[str, Parameter(help="Value, as in the file; null for none.")],
+    /,
+) -> int:
+    """Change one setting in the settings file."""
+    path = write_setting(key, value)
+    say(f"{key}: {value}, in {path}")
+    variable = f"{ENV_PREFIX}{key.replace('.', '__')}".upper()
+    if os.environ.get(variable):
+        note(f"warning: the environment variable {variable} overrides it")
+    return OK
+
+
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+    """Print the completion script for a shell."""
+    print_text(app.generate_completion(shell=shell))
     return OK

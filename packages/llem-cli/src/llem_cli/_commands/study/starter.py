@@ -120,7 +120,7 @@ def _fitting(
 
 
 def _point(
-    proposal: FirstStudy, fields: Mapping[str, Any], precision: str, batch_size: int
+    proposal: FirstStudy, fields: Mapping[str, Any], precision: str, n_together: int
 ) -> ExperimentConfig:
     """Return one point.
 
@@ -128,7 +128,7 @@ def _point(
         ValidationError: the fields are wrong, for example the name of a builtin model.
     """
     data: dict[str, Any] = {"backend": BACKEND, "precision": precision}
-    for key, value in {**proposal.fields, **fields, proposal.batch_axis: batch_size}.items():
+    for key, value in {**proposal.fields, **fields, proposal.batch_axis: n_together}.items():
         data = merge(data, override(key, value))
     return ExperimentConfig.model_validate(data)
 
