@@ -21,7 +21,7 @@ _FORKED = (
 _CLOSED = "the meter was closed before the window"
 _CLOSED_INSIDE = "the meter was closed while the window was open"
 _log = logging.getLogger("llem")
-_RELIEF_S = 0.05  # for figures that have not been read, in one tick
+_RELIEF_S, _HURRY_S = 0.005, 0.05  # for figures that have not been read, in one tick
 _MANY = 500  # windows that are open, or whose energy has not been read
 
 
@@ -57,46 +57,62 @@ class WindowLedger:
         return os.getpid() != self._pid
 
     def open(self, window: EnergyWindow) -> None:
-        """Open a window. What prevents that becomes a reason of its energy."""
-        window._refusal = self._refusal()
-        if window._refusal is not None or self.metered is None:
+        """Open a window. What prevents that becomes a reason of its energy.
+
+        The calls of `open` and `close` are counted: in the mode light they should cost little more
+        than a reading of the driver.
+        """
+        metered = self.metered
+        if metered is None or self._is_closed or os.getpid() != self._pid:
+            window._refusal = self._refusal()
             window._start_s = time.perf_counter()
             return
-        edges = self.metered.edges
-        self._synchronised(window, "start")
-        if self.metered.sampler.failure is not None:
+        try:
+            self._synchronise()
+        except Exception as error:  # noqa: BLE001  # of any library
+            window._problems.append(_unsynchronised("start", error))
+        if metered.sampler.failure is not None:
             self.relieve()  # which its thread no longer does
-        key, windows = id(window), self._windows
-        windows[key] = weakref.ref(window, lambda _: windows.pop(key, None))
-        if window.mode == "exact":
-            window._start_s = time.perf_counter()  # holds the samples of the idle time
-            window._quiet = edges.approach(window._start_s)
-        self._read(window, "start")
+        self._windows[id(window)] = weakref.ref(window)
+        try:
+            if window.mode == "exact":
+                window._start_s = time.perf_counter()  # holds the samples of the idle time
+                window._quiet = metered.edges.approach(window._start_s)
+            metered.sampler.read()
+        except Exception as error:  # noqa: BLE001  # of a source of another package
+            window._problems.append(_unread("start", error))
         window._start_s = time.perf_counter()
         if window.mode == "light":
-            self.metered.read_after_edge()
+            metered.read_after_edge()
 
     def close(self, window: EnergyWindow) -> None:
         """Close a window that is open."""
         start_s = window._start_s
         assert start_s is not None
         metered = self.metered
-        refusal = window._refusal or self._refusal()
-        if refusal is not None or metered is None:
+        if window._refusal or metered is None or self._is_closed or os.getpid() != self._pid:
+            refusal = window._refusal or self._refusal()
             if refusal != window._refusal and refusal == _CLOSED:
                 refusal = _CLOSED_INSIDE
             window._energy = missing(refusal or self._nothing())
             window._span = WindowSpan(start_s, time.perf_counter())
             self._windows.pop(id(window), None)
             return
-        self._synchronised(window, "end")
+        try:
+            self._synchronise()
+        except Exception as error:  # noqa: BLE001  # of any library
+            window._problems.append(_unsynchronised("end", error))
         end_s = time.perf_counter()
-        self._read(window, "end")
+        try:
+            metered.sampler.read()
+            if window._quiet is not None:
+                metered.edges.settle(window._quiet.idle_w)
+        except Exception as error:  # noqa: BLE001  # of a source of another package
+            window._problems.append(_unread("end", error))
         if window._quiet is None:
             window._span = WindowSpan(start_s, end_s)
             metered.read_after_edge()
             return
-        metered.edges.settle(window._quiet.idle_w)
         after_s = time.perf_counter() - end_s
         guard_s = min(start_s - window._quiet.since_s, after_s)
         window._span = WindowSpan(start_s, end_s, guard_s, after_s)
@@ -134,17 +150,30 @@ class WindowLedger:
         metered = self.metered
         if metered is None or not (metered.store.is_full or len(self._windows) > _MANY):
             return
-        windows = [window for ref in list(self._windows.values()) if (window := ref()) is not None]
+        windows = self._remaining()
         if metered.store.is_over_limit or len(windows) > _MANY:
-            self._compute_oldest(windows)
+            self._compute_oldest(windows, _HURRY_S if metered.store.is_over_limit else _RELIEF_S)
         starts = [w._start_s for w in windows if w._energy is None and w._start_s is not None]
         metered.store.drop(starts)
         if self.host is not None:
             self.host.store.drop(starts)
 
-    def _compute_oldest(self, windows: list[EnergyWindow]) -> None:
+    def _remaining(self) -> list[EnergyWindow]:
+        """Return the windows that are not yet computed, and forget those that are dropped."""
+        windows = []
+        for key, ref in list(self._windows.items()):
+            window = ref()
+            if window is not None:
+                windows.append(window)
+                continue
+            taken = self._windows.pop(key, ref)
+            if taken is not ref:  # a new window is in the same place
+                self._windows.setdefault(key, taken)
+        return windows
+
+    def _compute_oldest(self, windows: list[EnergyWindow], for_s: float) -> None:
         """Compute closed windows, oldest first, so that their samples can be dropped."""
-        deadline_s = time.perf_counter() + _RELIEF_S
+        deadline_s = time.perf_counter() + for_s
         for window in windows:
             span = window._span
             now_s = time.perf_counter()
@@ -164,8 +193,7 @@ class WindowLedger:
         with self._closing:
             if self._is_closed:
                 return
-            pending = [window for ref in list(self._windows.values()) if (window := ref())]
-            ends = [window._span.end_s for window in pending if window._span is not None]
+            ends = [w._span.end_s for w in self._remaining() if w._span is not None]
             if waits and ends and self.metered is not None:
                 self.metered.wait_until_ready(max(ends))
             self._is_closed = True
@@ -186,25 +214,14 @@ class WindowLedger:
         why = "; ".join(self.reasons) or "sources names no meter"
         return f"no energy was measured: {why}"
 
-    def _read(self, window: EnergyWindow, end: str) -> None:
-        """Read next to an end; the readings of the thread are there too."""
-        assert self.metered is not None
-        try:
-            self.metered.sampler.read()
-        except Exception as error:  # noqa: BLE001  # of a source of another package
-            window._problems.append(
-                f"{self.metered.source.name} could not be read at the {end} of the window "
-                f"({_shown(error)})"
-            )
 
-    def _synchronised(self, window: EnergyWindow, end: str) -> None:
-        """Synchronise. An error of the device must not come from the meter."""
-        try:
-            self._synchronise()
-        except Exception as error:  # noqa: BLE001  # of any library
-            window._problems.append(
-                f"the device could not be synchronised at the {end} of the window ({_shown(error)})"
-            )
+def _unsynchronised(end: str, error: Exception) -> str:
+    """Return the flag of a window. An error of the device must not come from the meter."""
+    return f"the device could not be synchronised at the {end} of the window ({_shown(error)})"
+
+
+def _unread(end: str, error: Exception) -> str:
+    return f"the source could not be read at the {end} of the window ({_shown(error)})"
 
 
 def _shown(error: Exception) -> str:
