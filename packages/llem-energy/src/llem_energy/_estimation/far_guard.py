@@ -9,6 +9,7 @@ a counter that lags from a board whose power falls slowly.
 
 from __future__ import annotations
 
+import math
 import statistics
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -89,6 +90,10 @@ def far_guard(
     # Idle power may have changed, or the counter has not settled: each explains the other.
     idles_w = [idle_w] if idle_before_w is None else [idle_w, idle_before_w]
     energies_j = [last_j - watts * outside_s - chosen.start_j for watts in idles_w]
+    held_back_j = guard.held_back_j(idle_before_w)
+    if held_back_j is not None and idle_before_w is not None:
+        # It has not settled: what it shows as idle power still contains work.
+        energies_j = [energies_j[1] + held_back_j, *energies_j]
     differences_j = [energy_j - chosen.energy_j for energy_j in energies_j]
     tolerance_j = (chosen.uncertainty_j or 0.0) + _IDLE_CHANGE * idle_w * outside_s
     rises = min(differences_j) > tolerance_j
@@ -96,7 +101,7 @@ def far_guard(
     since_s = span.end_s + _SENSOR_PERIODS * (power_period_s or _UNKNOWN_PERIOD_S)
     lags, falls = guard.compare(since_s, idle_before_w, base_w, idle_w)
     check: CounterCheck = "agrees"
-    if lags:
+    if lags or guard.is_late(span, chosen.energy_j, idles_w, base_w):
         check = "lags"
     elif rises and not falls:
         check = "unclear"
@@ -194,6 +199,66 @@ class _Guard:
         updates = self._counter.updates
         rise_j = updates[self._last].energy_j - updates[self._first].energy_j
         return rise_j - idle_w * (self._time_s(self._last) - self._time_s(self._first))
+
+    def held_back_j(self, before_w: float | None) -> float | None:
+        """Return the joules that a filtered counter still holds back at its last update.
+
+        Behind a first-order filter, power falls by the same share in equal times; the rest of this
+        fall is its last power over idle times the time constant.
+
+        Args:
+            before_w: idle power of the counter before the window.
+
+        Returns:
+            None if it has settled, or does not fall like this.
+        """
+        middle = self._first + (self._last - self._first + 1) // 2
+        early = self._above_w(self._first, middle, before_w)
+        late = self._above_w(middle, self._last, before_w)
+        idle_w = self.idle_w()
+        if early is None or late is None or before_w is None or idle_w is None:
+            return None
+        (early_w, early_s), (late_w, late_s) = early, late
+        if idle_w <= (1 + _IDLE_CHANGE) * before_w or not 0 < late_w < early_w:
+            return None
+        tau_s = (late_s - early_s) / math.log(early_w / late_w)
+        last_s = self._time_s(self._last)
+        from_s = self._time_s(self._idle_from())
+        # The power of a stretch is that in its middle, and has fallen further at its end.
+        return (idle_w - before_w) * math.exp(-(last_s - from_s) / 2 / tau_s) * tau_s
+
+    def _above_w(self, i: int, j: int, before_w: float | None) -> tuple[float, float] | None:
+        """Return power over idle between two updates, and the middle of the time between them."""
+        watts = self._counter.power_w(i, j) if i < j else None
+        if watts is None or before_w is None:
+            return None
+        return watts - before_w, (self._time_s(i) + self._time_s(j)) / 2
+
+    def is_late(
+        self, span: MeasuredSpan, energy_j: float, idles_w: Sequence[float], base_w: float | None
+    ) -> bool:
+        """Return whether the counter rose more than a board can have used that is idle so soon.
+
+        Args:
+            span: the window.
+            energy_j: of the window, about.
+            idles_w: idle power of the counter after and before the window.
+            base_w: idle power of the sensor before the window.
+        """
+        if base_w is None:
+            return False
+        idle_sensor_w = base_w + max(_ABOVE_W, _ABOVE_SHARE * base_w)
+        after = bisect_left(self._powers, span.end_s, key=lambda point: point[0])
+        idle_at_s = next((t for t, watts in self._powers[after:] if watts <= idle_sensor_w), None)
+        if idle_at_s is None:
+            return False
+        last_w = self._powers[after - 1][1] if after else 0.0
+        loaded_w = max(last_w, energy_j / (span.end_s - span.start_s)) - min(idles_w)
+        # From the first update on: what is in it may have been used before the end.
+        tail_j = loaded_w * max(0.0, idle_at_s - self._time_s(self._first))
+        guard_s = self._time_s(self._last) - self._time_s(self._first)
+        tolerance_j = max(_ABOVE_W * _STRETCH_S, _IDLE_CHANGE * max(idles_w) * guard_s)
+        return min(map(self.after_j, idles_w)) > tail_j + tolerance_j
 
     def power_after_j(self) -> float | None:
         """Return the same from instant power."""
