@@ -1,6 +1,6 @@
 """Accuracy and cost of our energy measurement, compared with Zeus and CodeCarbon in the same run.
 
-    uv run python benchmarks/energy_accuracy.py [PART ...] [--quick]
+    uv run python benchmarks/energy_accuracy.py [PART ...] [--quick] [--only TEXT]
 
 All meters read the scripted driver of `tests/fakes`, whose true energy is a closed form. uv installs
 the unmodified peers into separate environments. Errors of windows are measured on the virtual clock,
@@ -102,13 +102,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("part", nargs="*", help=f"{', '.join(PARTS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="fewer windows, shorter runs")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="of flaws, the rows whose name contains this"
+    )
     options = parser.parse_args()
     start = time.perf_counter()
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, "
           f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
     print("| what | goal | ours | peer | ratio or note | met |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), quick=options.quick)
+        bench = Bench(Path(folder), quick=options.quick, only=options.only)
         for name in options.part or PARTS:
             for row in PARTS[name](bench):
                 met = "-" if row.met is None else "yes" if row.met else "**no**"

@@ -34,9 +34,17 @@ class Row:
 class Bench:
     """Runs our meter and the peers on the same scripts."""
 
-    def __init__(self, folder: Path, *, quick: bool) -> None:
+    def __init__(self, folder: Path, *, quick: bool, only: str = "") -> None:
+        """Prepare.
+
+        Args:
+            folder: for the environments of the peers.
+            quick: fewer windows, shorter runs.
+            only: part of the names of the counters with flaws to play.
+        """
         self.peers = Peers(folder)
         self.folder = folder
+        self.only = only
         self.n = 200 if quick else 1000
         self.n_bound = 500 if quick else 10_000
         self.n_flaws = 20 if quick else 200

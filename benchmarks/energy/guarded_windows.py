@@ -14,7 +14,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from benchmarks.energy.peers.stage import virtual_clock
-from llem_energy._estimation.window_energy import energy_figures
+from llem_energy._estimation.far_guard import FAR_GUARD
+from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
 from llem_energy._metering import window
 from llem_energy._metering.calibration import calibrate
 from llem_energy._metering.sampler import Sampler
@@ -126,7 +127,9 @@ def guarded(request: dict[str, Any]) -> dict[str, Any]:
 
         span = windows.measure(work, 0.0)
         around = [s for s in stage.samples if s.t_s >= span.start_s - _AROUND_S]
-        figures = energy_figures(stage.source, around, span, calibration)
+        figures = energy_figures(
+            stage.source, around, span, calibration, step_s=request.get("step_s")
+        )
         answers.append(
             {
                 "window": (span.start_s, span.end_s),
@@ -134,9 +137,17 @@ def guarded(request: dict[str, Any]) -> dict[str, Any]:
                 "energy_j": figures.total_j,
                 "bound_j": figures.bound_j,
                 "uncertainty_j": figures.uncertainty_j,
+                "sampling_j": figures.budget.sampling_j if figures.budget else None,
+                "far_guard_j": _far_guard_j(figures),
                 "reasons": figures.total.reasons,
                 "method": figures.method,
                 "after_s": span.after_s,
             }
         )
     return {"windows": answers, "points": stage.points}
+
+
+def _far_guard_j(figures: EnergyFigures) -> float | None:
+    """Return the estimate of the far guard, also where another one was chosen."""
+    estimates = figures.devices[0].estimates
+    return next((each.energy_j for each in estimates if FAR_GUARD in each.method), None)

@@ -122,7 +122,7 @@ def test_the_bound_always_contains_the_true_energy(
 def test_an_update_before_the_end_of_the_window_is_no_upper_bound() -> None:
     # The counter is updated at 1.01 and read at 1.05, but the window ends at 1.04: this value is
     # older than the end, so only the next update is an upper bound.
-    readings = [Reading(t, t, shown) for t, shown in [(0, 0), (0.5, 50), (1, 99), (1.05, 101)]]
+    readings = [Reading(t, t, shown) for t, shown in [(0, 0), (0.5, 49.999), (1, 99), (1.05, 101)]]
     assert counter_energy(readings, 0.2, 1.04) is None
     estimate = counter_energy([*readings, Reading(1.1, 1.1, 111.0)], 0.2, 1.04)
     assert estimate is not None

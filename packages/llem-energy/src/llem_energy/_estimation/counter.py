@@ -8,6 +8,7 @@ updates come at a nearly constant period, neighbouring updates narrow it down.
 
 from __future__ import annotations
 
+import math
 import statistics
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ import msgspec
 
 _MIN_INSIDE = 5  # updates in a window whose period is learnt
 _SEEN = 1.5  # readings per update, so that none is hidden between two of them
+_MICRO = 1e6  # a counter's quantum is found to a microjoule
+_UNEQUAL = 2.0  # times between updates that differ more are not those of a periodic counter
 _NEIGHBOURS = 9  # updates on each side that help to locate one; with more, the period may drift
 
 
@@ -131,6 +134,22 @@ def enclose(
             high_j = min(high_j, update.energy_j + max_power_w * max(0.0, t_s - update.earliest_s))
             low_j = max(low_j, update.energy_j - max_power_w * max(0.0, update.latest_s - t_s))
     return Interval(low_j, high_j) if low_j <= high_j else None
+
+
+def quantum_j(updates: Sequence[Update]) -> float:
+    """Return the joules of which every change of a counter is a multiple.
+
+    A counter with a coarse quantum may show up to one quantum more or less than the true energy.
+
+    Returns:
+        One microjoule for a counter that shows finer changes; 0 if all changes are equal and come
+        at equal times: then power was constant, and they show nothing.
+    """
+    steps = [round((b.energy_j - a.energy_j) * _MICRO) for a, b in pairwise(updates)]
+    times_s = [b.middle_s - a.middle_s for a, b in pairwise(updates)]
+    if len(set(steps)) <= 1 and (not steps or max(times_s) < _UNEQUAL * min(times_s)):
+        return 0.0
+    return math.gcd(*steps) / _MICRO
 
 
 def fell(readings: Sequence[Reading], start_s: float, end_s: float) -> bool:

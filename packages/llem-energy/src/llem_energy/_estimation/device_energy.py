@@ -18,6 +18,7 @@ from llem_energy._estimation.counter import (
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 from llem_energy._estimation.far_guard import REASONS, FarGuard, far_guard, widened
 from llem_energy._estimation.figures import EstimateFigure
+from llem_energy._estimation.part_time import beat_reason, unseen_j, with_unseen
 from llem_energy._estimation.power_integral import Integral, Point, integrated_energy
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.span import Span
@@ -45,7 +46,7 @@ class DeviceEnergy(msgspec.Struct, frozen=True, kw_only=True):
     integral: Integral | None = None
     """Of instant power."""
     sampling_j: float | None = None
-    """Of an integral that replaces the counter."""
+    """Of an integral that replaces the counter; or of a counter that may observe part of the time."""
     counter_reasons: tuple[str, ...] = ()
     """Why the counter is flagged or missing."""
     disagreement: str | None = None
@@ -68,6 +69,8 @@ def device_energy(
     calibration: Calibration | None = None,
     limit_w: float | None = None,
     checks_guard: bool = True,
+    sees_all: bool = False,
+    step_s: float | None = None,
 ) -> DeviceEnergy:
     """Return the energy of one device.
 
@@ -77,12 +80,19 @@ def device_energy(
         calibration: how its counter behaves.
         limit_w: its power limit.
         checks_guard: whether the device idles in the guards, so that they show if its counter lags.
+        sees_all: whether its counter is known to observe it all the time.
+        step_s: median time between two tokens in the window, if there are any.
     """
     period_s = calibration.power_period_s if calibration else None
     powers = [(s, s.power_w) for s in samples] if _reports_power(samples) else []
     counter, counter_reasons = _counter(samples, span, calibration, limit_w)
     counted, reasons = _counted(counter, span, calibration, samples) if counter else ([], [])
     counter_reasons += reasons
+    beat = None
+    if counted and step_s is not None and not sees_all:
+        periods_s = (period_s, calibration.counter_period_s if calibration else None)
+        beat = beat_reason(step_s, periods_s, span.end_s - span.start_s)
+        counter_reasons += [beat] if beat else []
     guard = None
     if counter and counted and checks_guard and span.guard_s:
         points = [(sample.t_s, watts) for sample, watts in powers if watts is not None]
@@ -104,6 +114,10 @@ def device_energy(
     if not counted or (counter_reasons and disagreement):
         return _from_power(energy, counted, samples, span, period_s)
     # Also a counter that stalled is used if power agrees with it: then it has caught up.
+    if counter and not sees_all:
+        sampling_j = unseen_j(counter, span.start_s, span.end_s)
+        energy = msgspec.structs.replace(energy, sampling_j=sampling_j)
+        counted = [with_unseen(each, sampling_j, beats=beat is not None) for each in counted]
     figures = [_counter_figure(estimate) for estimate in counted]
     figures += [_power_figure(INSTANT, instant)] if instant else []
     return msgspec.structs.replace(energy, estimates=tuple(figures))

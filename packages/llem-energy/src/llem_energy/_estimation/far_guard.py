@@ -95,7 +95,8 @@ def far_guard(
         # It has not settled: what it shows as idle power still contains work.
         energies_j = [energies_j[1] + held_back_j, *energies_j]
     differences_j = [energy_j - chosen.energy_j for energy_j in energies_j]
-    tolerance_j = (chosen.uncertainty_j or 0.0) + _IDLE_CHANGE * idle_w * outside_s
+    idle_j = _IDLE_CHANGE * idle_w * outside_s
+    tolerance_j = (chosen.uncertainty_j or 0.0) + idle_j + counter.quantum_j
     rises = min(differences_j) > tolerance_j
     base_w = _mean_w(powers, span.start_s - _STRETCH_S, span.start_s)
     since_s = span.end_s + _SENSOR_PERIODS * (power_period_s or _UNKNOWN_PERIOD_S)
@@ -235,7 +236,7 @@ class _Guard:
         return watts - before_w, (self._time_s(i) + self._time_s(j)) / 2
 
     def is_late(
-        self, span: MeasuredSpan, energy_j: float, idles_w: Sequence[float], base_w: float | None
+        self, span: Span, energy_j: float, idles_w: Sequence[float], base_w: float | None
     ) -> bool:
         """Return whether the counter rose more than a board can have used that is idle so soon.
 
@@ -258,6 +259,7 @@ class _Guard:
         tail_j = loaded_w * max(0.0, idle_at_s - self._time_s(self._first))
         guard_s = self._time_s(self._last) - self._time_s(self._first)
         tolerance_j = max(_ABOVE_W * _STRETCH_S, _IDLE_CHANGE * max(idles_w) * guard_s)
+        tolerance_j += self._counter.quantum_j
         return min(map(self.after_j, idles_w)) > tail_j + tolerance_j
 
     def power_after_j(self) -> float | None:

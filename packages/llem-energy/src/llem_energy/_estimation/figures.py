@@ -104,8 +104,8 @@ class ErrorBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     edge_bound_j: float | None
     """Maximum error from the two ends of the window; None if only power could be integrated."""
     sampling_j: float | None
-    """Error (95 %) of an integral because power is only sampled; None with a counter, which is
-    assumed to miss nothing."""
+    """Error (95 %) of an integral because power is only sampled. With the counter of a GPU, what it
+    can miss if it observes the board part of the time; None if it is known to observe it all the time."""
     gain_share: float | None
     """Gain error of the sensor; None if it is not known. `gain_source` says where it is from."""
     data_share: float | None = None

@@ -5,7 +5,7 @@ A total is the sum over all metered devices; if one is missing, the total is Non
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -55,6 +55,8 @@ def energy_figures(
     gains: Sequence[GainCalibration] = (),
     *,
     advice: str = "raise energy.min_window_seconds",
+    seen: Collection[str] = (),
+    step_s: float | None = None,
 ) -> EnergyFigures:
     """Return every energy figure of a window.
 
@@ -65,6 +67,8 @@ def energy_figures(
         calibration: of the devices, if known.
         gains: calibrations of sensors with an external meter, of any device and driver.
         advice: what to do if the bound is wide.
+        seen: devices whose counter was found to observe them all the time.
+        step_s: median time between two tokens in the window, if there are any.
     """
     if source is None:
         return EnergyFigures()
@@ -78,6 +82,9 @@ def energy_figures(
             calibration=calibrations.get(device),
             limit_w=limits_w[device],
             checks_guard=source.kind == "gpu",
+            # The counters of processors add up all the time.
+            sees_all=source.kind != "gpu" or device in seen,
+            step_s=step_s,
         )
         for device, readings in by_device.items()
     }
@@ -90,6 +97,8 @@ def energy_figures(
     gain = gain_errors(source, energies_j, gains)
     best = [energy.estimates[0] for energy in energies.values()] if total_j is not None else []
     bound_j = _sum(estimate.bound_j for estimate in best)
+    sampling_j = _sum_of_known(energy.sampling_j for energy in energies.values())
+    edge_j = None if bound_j is None else bound_j - (sampling_j or 0.0)
     counter_j = _sum(energy.counter_j for energy in energies.values())
     integrated_j = _sum(e.integral.energy_j if e.integral else None for e in energies.values())
     reasons = [*_by_device({d: e.reasons for d, e in energies.items()}), *_throttled(devices)]
@@ -103,8 +112,8 @@ def energy_figures(
         method="; ".join(dict.fromkeys(estimate.method for estimate in best)) or None,
         devices=devices,
         budget=ErrorBudget(
-            edge_bound_j=bound_j,
-            sampling_j=_sum_of_known(energy.sampling_j for energy in energies.values()),
+            edge_bound_j=edge_j,
+            sampling_j=sampling_j,
             gain_share=gain.share,
             gain_source=gain.origin,
             corrected_gain_share=gain.corrected_share,
@@ -112,7 +121,7 @@ def energy_figures(
         gain_corrected=corrected_energy(energies_j, gain),
         gains=gain.used,
         reasons=tuple(reasons),
-        total=_quality(total_j, [*reasons, *_wide_bound(total_j, bound_j, advice)]),
+        total=_quality(total_j, [*reasons, *_wide_bound(total_j, edge_j, advice)]),
         counter=_quality(
             counter_j, _by_device({d: e.counter_reasons for d, e in energies.items()})
         ),

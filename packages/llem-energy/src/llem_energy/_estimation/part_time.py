@@ -1,0 +1,120 @@
+"""What a counter can miss that observes the board only part of the time.
+
+Sensors of power are known that observe 25 of every 100 ms; nothing is published about the counters
+that are fed from them. Such a counter takes what it saw for all of its period. Random differences
+average out over a window, and changes of the load are wrong once each: `unseen_j`. Steps of the
+model that keep pace with the counter do not average out: `beat_reason`.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
+
+_SEEN_SHARE = 0.25  # of each period: the least that is known of a sensor
+_LIKELY = 0.5  # of the error that is possible, in 19 of 20 windows
+_ENOUGH_BEATS = 10.0
+_MAX_HARMONIC = 4  # of the counter; faster changes average out within a quarter of its period
+_MAX_OVERTONE = 3  # of the steps; the shape of a step has little more
+
+
+def n_beats(step_s: float, period_s: float, window_s: float) -> float:
+    """Return how often the steps of a model and the updates of a meter come into step in a window.
+
+    Args:
+        step_s: duration of a step, > 0.
+        period_s: of the meter, > 0.
+        window_s: of the window.
+    """
+    slowest_hz = min(
+        abs(overtone / step_s - harmonic / period_s)
+        for overtone in range(1, _MAX_OVERTONE + 1)
+        for harmonic in range(1, _MAX_HARMONIC + 1)
+    )
+    return slowest_hz * window_s
+
+
+def beat_reason(step_s: float, periods_s: Iterable[float | None], window_s: float) -> str | None:
+    """Return why a counter that observes the board part of the time may be wrong; None if it averages.
+
+    Args:
+        step_s: median time between two tokens.
+        periods_s: of the counter and of the sensor of power, if known.
+        window_s: of the window.
+    """
+    known_s = [period_s for period_s in periods_s if period_s]
+    if step_s <= 0 or not known_s:
+        return None
+    period_s = min(known_s, key=lambda each_s: n_beats(step_s, each_s, window_s))
+    beats = n_beats(step_s, period_s, window_s)
+    if beats >= _ENOUGH_BEATS:
+        return None
+    return (
+        f"steps of {1000 * step_s:.3g} ms beat with the {1000 * period_s:.3g} ms of the meter only "
+        f"{beats:.2g} times in the window: if the counter observes this board part of the time, which "
+        "was not checked, its error does not average out"
+    )
+
+
+def unseen_j(counter: CounterWindow, start_s: float, end_s: float) -> float:
+    """Return the joules by which a counter that observes part of each period may be wrong.
+
+    The power that it did not see lies between those of the neighbouring periods. The changes from
+    one period to the next are taken as independent.
+
+    Args:
+        counter: around the window.
+        start_s: start of the window.
+        end_s: end of the window.
+    """
+    times_s = [counter.time_s(i) for i in range(len(counter.updates))]
+    first, last = _period_of(times_s, start_s), _period_of(times_s, end_s)
+    at_edges = _edge_weights(times_s, start_s) | _edge_weights(times_s, end_s)
+    changes_j = []
+    for i in range(max(1, first), min(last + 1, len(times_s) - 1)):
+        earlier_w, later_w = counter.power_w(i - 1, i), counter.power_w(i, i + 1)
+        if earlier_w is None or later_w is None:
+            continue
+        length_s = max(times_s[i] - times_s[i - 1], times_s[i + 1] - times_s[i])
+        changes_j.append(at_edges.get(i, 1.0) * (later_w - earlier_w) * length_s)
+    return math.hypot(*changes_j)
+
+
+def with_unseen(estimate: WindowEstimate, unseen: float, *, beats: bool) -> WindowEstimate:
+    """Return an estimate with what its counter may not have seen.
+
+    Args:
+        estimate: of a counter that sees everything.
+        unseen: joules, of `unseen_j`.
+        beats: whether steps of the model keep pace with the counter; the uncertainty is then unknown.
+    """
+    likely_j = (estimate.uncertainty_j or 0.0) + _LIKELY * unseen
+    return msgspec.structs.replace(
+        estimate,
+        uncertainty_j=None if beats or estimate.uncertainty_j is None else likely_j,
+        low_j=max(0.0, estimate.low_j - unseen),
+        high_j=estimate.high_j + unseen,
+    )
+
+
+def _period_of(times_s: Sequence[float], t_s: float) -> int:
+    """Return the number of the last update before an instant."""
+    return max(0, bisect_right(times_s, t_s) - 1)
+
+
+def _edge_weights(times_s: Sequence[float], t_s: float) -> dict[int, float]:
+    """Return the update next to an end of a window, and how much of the change there is uncertain.
+
+    None, if the end is at the update: then no period contains both idle time and work.
+    """
+    before = _period_of(times_s, t_s)
+    if before + 1 >= len(times_s):
+        return {}
+    length_s = times_s[before + 1] - times_s[before]
+    near = min((before, before + 1), key=lambda i: abs(times_s[i] - t_s))
+    return {near: min(1.0, abs(times_s[near] - t_s) / (_SEEN_SHARE * length_s))}
