@@ -47,7 +47,7 @@ class Bench:
         self.only = only
         self.n = 200 if quick else 1000
         self.n_bound = 500 if quick else 10_000
-        self.n_flaws = 20 if quick else 200
+        self.n_flaws = 10 if quick else 50  # of each length, of four
         self.seconds = 5.0 if quick else 30.0
         self.n_turns = 40 if quick else 3000
         self.trials = 500 if quick else 4000

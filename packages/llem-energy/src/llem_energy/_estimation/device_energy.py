@@ -92,7 +92,6 @@ def device_energy(
     if counted and step_s is not None and not sees_all:
         periods_s = (period_s, calibration.counter_period_s if calibration else None)
         beat = beat_reason(step_s, periods_s, span.end_s - span.start_s)
-        counter_reasons += [beat] if beat else []
     guard = None
     if counter and counted and checks_guard and span.guard_s:
         points = [(sample.t_s, watts) for sample, watts in powers if watts is not None]
@@ -111,7 +110,15 @@ def device_energy(
         reasons=tuple(counter_reasons) + ((disagreement,) if disagreement else ()),
         guard=guard,
     )
-    if not counted or (counter_reasons and disagreement):
+    replaces = not counted or bool(counter_reasons and disagreement)
+    if beat:
+        # Not a reason to use instant power instead, which beats with the same steps.
+        energy = msgspec.structs.replace(
+            energy,
+            counter_reasons=(*energy.counter_reasons, beat),
+            reasons=(beat, *energy.reasons),
+        )
+    if replaces:
         return _from_power(energy, counted, samples, span, period_s)
     # Also a counter that stalled is used if power agrees with it: then it has caught up.
     if counter and not sees_all:

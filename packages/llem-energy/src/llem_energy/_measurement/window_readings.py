@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
+from itertools import pairwise
+
 from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
 from llem_energy._measurement.raw_measurement import RawMeasurement
+from llem_energy._metering.board_check import sees_all
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.window import MeasuredSpan
 from llem_energy._sources.protocol import Sample
@@ -23,4 +27,27 @@ def window_energy(raw: RawMeasurement, span: MeasuredSpan) -> EnergyFigures:
     if raw.source is None:
         return EnergyFigures()
     samples = readings_around(raw.samples, span)
-    return energy_figures(raw.source, samples, span, raw.calibration, raw.gains)
+    return energy_figures(
+        raw.source,
+        samples,
+        span,
+        raw.calibration,
+        raw.gains,
+        seen=sees_all(raw.board_checks),
+        step_s=None if _is_prefill(raw, span) else step_s(raw),
+    )
+
+
+def step_s(raw: RawMeasurement) -> float | None:
+    """Return the median time between two tokens of a batch in the window, in seconds.
+
+    Returns:
+        None if the backend does not report the times of tokens, or if there is one token only.
+    """
+    times = (each.times_s or () for each in raw.generations)
+    steps_s = [later - earlier for each in times for earlier, later in pairwise(each)]
+    return statistics.median(steps_s) if steps_s else None
+
+
+def _is_prefill(raw: RawMeasurement, span: MeasuredSpan) -> bool:
+    return any(each.span is span and each.name == "prefill" for each in raw.phases)

@@ -97,6 +97,19 @@ def exactness(checks: Sequence[BoardCheck], devices: Sequence[str]) -> Exactness
     return min((by_device.get(d, "unverified") for d in devices), key=_WORST_FIRST.index)
 
 
+def sees_all(checks: Sequence[BoardCheck]) -> tuple[str, ...]:
+    """Return the devices whose counter was found to observe the board all the time.
+
+    Args:
+        checks: the valid ones.
+    """
+    return tuple(
+        check.device
+        for check in checks
+        if check.verdict != "part-time" and check.seen_share is not None
+    )
+
+
 def doubts(checks: Sequence[BoardCheck]) -> Iterator[str]:
     """Yield why the energies of checked boards may be wrong, each with its device."""
     for check in checks:
