@@ -1,6 +1,6 @@
 """Accuracy and cost of our energy measurement, compared with Zeus and CodeCarbon in the same run.
 
-    uv run python benchmarks/energy_accuracy.py [PART ...] [--quick] [--only TEXT]
+    uv run python benchmarks/energy_accuracy.py [PART ...] [--quick] [--only TEXT] [--no-peers]
 
 All meters read the scripted driver of `tests/fakes`, whose true energy is a closed form. uv installs
 the unmodified peers into separate environments. Errors of windows are measured on the virtual clock,
@@ -105,13 +105,16 @@ def main() -> None:
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="of flaws, the rows whose name contains this"
     )
+    parser.add_argument("--no-peers", action="store_true", help="of flaws, our side only")
     options = parser.parse_args()
     start = time.perf_counter()
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, "
           f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
     print("| what | goal | ours | peer | ratio or note | met |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), quick=options.quick, only=options.only)
+        bench = Bench(
+            Path(folder), quick=options.quick, only=options.only, has_peers=not options.no_peers
+        )
         for name in options.part or PARTS:
             for row in PARTS[name](bench):
                 met = "-" if row.met is None else "yes" if row.met else "**no**"

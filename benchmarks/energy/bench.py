@@ -34,17 +34,21 @@ class Row:
 class Bench:
     """Runs our meter and the peers on the same scripts."""
 
-    def __init__(self, folder: Path, *, quick: bool, only: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, quick: bool, only: str = "", has_peers: bool = True
+    ) -> None:
         """Prepare.
 
         Args:
             folder: for the environments of the peers.
             quick: fewer windows, shorter runs.
             only: part of the names of the counters with flaws to play.
+            has_peers: whether Zeus and CodeCarbon measure the counters with flaws too.
         """
         self.peers = Peers(folder)
         self.folder = folder
         self.only = only
+        self.has_peers = has_peers
         self.n = 200 if quick else 1000
         self.n_bound = 500 if quick else 10_000
         self.n_flaws = 10 if quick else 50  # of each length, of four

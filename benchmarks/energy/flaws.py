@@ -48,6 +48,8 @@ def _part_time(step_s: float) -> Behaviour:
     return Behaviour(replace(_BASE, counter_seen_s=0.025), step_s=step_s)
 
 
+_PEERS = (("Zeus", peer_runs.zeus_windows), ("CodeCarbon", peer_runs.codecarbon_windows))
+
 BEHAVIOURS = {
     "ideal": Behaviour(_BASE, is_ideal=True),
     "ideal, idle ripple 5 %": Behaviour(_BASE, ripple=0.05, is_ideal=True),
@@ -134,10 +136,7 @@ def _row(bench: Bench, name: str, length_s: float) -> Row:
     ours = answer["windows"]
     gpu = replace(behaviour.gpu, points=tuple(map(tuple, answer["points"])))
     peers = []
-    for peer, energies in (
-        ("Zeus", peer_runs.zeus_windows),
-        ("CodeCarbon", peer_runs.codecarbon_windows),
-    ):
+    for peer, energies in _PEERS if bench.has_peers else ():
         windows = [tuple(each["window"]) for each in ours]
         theirs = energies(bench.peers, gpu, windows)
         peers.append(f"{peer} {_errors(theirs, ours)}")
@@ -160,7 +159,7 @@ def _row(bench: Bench, name: str, length_s: float) -> Row:
         f"{name}, {n} windows of {length_s:g} s",
         "; ".join(goals) + "; in uncertainty >= 93 %",
         f"{_median_and_worst(errors)}; ok but off {silent:.1%}; flagged {sum(flagged) / n:.1%}; {doubts}",
-        "; ".join(peers),
+        "; ".join(peers) or "-",
         f"{_bounds(measured)}; far guard {_median_and_worst(far)}",
         all(are_met) and is_covered,
     )
