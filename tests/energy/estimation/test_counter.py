@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llem_energy._estimation.counter import Reading, fell, find_updates, longest_standstill_s, place
+from llem_energy._estimation.counter import (
+    Reading,
+    fell,
+    find_updates,
+    longest_standstill_s,
+    place,
+    quantum_j,
+)
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 
 Energy = Callable[[float], float]
@@ -220,3 +227,22 @@ def test_the_power_limit_tightens_the_bound_after_a_recent_update() -> None:
     tight = CounterWindow(readings, max_power_w=800.0).estimates(1.034, 5.0)[0]
     assert tight.high_j - tight.low_j < loose.high_j - loose.low_j - 10
     assert tight.low_j <= 200 * (5.0 - 1.034) <= tight.high_j
+
+
+def test_a_coarse_quantum_is_seen_and_widens_bound_and_uncertainty() -> None:
+    def shown_j(t_s: float) -> float:
+        return 50.0 * round((70.0 * t_s + 330.0 * min(max(t_s - 2.0, 0.0), 2.0)) / 50.0)
+
+    readings = [Reading(t, t, shown_j(t)) for t in (0.1 * k for k in range(80))]
+    counter = CounterWindow(readings, period_s=0.1)
+    assert counter.quantum_j == pytest.approx(50.0)
+    estimate = counter.estimates(2.0, 4.0)[0]
+    assert abs(estimate.energy_j - 800.0) <= estimate.bound_j
+    assert estimate.bound_j >= 50.0
+    assert estimate.uncertainty_j is not None and estimate.uncertainty_j >= 40.0
+
+
+def test_constant_power_is_no_quantum() -> None:
+    assert quantum_j(find_updates([Reading(0.1 * k, 0.1 * k, 40.0 * k) for k in range(9)])) == 0.0
+    fine = [Reading(0.1 * k, 0.1 * k, 40.0 * k + 0.001 * (k % 3)) for k in range(9)]
+    assert quantum_j(find_updates(fine)) == pytest.approx(0.001)

@@ -1,0 +1,82 @@
+"""What a counter can miss that observes the board only part of the time (CM-17..19)."""
+
+from __future__ import annotations
+
+import pytest
+
+from llem_energy._estimation.counter import Reading
+from llem_energy._estimation.edge_estimators import CounterWindow
+from llem_energy._estimation.part_time import beat_reason, n_beats, unseen_j, with_unseen
+
+PERIOD_S, SEEN_S = 0.1, 0.025
+IDLE_W, LOAD_W = 70.0, 400.0
+
+
+def part_time_counter(step_s: float, start_s: float, end_s: float) -> tuple[CounterWindow, float]:
+    """Return a counter that adds a period times the power at its end, and the true energy."""
+
+    def power_w(t_s: float) -> float:
+        if not start_s <= t_s < end_s:
+            return IDLE_W
+        return LOAD_W * (1.3 if (t_s - start_s) % step_s < step_s / 2 else 0.7)
+
+    def mean_w(a: float, b: float) -> float:
+        n = 200
+        return sum(power_w(a + (b - a) * (k + 0.5) / n) for k in range(n)) / n
+
+    shown, readings = 1000.0, []
+    for k in range(1, int((end_s + 1) / PERIOD_S)):
+        update_s = k * PERIOD_S
+        shown += PERIOD_S * mean_w(update_s - SEEN_S, update_s)
+        readings += [Reading(t, t, shown) for t in (update_s, update_s + 0.098)]
+    truth_j = (end_s - start_s) * mean_w(start_s, end_s)
+    return CounterWindow(readings, period_s=PERIOD_S, max_power_w=1000.0), truth_j
+
+
+@pytest.mark.parametrize("step_s", [0.1, 0.05, 0.0333, 0.2])
+def test_steps_that_keep_pace_with_the_meter_are_named_with_what_to_check(step_s: float) -> None:
+    reason = beat_reason(step_s, [PERIOD_S, None], 5.0)
+    assert reason is not None
+    assert f"steps of {1000 * step_s:.3g} ms" in reason
+    assert "not checked" in reason
+
+
+@pytest.mark.parametrize("step_s", [0.04, 0.047, 0.006])
+def test_steps_that_beat_often_enough_are_not(step_s: float) -> None:
+    assert beat_reason(step_s, [PERIOD_S], 10.0) is None
+
+
+def test_a_longer_window_has_more_beats_and_averages() -> None:
+    assert n_beats(0.048, PERIOD_S, 2.0) == pytest.approx(2 * 5 / 6, rel=1e-6)
+    assert beat_reason(0.048, [PERIOD_S], 2.0) is not None
+    assert beat_reason(0.048, [PERIOD_S], 20.0) is None
+
+
+def test_without_a_period_nothing_is_said() -> None:
+    assert beat_reason(0.05, [None, None], 1.0) is None
+    assert beat_reason(0.0, [PERIOD_S], 1.0) is None
+
+
+@pytest.mark.parametrize("end_s", [4.03, 4.05, 4.07, 4.09])
+def test_the_bound_of_a_part_time_counter_contains_the_truth(end_s: float) -> None:
+    start_s = 2.003
+    counter, truth_j = part_time_counter(0.04, start_s, end_s)
+    estimate = counter.estimates(start_s, end_s, guard_s=0.4)[0]
+    missed_j = abs(estimate.energy_j - truth_j)
+    assert missed_j > estimate.bound_j, "the bound alone would be wrong, so this tests something"
+    wide = with_unseen(estimate, unseen_j(counter, start_s, end_s), beats=False)
+    assert missed_j <= wide.bound_j
+    assert wide.uncertainty_j is not None and estimate.uncertainty_j is not None
+    assert estimate.uncertainty_j < wide.uncertainty_j <= wide.bound_j
+
+
+def test_constant_power_hides_nothing() -> None:
+    readings = [Reading(t, t, 100.0 * round(t, 1)) for t in (0.1 * k for k in range(60))]
+    counter = CounterWindow(readings, period_s=PERIOD_S)
+    assert unseen_j(counter, 2.03, 4.07) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_steps_that_beat_leave_no_uncertainty() -> None:
+    counter, _ = part_time_counter(0.05, 2.003, 4.05)
+    estimate = counter.estimates(2.003, 4.05, guard_s=0.4)[0]
+    assert with_unseen(estimate, 10.0, beats=True).uncertainty_j is None
