@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
@@ -12,20 +12,18 @@ from llem_energy._estimation.counter import (
     Reading,
     fell,
     loaded_period_s,
-    longest_standstill_s,
-    still_after_s,
 )
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 from llem_energy._estimation.far_guard import REASONS, FarGuard, far_guard, widened
 from llem_energy._estimation.figures import EstimateFigure
 from llem_energy._estimation.part_time import beat_reason, unseen_j, with_unseen
 from llem_energy._estimation.power_integral import Integral, Point, integrated_energy
+from llem_energy._estimation.standstills import longest_period_s, standstills
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.span import Span
 from llem_energy._sources.protocol import Sample
 
 _MAX_POWER = 2.0  # times the limit, which boards exceed for milliseconds, but not by this factor
-_STALLED_PERIODS = 5.0
 _OTHER_PERIOD = 0.2  # a share by which the period under load may differ from that in idle
 _SLOW_COUNTER_S = 0.2  # with a longer period, power is sampled several times between two updates
 _MAX_GAP_S = 1.0  # without a power reading
@@ -122,7 +120,8 @@ def device_energy(
         return _from_power(energy, counted, samples, span, period_s)
     # Also a counter that stalled is used if power agrees with it: then it has caught up.
     if counter and not sees_all:
-        sampling_j = unseen_j(counter, span.start_s, span.end_s)
+        longest_s = longest_period_s(counter.readings, span, calibration)
+        sampling_j = unseen_j(counter, span.start_s, span.end_s, longest_s)
         energy = msgspec.structs.replace(energy, sampling_j=sampling_j)
         counted = [with_unseen(each, sampling_j, beats=beat is not None) for each in counted]
     figures = [_counter_figure(estimate) for estimate in counted]
@@ -204,37 +203,7 @@ def _counted(
         return [], ["the energy counter fell next to the window (it was reset)"]
     if not estimates:
         return [], ["the energy counter was not updated at the start or end of the window"]
-    return estimates, list(_standstills(readings, span, calibration, samples))
-
-
-def _standstills(
-    readings: Sequence[Reading],
-    span: Span,
-    calibration: Calibration | None,
-    samples: Sequence[Sample],
-) -> Iterator[str]:
-    """Report a counter that was not updated in the window, or does not count in the idle time after it.
-
-    It was calibrated in idle; under load it may be slower, or its updates less regular.
-    """
-    period_s = calibration.counter_period_s if calibration else None
-    loaded_s = loaded_period_s(readings, span.start_s, span.end_s)
-    if not _drew_power(samples) or not (period_s or loaded_s):
-        return
-    jitter_s = (calibration.counter_jitter_s if calibration else None) or 0.0
-    usual_s = max((period_s or 0.0) + jitter_s, loaded_s or 0.0)
-    still_s = longest_standstill_s(readings, span.start_s, span.end_s)
-    if period_s is not None and still_s > _STALLED_PERIODS * usual_s:
-        yield (
-            f"the energy counter was not updated for {still_s:.2g} s in the window "
-            f"(its period is {period_s:.2g} s)"
-        )
-    after_s = still_after_s(readings, span.end_s)
-    if span.guard_s and loaded_s and after_s > _STALLED_PERIODS * usual_s:
-        yield (
-            f"the energy counter was not updated for {after_s:.2g} s in the idle time after the "
-            "window: it does not count in idle, so idle power could not be subtracted"
-        )
+    return estimates, list(standstills(readings, span, calibration, samples))
 
 
 def _max_power_w(samples: Sequence[Sample], limit_w: float | None) -> float | None:
@@ -249,15 +218,6 @@ def _swing_w(samples: Sequence[Sample], span: Span) -> float:
     inside = [s.power_w for s in samples if span.start_s <= s.t_s <= span.end_s]
     powers = [power for power in inside if power is not None]
     return max(powers) - min(powers) if powers else 0.0
-
-
-def _powers(samples: Sequence[Sample]) -> list[float]:
-    return [p for s in samples for p in (s.power_w, s.power_average_w) if p is not None]
-
-
-def _drew_power(samples: Sequence[Sample]) -> bool:
-    powers = _powers(samples)
-    return not powers or max(powers) > 0
 
 
 def _reports_power(samples: Sequence[Sample]) -> bool:

@@ -13,6 +13,7 @@ import math
 import statistics
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import dropwhile
 
 import msgspec
 
@@ -213,27 +214,19 @@ class _Guard:
         Returns:
             None if it has settled, or does not fall like this.
         """
-        middle = self._first + (self._last - self._first + 1) // 2
-        early = self._above_w(self._first, middle, before_w)
-        late = self._above_w(middle, self._last, before_w)
+        first, last = self._first, self._last
+        middle = first + (last - first + 1) // 2
+        early_w, late_w = self._counter.power_w(first, middle), self._counter.power_w(middle, last)
         idle_w = self.idle_w()
-        if early is None or late is None or before_w is None or idle_w is None:
+        if early_w is None or late_w is None or before_w is None or idle_w is None:
             return None
-        (early_w, early_s), (late_w, late_s) = early, late
+        early_w, late_w = early_w - before_w, late_w - before_w
         if idle_w <= (1 + _IDLE_CHANGE) * before_w or not 0 < late_w < early_w:
             return None
-        tau_s = (late_s - early_s) / math.log(early_w / late_w)
-        last_s = self._time_s(self._last)
-        from_s = self._time_s(self._idle_from())
+        last_s, from_s = self._time_s(last), self._time_s(self._idle_from())
+        tau_s = (last_s - self._time_s(first)) / 2 / math.log(early_w / late_w)
         # The power of a stretch is that in its middle, and has fallen further at its end.
         return (idle_w - before_w) * math.exp(-(last_s - from_s) / 2 / tau_s) * tau_s
-
-    def _above_w(self, i: int, j: int, before_w: float | None) -> tuple[float, float] | None:
-        """Return power over idle between two updates, and the middle of the time between them."""
-        watts = self._counter.power_w(i, j) if i < j else None
-        if watts is None or before_w is None:
-            return None
-        return watts - before_w, (self._time_s(i) + self._time_s(j)) / 2
 
     def is_late(
         self, span: Span, energy_j: float, idles_w: Sequence[float], base_w: float | None
@@ -250,9 +243,11 @@ class _Guard:
             return False
         idle_sensor_w = base_w + max(_ABOVE_W, _ABOVE_SHARE * base_w)
         after = bisect_left(self._powers, span.end_s, key=lambda point: point[0])
-        idle_at_s = next((t for t, watts in self._powers[after:] if watts <= idle_sensor_w), None)
-        if idle_at_s is None:
-            return False
+        until = bisect_right(self._powers, self._times_s[-1], key=lambda point: point[0])
+        points = list(dropwhile(lambda p: p[1] > idle_sensor_w, self._powers[after:until]))
+        if not points or any(watts > idle_sensor_w for _, watts in points):
+            return False  # it was not idle, or something else began
+        idle_at_s = points[0][0]
         last_w = self._powers[after - 1][1] if after else 0.0
         loaded_w = max(last_w, energy_j / (span.end_s - span.start_s)) - min(idles_w)
         # From the first update on: what is in it may have been used before the end.

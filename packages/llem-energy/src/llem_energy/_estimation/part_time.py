@@ -17,7 +17,7 @@ import msgspec
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 
 _SEEN_SHARE = 0.25  # of each period: the least that is known of a sensor
-_LIKELY = 0.5  # of the error that is possible, in 19 of 20 windows
+_LIKELY = 0.7  # of the error that is possible, in 19 of 20 windows
 _ENOUGH_BEATS = 10.0
 _MAX_HARMONIC = 4  # of the counter; faster changes average out within a quarter of its period
 _MAX_OVERTONE = 3  # of the steps; the shape of a step has little more
@@ -61,7 +61,9 @@ def beat_reason(step_s: float, periods_s: Iterable[float | None], window_s: floa
     )
 
 
-def unseen_j(counter: CounterWindow, start_s: float, end_s: float) -> float:
+def unseen_j(
+    counter: CounterWindow, start_s: float, end_s: float, period_s: float | None = None
+) -> float:
     """Return the joules by which a counter that observes part of each period may be wrong.
 
     The power that it did not see lies between those of the neighbouring periods. The changes from
@@ -71,6 +73,8 @@ def unseen_j(counter: CounterWindow, start_s: float, end_s: float) -> float:
         counter: around the window.
         start_s: start of the window.
         end_s: end of the window.
+        period_s: the longest of the counter, if known. Readings may be further apart, and updates of a
+            counter with a coarse quantum too.
     """
     times_s = [counter.time_s(i) for i in range(len(counter.updates))]
     first, last = _period_of(times_s, start_s), _period_of(times_s, end_s)
@@ -81,6 +85,7 @@ def unseen_j(counter: CounterWindow, start_s: float, end_s: float) -> float:
         if earlier_w is None or later_w is None:
             continue
         length_s = max(times_s[i] - times_s[i - 1], times_s[i + 1] - times_s[i])
+        length_s = min(length_s, period_s or length_s)
         changes_j.append(at_edges.get(i, 1.0) * (later_w - earlier_w) * length_s)
     return math.hypot(*changes_j)
 

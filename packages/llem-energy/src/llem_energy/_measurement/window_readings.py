@@ -34,7 +34,8 @@ def window_energy(raw: RawMeasurement, span: MeasuredSpan) -> EnergyFigures:
         raw.calibration,
         raw.gains,
         seen=sees_all(raw.board_checks),
-        step_s=None if _is_prefill(raw, span) else step_s(raw),
+        # Steps of a model on the CPU do not change the power of a GPU.
+        step_s=step_s(raw) if raw.gpus and not _is_prefill(raw, span) else None,
     )
 
 
