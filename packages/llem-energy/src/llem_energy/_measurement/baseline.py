@@ -107,7 +107,8 @@ def idle_power(
     """Return the mean power of all devices over an idle span."""
     samples = between(span.start_s - _AROUND_S, span.end_s + _AROUND_S)
     window = MeasuredSpan(span.start_s, span.end_s, 0.0, 1, 0.0)
-    figures = energy_figures(source, samples, window, calibration)
+    # Also a counter that observes the board part of the time sees all of a power that is steady.
+    figures = energy_figures(source, samples, window, calibration, seen=source.devices)
     if figures.total_j is None:
         return _NONE
     duration_s = span.end_s - span.start_s
