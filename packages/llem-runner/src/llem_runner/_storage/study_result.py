@@ -15,6 +15,7 @@ from llem_runner._storage.manifest import StudyStatus
 from llem_runner._storage.point_quality import PointQuality
 from llem_runner._storage.stored_values import is_result_of_run
 from llem_runner._storage.study_folder import check_study_folder
+from llem_runner._storage.study_repr import study_repr
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -284,12 +285,7 @@ class StudyResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     n_duplicates: int
     n_excluded: int
 
-    def __repr__(self) -> str:
-        """Return one line; `msgspec.to_builtins` gives all fields."""
-        done = f"{self.summary.completed} of {self.summary.planned} runs"
-        where = "" if self.folder is None else f", {self.folder}"
-        n_points = len(self.summary.points)
-        return f"<StudyResult {self.study_name}: {self.status}, {n_points} points, {done}{where}>"
+    __repr__ = study_repr
 
     @property
     def folder(self) -> Path | None:
