@@ -173,7 +173,8 @@ def test_joules_per_operation_and_byte_are_those_of_the_phase_alone(run: dict[st
 
 
 def test_stages_come_in_order(run: dict[str, Any]) -> None:
-    assert tuple(run["stages"]) == STAGES
+    # Random weights have no quality.
+    assert tuple(run["stages"]) == tuple(stage for stage in STAGES if stage != "quality")
 
 
 def test_processor_energy_comes_from_the_kernels_counter(run: dict[str, Any]) -> None:
