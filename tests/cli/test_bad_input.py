@@ -159,7 +159,7 @@ def test_an_output_folder_that_cannot_be_created_is_refused(llem: Run, tmp_path:
     ("arguments", "words"),
     [
         (["study", "rum", "x.yaml"], "rum"),
-        (["study", "run"], "PATH"),
+        (["study", "run"], "expected a study file or --model MODEL"),
         (["study", "run", "x.yaml", "--cycles", "many"], "many"),
         (["study", "run", "x.yaml", "--order", "random"], "random"),
         (["study", "run", "x.yaml", "--frobnicate"], "frobnicate"),
