@@ -208,7 +208,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code; errors become sentences on stderr."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
-    own = tokens[: tokens.index("--")] if "--" in tokens else tokens  # not of a measured command
+    is_split = tokens[:1] == ["meter"] and "--" in tokens
+    own = tokens[: tokens.index("--")] if is_split else tokens  # not of a measured command
     verbose, as_json = "--verbose" in own, "--json" in own
     try:
         code = app(tokens, exit_on_error=False, print_error=False)
