@@ -39,6 +39,7 @@ EVERY = [
     ("measurement.electricity_price_kwh", "0.3", 0.3),
     ("measurement.quality", "false", False),
     ("devices.gpus", '[1, "GPU-0a"]', (1, "GPU-0a")),
+    ("devices.peaks", "false", False),
 ]
 
 
@@ -71,7 +72,7 @@ def test_without_a_file_every_setting_has_its_default() -> None:
             "electricity_price_kwh": None,
             "quality": True,
         },
-        "devices": {"gpus": ()},
+        "devices": {"gpus": (), "peaks": True},
     }
 
 
