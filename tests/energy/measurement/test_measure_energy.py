@@ -210,7 +210,7 @@ def test_each_estimator_is_within_its_uncertainty(run: dict[str, Any]) -> None:
     assert result["energy_uncertainty_j"] <= result["energy_bound_j"]
     budget = result["error_budget"]
     assert budget.pop("data_reason").startswith("unknown: weights and tokens are random, and power")
-    # The bound is both: nobody has checked whether this counter sees the board all the time.
+    # The bound is both: no check has shown that this counter sees the board all the time.
     sampling_j, edge_bound_j = budget.pop("sampling_j"), budget.pop("edge_bound_j")
     assert sampling_j > 0
     assert edge_bound_j > 0

@@ -13,13 +13,12 @@ from llem_energy._errors import MeasurementError
 from llem_energy._meter.energy_window import EnergyWindow, Mode
 from llem_energy._meter.parts import Metered, calibrated, known_gains
 from llem_energy._meter.synchronise import synchronise_imported
-from llem_energy._meter.visible_gpus import gpus_to_meter
 from llem_energy._meter.window_ledger import WindowLedger
 from llem_energy._metering.calibration import Calibration
 from llem_energy._sources.protocol import Kind, Sample
-from llem_energy._sources.registry import open_sources
+from llem_energy._sources.registry import DEFAULT_SOURCES, open_sources
+from llem_energy._sources.visible_gpus import gpus_to_meter
 
-SOURCES = ("nvml", "amd", "rapl")
 _MODES: tuple[Mode, ...] = ("exact", "light")
 _log = logging.getLogger("llem")
 _told: set[str] = set()
@@ -43,7 +42,7 @@ class EnergyMeter:
         self,
         gpus: int | str | Sequence[int | str] | None = None,
         *,
-        sources: Sequence[str] = SOURCES,
+        sources: Sequence[str] = DEFAULT_SOURCES,
         synchronize: Callable[[], object] | Literal[False] | None = None,
         mode: Mode = "exact",
         sample_period_s: float = 0.1,
