@@ -18,9 +18,10 @@ _HEAD = """\
 # The study file, field by field
 
 This page is generated from the models that check a study file, by `uv run python scripts/study_reference.py`; do not
-edit it. `llem-cli study fields` prints the same in a terminal, `llem-cli study fields WORD` only what a word means, and
-`llem-cli schema --install` gives it to your editor. The [README](../README.md#a-study-file) has an example of a whole
-file, `llem-cli study init MODEL` writes one for your machine, and the [glossary](glossary.md) explains the words.
+edit it. `llem-cli study fields` lists the fields in a terminal, `llem-cli study fields WORD` explains those that match a
+word, and `llem-cli schema --install` gives the same to your editor. The [README](../README.md#a-study-file) has an
+example of a whole file, `llem-cli study init MODEL` writes one for your machine, and the [glossary](glossary.md)
+explains the words.
 
 - A field of a section can be written in the section or with a dot: `pytorch: {batch_size: 8}` is `pytorch.batch_size: 8`.
 - A field that *may be swept* can be an axis of `sweep`: `sweep: {pytorch.batch_size: [1, 8]}`. Every other field is the

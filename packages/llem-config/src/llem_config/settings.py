@@ -87,7 +87,7 @@ class ExecutionSettings(BaseModel):
 
 
 class MeasurementSettings(BaseModel):
-    """Emissions and cost of energy at this site, which None leaves out; and what else is found."""
+    """Emissions and cost of energy at this site, which None leaves out; quality of the answers."""
 
     model_config = _SECTION
 

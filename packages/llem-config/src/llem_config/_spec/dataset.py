@@ -28,12 +28,12 @@ class InputTokensConfig(BaseModel):
     Energy: lengths that vary need padding in a batch, unless batches are sorted by length.
     """
     min: Count = 1
-    """Minimum length in tokens; a shorter one becomes this one.
+    """Minimum length in tokens; shorter lengths are raised to it.
 
     Energy: longer prompts cost more in prefill and in each decode step.
     """
     max: Count | None = None
-    """Maximum length in tokens; a longer one becomes this one. By default it is `max_input_tokens`.
+    """Maximum length in tokens; longer lengths are lowered to it. By default `max_input_tokens`.
 
     Energy: longer prompts cost more in prefill and in each decode step.
     """

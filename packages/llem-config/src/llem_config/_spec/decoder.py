@@ -39,7 +39,7 @@ class DecoderConfig(BaseModel):
     Energy: that of the fields it stands for.
     """
     temperature: Annotated[float, Field(ge=0, le=1000)] = 0.0
-    """Factor by which the logits are divided, no unit; 0 is greedy decoding. The default is 1.0 if
+    """Number by which the logits are divided, no unit; 0 is greedy decoding. The default is 1.0 if
     `do_sample` is true or `top_k`, `top_p` or `min_p` is set, else 0.
 
     Energy: above 0, every step also samples, which is little beside the model.

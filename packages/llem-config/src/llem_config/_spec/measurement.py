@@ -137,8 +137,8 @@ class EnergyConfig(BaseModel):
     sample_period_seconds: Annotated[float, Field(ge=0.001, le=10)] = 0.05
     """Time between two samples of power and counters in seconds.
 
-    Energy: none on a total from an energy counter, which sees all energy; joules of the processor,
-    and an integral of power, become more certain with a shorter time.
+    Energy: none on a total from an energy counter, which also counts between samples. Joules of the
+    processor, and an integral of power, become more certain with a shorter time.
     """
     min_window_seconds: Seconds = 10.0
     """Minimum length of the measured window in seconds: the workload repeats until it is reached. 0

@@ -37,8 +37,8 @@ class PyTorchConfig(BaseModel):
     """`auto`, the default: the GPU if there is one; `cuda`: a GPU, and an error without one; `cpu`:
     the processor.
 
-    Energy: another device, so nothing stays the same. On `cpu` the processor is metered, if its
-    counters can be read.
+    Energy: depends on the device in every part. On `cpu` the processor is metered, if its counters
+    can be read.
     """
     attn_implementation: (
         Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None
@@ -133,7 +133,7 @@ class PyTorchConfig(BaseModel):
     Energy: only through the lengths of outputs, with `decoder.ignore_eos: false`.
     """
     no_repeat_ngram_size: Count | None = None
-    """Number of tokens of a sequence that may not occur twice; no limit by default.
+    """Length in tokens of the sequences that may not occur twice; no limit by default.
 
     Energy: a search through earlier tokens on the CPU in each step, which grows with length and
     batch.

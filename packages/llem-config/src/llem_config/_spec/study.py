@@ -60,7 +60,7 @@ class ExecutionConfig(BaseModel):
         None, validation_alias=AliasChoices("config_gap_seconds", "experiment_gap_seconds")
     )
     """Gap before a run in seconds; by default the setting of the machine, 60 if nothing is set.
-    `experiment_gap_seconds` is another name.
+    `config_gap_seconds` and `experiment_gap_seconds` are two names of this field; give one.
 
     Energy: the device cools down in a gap, so that no run begins warmer because of the one before.
     The gap is not part of the measured energy.

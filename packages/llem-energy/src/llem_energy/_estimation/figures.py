@@ -52,7 +52,7 @@ class EstimateFigure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     uncertainty_j: float | None
     """Holds if the assumption of the estimator holds."""
     bound_j: float | None
-    """Needs no assumption about the load; None for an integral of power, which has no bound."""
+    """Maximum error; None for an integral of power, which has no bound."""
 
 
 class DeviceWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

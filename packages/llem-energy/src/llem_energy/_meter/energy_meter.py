@@ -33,9 +33,10 @@ class EnergyMeter:
         print(window.energy.total_j, "J +-", window.energy.bound_j)
 
     Windows may be nested, may overlap, and may be opened in several threads. What is metered are whole
-    boards, so everybody who uses them at the same time is in the figures.
+    boards, so the figures contain the work of every program that uses them at the same time.
 
-    Where nothing can be metered, the reason is logged once, as a warning of the logger `llem`, and the energy of each window is `missing`, with the same reason.
+    Where nothing can be metered, the reason is logged once, as a warning of the logger `llem`, and the
+    energy of each window is `missing`, with the same reason.
     """
 
     def __init__(
@@ -57,11 +58,11 @@ class EnergyMeter:
             gpus: the GPUs to meter, by the driver's index or UUID; None is every GPU that
                 CUDA_VISIBLE_DEVICES leaves visible.
             sources: names of energy sources in order of preference. The first that can be read is
-                the total; one of the processor is metered beside it and never stands for a GPU.
+                the total; one of the processor is metered beside it and never replaces a GPU.
             synchronize: returns when the device has finished all submitted work. None waits for
                 torch, jax and cupy if they are imported; False waits for nothing.
             mode: of the windows. `exact` waits at both ends of a window for about half a second,
-                until the counter has told them apart from idle time. `light` never waits there, and
+                until the counter has shown idle power there. `light` never waits there, and
                 its bound is about two counter periods of power.
             sample_period_s: longest time between two readings of the background thread, in seconds,
                 > 0. A counter with a period above 0.08 s is read twice between two updates.
@@ -179,7 +180,7 @@ class EnergyMeter:
         return window.close()
 
     def close(self) -> None:
-        """Stop to sample and close the sources; safe to call twice.
+        """Stop sampling and close the sources; safe to call twice.
 
         The energy of closed windows can still be read. Windows that are open become `missing`.
         """

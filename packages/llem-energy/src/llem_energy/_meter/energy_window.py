@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llem_energy._metering.edges import QuietEdge
 
 Mode = Literal["exact", "light"]
-"""`exact` waits at both ends of a window until the counter has told them apart from idle time;
+"""`exact` waits at both ends of a window until the counter has shown idle power there;
 `light` never waits, and its bound is wider."""
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _KEPT = 1000  # windows of a decorated function

@@ -126,7 +126,7 @@ class Metered:
         )
 
     def close(self) -> OSError | None:
-        """Stop to sample, and return why the file of samples is incomplete."""
+        """Stop sampling, and return why the file of samples is incomplete."""
         self.sampler.__exit__(None, None, None)
         self.source.close()
         self._recorder.close()

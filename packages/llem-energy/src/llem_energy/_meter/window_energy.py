@@ -34,8 +34,8 @@ class WindowEnergy(msgspec.Struct, frozen=True, kw_only=True):
     total_j: float | None
     """Joules of all devices of `source`; None if it is missing for one of them."""
     bound_j: float | None
-    """Maximum error of the total, apart from the gain error of the sensors. It needs no assumption
-    about the load. None if only power could be integrated."""
+    """Maximum error of the total, apart from the gain error of the sensors, if the counter is exact at
+    its updates. None if only power could be integrated."""
     uncertainty_j: float | None
     """Error of the total if the load is what the estimator assumes; at most `bound_j`."""
     quality: Quality

@@ -183,7 +183,7 @@ class WindowLedger:
                 return
 
     def close_meter(self, *, waits: bool = False) -> None:
-        """Stop to meter; the energy of windows that are closed can still be read.
+        """Stop metering; the energy of windows that are closed can still be read.
 
         Args:
             waits: until the counter shows the end of the last window.

@@ -90,7 +90,7 @@ def open_sources(names: Sequence[str], gpus: Sequence[int | str], *, on_gpu: boo
     Args:
         names: of `source_names`, or `none`, in order of preference.
         gpus: NVML indices or UUIDs of the GPUs to meter.
-        on_gpu: whether the model runs on GPUs. A source of the processor then never stands for them.
+        on_gpu: whether the model runs on GPUs. A source of the processor then never replaces theirs.
     """
     source: EnergySource | None = None
     host: EnergySource | None = None
