@@ -88,6 +88,7 @@ def test_files_without_values_are_extended(file: Path, text: str) -> None:
         ("measurement.datacenter_pue", "0.5", "expected a number >= 1, found 0.5"),
         ("execution.config_gap_seconds", "soon", "expected a number >= 0"),
         ("execution.config_gap_seconds", "[1", "not valid YAML"),
+        ("output.results_dir", "results\nother: 1", "expected one value"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_changes_nothing(

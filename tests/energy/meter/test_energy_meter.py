@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from energy.parts import run_python, with_gpus
 from fakes.fake_nvml import FakeGpu
+
+from llem_energy import EnergyMeter, MeasurementError
 
 STEADY = FakeGpu(points=((0.0, 300.0),), uuid="GPU-steady")
 BEGIN = """
@@ -62,6 +66,54 @@ def test_without_a_meter_the_program_goes_on_and_is_told_once(tmp_path: Path) ->
     assert (window["j"], window["status"]) == (None, "missing")
     assert "the NVIDIA driver cannot be used" in window["reasons"][0]
     assert len(told) == 1 and "the NVIDIA driver cannot be used" in told[0]
+
+
+def test_a_meter_that_only_its_window_holds_stays_open(
+    library: Path, tmp_path: Path, cache: dict[str, str]
+) -> None:
+    program = BEGIN + (
+        "with EnergyMeter(mode='light').window() as window:\n"
+        "    time.sleep(0.5)\n"
+        "@EnergyMeter(mode='light').window()\n"
+        "def work():\n"
+        "    time.sleep(0.5)\n"
+        "work()\n"
+        "print(json.dumps([seen(window), seen(work.windows[0])]))\n"
+    )
+    for window in with_gpus(program, library, [STEADY], tmp_path, env=cache):
+        assert abs(window["j"] - 300 * window["s"]) <= window["bound_j"]
+
+
+def test_a_source_that_fails_in_its_calibration_ends_no_program(
+    library: Path, tmp_path: Path, cache: dict[str, str]
+) -> None:
+    program = BEGIN + (
+        "import llem_energy._meter.energy_meter as module\n"
+        "def fail(source):\n"
+        "    raise OSError('gone')\n"
+        "module.calibrated = fail\n"
+        "with EnergyMeter() as meter, meter.window() as window:\n"
+        "    pass\n"
+        "print(json.dumps([seen(window), meter.source]))\n"
+    )
+    window, source = with_gpus(program, library, [STEADY], tmp_path, env=cache)
+    assert (window["status"], source) == ("missing", None)
+    assert "nvml: it could not be calibrated (OSError: gone)" in window["reasons"][0]
+
+
+def test_a_generator_is_refused_because_its_call_does_no_work() -> None:
+    with EnergyMeter(sources=["none"]) as meter:
+        with pytest.raises(MeasurementError, match="found the generator 'stream'"):
+
+            @meter.window()
+            def stream() -> Iterator[int]:
+                yield 1
+
+
+@pytest.mark.parametrize("seconds", [0.0, math.inf, math.nan])
+def test_the_sample_period_is_a_number_of_seconds(seconds: float) -> None:
+    with pytest.raises(MeasurementError, match="sample_period_s"):
+        EnergyMeter(sample_period_s=seconds)
 
 
 def test_importing_the_meter_loads_no_driver_and_no_library_of_models() -> None:

@@ -168,7 +168,11 @@ def parse_value(text: str) -> Any:
     Raises:
         ConfigError: the text is not a valid YAML value.
     """
-    return parse(f"value: {text}", "<command line>").data["value"]
+    data = parse(f"value: {text}", "<command line>").data
+    if len(data) > 1:  # the second line of a value would be lost
+        problem = "expected one value, found another key after it"
+        raise ConfigError([Fault("<command line>", 0, 0, "", problem)])
+    return data["value"]
 
 
 def _compose(text: str, file: Path | str) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +17,7 @@ from llem_energy._meter.parts import Metered, calibrated, known_gains
 from llem_energy._meter.synchronise import synchronise_imported
 from llem_energy._meter.window_ledger import WindowLedger
 from llem_energy._metering.calibration import Calibration
-from llem_energy._sources.protocol import Kind, Sample
+from llem_energy._sources.protocol import EnergySource, Kind, Sample
 from llem_energy._sources.registry import DEFAULT_SOURCES, open_sources
 from llem_energy._sources.visible_gpus import gpus_to_meter
 
@@ -74,7 +76,7 @@ class EnergyMeter:
         """
         if mode not in _MODES:
             raise MeasurementError(f"mode: expected 'exact' or 'light', found {mode!r}")
-        if not sample_period_s > 0:
+        if not 0 < sample_period_s < math.inf:
             raise MeasurementError(
                 f"sample_period_s: expected seconds above 0, found {sample_period_s!r}"
             )
@@ -85,22 +87,25 @@ class EnergyMeter:
         # Without a GPU, the error of the driver for the first one is the reason.
         tried = found if gpus is not None else found or (0,)
         opened = open_sources(sources, tried, on_gpu=bool(found))
-        reasons = (*opened.reasons, *notes)
+        ready = [_calibrated(each) for each in (opened.source, opened.host)]
+        unread = [each for each in ready if isinstance(each, str)]
+        reasons = (*opened.reasons, *unread, *notes)
         wait = synchronise_imported if synchronize is None else synchronize or _nothing
 
         self.mode: Mode = mode
         self._ledger = ledger = WindowLedger(wait, reasons, notes)
         self._named: dict[str, EnergyWindow] = {}
-        if opened.source is not None:
+        calibration, host_calibration = ready
+        if opened.source is not None and isinstance(calibration, tuple):
             ledger.metered = Metered(
-                opened.source, calibrated(opened.source), known_gains(), sample_period_s,
+                opened.source, calibration, known_gains(), sample_period_s,
                 ledger.relieve, Path(timeseries) if timeseries else None,
             )  # fmt: skip
-        if opened.host is not None:
+        if opened.host is not None and isinstance(host_calibration, tuple):
             ledger.host = Metered(
-                opened.host, calibrated(opened.host), (), sample_period_s, _nothing, None
+                opened.host, host_calibration, (), sample_period_s, _nothing, None
             )
-        if opened.source is None:
+        if ledger.metered is None:
             _tell_once("; ".join(reasons))
         self._finalizer = weakref.finalize(self, ledger.close_meter)
 
@@ -154,7 +159,7 @@ class EnergyMeter:
         chosen = self.mode if mode is None else mode
         if chosen not in _MODES:
             raise MeasurementError(f"mode: expected 'exact' or 'light', found {mode!r}")
-        return EnergyWindow(self._ledger, name, chosen)
+        return EnergyWindow(self._ledger, name, chosen, self)
 
     def begin_window(self, name: str) -> EnergyWindow:
         """Open a window under a name, for `end_window` in another place or thread.
@@ -197,6 +202,18 @@ class EnergyMeter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _calibrated(source: EnergySource | None) -> tuple[Calibration, ...] | str | None:
+    """Return the calibration of a source; if it cannot be read, close it and return the reason."""
+    if source is None:
+        return None
+    try:
+        return calibrated(source)
+    except Exception as error:  # noqa: BLE001  # the program must not end because of its meter
+        with contextlib.suppress(Exception):
+            source.close()
+        return f"{source.name}: it could not be calibrated ({type(error).__name__}: {error})"
 
 
 def _nothing() -> None:

@@ -30,14 +30,17 @@ class EnergyWindow:
     """
 
     __slots__ = (
-        "__weakref__", "_energy", "_ledger", "_problems", "_quiet", "_refusal", "_span", "_start_s",
-        "mode", "name",
+        "__weakref__", "_energy", "_ledger", "_meter", "_problems", "_quiet", "_refusal", "_span",
+        "_start_s", "mode", "name",
     )  # fmt: skip
 
-    def __init__(self, ledger: WindowLedger, name: str, mode: Mode) -> None:
+    def __init__(
+        self, ledger: WindowLedger, name: str, mode: Mode, meter: object | None = None
+    ) -> None:
         self.name = name
         self.mode = mode
         self._ledger = ledger
+        self._meter = meter  # it closes if nothing holds it, such as `EnergyMeter().window()`
         self._start_s: float | None = None
         self._quiet: QuietEdge | None = None
         self._span: WindowSpan | None = None
@@ -80,6 +83,7 @@ class EnergyWindow:
         if self._span is None:
             return missing("the window is still open; close it to get its energy")
         self._energy = self._ledger.energy(self, self._span)
+        self._meter = None
         return self._energy
 
     def open(self) -> EnergyWindow:
@@ -138,23 +142,32 @@ class EnergyWindow:
             self.close()
 
     def __call__(self, function: _Function) -> _Function:
-        """Return the function with each call in a window of its own."""
+        """Return the function with each call in a window of its own.
+
+        Raises:
+            MeasurementError: it is a generator, whose call does no work.
+        """
+        import inspect
+
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise MeasurementError(
+                f"expected a function, found the generator {function.__name__!r}, which works only "
+                "while it is read; put what reads it in a `with` block"
+            )
         windows: deque[EnergyWindow] = deque(maxlen=_KEPT)
-        ledger, name, mode = self._ledger, self.name, self.mode
+        ledger, name, mode, meter = self._ledger, self.name, self.mode, self._meter
 
         @functools.wraps(function)
         def measured(*args: Any, **kwargs: Any) -> Any:
-            with EnergyWindow(ledger, name, mode) as window:
+            with EnergyWindow(ledger, name, mode, meter) as window:
                 windows.append(window)
                 return function(*args, **kwargs)
 
         @functools.wraps(function)
         async def measured_async(*args: Any, **kwargs: Any) -> Any:
-            async with EnergyWindow(ledger, name, mode) as window:
+            async with EnergyWindow(ledger, name, mode, meter) as window:
                 windows.append(window)
                 return await function(*args, **kwargs)
-
-        import inspect
 
         chosen: Any = measured_async if inspect.iscoroutinefunction(function) else measured
         chosen.windows = windows
