@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from cli.conftest import Run
-from cli.meter.conftest import GPU, Meter
+from cli.meter.conftest import GPU, Meter, Start
 from fakes.fake_nvml import true_energy_j
 from fakes.powercap import add_domain
 
@@ -90,6 +90,13 @@ def test_a_full_disk_costs_the_file_and_not_the_figures(
     assert done.returncode == 3
     assert done.stderr.startswith("energy")
     assert "warning: /dev/full was not written: No space left on device" in done.stderr
+
+
+def test_a_stderr_that_cannot_be_written_does_not_cost_the_exit_code(start: Start) -> None:
+    with Path("/dev/full").open("w") as full:
+        process = start("--", "sh", "-c", "exit 6", stderr=full)
+        process.communicate(timeout=120)
+    assert process.returncode == 6
 
 
 def test_without_a_meter_the_command_runs_and_the_energy_is_missing_with_the_reason(

@@ -109,8 +109,11 @@ def meter(
     problems = [*session.warnings(), *_written(output, report)]
     if json_:
         show_json(report.as_json())
+    elif request.commands:
+        with contextlib.suppress(OSError):  # a closed stderr must not cost the code of the command
+            show_report(report, on_stderr=True)
     else:
-        show_report(report, on_stderr=bool(request.commands))
+        show_report(report, on_stderr=False)
     for warning in problems:
         note(f"warning: {warning}")
     return code
