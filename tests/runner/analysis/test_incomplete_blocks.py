@@ -119,3 +119,25 @@ def test_a_resume_on_a_warmer_machine_does_not_hide_differences() -> None:
     before, after = warmer.blocks[0], warmer.blocks[-1]
     assert after.ratio / before.ratio == pytest.approx(math.exp(0.06), rel=0.005)
     assert before.ci95_high < after.ci95_low
+
+
+def test_an_interval_that_is_wider_than_any_number_is_still_a_pair_of_numbers() -> None:
+    # One run is missing, of a noisy point among 40: one degree of freedom for 780 pairs.
+    rng = random.Random(1)
+    planned = study(range(1, 41), n_cycles=4, cycle_order="shuffled")
+    entries, results = [], {}
+    for run in schedule(planned):
+        entries.append(
+            ManifestEntry(
+                index=run.index, cycle=run.cycle, config_hash=run.config_hash, label=run.label
+            )
+        )
+        is_noisy = run.config.n == 1
+        if not (is_noisy and run.cycle == 4):
+            value = math.exp(rng.gauss(0, 0.8 if is_noisy else 0.01))
+            results[run.index] = make_result(run.config, energy_per_output_token_j=value)
+    comparisons = compare_points(entries, results, "shuffled")
+    widest = max(comparisons.points, key=lambda point: point.ci95_high)
+    assert 0 < widest.ci95_low < 1e-300
+    assert 1e300 < widest.ci95_high < math.inf
+    assert not widest.distinguishable

@@ -20,6 +20,7 @@ from llem_runner._storage.manifest import ManifestEntry
 from llem_runner._storage.study_result import ComparedBlock, Comparison, Comparisons
 
 _Fit = BlockComparison | IncompleteBlockComparison
+_MAX_LOG = 700.0
 _METHOD = (
     "additive model of point and block on logarithms, which removes what all runs of a block have "
     "in common; a block is what one process ran of one cycle; least squares; ratios of geometric means; simultaneous intervals over all pairs of points, because "
@@ -88,7 +89,7 @@ def compare_points(
             point: fit.groups[group].sd
             for point, group in zip(runs.points, fit.group_of, strict=True)
         },
-        detectable_ratio=math.exp(fit.usual_half_width),
+        detectable_ratio=_ratio(fit.usual_half_width),
         caveats=tuple(caveats(runs, entries, results, looks, outliers)),
     )
 
@@ -125,6 +126,14 @@ def _several_meters(compared: ComparedRuns, results: Mapping[int, ExperimentResu
     return f"the runs were metered by different meters ({counts}), which measure different devices"
 
 
+def _ratio(log: float) -> float:
+    """Return a ratio that JSON and a logarithmic axis can hold, however wide its interval is.
+
+    One degree of freedom and many pairs make the interval of a noisy point that wide.
+    """
+    return math.exp(min(max(log, -_MAX_LOG), _MAX_LOG))
+
+
 def _ranked(fit: _Fit, runs: ComparedRuns) -> list[int]:
     """Return the positions of the points, best first."""
     sign = 1 if runs.figure == "energy_per_output_token_j" else -1
@@ -137,9 +146,9 @@ def _comparison(fit: _Fit, i: int, reference: int, point: str, label: str) -> Co
     return Comparison(
         config_hash=point,
         label=label,
-        ratio=math.exp(difference),
-        ci95_low=math.exp(difference - half_width),
-        ci95_high=math.exp(difference + half_width),
+        ratio=_ratio(difference),
+        ci95_low=_ratio(difference - half_width),
+        ci95_high=_ratio(difference + half_width),
         distinguishable=abs(difference) > half_width,
     )
 
@@ -159,9 +168,9 @@ def _blocks(
                 session=first.session,
                 shard=first.shard,
                 n_runs=len(members),
-                ratio=math.exp(effect),
-                ci95_low=math.exp(effect - half_width),
-                ci95_high=math.exp(effect + half_width),
+                ratio=_ratio(effect),
+                ci95_low=_ratio(effect - half_width),
+                ci95_high=_ratio(effect + half_width),
             )
         )
     return tuple(blocks)
