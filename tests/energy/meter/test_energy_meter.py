@@ -102,12 +102,14 @@ def test_a_source_that_fails_in_its_calibration_ends_no_program(
 
 
 def test_a_generator_is_refused_because_its_call_does_no_work() -> None:
-    with EnergyMeter(sources=["none"]) as meter:
-        with pytest.raises(MeasurementError, match="found the generator 'stream'"):
+    def stream() -> Iterator[int]:
+        yield 1
 
-            @meter.window()
-            def stream() -> Iterator[int]:
-                yield 1
+    with (
+        EnergyMeter(sources=["none"]) as meter,
+        pytest.raises(MeasurementError, match="found the generator 'stream'"),
+    ):
+        meter.window()(stream)
 
 
 @pytest.mark.parametrize("seconds", [0.0, math.inf, math.nan])
