@@ -56,6 +56,13 @@ def test_only_the_line_of_the_setting_changes(
     load_settings()
 
 
+def test_a_quoted_value_with_a_number_sign_is_replaced_as_a_whole(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_text("output:\n  results_dir: 'runs # 1'  # mine\n")
+    write_setting("output.results_dir", "runs")
+    assert file.read_text() == "output:\n  results_dir: runs  # mine\n"
+
+
 def test_a_new_section_is_added_at_the_end(file: Path) -> None:
     file.parent.mkdir()
     file.write_text(WRITTEN)

@@ -101,7 +101,9 @@ def _edited(text: str, section: str, name: str, value: str) -> str:
     start = next((i for i, line in enumerate(lines) if header.fullmatch(line)), None)
     if start is None:
         return "\n".join([*lines, f"{section}:", f"  {name}: {value}", ""])
-    own = re.compile(rf"(\s+{re.escape(name)}\s*:)(?:\s+[^#]*?)?(\s+#.*)?")
+    # A # inside quotes begins no comment.
+    quoted = r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'"""
+    own = re.compile(rf"(\s+{re.escape(name)}\s*:)(?:\s+(?:{quoted}|[^#\"'][^#]*?))?(\s+#.*)?\s*")
     end = start + 1
     indent = "  "
     while end < len(lines) and (not lines[end].strip() or lines[end][0] in " \t#"):
