@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.simulated.points import coverage
-from llem_runner._analysis.quantiles import range_quantile, t_quantile
+from llem_runner._analysis.quantiles import range_quantile, t_quantile, t_quantile_between
 from llem_runner._analysis.statistics import (
     cv_limit,
     geometric_mean,
@@ -42,6 +42,19 @@ FIGURES = st.floats(0.1, 10)
 def test_quantiles_of_t_agree_with_printed_tables(df: int, at_95: float, at_99: float) -> None:
     assert t_quantile(0.975, df) == pytest.approx(at_95, abs=5.1e-4)
     assert t_quantile(0.995, df) == pytest.approx(at_99, abs=5.1e-4)
+
+
+@pytest.mark.parametrize(
+    ("df", "at_975", "at_9999"),
+    [(1.25, 8.02795, 669.649), (1.5, 6.01666, 242.264), (2.5, 3.57465, 34.8680)],
+)
+def test_quantiles_of_t_between_whole_degrees_of_freedom_are_not_too_small(
+    df: float, at_975: float, at_9999: float
+) -> None:
+    """The figures are those of scipy 1.17."""
+    for probability, exact in ((0.975, at_975), (0.9999, at_9999)):
+        assert 0.999 * exact <= t_quantile_between(probability, df) <= 1.04 * exact
+    assert t_quantile_between(0.975, 3.0) == t_quantile(0.975, 3)
 
 
 def test_quantiles_of_t_agree_with_closed_forms_in_the_tail() -> None:

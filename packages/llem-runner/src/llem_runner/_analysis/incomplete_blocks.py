@@ -19,7 +19,7 @@ from llem_runner._analysis.complete_blocks import (
     n_tests_of_a_pair,
     sample_sd,
 )
-from llem_runner._analysis.quantiles import range_quantile, t_quantile
+from llem_runner._analysis.quantiles import range_quantile, t_quantile, t_quantile_between
 from llem_runner._analysis.spreads import are_alike
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class IncompleteBlockComparison:
         error, df = self._own_error(i, j)
         a, b = self.group_of[i], self.group_of[j]
         if self.groups[a].n_points == 1 or self.groups[b].n_points == 1:
-            return t_quantile(1 - self._alpha / 2 / self._n_pairs, df) * error
+            return t_quantile_between(1 - self._alpha / 2 / self._n_pairs, df) * error
         guard = self._paired(df) * error
         if a == b:
             return max(self._tukey(a) * math.sqrt(total / 2), guard)
@@ -138,9 +138,9 @@ class IncompleteBlockComparison:
     def _tukey(self, group: int) -> float:
         return range_quantile(1 - self._alpha, len(self.means), self.groups[group].df)
 
-    def _paired(self, df: int) -> float:
+    def _paired(self, df: float) -> float:
         n_tests = n_tests_of_a_pair(len(self.means), self.groups[0].n_points)
-        return t_quantile(1 - self._alpha / 2 / n_tests, df)
+        return t_quantile_between(1 - self._alpha / 2 / n_tests, df)
 
     def _noise_of(self, group: int) -> Floats:
         """Return how the noise of the points of a group enters the block effects, shape (B, B)."""
@@ -159,7 +159,7 @@ class IncompleteBlockComparison:
             variances[self.group_of[point]] += 1 / int(self._fit.n_runs[point])
         return [v * group.sd**2 for v, group in zip(variances, self.groups, strict=True)]
 
-    def _own_error(self, i: int, j: int) -> tuple[float, int]:
+    def _own_error(self, i: int, j: int) -> tuple[float, float]:
         """Return the error of a difference by the spread of these two points, and its df."""
         a, b = self._by_block[i], self._by_block[j]
         if a.keys() == b.keys():
@@ -168,7 +168,7 @@ class IncompleteBlockComparison:
             return max(sample_sd(differences), ROUNDING) / math.sqrt(n), n - 1
         own = [self._own_variance(point) for point in (i, j)]
         variances = [v / int(self._fit.n_runs[p]) for p, (v, _) in zip((i, j), own, strict=True)]
-        df = max(1, math.floor(min(df for _, df in own) + _WHOLE))
+        df = max(1.0, min(df for _, df in own))
         by_block = self._fit.block_covariance @ (self._shares[i] - self._shares[j])
         shared = math.fsum(
             float(by_block @ noise @ by_block) * group.sd**2
