@@ -101,6 +101,42 @@ def test_a_source_that_fails_in_its_calibration_ends_no_program(
     assert "nvml: it could not be calibrated (OSError: gone)" in window["reasons"][0]
 
 
+def test_a_checked_counter_has_a_narrower_bound_or_a_flag(
+    library: Path, tmp_path: Path, cache: dict[str, str]
+) -> None:
+    program = BEGIN + (
+        "from pathlib import Path\n"
+        "import os\n"
+        "from llem_energy.sources import BoardCheck, save_board_checks\n"
+        "def check(driver, verdict, delay_s):\n"
+        "    found = BoardCheck(device='GPU-swing', driver=driver, verdict=verdict,\n"
+        "        counter_period_s=0.1, counter_delay_s=delay_s, counter_lag_s=0.0, power_lag_s=0.0,\n"
+        "        explained_share=1.0, seen_share=1.0, phase_spread_share=0.0, part_time_reason=None,\n"
+        "        checked_at='2026-01-01T00:00:00+00:00')\n"
+        "    save_board_checks(Path(os.environ['LLEM_CACHE']), [found])\n"
+        "with EnergyMeter() as before:\n"
+        "    driver = before.calibration[0].driver\n"
+        "    check(driver, 'exact', 0.0)\n"
+        "    with EnergyMeter() as after:\n"
+        "        with before.window() as unchecked, after.window() as exact:\n"
+        "            time.sleep(1)\n"
+        "        unchecked, exact = seen(unchecked), seen(exact)\n"
+        "check(driver, 'late', 0.25)\n"
+        "with EnergyMeter() as meter, meter.window() as window:\n"
+        "    time.sleep(0.5)\n"
+        "late = seen(window)\n"
+        "print(json.dumps([unchecked, exact, late]))\n"
+    )
+    swing = FakeGpu(
+        points=tuple((0.3 * n, 100.0 if n % 2 else 400.0) for n in range(200)), uuid="GPU-swing"
+    )
+    unchecked, exact, late = with_gpus(program, library, [swing], tmp_path, env=cache)
+    assert exact["bound_j"] < unchecked["bound_j"]
+    assert not any("late by about 250 ms" in reason for reason in exact["reasons"])
+    assert late["status"] == "flagged"
+    assert any("late by about 250 ms" in reason for reason in late["reasons"])
+
+
 def test_a_generator_is_refused_because_its_call_does_no_work() -> None:
     def stream() -> Iterator[int]:
         yield 1

@@ -13,7 +13,7 @@ from typing import Literal
 
 from llem_energy._errors import MeasurementError
 from llem_energy._meter.energy_window import EnergyWindow, Mode
-from llem_energy._meter.parts import Metered, calibrated, known_gains
+from llem_energy._meter.parts import Metered, calibrated, known_checks, known_gains
 from llem_energy._meter.synchronise import synchronise_imported
 from llem_energy._meter.window_ledger import WindowLedger
 from llem_energy._metering.calibration import Calibration
@@ -98,12 +98,12 @@ class EnergyMeter:
         calibration, host_calibration = ready
         if opened.source is not None and isinstance(calibration, tuple):
             ledger.metered = Metered(
-                opened.source, calibration, known_gains(), sample_period_s,
+                opened.source, calibration, known_gains(), known_checks(opened.source), sample_period_s,
                 ledger.relieve, Path(timeseries) if timeseries else None,
             )  # fmt: skip
         if opened.host is not None and isinstance(host_calibration, tuple):
             ledger.host = Metered(
-                opened.host, host_calibration, (), sample_period_s, _nothing, None
+                opened.host, host_calibration, (), (), sample_period_s, _nothing, None
             )
         if ledger.metered is None:
             _tell_once("; ".join(reasons))

@@ -10,9 +10,14 @@ from pathlib import Path
 from llem_energy._errors import MeasurementError
 from llem_energy._meter.sample_store import SampleStore
 from llem_energy._meter.window_energy import AROUND_S, WindowEnergy, WindowSpan, window_energy
+from llem_energy._metering.board_check import BoardCheck, doubts, sees_all, valid_checks
 from llem_energy._metering.boot import boot_id
 from llem_energy._metering.calibration import Calibration, calibrate, usable
-from llem_energy._metering.calibration_cache import load_calibrations, save_calibrations
+from llem_energy._metering.calibration_cache import (
+    load_board_checks,
+    load_calibrations,
+    save_calibrations,
+)
 from llem_energy._metering.edges import UNKNOWN_PERIOD_S, Edges
 from llem_energy._metering.gain_store import GainCalibration, load_gains
 from llem_energy._metering.recorder import Recorder
@@ -80,6 +85,7 @@ class Metered:
         source: EnergySource,
         calibration: tuple[Calibration, ...],
         gains: tuple[GainCalibration, ...],
+        checks: tuple[BoardCheck, ...],
         period_s: float,
         after_reading: Callable[[], None],
         timeseries: Path | None,
@@ -88,6 +94,7 @@ class Metered:
         self.source = SourceFacts(source)
         self.calibration = calibration
         self._gains = gains
+        self._checks = checks
         self.call_s = max((each.call_p50_s for each in calibration), default=0.0)
         """The usual duration of a reading."""
         self.store = SampleStore()
@@ -122,7 +129,13 @@ class Metered:
         if self.sampler.failure is not None:
             reasons = (*reasons, f"the sampler stopped early: {self.sampler.failure}")
         return window_energy(
-            self.source, samples, span, self.calibration, gains=self._gains, reasons=reasons
+            self.source,
+            samples,
+            span,
+            self.calibration,
+            gains=self._gains,
+            seen=sees_all(self._checks),
+            reasons=(*reasons, *doubts(self._checks)),
         )
 
     def close(self) -> OSError | None:
@@ -166,6 +179,13 @@ def calibrated(source: EnergySource) -> tuple[Calibration, ...]:
     found = calibrate(source)
     save_calibrations(path, [each for each in found if each.counter_period_s])
     return found
+
+
+def known_checks(source: EnergySource) -> tuple[BoardCheck, ...]:
+    """Return what `llem-cli doctor --check-gpu` found on the devices with this driver."""
+    from llem_config.settings import cache_path
+
+    return valid_checks(load_board_checks(cache_path()), source.devices, source.versions().driver)
 
 
 def known_gains() -> tuple[GainCalibration, ...]:

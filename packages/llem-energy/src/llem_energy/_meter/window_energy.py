@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -82,6 +82,7 @@ def window_energy(
     calibration: Sequence[Calibration] = (),
     *,
     gains: Sequence[GainCalibration] = (),
+    seen: Collection[str] = (),
     reasons: Sequence[str] = (),
 ) -> WindowEnergy:
     """Return the energy of a window.
@@ -92,10 +93,11 @@ def window_energy(
         span: the window.
         calibration: of the devices, if known.
         gains: of sensors that were calibrated with an external meter, of any device.
+        seen: devices whose counter was found to observe them all the time.
         reasons: why the energy is flagged, besides what the samples show.
     """
     advice = _LONGER if span.guard_s else f"{_LONGER}, or use the mode exact"
-    figures = energy_figures(source, samples, span, calibration, gains, advice=advice)
+    figures = energy_figures(source, samples, span, calibration, gains, seen=seen, advice=advice)
     return WindowEnergy(
         total_j=figures.total_j,
         bound_j=figures.bound_j,
