@@ -53,6 +53,7 @@ PUBLIC_MODULES = {
     "llem_runner": {
         "__init__.py",
         "block_model.py",
+        "clusters.py",
         "distributions.py",
         "events.py",
         "executors.py",

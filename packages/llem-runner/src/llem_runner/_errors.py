@@ -28,3 +28,11 @@ class PreflightError(StudyError):
 
 class StudyLocked(StudyError):  # noqa: N818  # a state of the machine, not a bug
     """Another study holds the folder or a GPU."""
+
+
+class SubmissionRefused(StudyError):  # noqa: N818  # an answer of a cluster, not a bug
+    """A cluster did not take a study. Nothing of it was accepted; the message says what to change."""
+
+
+class SubmissionUnknown(StudyError):  # noqa: N818  # an answer that was lost
+    """It cannot be told whether a cluster took a study, because its answer was lost."""

@@ -1,0 +1,1 @@
+"""A study that is divided into shards, which several processes and machines run."""

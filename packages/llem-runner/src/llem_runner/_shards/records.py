@@ -1,0 +1,104 @@
+"""What a divided study and a cluster tell each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+
+class Shard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Runs of one cycle that one process at a time works on. It is fixed when a study is divided."""
+
+    number: int
+    """From 1; the index of a task in an array of tasks."""
+    cycle: int
+    """The cycle that all its runs belong to, from 1."""
+    runs: tuple[int, ...]
+    """Indices of its runs in the study, in the order in which they run."""
+
+
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """What one shard needs of the machine that runs it."""
+
+    n_gpus: int
+    """Number of GPUs that its largest point uses."""
+    whole_machine: bool
+    """Whether another program on the machine would spoil the energies: a meter of the processor
+    counts all programs."""
+
+
+class ShardPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A divided study, as a cluster sees it."""
+
+    folder: Path
+    """Of the study; absolute. Its name is unique."""
+    shards: tuple[Shard, ...]
+    seconds_per_shard: float | None
+    """Estimated duration of the longest shard in seconds; None: not known."""
+    needs: Needs
+
+    @property
+    def name(self) -> str:
+        """Return the name of the study's folder, by which its jobs are found."""
+        return self.folder.name
+
+
+class Ticket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a cluster has accepted."""
+
+    cluster: str
+    """Name of the cluster."""
+    job: str
+    """The cluster's name for it, e.g. the number of an array of jobs."""
+    shards: tuple[int, ...]
+    """Numbers of the shards."""
+    submitted_at: str
+    """In UTC, ISO 8601."""
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cluster would be asked; `study submit --dry-run` shows it."""
+
+    files: dict[str, str]
+    """Content by path, relative to the study's folder."""
+    commands: tuple[tuple[str, ...], ...]
+    """The commands, in order; each is a list of arguments."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user."""
+
+
+ShardPhase = Literal["waiting", "running", "ended", "unknown"]
+
+
+class ShardState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cluster says of one shard."""
+
+    phase: ShardPhase
+    """`unknown`: the cluster does not tell. It is never `ended` only because nothing was heard."""
+    machine: str | None = None
+    """Name of the machine that runs it, or ran it last."""
+    reason: str | None = None
+    """Why it waits, or how it ended, in words."""
+    n_restarts: int | None = None
+    """How often the cluster has started it again."""
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where this process runs, if a cluster has started it."""
+
+    cluster: str
+    """Name of the cluster."""
+    job: str
+    """The cluster's name for this task, e.g. `7012345_7`."""
+    n_restarts: int = 0
+    """How often the cluster has started it again."""
+    machine: str | None = None
+    """The cluster's name for this machine."""
+    ends_at: float | None = None
+    """When the cluster will end it, in seconds since 1970; None: not known, or never."""
+    gpus: tuple[str, ...] | None = None
+    """UUIDs of the GPUs that it may use; None: the cluster does not tell."""
+    whole_machine: bool = False
+    """Whether no other job can be on this machine."""

@@ -1,0 +1,32 @@
+"""How to write a cluster: what starts the shards of a study on other machines.
+
+A package names a callable without arguments that returns a `Cluster` in the entry-point group
+`llem.clusters`; `study submit --on NAME` uses it.
+"""
+
+from llem_runner._errors import SubmissionRefused, SubmissionUnknown
+from llem_runner._shards.cluster import Cluster
+from llem_runner._shards.records import (
+    Needs,
+    Place,
+    Shard,
+    ShardPhase,
+    ShardPlan,
+    ShardState,
+    Submission,
+    Ticket,
+)
+
+__all__ = [
+    "Cluster",
+    "Needs",
+    "Place",
+    "Shard",
+    "ShardPhase",
+    "ShardPlan",
+    "ShardState",
+    "Submission",
+    "SubmissionRefused",
+    "SubmissionUnknown",
+    "Ticket",
+]
