@@ -35,6 +35,7 @@ EVERY = [
     ("execution.gap_within_c", "2.5", 2.5),
     ("execution.gap_at_most_seconds", "90", 90.0),
     ("measurement.carbon_intensity_gco2_kwh", "360", 360.0),
+    ("measurement.country", "de", "DEU"),
     ("measurement.datacenter_pue", "1.2", 1.2),
     ("measurement.electricity_price_kwh", "0.3", 0.3),
     ("measurement.quality", "false", False),
@@ -68,6 +69,7 @@ def test_without_a_file_every_setting_has_its_default() -> None:
         },
         "measurement": {
             "carbon_intensity_gco2_kwh": None,
+            "country": None,
             "datacenter_pue": 1.0,
             "electricity_price_kwh": None,
             "quality": True,
@@ -162,7 +164,7 @@ def test_a_cache_folder_that_another_user_has_made_is_not_used(
 ) -> None:
     """A user without a home folder has the cache in the folder for temporary files."""
     monkeypatch.delenv("LLEM_CACHE", raising=False)
-    monkeypatch.setattr("llem_config.settings.cache_folder", lambda: None)
+    monkeypatch.setattr("llem_config._machine_paths.cache_folder", lambda: None)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     own = tmp_path / f"llem-{os.getuid()}"
     assert cache_path() == own / "calibrations.json"

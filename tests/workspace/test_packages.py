@@ -19,6 +19,7 @@ from workspace.repository import PACKAGES, ROOT, source_folder, sources
 PUBLIC_MODULES = {
     "llem_config": {
         "__init__.py",
+        "carbon.py",
         "credentials.py",
         "extensions.py",
         "fields.py",

@@ -121,6 +121,17 @@ def test_carbon_intensity_pue_and_price_give_emissions_and_cost(
     assert summary.electricity_cost == pytest.approx(100 / 3.6e6 * 1.5 * 0.3)
 
 
+def test_a_country_gives_emissions_and_the_result_names_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLEM_MEASUREMENT__COUNTRY", "FR")
+    result = run_study(study((1,)), output=tmp_path, measure=measures.quick)
+    assert result.summary.emissions_gco2 == pytest.approx(100 / 3.6e6 * 44.18)
+    source = result.measurement_protocol.carbon_intensity_source
+    assert source is not None
+    assert source.startswith("France, mean of 2024: Ember")
+
+
 def test_without_these_settings_emissions_and_cost_are_missing_and_not_zero(tmp_path: Path) -> None:
     summary = run_study(study((1,)), output=tmp_path, measure=measures.quick).summary
     assert summary.emissions_gco2 is None

@@ -11,21 +11,28 @@ They are read from `llem/config.yaml` in the user's config folder, or from the f
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
 import os
-import stat
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
+from llem_config._carbon.table import AUTO, grid_intensity
 from llem_config._faults import MAX_FAULTS, ConfigError, Fault
 from llem_config._loading.fault_messages import describe_error, describe_value
 from llem_config._loading.suggest import nearest
 from llem_config._loading.yaml_document import Document, read_document
+from llem_config._machine_paths import (
+    ENV_CACHE,
+    ENV_FILE,
+    cache_folder,
+    cache_path,
+    expanded,
+    gains_path,
+    settings_path,
+)
 from llem_config._spec.limits import Factor, Seconds
 from llem_config.foreign_files import MAX_DEPTH
 
@@ -44,16 +51,19 @@ __all__ = [
 ]
 
 ENV_PREFIX = "LLEM_"
-ENV_FILE = "LLEM_CONFIG"
-ENV_CACHE = "LLEM_CACHE"
 ENV_RUN_TAG = "LLEM_RUN_TAG"
 """Set by an executor in the process of a run. Everything that this process starts inherits it."""
 _SECTION = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _expanded(path: Path) -> Path:
-    """Return a path with `~` replaced; unchanged if this user has no home folder."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111  # that of Path raises without a home folder
+def _known_country(name: str) -> str:
+    """Return the code of three letters of a country in the table, or `auto`."""
+    if name.strip().lower() == AUTO:
+        return AUTO
+    try:
+        return grid_intensity(name).code
+    except ValueError as error:
+        raise PydanticCustomError("llem_country", "{why}", {"why": str(error)}) from error
 
 
 class OutputSettings(BaseModel):
@@ -61,7 +71,7 @@ class OutputSettings(BaseModel):
 
     model_config = _SECTION
 
-    results_dir: Annotated[Path, AfterValidator(_expanded)] = Path("results")
+    results_dir: Annotated[Path, AfterValidator(expanded)] = Path("results")
     """Folder in which every study gets a folder; a relative path counts from the current one."""
 
 
@@ -93,6 +103,9 @@ class MeasurementSettings(BaseModel):
 
     carbon_intensity_gco2_kwh: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
     """Grams of CO2 equivalent per kilowatt-hour."""
+    country: Annotated[str, AfterValidator(_known_country)] | None = None
+    """Country whose mean carbon intensity applies if none is set: a code of ISO 3166, or `auto` for
+    that of the time zone."""
     datacenter_pue: Annotated[float, Field(ge=1, le=1000)] = 1.0
     """Power usage effectiveness: energy of the whole site per energy of its computers."""
     electricity_price_kwh: Annotated[float, Field(ge=0, le=1_000_000_000)] | None = None
@@ -122,73 +135,6 @@ class Settings(BaseModel):
     execution: ExecutionSettings = ExecutionSettings()
     measurement: MeasurementSettings = MeasurementSettings()
     devices: DeviceSettings = DeviceSettings()
-
-
-def settings_path() -> Path:
-    """Return the path of the file that `load_settings` reads; the file need not exist."""
-    path = os.environ.get(ENV_FILE)
-    if path:
-        return _expanded(Path(path))
-    import platformdirs  # not at the top, because validating a study file does not need it
-
-    try:
-        return platformdirs.user_config_path("llem") / "config.yaml"
-    except RuntimeError:  # this user has no home folder, and so no such file
-        return Path("~/.config/llem/config.yaml")
-
-
-def gains_path() -> Path:
-    """Return the path of the file with the gains of sensors that a meter has shown: not a cache."""
-    return settings_path().with_name("gains.json")
-
-
-def cache_path() -> Path:
-    """Return the path of the file with this machine's calibrations; it is safe to delete.
-
-    It is `llem/calibrations.json` in the user's cache folder, or the file that `LLEM_CACHE` names.
-    For a user without a home folder it is in the folder for temporary files.
-    """
-    path = os.environ.get(ENV_CACHE)
-    if path:
-        return _expanded(Path(path))
-    return (cache_folder() or _temporary_cache()) / "calibrations.json"
-
-
-def _temporary_cache() -> Path:
-    """Return a folder for temporary files that no other user has made.
-
-    Another user could otherwise give this one wrong calibrations.
-    """
-    folder = Path(tempfile.gettempdir()) / f"llem-{os.getuid()}"
-    others = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(1))
-    return next(path for path in itertools.chain([folder], others) if _is_own(path))
-
-
-def _is_own(folder: Path) -> bool:
-    """Return whether a folder belongs to this user, or does not exist."""
-    try:
-        status = folder.lstat()
-    except OSError:
-        return True
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
-
-
-def cache_folder() -> Path | None:
-    """Return the folder of llem's cache files; everything in it is safe to delete.
-
-    It is `llem` in the user's cache folder, or the folder of the file that `LLEM_CACHE` names. None
-    for a user without a home folder.
-    """
-    path = os.environ.get(ENV_CACHE)
-    if path:
-        return _expanded(Path(path)).absolute().parent
-    import platformdirs  # as above
-
-    with contextlib.suppress(RuntimeError):  # this user has no home folder
-        folder = platformdirs.user_cache_path("llem")
-        # Older versions return the path with `~`.
-        return folder if folder.is_absolute() else None
-    return None
 
 
 def load_settings() -> Settings:

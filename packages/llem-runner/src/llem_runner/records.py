@@ -9,16 +9,18 @@ from llem_runner._analysis.caveats import caveat_of_unfinished
 from llem_runner._analysis.looks import alpha_after
 from llem_runner._analysis.looks import caveat as caveat_of_looks
 from llem_runner._storage.atomic_files import encode_json
-from llem_runner._storage.manifest import ManifestEntry, StudyManifest, Totals
-from llem_runner._storage.point_quality import PointQuality
-from llem_runner._storage.study_result import (
+from llem_runner._storage.comparison_records import (
     ComparedBlock,
     Comparison,
     Comparisons,
     Drift,
-    FailedRun,
-    MeasurementProtocol,
     Outlier,
+)
+from llem_runner._storage.manifest import ManifestEntry, StudyManifest, Totals
+from llem_runner._storage.measurement_protocol import MeasurementProtocol
+from llem_runner._storage.point_quality import PointQuality
+from llem_runner._storage.study_result import (
+    FailedRun,
     PointSummary,
     Skipped,
     Statistics,

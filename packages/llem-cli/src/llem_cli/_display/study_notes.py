@@ -60,6 +60,16 @@ def _totals(result: StudyResult) -> Iterator[str]:
         f"failed{wall_time}{energy}"
     )
     if summary.emissions_gco2 is not None:
-        yield f"emissions: {summary.emissions_gco2:.4g} gCO2 at this machine's carbon intensity"
+        yield f"emissions: {summary.emissions_gco2:.4g} gCO2{_intensity(result)}"
     if summary.electricity_cost is not None:
         yield f"electricity: {summary.electricity_cost:.4g} at this machine's price"
+
+
+def _intensity(result: StudyResult) -> str:
+    """Return at which carbon intensity; empty if a file does not tell."""
+    protocol = result.measurement_protocol
+    if protocol.carbon_intensity_gco2_kwh is None:
+        return ""
+    source = protocol.carbon_intensity_source
+    origin = "" if source is None else f" ({source})"
+    return f" at {protocol.carbon_intensity_gco2_kwh:.4g} gCO2/kWh{origin}"

@@ -12,8 +12,8 @@ from llem_runner._analysis.answer_quality import qualities_of_points, worse_answ
 from llem_runner._analysis.compared_runs import ComparedRuns
 from llem_runner._analysis.looks import caveat as caveat_of_looks
 from llem_runner._analysis.trends import position_effects
+from llem_runner._storage.comparison_records import Figure
 from llem_runner._storage.manifest import ManifestEntry
-from llem_runner._storage.study_result import Figure
 
 Rows = Sequence[Sequence[int]]
 """The indices of the compared runs, one row per block."""

@@ -16,8 +16,8 @@ from llem_runner._analysis.complete_blocks import BlockComparison, compare_compl
 from llem_runner._analysis.headline import headline, headline_values
 from llem_runner._analysis.incomplete_blocks import BlockRun, IncompleteBlockComparison
 from llem_runner._analysis.statistics import geometric_mean
+from llem_runner._storage.comparison_records import Comparisons, Figure
 from llem_runner._storage.manifest import ManifestEntry
-from llem_runner._storage.study_result import Comparisons, Figure
 
 Block = tuple[int, int]  # the cycle, and the start of the study that ran it
 

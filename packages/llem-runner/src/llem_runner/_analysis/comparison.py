@@ -16,8 +16,8 @@ from llem_runner._analysis.headline import FIGURE_NAMES
 from llem_runner._analysis.incomplete_blocks import IncompleteBlockComparison
 from llem_runner._analysis.looks import alpha_after
 from llem_runner._plan.comparability import CONSTANT_ORDER, MIN_CYCLES, has_constant_order
+from llem_runner._storage.comparison_records import ComparedBlock, Comparison, Comparisons
 from llem_runner._storage.manifest import ManifestEntry
-from llem_runner._storage.study_result import ComparedBlock, Comparison, Comparisons
 
 _Fit = BlockComparison | IncompleteBlockComparison
 _MAX_LOG = 700.0

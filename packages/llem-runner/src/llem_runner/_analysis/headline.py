@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from llem_energy import ExperimentResult
-from llem_runner._storage.study_result import Figure
+from llem_runner._storage.comparison_records import Figure
 
 FIGURE_NAMES: dict[Figure, str] = {
     "energy_per_output_token_j": "J per output token",

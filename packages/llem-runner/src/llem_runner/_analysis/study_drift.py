@@ -9,7 +9,7 @@ from datetime import datetime
 from llem_energy import ExperimentResult
 from llem_runner._analysis.compared_runs import ComparedRuns
 from llem_runner._analysis.trends import drift
-from llem_runner._storage.study_result import Drift
+from llem_runner._storage.comparison_records import Drift
 
 
 def find_drift(runs: ComparedRuns, results: Mapping[int, ExperimentResult]) -> Drift | None:

@@ -9,8 +9,8 @@ from llem_energy import ExperimentResult
 from llem_runner._analysis.headline import headline, headline_values
 from llem_runner._analysis.outliers import Run, outlying_runs
 from llem_runner._analysis.statistics import geometric_mean
+from llem_runner._storage.comparison_records import Outlier
 from llem_runner._storage.manifest import ManifestEntry
-from llem_runner._storage.study_result import Outlier
 
 
 def find_outliers(

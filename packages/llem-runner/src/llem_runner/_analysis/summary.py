@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from llem_config import ExecutionConfig, Settings, StudyConfig
+from llem_config.carbon import carbon_of
 from llem_energy import ExperimentResult
 from llem_runner._analysis.answer_quality import qualities_of_points
 from llem_runner._analysis.compared_runs import comparable_values, runs_to_compare
@@ -23,14 +24,14 @@ from llem_runner._analysis.statistics import (
 from llem_runner._analysis.study_drift import find_drift
 from llem_runner._analysis.study_outliers import find_outliers
 from llem_runner._plan.labels import levels
+from llem_runner._storage.comparison_records import Figure
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest
+from llem_runner._storage.measurement_protocol import MeasurementProtocol
 from llem_runner._storage.point_quality import PointQuality
 from llem_runner._storage.result_files import stored_result
 from llem_runner._storage.study_result import (
     FailedRun,
-    Figure,
-    MeasurementProtocol,
     PointSummary,
     Skipped,
     Statistics,
@@ -95,7 +96,7 @@ def summarise(
             skipped=len(study.skipped),
             wall_time_s=_wall_time_s(entries),
             total_energy_j=total_j,
-            emissions_gco2=_times(grid_kwh, site.carbon_intensity_gco2_kwh),
+            emissions_gco2=_times(grid_kwh, carbon_of(site).gco2_per_kwh),
             electricity_cost=_times(grid_kwh, site.electricity_price_kwh),
             points=tuple(
                 _point(
@@ -139,6 +140,7 @@ def _protocol(
     results: Mapping[int, ExperimentResult],
     limits_enforced: bool,
 ) -> MeasurementProtocol:
+    carbon = carbon_of(settings.measurement)
     return MeasurementProtocol(
         n_cycles=execution.n_cycles,
         cycle_order=execution.cycle_order,
@@ -159,7 +161,8 @@ def _protocol(
             sorted({r.energy_host_source for r in results.values() if r.energy_host_source})
         ),
         executors=tuple(sorted({e.executor for e in entries if e.index in results and e.executor})),
-        carbon_intensity_gco2_kwh=settings.measurement.carbon_intensity_gco2_kwh,
+        carbon_intensity_gco2_kwh=carbon.gco2_per_kwh,
+        carbon_intensity_source=carbon.source,
         datacenter_pue=settings.measurement.datacenter_pue,
         electricity_price_kwh=settings.measurement.electricity_price_kwh,
     )

@@ -16,9 +16,10 @@ from llem_runner._storage.input_files import changed_resolved
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.lock import is_running
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest, read_manifest
+from llem_runner._storage.measurement_protocol import MeasurementProtocol
 from llem_runner._storage.result_files import read_run_result
 from llem_runner._storage.study_reader import read_study
-from llem_runner._storage.study_result import MeasurementProtocol, read_study_result
+from llem_runner._storage.study_result import read_study_result
 
 _MAY_DIFFER = frozenset({"n_cycles", "energy_sources", "executors"})
 _MAX_LINES = 5

@@ -1,0 +1,107 @@
+"""The points of a study compared with one another, as `study_result.json` has it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Figure = Literal["energy_per_output_token_j", "tokens_per_second"]
+
+
+class Outlier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A run that is far from the other runs of its point. It is listed, but never dropped."""
+
+    index: int
+    cycle: int
+    label: str
+    figure: Figure
+    ratio: float
+    """The figure of the run over the geometric mean of the other runs of its point."""
+    warnings: tuple[str, ...]
+    """The measurement warnings of the run, such as throttling; empty if no cause is known."""
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One point against the reference."""
+
+    config_hash: str
+    label: str
+    ratio: float
+    """Figure of the point over that of the reference: geometric means over the compared blocks,
+    adjusted for the blocks that a point did not run in."""
+    ci95_low: float
+    """Simultaneous interval: in 95 % of studies, all intervals of the study hold, also if 2 % of the
+    runs are off by 5 to 10 %."""
+    ci95_high: float
+    distinguishable: bool
+    """Whether the interval excludes 1."""
+
+
+class ComparedBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one start of the study ran of one cycle."""
+
+    cycle: int
+    session: int | None
+    """Which start of the study: 1 for `study run`, 2 for its first resume; None if unknown."""
+    shard: int | None
+    """Number of the part of a merged study; None in any other study."""
+    n_runs: int
+    """Number of its runs that are compared."""
+    ratio: float
+    """Figure of its runs over that of all blocks, once the points are taken into account."""
+    ci95_low: float
+    ci95_high: float
+
+
+class Comparisons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The points of a study compared with the best one, block by block."""
+
+    figure: Figure
+    """Joules per output token, or tokens per second if no energy was measured."""
+    reference_hash: str | None = None
+    """The best point over the compared cycles; None if nothing is compared."""
+    reference_label: str | None = None
+    points: tuple[Comparison, ...] = ()
+    """Every other compared point, best first."""
+    n_blocks: int
+    """Number of compared blocks. A block is what one start of the study ran of one cycle."""
+    blocks: tuple[ComparedBlock, ...] = ()
+    """In order of their cycles; empty if nothing is compared, and in an older file."""
+    residual_cv: float | None = None
+    """Relative spread of the runs once point and cycle effects are removed, without points that
+    spread more than the others."""
+    residual_cvs: dict[str, float] = {}
+    """The same of each compared point, by hash; points of like spread share it."""
+    detectable_ratio: float | None = None
+    """Two points of like spread whose ratio is between its inverse and this ratio cannot be told
+    apart, such as 1.02; from the spread alone, before the points are compared."""
+    looks: tuple[int, ...] = ()
+    """Number of cycles at each earlier result after which cycles were added. The intervals are wider
+    then: see `caveats`."""
+    left_out: tuple[str, ...]
+    """Labels of the points with too few results to compare."""
+    n_unused: int
+    """Number of runs that have the figure but are not compared, because their point is left out
+    or no other point ran in their block; all runs if nothing is compared."""
+    method: str
+    rule: str
+    """What is left out and when two points differ. It does not depend on the values measured."""
+    caveats: tuple[str, ...] = ()
+    """Possible errors of the ratios that the intervals do not cover."""
+    error_budget: dict[str, str]
+    """For each kind of error, whether it cancels in a ratio of two points."""
+    reason: str | None = None
+    """Why nothing is compared."""
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a figure changed over the time of a study, from all compared runs together."""
+
+    figure: Figure
+    ratio: float
+    """The figure at the last run over that at the first, by a straight line over time."""
+    ci95_low: float
+    ci95_high: float
+    distinguishable: bool
+    """Whether the interval excludes 1."""
