@@ -62,6 +62,7 @@ PUBLIC_MODULES = {
         "progress.py",
         "records.py",
         "repeats.py",
+        "shards.py",
     },
     "llem_report": {"__init__.py", "comparison_records.py", "records.py", "watching.py"},
     "llem_cli": {"__init__.py", "__main__.py"},

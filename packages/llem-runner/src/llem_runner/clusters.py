@@ -5,11 +5,11 @@ A package names a callable without arguments that returns a `Cluster` in the ent
 """
 
 from llem_runner._errors import SubmissionRefused, SubmissionUnknown
+from llem_runner._plan.shards import Shard
 from llem_runner._shards.cluster import Cluster
 from llem_runner._shards.records import (
     Needs,
     Place,
-    Shard,
     ShardPhase,
     ShardPlan,
     ShardState,

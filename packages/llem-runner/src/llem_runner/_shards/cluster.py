@@ -49,5 +49,10 @@ class Cluster(Protocol):
             StudyError: it has, but this process cannot tell which GPUs are its own.
         """
 
-    def again(self, place: Place) -> bool:
-        """Ask the cluster to start this task again; return False if it will not."""
+    def again(self, place: Place, *, elsewhere: bool = False) -> bool:
+        """Ask the cluster to start this task again; return False if it will not.
+
+        Args:
+            place: where this process runs.
+            elsewhere: whether on another machine, because this one cannot run the shard.
+        """

@@ -7,16 +7,7 @@ from typing import Literal
 
 import msgspec
 
-
-class Shard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Runs of one cycle that one process at a time works on. It is fixed when a study is divided."""
-
-    number: int
-    """From 1; the index of a task in an array of tasks."""
-    cycle: int
-    """The cycle that all its runs belong to, from 1."""
-    runs: tuple[int, ...]
-    """Indices of its runs in the study, in the order in which they run."""
+from llem_runner._plan.shards import Shard
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True):

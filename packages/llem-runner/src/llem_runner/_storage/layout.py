@@ -3,12 +3,16 @@
 {study_name}_{UTC timestamp}/
 study.yaml  study_resolved.json  manifest.json  study_result.json
 0001_c1_{model}_{hash8}/result.json  timeseries.parquet  requests.parquet  log.txt
+
+`divided_folder.py` has those of a study that is divided among several processes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
+import secrets
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,11 +81,33 @@ def new_folder(results_dir: Path, study: StudyConfig) -> Iterator[Layout]:
         raise
 
 
-def _create(results_dir: Path, study: StudyConfig) -> Path:
+@contextlib.contextmanager
+def new_divided_folder(results_dir: Path, study: StudyConfig) -> Iterator[Layout]:
+    """Create a new folder for a study that is divided; if the context ends by an error, delete it.
+
+    Its name ends with random digits: jobs of a cluster are found again by it, and two studies that
+    start in one second must not have the same.
+
+    Raises:
+        StudyError: the folder cannot be created.
+    """
+    layout = Layout(_create(results_dir, study, is_random=True))
+    try:
+        if study.source is not None:
+            write_atomically(layout.source, study.source.encode())
+        layout.write_study(study)
+        yield layout
+    except BaseException:
+        shutil.rmtree(layout.folder, ignore_errors=True)
+        raise
+
+
+def _create(results_dir: Path, study: StudyConfig, *, is_random: bool = False) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     number = 0
     while True:
         suffix = f"_{number}" if number else ""
+        suffix = f"_{secrets.token_hex(2)}" if is_random else suffix
         folder = results_dir / f"{study.name}_{stamp}{suffix}"
         try:
             results_dir.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,23 @@
+"""Divide a study into shards, which any number of processes and machines can run.
+
+    from llem_runner.shards import divide_study
+    plan = divide_study("study.yaml", shards=4)
+
+Each shard is started by `llem-cli study shard FOLDER NUMBER`, on any machine that sees the folder.
+"""
+
+from llem_runner._plan.shards import Shard, plan_shards, precision_kept
+from llem_runner._shards.division import Division, divide_study, plan_division, read_plan
+from llem_runner._shards.records import Needs, ShardPlan
+
+__all__ = [
+    "Division",
+    "Needs",
+    "Shard",
+    "ShardPlan",
+    "divide_study",
+    "plan_division",
+    "plan_shards",
+    "precision_kept",
+    "read_plan",
+]
