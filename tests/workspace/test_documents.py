@@ -36,6 +36,7 @@ from llem_energy.records import (
 from llem_energy.sources import Calibration
 from llem_runner import StudyResult
 from llem_runner.records import (
+    CodeVersion,
     Comparison,
     Comparisons,
     FailedRun,
@@ -43,6 +44,7 @@ from llem_runner.records import (
     MeasurementProtocol,
     Outlier,
     PointSummary,
+    Start,
     Statistics,
     StudyManifest,
     StudySummary,
@@ -138,6 +140,7 @@ def test_each_example_is_valid_and_linked_from_the_readme(file: Path) -> None:
             Sampling,
         ),
         *(Calibration, GainCalibration, InputDigest, FileDigest, LiveReading, LiveDevice),
+        *(Start, CodeVersion),
         *(StudyManifest, ManifestEntry, StudyResult, StudySummary, PointSummary),
         *(MeasurementProtocol, FailedRun, Statistics, Comparisons, Comparison, Outlier),
     ],

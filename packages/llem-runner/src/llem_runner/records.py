@@ -8,6 +8,8 @@ from llem_runner._analysis.answer_quality import ScoredPoint, point_qualities, w
 from llem_runner._analysis.caveats import caveat_of_unfinished
 from llem_runner._analysis.looks import alpha_after
 from llem_runner._analysis.looks import caveat as caveat_of_looks
+from llem_runner._provenance.code_version import CodeVersion
+from llem_runner._provenance.start import Start, packages_at
 from llem_runner._storage.atomic_files import encode_json
 from llem_runner._storage.comparison_records import (
     ComparedBlock,
@@ -28,6 +30,7 @@ from llem_runner._storage.study_result import (
 )
 
 __all__ = [
+    "CodeVersion",
     "ComparedBlock",
     "Comparison",
     "Comparisons",
@@ -40,6 +43,7 @@ __all__ = [
     "PointSummary",
     "ScoredPoint",
     "Skipped",
+    "Start",
     "Statistics",
     "StudyManifest",
     "StudySummary",
@@ -48,6 +52,7 @@ __all__ = [
     "caveat_of_looks",
     "caveat_of_unfinished",
     "encode_json",
+    "packages_at",
     "point_qualities",
     "worse_answers",
 ]

@@ -12,6 +12,7 @@ import msgspec
 from llem_config.foreign_files import shown
 from llem_runner._errors import StudyError
 from llem_runner._outcome import Reason
+from llem_runner._provenance.start import Start
 from llem_runner._storage.atomic_files import read_json
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.stored_values import is_instant, is_result_of_run
@@ -55,6 +56,9 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     result_sha256: str | None = None
     """Of the result file as it was written; None if there is none, and in a file of format 1 or
     2."""
+    files_sha256: dict[str, str] = {}
+    """SHA-256 of the files beside the result, such as `timeseries.parquet`, by name; empty if there
+    are none, and in a file without this field."""
     started_at: str | None = None
     """Start of the last attempt in UTC, ISO 8601."""
     ended_at: str | None = None
@@ -124,6 +128,8 @@ class StudyManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     cool again."""
     shards: tuple[str, ...] = ()
     """Of a merged study: the names of the folders that it was merged from; shard n is the n-th."""
+    starts: tuple[Start, ...] = ()
+    """Command line, code and packages of each start of the study; empty in a file without it."""
     totals: Totals
     entries: tuple[ManifestEntry, ...]
 

@@ -18,6 +18,7 @@ from llem_config.foreign_files import ForeignFileError
 from llem_runner._errors import StudyError
 from llem_runner._outcome import Failed
 from llem_runner._plan.schedule import PlannedRun
+from llem_runner._provenance.start import new_start
 from llem_runner._storage.atomic_files import encode_json, write_atomically
 from llem_runner._storage.input_files import digest_inputs
 from llem_runner._storage.layout import Layout
@@ -28,7 +29,7 @@ from llem_runner._storage.manifest import (
     Totals,
     tool_versions,
 )
-from llem_runner._storage.result_files import KeptResult, sha256_of
+from llem_runner._storage.result_files import KeptResult, digests_beside, sha256_of
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -82,19 +83,21 @@ class ManifestWriter:
         """
         inputs = digest_inputs(layout)
         entries = tuple(_pending(run) for run in runs)
+        started_at, host = _now(), platform.node()
         manifest = StudyManifest(
             study_name=name,
             study_design_hash=design_hash,
             versions=tool_versions(),
-            host=platform.node(),
+            host=host,
             pid=os.getpid(),
             status="running",
-            started_at=_now(),
+            started_at=started_at,
             ended_at=None,
             directory=str(Path.cwd()),
             study_file_sha256=inputs.study_file_sha256,
             resolved_sha256=inputs.resolved_sha256,
             overrides=dict(overrides) if overrides else None,
+            starts=(new_start((), session=1, started_at=started_at, host=host),),
             totals=_count(entries),
             entries=entries,
         )
@@ -147,15 +150,23 @@ class ManifestWriter:
                     status="completed",
                     result_file=self._layout.relative(result.path),
                     result_sha256=result.sha256,
+                    # A crash may have come between the result and the manifest.
+                    files_sha256=old.files_sha256
+                    if old.status == "completed"
+                    else digests_beside(result.path),
                 )
             else:
                 self._entries[run.index] = _pending(run, attempts=old.attempts)
         inputs = digest_inputs(self._layout)
+        host = platform.node()
+        earlier = tuple(each for each in self._head.starts if each.session != self._session)
+        start = new_start(earlier, session=self._session, started_at=_now(), host=host)
         self._head = msgspec.structs.replace(
             self._head,
             status="running",
             ended_at=None,
-            host=platform.node(),
+            host=host,
+            starts=(*earlier, start),
             pid=os.getpid(),
             input_changes=(),
             looks=looks,
@@ -212,6 +223,7 @@ class ManifestWriter:
             status="completed",
             result_file=self._layout.relative(result),
             result_sha256=digest,
+            files_sha256=digests_beside(result),
         )
 
     def mark_failed(self, run: PlannedRun, failure: Failed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -14,10 +15,11 @@ from llem_runner._errors import StudyError
 from llem_runner._plan.schedule import PlannedRun
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES
 from llem_runner._storage.folders import folder_problem
-from llem_runner._storage.layout import RESULT, TIMESERIES, Layout
+from llem_runner._storage.layout import REQUESTS, RESULT, TIMESERIES, Layout
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest
 
 _PARQUET_MAGIC = b"PAR1"
+_BLOCK_BYTES = 2**20
 
 
 class KeptResult(NamedTuple):
@@ -43,6 +45,34 @@ def sha256_of(path: Path) -> str:
         ForeignFileError: it cannot be read, or is a link or too large.
     """
     return hashlib.sha256(_content(path)).hexdigest()
+
+
+def digests_beside(result: Path) -> dict[str, str]:
+    """Return the SHA-256 of the files that a run has written beside its result, by name.
+
+    A file that cannot be read is left out.
+    """
+    digests = {}
+    for name in (TIMESERIES, REQUESTS):
+        with contextlib.suppress(ForeignFileError, OSError):
+            digests[name] = sha256_of_large(result.parent / name)
+    return digests
+
+
+def sha256_of_large(path: Path) -> str:
+    """Return the SHA-256 of a file of any size in the folder of a run; no link is followed.
+
+    Raises:
+        ForeignFileError: it is missing, or no regular file.
+        OSError: it cannot be read.
+    """
+    if problem := folder_problem(path.parent):
+        raise ForeignFileError(problem)
+    digest = hashlib.sha256()
+    with opened(path, follow_links=False) as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def stored_result(path: Path) -> ExperimentResult:

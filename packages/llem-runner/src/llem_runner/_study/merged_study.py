@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
 import msgspec
 
 from llem_config import Factor, StudyConfig
+from llem_runner._provenance.start import Start
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest, StudyStatus, Totals
 from llem_runner._study.shards import Shard
 
@@ -128,9 +129,19 @@ def merged_manifest(
         looks=tuple(chain(*(manifest.looks for manifest in manifests))),
         first_temperatures_c=_first_temperatures(manifests),
         shards=tuple(names),
+        starts=tuple(_starts(manifests)),
         totals=Totals(**{name: counts[name] for name in Totals.__struct_fields__}),
         entries=tuple(entries),
     )
+
+
+def _starts(manifests: Iterable[StudyManifest]) -> Iterator[Start]:
+    """Yield the starts of all shards, each with the number of its shard."""
+    n_before = 0
+    for manifest in manifests:
+        for start in manifest.starts:
+            yield msgspec.structs.replace(start, shard=n_before + (start.shard or 1))
+        n_before += len(manifest.shards) or 1
 
 
 def _status(manifests: Sequence[StudyManifest], counts: Mapping[str, int]) -> StudyStatus:
