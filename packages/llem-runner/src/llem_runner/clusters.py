@@ -5,6 +5,7 @@ A package names a callable without arguments that returns a `Cluster` in the ent
 """
 
 from llem_runner._errors import SubmissionRefused, SubmissionUnknown
+from llem_runner._gpus.grant import granted_gpus
 from llem_runner._plan.shards import Shard
 from llem_runner._shards.cluster import Cluster
 from llem_runner._shards.records import (
@@ -29,4 +30,5 @@ __all__ = [
     "SubmissionRefused",
     "SubmissionUnknown",
     "Ticket",
+    "granted_gpus",
 ]

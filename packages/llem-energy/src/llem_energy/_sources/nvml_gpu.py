@@ -96,6 +96,10 @@ class Gpu:
         version = _maybe(pynvml.nvmlDeviceGetCudaComputeCapability, self._handle)
         return None if version is None else (int(version[0]), int(version[1]))
 
+    def minor_number(self) -> int | None:
+        """Return the number in the name of the device file, as a cluster names the GPU."""
+        return _maybe(pynvml.nvmlDeviceGetMinorNumber, self._handle)
+
     def power_limit_w(self) -> float | None:
         """Return the enforced power limit in watts."""
         return _scaled(_maybe(pynvml.nvmlDeviceGetEnforcedPowerLimit, self._handle), _MILLI)
@@ -187,6 +191,7 @@ class Gpu:
             application_memory_clock_default_mhz=clocks.application_memory_default,
             clocks_locked=locked,
             clocks_locked_reason=evidence,
+            minor_number=self.minor_number(),
         )
 
     def supported_fields(self) -> tuple[int, ...]:
