@@ -53,6 +53,7 @@ PUBLIC_MODULES = {
     },
     "llem_runner": {
         "__init__.py",
+        "archives.py",
         "block_model.py",
         "clusters.py",
         "distributions.py",
@@ -63,6 +64,7 @@ PUBLIC_MODULES = {
         "records.py",
         "repeats.py",
         "shards.py",
+        "verification.py",
     },
     "llem_report": {"__init__.py", "comparison_records.py", "records.py", "watching.py"},
     "llem_cli": {"__init__.py", "__main__.py"},

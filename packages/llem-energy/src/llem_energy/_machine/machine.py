@@ -34,6 +34,7 @@ class MachineGpu(msgspec.Struct, frozen=True):
     uuid: str
     memory_bytes: int | None
     """None if the driver does not report it."""
+    name: str | None = None
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +89,8 @@ def find_machine(settings: Settings | None = None, *, grant: Grant | None = None
         settings = load_settings()
     # An inference library is built for one of the two makers; most machines have GPUs of one.
     nvidia = snapshot_gpus(())
-    gpus = tuple(MachineGpu(gpu.uuid, gpu.memory_bytes) for gpu in nvidia or snapshot_amd_gpus())
+    snapshots = nvidia or snapshot_amd_gpus()
+    gpus = tuple(MachineGpu(gpu.uuid, gpu.memory_bytes, gpu.name) for gpu in snapshots)
     choice = _choice(nvidia, grant) if nvidia else GpuChoice(_visible_amd(gpus))
     return Machine(
         settings=settings,
