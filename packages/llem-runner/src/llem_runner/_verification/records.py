@@ -62,7 +62,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     """The verdict in a sentence."""
     manifest_sha256: str
-    """SHA-256 of `manifest.json`, which has the digests of the other files. Whoever knows this
+    """SHA-256 of `manifest.json`, which has the digests of the other files. Anyone who knows this
     number can tell whether manifest and files were changed together."""
     archive_sha256: str | None
     """Of the archive; None for a folder."""
