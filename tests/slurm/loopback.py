@@ -416,7 +416,7 @@ def _resolve_own_name() -> None:
 
 
 def _free_ports() -> int:
-    """Return the first of 32 ports that nobody uses."""
+    """Return the first of 32 ports that no program uses."""
     for first in range(20000 + os.getpid() % 300 * 40, 32000, 40):
         with contextlib.ExitStack() as stack:
             try:

@@ -150,6 +150,22 @@ def test_a_shard_is_started_again_when_it_asks(
     assert states[1].n_restarts == 1
 
 
+def test_a_shard_that_a_node_cannot_run_is_started_on_another_one(
+    on_slurm: Loopback, folder: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import os, signal, time; from llem_slurm import Slurm; "
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); s = Slurm(); p = s.here(os.environ); "
+        "print(p.machine, flush=True); p.n_restarts or s.again(p, elsewhere=True)"
+    )
+    python = program(tmp_path / "python", f"exec {sys.executable} -c '{code}' >> $folder/seen")
+    tickets = submitted(Slurm({"python": python}), plan_of(folder, 1))
+    wait_for(lambda: on_slurm.ask("squeue", "-h", "-o", "%x", check=False) == "n1")
+    on_slurm.hurry(tickets[0].job)
+    wait_for_phases(Slurm({}), tickets, ["ended"])
+    assert (folder / "seen").read_text() == "n1\nn2\n"
+
+
 def test_a_shard_that_slurm_has_forgotten_has_ended_and_an_empty_list_says_nothing(
     on_slurm: Loopback, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

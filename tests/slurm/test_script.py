@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from slurm.plans import plan_of
 
 from llem_config import ConfigError
 from llem_config.settings_file import write_setting
-from llem_slurm import Slurm
+from llem_slurm import Slurm, SlurmSettings
 
 FOLDER = Path("/data/study_20260131T120000Z_4f2a")
 SCRIPT = """\
@@ -202,3 +204,12 @@ def test_jobs_of_a_plan_have_its_name() -> None:
     plan = plan_of(FOLDER)
     (text,) = rendered(FOLDER, [1]).values()
     assert f"--job-name=llem-{plan.name}\n" in text
+
+
+def test_the_page_of_clusters_has_every_setting_with_its_default() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "clusters.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| (`[^|]*`) \| `([^`]*)` \|", page, re.MULTILINE))
+    stated = {name: rows[names] for names in rows for name in re.findall(r"`(\w+)`", names)}
+    fields = SlurmSettings.model_fields.items()
+    expected = {name: json.dumps(field.default).strip('"') for name, field in fields}
+    assert stated == expected

@@ -19,8 +19,9 @@ from llem_config._faults import ConfigError, Fault
 from llem_config._loading.fault_messages import describe_error
 from llem_config._loading.suggest import did_you_mean, listed
 from llem_config._loading.yaml_document import Document, parse_value, read_document
+from llem_config._machine_paths import ENV_FILE
 from llem_config.extensions import extensions
-from llem_config.settings import ENV_FILE, ENV_PREFIX, load_settings, settings_path
+from llem_config.settings import ENV_PREFIX, load_settings, settings_path
 
 __all__ = ["check_cluster_value", "cluster_model", "cluster_names", "cluster_settings"]
 

@@ -216,8 +216,7 @@ def variable_warnings() -> tuple[str, ...]:
     Other variables that begin with `LLEM_` may belong to other programs and cause no warning.
     """
     settings = {
-        f"{ENV_PREFIX}{section}__{name}".upper(): name.upper()
-        for section, name in setting_names()
+        f"{ENV_PREFIX}{section}__{name}".upper(): name.upper() for section, name in setting_names()
     }
     sections = {f"{ENV_PREFIX}{section}".upper() for section in Settings.model_fields}
     used = {ENV_FILE, ENV_CACHE, *sections}

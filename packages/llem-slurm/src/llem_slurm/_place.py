@@ -44,14 +44,28 @@ def _end_and_share(job: str) -> tuple[float | None, bool]:
     return ends_at if math.isfinite(ends_at) else None, share.strip() == "NO"
 
 
-def again(where: Place) -> bool:
+def again(where: Place, *, elsewhere: bool = False) -> bool:
     """Ask Slurm to put this task back into its queue; return whether it does.
 
     Slurm sends SIGTERM to the task at once.
+
+    Args:
+        where: this task.
+        elsewhere: whether its node must not run it again.
     """
     if where.n_restarts >= MAX_RESTARTS:
         return False
     try:
-        return ask("scontrol", "requeue", where.job, timeout_s=30).is_ok
+        is_queued = ask("scontrol", "requeue", where.job, timeout_s=30).is_ok
+        if is_queued and elsewhere and where.machine:
+            _exclude(where.job, where.machine)
     except StudyError:
         return False
+    return is_queued
+
+
+def _exclude(job: str, node: str) -> None:
+    """Keep a waiting task away from a node, and from those that it has to avoid already."""
+    old = ask("squeue", "-h", "-j", job, "-o", "%x", timeout_s=20).text.strip()
+    nodes = node if old in ("", "(null)") else f"{old},{node}"
+    ask("scontrol", "update", f"jobid={job}", f"ExcNodeList={nodes}", timeout_s=30)

@@ -101,4 +101,4 @@ class SlurmSettings(BaseModel):
     container: Line | None = None
     """What is put before Python, such as `apptainer exec --nv image.sif`."""
     warn_seconds: Annotated[int, Field(ge=5, le=3600)] = 120
-    """Time before its limit at which a job is told, in seconds; Slurm may be a minute early."""
+    """Time before its limit at which a job gets a signal, in seconds; Slurm may be a minute early."""

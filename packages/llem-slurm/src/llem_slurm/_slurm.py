@@ -73,7 +73,7 @@ class Slurm:
         return problems
 
     def render(self, plan: ShardPlan, shards: Sequence[int]) -> Submission:
-        """Return the batch scripts and the commands; Slurm is asked for its largest array only."""
+        """Return the batch scripts and the commands; the only question to Slurm is that for its largest array."""
         made = arrays(shards, self._max_index)
         notes = []
         if not is_exclusive(plan, self.settings):
@@ -157,9 +157,9 @@ class Slurm:
         """Return where this process runs, if Slurm has started it."""
         return place(environment)
 
-    def again(self, place: Place) -> bool:
-        """Ask Slurm to start this task again; return False if it will not."""
-        return again(place)
+    def again(self, place: Place, *, elsewhere: bool = False) -> bool:
+        """Ask Slurm to start this task again, maybe on another node; return False if it will not."""
+        return again(place, elsewhere=elsewhere)
 
     @functools.cached_property
     def _max_index(self) -> int:

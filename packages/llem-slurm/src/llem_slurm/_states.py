@@ -17,7 +17,7 @@ _ENDED = {
     "DEADLINE": "it could not end before its deadline",
     "FAILED": "failed",
     "NODE_FAIL": "the node failed",
-    "OUT_OF_MEMORY": "it needed more memory than it asked for",
+    "OUT_OF_MEMORY": "it needed more memory than its limit",
     "PREEMPTED": "preempted",
     "REVOKED": "moved to another cluster",
     "TIMEOUT": "it reached the time limit",
