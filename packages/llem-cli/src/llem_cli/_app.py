@@ -69,6 +69,15 @@ study.command(
     "Runs everything that is not completed: pending, interrupted and failed runs.",
 )
 study.command(
+    "llem_cli._commands.study.shard:shard",
+    name="shard",
+    help="Run what is left of one shard of a divided study, here and now: FOLDER NUMBER.\n\n"
+    "Any machine that sees the folder may run any shard, also several machines the same one: no result "
+    "is lost or overwritten. SIGUSR2 announces that the time of this process is nearly over. Exits with "
+    "code 0 if every run has a result, 1 if runs failed or the shard cannot be run, 2 for wrong "
+    "arguments, and 75 if runs are left and the command may be started again.",
+)
+study.command(
     "llem_cli._commands.study.show:show",
     name="show",
     help="Show the result of a study, or its progress while it runs.",
@@ -132,13 +141,6 @@ study.command(
     help="Merge folders of one study, or of studies without a common point: OUT FOLDER FOLDER [...].\n\n"
     "Writes a new folder; the others stay as they are. Exits with code 1 if the runs are not "
     "comparable, because the versions of llem or the execution settings differ.",
-)
-study.command(
-    "llem_cli._commands.study.verify:verify",
-    name="verify",
-    help="Check whether the files of a study are as it wrote them, and what could be measured again here.\n\n"
-    "Compares every file with its digest, and models, data, packages and GPUs with those of this machine. "
-    "Writes nothing. Exits with code 0 if the files are intact, and with 1 if they are not or it cannot be told.",
 )
 experiment.command(
     "llem_cli._commands.experiment:run",

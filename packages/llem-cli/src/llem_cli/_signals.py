@@ -21,13 +21,18 @@ run that is not recorded."""
 def controlled_by_terminal() -> Iterator[Control]:
     """Yield a control for a study: signals stop it, Enter skips a gap.
 
+    SIGUSR2 asks a shard to end before its time limit; any other study it stops.
+
     The signals in `_MAY_BE_IGNORED` stay ignored if they are, as SIGHUP is under `nohup`.
     """
     control = Control(skip_fd=_foreground_terminal())
 
     def request_stop(number: int, frame: object) -> None:
-        del number, frame
-        control.request_stop()
+        del frame
+        if number == signal.SIGUSR2:
+            control.request_end()
+        else:
+            control.request_stop()
 
     previous = {
         number: signal.signal(number, request_stop)

@@ -10,7 +10,7 @@ import contextlib
 import os
 import select
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 MAX_WAIT_S = 2.0
 """Maximum duration of one wait. Python handles a signal in the main thread between two
@@ -34,6 +34,26 @@ class Control:
         self.n_requests = 0
         """Number of stop requests. The first lets a run end cleanly; the second kills it."""
         self._measuring_thread: int | None = None
+        self._on_end: Callable[[], None] | None = None
+        self.end_requested = False
+        """Whether no further run should begin."""
+
+    def request_end(self) -> None:
+        """Request that no further run begins; safe in a signal handler and from any thread.
+
+        Only a shard knows how long its present run may still take. Anything else just stops.
+        """
+        self.end_requested = True
+        (self._on_end or self.request_stop)()
+
+    @contextlib.contextmanager
+    def ending_by(self, on_end: Callable[[], None]) -> Iterator[None]:
+        """Call `on_end` when an end is requested, instead of stopping at once."""
+        self._on_end = on_end
+        try:
+            yield
+        finally:
+            self._on_end = None
 
     @contextlib.contextmanager
     def measuring_here(self) -> Iterator[None]:

@@ -41,5 +41,3 @@ class EnvironmentSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """Version of AMD's library."""
     boot_id: str | None = None
     """The kernel's id of the current boot."""
-    host: str | None = None
-    """Name of the machine in its network; None in results of earlier versions."""

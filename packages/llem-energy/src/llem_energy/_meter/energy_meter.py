@@ -167,11 +167,10 @@ class EnergyMeter:
         Raises:
             MeasurementError: a window of this name is open.
         """
-        window = EnergyWindow(self._ledger, name, self.mode, self)
+        window = self.window(name)
         if self._named.setdefault(name, window) is not window:
             raise MeasurementError(f"a window {name!r} is already open; end it or use another name")
-        self._ledger.open(window)
-        return window
+        return window.open()
 
     def end_window(self, name: str) -> EnergyWindow:
         """Close the window of this name and return it.

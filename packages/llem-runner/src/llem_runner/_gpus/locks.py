@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +13,7 @@ from pathlib import Path
 from llem_runner._control import Control
 from llem_runner._errors import StudyLocked
 from llem_runner._events import Event, WaitingForGpu
-from llem_runner._gpus.claims import FOLDER, Claim, OwnClaim, claims_on
-from llem_runner._gpus.private_folder import MOUNTS, private_root
+from llem_runner._gpus.claims import Claim, OwnClaim, claims_on
 from llem_runner._gpus.state import Gpus
 
 _RETRY_S, _LOOK_S = 0.5, 30.0
@@ -32,7 +32,10 @@ class Queue:
         on_event: Callable[[Event], None],
         *,
         patience_s: float = PATIENCE_S,
+        at_most_s: float = math.inf,
     ) -> None:
+        """Make a queue; `at_most_s` is how long it waits for all GPUs together."""
+        self._end_s = time.monotonic() + at_most_s
         self._control = control
         self._on_event = on_event
         self._patience_s = patience_s
@@ -44,6 +47,7 @@ class Queue:
         """Wait for a GPU and claim it.
 
         Raises:
+            StudyLocked: it did not become free in time.
             KeyboardInterrupt: a stop was requested while waiting.
         """
         is_announced = False
@@ -57,6 +61,8 @@ class Queue:
             elif not is_announced:
                 is_announced = True
                 self._on_event(WaitingForGpu(uuid, obstacles[0].who))
+            if time.monotonic() >= self._end_s:
+                raise StudyLocked(f"GPU {uuid} is still in use by another study")
             wait([self._control.fileno()], timeout=_RETRY_S)
 
     def _respected(self, uuid: str, claims: list[Claim]) -> list[Claim]:
@@ -112,16 +118,13 @@ def claim(uuid: str, study: str, *, ignored: frozenset[int] = frozenset()) -> Ow
 
 
 @contextlib.contextmanager
-def hold_gpus(
-    gpus: Sequence[str], queue: Queue | None = None, study: str = "", mounts: Path = MOUNTS
-) -> Iterator[None]:
-    """Hold the locks of some GPUs; none where no other job could see them.
+def hold_gpus(gpus: Sequence[str], queue: Queue | None = None, study: str = "") -> Iterator[None]:
+    """Hold the locks of some GPUs.
 
     Args:
         gpus: their UUIDs.
         queue: to wait in while another study holds one of them; None raises an error instead.
         study: name of the study, which others see.
-        mounts: the kernel's list of mounts; see `why_not_locked`.
 
     Raises:
         StudyLocked: another study holds one of them, and `queue` is None.
@@ -129,23 +132,10 @@ def hold_gpus(
     """
     label = f"{study} in {Path.cwd()}".strip()
     with contextlib.ExitStack() as locks:
-        for uuid in (
-            sorted(gpus) if why_not_locked(mounts) is None else ()
-        ):  # always in this order, or two waiting studies could deadlock
+        for uuid in sorted(gpus):  # always in this order, or two waiting studies could deadlock
             own = claim(uuid, label) if queue is None else queue.hold(uuid, label)
             locks.callback(own.close)
         yield
-
-
-def why_not_locked(mounts: Path = MOUNTS) -> str | None:
-    """Return why GPUs are not locked on this machine, as one sentence; None if they are."""
-    root = private_root(FOLDER, mounts)
-    if root is None:
-        return None
-    return (
-        f"GPUs are not locked, because {FOLDER} is private to this job (it is {root}), so that no "
-        "other job could see a lock; only the cluster keeps other jobs off these GPUs"
-    )
 
 
 def _users_of(uuid: str) -> frozenset[int]:

@@ -113,16 +113,18 @@ def read_stored_run(folder: str | Path, entry: ManifestEntry) -> StoredRun:
     return StoredRun(result, is_changed=entry.result_sha256 not in (None, digest))
 
 
-def valid_result(layout: Layout, manifest: StudyManifest, run: PlannedRun) -> KeptResult | None:
+def valid_result(layout: Layout, entry: ManifestEntry | None, run: PlannedRun) -> KeptResult | None:
     """Return the result of a run that need not be repeated, or None.
 
     A crash between writing the result and the manifest leaves a `running` entry and a good result.
+
+    Args:
+        layout: of the folder of the run's folder.
+        entry: of the run in the manifest of that folder; None: it has none.
+        run: the run.
     """
     path = layout.run_folder(run) / RESULT
-    if run.index > len(manifest.entries):
-        return None
-    entry = manifest.entries[run.index - 1]
-    if entry.status not in ("completed", "running"):
+    if entry is None or entry.status not in ("completed", "running"):
         return None
     try:
         content = _content(path)

@@ -97,10 +97,11 @@ def resume_study(
         check_entries(layout, runs)
         caller = Caller(machine, stop, limits, on_event, measure, executor, wait)
         session = begin_session(study, layout.folder, caller)
+        entries = {entry.index: entry for entry in manifest.entries}
         kept = {
             run.index: result
             for run in runs
-            if (result := valid_result(layout, manifest, run)) is not None
+            if (result := valid_result(layout, entries.get(run.index), run)) is not None
         }
         history, changes = history_of(kept)
         open_runs = [run for run in runs if run.index not in kept]
@@ -119,4 +120,4 @@ def resume_study(
             remove_file(layout.study_result)  # out of date from here on
             writer.reopen(kept, runs)
             writer.add_input_changes(changes)
-            return session.runner(layout, writer, history).run(open_runs)
+            return session.study_runner(layout, writer, history).run(open_runs)

@@ -97,4 +97,4 @@ def run_study(
                 executor=session.chosen.name,
                 overrides=study.overrides,
             )
-            return session.runner(layout, manifest).run(runs)
+            return session.study_runner(layout, manifest).run(runs)

@@ -1,14 +1,14 @@
-"""Executes the planned runs of a study one by one, and writes its record at the end."""
+"""Executes planned runs one by one, and closes their manifest at the end."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 from llem_config import LlemError, Settings, StudyConfig
 from llem_runner._analysis.input_changes import InputHistory
-from llem_runner._analysis.summary import summarise
 from llem_runner._control import Control
 from llem_runner._events import Note, OnEvent, StudyEnded, StudyStarted
 from llem_runner._executors.launcher import Launcher
@@ -17,18 +17,18 @@ from llem_runner._executors.task import Measure
 from llem_runner._gpus.state import Gpus
 from llem_runner._outcome import Failed, Interrupted, Outcome
 from llem_runner._plan.schedule import GapKind, PlannedRun, gap_between
-from llem_runner._storage.atomic_files import encode_json, write_atomically
 from llem_runner._storage.layout import Layout
-from llem_runner._storage.manifest import StudyStatus
+from llem_runner._storage.manifest import ManifestEntry, StudyStatus
 from llem_runner._storage.manifest_writer import ManifestWriter
 from llem_runner._storage.run_records import RunRecords
-from llem_runner._storage.study_result import StudyResult
 from llem_runner._study.attempt import AttemptMaker, can_retry
 from llem_runner._study.duration import RemainingTime
 from llem_runner._study.limits import Limits
 
+Record = TypeVar("Record")
 
-class StudyRunner:
+
+class StudyRunner(Generic[Record]):
     """Executes planned runs, with retries, until the last or until something ends the study."""
 
     def __init__(
@@ -37,6 +37,7 @@ class StudyRunner:
         layout: Layout,
         manifest: ManifestWriter,
         *,
+        record: Callable[[], Record],
         executor: Executor,
         settings: Settings,
         control: Control,
@@ -46,13 +47,15 @@ class StudyRunner:
         gpus: Gpus | None = None,
         expected_failures: frozenset[str] = frozenset(),
         history: InputHistory | None = None,
+        earlier: Sequence[ManifestEntry] = (),
     ) -> None:
-        """Prepare to run a study.
+        """Prepare to run a study, or a part of one.
 
         Args:
             study: the study, with every gap a number.
             layout: its folder.
             manifest: of that folder, with an entry for every run.
+            record: called once the manifest is closed; `run` returns what it returns.
             executor: measures the runs.
             settings: of this machine.
             control: for a request to stop.
@@ -63,10 +66,13 @@ class StudyRunner:
             expected_failures: hashes of the points that pre-flight expects to fail; their failures
                 do not count towards `max_consecutive_failures`.
             history: what earlier runs of the study have read; None: there are none.
+            earlier: entries of runs in other folders of the study, from which the duration of a
+                run is estimated.
         """
         self._study = study
         self._layout = layout
         self._manifest = manifest
+        self._record = record
         self._executor = executor
         self._settings = settings
         self._control = control
@@ -76,10 +82,16 @@ class StudyRunner:
         self._gpus = gpus or Gpus()
         self._expected_failures = expected_failures
         self._history = history or InputHistory()
+        self._earlier = earlier
         self._abort_reason: str | None = None
 
-    def run(self, runs: Sequence[PlannedRun]) -> StudyResult:
-        """Execute `runs` in this order, and return the study's record, which is then on disk."""
+    @property
+    def abort_reason(self) -> str | None:
+        """Return why the study was aborted; None if it was not."""
+        return self._abort_reason
+
+    def run(self, runs: Sequence[PlannedRun]) -> Record:
+        """Execute `runs` in this order, and return their record; all is then on disk."""
         records = RunRecords(self._layout, self._manifest)
         launcher = Launcher(self._executor, records, self._measure)
         try:
@@ -98,7 +110,8 @@ class StudyRunner:
         if runs and isinstance(self._executor, NoteGiver):
             for note in self._executor.notes(sorted({run.config.backend for run in runs})):
                 self._on_event(Note(note))
-        remaining = RemainingTime(runs, self._study.execution, self._manifest.manifest.entries)
+        known = (*self._earlier, *self._manifest.manifest.entries)
+        remaining = RemainingTime(runs, self._study.execution, known)
         self._on_event(
             StudyStarted(
                 self._layout.folder,
@@ -158,20 +171,10 @@ class StudyRunner:
             n_retries -= 1
             gap = "config"
 
-    def _finish(self, status: StudyStatus) -> StudyResult:
+    def _finish(self, status: StudyStatus) -> Record:
         try:
             self._manifest.finish(status)
-            result = summarise(
-                self._study,
-                self._layout,
-                self._manifest.manifest,
-                self._settings,
-                limits_enforced=self._executor.enforces_limits,
-            )
-            content = encode_json(result)
-            write_atomically(self._layout.study_result, content)
-            self._manifest.record_study_result(content)
-            return result.stored_in(self._layout.folder)
+            return self._record()
         finally:
             reason = self._limits.reason if status == "interrupted" else self._abort_reason
             self._on_event(StudyEnded(self._layout.folder, status, reason))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -13,15 +14,18 @@ from llem_energy.preflight import Machine, gpus_used
 from llem_runner._analysis.input_changes import InputHistory
 from llem_runner._control import Control
 from llem_runner._events import OnEvent, PreflightWarning, ReadingInputs
-from llem_runner._executors.protocol import Executor, VariableTaker
+from llem_runner._executors.protocol import Executor
 from llem_runner._executors.task import Measure
-from llem_runner._gpus.locks import Queue, hold_gpus, why_not_locked
+from llem_runner._gpus.locks import Queue, hold_gpus
 from llem_runner._storage.layout import Layout
+from llem_runner._storage.manifest import ManifestEntry
 from llem_runner._storage.manifest_writer import ManifestWriter
+from llem_runner._storage.study_result import StudyResult
 from llem_runner._study.limits import Limits
 from llem_runner._study.preflight import check
 from llem_runner._study.preparation import ChosenExecutor, choose_executor, gpus_to_watch
-from llem_runner._study.runner import StudyRunner
+from llem_runner._study.record import write_record
+from llem_runner._study.runner import Record, StudyRunner
 
 
 class Caller(NamedTuple):
@@ -34,6 +38,8 @@ class Caller(NamedTuple):
     measure: Measure
     executor: Executor | None
     wait: bool
+    wait_at_most_s: float = math.inf
+    """How long to wait for a GPU, if at all."""
 
 
 class Session(NamedTuple):
@@ -54,25 +60,48 @@ class Session(NamedTuple):
         """Hold the locks of the study's GPUs.
 
         Raises:
-            StudyLocked: another study holds one of them, and the caller does not wait.
+            StudyLocked: another study holds one of them, and the caller does not wait, or has
+                waited as long as it will.
             KeyboardInterrupt: a stop was requested while waiting.
         """
         caller = self.caller
-        if self.gpus and (reason := why_not_locked()):
-            caller.on_event(PreflightWarning(reason))
-        queue = Queue(caller.control, caller.on_event) if caller.wait else None
+        queue = None
+        if caller.wait:
+            queue = Queue(caller.control, caller.on_event, at_most_s=caller.wait_at_most_s)
         with hold_gpus(self.gpus, queue, self.study.name):
             yield
 
-    def runner(
+    def study_runner(
         self, layout: Layout, manifest: ManifestWriter, history: InputHistory | None = None
-    ) -> StudyRunner:
-        """Return the runner of the study in its folder; `history` is of the runs that are kept."""
+    ) -> StudyRunner[StudyResult]:
+        """Return the runner of the study in its folder, which also writes its record."""
+
+        def record() -> StudyResult:
+            return write_record(
+                self.study,
+                layout,
+                manifest,
+                self.caller.machine.settings,
+                limits_enforced=self.chosen.executor.enforces_limits,
+            )
+
+        return self.runner(layout, manifest, record, history)
+
+    def runner(
+        self,
+        layout: Layout,
+        manifest: ManifestWriter,
+        record: Callable[[], Record],
+        history: InputHistory | None = None,
+        earlier: Sequence[ManifestEntry] = (),
+    ) -> StudyRunner[Record]:
+        """Return a runner of the study; `history` is of the runs that are kept."""
         caller = self.caller
         return StudyRunner(
             self.study,
             layout,
             manifest,
+            record=record,
             executor=self.chosen.executor,
             settings=caller.machine.settings,
             control=caller.control,
@@ -82,6 +111,7 @@ class Session(NamedTuple):
             gpus=gpus_to_watch(self.gpus, caller.machine),
             expected_failures=self.expected_failures,
             history=history,
+            earlier=earlier,
         )
 
 
@@ -104,14 +134,11 @@ def begin_session(study: StudyConfig, results_dir: Path, caller: Caller) -> Sess
         caller.on_event(PreflightWarning(warning))
     if caller.control.stop_requested:
         raise KeyboardInterrupt
-    chosen = choose_executor(caller.executor, machine.settings)
-    if isinstance(chosen.executor, VariableTaker):
-        chosen.executor.set_variables(machine.run_variables)
     return Session(
         study,
         caller,
         tuple(gpus_used(study.experiments, machine)),
-        chosen,
+        choose_executor(caller.executor, machine.settings),
         preflight.expected_failures,
         _read_inputs(study, caller),
     )

@@ -1,0 +1,151 @@
+"""`run_shard`: one attempt at a shard, by this process on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from llem_config import Settings
+from llem_energy import measure as default_measure
+from llem_energy.preflight import find_machine
+from llem_runner._control import Control
+from llem_runner._events import Event, OnEvent, StudyEnded
+from llem_runner._executors.protocol import Executor
+from llem_runner._executors.task import Measure
+from llem_runner._shards.cluster import Cluster
+from llem_runner._shards.limits import ShardLimits, seconds_left
+from llem_runner._shards.outcome import ShardEnd, ShardOutcome
+from llem_runner._shards.records import Place
+from llem_runner._shards.shard_attempt import ShardAttempt
+from llem_runner._shards.stored_shard import StoredShard
+from llem_runner._storage.attempts import (
+    MAX_FRUITLESS,
+    AttemptWriter,
+    n_fruitless,
+    new_record,
+    read_attempts,
+)
+from llem_runner._storage.divided_folder import (
+    DividedFolder,
+)
+from llem_runner._study.preparation import check_caller
+from llem_runner._study.session import Caller
+
+MAX_RESTARTS = 20
+"""How often a cluster is asked to start one task again."""
+_WAIT_FOR_GPU_S = 90.0
+"""The process of an earlier attempt on the same machine may take so long to be ended."""
+
+
+def run_shard(
+    folder: str | Path,
+    number: int,
+    *,
+    cluster: Cluster | None = None,
+    control: Control | None = None,
+    on_event: OnEvent | None = None,
+    measure: Measure = default_measure,
+    settings: Settings | None = None,
+    executor: Executor | None = None,
+    retry: int = 0,
+    retry_failed: bool = False,
+    time_limit_s: float | None = None,
+    wait: bool = True,
+) -> ShardOutcome:
+    """Run what is left of a shard, in a new attempt that only this process writes.
+
+    Any number of processes may do this at the same time, on any machines, for one shard or several:
+    no result is lost or overwritten. Of two results of a run, that of the first attempt counts.
+
+    Args:
+        folder: of the study, as `divide_study` has made it, or with the folder of this shard alone.
+        number: of the shard, from 1.
+        cluster: what has started this process, if it is one; it tells when its time ends.
+        control: stops the attempt, or announces that its time is nearly over.
+        on_event: called for everything that happens; see `Event`.
+        measure: as in `run_study`.
+        settings: of this machine; None loads them. Those that all shards share are of the study.
+        executor: as in `run_study`.
+        retry: as in `run_study`.
+        retry_failed: whether runs that have failed in an earlier attempt run again.
+        time_limit_s: for this attempt, in seconds; the cluster's limit holds too.
+        wait: wait a short time for a GPU that another study uses.
+
+    Raises:
+        StudyError: the shard cannot be read or must not be run here, or the last attempts have
+            finished no run; nothing was written then.
+    """
+    check_caller(measure)
+    shard = StoredShard.read(DividedFolder(Path(folder)), number, retry_failed=retry_failed)
+    if not shard.open_runs:
+        return shard.outcome(None, "failed" if shard.failed else "complete", None)
+    shard.check()
+    place = None if cluster is None else cluster.here(os.environ)
+    with Control.owned(control) as stop:
+        attempt = ShardAttempt(shard, place)
+        limits = ShardLimits(
+            stop,
+            retry=retry,
+            time_limit_s=_shorter(time_limit_s, seconds_left(place)),
+            is_superseded=attempt.is_superseded,
+        )
+        with limits, attempt.closed_on_error(limits, stop):
+            caller = Caller(
+                machine=find_machine(shard.settings(settings)),
+                control=stop,
+                limits=limits,
+                on_event=limits.following(_with_folder(on_event, shard.folder)),
+                measure=measure,
+                executor=executor,
+                wait=wait,
+                wait_at_most_s=_WAIT_FOR_GPU_S,
+            )
+            attempt.run(caller, limits)
+    outcome = attempt.outcome()
+    if cluster is None or place is None:
+        return outcome
+    return msgspec.structs.replace(outcome, is_restarted=_start_again(cluster, place, outcome.end))
+
+
+def _start_again(cluster: Cluster, place: Place, end: ShardEnd) -> bool:
+    """Ask a cluster to start the shard again, if it does not do so by itself and it makes sense.
+
+    A task that is stopped on request was preempted, and is started again by the cluster, or was
+    cancelled. On a full disk it would end again at once.
+    """
+    if end not in ("again", "unfit") or place.n_restarts >= MAX_RESTARTS:
+        return False
+    return cluster.again(place, elsewhere=end == "unfit")
+
+
+def reopen_shards(folder: str | Path, numbers: Sequence[int]) -> None:
+    """Allow more attempts at shards whose last attempts finished no run.
+
+    Raises:
+        StudyError: a file is damaged, or cannot be written.
+    """
+    divided = DividedFolder(Path(folder))
+    for number in numbers:
+        if n_fruitless(read_attempts(divided, number)) >= MAX_FRUITLESS:
+            claimed = divided.claim_attempt(number)
+            AttemptWriter(claimed, new_record(number, claimed.number, "reopened"))
+
+
+def _with_folder(on_event: OnEvent | None, folder: DividedFolder) -> OnEvent:
+    """Return a callback to which the folder that ends is the study's, which can be continued."""
+
+    def send(event: Event) -> None:
+        if on_event is not None:
+            if isinstance(event, StudyEnded):
+                event = msgspec.structs.replace(event, folder=folder.folder)
+            on_event(event)
+
+    return send
+
+
+def _shorter(first_s: float | None, other_s: float | None) -> float | None:
+    limits_s = [limit_s for limit_s in (first_s, other_s) if limit_s is not None]
+    return min(limits_s, default=None)
