@@ -8,6 +8,7 @@ import resource
 import statistics
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -124,30 +125,26 @@ def isolated(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def edges(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the seconds of begin, end and a bare read; medians."""
+    """Return the seconds of begin, end and a bare read, in turn; medians."""
     import pynvml
 
     start_clock()
-    begin_s, end_s, bare_s = [], [], []
-    # A long sample period: a reading of the thread would delay some of the edges.
-    with EnergyMeter([0], sources=["nvml"], mode="light", sample_period_s=1.0) as meter:
+    durations_s: dict[str, list[float]] = {"begin_s": [], "end_s": [], "bare_s": []}
+
+    def timed(name: str, action: Callable[[], object]) -> None:
+        time.sleep(request["pause_s"])
+        start_s = time.perf_counter()
+        action()
+        durations_s[name].append(time.perf_counter() - start_s)
+
+    with EnergyMeter([0], sources=["nvml"], mode="light") as meter:
         handle = pynvml.nvmlDeviceGetHandleByIndex(0)
         for _ in range(request["n"]):
-            t0_s = time.perf_counter()
-            window = meter.window().open()
-            t1_s = time.perf_counter()
-            window.close()
-            t2_s = time.perf_counter()
-            pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-            t3_s = time.perf_counter()
-            begin_s.append(t1_s - t0_s)
-            end_s.append(t2_s - t1_s)
-            bare_s.append(t3_s - t2_s)
-    return {
-        "begin_s": statistics.median(begin_s),
-        "end_s": statistics.median(end_s),
-        "bare_s": statistics.median(bare_s),
-    }
+            timed("begin_s", lambda: meter.begin_window("window"))
+            timed("bare_s", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+            timed("end_s", lambda: meter.end_window("window"))
+            timed("bare_s", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+    return {name: statistics.median(seconds) for name, seconds in durations_s.items()}
 
 
 def many(request: dict[str, Any]) -> dict[str, Any]:

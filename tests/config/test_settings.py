@@ -75,6 +75,7 @@ def test_without_a_file_every_setting_has_its_default() -> None:
             "quality": True,
         },
         "devices": {"gpus": (), "peaks": True},
+        "clusters": {},
     }
 
 

@@ -130,6 +130,7 @@ class FakeGpu:
     temperatures: tuple[tuple[float, float], ...] = ()  # (t_s, C), linear; replaces `temperature_c`
     application_mhz: tuple[int, int, int, int] = (1980, 3201, 1980, 3201)  # SM, memory; defaults
     locked_mhz: int = 0  # the locked SM clock, which no function returns; 0: not locked
+    minor: int | None = None  # number of the device file; None: the index
     mig: bool = False
     persistence: bool = True
     virtualization: int = 0  # nvmlGpuVirtualizationMode_t: 2 is a vGPU
@@ -227,6 +228,8 @@ def _statements(gpu: FakeGpu) -> Iterator[str]:
     yield from (f"temperature {t_s!r} {c!r}" for t_s, c in temperatures)
     yield "application_mhz {} {} {} {}".format(*gpu.application_mhz)
     yield f"locked_mhz {gpu.locked_mhz}"
+    if gpu.minor is not None:
+        yield f"minor {gpu.minor}"
     yield f"mig {gpu.mig:d}"
     yield f"persistence {gpu.persistence:d}"
     yield f"virtualization {gpu.virtualization}"

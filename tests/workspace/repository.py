@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("llem_config", "llem_energy", "llem_runner", "llem_report", "llem_cli")
+PACKAGES = ("llem_config", "llem_energy", "llem_runner", "llem_report", "llem_slurm", "llem_cli")
 CHECK = ["ruff format --check", "ruff check", "mypy", "lint-imports", "pytest"]
 """The commands of the check, in their order, each after `uv run`."""
 

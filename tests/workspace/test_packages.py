@@ -20,6 +20,7 @@ PUBLIC_MODULES = {
     "llem_config": {
         "__init__.py",
         "carbon.py",
+        "cluster_settings.py",
         "credentials.py",
         "extensions.py",
         "fields.py",
@@ -53,6 +54,7 @@ PUBLIC_MODULES = {
     },
     "llem_runner": {
         "__init__.py",
+        "archives.py",
         "block_model.py",
         "clusters.py",
         "distributions.py",
@@ -63,8 +65,10 @@ PUBLIC_MODULES = {
         "records.py",
         "repeats.py",
         "shards.py",
+        "verification.py",
     },
     "llem_report": {"__init__.py", "comparison_records.py", "records.py", "watching.py"},
+    "llem_slurm": {"__init__.py"},
     "llem_cli": {"__init__.py", "__main__.py"},
 }
 HEAVY = ("torch", "transformers", "pyarrow", "cyclopts", "rich")
@@ -95,7 +99,9 @@ def test_a_public_module_lists_exactly_its_public_names(name: str) -> None:
         assert imported == set(module.__all__)
 
 
-@pytest.mark.parametrize("package", ["llem_config", "llem_energy", "llem_runner", "llem_report"])
+@pytest.mark.parametrize(
+    "package", ["llem_config", "llem_energy", "llem_runner", "llem_report", "llem_slurm"]
+)
 def test_importing_a_package_loads_nothing_heavy_and_no_driver(package: str) -> None:
     code = (
         f"import sys, {package}\n"
@@ -153,8 +159,9 @@ def test_only_the_nvml_files_know_the_binding_and_only_the_backend_knows_torch()
                 assert path.parent.parts[-2:] == ("_backends", "pytorch") or is_integration, path
 
 
-def test_the_cli_imports_only_public_modules_of_the_other_packages() -> None:
-    for path in sources("llem_cli"):
+@pytest.mark.parametrize("own", ["llem_cli", "llem_slurm"])
+def test_a_package_imports_only_public_modules_of_the_other_packages(own: str) -> None:
+    for path in sources(own):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             modules: list[str] = []
             if isinstance(node, ast.Import):
@@ -163,8 +170,23 @@ def test_the_cli_imports_only_public_modules_of_the_other_packages() -> None:
                 modules = [f"{node.module}.{alias.name}" for alias in node.names]
             for module in modules:
                 package, *rest = module.split(".")
-                if package in PACKAGES and package != "llem_cli":
+                if package in PACKAGES and package != own:
                     assert not any(part.startswith("_") for part in rest), f"{path}: {module}"
+
+
+@pytest.mark.parametrize("package", ["llem_runner", "llem_energy", "llem_report"])
+def test_a_package_below_the_clusters_has_no_word_of_slurm(package: str) -> None:
+    named = [path for path in sources(package) if "slurm" in path.read_text("utf-8").lower()]
+    assert not named
+
+
+def test_no_package_needs_llem_slurm() -> None:
+    for package in PACKAGES:
+        folder = ROOT / "packages" / package.replace("_", "-")
+        project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+        extras = project.get("optional-dependencies", {}).values()
+        needs = [*project["dependencies"], *(need for extra in extras for need in extra)]
+        assert not any(need.startswith("llem-slurm") for need in needs), package
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -169,8 +169,17 @@ def idle_cost(peers: Peers, *, seconds: float = 20.0) -> Cost:
     return measure_cost(command, {}, seconds=seconds, env=env, cwd=Path(env["HOME"]))
 
 
-def zeus_edges(peers: Peers, *, latency_us: int = 200, n: int = 2000) -> Edges | Missing:
-    """Return the duration of an edge of ZeusMonitor if every NVML call takes `latency_us`."""
+def zeus_edges(
+    peers: Peers, *, latency_us: int = 200, n: int = 2000, pause_s: float = 0.0
+) -> Edges | Missing:
+    """Return the duration of an edge of ZeusMonitor if every NVML call takes `latency_us`.
+
+    Args:
+        peers: the installed peers.
+        latency_us: of each call of the driver.
+        n: windows.
+        pause_s: sleep before each call.
+    """
     gpu = FakeGpu(latency_us=latency_us)
-    answer = peers.ask(ZEUS, "latency", [gpu], {"n": n})
+    answer = peers.ask(ZEUS, "latency", [gpu], {"n": n, "pause_s": pause_s})
     return answer if isinstance(answer, Missing) else Edges(**answer[0])

@@ -72,6 +72,7 @@ def latency(request: dict[str, Any]) -> dict[str, Any]:
     durations_s: dict[str, list[float]] = {"begin_s": [], "end_s": [], "bare_s": []}
 
     def timed(name: str, action: Any) -> None:
+        time.sleep(request["pause_s"])
         start_s = time.perf_counter()
         action()
         durations_s[name].append(time.perf_counter() - start_s)

@@ -25,6 +25,14 @@ def test_samples_that_no_window_needs_are_dropped() -> None:
     assert not store.is_full
 
 
+def test_samples_that_arrive_late_are_put_in_order() -> None:
+    store = SampleStore()
+    for t_s in (2.0, 1.0, 3.0, 2.5):
+        store.add([sample(t_s), sample(t_s, "GPU-b")])
+    assert [each.t_s for each in store.between(1.0, 2.5)] == [1.0, 1.0, 2.0, 2.0, 2.5, 2.5]
+    assert [each.t_s for each in store.latest(3)] == [2.5, 3.0, 3.0]
+
+
 def test_the_samples_of_an_open_window_stay_with_those_before_its_start() -> None:
     store = filled(5000)
     store.drop([400.0])

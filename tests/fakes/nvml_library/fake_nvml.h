@@ -81,6 +81,7 @@ typedef struct {
     double limit_w, idle_w, mig, persistence, virtualization, memory;
     struct { double sm, memory, default_sm, default_memory; } application_mhz;
     double locked_mhz; /* 0: not locked */
+    double minor;      /* of the device file; below 0: the index */
 } Gpu;
 
 /* ---- State: gpus in trace_file.c, clock in power_curve.c, references in calls.c --------------- */

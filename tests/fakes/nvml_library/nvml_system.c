@@ -36,6 +36,8 @@ SYSTEM(nvmlDeviceGetHandleByUUID, (const char *uuid, const Gpu **out),
        return NOT_FOUND)
 
 DEVICE(nvmlDeviceGetIndex, (const Gpu *gpu, unsigned *out), *out = (unsigned)(gpu - gpus))
+DEVICE(nvmlDeviceGetMinorNumber, (const Gpu *gpu, unsigned *out),
+       *out = gpu->minor < 0 ? (unsigned)(gpu - gpus) : (unsigned)gpu->minor)
 DEVICE(nvmlDeviceGetName, (const Gpu *gpu, char *out, unsigned n),
        return copy_text(gpu->name, out, n))
 DEVICE(nvmlDeviceGetUUID, (const Gpu *gpu, char *out, unsigned n),

@@ -36,6 +36,7 @@
  *   limit_w WATTS      mig 0|1         persistence 0|1      virtualization MODE
  *   application_mhz SM MEM SM0 MEM0    application clocks now and by default; 1980 and 3201 if none
  *   locked_mhz SM                      the clock that is locked, which no function returns; 0: none
+ *   minor NUMBER                       number of the device file; the index if none
  *   memory BYTES                       total memory of the board; 1 GiB is reserved, 1 GiB used
  *   process PID BYTES [T0 T1]          a compute process on this GPU
  *   graphics_process PID BYTES [T0 T1]
@@ -152,7 +153,8 @@ static const char *set_numbers(Gpu *gpu, const char *word, const double *v, int 
         {"persistence", offsetof(Gpu, persistence), 1},
         {"virtualization", offsetof(Gpu, virtualization), 1},
         {"application_mhz", offsetof(Gpu, application_mhz), 4},
-        {"locked_mhz", offsetof(Gpu, locked_mhz), 1}, {"memory", offsetof(Gpu, memory), 1}};
+        {"locked_mhz", offsetof(Gpu, locked_mhz), 1}, {"minor", offsetof(Gpu, minor), 1},
+        {"memory", offsetof(Gpu, memory), 1}};
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (!strcmp(word, settings[i].word) && n == settings[i].n) {
             memcpy((char *)gpu + settings[i].offset, v, (size_t)n * sizeof *v);
@@ -200,7 +202,7 @@ static const char *read_statement(const char *word, const char *text)
         gpus[n_gpus++] = (Gpu){"Fake GPU", "GPU-fake", .celsius = {.linear = 1},
                                .counter = {0.1, 0, 0, 1, 0, 1, .bits = 64},
                                .every = {1, 0, INFINITY}, .power = {0.1, 1, 0},
-                               .sample_period_s = 0.02, .limit_w = 700, .persistence = 1,
+                               .sample_period_s = 0.02, .limit_w = 700, .minor = -1, .persistence = 1,
                                .memory = 141.0 * (1ull << 30),
                                .application_mhz = {1980, 3201, 1980, 3201}};
         return NULL;

@@ -142,6 +142,13 @@ study.command(
     "Writes a new folder; the others stay as they are. Exits with code 1 if the runs are not "
     "comparable, because the versions of llem or the execution settings differ.",
 )
+study.command(
+    "llem_cli._commands.study.verify:verify",
+    name="verify",
+    help="Check whether the files of a study are as it wrote them, and what could be measured again here.\n\n"
+    "Compares every file with its digest, and models, data, packages and GPUs with those of this machine. "
+    "Writes nothing. Exits with code 0 if the files are intact, and with 1 if they are not or it cannot be told.",
+)
 experiment.command(
     "llem_cli._commands.experiment:run",
     name="run",

@@ -24,7 +24,9 @@ from llem_config._errors import LlemError
 
 __all__ = ["Extension", "ExtensionError", "extensions"]
 
-_OUR_PACKAGES = frozenset(("llem-config", "llem-energy", "llem-runner", "llem-report", "llem-cli"))
+_OUR_PACKAGES = frozenset(
+    ("llem-config", "llem-energy", "llem-runner", "llem-report", "llem-slurm", "llem-cli")
+)
 _SLOW_S = 10.0  # a person who waits this long wants to know for what
 _log = logging.getLogger("llem")
 

@@ -135,6 +135,9 @@ class Settings(BaseModel):
     execution: ExecutionSettings = ExecutionSettings()
     measurement: MeasurementSettings = MeasurementSettings()
     devices: DeviceSettings = DeviceSettings()
+    clusters: dict[str, dict[str, Any]] = {}
+    """Of each cluster that studies are submitted to, by its name. The package of the cluster says
+    which there are and checks them: `llem_config.cluster_settings`."""
 
 
 def load_settings() -> Settings:
@@ -197,15 +200,23 @@ def _resolve(document: Document | None) -> Settings:
         raise ConfigError(_broken_variables(too_deep=too_deep)) from error
 
 
+def setting_names() -> tuple[tuple[str, str], ...]:
+    """Return each setting as its section and its name, but those of clusters."""
+    return tuple(
+        (section, name)
+        for section, model in Settings()
+        if isinstance(model, BaseModel)
+        for name in type(model).model_fields
+    )
+
+
 def variable_warnings() -> tuple[str, ...]:
     """Return a warning for each environment variable that is probably a misspelt setting.
 
     Other variables that begin with `LLEM_` may belong to other programs and cause no warning.
     """
     settings = {
-        f"{ENV_PREFIX}{section}__{name}".upper(): name.upper()
-        for section, model in Settings()
-        for name in type(model).model_fields
+        f"{ENV_PREFIX}{section}__{name}".upper(): name.upper() for section, name in setting_names()
     }
     sections = {f"{ENV_PREFIX}{section}".upper() for section in Settings.model_fields}
     used = {ENV_FILE, ENV_CACHE, *sections}
@@ -257,7 +268,8 @@ def _broken_variables(*, too_deep: bool) -> list[Fault]:
 def _fault(error: Any, document: Document | None, schema: dict[str, Any]) -> Fault:
     route = tuple(part for part in error["loc"] if isinstance(part, str | int))
     problem = describe_error(error, schema, route)
-    variable = ENV_PREFIX + "__".join(str(part) for part in route[:2]).upper()
+    depth = 3 if route[:1] == ("clusters",) else 2
+    variable = ENV_PREFIX + "__".join(str(part) for part in route[:depth]).upper()
     if document is None or os.environ.get(variable):
         return Fault("<environment>", 0, 0, variable, problem)
     return document.fault(route, problem, at_key=error["type"] == "extra_forbidden")

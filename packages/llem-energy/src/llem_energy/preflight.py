@@ -17,19 +17,25 @@ from llem_energy._preflight.findings import Finding
 from llem_energy._preflight.first_studies import first_studies
 from llem_energy._preflight.memory_fit import MemoryNeed, memory_need
 from llem_energy._preflight.report import PreflightReport, check, check_files
+from llem_energy._sources.gpu_choice import GpuChoice, Grant, ShownGpu, choose_gpus
+from llem_energy._sources.shown_gpus import shown_gpus
 
 __all__ = [
     "DatasetCheck",
     "DatasetFinding",
     "Finding",
     "FirstStudy",
+    "GpuChoice",
+    "Grant",
     "Machine",
     "MachineGpu",
     "MemoryNeed",
     "PreflightReport",
+    "ShownGpu",
     "check",
     "check_datasets",
     "check_files",
+    "choose_gpus",
     "context_tokens",
     "find_machine",
     "first_studies",
@@ -37,4 +43,5 @@ __all__ = [
     "half_precision",
     "memory_need",
     "missing_libraries",
+    "shown_gpus",
 ]

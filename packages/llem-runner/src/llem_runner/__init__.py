@@ -20,6 +20,7 @@ from llem_runner._study.merge import MergedStudy, merge_studies
 from llem_runner._study.resume import resume_study
 from llem_runner._study.run import run_study
 from llem_runner._study.run_one import run_experiment
+from llem_runner._verification.verify import verify_study
 
 __all__ = [
     "Control",
@@ -40,4 +41,5 @@ __all__ = [
     "run_experiment",
     "run_isolated",
     "run_study",
+    "verify_study",
 ]

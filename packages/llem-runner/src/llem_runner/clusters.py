@@ -1,12 +1,15 @@
 """How to write a cluster: what starts the shards of a study on other machines.
 
-A package names a callable without arguments that returns a `Cluster` in the entry-point group
-`llem.clusters`; `study submit --on NAME` uses it.
+A package names a callable that returns a `Cluster` in the entry-point group `llem.clusters`;
+`study submit --on NAME` uses it. Its argument is a mapping of settings from the command line, which
+replace those of this machine, or None.
 """
 
 from llem_runner._errors import SubmissionRefused, SubmissionUnknown
+from llem_runner._gpus.grant import granted_gpus
 from llem_runner._plan.shards import Shard
 from llem_runner._shards.cluster import Cluster
+from llem_runner._shards.cluster_registry import cluster_names, find_cluster, find_place
 from llem_runner._shards.records import (
     Needs,
     Place,
@@ -29,4 +32,8 @@ __all__ = [
     "SubmissionRefused",
     "SubmissionUnknown",
     "Ticket",
+    "cluster_names",
+    "find_cluster",
+    "find_place",
+    "granted_gpus",
 ]

@@ -12,7 +12,13 @@ from llem_runner._control import Control
 from llem_runner._executors.inline import InlineExecutor
 from llem_runner._executors.local.executor import LocalExecutor
 from llem_runner._executors.measure import measure_task
-from llem_runner._executors.protocol import Execution, Executor, Leftovers, NoteGiver
+from llem_runner._executors.protocol import (
+    Execution,
+    Executor,
+    Leftovers,
+    NoteGiver,
+    VariableTaker,
+)
 from llem_runner._executors.registry import executor_names, find_executor
 from llem_runner._executors.task import Measure, OnStage, Task
 from llem_runner._outcome import Failed, Finished, Interrupted, Outcome, Reason
@@ -35,6 +41,7 @@ __all__ = [
     "PlannedRun",
     "Reason",
     "Task",
+    "VariableTaker",
     "executor_names",
     "find_executor",
     "measure_task",

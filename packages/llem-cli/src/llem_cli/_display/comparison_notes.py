@@ -72,6 +72,7 @@ def comparison_lines(result: StudyResult) -> Iterator[str]:
             )
     elif len(summary.points) > 1:
         yield f"points are not compared: {comparisons.reason}"
+    yield from _of_machines([*comparisons.left_out_blocks, *comparisons.distant_machines])
     if summary.drift is not None:
         yield from _drift(summary.drift)
     for caveat in comparisons.caveats:
@@ -163,6 +164,12 @@ def _correlated(points: Sequence[PointSummary], figure: str) -> Iterator[str]:
                 f"the runs of {point.label} are correlated (lag-1 autocorrelation "
                 f"{statistics.lag1:.2f}): their ± is too small"
             )
+
+
+def _of_machines(lines: Sequence[str]) -> Iterator[str]:
+    yield from lines[:MAX_LINES]
+    if len(lines) > MAX_LINES:
+        yield f"and {len(lines) - MAX_LINES} more lines like this in study_result.json"
 
 
 def _first_lines(lines: Sequence[str]) -> Iterator[str]:

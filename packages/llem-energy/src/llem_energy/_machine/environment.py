@@ -55,6 +55,7 @@ def snapshot_environment(own_pids: Collection[int]) -> EnvironmentSnapshot:
         amd_driver=amd_driver,
         amd_smi=amd_smi,
         boot_id=boot_id(),
+        host=platform.node() or None,
     )
 
 

@@ -13,6 +13,16 @@ from llem_energy._host.host_load import HostLoad
 from llem_energy._host.observe import observe_load
 from llem_energy._machine.device_memory import device_memory_bytes, host_memory_bytes
 from llem_energy._sources.amd_gpu import snapshot_amd_gpus
+from llem_energy._sources.gpu_choice import (
+    BY_BUS,
+    ORDER,
+    VISIBLE,
+    GpuChoice,
+    Grant,
+    ShownGpu,
+    choose_gpus,
+)
+from llem_energy._sources.gpu_snapshot import GpuSnapshot
 from llem_energy._sources.nvml_gpu import snapshot_gpus
 
 _WATCH_S = 0.2
@@ -24,6 +34,7 @@ class MachineGpu(msgspec.Struct, frozen=True):
     uuid: str
     memory_bytes: int | None
     """None if the driver does not report it."""
+    name: str | None = None
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +44,11 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     gpus: tuple[MachineGpu, ...] = ()
     """Every NVIDIA GPU, in NVML's order; if there is none, every AMD GPU."""
     visible_gpus: tuple[str, ...] = ()
-    """UUIDs of the GPUs that CUDA_VISIBLE_DEVICES leaves visible."""
+    """UUIDs of the GPUs that a cluster and CUDA_VISIBLE_DEVICES leave to this process."""
+    gpu_problem: str | None = None
+    """Why it cannot be told which GPUs these are; `visible_gpus` then has all that may be meant."""
+    run_variables: dict[str, str] = {}
+    """What the processes of runs must have in their environment, so that they use no other GPU."""
     host_memory_bytes: int | None = None
     load: HostLoad | None = None
     """Other load at that time; None if it is not reported."""
@@ -60,11 +75,12 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def find_machine(settings: Settings | None = None) -> Machine:
+def find_machine(settings: Settings | None = None, *, grant: Grant | None = None) -> Machine:
     """Return this machine. Opens the GPU driver once and closes it again; takes 0.2 s.
 
     Args:
         settings: of this machine; None loads them.
+        grant: of the cluster that started this process; None if none has.
 
     Raises:
         ConfigError: the settings are loaded and contain a mistake.
@@ -72,22 +88,32 @@ def find_machine(settings: Settings | None = None) -> Machine:
     if settings is None:
         settings = load_settings()
     # An inference library is built for one of the two makers; most machines have GPUs of one.
-    snapshots = snapshot_gpus(()) or snapshot_amd_gpus()
-    gpus = tuple(MachineGpu(gpu.uuid, gpu.memory_bytes) for gpu in snapshots)
+    nvidia = snapshot_gpus(())
+    snapshots = nvidia or snapshot_amd_gpus()
+    gpus = tuple(MachineGpu(gpu.uuid, gpu.memory_bytes, gpu.name) for gpu in snapshots)
+    choice = _choice(nvidia, grant) if nvidia else GpuChoice(_visible_amd(gpus))
     return Machine(
         settings=settings,
         gpus=gpus,
-        visible_gpus=_visible([gpu.uuid for gpu in gpus], os.environ.get("CUDA_VISIBLE_DEVICES")),
+        visible_gpus=choice.uuids,
+        gpu_problem=choice.problem,
+        run_variables=_run_variables(choice),
         host_memory_bytes=host_memory_bytes(),
         load=observe_load(_WATCH_S),
     )
 
 
-def _visible(uuids: Sequence[str], variable: str | None) -> tuple[str, ...]:
-    if variable is None:
-        return tuple(uuids)
-    names = [name.strip() for name in variable.split(",") if name.strip()]
-    if all(name.startswith("GPU-") for name in names):
-        return tuple(uuid for uuid in uuids if uuid.startswith(tuple(names))) if names else ()
-    # CUDA may number the GPUs in another order than the driver, so all of them may be visible.
-    return tuple(uuids)
+def _choice(snapshots: Sequence[GpuSnapshot], grant: Grant | None) -> GpuChoice:
+    shown = [ShownGpu(uuid=gpu.uuid, name=gpu.name, minor=gpu.minor_number) for gpu in snapshots]
+    return choose_gpus(shown, os.environ, grant)
+
+
+def _run_variables(choice: GpuChoice) -> dict[str, str]:
+    if choice.problem is not None or not choice.is_limited:
+        return {}
+    return {VISIBLE: ",".join(choice.uuids), ORDER: BY_BUS}
+
+
+def _visible_amd(gpus: Sequence[MachineGpu]) -> tuple[str, ...]:
+    """Return every AMD GPU, unless an empty variable hides all; its numbers are in another order."""
+    return () if os.environ.get(VISIBLE) == "" else tuple(gpu.uuid for gpu in gpus)

@@ -41,3 +41,5 @@ class EnvironmentSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """Version of AMD's library."""
     boot_id: str | None = None
     """The kernel's id of the current boot."""
+    host: str | None = None
+    """Name of the machine in its network; None in results of earlier versions."""

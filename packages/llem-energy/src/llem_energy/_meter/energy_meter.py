@@ -167,10 +167,11 @@ class EnergyMeter:
         Raises:
             MeasurementError: a window of this name is open.
         """
-        window = self.window(name)
+        window = EnergyWindow(self._ledger, name, self.mode, self)
         if self._named.setdefault(name, window) is not window:
             raise MeasurementError(f"a window {name!r} is already open; end it or use another name")
-        return window.open()
+        self._ledger.open(window)
+        return window
 
     def end_window(self, name: str) -> EnergyWindow:
         """Close the window of this name and return it.

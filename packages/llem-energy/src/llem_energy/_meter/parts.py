@@ -44,6 +44,10 @@ class SourceFacts:
         self._versions = source.versions()
         self._limits_w = {device: source.power_limit_w(device) for device in self.devices}
         self._source: EnergySource | None = source
+        self.read_counters: Callable[[], Sequence[Sample]] = (
+            getattr(source, "read_counters", None) or source.read
+        )
+        """Reads the counters as cheaply as the source can; () after it is closed."""
 
     def versions(self) -> SourceVersions:
         """Return the versions when it was opened."""
@@ -63,7 +67,7 @@ class SourceFacts:
         """Close the source."""
         if self._source is not None:
             self._source.close()
-            self._source = None
+            self._source, self.read_counters = None, tuple
 
 
 class _Tee:
@@ -100,6 +104,7 @@ class Metered:
         self.store = SampleStore()
         self._recorder = Recorder(timeseries)
         sink = self.store if timeseries is None else _Tee(self.store, self._recorder)
+        self._take = sink.add
         self.sampler = Sampler(
             self.source, sweeping(period_s, calibration), sink, after_reading=after_reading
         )
@@ -107,7 +112,12 @@ class Metered:
         self._burst_s = _BURST_PERIODS * self.edges.period_s
         self._burst_step_s = max(_MIN_STEP_S, self.edges.period_s / _READS_PER_PERIOD)
         self._ready_after_s = _PERIODS_AFTER * self.edges.period_s + 2 * period_s
+        self.sampler.read()  # what else a device reports is known before the first window
         self.sampler.__enter__()
+
+    def count(self) -> None:
+        """Read the counters at an end of a window that must not wait."""
+        self._take(self.source.read_counters())
 
     def read_after_edge(self) -> None:
         """Let the thread read more often until the counter has moved, without waiting for it."""

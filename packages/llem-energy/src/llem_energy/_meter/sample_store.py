@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from llem_energy._meter.window_energy import AROUND_S
 from llem_energy._sources.protocol import Sample
@@ -26,22 +27,30 @@ class SampleStore:
         self._samples: list[Sample] = []
         self._lock = threading.Lock()
         self._n_next_drop = 2 * _CHUNK
+        self._arrived: deque[Sequence[Sample]] = deque()
+        # An end of a window waits for this, so the samples are put in order later.
+        self.add: Callable[[Sequence[Sample]], None] = self._arrived.append
+        """Take the samples of one reading."""
 
     def __len__(self) -> int:
-        return len(self._samples)
-
-    def add(self, samples: Sequence[Sample]) -> None:
-        """Take the samples of one reading."""
         with self._lock:
-            for sample in samples:
-                if self._samples and sample.t_s < self._samples[-1].t_s:
-                    insort(self._samples, sample, key=_time_s)  # another thread was faster
+            self._sort_in()
+            return len(self._samples)
+
+    def _sort_in(self) -> None:
+        """Put what has arrived in order; the caller holds the lock."""
+        samples = self._samples
+        while self._arrived:
+            for sample in self._arrived.popleft():
+                if samples and sample.t_s < samples[-1].t_s:
+                    insort(samples, sample, key=_time_s)  # another thread was faster
                 else:
-                    self._samples.append(sample)
+                    samples.append(sample)
 
     def between(self, start_s: float, end_s: float) -> list[Sample]:
         """Return the samples of a span in time order."""
         with self._lock:
+            self._sort_in()
             first = bisect_left(self._samples, start_s, key=_time_s)
             last = bisect_right(self._samples, end_s, key=_time_s)
             return self._samples[first:last]
@@ -49,17 +58,18 @@ class SampleStore:
     def latest(self, n: int) -> tuple[Sample, ...]:
         """Return the newest `n` samples, oldest first."""
         with self._lock:
+            self._sort_in()
             return tuple(self._samples[-n:])
 
     @property
     def is_full(self) -> bool:
         """Whether samples should be dropped."""
-        return len(self._samples) >= self._n_next_drop
+        return len(self) >= self._n_next_drop
 
     @property
     def is_over_limit(self) -> bool:
         """Whether samples that are still needed will be thinned out."""
-        return len(self._samples) > self._limit
+        return len(self) > self._limit
 
     def drop(self, starts_s: Sequence[float]) -> None:
         """Drop the samples that no window needs.
@@ -68,6 +78,7 @@ class SampleStore:
             starts_s: of the windows that are not yet computed, in any order.
         """
         with self._lock:
+            self._sort_in()
             if not self._samples:
                 return
             since_s = min((*starts_s, self._samples[-1].t_s)) - AROUND_S

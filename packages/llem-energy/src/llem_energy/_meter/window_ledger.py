@@ -75,10 +75,12 @@ class WindowLedger:
             self.relieve()  # which its thread no longer does
         self._windows[id(window)] = weakref.ref(window)
         try:
-            if window.mode == "exact":
+            if window.mode == "light":
+                metered.count()
+            else:
                 window._start_s = time.perf_counter()  # holds the samples of the idle time
                 window._quiet = metered.edges.approach(window._start_s)
-            metered.sampler.read()
+                metered.sampler.read()
         except Exception as error:  # noqa: BLE001  # of a source of another package
             window._problems.append(_unread("start", error))
         window._start_s = time.perf_counter()
@@ -104,8 +106,10 @@ class WindowLedger:
             window._problems.append(_unsynchronised("end", error))
         end_s = time.perf_counter()
         try:
-            metered.sampler.read()
-            if window._quiet is not None:
+            if window._quiet is None:
+                metered.count()
+            else:
+                metered.sampler.read()
                 metered.edges.settle(window._quiet.idle_w)
         except Exception as error:  # noqa: BLE001  # of a source of another package
             window._problems.append(_unread("end", error))

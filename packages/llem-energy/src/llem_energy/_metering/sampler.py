@@ -105,11 +105,12 @@ class Sampler:
             step_s: between two readings; the first comes after it, or with the next tick if that
                 is soon.
         """
-        self._burst_step_s = step_s
         now_s = time.perf_counter()
+        is_awake = now_s < self._burst_until_s and step_s >= self._burst_step_s
+        self._burst_step_s = step_s
         self._burst_until_s = now_s + duration_s
         # Waking the thread takes more time than anything else at the end of a window.
-        if self._due_s - now_s > duration_s / 2:
+        if not is_awake and self._due_s - now_s > duration_s / 2:
             self._wake()
 
     def _wake(self) -> None:

@@ -67,6 +67,7 @@ def check(experiments: Sequence[ExperimentConfig], machine: Machine) -> Prefligh
             *_of_each_group(experiments, blocking_problems),
             *(problem for data in data_sets for problem in data.problems),
             *_missing_gpu(experiments, has_gpu=has_gpu),
+            *_unclear_gpus(experiments, machine),
             *(unmet if n_hopeless == len(experiments) else ()),
             *no_fit,
         ),
@@ -75,6 +76,7 @@ def check(experiments: Sequence[ExperimentConfig], machine: Machine) -> Prefligh
             *context_length_warnings(experiments),
             *other_load_warnings(experiments, machine),
             *missing_templates(experiments),
+            *_no_granted_gpu(experiments, machine),
             *_missing_energy(experiments, gpus, machine.settings.devices.gpus),
         ),
         expected_failures=unmet,
@@ -123,6 +125,28 @@ def _missing_gpu(experiments: Sequence[ExperimentConfig], *, has_gpu: bool) -> t
     points = [i for i, c in enumerate(experiments) if facts_of(c.backend).device(c) == "gpu"]
     message = "a GPU is required, but no NVIDIA GPU was found; `llem-cli doctor` shows the reason"
     return findings({message: points} if points else {})
+
+
+def _unclear_gpus(experiments: Sequence[ExperimentConfig], machine: Machine) -> tuple[Finding, ...]:
+    """Return why it cannot be told which GPUs the experiments would use."""
+    devices = ("gpu",) if not machine.visible_gpus else ("gpu", "auto", None)
+    return _gpu_problem(experiments, machine, devices)
+
+
+def _no_granted_gpu(
+    experiments: Sequence[ExperimentConfig], machine: Machine
+) -> tuple[Finding, ...]:
+    """Return that experiments will run on the CPU, because a cluster granted no GPU."""
+    return () if machine.visible_gpus else _gpu_problem(experiments, machine, ("auto", None))
+
+
+def _gpu_problem(
+    experiments: Sequence[ExperimentConfig], machine: Machine, devices: Sequence[str | None]
+) -> tuple[Finding, ...]:
+    if machine.gpu_problem is None:
+        return ()
+    points = [i for i, c in enumerate(experiments) if facts_of(c.backend).device(c) in devices]
+    return findings({machine.gpu_problem: points} if points else {})
 
 
 def _missing_energy(

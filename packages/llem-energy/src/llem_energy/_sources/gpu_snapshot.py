@@ -56,6 +56,8 @@ class GpuSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What shows the lock, or why it is unknown; None in results of earlier versions."""
     bus_id: str | None = None
     """Place of an AMD GPU on the PCI bus, by which PyTorch names it."""
+    minor_number: int | None = None
+    """Number in the name of the device file, by which a cluster names the GPU."""
 
     def is_among(self, names: Collection[str]) -> bool:
         """Return whether one of the names is that of this GPU: its UUID, or its place."""

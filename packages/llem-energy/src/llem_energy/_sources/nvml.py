@@ -11,6 +11,7 @@ from typing import Final
 
 from llem_energy._errors import MeasurementError
 from llem_energy._host.family import Family
+from llem_energy._sources.nvml_counters import CounterReader
 from llem_energy._sources.nvml_gpu import Gpu, driver, driver_versions, find_gpus
 from llem_energy._sources.protocol import (
     GpuDiagnosis,
@@ -72,6 +73,7 @@ class NvmlSource:
             self._driver.close()
             raise
         self.devices = tuple(gpu.uuid for gpu in self._gpus)
+        self._counters = CounterReader(self._gpus, clock, self._lock)
         self._limits_w = {gpu.uuid: gpu.power_limit_w() for gpu in self._gpus}
 
     def read(self, *, details: bool = False) -> tuple[Sample, ...]:
@@ -80,6 +82,11 @@ class NvmlSource:
         # the counter seems to fall.
         with self._lock:
             return tuple(gpu.sample(self._clock, details=details) for gpu in self._gpus)
+
+    @property
+    def read_counters(self) -> Callable[[], tuple[Sample, ...]] | None:
+        """Reads the counters only; see `EnergySource`. None if a GPU has none."""
+        return self._counters.read if self._counters.works else None
 
     def power_limit_w(self, device: str) -> float | None:
         """Return the power limit of one metered GPU: the larger one if it has changed since."""

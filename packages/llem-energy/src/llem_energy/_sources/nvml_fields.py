@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pynvml
@@ -38,27 +38,36 @@ class FieldReader:
             handle: of the GPU.
             fields: ids of the fields to read, with the unit of each (a factor).
         """
-        self._handle = handle
-        self._n = ctypes.c_int32(len(fields))
         self._values = (pynvml.c_nvmlFieldValue_t * len(fields))()
         for value, field in zip(self._values, fields, strict=True):
             value.fieldId = field
-        self._reference = ctypes.byref(self._values)
+        self.arguments = (handle, ctypes.c_int32(len(fields)), ctypes.byref(self._values))
+        """Of the call."""
+        self.memory = memoryview(self._values).cast("B")
+        """What the call has written."""
         self._units = tuple(fields.values())
         if ctypes.sizeof(self._values) != len(fields) * _LAYOUT.size:
             raise RuntimeError("the binding has an unexpected layout of NVML's field values")
+
+    @staticmethod
+    def function() -> Callable[..., int] | None:
+        """Return the function of the driver; None if it has none."""
+        try:
+            function: Callable[..., int] = pynvml._nvmlGetFunctionPointer(
+                "nvmlDeviceGetFieldValues"
+            )
+        except pynvml.NVMLError:
+            return None
+        return function
 
     def read(self) -> list[float | None]:
         """Return the driver's time of the first field in Unix seconds, then each field.
 
         A field that cannot be read is None; if the call fails, all are.
         """
-        try:
-            # Looked up every time: a library that was unloaded and loaded again has moved.
-            call = pynvml._nvmlGetFunctionPointer("nvmlDeviceGetFieldValues")
-        except pynvml.NVMLError:
-            return [None] * (1 + len(self._units))
-        if call(self._handle, self._n, self._reference):
+        # Looked up every time: a library that was unloaded and loaded again has moved.
+        call = self.function()
+        if call is None or call(*self.arguments):
             return [None] * (1 + len(self._units))
         values: list[float | None] = [None]
         for unit, (_, _, stamp_us, _, kind, failed, raw) in zip(

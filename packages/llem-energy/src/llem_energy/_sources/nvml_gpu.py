@@ -21,11 +21,11 @@ from llem_energy._sources.nvml_fields import FieldReader, field_value
 from llem_energy._sources.protocol import Sample
 from llem_energy._sources.throttling import throttle_names
 
-_ENERGY, _INSTANT_POWER, _AVERAGE_POWER = 83, 186, 185
+ENERGY_FIELD, _INSTANT_POWER, _AVERAGE_POWER = 83, 186, 185
 _POWER_VIOLATION, _THERMAL_VIOLATION, _MEMORY_TEMPERATURE = 74, 75, 82
 _MILLI, _NANO = 1e-3, 1e-9
 _FIELDS = {
-    _ENERGY: _MILLI, _INSTANT_POWER: _MILLI, _AVERAGE_POWER: _MILLI,
+    ENERGY_FIELD: _MILLI, _INSTANT_POWER: _MILLI, _AVERAGE_POWER: _MILLI,
     _POWER_VIOLATION: _NANO, _THERMAL_VIOLATION: _NANO,
 }  # fmt: skip
 _PROBED_FIELDS = [*_FIELDS, 191]  # 191: energy, in a newer block of field ids
@@ -75,35 +75,39 @@ class Gpu:
         """
         try:
             if isinstance(key, int):
-                self._handle: Any = pynvml.nvmlDeviceGetHandleByIndex(key)
+                self.handle: Any = pynvml.nvmlDeviceGetHandleByIndex(key)
             else:
-                self._handle = pynvml.nvmlDeviceGetHandleByUUID(key)
-            self.uuid: str = pynvml.nvmlDeviceGetUUID(self._handle)
-            self.index: int = pynvml.nvmlDeviceGetIndex(self._handle)
-            self.name = str(pynvml.nvmlDeviceGetName(self._handle))
-            self._reader = FieldReader(self._handle, _FIELDS)
+                self.handle = pynvml.nvmlDeviceGetHandleByUUID(key)
+            self.uuid: str = pynvml.nvmlDeviceGetUUID(self.handle)
+            self.index: int = pynvml.nvmlDeviceGetIndex(self.handle)
+            self.name = str(pynvml.nvmlDeviceGetName(self.handle))
+            self._reader = FieldReader(self.handle, _FIELDS)
         except pynvml.NVMLError as error:
             raise GpuError(f"GPU {key}: {error}") from error
 
     @property
     def mig(self) -> bool | None:
         """Whether the GPU is split into MIG instances; None if it does not support MIG."""
-        mode = _maybe(pynvml.nvmlDeviceGetMigMode, self._handle)
+        mode = _maybe(pynvml.nvmlDeviceGetMigMode, self.handle)
         return None if mode is None else bool(mode[0])
 
     def compute_capability(self) -> tuple[int, int] | None:
         """Return the version of the GPU's architecture; None if it is not reported."""
-        version = _maybe(pynvml.nvmlDeviceGetCudaComputeCapability, self._handle)
+        version = _maybe(pynvml.nvmlDeviceGetCudaComputeCapability, self.handle)
         return None if version is None else (int(version[0]), int(version[1]))
+
+    def minor_number(self) -> int | None:
+        """Return the number in the name of the device file, as a cluster names the GPU."""
+        return _maybe(pynvml.nvmlDeviceGetMinorNumber, self.handle)
 
     def power_limit_w(self) -> float | None:
         """Return the enforced power limit in watts."""
-        return _scaled(_maybe(pynvml.nvmlDeviceGetEnforcedPowerLimit, self._handle), _MILLI)
+        return _scaled(_maybe(pynvml.nvmlDeviceGetEnforcedPowerLimit, self.handle), _MILLI)
 
     def temperature_c(self) -> float | None:
         """Return the temperature of the core in degrees Celsius."""
         core = pynvml.NVML_TEMPERATURE_GPU
-        return _maybe(pynvml.nvmlDeviceGetTemperature, self._handle, core)
+        return _maybe(pynvml.nvmlDeviceGetTemperature, self.handle, core)
 
     def sample(self, clock: Callable[[], float], *, details: bool) -> Sample:
         """Return one reading; a value that cannot be read is None.
@@ -115,10 +119,10 @@ class Gpu:
         before = clock()
         stamp_s, energy_j, power_w, average_w, power_s, thermal_s = self._reader.read()
         if energy_j is None:
-            energy_mj = _maybe(pynvml.nvmlDeviceGetTotalEnergyConsumption, self._handle)
+            energy_mj = _maybe(pynvml.nvmlDeviceGetTotalEnergyConsumption, self.handle)
             energy_j = _scaled(energy_mj, _MILLI)
         if average_w is None and power_w is None:
-            average_w = _scaled(_maybe(pynvml.nvmlDeviceGetPowerUsage, self._handle), _MILLI)
+            average_w = _scaled(_maybe(pynvml.nvmlDeviceGetPowerUsage, self.handle), _MILLI)
         after = clock()
         sample = Sample(
             self.uuid, (before + after) / 2, after - before, stamp_s, energy_j, power_w, average_w,
@@ -127,7 +131,7 @@ class Gpu:
         return self._with_details(sample) if details else sample
 
     def _with_details(self, sample: Sample) -> Sample:
-        handle = self._handle
+        handle = self.handle
         rates = _maybe(pynvml.nvmlDeviceGetUtilizationRates, handle)
         memory = _maybe(pynvml.nvmlDeviceGetMemoryInfo, handle)
         sm, mem = pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM
@@ -145,9 +149,9 @@ class Gpu:
         )
 
     def _throttle_reasons(self) -> tuple[str, ...] | None:
-        mask = _maybe(pynvml.nvmlDeviceGetCurrentClocksEventReasons, self._handle)
+        mask = _maybe(pynvml.nvmlDeviceGetCurrentClocksEventReasons, self.handle)
         if mask is None:  # the name before driver 535
-            mask = _maybe(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, self._handle)
+            mask = _maybe(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, self.handle)
         return None if mask is None else throttle_names(mask)
 
     def snapshot(self, own_pids: Collection[int]) -> GpuSnapshot:
@@ -156,7 +160,7 @@ class Gpu:
         Args:
             own_pids: the processes of the run, which are not counted among the others.
         """
-        handle = self._handle
+        handle = self.handle
         memory = _maybe(pynvml.nvmlDeviceGetMemoryInfo, handle)
         ecc = _maybe(pynvml.nvmlDeviceGetEccMode, handle)
         persistence = _maybe(pynvml.nvmlDeviceGetPersistenceMode, handle)
@@ -187,51 +191,52 @@ class Gpu:
             application_memory_clock_default_mhz=clocks.application_memory_default,
             clocks_locked=locked,
             clocks_locked_reason=evidence,
+            minor_number=self.minor_number(),
         )
 
     def supported_fields(self) -> tuple[int, ...]:
         """Return the ids of the fields that this GPU supports, among those used here."""
-        values = _maybe(pynvml.nvmlDeviceGetFieldValues, self._handle, _PROBED_FIELDS) or ()
+        values = _maybe(pynvml.nvmlDeviceGetFieldValues, self.handle, _PROBED_FIELDS) or ()
         return tuple(sorted(item.fieldId for item in values if _field(item) is not None))
 
     def has_module_power(self) -> bool:
         """Return whether the instant power of the whole module can be read too."""
         fields = [(_INSTANT_POWER, _MODULE_SCOPE)]
-        values = _maybe(pynvml.nvmlDeviceGetFieldValues, self._handle, fields) or ()
+        values = _maybe(pynvml.nvmlDeviceGetFieldValues, self.handle, fields) or ()
         return any(_field(item) is not None for item in values)
 
     def counter_problem(self) -> str | None:
         """Return why the energy counter cannot be read; None if it can."""
-        if _ENERGY in self.supported_fields():
+        if ENERGY_FIELD in self.supported_fields():
             return None
         try:
-            pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)
+            pynvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)
         except pynvml.NVMLError as error:
             return str(error)
         return None
 
     def virtualization(self) -> str | None:
         """Return how a hypervisor shares the GPU: `none` on bare metal, None if not reported."""
-        mode = _maybe(pynvml.nvmlDeviceGetVirtualizationMode, self._handle)
+        mode = _maybe(pynvml.nvmlDeviceGetVirtualizationMode, self.handle)
         return None if mode is None else _VIRTUALIZATION.get(mode, str(mode))
 
     def compute_pids(self) -> frozenset[int] | None:
         """Return the compute processes on this GPU; None if the driver does not list them."""
-        processes = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, self._handle)
+        processes = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, self.handle)
         return None if processes is None else frozenset(item.pid for item in processes)
 
     def held_bytes(self) -> int | None:
         """Return the memory that programs hold, without what the driver reserves for itself."""
         version = pynvml.nvmlMemory_v2  # the first version counts the reserved memory as used
-        memory = _maybe(pynvml.nvmlDeviceGetMemoryInfo, self._handle, version)
+        memory = _maybe(pynvml.nvmlDeviceGetMemoryInfo, self.handle, version)
         return None if memory is None else int(memory.used)
 
     def other_pids(self, own_pids: Collection[int]) -> tuple[int, ...] | None:
         """Return the processes on this GPU without our own; None if the driver does not list them."""
-        compute = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, self._handle)
+        compute = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, self.handle)
         if compute is None:
             return None
-        graphics = _maybe(pynvml.nvmlDeviceGetGraphicsRunningProcesses, self._handle) or []
+        graphics = _maybe(pynvml.nvmlDeviceGetGraphicsRunningProcesses, self.handle) or []
         return tuple(sorted({item.pid for item in (*compute, *graphics)} - {*own_pids}))
 
 

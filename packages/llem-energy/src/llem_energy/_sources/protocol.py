@@ -68,6 +68,9 @@ class EnergySource(Protocol):
 
     A package provides one by the entry point group `llem.energy_sources`. The entry point names a
     `SourceType`, usually the class of the source.
+
+    A source may also have `read_counters()`, which returns one sample per device with the energy counter
+    only. An end of a window that must not wait then calls it instead of `read`.
     """
 
     @property

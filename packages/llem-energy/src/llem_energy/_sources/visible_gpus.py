@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from llem_energy._sources.nvml_gpu import snapshot_gpus
+from llem_energy._sources.gpu_choice import choose_gpus
 from llem_energy._sources.registry import diagnose_source
+from llem_energy._sources.shown_gpus import shown_gpus
 
 
 def gpus_to_meter(
@@ -22,36 +23,13 @@ def gpus_to_meter(
         return tuple(requested), ()
     for name in sources:
         if name == "nvml":
-            gpus = [(gpu.uuid, gpu.name) for gpu in snapshot_gpus(())]
+            gpus = shown_gpus()
             if gpus:
-                return _visible(gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))
+                choice = choose_gpus(gpus, os.environ)
+                note = f"{choice.problem}; all of these GPUs were metered, or name them with gpus="
+                return choice.uuids, (note,) if choice.problem and choice.uuids else ()
         elif name not in ("rapl", "none"):
             found = diagnose_source(name).open_with
             if found:
                 return found, ()
     return (), ()
-
-
-def _visible(
-    gpus: Sequence[tuple[str, str | None]], variable: str | None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the UUIDs that CUDA_VISIBLE_DEVICES leaves visible, and a note if that is uncertain."""
-    uuids = tuple(uuid for uuid, _ in gpus)
-    if variable is None:
-        return uuids, ()
-    names = [name.strip() for name in variable.split(",") if name.strip()]
-    if names and all(name.startswith(("GPU-", "MIG-")) for name in names):
-        chosen = tuple(
-            next((uuid for uuid in uuids if uuid.startswith(name)), name) for name in names
-        )
-        return chosen, ()
-    # CUDA puts the fastest GPU first, so its numbers are the driver's only for equal boards.
-    is_in_order = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
-    is_in_order |= len({name for _, name in gpus}) == 1
-    if is_in_order and names and all(name.isdigit() and int(name) < len(uuids) for name in names):
-        return tuple(uuids[int(name)] for name in names), ()
-    note = (
-        f"CUDA_VISIBLE_DEVICES={variable} numbers the GPUs in CUDA's order, so all of them were "
-        "metered; name those that are used with gpus="
-    )
-    return uuids, (note,)

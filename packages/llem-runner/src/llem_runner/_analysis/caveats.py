@@ -11,6 +11,7 @@ from llem_energy.records import random_data_caveat
 from llem_runner._analysis.answer_quality import qualities_of_points, worse_answers
 from llem_runner._analysis.compared_runs import ComparedRuns
 from llem_runner._analysis.looks import caveat as caveat_of_looks
+from llem_runner._analysis.machines import devices_of
 from llem_runner._analysis.trends import position_effects
 from llem_runner._storage.comparison_records import Figure
 from llem_runner._storage.manifest import ManifestEntry
@@ -95,8 +96,15 @@ def error_budget(
     budget = {"statistical": "the spread between runs; the intervals cover only this error"}
     if figure == "tokens_per_second":
         return budget
+    boards = {devices_of(results[index] for index in row) for row in rows}
     if _changes_devices(rows, results):
         gain = "does not cancel, because the runs of a block were metered on different devices"
+    elif len(boards) > 1:
+        gain = (
+            "cancels within a block, where all points were metered on the same device, and so in a ratio "
+            f"of two points, but not between blocks: the blocks have {len(boards)} sets of devices, "
+            "whose gains the joules of each point contain"
+        )
     else:
         gain = "cancels in a ratio of two points, because in each block both were metered on the same device"
     return budget | {

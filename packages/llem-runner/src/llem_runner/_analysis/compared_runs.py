@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -15,11 +15,14 @@ from llem_energy import ExperimentResult
 from llem_runner._analysis.complete_blocks import BlockComparison, compare_complete_blocks
 from llem_runner._analysis.headline import headline, headline_values
 from llem_runner._analysis.incomplete_blocks import BlockRun, IncompleteBlockComparison
+from llem_runner._analysis.machines import Machines, compare_machines
 from llem_runner._analysis.statistics import geometric_mean
 from llem_runner._storage.comparison_records import Comparisons, Figure
 from llem_runner._storage.manifest import ManifestEntry
 
-Block = tuple[int, int]  # the cycle, and the start of the study that ran it
+Block = tuple[
+    int, int, int
+]  # the cycle, the shard, and the start of the study or shard that ran it
 
 
 class ComparedRuns(msgspec.Struct, frozen=True):
@@ -35,6 +38,8 @@ class ComparedRuns(msgspec.Struct, frozen=True):
     at least two."""
     values: dict[int, float]
     """The figure of every run that has a positive one, also of runs that are not compared."""
+    machines: Machines = Machines({}, ())
+    """What is known of the machines of all blocks, and which blocks are left out because of it."""
 
     @property
     def rows(self) -> list[list[int]]:
@@ -104,11 +109,12 @@ def runs_to_compare(
     """
     figure = headline(results.values())
     values = headline_values(results, figure)
+    machines = _machines(entries, results, values)
     points: dict[str, dict[Block, int]] = {}
     for entry in entries:
         runs = points.setdefault(entry.config_hash, {})
-        if entry.index in values:
-            runs[entry.cycle, entry.session or 0] = entry.index
+        if entry.index in values and block_of(entry) not in machines.left_out:
+            runs[block_of(entry)] = entry.index
     max_runs = max(map(len, points.values()), default=0)
     enough = [point for point, runs in points.items() if runs and 2 * len(runs) >= max_runs]
     part = _largest_part(enough, points)
@@ -127,7 +133,26 @@ def runs_to_compare(
             if len(runs) > 1 or len(kept) == 1
         },
         values=values,
+        machines=machines,
     )
+
+
+def block_of(entry: ManifestEntry) -> Block:
+    """Return the block of a run."""
+    return entry.cycle, entry.shard or 0, entry.session or 0
+
+
+def _machines(
+    entries: Sequence[ManifestEntry],
+    results: Mapping[int, ExperimentResult],
+    values: Collection[int],
+) -> Machines:
+    """Return what is known of the machines of the blocks of the runs that have the figure."""
+    blocks: dict[Block, list[ExperimentResult]] = {}
+    for entry in entries:
+        if entry.index in values:
+            blocks.setdefault(block_of(entry), []).append(results[entry.index])
+    return compare_machines(blocks)
 
 
 def _largest_part(points: Sequence[str], runs: Mapping[str, Iterable[Block]]) -> list[str]:

@@ -15,6 +15,8 @@ from llem_runner._analysis.complete_blocks import BlockComparison
 from llem_runner._analysis.headline import FIGURE_NAMES
 from llem_runner._analysis.incomplete_blocks import IncompleteBlockComparison
 from llem_runner._analysis.looks import alpha_after
+from llem_runner._analysis.machine_effects import distant_machines
+from llem_runner._analysis.machines import devices_of, machine_of
 from llem_runner._plan.comparability import CONSTANT_ORDER, MIN_CYCLES, has_constant_order
 from llem_runner._storage.comparison_records import ComparedBlock, Comparison, Comparisons
 from llem_runner._storage.manifest import ManifestEntry
@@ -31,7 +33,8 @@ _METHOD = (
 )
 _RULE = (
     "no run with a result is dropped because of its value; a point with fewer than half as many "
-    "results as the point with the most is left out; the runs compared are those of the remaining "
+    "results as the point with the most is left out, and so is a block on another kind of GPU or with another "
+    "power limit or MIG; the runs compared are those of the remaining "
     f"points in blocks of at least two of them, at least {MIN_CYCLES} runs of each point; two points "
     "differ if their interval excludes 1"
 )
@@ -63,6 +66,7 @@ def compare_points(
         figure=runs.figure,
         n_blocks=len(runs.blocks),
         left_out=tuple(labels[point] for point in runs.left_out),
+        left_out_blocks=tuple(runs.machines.left_out.values()),
         n_unused=len(runs.values),
         method=_METHOD,
         rule=_RULE,
@@ -76,13 +80,15 @@ def compare_points(
         return msgspec.structs.replace(no_comparison, reason=reason)
     fit = runs.fit(alpha_after(looks))
     reference, *others = _ranked(fit, runs)
+    blocks = _blocks(fit, runs, {entry.index: entry for entry in entries}, results)
     points = [(i, runs.points[i], labels[runs.points[i]]) for i in others]
     return msgspec.structs.replace(
         no_comparison,
         reference_hash=runs.points[reference],
         reference_label=labels[runs.points[reference]],
         points=tuple(_comparison(fit, i, reference, point, label) for i, point, label in points),
-        blocks=_blocks(fit, runs, {entry.index: entry for entry in entries}),
+        blocks=blocks,
+        distant_machines=tuple(distant_machines(_effects_of_machines(blocks))),
         n_unused=len(runs.values) - runs.n_runs,
         residual_cv=fit.residual_sd,
         residual_cvs={
@@ -90,7 +96,7 @@ def compare_points(
             for point, group in zip(runs.points, fit.group_of, strict=True)
         },
         detectable_ratio=_ratio(fit.usual_half_width),
-        caveats=tuple(caveats(runs, entries, results, looks, outliers)),
+        caveats=(*caveats(runs, entries, results, looks, outliers), *runs.machines.caveats),
     )
 
 
@@ -154,7 +160,10 @@ def _comparison(fit: _Fit, i: int, reference: int, point: str, label: str) -> Co
 
 
 def _blocks(
-    fit: _Fit, runs: ComparedRuns, entries: Mapping[int, ManifestEntry]
+    fit: _Fit,
+    runs: ComparedRuns,
+    entries: Mapping[int, ManifestEntry],
+    results: Mapping[int, ExperimentResult],
 ) -> tuple[ComparedBlock, ...]:
     """Return what the runs of each block have in common."""
     blocks = []
@@ -162,6 +171,7 @@ def _blocks(
         runs.blocks.items(), fit.block_effects(), strict=True
     ):
         first = entries[next(iter(members.values()))]
+        own = [results[index] for index in members.values()]
         blocks.append(
             ComparedBlock(
                 cycle=block[0],
@@ -171,6 +181,17 @@ def _blocks(
                 ratio=_ratio(effect),
                 ci95_low=_ratio(effect - half_width),
                 ci95_high=_ratio(effect + half_width),
+                machine=machine_of(own),
+                devices=devices_of(own),
             )
         )
     return tuple(blocks)
+
+
+def _effects_of_machines(blocks: Sequence[ComparedBlock]) -> dict[str, list[float]]:
+    """Return the effects of the blocks of each machine and its devices, as logarithms."""
+    effects: dict[str, list[float]] = {}
+    for block in blocks:
+        name = f"{', '.join(block.devices) or 'the processor'} on {block.machine or 'a machine'}"
+        effects.setdefault(name, []).append(math.log(block.ratio))
+    return effects

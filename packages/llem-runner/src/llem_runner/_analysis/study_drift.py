@@ -8,6 +8,7 @@ from datetime import datetime
 
 from llem_energy import ExperimentResult
 from llem_runner._analysis.compared_runs import ComparedRuns
+from llem_runner._analysis.machines import run_elsewhere
 from llem_runner._analysis.trends import drift
 from llem_runner._storage.comparison_records import Drift
 
@@ -16,9 +17,12 @@ def find_drift(runs: ComparedRuns, results: Mapping[int, ExperimentResult]) -> D
     """Return the change of the headline figure from the first run of complete cycles to the last.
 
     Returns:
-        None for fewer than 3 complete cycles or 2 points.
+        None for fewer than 3 complete cycles or 2 points, and if the cycles ran on several machines
+        or devices, whose differences would look like a drift.
     """
     rows = runs.complete_rows
+    if run_elsewhere(results[index] for row in rows for index in row):
+        return None
     logs = [[math.log(runs.values[index]) for index in row] for row in rows]
     times = [
         [datetime.fromisoformat(results[index].started_at).timestamp() for index in row]

@@ -13,6 +13,7 @@ from llem_runner._analysis.answer_quality import qualities_of_points
 from llem_runner._analysis.compared_runs import comparable_values, runs_to_compare
 from llem_runner._analysis.comparison import compare_points
 from llem_runner._analysis.input_changes import input_changes
+from llem_runner._analysis.machines import run_elsewhere
 from llem_runner._analysis.meters import exactness, gain_errors
 from llem_runner._analysis.statistics import (
     cv_limit,
@@ -95,6 +96,7 @@ def summarise(
             failed=manifest.totals.failed,
             skipped=len(study.skipped),
             wall_time_s=_wall_time_s(entries),
+            device_hours=_device_hours(entries, results),
             total_energy_j=total_j,
             emissions_gco2=_times(grid_kwh, carbon_of(site).gco2_per_kwh),
             electricity_cost=_times(grid_kwh, site.electricity_price_kwh),
@@ -189,11 +191,11 @@ def _point(
     point_results = [results[entry.index] for entry in entries if entry.index in results]
     # By time, not by place in the schedule: a resume repeats a run later than planned.
     point_results.sort(key=lambda result: result.started_at)
+    is_one_place = not run_elsewhere(point_results)
 
     def over_cycles(figure: _Figure) -> Statistics | None:
-        return describe(
-            [value for result in point_results if (value := figure(result)) is not None]
-        )
+        values = [value for result in point_results if (value := figure(result)) is not None]
+        return describe(values, is_one_place=is_one_place)
 
     energy = over_cycles(lambda r: r.energy_per_output_token_j)
     speed = over_cycles(lambda r: r.tokens_per_second)
@@ -229,13 +231,18 @@ def _point(
         energy_per_output_token_with_host_j=over_cycles(
             lambda r: r.energy_per_output_token_with_host_j
         ),
-        compared=None if compared is None else describe(compared),
+        compared=None if compared is None else describe(compared, is_one_place=is_one_place),
         quality=answers,
     )
 
 
-def describe(values: Sequence[float]) -> Statistics | None:
+def describe(values: Sequence[float], *, is_one_place: bool = True) -> Statistics | None:
     """Return the statistics of a point's runs, in the order in which they ran.
+
+    Args:
+        values: of the runs.
+        is_one_place: whether all ran on one machine and its devices; else their order in time says
+            nothing about a drift.
 
     Returns None if there are no values.
     """
@@ -250,7 +257,7 @@ def describe(values: Sequence[float]) -> Statistics | None:
         ci95_low=low,
         ci95_high=high,
         geometric_mean=geometric_mean(values) if min(values) > 0 else None,
-        lag1=lag1(values),
+        lag1=lag1(values) if is_one_place else None,
     )
 
 
@@ -280,3 +287,18 @@ def _wall_time_s(entries: Sequence[ManifestEntry]) -> float | None:
     if any(entry.run_s is None for entry in ended):
         return None
     return sum((entry.run_s or 0.0) + (entry.gap_s or 0.0) for entry in ended)
+
+
+def _device_hours(
+    entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
+) -> float | None:
+    """Return the hours of all metered devices; a run without a result counts as one device."""
+    ended = [entry for entry in entries if entry.ended_at]
+    if any(entry.run_s is None for entry in ended):
+        return None
+    n_devices = {index: max(1, len(each.energy_per_device_j)) for index, each in results.items()}
+    seconds = [
+        ((entry.run_s or 0.0) + (entry.gap_s or 0.0)) * n_devices.get(entry.index, 1)
+        for entry in ended
+    ]
+    return sum(seconds) / 3600

@@ -6,7 +6,7 @@ A study calls `start` for a run, possibly while it still writes the result of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -97,4 +97,16 @@ class NoteGiver(Protocol):
 
         Args:
             backends: names of the backends whose experiments will be measured.
+        """
+
+
+@runtime_checkable
+class VariableTaker(Protocol):
+    """An executor whose runs have an environment of their own on this machine; optional."""
+
+    def set_variables(self, variables: Mapping[str, str]) -> None:
+        """Set variables of the environment of all runs that start later.
+
+        Args:
+            variables: such as CUDA_VISIBLE_DEVICES, with the UUIDs of the GPUs that the study holds.
         """

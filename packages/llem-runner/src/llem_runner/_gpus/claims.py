@@ -27,7 +27,7 @@ from llem_runner._storage.lock_file import (
 )
 
 # Not the folder in TMPDIR: a cluster may give each job its own, and then claims have no effect.
-_FOLDER = Path("/tmp")
+FOLDER = Path("/tmp")
 
 
 class Claim(NamedTuple):
@@ -50,8 +50,8 @@ class OwnClaim:
             StudyError: the folder of the claims is not writable, or full.
         """
         name = f"{_prefix(uuid)}{os.getpid()}-{secrets.token_hex(8)}.lock"
-        self.path = _FOLDER / name
-        draft = _FOLDER / f".{name}"
+        self.path = FOLDER / name
+        draft = FOLDER / f".{name}"
         try:
             self._number = open_lock(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             os.fchmod(self._number, 0o644)
@@ -61,7 +61,7 @@ class OwnClaim:
         except OSError as error:
             draft.unlink(missing_ok=True)
             raise StudyError(
-                f"GPU {uuid} cannot be locked: {self.path}: {error.strerror}; make {_FOLDER} "
+                f"GPU {uuid} cannot be locked: {self.path}: {error.strerror}; make {FOLDER} "
                 "writable, or free space there"
             ) from error
         self.order = _order(os.fstat(self._number))
@@ -74,11 +74,11 @@ class OwnClaim:
 
 def claims_on(uuid: str) -> list[Claim]:
     """Return all claims on a GPU; files of this user whose process has ended are removed."""
-    with os.scandir(_FOLDER) as entries:
+    with os.scandir(FOLDER) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(_prefix(uuid))]
     claims = []
     for name in names:
-        path = _FOLDER / name
+        path = FOLDER / name
         try:
             number = open_lock(path, os.O_RDONLY)
         except OSError:  # withdrawn, or no file of ours

@@ -13,7 +13,8 @@ from pathlib import Path
 from llem_runner._control import Control
 from llem_runner._errors import StudyLocked
 from llem_runner._events import Event, WaitingForGpu
-from llem_runner._gpus.claims import Claim, OwnClaim, claims_on
+from llem_runner._gpus.claims import FOLDER, Claim, OwnClaim, claims_on
+from llem_runner._gpus.private_folder import MOUNTS, private_root
 from llem_runner._gpus.state import Gpus
 
 _RETRY_S, _LOOK_S = 0.5, 30.0
@@ -118,13 +119,16 @@ def claim(uuid: str, study: str, *, ignored: frozenset[int] = frozenset()) -> Ow
 
 
 @contextlib.contextmanager
-def hold_gpus(gpus: Sequence[str], queue: Queue | None = None, study: str = "") -> Iterator[None]:
-    """Hold the locks of some GPUs.
+def hold_gpus(
+    gpus: Sequence[str], queue: Queue | None = None, study: str = "", mounts: Path = MOUNTS
+) -> Iterator[None]:
+    """Hold the locks of some GPUs; none where no other job could see them.
 
     Args:
         gpus: their UUIDs.
         queue: to wait in while another study holds one of them; None raises an error instead.
         study: name of the study, which others see.
+        mounts: the kernel's list of mounts; see `why_not_locked`.
 
     Raises:
         StudyLocked: another study holds one of them, and `queue` is None.
@@ -132,10 +136,23 @@ def hold_gpus(gpus: Sequence[str], queue: Queue | None = None, study: str = "") 
     """
     label = f"{study} in {Path.cwd()}".strip()
     with contextlib.ExitStack() as locks:
-        for uuid in sorted(gpus):  # always in this order, or two waiting studies could deadlock
+        for uuid in (
+            sorted(gpus) if why_not_locked(mounts) is None else ()
+        ):  # always in this order, or two waiting studies could deadlock
             own = claim(uuid, label) if queue is None else queue.hold(uuid, label)
             locks.callback(own.close)
         yield
+
+
+def why_not_locked(mounts: Path = MOUNTS) -> str | None:
+    """Return why GPUs are not locked on this machine, as one sentence; None if they are."""
+    root = private_root(FOLDER, mounts)
+    if root is None:
+        return None
+    return (
+        f"GPUs are not locked, because {FOLDER} is private to this job (it is {root}), so that no "
+        "other job could see a lock; only the cluster keeps other jobs off these GPUs"
+    )
 
 
 def _users_of(uuid: str) -> frozenset[int]:

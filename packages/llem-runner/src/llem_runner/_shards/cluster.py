@@ -15,6 +15,10 @@ from llem_runner._shards.records import Place, ShardPlan, ShardState, Submission
 class Cluster(Protocol):
     """A batch system, or anything else that starts `llem-cli study shard FOLDER NUMBER`."""
 
+    @property
+    def time_limit_s(self) -> float | None:
+        """Return how long the cluster lets one shard run, in seconds; None if there is no limit."""
+
     def obstacles(self, plan: ShardPlan) -> Sequence[str]:
         """Return why nothing can be submitted from here, a sentence each; () if nothing is known.
 
@@ -22,7 +26,7 @@ class Cluster(Protocol):
         """
 
     def render(self, plan: ShardPlan, shards: Sequence[int]) -> Submission:
-        """Return what `submit` would write and ask; it writes nothing and asks nothing."""
+        """Return what `submit` would write and ask; it writes nothing, and asks for limits at most."""
 
     def submit(self, plan: ShardPlan, shards: Sequence[int]) -> Sequence[Ticket]:
         """Submit shards by their numbers. What is accepted has a ticket; the rest has none.

@@ -39,7 +39,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ComparedBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one start of the study ran of one cycle."""
+    """What one start of the study, or one attempt at a shard, ran of one cycle."""
 
     cycle: int
     session: int | None
@@ -52,6 +52,10 @@ class ComparedBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Figure of its runs over that of all blocks, once the points are taken into account."""
     ci95_low: float
     ci95_high: float
+    machine: str | None = None
+    """Name of the machine that ran it; None if it is not known, and in an older file."""
+    devices: tuple[str, ...] = ()
+    """UUIDs of the GPUs, or names of other devices, that were metered; empty in an older file."""
 
 
 class Comparisons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,6 +85,11 @@ class Comparisons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     then: see `caveats`."""
     left_out: tuple[str, ...]
     """Labels of the points with too few results to compare."""
+    left_out_blocks: tuple[str, ...] = ()
+    """For each block that is not compared because it ran on another kind of GPU, or with another power
+    limit or MIG, a sentence that says so."""
+    distant_machines: tuple[str, ...] = ()
+    """For each machine that is further from the others than these are from one another, a sentence."""
     n_unused: int
     """Number of runs that have the figure but are not compared, because their point is left out
     or no other point ran in their block; all runs if nothing is compared."""

@@ -93,6 +93,9 @@ class StudySummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     wall_time_s: float | None
     """Duration of all runs and of the gaps between them, by the monotonic clock; None if that of
     a run is not known."""
+    device_hours: float | None = None
+    """Hours of the metered devices in all runs and gaps: an hour on two GPUs is 2; None if the
+    duration of a run is not known, and in an older file."""
     total_energy_j: float | None
     """Sum over all measured windows; None if any completed run has no energy."""
     emissions_gco2: float | None

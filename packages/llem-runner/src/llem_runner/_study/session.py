@@ -14,9 +14,9 @@ from llem_energy.preflight import Machine, gpus_used
 from llem_runner._analysis.input_changes import InputHistory
 from llem_runner._control import Control
 from llem_runner._events import OnEvent, PreflightWarning, ReadingInputs
-from llem_runner._executors.protocol import Executor
+from llem_runner._executors.protocol import Executor, VariableTaker
 from llem_runner._executors.task import Measure
-from llem_runner._gpus.locks import Queue, hold_gpus
+from llem_runner._gpus.locks import Queue, hold_gpus, why_not_locked
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import ManifestEntry
 from llem_runner._storage.manifest_writer import ManifestWriter
@@ -65,6 +65,8 @@ class Session(NamedTuple):
             KeyboardInterrupt: a stop was requested while waiting.
         """
         caller = self.caller
+        if self.gpus and (reason := why_not_locked()):
+            caller.on_event(PreflightWarning(reason))
         queue = None
         if caller.wait:
             queue = Queue(caller.control, caller.on_event, at_most_s=caller.wait_at_most_s)
@@ -134,11 +136,14 @@ def begin_session(study: StudyConfig, results_dir: Path, caller: Caller) -> Sess
         caller.on_event(PreflightWarning(warning))
     if caller.control.stop_requested:
         raise KeyboardInterrupt
+    chosen = choose_executor(caller.executor, machine.settings)
+    if isinstance(chosen.executor, VariableTaker):
+        chosen.executor.set_variables(machine.run_variables)
     return Session(
         study,
         caller,
         tuple(gpus_used(study.experiments, machine)),
-        choose_executor(caller.executor, machine.settings),
+        chosen,
         preflight.expected_failures,
         _read_inputs(study, caller),
     )

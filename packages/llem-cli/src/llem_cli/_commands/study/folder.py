@@ -11,8 +11,13 @@ from cyclopts import Parameter
 
 from llem_config import ConfigError, Fault
 from llem_config.folders import found_instead
+from llem_runner.archives import is_archive
 
 StudyFolder = Annotated[Path, Parameter(help="Folder of the study, as printed when it ran.")]
+
+StudyOrArchive = Annotated[
+    Path, Parameter(help="Folder of the study, as printed when it ran, or its archive (.zip).")
+]
 
 _FILES = ("manifest.json", "study_resolved.json", "study_result.json")
 """One of them is enough for the folder of a study: a study may be killed before its first run."""
@@ -28,6 +33,15 @@ def check_folders(folders: Iterable[Path]) -> None:
         if found := found_instead(folder):
             problem = f"{folder}: expected the folder of a study, found {found}"
             raise usage_error("", problem + (_near(folder) if found == "a file" else ""))
+
+
+def check_studies(paths: Iterable[Path]) -> None:
+    """Return if all are folders or archives.
+
+    Raises:
+        ConfigError: one does not exist, or is another file.
+    """
+    check_folders(path for path in paths if not is_archive(path))
 
 
 def _near(path: Path) -> str:

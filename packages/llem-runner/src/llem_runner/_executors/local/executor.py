@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from llem_runner._executors.local.bytecode import find_bytecode_cache, trim_bytecode
@@ -24,10 +24,15 @@ class LocalExecutor:
             StudyError: this program cannot start the process of a run.
         """
         check_can_start()
+        self._variables: dict[str, str] = {}
+
+    def set_variables(self, variables: Mapping[str, str]) -> None:
+        """Set what each child process has in its environment; see `VariableTaker`."""
+        self._variables = dict(variables)
 
     def start(self, run: PlannedRun, *, log: Path, measure: Measure) -> ChildProcess:
         """Start a child process that imports and waits; see `Executor.start`."""
-        return ChildProcess(run.config, measure=measure, log=log)
+        return ChildProcess(run.config, measure=measure, log=log, variables=self._variables)
 
     def notes(self, backends: Iterable[str]) -> list[str]:
         """Return what the user should know about the child processes; see `NoteGiver`."""

@@ -12,9 +12,10 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import wait
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -49,13 +50,21 @@ _STACK_TIMEOUT_S = 0.2  # for a child that hangs to write its stack
 class ChildProcess:
     """A child process that measures one run. It imports ahead, and waits for its task."""
 
-    def __init__(self, config: ExperimentConfig, *, measure: Measure, log: Path) -> None:
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        *,
+        measure: Measure,
+        log: Path,
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Start the process; it touches neither GPU nor model until `measure`.
 
         Args:
             config: the experiment, so that the process can import what it will need.
             measure: importable by the child.
             log: takes the child's stdout and stderr; its folder exists.
+            variables: of its environment, beside those of this process.
 
         Raises:
             StudyError: the log cannot be written, or the system cannot start a process.
@@ -86,7 +95,8 @@ class ChildProcess:
                 raise StudyError(f"a run cannot be started: {error.strerror}") from error
             opened.callback(os.close, ours)
             for_child.callback(os.close, lifeline)
-            self._process = SpawnedProcess([child_end.fileno(), lifeline], output.fileno())
+            descriptors = [child_end.fileno(), lifeline]
+            self._process = SpawnedProcess(descriptors, output.fileno(), variables)
             opened.callback(self._process.close)
             self._descriptors = opened.pop_all()
         with contextlib.suppress(OSError):  # a child that is dead already is noticed in `measure`

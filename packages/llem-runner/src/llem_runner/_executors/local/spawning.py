@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -33,12 +33,15 @@ run, which inherits the limit, open others."""
 class SpawnedProcess:
     """A child process that makes itself the leader of a new group and session."""
 
-    def __init__(self, descriptors: Sequence[int], output: int) -> None:
+    def __init__(
+        self, descriptors: Sequence[int], output: int, variables: Mapping[str, str]
+    ) -> None:
         """Start it.
 
         Args:
             descriptors: what the process inherits; their numbers are its arguments, in this order.
             output: descriptor of its stdout and stderr.
+            variables: of its environment, beside those of this process.
 
         Raises:
             StudyError: the system cannot start it.
@@ -61,6 +64,7 @@ class SpawnedProcess:
                     stdout=output,
                     stderr=output,
                     pass_fds=[*descriptors, end_of_child],
+                    env=os.environ | variables,
                 )
             except OSError as error:
                 os.close(sentinel)

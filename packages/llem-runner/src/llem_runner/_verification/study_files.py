@@ -1,0 +1,139 @@
+"""Checks the files of a study's folder against the digests in its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from llem_config import StudyConfig
+from llem_config.foreign_files import ForeignFileError, read_bytes
+from llem_energy import ExperimentResult, MeasurementError
+from llem_energy.records import MAX_RESULT_BYTES, decode_result
+from llem_runner._archives.checked_file import CheckedFile, FileState
+from llem_runner._storage.atomic_files import MAX_JSON_BYTES
+from llem_runner._storage.folders import folder_problem
+from llem_runner._storage.input_files import digest_inputs
+from llem_runner._storage.layout import REQUESTS, TIMESERIES, Layout
+from llem_runner._storage.manifest import ManifestEntry, StudyManifest
+from llem_runner._storage.result_files import sha256_of_large
+
+_CHANGED = "its SHA-256 is not the one in manifest.json"
+_NO_DIGEST = "manifest.json has no digest of it"
+
+
+class Results:
+    """The results that were read on the way, so that each file is read once."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.by_index: dict[int, ExperimentResult] = {}
+
+
+def check_files(
+    layout: Layout, manifest: StudyManifest, study: StudyConfig | None, results: Results
+) -> Iterator[CheckedFile]:
+    """Yield every file that the study should have, with its state.
+
+    Args:
+        layout: of the folder.
+        manifest: of the folder.
+        study: of the folder; None if it cannot be read.
+        results: gets the result of each run that can be read.
+    """
+    yield from _input_files(layout, manifest, study)
+    yield from _study_result(layout, manifest)
+    for entry in manifest.entries:
+        if entry.status == "completed" and entry.result_file is not None:
+            yield from _run_files(layout, entry, results)
+
+
+def _input_files(
+    layout: Layout, manifest: StudyManifest, study: StudyConfig | None
+) -> Iterator[CheckedFile]:
+    now = digest_inputs(layout)
+    before = manifest.study_file_sha256
+    # A manifest with digests but without this one is of a study that was built in Python.
+    is_unknown = manifest.resolved_sha256 is None and now.study_file_sha256 is not None
+    if before is not None or is_unknown:
+        yield _compared(layout.source.name, before, now.study_file_sha256)
+    resolved = _compared(layout.resolved.name, manifest.resolved_sha256, now.resolved_sha256)
+    if study is None and resolved.state in ("intact", "unverifiable"):
+        resolved = CheckedFile(name=resolved.name, state="changed", reason="it cannot be read")
+    elif study is not None and study.study_design_hash != manifest.study_design_hash:
+        reason = f"its points have another hash than {manifest.study_design_hash}"
+        resolved = CheckedFile(name=resolved.name, state="changed", reason=reason)
+    yield resolved
+
+
+def _study_result(layout: Layout, manifest: StudyManifest) -> Iterator[CheckedFile]:
+    before, now = manifest.study_result_sha256, _digest(layout.study_result, MAX_JSON_BYTES)
+    if before is not None or now is not None:
+        yield _compared(layout.study_result.name, before, now)
+
+
+def _run_files(layout: Layout, entry: ManifestEntry, results: Results) -> Iterator[CheckedFile]:
+    name = str(entry.result_file)
+    path = layout.folder / name
+    if problem := folder_problem(path.parent):
+        yield CheckedFile(name=name, state="changed", reason=problem)
+        return
+    try:
+        content = read_bytes(path, max_bytes=MAX_RESULT_BYTES, follow_links=False)
+    except ForeignFileError as error:
+        yield _unreadable(name, path, error)
+        return
+    checked = _compared(name, entry.result_sha256, hashlib.sha256(content).hexdigest())
+    try:
+        result = decode_result(content, path)
+    except MeasurementError:
+        if checked.state != "changed":
+            checked = CheckedFile(name=name, state="changed", reason="it is damaged")
+        yield checked
+        return
+    results.by_index[entry.index] = result
+    if result.measurement_config_hash != entry.config_hash:
+        reason = f"it belongs to another point than {entry.config_hash}"
+        checked = CheckedFile(name=name, state="changed", reason=reason)
+    yield checked
+    expected = {*entry.files_sha256, *filter(None, (result.timeseries_file, result.requests_file))}
+    for beside in sorted(expected & {TIMESERIES, REQUESTS}):
+        yield _beside(path.parent / beside, f"{Path(name).parent}/{beside}", entry)
+
+
+def _beside(path: Path, name: str, entry: ManifestEntry) -> CheckedFile:
+    try:
+        digest = sha256_of_large(path)
+    except (ForeignFileError, OSError) as error:
+        return _unreadable(name, path, error)
+    return _compared(name, entry.files_sha256.get(path.name), digest)
+
+
+def _compared(name: str, before: str | None, now: str | None) -> CheckedFile:
+    state: FileState = "intact"
+    reason = None
+    if now is None:
+        state, reason = "missing", "it is not in the folder"
+    elif before is None:
+        state, reason = "unverifiable", _NO_DIGEST
+    elif before != now:
+        state, reason = "changed", _CHANGED
+    return CheckedFile(name=name, state=state, reason=reason)
+
+
+def _unreadable(name: str, path: Path, error: Exception) -> CheckedFile:
+    is_missing = not os.path.lexists(path)
+    reason = "it is not in the folder" if is_missing else f"it cannot be read: {error}"
+    return CheckedFile(name=name, state="missing" if is_missing else "changed", reason=reason)
+
+
+def _digest(path: Path, max_bytes: int) -> str | None:
+    """Return the digest of a file; None if there is none, and of nothing if it cannot be read."""
+    if not os.path.lexists(path):
+        return None
+    try:
+        content = read_bytes(path, max_bytes=max_bytes, follow_links=False)
+    except ForeignFileError:
+        content = b""
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,155 @@
+"""`verify_study`: whether a study is what was measured, and what could be measured again here."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from llem_config import Settings, StudyConfig
+from llem_config.foreign_files import read_bytes
+from llem_config.settings import load_settings
+from llem_runner._archives.checked_file import CheckedFile
+from llem_runner._archives.opening import OpenedStudy, open_study
+from llem_runner._errors import StudyError
+from llem_runner._provenance.start import Start, installed_packages, packages_at
+from llem_runner._storage.atomic_files import MAX_JSON_BYTES
+from llem_runner._storage.layout import Layout
+from llem_runner._storage.lock import is_running
+from llem_runner._storage.manifest import StudyManifest, read_manifest
+from llem_runner._storage.study_reader import read_study
+from llem_runner._verification.foreign_files import find_foreign
+from llem_runner._verification.inputs_here import check_inputs_here
+from llem_runner._verification.records import (
+    CheckedInput,
+    CheckedVersion,
+    Requirement,
+    Verdict,
+    Verification,
+)
+from llem_runner._verification.requirements import requirements_here
+from llem_runner._verification.study_files import Results, check_files
+
+
+def verify_study(
+    path: str | Path, *, files_only: bool = False, settings: Settings | None = None
+) -> Verification:
+    """Check the files of a study against their digests, and this machine against the study.
+
+    Nothing in the folder is written. A changed file is a part of what is returned, no error.
+
+    Args:
+        path: folder of the study, or its archive.
+        files_only: check the files only, not the models, data, versions and devices of this machine.
+        settings: of this machine; None loads them.
+
+    Raises:
+        StudyError: no study is there, its manifest cannot be read, or the archive is damaged.
+    """
+    with open_study(path, accept_changed=True) as opened:
+        return _verify(opened, str(path), files_only=files_only, settings=settings)
+
+
+def _verify(
+    opened: OpenedStudy, path: str, *, files_only: bool, settings: Settings | None
+) -> Verification:
+    layout = Layout(opened.folder)
+    manifest = read_manifest(layout.folder)
+    study = _study(layout)
+    results = Results()
+    files = (
+        *opened.files,
+        *check_files(layout, manifest, study, results),
+        *find_foreign(layout, manifest),
+    )
+    verdict, reason = _verdict(files)
+    versions, n_same = ((), 0) if files_only else _versions(manifest)
+    inputs: tuple[CheckedInput, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
+    if not files_only and study is not None:
+        settings = settings or load_settings()
+        inputs = tuple(check_inputs_here(study, results.by_index))
+        requirements = tuple(
+            requirements_here(study, manifest, results.by_index.values(), inputs, settings)
+        )
+    return Verification(
+        path=path,
+        study_name=manifest.study_name,
+        study_design_hash=manifest.study_design_hash,
+        study_status=manifest.status,
+        is_running=_is_running(layout),
+        verdict=verdict,
+        reason=reason,
+        manifest_sha256=_sha256(layout.manifest),
+        archive_sha256=opened.archive_sha256,
+        files=files,
+        starts=manifest.starts,
+        versions=versions,
+        n_same_versions=n_same,
+        inputs=inputs,
+        requirements=requirements,
+    )
+
+
+def _study(layout: Layout) -> StudyConfig | None:
+    with contextlib.suppress(StudyError):  # a damaged file is reported with the others
+        return read_study(layout.folder)
+    return None
+
+
+def _is_running(layout: Layout) -> bool:
+    with contextlib.suppress(StudyError):  # the lock file of another user
+        return is_running(layout.folder)
+    return False
+
+
+def _sha256(path: Path) -> str:
+    content = read_bytes(path, max_bytes=MAX_JSON_BYTES, follow_links=False)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _verdict(files: Sequence[CheckedFile]) -> tuple[Verdict, str]:
+    """Return the verdict, and a sentence for it. A foreign file in a folder changes no study."""
+    is_in_archive = any(file.name == "bagit.txt" for file in files)
+    wrong = [
+        file
+        for file in files
+        if file.state in ("changed", "missing") or (file.state == "foreign" and is_in_archive)
+    ]
+    n_intact = sum(file.state == "intact" for file in files)
+    open_files = [file.name for file in files if file.state == "unverifiable"]
+    if wrong:
+        names = ", ".join(f"{file.name} ({file.state})" for file in wrong[:3])
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        return "not intact", f"not as the study wrote it: {names}{more}"
+    if any(name.endswith("result.json") for name in open_files) or not n_intact:
+        return "unverifiable", (
+            f"nothing contradicts the manifest, but it has no digest of {len(open_files)} files, "
+            "because an early version of llem wrote it"
+        )
+    more = f"; no digest of {len(open_files)} more was recorded" if open_files else ""
+    return "intact", f"{n_intact} files are as they were written{more}"
+
+
+def _versions(manifest: StudyManifest) -> tuple[tuple[CheckedVersion, ...], int]:
+    """Return the packages that differ from those of a start, and how many agree with all starts."""
+    now = installed_packages()
+    different: list[CheckedVersion] = []
+    compared: set[str] = set()
+    for start, packages in _frozen(manifest):
+        compared |= packages.keys()
+        different += [
+            CheckedVersion(
+                package=name, then=packages.get(name), now=now.get(name), session=start.session
+            )
+            for name in sorted(packages)
+            if packages[name] != now.get(name)
+        ]
+    return tuple(different), len(compared - {each.package for each in different})
+
+
+def _frozen(manifest: StudyManifest) -> Iterator[tuple[Start, dict[str, str]]]:
+    for start in manifest.starts:
+        if start.packages_of == start.session:
+            yield start, packages_at(manifest.starts, start)

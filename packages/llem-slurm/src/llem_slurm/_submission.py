@@ -1,0 +1,88 @@
+"""Submit one array: every array at most once, also if an answer is lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from llem_runner.clusters import SubmissionRefused, SubmissionUnknown
+from llem_slurm._commands import Answer, ask, passed_on
+from llem_slurm._refusals import LOST, TOO_MANY, explain
+from llem_slurm._settings import SlurmSettings
+
+_TIMEOUT_S = 90.0
+BACK_OFF_S = (1.0, 30.0, 120.0)
+"""Waits before Slurm is asked whether it has taken an array whose answer was lost."""
+
+
+class TooManyJobs(SubmissionRefused):
+    """A limit on the number of jobs is reached; fewer may be taken."""
+
+
+def submit_array(
+    script: Path,
+    name: str,
+    settings: SlurmSettings,
+    *,
+    back_off_s: Sequence[float] = BACK_OFF_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> str:
+    """Return the number of the array that Slurm has made of a batch script.
+
+    Args:
+        script: path of the batch script.
+        name: of its jobs.
+        settings: for the message of a refusal.
+        back_off_s: waits in seconds between questions after a lost answer.
+        sleep: waits for seconds.
+
+    Raises:
+        TooManyJobs: nothing was taken, because there would be too many jobs.
+        SubmissionRefused: nothing was taken.
+        SubmissionUnknown: Slurm does not tell whether it was taken.
+    """
+    before = _jobs(name)
+    environment = passed_on(os.environ, settings.variables)
+    answer = ask("sbatch", "--parsable", str(script), timeout_s=_TIMEOUT_S, environment=environment)
+    if answer.is_ok and (match := re.search(r"^(\d+)(;.*)?$", answer.text, re.MULTILINE)):
+        return match[1]
+    if not _may_be_lost(answer):
+        problem = answer.problem or answer.text
+        if TOO_MANY.search(problem):
+            raise TooManyJobs(explain(problem, settings))
+        raise SubmissionRefused(explain(problem, settings))
+    for wait_s in back_off_s:
+        sleep(wait_s)
+        now = _jobs(name)
+        if now is None or before is None:
+            continue
+        new = sorted(now - before, key=int)
+        if new:
+            return new[0]
+        if LOST.search(answer.problem) is None and answer.problem:
+            break  # Slurm answers and has no such job
+    else:
+        lines = answer.problem.splitlines()
+        raise SubmissionUnknown(
+            "it cannot be told whether Slurm has taken the study, because its answer was lost: "
+            f"{lines[-1] if lines else 'no text'}; look with `squeue --name={name}`, and continue "
+            "with `study resume` when Slurm answers again"
+        )
+    raise SubmissionRefused(explain(answer.problem, settings))
+
+
+def _may_be_lost(answer: Answer) -> bool:
+    """Return whether Slurm may have taken the jobs although the command did not say so."""
+    if answer.code is None or answer.is_ok or LOST.search(answer.problem):
+        return True
+    # Every refusal begins so; a program in its place that failed otherwise says something else.
+    return "sbatch: error" not in answer.problem and "sbatch: unrecognized" not in answer.problem
+
+
+def _jobs(name: str) -> set[str] | None:
+    """Return the numbers of the arrays with a name; None if Slurm does not answer."""
+    answer = ask("squeue", "-h", "-t", "all", f"--name={name}", "-O", "ArrayJobID:20", timeout_s=30)
+    return set(answer.text.split()) if answer.is_ok else None
