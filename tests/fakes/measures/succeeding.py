@@ -50,6 +50,15 @@ def quick(
     )
 
 
+def reports_its_stages(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
+    """Report the stages of a run, each after a while."""
+    for stage, seconds in (("open", 0), ("load", 1.2), ("warm-up", 1.2), ("window", 0.5)):
+        rest["on_stage"](stage)
+        time.sleep(seconds)
+    rest["on_stage"]("result")
+    return make_result(config)
+
+
 def reads_inputs(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Return a result with the real digests of the files of the experiment."""
     return make_result(config, inputs=digest_inputs([config])[0])

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from fakes import fake_nvml, measures
-from fakes.studies import model_folder, only_folder, study
+from fakes.studies import experiment, model_folder, only_folder, study
 
 from llem_config import ExecutionConfig, Settings
 from llem_runner import Control, StudyError, read_manifest, resume_study, run_study
@@ -238,3 +238,18 @@ def test_a_study_waits_for_the_gpu_of_another_with_wait_only(tmp_path: Path, lib
     assert float(lines[0][1]) > float(ended[1])
     assert not (tmp_path / "third").exists()
     assert not (tmp_path / "fourth").exists()
+
+
+def test_a_point_without_runs_takes_as_long_as_the_others_of_its_model() -> None:
+    models = ["small", "small", "large", "large"]
+    points = [
+        experiment(model=f"builtin:tiny-{'llama' if m == 'small' else 'moe'}", n=n)
+        for n, m in enumerate(models, 1)
+    ]
+    config = study().model_copy(update={"experiments": tuple(points)})
+    runs = [run for run in schedule(config) if run.cycle == 1]
+    remaining = RemainingTime(runs, ExecutionConfig(config_gap_seconds=0, cycle_gap_seconds=0))
+    remaining.done(runs[0], 10)
+    assert remaining.left_s() == 10 + 10 + 10
+    remaining.done(runs[2], 100)
+    assert remaining.left_s() == 10 + 100

@@ -62,6 +62,9 @@ class StudyStarted(msgspec.Struct, frozen=True):
     """Sum of all remaining gaps, in seconds."""
     left_s: float | None = None
     """Estimated time for all remaining runs and gaps; None before the first run is complete."""
+    least_s: float = 0.0
+    """Gaps and measured windows of all remaining runs: what the study file sets, without loading and
+    warm-up."""
 
 
 class GapStarted(msgspec.Struct, frozen=True):
@@ -100,6 +103,9 @@ class RunStarted(msgspec.Struct, frozen=True):
     label: str
     gpu_temperatures_c: dict[str, float] = {}
     """GPU temperatures just before the run, by UUID; empty without a GPU."""
+    expected_s: float | None = None
+    """How long the run is expected to take, with loading and warm-up, in seconds: as the earlier runs
+    of its point, or else of its model, or else of the study; None if there are none."""
 
 
 class RunStage(msgspec.Struct, frozen=True):
@@ -111,6 +117,9 @@ class RunStage(msgspec.Struct, frozen=True):
 
     index: int
     stage: str
+    expected_s: float | None = None
+    """How long the stage is expected to take, in seconds: as in an earlier run, or what the study
+    file sets; None if neither is known."""
 
 
 class RunFinished(msgspec.Struct, frozen=True):

@@ -82,3 +82,12 @@ def gap_seconds(gap: GapKind | None, execution: ExecutionConfig) -> float:
             return execution.cycle_gap_seconds or 0.0
         case None:
             return 0.0
+
+
+def windows_s(run: PlannedRun) -> float:
+    """Return the least length of the measured windows of a run in seconds.
+
+    There is the main window, and one for each phase that is measured alone.
+    """
+    energy = run.config.energy
+    return energy.min_window_seconds * (1 + len(energy.phases or ()))

@@ -22,6 +22,7 @@ from llem_runner._study.carryover import known_at_start, remember
 from llem_runner._study.duration import RemainingTime
 from llem_runner._study.gap import Cooling, Gap
 from llem_runner._study.limits import Limits
+from llem_runner._study.stage_times import StageTimes
 
 
 class AttemptMaker:
@@ -54,6 +55,7 @@ class AttemptMaker:
         self._gpus = gpus
         self._history = history
         self._carryover = known_at_start()
+        self._stages = StageTimes()
         self._last_end_s = time.perf_counter()
 
     def make(
@@ -117,11 +119,15 @@ class AttemptMaker:
         self._manifest.mark_running(run, temperatures_c)
         start_s = time.perf_counter()
         try:
-            self._on_event(RunStarted(run.index, run.cycle, run.label, temperatures_c))
+            self._stages.start_run()
+            expected_s = self._remaining.run_s(run.config_hash)
+            self._on_event(RunStarted(run.index, run.cycle, run.label, temperatures_c, expected_s))
             outcome = execution.measure(
                 self._task(run),
                 control=self._control,
-                on_stage=lambda name: self._on_event(RunStage(run.index, name)),
+                on_stage=lambda name: self._on_event(
+                    RunStage(run.index, name, self._stages.begin(run, name))
+                ),
                 on_result=lambda: self._start_next(following),
             )
         except KeyboardInterrupt:

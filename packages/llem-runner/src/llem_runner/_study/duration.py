@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from llem_config import ExecutionConfig
-from llem_runner._plan.schedule import GapKind, PlannedRun, gap_between, gap_seconds
+from llem_runner._plan.schedule import GapKind, PlannedRun, gap_between, gap_seconds, windows_s
 from llem_runner._storage.manifest import ManifestEntry
 
 
@@ -27,9 +27,10 @@ class _Mean:
 class RemainingTime:
     """Estimates the seconds that the runs and gaps to come will take.
 
-    A run is expected to take the mean of its point's runs, or of all runs if its point has none
-    yet; a gap the mean of the gaps of its kind. A gap may last longer than its seconds: until
-    a GPU is cool, or until a child process has finished its imports.
+    A run is expected to take the mean of its point's runs; if its point has none yet, of the runs
+    of the same model, or else of all runs. A gap is expected to take the mean of the gaps of its
+    kind. A gap may last longer than its seconds: until a GPU is cool, or until a child process has
+    finished its imports.
     """
 
     def __init__(
@@ -51,6 +52,9 @@ class RemainingTime:
         self._n_gaps = Counter(kinds)
         self._n_runs = Counter(run.config_hash for run in runs)
         self._points: dict[str, _Mean] = {}
+        self._model_of = {run.config_hash: run.config.model for run in runs}
+        self._models: dict[str, _Mean] = {}
+        self._windows_s = sum(windows_s(run) for run in runs)
         self._all = _Mean()
         self._gaps_seen: dict[GapKind, _Mean] = {}
         self.n_left = len(runs)
@@ -82,13 +86,19 @@ class RemainingTime:
 
     def run_s(self, config_hash: str) -> float | None:
         """Return the seconds of a run of a point; None before any run is done."""
-        point = self._points.get(config_hash)
-        return point.value_s if point else self._all.value_s
+        model = self._model_of.get(config_hash, "")
+        known = self._points.get(config_hash) or self._models.get(model) or self._all
+        return known.value_s
 
     @property
     def gaps_s(self) -> float:
         """Return the seconds of all gaps to come."""
         return sum(n * self._gap_s(kind) for kind, n in self._n_gaps.items() if kind and n)
+
+    @property
+    def least_s(self) -> float:
+        """Return the seconds of all gaps and measured windows, before any run is done."""
+        return self.gaps_s + self._windows_s
 
     def left_s(self) -> float | None:
         """Return the seconds of everything to come; None before any run is done."""
@@ -103,4 +113,7 @@ class RemainingTime:
 
     def _add(self, config_hash: str, seconds: float) -> None:
         self._points.setdefault(config_hash, _Mean()).add(seconds)
+        model = self._model_of.get(config_hash)
+        if model is not None:
+            self._models.setdefault(model, _Mean()).add(seconds)
         self._all.add(seconds)

@@ -119,6 +119,7 @@ class StudyRunner(Generic[Record]):
                 self._manifest.n_planned,
                 remaining.gaps_s,
                 remaining.left_s(),
+                remaining.least_s,
             )
         )
         attempts = AttemptMaker(
