@@ -58,7 +58,7 @@ def error_source(
     if df < MIN_INTERACTION_DF:
         found = "only one cycle" if not several else "more than half of the points ran only once"
         return "none", (
-            f"{found}, and the {len(n_runs)} points leave {df} degrees of freedom beyond two-way "
+            f"{found}, and the {len(n_runs)} points leave {df} degree{'s' * (df != 1)} of freedom beyond two-way "
             f"interactions, fewer than {MIN_INTERACTION_DF}; run at least 2 cycles"
         )
     return "interactions", None
