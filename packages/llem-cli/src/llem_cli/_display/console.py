@@ -162,13 +162,13 @@ def message_lines(text: str) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in words: `45 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Return a duration in words: `45 s`, `3 min 20 s`, `2 h 5 min`, `1 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    large, small = ("min", "s") if whole < 3600 else ("h", "min")
+    number, rest = divmod(whole if whole < 3600 else whole // 60, 60)
+    return f"{number} {large}" + (f" {rest} {small}" if rest else "")
 
 
 def count(number: int, noun: str) -> str:

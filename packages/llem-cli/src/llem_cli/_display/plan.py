@@ -20,7 +20,7 @@ from llem_cli._display.console import (
 from llem_config import ExperimentConfig, Factor, StudyConfig
 from llem_energy.models import estimate_memory, gigabytes
 from llem_energy.preflight import DatasetCheck
-from llem_runner.plan import Expectation, PlannedRun, gap_seconds
+from llem_runner.plan import Expectation, PlannedRun, gap_seconds, windows_s
 
 REFUSED = "will be refused"
 """Begins a line with a reason why `study run` would not start the study."""
@@ -50,15 +50,13 @@ def summary_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterator[st
         for reason, n_points in reasons.most_common(MAX_LINES):
             yield f"  {n_points} x {reason}"
     gaps_s = sum(gap_seconds(run.gap, study.execution) for run in runs)
-    # Each run has its main window, and one window for each phase that is measured alone.
-    energies = [run.config.energy for run in runs]
-    windows_s = sum(e.min_window_seconds * (1 + len(e.phases or ())) for e in energies)
-    if gaps_s + windows_s < 1:
+    measured_s = sum(map(windows_s, runs))
+    if gaps_s + measured_s < 1:
         yield "takes the time of loading and warm-up; gaps and measured windows add less than 1 s"
         return
     yield (
-        f"takes at least {duration(gaps_s + windows_s)} ({duration(gaps_s)} of gaps, "
-        f"{duration(windows_s)} of measured windows), plus loading and warm-up"
+        f"takes at least {duration(gaps_s + measured_s)} ({duration(gaps_s)} of gaps, "
+        f"{duration(measured_s)} of measured windows), plus loading and warm-up"
     )
 
 

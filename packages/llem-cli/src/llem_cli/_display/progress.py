@@ -16,7 +16,9 @@ from llem_cli._display.console import (
     resume_command,
     stderr_console,
 )
+from llem_cli._display.run_status import RunStatus, short, words
 from llem_cli._display.status_bar import StatusBar
+from llem_cli._display.time_left import TimeLeft
 from llem_energy.models import gigabytes
 from llem_runner.events import (
     Event,
@@ -47,12 +49,15 @@ class Progress:
         self._console = stderr_console()
         dumb = not sys.stderr.isatty() or self._console.is_dumb_terminal
         self._live = not quiet and not dumb
+        self._tells_stages = sys.stderr.isatty() and dumb
         self._bar = StatusBar(self._console, disable=not self._live)
-        self._run = self._label = ""
+        self._run = RunStatus()
+        self._label = ""
+        self._time_left = TimeLeft()
         self._gpus = ""
         """Temperature and power of the GPUs during a gap."""
         self._reading_shown = False
-        self._n_runs = 0
+        self._n_runs = self._n_planned = 0
         self.folder = Path()
         """Where the study writes; known once it has started."""
 
@@ -107,14 +112,15 @@ class Progress:
 
     def _show_study(self, event: StudyStarted | StudyEnded) -> None:
         if isinstance(event, StudyStarted):
-            self.folder, self._n_runs = event.folder, event.n_runs
+            self.folder, self._n_runs, self._n_planned = event.folder, event.n_runs, event.n_planned
             n_completed = event.n_planned - event.n_runs
             completed = f", {n_completed} already completed" if n_completed else ""
             runs = f"{count(event.n_runs, 'run')}{completed}{_about(event.left_s)}"
             if event.n_runs == 0:
                 runs = f"nothing to run: {count(n_completed, 'run')} completed already"
             self._line(f"{runs}; results in {event.folder}")
-            self._bar.show_count(0, event.n_runs, _about(event.left_s, " left"))
+            self._time_left.estimate(event.left_s, event.least_s)
+            self._bar.show_count(0, event.n_runs, self._time_left)
         elif event.status in ("interrupted", "aborted"):
             reason = f": {event.reason}" if event.reason else ""
             self._line(f"stopped{reason}; continue with {resume_command(event.folder)}", "yellow")
@@ -123,14 +129,14 @@ class Progress:
         self, event: RunStarted | RunStage | RunFinished | RunFailed | LeftoverProcesses
     ) -> None:
         match event:
-            case RunStarted(index, cycle, label, temperatures_c):
-                self._run, self._label = f"run {index} (cycle {cycle})", label
-                at = ", ".join(f"{celsius:.0f} C" for celsius in temperatures_c.values())
-                self._status(f"{self._run}: {label}" + (f" (GPU at {at})" if at else ""))
-            case RunStage(index, stage):
-                if self._verbose:
-                    self._line(f"run {index}: {stage}")
-                self._bar.show_status(f"{self._run}, {stage}: {self._label}")
+            case RunStarted():
+                self._label = event.label
+                self._run.start(event, self._n_planned)
+                self._bar.show_live_status(self._run.lines)
+                if not self._live:
+                    self._line(_run_started(event))
+            case RunStage():
+                self._show_stage(event)
             case RunFinished():
                 self._show_run_end(event, f": {_figures(event)}, {duration(event.seconds)}")
             case RunFailed():
@@ -142,16 +148,30 @@ class Progress:
             case LeftoverProcesses():
                 self._line(_leftovers(event))
 
+    def _show_stage(self, event: RunStage) -> None:
+        """Show a stage before it begins: with running seconds, unless it is measured."""
+        self._run.begin(event)
+        if self._verbose:
+            self._line(f"run {event.index}: {event.stage}")
+        elif event.stage == "window" and self._tells_stages:
+            before = self._run.history()
+            seconds = "" if event.expected_s is None else f", about {duration(event.expected_s)}"
+            self._line(f"run {event.index}: {before and before + '; '}{words('window')}{seconds}")
+        if self._run.is_ticking:
+            self._bar.show_live_status(self._run.lines)
+        else:
+            self._bar.show_status(*self._run.lines())
+
     def _show_run_end(self, event: RunFinished | RunFailed, result: str) -> None:
         about = _about(event.left_s)
         if self._live:  # the bar shows what is left, but the label disappears with the status
-            self._line(f"run {event.index} ({self._label}){result}")
+            self._line(f"{short(self._label)}{result} (run {event.index})")
         else:
             ahead = f"; {event.n_left} left{about}" if event.n_left else ""
             self._line(f"run {event.index}{result}{ahead}")
-        self._bar.show_status("")
-        time_left = _about(event.left_s, " left") if event.n_left else ""
-        self._bar.show_count(self._n_runs - event.n_left, self._n_runs, time_left)
+        self._bar.show_status()
+        self._time_left.estimate(event.left_s if event.n_left else None)
+        self._bar.show_count(self._n_runs - event.n_left, self._n_runs, self._time_left)
 
     def _show_gap(self, event: GapStarted | GapTelemetry | GapEnded) -> None:
         match event:
@@ -172,21 +192,23 @@ class Progress:
             case GapTelemetry():
                 self._gpus = _gpus(event)  # drawn with the next second
             case GapEnded(skipped, cool):
-                self._bar.show_status("")
+                self._bar.show_status()
                 if skipped:
                     self._line("gap skipped")
                 elif cool is False:
                     self._line("gap over, but a GPU is still warmer than requested")
 
-    def _status(self, text: str) -> None:
-        """Show what happens now: live in a terminal, else as a line."""
-        self._bar.show_status(text)
-        if not self._live:
-            self._line(text)
-
     def _line(self, text: str, style: str = "") -> None:
         if not self._quiet:
             print_line(self._console, text, style)
+
+
+def _run_started(event: RunStarted) -> str:
+    """Return the line of a run that starts."""
+    at = ", ".join(f"{celsius:.0f} C" for celsius in event.gpu_temperatures_c.values())
+    return f"run {event.index} (cycle {event.cycle}): {event.label}" + (
+        f" (GPU at {at})" if at else ""
+    )
 
 
 def _about(left_s: float | None, left: str = "") -> str:

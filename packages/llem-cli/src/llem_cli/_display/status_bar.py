@@ -14,8 +14,8 @@ from llem_cli._display.console import plain_text
 class StatusBar(Progress):
     """A status above a progress bar; a disabled one shows nothing.
 
-    It is drawn only when something changes, because drawing during a measured window would be
-    part of the measurement. Only the status of a gap is drawn every second.
+    A live status is drawn every second. All else is drawn only when something changes, because
+    drawing during a measured window would be part of the measurement.
     """
 
     def __init__(self, console: Console, *, disable: bool) -> None:
@@ -29,16 +29,22 @@ class StatusBar(Progress):
         self.live = self._new_live(every_second=False)
         self._task = self.add_task("", total=None, visible=False, time_left="")
 
-    def show_status(self, status: str) -> None:
+    def show_status(self, *lines: str) -> None:
         """Draw a status once."""
-        self._draw(lambda: [status] if status else [], every_second=False)
+        self._draw(lambda: lines, every_second=False)
 
     def show_live_status(self, status: Callable[[], Sequence[str]]) -> None:
         """Draw the lines of a status now and every second, until the next `show_status`."""
         self._draw(status, every_second=True)
 
-    def show_count(self, n_done: int, n_runs: int, time_left: str) -> None:
-        """Draw the bar, with the time left in words, such as `, about 45 s left`."""
+    def show_count(self, n_done: int, n_runs: int, time_left: object) -> None:
+        """Draw the bar, with the time left in words, such as `, about 45 s left`.
+
+        Args:
+            n_done: runs that are done.
+            n_runs: all runs.
+            time_left: is formatted whenever the bar is drawn.
+        """
         self.update(self._task, completed=n_done, total=n_runs, visible=True, time_left=time_left)
         self.refresh()
 
