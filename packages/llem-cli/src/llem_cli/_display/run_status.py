@@ -51,7 +51,7 @@ class RunStatus:
         return not self._stage.stage or self._stage.stage in _TICKING
 
     def start(self, event: RunStarted, n_planned: int) -> None:
-        """Begin a run, of so many in the study; before its first stage its process is prepared."""
+        """Begin a run of `n_planned` in the study; until its first stage, its process is prepared."""
         self._run, self._n_planned = event, n_planned
         self._run_start_s = self._clock()
         self._past = []

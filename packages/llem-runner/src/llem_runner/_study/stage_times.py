@@ -29,7 +29,7 @@ class StageTimes:
     def start_run(self) -> None:
         """Note that an attempt at a run starts; the last stage of the one before is not learned.
 
-        Nobody knows when it ended if that attempt has failed.
+        If that attempt has failed, it is not known when the stage ended.
         """
         self._current = None
 
