@@ -28,6 +28,7 @@ from llem_energy.records import (
     GpuSnapshot,
     LiveDevice,
     LiveReading,
+    NeighbourGpu,
     PhaseResult,
     Quality,
     Sampling,
@@ -128,7 +129,14 @@ def test_each_example_is_valid_and_linked_from_the_readme(file: Path) -> None:
 @pytest.mark.parametrize(
     "struct",
     [
-        *(ExperimentResult, DeviceWindow, EnvironmentSnapshot, GpuSnapshot, EstimateFigure),
+        *(
+            ExperimentResult,
+            DeviceWindow,
+            EnvironmentSnapshot,
+            GpuSnapshot,
+            NeighbourGpu,
+            EstimateFigure,
+        ),
         *(
             DataRealism,
             Quality,

@@ -32,6 +32,7 @@ from llem_energy._result.measurement_figures import (
     Sampling,
     WarmUpReport,
 )
+from llem_energy._result.neighbours import NeighbourGpu
 from llem_energy._result.roofline import DevicePeaks, PhaseRoofline
 from llem_energy._sources.gpu_snapshot import GpuSnapshot
 
@@ -55,6 +56,7 @@ __all__ = [
     "LiveDevice",
     "LiveReading",
     "MemoryEstimate",
+    "NeighbourGpu",
     "PeakConditions",
     "Peaks",
     "PhaseResult",

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from llem_config import Settings, load_settings
+from llem_config.settings import ENV_OTHER_JOBS
 from llem_energy._host.host_load import HostLoad
 from llem_energy._host.observe import observe_load
 from llem_energy._machine.device_memory import device_memory_bytes, host_memory_bytes
@@ -97,7 +98,7 @@ def find_machine(settings: Settings | None = None, *, grant: Grant | None = None
         gpus=gpus,
         visible_gpus=choice.uuids,
         gpu_problem=choice.problem,
-        run_variables=_run_variables(choice),
+        run_variables=_run_variables(choice, grant),
         host_memory_bytes=host_memory_bytes(),
         load=observe_load(_WATCH_S),
     )
@@ -108,10 +109,13 @@ def _choice(snapshots: Sequence[GpuSnapshot], grant: Grant | None) -> GpuChoice:
     return choose_gpus(shown, os.environ, grant)
 
 
-def _run_variables(choice: GpuChoice) -> dict[str, str]:
-    if choice.problem is not None or not choice.is_limited:
-        return {}
-    return {VISIBLE: ",".join(choice.uuids), ORDER: BY_BUS}
+def _run_variables(choice: GpuChoice, grant: Grant | None) -> dict[str, str]:
+    variables: dict[str, str] = {}
+    if grant is not None and not grant.whole_machine:
+        variables[ENV_OTHER_JOBS] = "possible"
+    if choice.problem is None and choice.is_limited:
+        variables |= {VISIBLE: ",".join(choice.uuids), ORDER: BY_BUS}
+    return variables
 
 
 def _visible_amd(gpus: Sequence[MachineGpu]) -> tuple[str, ...]:

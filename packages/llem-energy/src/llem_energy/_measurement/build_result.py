@@ -146,6 +146,7 @@ def assemble(raw: RawMeasurement, reports: BackendReports) -> ExperimentResult:
         roofline=rooflines(raw, reports, energy.phases),
         device_peaks=raw.peaks.found,
         quality=raw.quality,
+        neighbours=raw.neighbours,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from llem_energy._estimation.figures import Quality
 from llem_energy._measurement.load_flags import load_flags, shared_meter_flags
 from llem_energy._measurement.meter_failures import failed_in_window
+from llem_energy._measurement.neighbours import neighbour_flags
 from llem_energy._measurement.power_left import PowerLeft
 from llem_energy._measurement.raw_measurement import RawMeasurement
 from llem_energy._measurement.tenancy_flags import tenancy_flags
@@ -62,7 +63,11 @@ def meter_flags(raw: RawMeasurement, span: MeasuredSpan) -> tuple[str, ...]:
         *_wrong_devices(raw),
         *doubts(raw.board_checks),
         *tenancy_flags(raw, span),
-        *(shared_meter_flags(span) if raw.source.kind != "gpu" else ()),
+        *(
+            neighbour_flags(raw.neighbours)
+            if raw.source.kind == "gpu"
+            else shared_meter_flags(span)
+        ),
         *((f"the sampler stopped early: {stopped}",) if stopped else ()),
     )
 

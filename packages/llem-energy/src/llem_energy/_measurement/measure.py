@@ -36,6 +36,7 @@ from llem_energy._measurement.inputs import read_again, read_inputs
 from llem_energy._measurement.measured_window import measure_phase, measure_window
 from llem_energy._measurement.memory_report import memory_report
 from llem_energy._measurement.metering import Metering
+from llem_energy._measurement.neighbours import neighbour_gpus
 from llem_energy._measurement.raw_measurement import (
     HostMeter,
     Idles,
@@ -177,8 +178,11 @@ class _Measurement:
             metering.begin("result")
         metering.recorder.close()
         peaks = self._peaks(carryover, window.memory)
+        tenants = TenantLists(
+            self._tenants, tenants_before, metering.recorder.seen_pids, tenants_after
+        )
         sharing = gpu_sharing(
-            TenantLists(self._tenants, tenants_before, metering.recorder.seen_pids, tenants_after),
+            tenants,
             own_pids=family_before | family_after,
             used=self._gpus,
         )
@@ -199,6 +203,7 @@ class _Measurement:
             ),
             environment=with_sharing(self._environment, sharing),
             gpu_sharing=sharing,
+            neighbours=neighbour_gpus(tenants, {*self._gpus, *metering.devices}),
             calibration=calibration,
             gains=carryover.gains,
             board_checks=metering.valid_checks(carryover),

@@ -24,6 +24,7 @@ from llem_energy._model_info.input_digest import InputDigest
 from llem_energy._prompts.prompt import ChatTemplate
 from llem_energy._result.answer_quality import AnswerQuality
 from llem_energy._result.measurement_figures import ContextIdle
+from llem_energy._result.neighbours import NeighbourGpu
 from llem_energy._sources.protocol import EnergySource
 
 
@@ -96,6 +97,8 @@ class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     environment: EnvironmentSnapshot
     gpu_sharing: dict[str, GpuSharing]
     """By the UUID of each GPU whose driver lists processes."""
+    neighbours: tuple[NeighbourGpu, ...]
+    """The GPUs that the run did not use."""
     calibration: tuple[Calibration, ...]
     gains: tuple[GainCalibration, ...]
     """Of any device, from calibrations with an external meter."""

@@ -29,6 +29,7 @@ from llem_energy._prompts.prompt import ChatTemplate
 from llem_energy._result.answer_quality import AnswerQuality
 from llem_energy._result.data_realism import DataRealism
 from llem_energy._result.measurement_figures import Baseline, PhaseResult, Sampling, WarmUpReport
+from llem_energy._result.neighbours import NeighbourGpu
 from llem_energy._result.roofline import DevicePeaks, PhaseRoofline
 from llem_energy._result.short_repr import short_repr
 from llem_energy._sources.protocol import Kind
@@ -230,6 +231,8 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """What the device reaches in this precision; None if it is not known: `roofline` says why."""
     quality: AnswerQuality | None = None
     """How probable the model finds a fixed text and its own answers; None in formats 1 to 3."""
+    neighbours: tuple[NeighbourGpu, ...] = ()
+    """The other GPUs of the machine while the run ran; () in older results."""
 
     def __repr__(self) -> str:
         """Return one line; `msgspec.to_builtins` gives all fields."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 
 from llem_energy._errors import GpuError
-from llem_energy._sources.nvml_gpu import driver, find_gpus
+from llem_energy._sources.nvml_gpu import Gpu, driver, find_gpus
 
 
 class GpuTenants(msgspec.Struct, frozen=True):
@@ -15,6 +17,8 @@ class GpuTenants(msgspec.Struct, frozen=True):
     """Processes that compute on it; inside a container these may be process ids of the host."""
     held_bytes: int | None = None
     """Memory in use, without what the driver reserves for itself."""
+    power_w: float | None = None
+    """Of the board, averaged by the driver if it does so."""
 
 
 def gpu_tenants() -> dict[str, GpuTenants]:
@@ -25,7 +29,13 @@ def gpu_tenants() -> dict[str, GpuTenants]:
     try:
         with driver():
             return {
-                gpu.uuid: GpuTenants(gpu.compute_pids(), gpu.held_bytes()) for gpu in find_gpus()[0]
+                gpu.uuid: GpuTenants(gpu.compute_pids(), gpu.held_bytes(), _power_w(gpu))
+                for gpu in find_gpus()[0]
             }
     except GpuError:
         return {}
+
+
+def _power_w(gpu: Gpu) -> float | None:
+    sample = gpu.sample(time.perf_counter, details=False)
+    return sample.power_w if sample.power_average_w is None else sample.power_average_w

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from llem_energy._host.packages import CPUS, why_shared
 from llem_energy._sources.protocol import (
     CounterDiagnosis,
     Sample,
@@ -56,17 +57,23 @@ class RaplSource:
     kind: Final = "cpu"
     gain_share: Final = None
 
-    def __init__(self, gpus: Sequence[int | str] = (), *, root: Path = POWERCAP) -> None:
+    def __init__(
+        self, gpus: Sequence[int | str] = (), *, root: Path = POWERCAP, topology: Path = CPUS
+    ) -> None:
         """Open every domain.
 
         Args:
             gpus: not used; this meters the processor.
             root: the kernel's folder of counters.
+            topology: the kernel's folder of CPUs.
 
         Raises:
-            SourceUnavailable: no domain, or no permission to read the counters.
+            SourceUnavailable: no domain, no permission to read the counters, or other jobs use the
+                same processor.
         """
         del gpus
+        if reason := why_shared(topology):
+            raise SourceUnavailable(reason)
         try:
             self._domains = [_Domain(folder, name) for folder, name in _folders(root)]
         except PermissionError as error:
