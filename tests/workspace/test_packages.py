@@ -174,7 +174,7 @@ def test_a_package_imports_only_public_modules_of_the_other_packages(own: str) -
                     assert not any(part.startswith("_") for part in rest), f"{path}: {module}"
 
 
-@pytest.mark.parametrize("package", ["llem_runner", "llem_energy", "llem_report"])
+@pytest.mark.parametrize("package", ["llem_runner", "llem_report"])
 def test_a_package_below_the_clusters_has_no_word_of_slurm(package: str) -> None:
     named = [path for path in sources(package) if "slurm" in path.read_text("utf-8").lower()]
     assert not named

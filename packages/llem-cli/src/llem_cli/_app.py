@@ -78,6 +78,19 @@ study.command(
     "arguments, and 75 if runs are left and the command may be started again.",
 )
 study.command(
+    "llem_cli._commands.study.submit:submit",
+    name="submit",
+    help="Divide a study into shards for many machines, and give them to a cluster.\n\n"
+    "The folder of the study says what is done; no process has to wait. Exits with code 1 if the cluster "
+    "refuses the study, whose folder is kept, and with 2 if nothing can be submitted from here.",
+)
+study.command(
+    "llem_cli._commands.study.cancel:cancel",
+    name="cancel",
+    help="Cancel the shards of a study that wait or run on a cluster.\n\n"
+    "Finished runs are kept. Exits with code 1 if a shard has not ended after a minute.",
+)
+study.command(
     "llem_cli._commands.study.show:show",
     name="show",
     help="Show the result of a study, or its progress while it runs.",

@@ -30,6 +30,12 @@ class StudyLocked(StudyError):  # noqa: N818  # a state of the machine, not a bu
     """Another study holds the folder or a GPU."""
 
 
+class SubmissionObstructed(StudyError):  # noqa: N818  # a state of the machine, not a bug
+    """Nothing can be submitted from this machine, one line for each reason; nothing was written."""
+
+    exit_code = 2
+
+
 class SubmissionRefused(StudyError):  # noqa: N818  # an answer of a cluster, not a bug
     """A cluster did not take a study. Nothing of it was accepted; the message says what to change."""
 

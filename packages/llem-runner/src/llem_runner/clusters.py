@@ -5,9 +5,10 @@ A package names a callable that returns a `Cluster` in the entry-point group `ll
 replace those of this machine, or None.
 """
 
-from llem_runner._errors import SubmissionRefused, SubmissionUnknown
+from llem_runner._errors import SubmissionObstructed, SubmissionRefused, SubmissionUnknown
 from llem_runner._gpus.grant import granted_gpus
 from llem_runner._plan.shards import Shard
+from llem_runner._shards.cancel import cancel_study
 from llem_runner._shards.cluster import Cluster
 from llem_runner._shards.cluster_registry import cluster_names, find_cluster, find_place
 from llem_runner._shards.records import (
@@ -19,6 +20,14 @@ from llem_runner._shards.records import (
     Submission,
     Ticket,
 )
+from llem_runner._shards.submission import (
+    SubmittedStudy,
+    cluster_states,
+    preview,
+    resubmit_shards,
+    submit_shards,
+    submit_study,
+)
 
 __all__ = [
     "Cluster",
@@ -29,11 +38,19 @@ __all__ = [
     "ShardPlan",
     "ShardState",
     "Submission",
+    "SubmissionObstructed",
     "SubmissionRefused",
     "SubmissionUnknown",
+    "SubmittedStudy",
     "Ticket",
+    "cancel_study",
     "cluster_names",
+    "cluster_states",
     "find_cluster",
     "find_place",
     "granted_gpus",
+    "preview",
+    "resubmit_shards",
+    "submit_shards",
+    "submit_study",
 ]

@@ -36,9 +36,10 @@ def arrays(shards: Sequence[int], max_index: int) -> tuple[Array, ...]:
     return tuple(Array(tuple(numbers), offset) for offset, numbers in by_offset.items())
 
 
-def job_name(plan: ShardPlan) -> str:
-    """Return the name of a study's jobs, by which a job is found whose number was lost."""
-    return f"llem-{plan.name}"
+def job_name(plan: ShardPlan, array: Array) -> str:
+    """Return the name of an array's jobs, by which a job is found whose number was lost."""
+    offset = f"+{array.offset}" if array.offset else ""
+    return f"llem-{plan.name}{offset}"
 
 
 def batch_script(plan: ShardPlan, array: Array, settings: SlurmSettings) -> str:
@@ -67,7 +68,7 @@ def batch_script(plan: ShardPlan, array: Array, settings: SlurmSettings) -> str:
 def _options(plan: ShardPlan, array: Array, settings: SlurmSettings) -> Iterator[str]:
     """Yield the options of sbatch."""
     at_most = f"%{settings.at_most}" if settings.at_most else ""
-    yield f"--job-name={shlex.quote(job_name(plan))}"
+    yield f"--job-name={shlex.quote(job_name(plan, array))}"
     yield f"--array={_ranges([n - array.offset for n in array.shards])}{at_most}"
     yield "--nodes=1"
     yield "--ntasks=1"

@@ -23,7 +23,7 @@ from llem_slurm._commands import ask, is_installed
 from llem_slurm._place import again, place
 from llem_slurm._script import FOLDER, Array, arrays, batch_script, is_exclusive, job_name
 from llem_slurm._settings import SlurmSettings, seconds
-from llem_slurm._states import job_and_offset, states
+from llem_slurm._states import job_and_offset, named_jobs, states, ticket_job
 from llem_slurm._submission import TooManyJobs, submit_array
 
 NAME = "slurm"
@@ -48,7 +48,11 @@ class Slurm:
         Raises:
             ConfigError: one is wrong.
         """
-        return cluster_settings(NAME, SlurmSettings, self._options)
+        options = dict(self._options)
+        if more := options.pop("extra", None):
+            # Options of one submission are added to those of the site.
+            options["extra"] = [*cluster_settings(NAME, SlurmSettings, options).extra, *more]
+        return cluster_settings(NAME, SlurmSettings, options)
 
     @property
     def time_limit_s(self) -> float | None:
@@ -114,7 +118,7 @@ class Slurm:
             script = plan.folder / array.script
             script.write_text(batch_script(plan, array, self.settings), "utf-8")
             try:
-                job = submit_array(script, job_name(plan), self.settings)
+                job = submit_array(script, job_name(plan, array), self.settings)
             except TooManyJobs:
                 # The array is refused as a whole.
                 if len(array.shards) == 1:
@@ -123,10 +127,24 @@ class Slurm:
                 continue
             return Ticket(
                 cluster=NAME,
-                job=f"{job}+{array.offset}" if array.offset else job,
+                job=ticket_job(job, array.offset),
                 shards=array.shards,
                 submitted_at=datetime.now(UTC).isoformat(timespec="seconds"),
             )
+
+    def found(self, plan: ShardPlan) -> Sequence[Ticket]:
+        """Return tickets of all jobs of the study that Slurm still lists.
+
+        Raises:
+            StudyError: Slurm does not answer.
+        """
+        every = arrays([shard.number for shard in plan.shards], self._max_index)
+        offsets = {job_name(plan, array): array.offset for array in every}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return [
+            Ticket(cluster=NAME, job=ticket_job(job, offset), shards=shards, submitted_at=now)
+            for job, offset, shards in named_jobs(offsets)
+        ]
 
     def states(self, tickets: Sequence[Ticket]) -> Mapping[int, ShardState]:
         """Return the state of each shard: one `squeue` for each array, and `sacct` for what is gone."""

@@ -34,6 +34,32 @@ def job_and_offset(ticket: Ticket) -> tuple[str, int]:
     return job, int(offset or 0)
 
 
+def ticket_job(job: str, offset: int) -> str:
+    """Return how a ticket names an array."""
+    return f"{job}+{offset}" if offset else job
+
+
+def named_jobs(offsets: Mapping[str, int]) -> list[tuple[str, int, tuple[int, ...]]]:
+    """Return the arrays with some names that Slurm lists: number, offset and shards of each.
+
+    Args:
+        offsets: of the arrays, by their names.
+
+    Raises:
+        StudyError: Slurm does not answer.
+    """
+    fields = "ArrayJobID:|,ArrayTaskID:|,Name:"
+    answer = ask("squeue", "-h", "-r", "-t", "all", f"--name={','.join(offsets)}", "-O", fields)
+    if not answer.is_ok:
+        raise StudyError(_silence(answer))
+    jobs: dict[tuple[str, int], list[int]] = {}
+    for line in answer.text.splitlines():
+        job, index, name = (part.strip() for part in line.split("|", 2))
+        if index.isdigit() and name in offsets:
+            jobs.setdefault((job, offsets[name]), []).append(int(index) + offsets[name])
+    return [(job, offset, tuple(sorted(shards))) for (job, offset), shards in jobs.items()]
+
+
 def states(tickets: Sequence[Ticket]) -> dict[int, ShardState]:
     """Return the state of each shard by its number; of its newest job, unless an older one lives."""
     found: dict[int, ShardState] = {}

@@ -36,6 +36,15 @@ class Cluster(Protocol):
             SubmissionUnknown: it cannot be told whether something was accepted.
         """
 
+    def found(self, plan: ShardPlan) -> Sequence[Ticket]:
+        """Return tickets of all jobs of the study that the cluster knows, by the study's name.
+
+        After a submission whose answer was lost, they are the only way to its jobs.
+
+        Raises:
+            StudyError: the cluster does not answer.
+        """
+
     def states(self, tickets: Sequence[Ticket]) -> Mapping[int, ShardState]:
         """Return the state of each shard by its number, by one question to the cluster."""
 

@@ -36,19 +36,6 @@ class ShardPlan(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder.name
 
 
-class Ticket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a cluster has accepted."""
-
-    cluster: str
-    """Name of the cluster."""
-    job: str
-    """The cluster's name for it, e.g. the number of an array of jobs."""
-    shards: tuple[int, ...]
-    """Numbers of the shards."""
-    submitted_at: str
-    """In UTC, ISO 8601."""
-
-
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """What a cluster would be asked; `study submit --dry-run` shows it."""
 

@@ -1,0 +1,160 @@
+"""`llem-cli study submit`: divide a study into shards, and give them to a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from llem_cli._app import OK
+from llem_cli._commands.options import (
+    Cycles,
+    Gaps,
+    Json,
+    Order,
+    Set,
+    StudyFile,
+    Tracebacks,
+    command_line_layer,
+    parse_duration_s,
+)
+from llem_cli._commands.study.folder import usage_error
+from llem_cli._commands.study.plan import load_planned_study
+from llem_cli._display.console import say, show_json
+from llem_cli._display.submission import show_division, show_preview, show_submitted
+from llem_config import load_settings
+from llem_runner.clusters import (
+    Cluster,
+    find_cluster,
+    preview,
+    submit_study,
+)
+from llem_runner.records import encode_json
+from llem_runner.shards import ShardPlan, divide_study, plan_division
+
+On = Annotated[
+    str, Parameter(help="Cluster that starts the shards: slurm, or none to start them by hand.")
+]
+TimePerShard = Annotated[
+    str | None,
+    Parameter(help="Time limit of each shard, e.g. 4h (default: that of the cluster's settings)."),
+]
+AtMost = Annotated[
+    int | None,
+    Parameter(
+        validator=Number(gte=1),
+        help="Shards that run at the same time (default: no limit of llem).",
+    ),
+]
+Sbatch = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--sbatch",
+        negative=(),
+        help="Further option of sbatch, e.g. --sbatch=--mail-type=END; repeatable.",
+    ),
+]
+DryRun = Annotated[
+    bool, Parameter(negative=(), help="Print what would be submitted; write and submit nothing.")
+]
+NONE = "none"
+
+
+def submit(
+    path: StudyFile,
+    /,
+    *,
+    on: On = NONE,
+    shards: Annotated[
+        str,
+        Parameter(
+            help="Number of shards of each cycle, or auto: as few as the time limit permits, which "
+            "needs --time-per-run (default: auto)."
+        ),
+    ] = "auto",
+    time_per_shard: TimePerShard = None,
+    time_per_run: Annotated[
+        str | None, Parameter(help="Expected time of one run, e.g. 3m, for --shards auto.")
+    ] = None,
+    at_most: AtMost = None,
+    sbatch: Sbatch = (),
+    cycles: Cycles = None,
+    order: Order = None,
+    gaps: Gaps = True,
+    output: Annotated[
+        Path | None,
+        Parameter(help="Parent of the study's new folder (default: results_dir in the settings)."),
+    ] = None,
+    settings: Set = (),
+    dry_run: DryRun = False,
+    json_: Json = False,
+    verbose: Tracebacks = False,
+) -> int:
+    """Divide a study, give its shards to a cluster, and return the exit code."""
+    del verbose  # read where errors are explained
+    machine_settings = load_settings()
+    cluster = cluster_named(on, time_per_shard=time_per_shard, at_most=at_most, sbatch=sbatch)
+    limit_s = parse_duration_s(time_per_shard, "--time-per-shard")
+    if cluster is not None:
+        limit_s = cluster.time_limit_s
+    layer = command_line_layer(settings, cycles=cycles, order=order, gaps=gaps)
+    division = plan_division(
+        load_planned_study(path, layer, machine_settings),
+        shards=_number(shards),
+        limit_s=limit_s,
+        seconds_per_run=parse_duration_s(time_per_run, "--time-per-run"),
+        settings=machine_settings,
+    )
+    if not json_:
+        show_division(division)
+    if cluster is None:
+        if not dry_run:
+            _show_folder(divide_study(division, output=output), as_json=json_)
+    elif dry_run:
+        results_dir = output or machine_settings.output.results_dir
+        show_preview(preview(division, cluster, results_dir), as_json=json_)
+    else:
+        submitted = submit_study(division, cluster=cluster, name=on, output=output)
+        show_submitted(submitted, on, as_json=json_)
+    return OK
+
+
+def _show_folder(plan: ShardPlan, *, as_json: bool) -> None:
+    if as_json:
+        show_json(encode_json(plan))
+        return
+    say(f"{plan.folder}: start each shard by `llem-cli study shard {plan.folder} NUMBER`")
+
+
+def cluster_named(
+    name: str, *, time_per_shard: str | None, at_most: int | None, sbatch: tuple[str, ...]
+) -> Cluster | None:
+    """Return a cluster with the options of the command line; None for `none`.
+
+    Raises:
+        StudyError: no installed package provides it.
+        ConfigError: an option needs a cluster, or is wrong.
+    """
+    given = {"time": time_per_shard, "at_most": at_most, "extra": list(sbatch) or None}
+    options: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    if name != NONE:
+        return find_cluster(name, options)
+    for flag, key in (("--at-most", "at_most"), ("--sbatch", "extra")):
+        if key in options:
+            raise usage_error(flag, "expected a cluster with this option; add --on slurm")
+    return None
+
+
+def _number(shards: str) -> int | None:
+    """Return the number of shards of each cycle; None for auto.
+
+    Raises:
+        ConfigError: it is neither a number nor auto.
+    """
+    if shards == "auto":
+        return None
+    if not shards.isdecimal() or not 1 <= int(shards) <= 1_000_000:
+        raise usage_error("--shards", f"expected auto or a number from 1 on, found {shards!r}")
+    return int(shards)

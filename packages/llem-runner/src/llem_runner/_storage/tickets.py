@@ -1,0 +1,75 @@
+"""`cluster/NAME/tickets.json`: what clusters have accepted of a divided study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from llem_runner._errors import StudyError
+from llem_runner._storage.atomic_files import encode_json, read_json, reason_of, write_atomically
+
+FOLDER = "cluster"
+
+
+class Ticket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a cluster has accepted."""
+
+    cluster: str
+    """Name of the cluster."""
+    job: str
+    """The cluster's name for it, e.g. the number of an array of jobs."""
+    shards: tuple[int, ...]
+    """Numbers of the shards."""
+    submitted_at: str
+    """In UTC, ISO 8601."""
+
+
+class TicketFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of `tickets.json`, which submissions write, one at a time."""
+
+    schema_version: Literal[1] = 1
+    tickets: tuple[Ticket, ...]
+    """In the order of the submissions."""
+
+
+def read_tickets(folder: Path) -> tuple[Ticket, ...]:
+    """Return what all clusters have accepted of a study; () if it was never submitted.
+
+    Raises:
+        StudyError: a file is damaged.
+    """
+    try:
+        files = sorted((folder / FOLDER).glob("*/tickets.json"))
+    except OSError as error:
+        raise StudyError(f"{folder / FOLDER} cannot be read: {reason_of(error)}") from error
+    return tuple(ticket for file in files for ticket in read_json(file, TicketFile).tickets)
+
+
+def add_tickets(folder: Path, new: Iterable[Ticket]) -> None:
+    """Save what clusters have accepted, beside earlier tickets; a known job is not added again.
+
+    Raises:
+        StudyError: a file is damaged, or cannot be written.
+    """
+    by_cluster: dict[str, list[Ticket]] = {}
+    for ticket in new:
+        by_cluster.setdefault(ticket.cluster, []).append(ticket)
+    for name, tickets in by_cluster.items():
+        path = folder / FOLDER / name / "tickets.json"
+        old = read_json(path, TicketFile).tickets if path.exists() else ()
+        known = {ticket.job for ticket in old}
+        added = [ticket for ticket in tickets if ticket.job not in known]
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StudyError(f"{path.parent} cannot be created: {reason_of(error)}") from error
+        if added:
+            write_atomically(path, encode_json(TicketFile(tickets=(*old, *added))))
+
+
+def of_cluster(tickets: Sequence[Ticket], name: str) -> tuple[Ticket, ...]:
+    """Return the tickets of one cluster."""
+    return tuple(ticket for ticket in tickets if ticket.cluster == name)
