@@ -66,7 +66,7 @@ def test_shards_run_where_slurm_starts_them_and_know_it(
     )
     os.environ["CUDA_VISIBLE_DEVICES"] = "7"
     try:
-        slurm = Slurm({"python": python, "time": "5m", "gpus": 1})
+        slurm = Slurm({"python": python, "time": "5m"})
         began = time.time()
         (ticket,) = submitted(slurm, plan_of(folder, 3))
     finally:
@@ -83,9 +83,7 @@ def test_shards_run_where_slurm_starts_them_and_know_it(
         assert is_alone is False
         lines = (folder / f"env-{number}.txt").read_text().splitlines()
         assert "HF_HUB_OFFLINE=1" in lines
-        # Of the devices only those that Slurm gave.
         assert "CUDA_VISIBLE_DEVICES=7" not in lines
-        assert "CUDA_VISIBLE_DEVICES=0" in lines or "CUDA_VISIBLE_DEVICES=1" in lines
 
 
 def test_a_job_with_its_node_to_itself_knows_it(

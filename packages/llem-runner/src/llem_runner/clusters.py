@@ -18,7 +18,6 @@ from llem_runner._shards.records import (
     ShardPlan,
     ShardState,
     Submission,
-    Ticket,
 )
 from llem_runner._shards.submission import (
     SubmittedStudy,
@@ -28,6 +27,7 @@ from llem_runner._shards.submission import (
     submit_shards,
     submit_study,
 )
+from llem_runner._storage.tickets import Ticket
 
 __all__ = [
     "Cluster",

@@ -8,6 +8,7 @@ Each shard is started by `llem-cli study shard FOLDER NUMBER`, on any machine th
 
 from llem_runner._plan.shards import Shard, plan_shards, precision_kept
 from llem_runner._shards.division import Division, divide_study, plan_division, read_plan
+from llem_runner._shards.open_shards import open_shards
 from llem_runner._shards.outcome import ShardOutcome
 from llem_runner._shards.records import Needs, ShardPlan
 from llem_runner._shards.run_shard import reopen_shards, run_shard
@@ -19,6 +20,7 @@ __all__ = [
     "ShardOutcome",
     "ShardPlan",
     "divide_study",
+    "open_shards",
     "plan_division",
     "plan_shards",
     "precision_kept",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from llem_runner import StudyError
-from llem_runner.clusters import Place
+from llem_runner.clusters import Place, granted_gpus
 from llem_slurm._commands import ask
 
 MAX_RESTARTS = 20
@@ -14,7 +14,11 @@ MAX_RESTARTS = 20
 
 
 def place(environment: Mapping[str, str]) -> Place | None:
-    """Return where this process runs; None outside of jobs."""
+    """Return where this process runs; None outside of jobs.
+
+    Raises:
+        StudyError: it cannot be told which GPUs Slurm has given to it.
+    """
     job = environment.get("SLURM_JOB_ID")
     if not job:
         return None
@@ -22,11 +26,13 @@ def place(environment: Mapping[str, str]) -> Place | None:
     ends_at, is_alone = _end_and_share(job)
     stated = environment.get("SLURM_JOB_END_TIME", "")  # from version 23.02 on
     restarts = environment.get("SLURM_RESTART_COUNT", "")
+    numbers = environment.get("SLURM_JOB_GPUS", "")  # of device files
     return Place(
         cluster="slurm",
         job=f"{array}_{index}" if array and index else job,
         n_restarts=int(restarts) if restarts.isdigit() else 0,
         machine=environment.get("SLURMD_NODENAME"),
+        gpus=granted_gpus(numbers.split(","), environment) if numbers else None,
         ends_at=float(stated) if stated.isdigit() else ends_at,
         whole_machine=is_alone,
     )

@@ -40,6 +40,7 @@ class Slurm:
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         self._options = dict(options or {})
+        self._place: Place | None = None
 
     @functools.cached_property
     def settings(self) -> SlurmSettings:
@@ -172,8 +173,13 @@ class Slurm:
             )
 
     def here(self, environment: Mapping[str, str]) -> Place | None:
-        """Return where this process runs, if Slurm has started it."""
-        return place(environment)
+        """Return where this process runs, if Slurm has started it.
+
+        Raises:
+            StudyError: it cannot be told which GPUs Slurm has given to it.
+        """
+        self._place = self._place or place(environment)  # one question for each process
+        return self._place
 
     def again(self, place: Place, *, elsewhere: bool = False) -> bool:
         """Ask Slurm to start this task again, maybe on another node; return False if it will not."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from llem_runner._shards.records import Place, ShardPlan, ShardState, Submission, Ticket
+from llem_runner._shards.records import Place, ShardPlan, ShardState, Submission
+from llem_runner._storage.tickets import Ticket
 
 
 class Cluster(Protocol):

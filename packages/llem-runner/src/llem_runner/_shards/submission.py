@@ -19,8 +19,8 @@ from llem_runner._errors import (
 from llem_runner._shards.cluster import Cluster
 from llem_runner._shards.cluster_registry import find_cluster
 from llem_runner._shards.division import Division, divide_study, read_plan
-from llem_runner._shards.records import ShardPlan, ShardState, Submission, Ticket
-from llem_runner._storage.tickets import add_tickets, of_cluster, read_tickets
+from llem_runner._shards.records import ShardPlan, ShardState, Submission
+from llem_runner._storage.tickets import Ticket, add_tickets, of_cluster, read_tickets
 
 
 class SubmittedStudy(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,7 +141,7 @@ def resubmit_shards(
         )
     waiting = tuple(sorted(n for n, s in states.items() if s.phase in ("waiting", "running")))
     rest = [number for number in sorted(wanted) if number not in waiting]
-    if not rest:
+    if not rest:  # a cluster takes no array without a job
         return SubmittedStudy(
             folder=plan.folder,
             n_shards=len(plan.shards),

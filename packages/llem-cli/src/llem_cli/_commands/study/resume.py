@@ -17,8 +17,10 @@ from llem_cli._commands.options import (
     Wait,
     parse_duration_s,
 )
-from llem_cli._commands.study.folder import StudyFolder, check_folders
+from llem_cli._commands.study.folder import StudyFolder, check_folders, usage_error
+from llem_cli._commands.study.resubmission import resubmit
 from llem_cli._commands.study.run import MeasureFunction, finish
+from llem_cli._commands.study.submit import AtMost, DryRun, Sbatch, TimePerShard, cluster_named
 from llem_cli._display.progress import Progress
 from llem_cli._signals import controlled_by_terminal
 from llem_energy import measure as default_measure
@@ -46,6 +48,27 @@ def resume(
     retry: Retry = 0,
     time_limit: TimeLimit = None,
     wait: Wait = False,
+    on: Annotated[
+        str | None,
+        Parameter(
+            help="Of a divided study: submit the shards that are not complete to this cluster, e.g. "
+            "slurm, instead of running them here."
+        ),
+    ] = None,
+    time_per_shard: TimePerShard = None,
+    at_most: AtMost = None,
+    sbatch: Sbatch = (),
+    even_if_running: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="With --on: submit shards also if the cluster does not tell whether they run.",
+        ),
+    ] = False,
+    retry_failed: Annotated[
+        bool, Parameter(negative=(), help="With --on: also repeat runs that have failed.")
+    ] = False,
+    dry_run: DryRun = False,
     json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -53,6 +76,21 @@ def resume(
 ) -> int:
     """Run everything in a study's folder that is not completed, and return the exit code."""
     check_folders([folder])
+    if on is not None:
+        cluster = cluster_named(on, time_per_shard=time_per_shard, at_most=at_most, sbatch=sbatch)
+        if cluster is None:
+            raise usage_error("--on", "expected a cluster, found none; leave out --on to run here")
+        return resubmit(
+            folder,
+            cluster,
+            on,
+            even_if_running=even_if_running,
+            retry_failed=retry_failed,
+            dry_run=dry_run,
+            as_json=json_,
+        )
+    if dry_run:
+        raise usage_error("--dry-run", "expected --on with this flag, e.g. --on slurm")
     time_limit_s = parse_duration_s(time_limit)
     with (
         controlled_by_terminal() as control,

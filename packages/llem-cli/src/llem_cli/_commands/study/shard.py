@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from llem_cli._display.console import closed_terminal_ignored, count, note, say,
 from llem_cli._display.progress import Progress
 from llem_cli._signals import controlled_by_terminal
 from llem_energy import measure as default_measure
+from llem_runner.clusters import find_place
 from llem_runner.records import encode_json
 from llem_runner.shards import ShardOutcome, run_shard
 
@@ -35,6 +37,7 @@ def shard(
 ) -> int:
     """Run what is left of a shard and return the exit code."""
     time_limit_s = parse_duration_s(time_limit)
+    found = find_place(os.environ)
     with (
         controlled_by_terminal() as control,
         Progress(quiet=quiet, verbose=verbose) as progress,
@@ -42,6 +45,7 @@ def shard(
         outcome = run_shard(
             folder,
             number,
+            cluster=None if found is None else found[0],
             control=control,
             on_event=progress,
             measure=measure or default_measure,
