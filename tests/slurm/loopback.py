@@ -116,19 +116,16 @@ class Loopback:
         while self.ask("squeue", "-h", check=False) and time.monotonic() < end:
             time.sleep(0.1)
 
-    def hurry(self, job: str, limit_s: float = 30) -> None:
-        """Let the tasks of an array begin now; after a requeue Slurm waits two minutes."""
-        end = time.monotonic() + limit_s
-        while time.monotonic() < end:
-            waiting = self.ask(
-                "squeue", "-h", "-r", "-t", "PD", "-j", job, "-o", "%i %r", check=False
-            )
-            tasks = [line.split()[0] for line in waiting.splitlines() if "BeginTime" in line]
-            for task in tasks:
+    def hurry(self) -> None:
+        """Let all tasks begin now that wait two minutes after a requeue; call it again and again.
+
+        While a task still ends, Slurm sets the time once more.
+        """
+        waiting = self.ask("squeue", "-h", "-r", "-t", "PD", "-o", "%i %r", check=False)
+        for line in waiting.splitlines():
+            task, _, reason = line.partition(" ")
+            if reason == "BeginTime":
                 self.ask("scontrol", "update", f"jobid={task}", "StartTime=now", check=False)
-            if tasks:
-                return
-            time.sleep(0.1)
 
     def pid(self, name: str) -> int:
         """Return the number of a daemon's process: slurmctld, slurmd-n1."""

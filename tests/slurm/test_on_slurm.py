@@ -36,11 +36,15 @@ def wait_for(
 
 
 def wait_for_phases(
-    slurm: Slurm, tickets: list[Ticket], expected: list[str]
+    slurm: Slurm,
+    tickets: list[Ticket],
+    expected: list[str],
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> dict[int, ShardState]:
     states: dict[int, ShardState] = {}
 
     def is_reached() -> bool:
+        meanwhile()
         states.clear()
         states.update(slurm.states(tickets))
         return [states[n].phase for n in sorted(states)] == expected
@@ -142,8 +146,7 @@ def test_a_shard_is_started_again_when_it_asks(
     slurm = Slurm({"python": python})
     tickets = submitted(slurm, plan_of(folder, 1))
     wait_for(lambda: (folder / "seen").exists() and "True" in (folder / "seen").read_text())
-    on_slurm.hurry(tickets[0].job)
-    states = wait_for_phases(slurm, tickets, ["ended"])
+    states = wait_for_phases(slurm, tickets, ["ended"], on_slurm.hurry)
     assert (folder / "seen").read_text() == "0\nTrue\n1\n"
     assert states[1].n_restarts == 1
 
@@ -159,8 +162,7 @@ def test_a_shard_that_a_node_cannot_run_is_started_on_another_one(
     python = program(tmp_path / "python", f"exec {sys.executable} -c '{code}' >> $folder/seen")
     tickets = submitted(Slurm({"python": python}), plan_of(folder, 1))
     wait_for(lambda: on_slurm.ask("squeue", "-h", "-o", "%x", check=False) == "n1")
-    on_slurm.hurry(tickets[0].job)
-    wait_for_phases(Slurm({}), tickets, ["ended"])
+    wait_for_phases(Slurm({}), tickets, ["ended"], on_slurm.hurry)
     assert (folder / "seen").read_text() == "n1\nn2\n"
 
 
