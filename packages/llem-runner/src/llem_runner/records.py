@@ -16,6 +16,8 @@ from llem_runner._storage.comparison_records import (
     Comparison,
     Comparisons,
     Drift,
+    NeighbourChange,
+    NeighbourEffects,
     Outlier,
 )
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest, Totals
@@ -38,6 +40,8 @@ __all__ = [
     "FailedRun",
     "ManifestEntry",
     "MeasurementProtocol",
+    "NeighbourChange",
+    "NeighbourEffects",
     "Outlier",
     "PointQuality",
     "PointSummary",

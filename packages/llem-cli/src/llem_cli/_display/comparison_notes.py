@@ -9,7 +9,7 @@ from llem_cli._display.console import MAX_LINES, count
 from llem_cli._display.numbers import percent
 from llem_cli._display.study_cells import FLAG, is_best_shown, ratio_name
 from llem_runner import StudyResult
-from llem_runner.records import Comparisons, Drift, PointSummary, Statistics
+from llem_runner.records import Comparisons, Drift, NeighbourEffects, PointSummary, Statistics
 
 _FIRST = {
     "energy_per_output_token_j": "lowest J/output token",
@@ -75,6 +75,8 @@ def comparison_lines(result: StudyResult) -> Iterator[str]:
     yield from _of_machines([*comparisons.left_out_blocks, *comparisons.distant_machines])
     if summary.drift is not None:
         yield from _drift(summary.drift)
+    if summary.neighbours is not None:
+        yield from _neighbours(summary.neighbours)
     for caveat in comparisons.caveats:
         yield f"caveat: {caveat}"
     left_out = comparisons.left_out if len(summary.points) > 1 else ()
@@ -163,6 +165,18 @@ def _correlated(points: Sequence[PointSummary], figure: str) -> Iterator[str]:
             yield (
                 f"the runs of {point.label} are correlated (lag-1 autocorrelation "
                 f"{statistics.lag1:.2f}): their ± is too small"
+            )
+
+
+def _neighbours(found: NeighbourEffects) -> Iterator[str]:
+    """Yield whether runs on several GPUs disturbed one another."""
+    for name, change in (("in the window", found.busy), ("at idle", found.idle)):
+        if change is not None and change.is_clear:
+            share = percent(abs(change.ratio - 1))
+            yield (
+                f"warning: runs disturb one another: beside neighbours of {found.high_w:.0f} W, a GPU draws "
+                f"{share} {'more' if change.ratio > 1 else 'less'} {name} than beside neighbours of "
+                f"{found.low_w:.0f} W; for exact figures, run on one GPU at a time"
             )
 
 

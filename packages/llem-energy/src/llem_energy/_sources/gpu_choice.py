@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 VISIBLE, ORDER, BY_BUS = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
-_NO_DEVICE_FILES = "NoDevFiles"  # Slurm's value for a job without a GPU
+_NO_DEVICE_FILES = "NoDevFiles"  # of a batch system, for a job without a GPU
 _END = "-1"  # CUDA ignores what follows
 
 

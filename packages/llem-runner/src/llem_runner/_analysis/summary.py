@@ -15,6 +15,7 @@ from llem_runner._analysis.comparison import compare_points
 from llem_runner._analysis.input_changes import input_changes
 from llem_runner._analysis.machines import run_elsewhere
 from llem_runner._analysis.meters import exactness, gain_errors
+from llem_runner._analysis.neighbour_effects import neighbour_effects
 from llem_runner._analysis.statistics import (
     cv_limit,
     geometric_mean,
@@ -115,6 +116,7 @@ def summarise(
             comparisons=comparisons,
             outliers=outliers,
             drift=find_drift(compared, results),
+            neighbours=neighbour_effects(entries, results),
             input_changes=changes,
         ),
         skipped=tuple(Skipped(config=p.config, reason=p.reason) for p in study.skipped),

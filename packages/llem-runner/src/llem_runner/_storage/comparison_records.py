@@ -114,3 +114,35 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ci95_high: float
     distinguishable: bool
     """Whether the interval excludes 1."""
+
+
+class NeighbourChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the power of runs changed with that of the neighbours of their GPU."""
+
+    ratio: float
+    """Power beside the busiest neighbours over that beside the idlest, by a straight line."""
+    ci95_low: float
+    ci95_high: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Return whether the interval excludes 1."""
+        return not self.ci95_low <= 1 <= self.ci95_high
+
+
+class NeighbourEffects(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether runs on one GPU disturbed those on others of the same machine."""
+
+    n_runs: int
+    """Number of runs whose neighbours' power is known."""
+    low_w: float
+    """Least power of all neighbours together beside any of these runs."""
+    high_w: float
+    """Most power of them."""
+    busy: NeighbourChange | None
+    """Of the mean power in the window; None: too few runs, or the neighbours did the same all the
+    time."""
+    idle: NeighbourChange | None
+    """Of the idle power with the model loaded."""
+    n_processes: int
+    """Most processes that computed on one neighbour."""

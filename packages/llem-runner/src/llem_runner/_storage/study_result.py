@@ -10,7 +10,7 @@ import msgspec
 from llem_config.foreign_files import shown
 from llem_runner._errors import StudyError
 from llem_runner._storage.atomic_files import read_json
-from llem_runner._storage.comparison_records import Comparisons, Drift, Outlier
+from llem_runner._storage.comparison_records import Comparisons, Drift, NeighbourEffects, Outlier
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyStatus
 from llem_runner._storage.measurement_protocol import MeasurementProtocol
@@ -111,6 +111,9 @@ class StudySummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     drift: Drift | None = None
     """None for fewer than 3 complete cycles or 2 points, in a merged study, and in a file without
     this field."""
+    neighbours: NeighbourEffects | None = None
+    """How the other GPUs of the machine changed the power of runs; None if there were none, and in
+    a file without this field."""
     input_changes: tuple[str, ...] = ()
     """A sentence for each model, adapter or data set that changed between runs; then nothing is
     compared. Always empty in a file of format 1, 2 or 3."""

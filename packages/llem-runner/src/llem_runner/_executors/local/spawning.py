@@ -48,9 +48,9 @@ class SpawnedProcess:
         """
         with _without_interrupts():
             command = [
-                *_interpreter(),
+                *interpreter(),
                 *("-P", "-c", _PROGRAM),
-                json.dumps(_module_folders()),
+                json.dumps(module_folders()),
                 *map(str, descriptors),
                 "llem-run",
             ]
@@ -141,7 +141,7 @@ def check_can_start() -> None:
     Raises:
         StudyError: it cannot, e.g. because it is a frozen program; the message says what to do.
     """
-    executable = _interpreter()[0]
+    executable = interpreter()[0]
     is_frozen = getattr(sys, "frozen", False) and executable == sys.executable
     if is_frozen or not executable:
         raise StudyError(
@@ -168,13 +168,13 @@ def check_can_start() -> None:
             os.close(descriptor)
 
 
-def _interpreter() -> list[str]:
+def interpreter() -> list[str]:
     """Return the Python interpreter, with the options that this process was started with."""
     executable = os.fsdecode(multiprocessing.spawn.get_executable() or "")
     return [executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
 
 
-def _module_folders() -> list[str]:
+def module_folders() -> list[str]:
     """Return `sys.path` for the process, which has the same working directory."""
     folders = [folder for folder in sys.path if isinstance(folder, str)]
     if "" not in folders:  # it means the working directory, whichever that is at the time
