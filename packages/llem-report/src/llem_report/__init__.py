@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from llem_report._comparison.compare import compare
     from llem_report._figures.figure import Figure
     from llem_report._figures.registry import FIGURES, figure
+    from llem_report._methods.latex_methods import methods_tex
+    from llem_report._methods.methods import describe_methods
+    from llem_report._methods.records import Methods
     from llem_report._page.report import StudyReport, read_report, write_report
     from llem_report._tables.dictionary import export_columns
     from llem_report._tables.export import Export, ExportedFile, export, table
@@ -30,14 +33,17 @@ __all__ = [
     "Export",
     "ExportedFile",
     "Figure",
+    "Methods",
     "ReportError",
     "StudyReport",
     "UnknownFigureError",
     "analyse",
     "compare",
+    "describe_methods",
     "export",
     "export_columns",
     "figure",
+    "methods_tex",
     "read_report",
     "table",
     "to_frame",
@@ -49,12 +55,15 @@ _MODULES = {
     "Export": "_tables.export",
     "ExportedFile": "_tables.export",
     "Figure": "_figures.figure",
+    "Methods": "_methods.records",
     "StudyReport": "_page.report",
     "analyse": "_analysis.analyse",
     "compare": "_comparison.compare",
+    "describe_methods": "_methods.methods",
     "export": "_tables.export",
     "export_columns": "_tables.dictionary",
     "figure": "_figures.registry",
+    "methods_tex": "_methods.latex_methods",
     "read_report": "_page.report",
     "table": "_tables.export",
     "to_frame": "_tables.frames",

@@ -1,0 +1,1 @@
+"""What a study did, in the words of a paper: sentences, a table, and what must be admitted."""
