@@ -17,6 +17,7 @@ from llem_report._errors import ReportError, UnknownFigureError
 
 if TYPE_CHECKING:
     from llem_report._analysis.analyse import analyse
+    from llem_report._archive.archive import Archive, archive_study
     from llem_report._comparison.compare import compare
     from llem_report._figures.figure import Figure
     from llem_report._figures.registry import FIGURES, figure
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FIGURES",
+    "Archive",
     "Export",
     "ExportedFile",
     "Figure",
@@ -38,6 +40,7 @@ __all__ = [
     "StudyReport",
     "UnknownFigureError",
     "analyse",
+    "archive_study",
     "compare",
     "describe_methods",
     "export",
@@ -52,12 +55,14 @@ __all__ = [
 
 _MODULES = {
     "FIGURES": "_figures.registry",
+    "Archive": "_archive.archive",
     "Export": "_tables.export",
     "ExportedFile": "_tables.export",
     "Figure": "_figures.figure",
     "Methods": "_methods.records",
     "StudyReport": "_page.report",
     "analyse": "_analysis.analyse",
+    "archive_study": "_archive.archive",
     "compare": "_comparison.compare",
     "describe_methods": "_methods.methods",
     "export": "_tables.export",

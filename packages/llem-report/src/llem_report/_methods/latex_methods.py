@@ -11,7 +11,7 @@ def methods_tex(methods: Methods) -> str:
     """Return the paragraph, what must be admitted, and a `tabular`, in which no text is a command."""
     lines = [
         f"% {visible_text(methods.study_name)}, design {methods.study_design_hash}; needs booktabs",
-        *(latex(sentence) for sentence in methods.sentences),
+        latex(methods.paragraph),
         "",
     ]
     if methods.admissions:

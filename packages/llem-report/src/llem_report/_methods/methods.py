@@ -54,11 +54,15 @@ def describe_methods(folder: str | Path) -> Methods:
     analysis = analysis_of(data)
     conditions = visitor.conditions.of(data)
     study = _study(Path(folder))
+    found = sentences(data, analysis, study, visitor.facts)
     return Methods(
         study_name=data.name,
         study_design_hash=data.study_design_hash,
         finding=analysis.finding,
-        sentences=tuple(sentences(data, analysis, study, visitor.facts)),
+        what=found.what,
+        on_what=found.on_what,
+        how=found.how,
+        how_sure=found.how_sure,
         admissions=admissions(data, analysis, conditions, visitor.facts),
         rows=tuple(_rows(data, analysis, study, visitor.facts)),
         bibliography=_bibliography(data, analysis, conditions),

@@ -20,8 +20,14 @@ class Methods(msgspec.Struct, frozen=True, kw_only=True):
     study_design_hash: str
     finding: str
     """What the study found, as a sentence."""
-    sentences: tuple[str, ...]
-    """The paragraph for a paper."""
+    what: tuple[str, ...]
+    """Sentences of the paragraph for a paper: what was measured."""
+    on_what: tuple[str, ...]
+    """Machine and software."""
+    how: tuple[str, ...]
+    """Order, warm-up, window, meter."""
+    how_sure: tuple[str, ...]
+    """Errors and statistics."""
     admissions: tuple[str, ...]
     """What a paper must say beside its figures, a sentence each; empty if there is nothing."""
     rows: tuple[MethodRow, ...]
@@ -31,5 +37,5 @@ class Methods(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def paragraph(self) -> str:
-        """Return the sentences as one text."""
-        return " ".join(self.sentences)
+        """Return all sentences as one text."""
+        return " ".join((*self.what, *self.on_what, *self.how, *self.how_sure))

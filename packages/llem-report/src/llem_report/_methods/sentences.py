@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from llem_config import ExecutionConfig, StudyConfig
-from llem_report._figures.scales import percent
+from llem_report._figures.scales import number, percent
 from llem_report._methods.run_facts import RunFacts
 from llem_report._study_data.study_data import StudyData
 from llem_report.records import Analysis
@@ -15,10 +15,19 @@ _MAX_LEVELS = 8
 _PACKAGES = ("torch", "transformers", "vllm", "tensorrt-llm", "accelerate", "bitsandbytes")
 
 
+class Sentences(NamedTuple):
+    """The sentences by what they answer."""
+
+    what: tuple[str, ...]
+    on_what: tuple[str, ...] = ()
+    how: tuple[str, ...] = ()
+    how_sure: tuple[str, ...] = ()
+
+
 def sentences(
     data: StudyData, analysis: Analysis, study: StudyConfig | None, facts: RunFacts
-) -> Iterator[str]:
-    """Yield the sentences in the order of a paper: what, on what, how, how sure.
+) -> Sentences:
+    """Return the sentences: what, on what, how, how sure.
 
     Args:
         data: of the study.
@@ -26,18 +35,17 @@ def sentences(
         study: as it was resolved; None if this cannot be read.
         facts: of the results.
     """
-    yield _what(data, analysis, study, facts)
+    what = [_what(data, analysis, study, facts)]
     if study is not None and study.experiments:
-        yield from _workload(study, facts)
+        what += _workload(study, facts)
     if not facts.n_runs:
-        yield "No run has a result."
-        return
-    yield _machine(facts)
-    yield _software(data, facts)
-    yield from _design(data)
-    yield _window(study, facts)
-    yield from _energy(facts)
-    yield from _statistics(analysis)
+        return Sentences((*what, "No run has a result."))
+    return Sentences(
+        tuple(what),
+        (_machine(facts), _software(data, facts)),
+        (*_design(data), _window(study, facts), *_energy(facts)),
+        (*_bounds(facts), *_statistics(analysis)),
+    )
 
 
 def _what(data: StudyData, analysis: Analysis, study: StudyConfig | None, facts: RunFacts) -> str:
@@ -199,6 +207,11 @@ def _energy(facts: RunFacts) -> Iterator[str]:
         f"The energy is the total of all metered devices in the window, idle power included, by "
         f"{_and(facts.listed('meter'))} ({_and(facts.listed('estimator'))})."
     )
+    if facts.listed("host"):
+        yield f"The processor beside the GPUs was {_and(facts.listed('host'))}."
+
+
+def _bounds(facts: RunFacts) -> Iterator[str]:
     bound = facts.bound
     if bound is not None:
         yield (
@@ -206,8 +219,6 @@ def _energy(facts: RunFacts) -> Iterator[str]:
             f"(counter: {_and(facts.listed('counter'))}); the gain error of the sensor comes on top: "
             f"{_and(facts.listed('gain error'))}."
         )
-    if facts.listed("host"):
-        yield f"The processor beside the GPUs was {_and(facts.listed('host'))}."
 
 
 def _statistics(analysis: Analysis) -> Iterator[str]:
@@ -219,5 +230,10 @@ def _statistics(analysis: Analysis) -> Iterator[str]:
     if analysis.reason is None and analysis.n_points > 1:
         yield analysis.method
     if analysis.detectable_ratio is not None:
-        share = percent(analysis.detectable_ratio - 1)
-        yield f"Two configurations that differ by less than {share} cannot be told apart."
+        ratio = analysis.detectable_ratio
+        by = (
+            f"by less than {percent(ratio - 1)}"
+            if ratio < 2
+            else f"by a factor below {number(ratio)}"
+        )
+        yield f"Two configurations that differ {by} cannot be told apart."

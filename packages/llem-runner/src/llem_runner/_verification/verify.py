@@ -7,9 +7,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from llem_config import Settings, StudyConfig
 from llem_config.foreign_files import read_bytes
 from llem_config.settings import load_settings
+from llem_runner._archives.bag import DECLARATION, STUDY
 from llem_runner._archives.checked_file import CheckedFile
 from llem_runner._archives.opening import OpenedStudy, open_study
 from llem_runner._errors import StudyError
@@ -58,11 +61,8 @@ def _verify(
     manifest = read_manifest(layout.folder)
     study = _study(layout)
     results = Results()
-    files = (
-        *opened.files,
-        *check_files(layout, manifest, study, results),
-        *find_foreign(layout, manifest),
-    )
+    found = (*check_files(layout, manifest, study, results), *find_foreign(layout, manifest))
+    files = found if opened.archive is None else _joined(opened.files, found)
     verdict, reason = _verdict(files)
     versions, n_same = ((), 0) if files_only else _versions(manifest)
     inputs: tuple[CheckedInput, ...] = ()
@@ -92,6 +92,19 @@ def _verify(
     )
 
 
+def _joined(
+    archived: Sequence[CheckedFile], of_study: Sequence[CheckedFile]
+) -> tuple[CheckedFile, ...]:
+    """Return the files of an archive; one that the study knows too has the worse of both states."""
+    files = {file.name: file for file in archived}
+    for file in of_study:
+        name = f"{STUDY}/{file.name}"
+        known = files.get(name)
+        if known is None or known.state == "intact":
+            files[name] = msgspec.structs.replace(file, name=name)
+    return tuple(files.values())
+
+
 def _study(layout: Layout) -> StudyConfig | None:
     with contextlib.suppress(StudyError):  # a damaged file is reported with the others
         return read_study(layout.folder)
@@ -111,7 +124,7 @@ def _sha256(path: Path) -> str:
 
 def _verdict(files: Sequence[CheckedFile]) -> tuple[Verdict, str]:
     """Return the verdict, and a sentence for it. A foreign file in a folder changes no study."""
-    is_in_archive = any(file.name == "bagit.txt" for file in files)
+    is_in_archive = any(file.name == DECLARATION for file in files)
     wrong = [
         file
         for file in files

@@ -8,10 +8,11 @@ from cyclopts import Parameter
 
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
-from llem_cli._commands.study.folder import StudyFolder, check_folders
+from llem_cli._commands.study.folder import StudyOrArchive, check_studies
 from llem_cli._display.console import MAX_LINES, say, show_json
 from llem_cli._display.numbers import file_size
 from llem_report import Export, export
+from llem_runner.archives import open_study
 from llem_runner.records import encode_json
 
 # Text, because a path would lose the `/` at the end that makes it a folder.
@@ -41,7 +42,7 @@ Force = Annotated[bool, Parameter(negative=(), help="Replace existing files.")]
 
 
 def export_(
-    folder: StudyFolder,
+    study: StudyOrArchive,
     target: TargetPath,
     /,
     *,
@@ -55,16 +56,17 @@ def export_(
 ) -> int:
     """Write the tables of a study to files."""
     del verbose  # read where errors are explained
-    check_folders([folder])
-    exported = export(
-        folder,
-        target,
-        table=table,
-        format=format_,
-        samples=samples,
-        croissant=croissant,
-        force=force,
-    )
+    check_studies([study])
+    with open_study(study) as opened:
+        exported = export(
+            opened.folder,
+            target,
+            table=table,
+            format=format_,
+            samples=samples,
+            croissant=croissant,
+            force=force,
+        )
     if json_:
         show_json(encode_json(exported))
     else:

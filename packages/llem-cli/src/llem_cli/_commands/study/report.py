@@ -10,12 +10,13 @@ from cyclopts import Parameter
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._commands.study.figure import figure_flag
-from llem_cli._commands.study.folder import StudyFolder, check_folders
+from llem_cli._commands.study.folder import StudyOrArchive, check_studies, usage_error
 from llem_cli._display.console import say, show_json
 from llem_cli._display.numbers import file_size
 from llem_config import ConfigError, Fault
 from llem_config.text import one_line
 from llem_report import read_report
+from llem_runner.archives import is_archive, open_study
 from llem_runner.records import encode_json
 
 _Format = Literal["svg", "pdf", "png", "json"]
@@ -23,7 +24,7 @@ _FORMATS: tuple[_Format, ...] = get_args(_Format)
 
 
 def report(
-    folder: StudyFolder,
+    study: StudyOrArchive,
     /,
     *,
     output: Annotated[
@@ -67,14 +68,20 @@ def report(
 ) -> int:
     """Write the report of a study as one HTML file, and on request its figures and tables."""
     del verbose  # read where errors are explained
-    check_folders([folder])
+    check_studies([study])
+    if output is None and is_archive(study):
+        raise usage_error(
+            "--output", f"{study} is an archive, which is not changed; name a file for the report"
+        )
     formats = _formats(format_)
-    with figure_flag(figure):
-        made = read_report(folder, figure=figure, by=by, runs=run)
-    page = made.write(output, static=static, force=force)
-    files = (
-        made.write_figures(figures, formats=formats, width=width, force=force) if figures else []
-    )
+    with open_study(study) as opened, figure_flag(figure):
+        made = read_report(opened.folder, figure=figure, by=by, runs=run)
+        page = made.write(output, static=static, force=force)
+        files = (
+            made.write_figures(figures, formats=formats, width=width, force=force)
+            if figures
+            else []
+        )
     if json_:
         paths = [str(file) for file in files]
         show_json(encode_json({"report": str(page), "figures": paths, "analysis": made.analysis}))

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._commands.study.figure import figure_flag
-from llem_cli._commands.study.folder import StudyFolder, check_folders
+from llem_cli._commands.study.folder import StudyOrArchive, check_studies
 from llem_cli._display.console import resume_command, say, show_json
 from llem_cli._display.ranking import show_ranking
 from llem_cli._display.study_progress import show_study_progress
@@ -19,6 +19,7 @@ from llem_cli._display.study_result import show_study_result
 from llem_report import ReportError, analyse
 from llem_report.records import Analysis
 from llem_runner import StudyError, changed_files, is_running, read_manifest, read_study_result
+from llem_runner.archives import is_archive, open_study
 from llem_runner.plan import time_left_s
 from llem_runner.records import StudyManifest, encode_json
 
@@ -38,7 +39,7 @@ FigureName = Annotated[
 
 
 def show(
-    folder: StudyFolder,
+    study: StudyOrArchive,
     /,
     *,
     by: By = None,
@@ -51,7 +52,13 @@ def show(
     A running study is ranked only if `--by` or `--figure` is given. With `--json`, print one object with the same keys for every study: its status, the manifest, the result, and the analysis behind the ranking.
     """
     del verbose  # read where errors are explained
-    check_folders([folder])
+    check_studies([study])
+    with open_study(study) as opened:
+        return _show(opened.folder, study, by=by, figure=figure, json_=json_)
+
+
+def _show(folder: Path, named: Path, *, by: By, figure: FigureName, json_: bool) -> int:
+    """Show a study; `named` is the folder or archive as the user has named it."""
     manifest = read_manifest(folder)
     result = None
     if manifest.status != "running" and (folder / "study_result.json").is_file():
@@ -82,12 +89,12 @@ def show(
             )
         )
     elif result is None:
-        show_study_progress(manifest, folder, running=running, left_s=left_s)
+        show_study_progress(manifest, named, running=running, left_s=left_s)
         if isinstance(analysis, Analysis) and analysis.n_runs_used:
             show_ranking(analysis)
     else:
-        show_study_result(result, folder, analysis=analysis)
-        _say_how_to_continue(manifest, folder)
+        show_study_result(result, named, analysis=analysis)
+        _say_how_to_continue(manifest, named)
     if not json_:
         for warning in warnings:
             say(f"warning: {warning}")
@@ -97,6 +104,8 @@ def show(
 def _say_how_to_continue(manifest: StudyManifest, folder: Path) -> None:
     if manifest.shards:
         say(f"merged from {len(manifest.shards)} folders: {', '.join(manifest.shards)}")
+    elif manifest.status in ("interrupted", "aborted") and is_archive(folder):
+        say(f"{manifest.status}")
     elif manifest.status in ("interrupted", "aborted"):
         say(f"{manifest.status}; continue with {resume_command(folder)}")
 
