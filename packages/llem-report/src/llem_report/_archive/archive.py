@@ -232,4 +232,4 @@ def _notes(manifest: StudyManifest, licence: Licence, authors: Sequence[Author])
     if not authors:
         yield "no author is named: --author 'Family, Given'"
     if licence.spdx is None and licence.text.startswith("No licence"):
-        yield "no licence is chosen, so nobody may use it: --licence CC-BY-4.0"
+        yield "no licence is chosen, so others may not use it: --licence CC-BY-4.0"
