@@ -116,3 +116,17 @@ study.command(
     "Compares every file with its digest, and models, data, packages and GPUs with those of this machine. "
     "Writes nothing. Exits with code 0 if the files are intact, and with 1 if they are not or it cannot be told.",
 )
+study.command(
+    "llem_cli._commands.study.archive:archive",
+    name="archive",
+    help="Write a study as one zip file for a repository of data, which a stranger can read and check.\n\n"
+    "Holds the files of the study, tables, codebook, report, licence, CITATION.cff, and the SHA-256 of each. "
+    "`study show`, `report`, `export`, `methods` and `verify` take this file.",
+)
+study.command(
+    "llem_cli._commands.study.methods:methods",
+    name="methods",
+    help="Print what a study did, for the section on methods of a paper, and what must be admitted.\n\n"
+    "Everything comes from the files of the study: machine, versions, model, order, warm-up, window, meter, "
+    "statistics. --latex prints a paragraph and a table.",
+)
