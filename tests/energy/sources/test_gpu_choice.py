@@ -44,6 +44,7 @@ def test_without_a_control_group_the_minor_number_of_the_grant_counts() -> None:
     shown = boards(4, minors=[3, 2, 1, 0])
     assert chosen(shown, "3", Grant(gpus=("3",))).uuids == uuids(0)
     assert chosen(shown, None, Grant(gpus=("1", "2"))).uuids == uuids(1, 2)
+    assert chosen(shown, "3", Grant(gpus=uuids(0))).uuids == uuids(0)
 
 
 def test_two_shards_on_one_machine_never_share_a_gpu() -> None:

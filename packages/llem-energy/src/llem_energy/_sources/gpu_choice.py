@@ -92,7 +92,7 @@ def _chosen(
     if all(name.startswith(("GPU-", "MIG-")) for name in names):
         return _by_uuid(shown if granted is None else granted, names)
     if granted is not None and grant is not None and len(granted) < len(shown):
-        if {*names} == {*(grant.gpus or ())}:  # the cluster repeats its minor numbers
+        if {*names} == {str(gpu.minor) for gpu in granted}:  # as a cluster numbers them
             return tuple(gpu.uuid for gpu in granted)
         numbered = _by_number(shown, names, is_by_bus)
         if not {*numbered} <= {gpu.uuid for gpu in granted}:

@@ -10,7 +10,7 @@ import msgspec
 
 from llem_config import Settings
 from llem_energy import measure as default_measure
-from llem_energy.preflight import find_machine
+from llem_energy.preflight import Grant, find_machine
 from llem_runner._control import Control
 from llem_runner._events import Event, OnEvent, StudyEnded
 from llem_runner._executors.protocol import Executor
@@ -94,7 +94,7 @@ def run_shard(
         )
         with limits, attempt.closed_on_error(limits, stop):
             caller = Caller(
-                machine=find_machine(shard.settings(settings)),
+                machine=find_machine(shard.settings(settings), grant=_grant(place)),
                 control=stop,
                 limits=limits,
                 on_event=limits.following(_with_folder(on_event, shard.folder)),
@@ -108,6 +108,13 @@ def run_shard(
     if cluster is None or place is None:
         return outcome
     return msgspec.structs.replace(outcome, is_restarted=_start_again(cluster, place, outcome.end))
+
+
+def _grant(place: Place | None) -> Grant | None:
+    """Return what the cluster says about the GPUs of this task."""
+    if place is None:
+        return None
+    return Grant(gpus=place.gpus, whole_machine=place.whole_machine)
 
 
 def _start_again(cluster: Cluster, place: Place, end: ShardEnd) -> bool:
