@@ -11,9 +11,9 @@ from llem_runner._control import Control
 from llem_runner._errors import PreflightError, StudyError, StudyLocked
 from llem_runner._executors.local.run_isolated import run_isolated
 from llem_runner._storage.changed_files import changed_files
-from llem_runner._storage.lock import is_running
-from llem_runner._storage.manifest import read_manifest
+from llem_runner._storage.manifest_reader import read_manifest
 from llem_runner._storage.result_files import read_run_result, read_stored_run
+from llem_runner._storage.running import is_running
 from llem_runner._storage.study_reader import read_study
 from llem_runner._storage.study_result import StudyResult, read_study_result
 from llem_runner._study.merge import MergedStudy, merge_studies

@@ -7,24 +7,36 @@ Each shard is started by `llem-cli study shard FOLDER NUMBER`, on any machine th
 """
 
 from llem_runner._plan.shards import Shard, plan_shards, precision_kept
-from llem_runner._shards.division import Division, divide_study, plan_division, read_plan
+from llem_runner._shards.division import (
+    Division,
+    divide_study,
+    is_divided,
+    plan_division,
+    read_plan,
+)
+from llem_runner._shards.merge import merge_study
 from llem_runner._shards.open_shards import open_shards
 from llem_runner._shards.outcome import ShardOutcome
 from llem_runner._shards.records import Needs, ShardPlan
+from llem_runner._shards.resume import Resumed, resume_shards
 from llem_runner._shards.run_shard import reopen_shards, run_shard
 
 __all__ = [
     "Division",
     "Needs",
+    "Resumed",
     "Shard",
     "ShardOutcome",
     "ShardPlan",
     "divide_study",
+    "is_divided",
+    "merge_study",
     "open_shards",
     "plan_division",
     "plan_shards",
     "precision_kept",
     "read_plan",
     "reopen_shards",
+    "resume_shards",
     "run_shard",
 ]

@@ -53,13 +53,26 @@ def summarise(
     settings: Settings,
     *,
     limits_enforced: bool,
+    results: Mapping[int, ExperimentResult] | None = None,
+    shards_per_cycle: int | None = None,
 ) -> StudyResult:
-    """Return the result of a study from its manifest and the result files listed there."""
-    results = {
-        entry.index: stored_result(layout.folder / entry.result_file)
-        for entry in manifest.entries
-        if entry.status == "completed" and entry.result_file is not None
-    }
+    """Return the result of a study from its manifest and the result files listed there.
+
+    Args:
+        study: with every gap a number.
+        layout: of its folder.
+        manifest: of the folder.
+        settings: with which its runs were measured.
+        limits_enforced: whether a run is ended at its timeout.
+        results: of the completed runs by index, in order of the entries; None: they are read.
+        shards_per_cycle: of a divided study; None: it is not divided.
+    """
+    if results is None:
+        results = {
+            entry.index: stored_result(layout.folder / entry.result_file)
+            for entry in manifest.entries
+            if entry.status == "completed" and entry.result_file is not None
+        }
     entries = manifest.entries
     changes = input_changes(entries, results)
     outliers = find_outliers(entries, results)
@@ -88,7 +101,7 @@ def summarise(
         study_design_hash=study.study_design_hash,
         status=manifest.status,
         measurement_protocol=_protocol(
-            study.execution, settings, entries, results, limits_enforced
+            study.execution, settings, entries, results, limits_enforced, shards_per_cycle
         ),
         result_files=tuple(e.result_file for e in entries if e.index in results and e.result_file),
         summary=StudySummary(
@@ -143,12 +156,14 @@ def _protocol(
     entries: Sequence[ManifestEntry],
     results: Mapping[int, ExperimentResult],
     limits_enforced: bool,
+    shards_per_cycle: int | None,
 ) -> MeasurementProtocol:
     carbon = carbon_of(settings.measurement)
     return MeasurementProtocol(
         n_cycles=execution.n_cycles,
         cycle_order=execution.cycle_order,
         shuffle_seed=execution.shuffle_seed,
+        shards_per_cycle=shards_per_cycle,
         config_gap_seconds=execution.config_gap_seconds or 0.0,
         cycle_gap_seconds=execution.cycle_gap_seconds or 0.0,
         gap_until_temperature_c=settings.execution.gap_until_temperature_c,

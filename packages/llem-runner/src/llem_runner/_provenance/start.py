@@ -37,7 +37,9 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     packages: dict[str, str] = {}
     """Version of every installed package; empty if `packages_of` is an earlier start."""
     shard: int | None = None
-    """Number of the part of a merged study; None in any other study."""
+    """Number of the part of a merged or divided study; None in any other study."""
+    packages_of_shard: int | None = None
+    """Number of the part that has the start `packages_of`; None if it is the same part."""
 
 
 def new_start(earlier: Sequence[Start], *, session: int, started_at: str, host: str) -> Start:
@@ -65,7 +67,8 @@ def new_start(earlier: Sequence[Start], *, session: int, started_at: str, host: 
 
 def packages_at(starts: Sequence[Start], start: Start) -> dict[str, str]:
     """Return the packages that were installed at a start; {} if they are not recorded."""
-    same = (s for s in starts if (s.session, s.shard) == (start.packages_of, start.shard))
+    shard = start.shard if start.packages_of_shard is None else start.packages_of_shard
+    same = (s for s in starts if (s.session, s.shard) == (start.packages_of, shard))
     return next((found.packages for found in same), {})
 
 

@@ -177,6 +177,11 @@ def read_plan(folder: str | Path) -> ShardPlan:
     )
 
 
+def is_divided(folder: str | Path) -> bool:
+    """Return whether a folder holds a divided study."""
+    return DividedFolder(Path(folder)).is_divided()
+
+
 def _origin(division: Division) -> StudyOrigin:
     study, settings = division.study, division.settings
     execution = settings.execution.model_dump(mode="json")

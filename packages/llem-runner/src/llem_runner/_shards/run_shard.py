@@ -8,15 +8,16 @@ from pathlib import Path
 
 import msgspec
 
-from llem_config import Settings
+from llem_config import LlemError, Settings
 from llem_energy import measure as default_measure
 from llem_energy.preflight import Grant, find_machine
 from llem_runner._control import Control
-from llem_runner._events import Event, OnEvent, StudyEnded
+from llem_runner._events import Event, Note, OnEvent, StudyEnded, ignore
 from llem_runner._executors.protocol import Executor
 from llem_runner._executors.task import Measure
 from llem_runner._shards.cluster import Cluster
 from llem_runner._shards.limits import ShardLimits, seconds_left
+from llem_runner._shards.merge import merge_if_done
 from llem_runner._shards.outcome import ShardEnd, ShardOutcome
 from llem_runner._shards.records import Place
 from llem_runner._shards.shard_attempt import ShardAttempt
@@ -105,6 +106,11 @@ def run_shard(
             )
             attempt.run(caller, limits)
     outcome = attempt.outcome()
+    if outcome.end in ("complete", "failed"):
+        try:
+            merge_if_done(shard.folder)
+        except LlemError as error:  # the shard is complete all the same
+            (on_event or ignore)(Note(f"the study was not merged: {error}; use `study merge`"))
     if cluster is None or place is None:
         return outcome
     return msgspec.structs.replace(outcome, is_restarted=_start_again(cluster, place, outcome.end))

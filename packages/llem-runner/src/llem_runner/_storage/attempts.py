@@ -16,7 +16,7 @@ from llem_runner._plan.schedule import PlannedRun
 from llem_runner._storage.atomic_files import encode_json, read_json, write_atomically
 from llem_runner._storage.divided_folder import AttemptFolder, DividedFolder
 from llem_runner._storage.layout import Layout
-from llem_runner._storage.manifest import StudyManifest, read_manifest, tool_versions
+from llem_runner._storage.manifest import StudyManifest, read_manifest_file, tool_versions
 from llem_runner._storage.result_files import KeptResult, valid_result
 from llem_runner._storage.stored_values import is_instant
 
@@ -193,8 +193,10 @@ def _read_attempt(folder: AttemptFolder) -> Attempt:
             text = getattr(record, name)
             if text is not None and not is_instant(text):
                 raise StudyError(f"{path} is damaged: {name}: expected a date and time")
-    has_manifest = os.path.lexists(Layout(folder.path).manifest)
-    return Attempt(folder, record, read_manifest(folder.path) if has_manifest else None)
+    manifest = Layout(folder.path).manifest
+    return Attempt(
+        folder, record, read_manifest_file(manifest) if os.path.lexists(manifest) else None
+    )
 
 
 def kept_results(attempts: Iterable[Attempt], runs: Iterable[PlannedRun]) -> dict[int, KeptResult]:

@@ -34,7 +34,9 @@ from llem_runner._storage.atomic_files import (
     reason_of,
     write_atomically,
 )
+from llem_runner._storage.folders import folder_problem
 from llem_runner._storage.layout import Layout
+from llem_runner._storage.stored_values import SHARDS
 
 _ATTEMPT = re.compile(r"a([0-9]{2,6})")
 MAX_ATTEMPTS = 999_999
@@ -123,11 +125,11 @@ class DividedFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.layout = Layout(folder)
-        self.plan = folder / "shards" / "plan.json"
+        self.plan = folder / SHARDS / "plan.json"
 
     def shard(self, number: int) -> Path:
         """Return the folder of a shard."""
-        return self.folder / "shards" / f"{number:04d}"
+        return shard_folder(self.folder, number)
 
     def shard_file(self, number: int) -> Path:
         """Return the file that describes a shard."""
@@ -140,14 +142,22 @@ class DividedFolder:
             StudyError: the folder of the shard cannot be read.
         """
         folder = self.shard(number)
+        if problem := folder_problem(folder.parent) or folder_problem(folder):
+            raise StudyError(problem)
         try:
             paths = list(folder.iterdir())
         except FileNotFoundError:
             return []
         except OSError as error:
             raise StudyError(f"{folder} cannot be read: {reason_of(error)}") from error
-        found = ((match, path) for path in paths if (match := _ATTEMPT.fullmatch(path.name)))
-        return sorted(AttemptFolder(int(match[1]), path) for match, path in found)
+        found = [
+            AttemptFolder(int(match[1]), path)
+            for path in paths
+            if (match := _ATTEMPT.fullmatch(path.name))
+        ]
+        if problem := next(filter(None, (folder_problem(each.path) for each in found)), None):
+            raise StudyError(problem)
+        return sorted(found)
 
     def claim_attempt(self, number: int) -> AttemptFolder:
         """Make the folder of a new attempt, which belongs to this process alone.
@@ -162,7 +172,7 @@ class DividedFolder:
         attempt = taken[-1].number if taken else 0
         while attempt < MAX_ATTEMPTS:
             attempt += 1
-            path = self.shard(number) / f"a{attempt:02d}"
+            path = attempt_folder(self.folder, number, attempt)
             try:
                 path.mkdir()
             except FileExistsError:
@@ -234,6 +244,16 @@ class DividedFolder:
     def write_plan(self, plan: PlanFile) -> None:
         """Write how the study is divided; after every shard, because it makes the study complete."""
         write_atomically(self.plan, encode_json(plan))
+
+
+def shard_folder(study: Path, number: int) -> Path:
+    """Return the folder of a shard."""
+    return study / SHARDS / f"{number:04d}"
+
+
+def attempt_folder(study: Path, shard: int, attempt: int) -> Path:
+    """Return the folder of an attempt at a shard."""
+    return shard_folder(study, shard) / f"a{attempt:02d}"
 
 
 def planned_runs(shard: ShardFile, study: StudyConfig) -> tuple[PlannedRun, ...]:

@@ -10,6 +10,7 @@ import msgspec
 
 from llem_config.foreign_files import ForeignFileError, read_bytes
 from llem_energy.records import LiveReading
+from llem_runner._storage.divided_folder import attempt_folder
 from llem_runner._storage.folders import folder_problem
 from llem_runner._storage.layout import LIVE
 from llem_runner._storage.manifest import ManifestEntry
@@ -25,6 +26,9 @@ def find_run_folder(folder: str | Path, entry: ManifestEntry) -> Path | None:
         folder: of the study.
         entry: of the run, from the manifest of the folder.
     """
+    if entry.shard is not None and entry.session is not None:
+        attempt = attempt_folder(Path(folder), entry.shard, entry.session)
+        folder = attempt if attempt.is_dir() else folder  # a merged study has no such folders
     start, end = f"{entry.index:04d}_c{entry.cycle}_", f"_{entry.config_hash[:8]}"
     try:
         with os.scandir(folder) as names:

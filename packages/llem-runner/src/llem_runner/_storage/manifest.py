@@ -14,9 +14,7 @@ from llem_runner._errors import StudyError
 from llem_runner._outcome import Reason
 from llem_runner._provenance.start import Start
 from llem_runner._storage.atomic_files import read_json
-from llem_runner._storage.layout import Layout
-from llem_runner._storage.stored_values import is_instant, is_result_of_run
-from llem_runner._storage.study_folder import check_study_folder
+from llem_runner._storage.stored_values import SHARDS, is_instant, is_result_of_run
 
 MAX_RUNS = 10_000_000
 _MAX_SECONDS = 1e9
@@ -34,7 +32,7 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     cycle: int
     """Which repeat of the study the run belongs to, from 1."""
     shard: int | None = None
-    """Number of the part of a merged study, from 1; None in any other study."""
+    """Number of the part of a merged or divided study, from 1; None in any other study."""
     config_hash: str
     """`measurement_config_hash` of the point."""
     label: str
@@ -70,7 +68,8 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     included; None for the first run of a study or of a resume."""
     session: int | None = None
     """Which start of the study made the last attempt: 1 for `study run`, 2 for the first resume that
-    ran something; None before the run has started, and in a file without it."""
+    ran something; None before the run has started, and in a file without it. In a divided study the
+    number of the attempt at the shard."""
     attempts: int = 0
     """Number of times that the run was started."""
     gpu_temperatures_c: dict[str, float] | None = None
@@ -127,21 +126,28 @@ class StudyManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Of each GPU by UUID, just before the study's first run; gaps may wait until GPUs are as
     cool again."""
     shards: tuple[str, ...] = ()
-    """Of a merged study: the names of the folders that it was merged from; shard n is the n-th."""
+    """Of a merged study: the names of the folders that it was merged from; shard n is the n-th. Of a
+    divided study: the folders of its shards, such as `shards/0007`."""
+    n_superseded: int = 0
+    """Number of results of a divided study that do not count, because an earlier attempt at the shard
+    has a result of the same run."""
     starts: tuple[Start, ...] = ()
     """Command line, code and packages of each start of the study; empty in a file without it."""
     totals: Totals
     entries: tuple[ManifestEntry, ...]
 
+    @property
+    def is_divided(self) -> bool:
+        """Return whether several processes run the study, each in folders of its own."""
+        return any(name.startswith(f"{SHARDS}/") for name in self.shards)
 
-def read_manifest(folder: str | Path) -> StudyManifest:
-    """Read the manifest of a study folder.
+
+def read_manifest_file(path: Path) -> StudyManifest:
+    """Read a file `manifest.json`.
 
     Raises:
-        StudyError: not a study folder, or there is no manifest, or it is damaged.
+        StudyError: there is none, or it is damaged.
     """
-    check_study_folder(Path(folder))
-    path = Layout(Path(folder)).manifest
     manifest = read_json(path, StudyManifest)
     if problem := next(_problems(manifest), None):
         raise StudyError(f"{path} is damaged: {problem}; restore it from a copy")

@@ -278,14 +278,18 @@ class ManifestWriter:
 
     def write(self) -> None:
         """Write the manifest as it is."""
-        manifest = self.manifest
-        text = encode_json(msgspec.structs.replace(manifest, entries=()))
-        if manifest.entries:
-            # One line per entry: JSON has no line break inside a value.
-            lines = _ENCODER.encode_lines(manifest.entries).rstrip().replace(b"\n", b",\n    ")
-            start, _, end = text.rpartition(b"[]")  # the entries, which are the last field
-            text = start + b"[\n    " + lines + b"\n  ]" + end
-        write_atomically(self._layout.manifest, text)
+        write_atomically(self._layout.manifest, encode_manifest(self.manifest))
+
+
+def encode_manifest(manifest: StudyManifest) -> bytes:
+    """Return the content of the file of a manifest."""
+    text = encode_json(msgspec.structs.replace(manifest, entries=()))
+    if not manifest.entries:
+        return text
+    # One line per entry: JSON has no line break inside a value.
+    lines = _ENCODER.encode_lines(manifest.entries).rstrip().replace(b"\n", b",\n    ")
+    start, _, end = text.rpartition(b"[]")  # the entries, which are the last field
+    return start + b"[\n    " + lines + b"\n  ]" + end
 
 
 def _count(entries: Iterable[ManifestEntry]) -> Totals:

@@ -11,6 +11,8 @@ class MeasurementProtocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     n_cycles: int
     cycle_order: str
     shuffle_seed: int
+    shards_per_cycle: int | None = None
+    """Into how many shards each cycle of a divided study was cut; None in any other study."""
     config_gap_seconds: float
     cycle_gap_seconds: float
     gap_until_temperature_c: float | None

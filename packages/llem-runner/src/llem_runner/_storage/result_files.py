@@ -123,8 +123,19 @@ def valid_result(layout: Layout, entry: ManifestEntry | None, run: PlannedRun) -
         entry: of the run in the manifest of that folder; None: it has none.
         run: the run.
     """
-    path = layout.run_folder(run) / RESULT
-    if entry is None or entry.status not in ("completed", "running"):
+    if entry is None:
+        return None
+    return intact_result(layout.run_folder(run) / RESULT, entry)
+
+
+def intact_result(path: Path, entry: ManifestEntry) -> KeptResult | None:
+    """Return the result of a run if its file is what the run wrote, or None.
+
+    Args:
+        path: of the file.
+        entry: of the run; one that is `running` may have a result that it does not say.
+    """
+    if entry.status not in ("completed", "running"):
         return None
     try:
         content = _content(path)
@@ -133,7 +144,7 @@ def valid_result(layout: Layout, entry: ManifestEntry | None, run: PlannedRun) -
         return None
     if result.timeseries_file and not _is_complete(path.parent, result.timeseries_file):
         return None
-    if result.measurement_config_hash != run.config_hash:
+    if result.measurement_config_hash != entry.config_hash:
         return None
     if entry.result_sha256 not in (None, digest):
         return None

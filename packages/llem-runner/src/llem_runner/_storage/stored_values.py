@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-_RESULT = re.compile(r"[0-9]{4,12}_c[0-9]{1,12}_[A-Za-z0-9._-]{1,100}/result\.json")
+SHARDS = "shards"
+"""The folder of a divided study's shards."""
+_RESULT = re.compile(
+    r"(shards/[0-9]{4,7}/a[0-9]{2,6}/)?[0-9]{4,12}_c[0-9]{1,12}_[A-Za-z0-9._-]{1,100}/result\.json"
+)
 
 
 def is_instant(text: str) -> bool:

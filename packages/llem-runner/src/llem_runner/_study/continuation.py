@@ -20,16 +20,32 @@ from llem_runner._storage.differences import (
     study_differences,
     version_differences,
 )
+from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.input_files import changed_resolved, changed_study_file
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import (
     ManifestEntry,
     StudyManifest,
-    read_manifest,
     tool_versions,
 )
+from llem_runner._storage.manifest_reader import read_manifest
 from llem_runner._storage.manifest_writer import ManifestWriter
 from llem_runner._storage.result_files import KeptResult
+
+
+def check_undivided(folder: Path) -> None:
+    """Return if one process at a time runs the study of a folder.
+
+    Raises:
+        StudyError: it is divided among several.
+    """
+    divided = DividedFolder(folder)
+    if divided.is_divided():
+        n_shards = len(divided.read_plan().shards)
+        raise StudyError(
+            f"{folder} is divided into {n_shards} shards, which are continued one by one: use "
+            "`study resume`, in Python `llem_runner.shards.resume_shards`"
+        )
 
 
 def find_manifest(layout: Layout, study: StudyConfig) -> StudyManifest:

@@ -24,6 +24,7 @@ from llem_runner._study.continuation import (
     check_input_files,
     check_inputs,
     check_same_study,
+    check_undivided,
     comparison_warnings,
     expected_study,
     find_manifest,
@@ -79,6 +80,7 @@ def resume_study(
     """
     check_caller(measure)
     layout = Layout(Path(folder))
+    check_undivided(layout.folder)
     machine = find_machine(settings)
     study = fill_gaps(read_study(layout.folder), machine.settings)
     on_event = with_progress(on_event, progress)

@@ -15,7 +15,8 @@ from llem_runner._errors import StudyError
 from llem_runner._storage.input_files import changed_resolved
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.lock import is_running
-from llem_runner._storage.manifest import ManifestEntry, StudyManifest, read_manifest
+from llem_runner._storage.manifest import ManifestEntry, StudyManifest
+from llem_runner._storage.manifest_reader import read_manifest
 from llem_runner._storage.measurement_protocol import MeasurementProtocol
 from llem_runner._storage.result_files import read_run_result
 from llem_runner._storage.study_reader import read_study

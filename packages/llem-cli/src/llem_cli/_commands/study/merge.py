@@ -1,4 +1,4 @@
-"""`llem-cli study merge`: the runs of several folders as one study."""
+"""`llem-cli study merge`: the runs of several folders, or of the shards of one, as one study."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from llem_cli._commands.study.folder import check_folders, usage_error
 from llem_cli._display.console import MAX_LINES, count, say, show_json
 from llem_runner import MergedStudy, merge_studies
 from llem_runner.records import encode_json
+from llem_runner.shards import is_divided, merge_study
 
 
 def merge(
-    out: Annotated[Path, Parameter(help="Folder to make.")],
+    out: Annotated[
+        Path, Parameter(help="Folder to make; or the folder of a divided study, and no other.")
+    ],
     /,
     *folder: Annotated[Path, Parameter(help="Folders of the studies, at least two.")],
     copy: Annotated[
@@ -31,8 +34,19 @@ def merge(
     json_: Json = False,
     verbose: Tracebacks = False,
 ) -> int:
-    """Merge the folders of studies into a new one."""
+    """Merge the folders of studies into a new one, or the shards of one study."""
     del verbose  # read where errors are explained
+    if not folder and is_divided(out):
+        result = merge_study(out)
+        if json_:
+            show_json(encode_json(result))
+        else:
+            summary = result.summary
+            say(
+                f"{out}: {count(len(summary.points), 'point')}, {count(summary.planned, 'run')}, "
+                f"{summary.completed} completed, {summary.failed} failed"
+            )
+        return OK
     if len(folder) < 2:
         raise usage_error("FOLDER", f"expected at least 2 folders to merge, found {len(folder)}")
     check_folders(folder)

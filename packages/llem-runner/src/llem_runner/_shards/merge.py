@@ -1,0 +1,121 @@
+"""`merge_study`: the attempts at the shards of a divided study as one study."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from llem_config import Settings
+from llem_config.foreign_files import ForeignFileError, read_bytes
+from llem_runner._analysis.summary import summarise
+from llem_runner._errors import StudyError
+from llem_runner._storage.atomic_files import MAX_JSON_BYTES, encode_json, write_atomically
+from llem_runner._storage.attempts import read_attempts
+from llem_runner._storage.divided_folder import DividedFolder, PlanFile
+from llem_runner._storage.divided_manifest import merge_manifests, merge_runs
+from llem_runner._storage.input_files import changed_resolved
+from llem_runner._storage.manifest import StudyManifest
+from llem_runner._storage.manifest_writer import encode_manifest
+from llem_runner._storage.study_reader import read_study
+from llem_runner._storage.study_result import StudyResult
+
+_MAX_ROUNDS = 5
+
+
+class Merged(NamedTuple):
+    """A divided study as it is now."""
+
+    manifest: StudyManifest
+    result: StudyResult
+
+
+def merge_study(folder: str | Path) -> StudyResult:
+    """Write `manifest.json` and `study_result.json` of a divided study, from all attempts at its shards.
+
+    It may be done at any time, by anyone, and twice at once: the bytes depend only on the attempts. Of
+    two results of a run, that of the first attempt counts. The attempts stay as they are.
+
+    Args:
+        folder: of the study.
+
+    Returns:
+        The statistics over all results so far.
+
+    Raises:
+        StudyError: not the folder of a divided study, or it is damaged, or cannot be written.
+    """
+    divided = DividedFolder(Path(folder))
+    for _ in range(_MAX_ROUNDS):
+        before = merge_manifests(divided).entries
+        merged = merge_in_memory(divided)
+        content = encode_json(merged.result)
+        digest = hashlib.sha256(content).hexdigest()
+        manifest = msgspec.structs.replace(merged.manifest, study_result_sha256=digest)
+        _replace(divided.layout.study_result, content)
+        _replace(divided.layout.manifest, encode_manifest(manifest))
+        # A run may have ended meanwhile, and a merge that saw it may have written before this one.
+        if merge_manifests(divided).entries == before:
+            break
+    return merged.result.stored_in(divided.folder)
+
+
+def merge_in_memory(divided: DividedFolder) -> Merged:
+    """Return a divided study as it is now; nothing is written.
+
+    Raises:
+        StudyError: not the folder of a divided study, or it is damaged.
+    """
+    plan = divided.read_plan()
+    manifest, results = merge_runs(divided)
+    if changed := changed_resolved(divided.layout, manifest):
+        raise StudyError(changed)
+    result = summarise(
+        read_study(divided.folder),
+        divided.layout,
+        manifest,
+        Settings.model_validate(plan.origin.settings),
+        limits_enforced=_limits_enforced(divided, plan),
+        results=results,
+        shards_per_cycle=plan.shards_per_cycle,
+    )
+    changes = tuple(dict.fromkeys((*manifest.input_changes, *result.summary.input_changes)))
+    return Merged(msgspec.structs.replace(manifest, input_changes=changes), result)
+
+
+def merge_if_done(folder: DividedFolder) -> bool:
+    """Merge a study if no run of it is left, and return whether that was so.
+
+    Several processes may find that at the same time, which does no harm.
+
+    Raises:
+        StudyError: it is damaged, or cannot be written.
+    """
+    if not folder.is_divided():  # a shard that was copied alone
+        return False
+    totals = merge_manifests(folder).totals
+    if totals.pending or totals.running or totals.interrupted:
+        return False
+    merge_study(folder.folder)
+    return True
+
+
+def _limits_enforced(divided: DividedFolder, plan: PlanFile) -> bool:
+    records = (
+        attempt.record
+        for shard in plan.shards
+        for attempt in read_attempts(divided, shard.number)
+        if attempt.record is not None
+    )
+    return all(record.limits_enforced is not False for record in records)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file unless it has this content already."""
+    with contextlib.suppress(ForeignFileError):
+        if read_bytes(path, max_bytes=MAX_JSON_BYTES, follow_links=False) == content:
+            return
+    write_atomically(path, content)
