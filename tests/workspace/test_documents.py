@@ -37,6 +37,8 @@ from llem_energy.records import (
 from llem_energy.sources import Calibration
 from llem_runner import StudyResult
 from llem_runner.records import (
+    AttemptProcess,
+    AttemptRecord,
     CodeVersion,
     Comparison,
     Comparisons,
@@ -44,10 +46,13 @@ from llem_runner.records import (
     ManifestEntry,
     MeasurementProtocol,
     Outlier,
+    PlanFile,
     PointSummary,
+    ShardFile,
     Start,
     Statistics,
     StudyManifest,
+    StudyOrigin,
     StudySummary,
 )
 
@@ -148,7 +153,7 @@ def test_each_example_is_valid_and_linked_from_the_readme(file: Path) -> None:
             Sampling,
         ),
         *(Calibration, GainCalibration, InputDigest, FileDigest, LiveReading, LiveDevice),
-        *(Start, CodeVersion),
+        *(Start, CodeVersion, PlanFile, ShardFile, StudyOrigin, AttemptProcess, AttemptRecord),
         *(StudyManifest, ManifestEntry, StudyResult, StudySummary, PointSummary),
         *(MeasurementProtocol, FailedRun, Statistics, Comparisons, Comparison, Outlier),
     ],

@@ -120,7 +120,7 @@ def test_a_study_can_be_merged_and_read_while_nothing_or_little_is_measured(
     assert (manifest.status, manifest.totals.pending) == ("interrupted", 30)
     assert merge_study(plan.folder).summary.completed == 0
     run(plan.folder, 3, stop_after=2)
-    # Nobody has merged since, and the manifest is as new as the attempts.
+    # No merge has run since, and the manifest is as new as the attempts.
     assert read_manifest(plan.folder).totals.completed == 2
     assert merge_study(plan.folder).summary.completed == 2
     assert read_study_result(plan.folder).status == "interrupted"

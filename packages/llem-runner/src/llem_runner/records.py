@@ -11,6 +11,7 @@ from llem_runner._analysis.looks import caveat as caveat_of_looks
 from llem_runner._provenance.code_version import CodeVersion
 from llem_runner._provenance.start import Start, packages_at
 from llem_runner._storage.atomic_files import encode_json
+from llem_runner._storage.attempts import AttemptProcess, AttemptRecord
 from llem_runner._storage.comparison_records import (
     ComparedBlock,
     Comparison,
@@ -20,6 +21,7 @@ from llem_runner._storage.comparison_records import (
     NeighbourEffects,
     Outlier,
 )
+from llem_runner._storage.divided_folder import PlanFile, ShardFile, StudyOrigin
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest, Totals
 from llem_runner._storage.measurement_protocol import MeasurementProtocol
 from llem_runner._storage.point_quality import PointQuality
@@ -32,6 +34,8 @@ from llem_runner._storage.study_result import (
 )
 
 __all__ = [
+    "AttemptProcess",
+    "AttemptRecord",
     "CodeVersion",
     "ComparedBlock",
     "Comparison",
@@ -43,13 +47,16 @@ __all__ = [
     "NeighbourChange",
     "NeighbourEffects",
     "Outlier",
+    "PlanFile",
     "PointQuality",
     "PointSummary",
     "ScoredPoint",
+    "ShardFile",
     "Skipped",
     "Start",
     "Statistics",
     "StudyManifest",
+    "StudyOrigin",
     "StudySummary",
     "Totals",
     "alpha_after",

@@ -27,7 +27,7 @@ MAX_FRUITLESS = 3
 """Attempts in a row without a finished run, after which a shard is not started again."""
 
 
-class Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AttemptProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A process of some machine. A number alone can belong to another process, or another host."""
 
     host: str
@@ -40,7 +40,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """When it started, in ticks since the system did."""
 
     @classmethod
-    def this(cls) -> Process:
+    def this(cls) -> AttemptProcess:
         """Return the calling process."""
         return cls(
             host=platform.node(),
@@ -72,7 +72,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     could be written, or something else ended it. `reopened`: a person allowed more attempts."""
     reason: str | None = None
     """Why it ended so, in words."""
-    process: Process
+    process: AttemptProcess
     cluster: str | None = None
     """What started it; None: a person, or something unknown."""
     job: str | None = None
@@ -164,7 +164,7 @@ def new_record(shard: int, attempt: int, state: AttemptState = "running") -> Att
         shard=shard,
         attempt=attempt,
         state=state,
-        process=Process.this(),
+        process=AttemptProcess.this(),
         started_at=now(),
         versions=tool_versions(),
     )
