@@ -107,7 +107,8 @@ study.command(
     name="merge",
     help="Merge folders of one study, or of studies without a common point: OUT FOLDER FOLDER [...].\n\n"
     "Writes a new folder; the others stay as they are. With the folder of a divided study alone, merges "
-    "what its shards have measured so far. Exits with code 1 if the runs are not comparable, because the versions of llem or the execution settings differ.",
+    "what its shards have measured so far. Exits with code 1 if the runs are not comparable, "
+    "because the versions of llem or the execution settings differ.",
 )
 study.command(
     "llem_cli._commands.study.verify:verify",
