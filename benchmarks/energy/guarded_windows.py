@@ -1,25 +1,28 @@
 """Our side of the table of counters with flaws: isolated loads, measured by the code of a run.
 
-Windows are opened and closed by `Windows`, as in a measurement, on the virtual clock: the guards last
-as long as they would, and nothing sleeps. The load begins when the window opens, so its power is
-set while the fake driver runs.
+Windows have the same quiet edges as in a measurement, on the virtual clock: they last as long as they
+would, and nothing sleeps. The load begins when the window opens, so its power is set while the fake
+driver runs.
 """
 
 from __future__ import annotations
 
 import ctypes
 import random
-from collections.abc import Callable, Sequence
-from types import SimpleNamespace
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any, Final
 
 from benchmarks.energy.peers.stage import virtual_clock
-from llem_energy._estimation.far_guard import FAR_GUARD
-from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
-from llem_energy._metering import window
-from llem_energy._metering.calibration import calibrate
-from llem_energy._metering.sampler import Sampler
-from llem_energy.sources import NvmlSource, Sample
+from llem_energy.sources import (
+    Edges,
+    NvmlSource,
+    Sample,
+    Sampler,
+    SourceVersions,
+    WindowEnergy,
+    calibrate,
+    window_energy,
+)
 
 _TICK_S = 0.05  # the default sample period
 _DENSE_S = 0.002  # a real guard is read slightly more often
@@ -31,15 +34,17 @@ Points = Sequence[tuple[float, float]]  # seconds after the start, watts
 
 
 class _Stage:
-    """The virtual clock with idle power, and what `Windows` needs of a sampler."""
+    """The virtual clock with idle power, and a source on it that keeps what it has read."""
 
-    meters_gpus = True
+    name: Final = "nvml"
+    kind: Final = "gpu"
 
     def __init__(self, idle_w: float, ripple: float, seed: str) -> None:
         self.now_s = 0.0
         self._move = virtual_clock()
         self._move(0.0)
-        self.source = NvmlSource([0], clock=lambda: self.now_s)
+        self.source = NvmlSource([0], clock=self.clock)
+        self.devices, self.gain_share = self.source.devices, self.source.gain_share
         library = ctypes.CDLL("libnvidia-ml.so.1")
         self._set_power = library.fake_nvml_set_power
         self._set_power.argtypes = [ctypes.c_uint, ctypes.c_double, ctypes.c_double]
@@ -75,21 +80,35 @@ class _Stage:
         self.now_s = t_s
         self._move(t_s)
 
-    def read(self) -> tuple[Sample, ...]:
+    def clock(self) -> float:
+        """Return the time."""
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        """Move the clock, in a dense reading by a little more than requested."""
+        self.wait_until(self.now_s + max(seconds, _DENSE_S))
+
+    def read(self, *, details: bool = False) -> tuple[Sample, ...]:
         """Read once; a call takes a moment."""
         self.wait_until(self.now_s + _CALL_S)
-        samples = self.source.read()
+        samples = self.source.read(details=details)
         self.samples.extend(samples)
         return samples
 
-    def read_until(self, seen: Callable[[tuple[Sample, ...]], bool], timeout_s: float) -> bool:
-        """Read densely until `seen` returns True."""
-        deadline_s = self.now_s + timeout_s
-        while self.now_s < deadline_s:
-            if seen(self.read()):
-                return True
-            self.wait_until(self.now_s + _DENSE_S)
-        return False
+    def add(self, samples: Sequence[Sample]) -> None:
+        """Keep nothing: `read` has done it."""
+
+    def versions(self) -> SourceVersions:
+        """Return the versions of the driver and its binding."""
+        return self.source.versions()
+
+    def power_limit_w(self, device: str) -> float | None:
+        """Return the power limit of the GPU."""
+        return self.source.power_limit_w(device)
+
+    def close(self) -> None:
+        """Close the driver."""
+        self.source.close()
 
     def load(self, length_s: float, points: Points) -> None:
         """Play a load from now on, and sample it at the normal rate."""
@@ -110,44 +129,42 @@ def guarded(request: dict[str, Any]) -> dict[str, Any]:
     stage = _Stage(request["idle_w"], request["ripple"], request["seed"])
     calibration = calibrate(
         stage.source,
-        clock=lambda: stage.now_s,
+        clock=stage.clock,
         sleep=lambda seconds: stage.wait_until(stage.now_s + seconds),
     )
-    # `Windows` asks the time of the computer, and must get that of the stage.
-    vars(window)["time"] = SimpleNamespace(perf_counter=lambda: stage.now_s)
-    windows = window.Windows(cast(Sampler, stage), lambda: None, calibration, stage.source.devices)
+    sampler = Sampler(stage, _TICK_S, stage, clock=stage.clock, sleep=stage.sleep)
+    edges = Edges(sampler, calibration, stage.devices)
     answers = []
     for load in request["loads"]:
         stage.samples.clear()
         stage.wait_until(stage.now_s + stage.rng.uniform(0.7, 1.3))
-        points: Points = [(after_s, watts) for after_s, watts in load["points"]]
-
-        def work(length_s: float = load["length_s"], points: Points = points) -> None:
-            stage.load(length_s, points)
-
-        span = windows.measure(work, 0.0)
+        quiet = edges.approach(stage.now_s)
+        sampler.read()
+        start_s = stage.now_s
+        stage.load(load["length_s"], [(after_s, watts) for after_s, watts in load["points"]])
+        end_s = stage.now_s
+        sampler.read()
+        span = edges.leave(quiet, start_s, end_s)
         around = [s for s in stage.samples if s.t_s >= span.start_s - _AROUND_S]
-        figures = energy_figures(
-            stage.source, around, span, calibration, step_s=request.get("step_s")
-        )
+        energy = window_energy(stage, around, span, calibration, step_s=request.get("step_s"))
         answers.append(
             {
                 "window": (span.start_s, span.end_s),
                 "truth_j": stage.truth_j(span.start_s, span.end_s),
-                "energy_j": figures.total_j,
-                "bound_j": figures.bound_j,
-                "uncertainty_j": figures.uncertainty_j,
-                "sampling_j": figures.budget.sampling_j if figures.budget else None,
-                "far_guard_j": _far_guard_j(figures),
-                "reasons": figures.total.reasons,
-                "method": figures.method,
+                "energy_j": energy.total_j,
+                "bound_j": energy.bound_j,
+                "uncertainty_j": energy.uncertainty_j,
+                "sampling_j": energy.sampling_j,
+                "far_guard_j": _far_guard_j(energy),
+                "reasons": energy.reasons,
+                "method": energy.method,
                 "after_s": span.after_s,
             }
         )
     return {"windows": answers, "points": stage.points}
 
 
-def _far_guard_j(figures: EnergyFigures) -> float | None:
+def _far_guard_j(energy: WindowEnergy) -> float | None:
     """Return the estimate of the far guard, also where another one was chosen."""
-    estimates = figures.devices[0].estimates
-    return next((each.energy_j for each in estimates if FAR_GUARD in each.method), None)
+    estimates = energy.devices[0].estimates
+    return next((each.energy_j for each in estimates if "far guard" in each.method), None)

@@ -13,27 +13,46 @@ import os
 import statistics
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.energy.guarded_windows import guarded
 from benchmarks.energy.peers.stage import main, now_s, start_clock, stay, virtual_clock, wait_until
-from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
-from llem_energy._metering.recorder import Recorder
-from llem_energy._metering.sampler import Sampler
-from llem_energy._metering.window import GUARD_PERIODS, MeasuredSpan, Windows
+from llem_energy import EnergyMeter
 from llem_energy.sources import (
-    Calibration,
+    Edges,
     Kind,
     NvmlSource,
     Sample,
+    Sampler,
+    WindowEnergy,
+    WindowSpan,
     calibrate,
-    open_source,
+    window_energy,
 )
 
 _TICK_S = 0.05  # the default sample period
 _SETTLE_S = 0.01  # for the reading that waited for the gate
 _DENSE_S = 0.002  # a real guard is read slightly more often
+
+
+class _Kept:
+    """Keeps the samples of a thread."""
+
+    def __init__(self, n: int | None = None) -> None:
+        """Keep all, or the newest `n`."""
+        self._samples: deque[Sample] = deque(maxlen=n)
+
+    def add(self, samples: Sequence[Sample]) -> None:
+        self._samples.extend(samples)
+
+    def in_order(self) -> list[Sample]:
+        """Return them in time order."""
+        return sorted(self._samples, key=lambda sample: sample.t_s)
+
+
+_N_RECENT = 10_000
 
 
 class Virtual:
@@ -45,6 +64,8 @@ class Virtual:
         self._move(0.0)
         self.source = NvmlSource([0], clock=lambda: self.now_s)
         self.calibration = calibrate(self.source, clock=lambda: self.now_s, sleep=self._sleep)
+        sampler = Sampler(self.source, _TICK_S, _Kept())
+        self._guard_s = Edges(sampler, self.calibration, self.source.devices).guard_s
 
     def _sleep(self, seconds: float) -> None:
         self.read_at(self.now_s + seconds)
@@ -55,11 +76,12 @@ class Virtual:
         self._move(t_s)
         return list(self.source.read())
 
-    def figures(self, ticks: Sequence[Sample], window: tuple[float, float], guard: bool) -> Any:
-        """Return the figures of one window from the shared ticks and the dense readings at its edges."""
+    def energy(
+        self, ticks: Sequence[Sample], window: tuple[float, float], guard: bool
+    ) -> WindowEnergy:
+        """Return the energy of one window from the shared ticks and the dense readings at its edges."""
         t0_s, t1_s = window
-        period_s = self.calibration[0].counter_period_s or 0.1
-        guard_s = GUARD_PERIODS * period_s
+        guard_s = self._guard_s
         n_dense = math.ceil(guard_s / _DENSE_S)
         first = max(0, int((t0_s - 3 * guard_s - 1) / _TICK_S))
         samples = list(ticks[first : int((t1_s + 3 * guard_s + 1) / _TICK_S)])
@@ -69,10 +91,10 @@ class Virtual:
         for k in range(n_dense + 1):
             samples += self.read_at(t1_s + 1e-5 + k * _DENSE_S)
         samples.sort(key=lambda sample: sample.t_s)
-        span = MeasuredSpan(t0_s, t1_s, 0.0, 1, guard_s if guard else 0.0)
+        span = WindowSpan(t0_s, t1_s, guard_s if guard else 0.0)
         # As after a check of the board: these counters see everything.
         seen = self.source.devices
-        return energy_figures(self.source, samples, span, self.calibration, seen=seen)
+        return window_energy(self.source, samples, span, self.calibration, seen=seen)
 
 
 def windows(request: dict[str, Any]) -> dict[str, Any]:
@@ -81,12 +103,12 @@ def windows(request: dict[str, Any]) -> dict[str, Any]:
     requested = [(t0_s, t1_s) for t0_s, t1_s in request["windows"]]
     last_s = max(t1_s for _, t1_s in requested) + 3.0
     ticks = [s for k in range(int(last_s / _TICK_S)) for s in virtual.read_at(k * _TICK_S)]
-    figures = [virtual.figures(ticks, window, request["guard"]) for window in requested]
+    energies = [virtual.energy(ticks, window, request["guard"]) for window in requested]
     return {
-        "energies_j": [window.total_j for window in figures],
-        "bounds_j": [window.bound_j for window in figures],
-        "uncertainties_j": [window.uncertainty_j for window in figures],
-        "methods": [window.method for window in figures],
+        "energies_j": [energy.total_j for energy in energies],
+        "bounds_j": [energy.bound_j for energy in energies],
+        "uncertainties_j": [energy.uncertainty_j for energy in energies],
+        "methods": [energy.method for energy in energies],
     }
 
 
@@ -95,26 +117,24 @@ def recorded(request: dict[str, Any]) -> dict[str, Any]:
     start_clock()
     source = NvmlSource([0])
     calibration = calibrate(source)
-    recorder = Recorder(None)
+    kept = _Kept()
     start_s = time.perf_counter()
     fake_start_s = now_s()
-    with Sampler(source, _TICK_S, recorder):
+    with Sampler(source, _TICK_S, kept):
         time.sleep(max(t1_s for _, t1_s in request["windows"]) + 1.0)
-    samples = recorder.between(0.0, math.inf)
-    figures = [
-        energy_figures(
-            source, samples, MeasuredSpan(start_s + t0, start_s + t1, 0.0, 1, 0.0), calibration
-        )
-        for t0, t1 in request["windows"]
+    samples = kept.in_order()
+    energies = [
+        window_energy(source, samples, WindowSpan(start_s + t0_s, start_s + t1_s), calibration)
+        for t0_s, t1_s in request["windows"]
     ]
-    return {"start_s": fake_start_s, "energies_j": [window.total_j for window in figures]}
+    return {"start_s": fake_start_s, "energies_j": [energy.total_j for energy in energies]}
 
 
 def cost(request: dict[str, Any]) -> dict[str, Any]:
     """Sample until the parent closes stdin."""
     start_s = time.perf_counter()
     source = NvmlSource([0])
-    with Sampler(source, request["period_s"], Recorder(None)):
+    with Sampler(source, request["period_s"], _Kept(_N_RECENT)):
         return stay(time.perf_counter() - start_s)
 
 
@@ -123,7 +143,7 @@ def latency(request: dict[str, Any]) -> dict[str, Any]:
     import pynvml
 
     source = NvmlSource([0])
-    sampler = Sampler(source, 1.0, Recorder(None))
+    sampler = Sampler(source, 1.0, _Kept(_N_RECENT))
     handle = pynvml.nvmlDeviceGetHandleByIndex(0)
     edge_s, bare_s = [], []
     for _ in range(request["n"]):
@@ -141,25 +161,19 @@ def fault(request: dict[str, Any]) -> dict[str, Any]:
     """Measure one window in real time while a scripted fault occurs."""
     start_clock()
     t0_s, t1_s = request["window"]
-    source, reasons = open_source(["nvml"], list(range(request["n_gpus"])))
-    if source is None:
-        wait_until(t1_s)
-        return {"window": [t0_s, t1_s], "value_j": None, "status": "missing", "reasons": reasons}
-    calibration: tuple[Calibration, ...] = calibrate(source, timeout_s=2.0)
-    recorder = Recorder(None)
-    offset_s = time.perf_counter() - now_s()
-    with Sampler(source, _TICK_S, recorder) as sampler:
-        windows = Windows(sampler, lambda: None, calibration, source.devices)
+    with EnergyMeter(range(request["n_gpus"]), sources=["nvml"]) as meter:
+        offset_s = time.perf_counter() - now_s()
         wait_until(t0_s - 0.42)
-        span = windows.measure(lambda: wait_until(t1_s), 0.0)
-    samples = recorder.between(0.0, math.inf)
-    figures: EnergyFigures = energy_figures(source, samples, span, calibration)
+        with meter.window() as window:
+            wait_until(t1_s)
+        energy = window.energy
+    assert window.start_s is not None and window.end_s is not None
     return {
-        "window": [span.start_s - offset_s, span.end_s - offset_s],
-        "value_j": figures.total_j,
-        "bound_j": figures.bound_j,
-        "status": figures.total.status,
-        "reasons": list(figures.total.reasons),
+        "window": [window.start_s - offset_s, window.end_s - offset_s],
+        "value_j": energy.total_j,
+        "bound_j": energy.bound_j,
+        "status": energy.status,
+        "reasons": energy.reasons,
     }
 
 
@@ -197,20 +211,16 @@ def throughput(request: dict[str, Any]) -> dict[str, Any]:
     The turns are short and their order alternates, so that changes in the speed of the machine
     affect both equally.
     """
-    from llem_config import ExperimentConfig
-    from llem_energy._backends.registry import find_backend
-    from llem_energy._prompts.load import load_prompts
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    config = ExperimentConfig.model_validate(
-        {
-            "model": "builtin:tiny-llama", "precision": "fp32", "n": 1, "max_input_tokens": 16,
-            "max_output_tokens": 16, "pytorch": {"device": "cpu", "batch_size": 1},
-        }
+    small = LlamaConfig(
+        vocab_size=1024, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+        num_attention_heads=4,
     )  # fmt: skip
-    backend = find_backend(config)
-    backend.open()
-    backend.load()
-    (batch,) = backend.prepare(load_prompts(config, backend.vocabulary())).batches
+    model = LlamaForCausalLM(small).eval()
+    prompt = torch.full((1, 16), 7)
+    n_tokens = {"min_new_tokens": 16, "max_new_tokens": 16, "do_sample": False, "pad_token_id": 0}
     gated = _Gated(NvmlSource([0]))
 
     def rates(sampled: bool) -> tuple[float, float]:
@@ -220,14 +230,14 @@ def throughput(request: dict[str, Any]) -> dict[str, Any]:
         time.sleep(_SETTLE_S)
         start_s, cpu_s, n = time.perf_counter(), time.process_time(), 0
         while time.perf_counter() - start_s < request["turn_s"]:
-            backend.generate(batch)
+            model.generate(prompt, attention_mask=torch.ones_like(prompt), **n_tokens)
             n += 1
         per_second = n / (time.perf_counter() - start_s), n / (time.process_time() - cpu_s)
         gated.gate.clear()
         return per_second
 
     pairs = []
-    with Sampler(gated, request["period_s"], Recorder(None)):
+    with Sampler(gated, request["period_s"], _Kept(_N_RECENT)):
         rates(False)
         for turn in range(request["n_turns"]):
             sampled_first = turn % 2 == 0

@@ -3,10 +3,24 @@
     from llem_energy.sources import calibrate, open_source
     source, reasons = open_source(["nvml", "rapl"], gpus=[0])
 
+With these a program builds a meter of its own, for example on another clock or from stored samples:
+
+    with Sampler(source, 0.05, samples) as sampler:      # reads in a thread
+        edges = Edges(sampler, calibration, source.devices)
+        quiet = edges.approach(sampler.now_s())          # idles until power is known
+        sampler.read()
+        start_s = sampler.now_s()
+        ...                                              # the work
+        end_s = sampler.now_s()
+        sampler.read()
+        span = edges.leave(quiet, start_s, end_s)        # idles again
+    energy = window_energy(source, samples.in_order(), span, calibration)
+
 A package provides a source by an entry point of the group `llem.energy_sources`; a study file then
 names it in `energy.sources`. `tests/example_source` is a complete example.
 """
 
+from llem_energy._meter.window_energy import WindowEnergy, window_energy
 from llem_energy._metering.board_check import BoardCheck
 from llem_energy._metering.calibration import Calibration, calibrate
 from llem_energy._metering.calibration_cache import (
@@ -15,6 +29,9 @@ from llem_energy._metering.calibration_cache import (
     save_board_checks,
     save_calibrations,
 )
+from llem_energy._metering.edges import Edges, QuietEdge
+from llem_energy._metering.sampler import Sampler, TakesSamples
+from llem_energy._metering.span import WindowSpan
 from llem_energy._sources.gpu_state import GpuState, gpu_states
 from llem_energy._sources.nvml import NvmlSource
 from llem_energy._sources.nvml_gpu import gpu_temperatures_c, gpu_uuids
@@ -38,17 +55,23 @@ __all__ = [
     "BoardCheck",
     "Calibration",
     "CounterDiagnosis",
+    "Edges",
     "EnergySource",
     "GpuDiagnosis",
     "GpuState",
     "Kind",
     "NvmlSource",
+    "QuietEdge",
     "RaplSource",
     "Sample",
+    "Sampler",
     "SourceDiagnosis",
     "SourceType",
     "SourceUnavailable",
     "SourceVersions",
+    "TakesSamples",
+    "WindowEnergy",
+    "WindowSpan",
     "calibrate",
     "gpu_states",
     "gpu_temperatures_c",
@@ -59,4 +82,5 @@ __all__ = [
     "save_board_checks",
     "save_calibrations",
     "source_names",
+    "window_energy",
 ]

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from llem_energy._errors import MeasurementError
-from llem_energy._meter.window_energy import WindowEnergy, WindowSpan, missing
+from llem_energy._meter.window_energy import WindowEnergy, missing
+from llem_energy._metering.span import WindowSpan
 
 if TYPE_CHECKING:
     from llem_energy._meter.window_ledger import WindowLedger

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from llem_energy._errors import MeasurementError
 from llem_energy._meter.sample_store import SampleStore
-from llem_energy._meter.window_energy import AROUND_S, WindowEnergy, WindowSpan, window_energy
+from llem_energy._meter.window_energy import AROUND_S, WindowEnergy, window_energy
 from llem_energy._metering.board_check import BoardCheck, doubts, sees_all, valid_checks
 from llem_energy._metering.boot import boot_id
 from llem_energy._metering.calibration import Calibration, calibrate, usable
@@ -23,6 +23,7 @@ from llem_energy._metering.gain_store import GainCalibration, load_gains
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.sampler import Sampler
 from llem_energy._metering.settling import Moved
+from llem_energy._metering.span import WindowSpan
 from llem_energy._sources.protocol import EnergySource, Kind, Sample, SourceVersions
 
 _SWEEP = 0.073  # a share of the counter's period by which each reading comes earlier in it

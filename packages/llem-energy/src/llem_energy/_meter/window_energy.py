@@ -10,22 +10,12 @@ from llem_energy._estimation.figures import DeviceWindow, Quality, Status
 from llem_energy._estimation.window_energy import energy_figures
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.gain_store import GainCalibration
+from llem_energy._metering.span import WindowSpan
 from llem_energy._sources.protocol import EnergySource, Kind, Sample
 
 AROUND_S = 3.0
 """Readings before and after a window that its figures use."""
 _LONGER = "meter a longer window"
-
-
-class WindowSpan(msgspec.Struct, frozen=True):
-    """When a window was open, on the clock of `time.perf_counter`."""
-
-    start_s: float
-    end_s: float
-    guard_s: float = 0.0
-    """The shorter of the idle times that the meter made before and after; 0 in the mode light."""
-    after_s: float = 0.0
-    """The idle time after the end."""
 
 
 class WindowEnergy(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +38,8 @@ class WindowEnergy(msgspec.Struct, frozen=True, kw_only=True):
     """The total from energy counters only."""
     integrated_j: float | None = None
     """The total from instant power only, as a cross-check."""
+    sampling_j: float | None = None
+    """The part of the bound for a counter, or an integral of power, that may miss part of the time."""
     gain_share: float | None = None
     """Gain error of the sensors as a share of the total; None if it is not known."""
     source: str | None = None
@@ -84,20 +76,24 @@ def window_energy(
     gains: Sequence[GainCalibration] = (),
     seen: Collection[str] = (),
     reasons: Sequence[str] = (),
+    step_s: float | None = None,
 ) -> WindowEnergy:
-    """Return the energy of a window.
+    """Return the energy of a window from samples, also from ones that were stored.
 
     Args:
         source: what was read.
-        samples: of all its devices in time order, from `AROUND_S` before the window to after it.
+        samples: of all its devices in time order, from three seconds before the window to after it.
         span: the window.
         calibration: of the devices, if known.
         gains: of sensors that were calibrated with an external meter, of any device.
         seen: devices whose counter was found to observe them all the time.
         reasons: why the energy is flagged, besides what the samples show.
+        step_s: median time between two tokens in the window, if there are any.
     """
     advice = _LONGER if span.guard_s else f"{_LONGER}, or use the mode exact"
-    figures = energy_figures(source, samples, span, calibration, gains, seen=seen, advice=advice)
+    figures = energy_figures(
+        source, samples, span, calibration, gains, seen=seen, advice=advice, step_s=step_s
+    )
     return WindowEnergy(
         total_j=figures.total_j,
         bound_j=figures.bound_j,
@@ -108,6 +104,7 @@ def window_energy(
         counter_j=figures.counter_j,
         integrated_j=figures.integrated_j,
         gain_share=figures.budget.gain_share if figures.budget else None,
+        sampling_j=figures.budget.sampling_j if figures.budget else None,
         source=source.name,
         kind=source.kind,
     )

@@ -13,7 +13,8 @@ import msgspec
 
 from llem_energy._meter.energy_window import EnergyWindow
 from llem_energy._meter.parts import Metered
-from llem_energy._meter.window_energy import WindowEnergy, WindowSpan, missing
+from llem_energy._meter.window_energy import WindowEnergy, missing
+from llem_energy._metering.span import WindowSpan
 
 _FORKED = (
     "this process was forked from the one that opened the meter; open a meter of its own in it"
@@ -105,21 +106,18 @@ class WindowLedger:
         except Exception as error:  # noqa: BLE001  # of any library
             window._problems.append(_unsynchronised("end", error))
         end_s = time.perf_counter()
+        quiet = window._quiet
         try:
-            if window._quiet is None:
+            if quiet is None:
                 metered.count()
             else:
                 metered.sampler.read()
-                metered.edges.settle(window._quiet.idle_w)
+                window._span = metered.edges.leave(quiet, start_s, end_s)
         except Exception as error:  # noqa: BLE001  # of a source of another package
             window._problems.append(_unread("end", error))
-        if window._quiet is None:
+        if window._span is None:
             window._span = WindowSpan(start_s, end_s)
             metered.read_after_edge()
-            return
-        after_s = time.perf_counter() - end_s
-        guard_s = min(start_s - window._quiet.since_s, after_s)
-        window._span = WindowSpan(start_s, end_s, guard_s, after_s)
 
     def energy(self, window: EnergyWindow, span: WindowSpan) -> WindowEnergy:
         """Return the energy of a closed window; it waits until that is known."""

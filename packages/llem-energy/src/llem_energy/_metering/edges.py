@@ -14,6 +14,7 @@ from typing import NamedTuple
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.sampler import Sampler
 from llem_energy._metering.settling import SETTLE_S, Moved, Settled, Steady
+from llem_energy._metering.span import WindowSpan
 
 GUARD_PERIODS = 3.2  # two whole intervals between updates, wherever the edge lies in an interval
 UNKNOWN_PERIOD_S = 0.1  # the most common period, if calibration saw none
@@ -50,6 +51,8 @@ class Edges:
         periods = [c.counter_period_s or UNKNOWN_PERIOD_S for c in calibration]
         self.period_s = max(periods, default=UNKNOWN_PERIOD_S)
         """The longest period of a counter."""
+        self.guard_s = min(GUARD_PERIODS * self.period_s, _MAX_GUARD_S)
+        """The least idle time before a window."""
         self._sampler = sampler
         self._devices = devices
 
@@ -59,7 +62,7 @@ class Edges:
         Args:
             since_s: from when on the device idles.
         """
-        guard_s = min(GUARD_PERIODS * self.period_s, _MAX_GUARD_S)
+        guard_s = self.guard_s
         # Only a GPU is idle while its host waits; a processor is busy reading its own counter.
         watched = self._devices if self._sampler.meters_gpus else ()
         steady = Steady(watched, guard_s)
@@ -68,6 +71,18 @@ class Edges:
         idle_w = {device: watts for device, watts in powers.items() if watts is not None}
         self._sampler.read_until(Moved(self._devices[:1], 1), 1.5 * self.period_s)
         return QuietEdge(since_s, idle_w)
+
+    def leave(self, quiet: QuietEdge, start_s: float, end_s: float) -> WindowSpan:
+        """Idle after a window, and return it with its idle times.
+
+        Args:
+            quiet: the idle time before it.
+            start_s: when it was opened.
+            end_s: when it was closed, with the device idle since then.
+        """
+        self.settle(quiet.idle_w)
+        after_s = self._sampler.now_s() - end_s
+        return WindowSpan(start_s, end_s, min(start_s - quiet.since_s, after_s), after_s)
 
     def settle(self, idle_w: Mapping[str, float]) -> None:
         """Read until every counter shows the energy used up to now, or does not move in time.

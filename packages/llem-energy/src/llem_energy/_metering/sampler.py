@@ -37,7 +37,22 @@ class Sampler:
         recorder: TakesSamples,
         live: LiveFile | None = None,
         after_reading: Callable[[], None] | None = None,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
+        """Prepare; the thread starts with the `with` block.
+
+        Args:
+            source: what to read; None for nothing.
+            period_s: time between two readings of the thread, in seconds.
+            recorder: takes the samples.
+            live: takes the newest samples of the thread too.
+            after_reading: called by the thread after each of its readings.
+            clock: monotonic seconds, for readings in the thread of the caller.
+            sleep: waits between these for the given number of seconds.
+        """
+        self._clock, self._sleep = clock, sleep
         self._source = source
         self._live = live or LiveFile(None)
         self._after_reading = after_reading  # of the thread, not of a caller
@@ -72,6 +87,10 @@ class Sampler:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
 
+    def now_s(self) -> float:
+        """Return the time on the clock of the samples."""
+        return self._clock()
+
     @property
     def meters_gpus(self) -> bool:
         """Whether the devices are GPU boards, which idle while the host reads them."""
@@ -90,11 +109,11 @@ class Sampler:
 
         Dense reading shows when a counter moved to within a millisecond.
         """
-        deadline_s = time.perf_counter() + timeout_s
-        while self._source is not None and time.perf_counter() < deadline_s:
+        deadline_s = self._clock() + timeout_s
+        while self._source is not None and self._clock() < deadline_s:
             if seen(self.read()):
                 return True
-            time.sleep(_DENSE_S)
+            self._sleep(_DENSE_S)
         return False
 
     def burst(self, duration_s: float, step_s: float) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
+
 
 class Span(Protocol):
     """A window on the clock of the samples, with the idle times next to it."""
@@ -23,3 +25,14 @@ class Span(Protocol):
     @property
     def after_s(self) -> float:
         """The idle time after the end; 0 if it is not known."""
+
+
+class WindowSpan(msgspec.Struct, frozen=True):
+    """When a window was open, on the clock of the samples."""
+
+    start_s: float
+    end_s: float
+    guard_s: float = 0.0
+    """The shorter of the idle times before and after; 0 if the device may have been busy."""
+    after_s: float = 0.0
+    """The idle time after the end."""

@@ -120,19 +120,17 @@ class Windows:
         cpu_after, thread_after = refreshed(opened.cpu_before), read_thread()
         opened.watch.__exit__(None, None, None)
         self._idle_w = opened.quiet.idle_w
-        self.settle()
-        after_s = time.perf_counter() - end_s
-        guard_s = min(opened.start_s - opened.quiet.since_s, after_s)
+        span = self._edges.leave(opened.quiet, opened.start_s, end_s)
         host_after = read_host(self._family)
         return MeasuredSpan(
             opened.start_s,
             end_s,
             _cpu_time_s(opened.cpu_before, cpu_after, opened.host_before, host_after),
             n_repeats,
-            guard_s if self._devices else 0.0,
+            span.guard_s if self._devices else 0.0,
             load_between(opened.host_before, host_after),
             stops_between(opened.thread_before, thread_after, opened.watch.stopped_s),
-            after_s if self._devices else 0.0,
+            span.after_s if self._devices else 0.0,
         )
 
     def settle(self) -> None:
