@@ -258,3 +258,23 @@ def test_wrong_flags_give_one_sentence_and_start_nothing(
     assert captured.out == ""
     (line,) = captured.err.splitlines()
     assert problem in line
+
+
+@pytest.mark.parametrize("gpus", ["7", "0,GPU-absent"])
+def test_a_gpu_that_does_not_exist_is_a_wrong_flag_and_nothing_is_started(
+    meter: Meter, tmp_path: Path, gpus: str
+) -> None:
+    done = meter("--gpus", gpus, "--", "touch", "started")
+    assert (done.returncode, done.stdout) == (2, "")
+    absent = gpus.rpartition(",")[2]
+    assert f"--gpus: expected GPUs of this machine, found {absent}; it has 0 (GPU-meter)" in (
+        " ".join(done.stderr.split())
+    )
+    assert not (tmp_path / "started").exists()
+    assert meter("--gpus", "GPU-meter", "--", "true").returncode == 0
+
+
+def test_without_a_driver_any_gpu_may_be_named(llem: Run, no_meter: dict[str, str]) -> None:
+    done = llem("meter", "--gpus", "7", "--", "sh", "-c", "exit 3", **no_meter)
+    assert done.returncode == 3
+    assert done.stderr.startswith("energy")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -148,16 +149,31 @@ def test_under_nohup_the_command_continues_when_its_terminal_closes(
     assert process.returncode == 4
 
 
-def test_a_terminal_shows_the_power_while_some_seconds_are_measured(start: Start) -> None:
+def test_a_terminal_shows_energy_and_power_while_some_seconds_are_measured(start: Start) -> None:
     master, slave = pty.openpty()
     process = start("--for", "600s", stdin=slave, stderr=slave)
     os.close(slave)
-    output = output_of(master, process, until=b" W")
+    output = output_of(master, process, until=b"3 s, ")
+    output += output_of(master, process, until=b" W")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     os.close(master)
     assert b"\r\x1b[K" in output
     assert any(f"{watts} W".encode() in output for watts in (150, 250, 400))
+    shown_j = [float(number) for number in re.findall(rb" s, (\d+) J, ", output)]
+    assert len(shown_j) >= 2 and shown_j == sorted(shown_j)
+    # 295 W on average, and at least 150 W.
+    assert shown_j[0] > 100 and shown_j[-1] > shown_j[0] + 150
+
+
+def test_a_command_continues_if_its_meter_is_killed(start: Start, tmp_path: Path) -> None:
+    # As under `time` and `perf stat`: hours of work must not be lost with their meter.
+    process = start("--", "sh", "-c", "echo $$ > ready; sleep 1; echo done > done")
+    pid = int(wait_for_file(tmp_path / "ready"))
+    process.kill()
+    process.communicate(timeout=60)
+    os.kill(pid, 0)  # raises if the command has ended too
+    assert wait_for_file(tmp_path / "done") == "done\n"
 
 
 def test_ctrl_c_before_the_command_starts_starts_nothing(start: Start, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llem_energy._errors import MeasurementError
+from llem_energy._meter.guarded_source import GuardedSource
 from llem_energy._meter.sample_store import SampleStore
 from llem_energy._meter.window_energy import AROUND_S, WindowEnergy, window_energy
 from llem_energy._metering.board_check import BoardCheck, doubts, sees_all, valid_checks
@@ -24,7 +25,7 @@ from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.sampler import Sampler
 from llem_energy._metering.settling import Moved
 from llem_energy._metering.span import WindowSpan
-from llem_energy._sources.protocol import EnergySource, Kind, Sample, SourceVersions
+from llem_energy._sources.protocol import EnergySource, Sample
 
 _SWEEP = 0.073  # a share of the counter's period by which each reading comes earlier in it
 _READS_PER_UPDATE = 2
@@ -32,43 +33,6 @@ _MIN_PERIOD_S = 0.04  # more readings for a faster counter would cost more than 
 _BURST_PERIODS, _READS_PER_PERIOD, _MIN_STEP_S = 1.25, 5, 0.002
 _UPDATES_AFTER = 2
 _PERIODS_AFTER = 2.5
-
-
-class SourceFacts:
-    """What the figures of a window need of a source, also after it is closed."""
-
-    def __init__(self, source: EnergySource) -> None:
-        self.name: str = source.name
-        self.kind: Kind = source.kind
-        self.devices = tuple(source.devices)
-        self.gain_share = source.gain_share
-        self._versions = source.versions()
-        self._limits_w = {device: source.power_limit_w(device) for device in self.devices}
-        self._source: EnergySource | None = source
-        self.read_counters: Callable[[], Sequence[Sample]] = (
-            getattr(source, "read_counters", None) or source.read
-        )
-        """Reads the counters as cheaply as the source can; () after it is closed."""
-
-    def versions(self) -> SourceVersions:
-        """Return the versions when it was opened."""
-        return self._versions
-
-    def power_limit_w(self, device: str) -> float | None:
-        """Return the power limit of a device, or the last known one."""
-        if self._source is not None:
-            self._limits_w[device] = self._source.power_limit_w(device)
-        return self._limits_w[device]
-
-    def read(self, *, details: bool = False) -> tuple[Sample, ...]:
-        """Read the source; () after it is closed."""
-        return () if self._source is None else self._source.read(details=details)
-
-    def close(self) -> None:
-        """Close the source."""
-        if self._source is not None:
-            self._source.close()
-            self._source, self.read_counters = None, tuple
 
 
 class _Tee:
@@ -96,7 +60,7 @@ class Metered:
         timeseries: Path | None,
     ) -> None:
         """Start to sample; the arguments are those of `EnergyMeter`, with its source opened."""
-        self.source = SourceFacts(source)
+        self.source = GuardedSource(source)
         self.calibration = calibration
         self._gains = gains
         self._checks = checks
@@ -139,6 +103,7 @@ class Metered:
         samples = self.store.between(span.start_s - AROUND_S, last_s)
         if self.sampler.failure is not None:
             reasons = (*reasons, f"the sampler stopped early: {self.sampler.failure}")
+        reasons = (*self.source.failures_between(span.start_s, span.end_s), *reasons)
         return window_energy(
             self.source,
             samples,

@@ -128,12 +128,17 @@ class WindowLedger:
             return missing(_FORKED)
         try:
             if not self._is_closed:
-                metered.wait_until_ready(span.end_s)
+                self._wait_until_ready(span.end_s)
             energy = self._computed(metered, span, (*window._problems, *self._notes))
         except Exception as error:  # noqa: BLE001  # the program must not end because of its meter
             energy = missing(f"the energy could not be computed ({_shown(error)})")
         self._windows.pop(id(window), None)
         return energy
+
+    def _wait_until_ready(self, end_s: float) -> None:
+        for metered in (self.metered, self.host):
+            if metered is not None:
+                metered.wait_until_ready(end_s)
 
     def _computed(self, metered: Metered, span: WindowSpan, reasons: Sequence[str]) -> WindowEnergy:
         duration_s = span.end_s - span.start_s
@@ -145,7 +150,11 @@ class WindowLedger:
         if self.host is None:
             return energy
         alone = WindowSpan(span.start_s, span.end_s)  # a processor does not idle at the ends
-        return msgspec.structs.replace(energy, host=self.host.energy(alone, ()))
+        try:
+            host = self.host.energy(alone, ())
+        except Exception as error:  # noqa: BLE001  # must not cost the energy of the GPUs
+            host = missing(f"the energy could not be computed ({_shown(error)})")
+        return msgspec.structs.replace(energy, host=host)
 
     def relieve(self) -> None:
         """Drop samples that no window needs. Called by the sampler's thread after each reading."""
@@ -196,8 +205,8 @@ class WindowLedger:
             if self._is_closed:
                 return
             ends = [w._span.end_s for w in self._remaining() if w._span is not None]
-            if waits and ends and self.metered is not None:
-                self.metered.wait_until_ready(max(ends))
+            if waits and ends:
+                self._wait_until_ready(max(ends))
             self._is_closed = True
         for metered in (self.metered, self.host):
             problem = metered.close() if metered is not None else None

@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from llem_cli._commands.meter.program import Ended, open_process, run_program, wait_for
-from llem_cli._commands.meter.request import Flags, Request, checked
+from llem_cli._commands.meter.request import Flags, Request, check_gpus, checked
 from llem_cli._commands.meter.series import run_in_turn
 from llem_cli._commands.meter.session import MeterSession
 from llem_cli._commands.meter.signals import SignalQueue, fetched_signals
@@ -101,7 +101,8 @@ def meter(
         is_light = process is not None  # a process that runs makes no quiet edge
         session = stack.enter_context(MeterSession(request.gpus, timeseries, is_light=is_light))
         prints = bool(request.commands) and not discard_output
-        line = LiveLine(live, session.power_w, beside_output=prints)
+        check_gpus(request.gpus, session.source)
+        line = LiveLine(live, session.power_w, session.energy_so_far_j, beside_output=prints)
         measurement = _Measurement(request, signals, session, line, with_output=not discard_output)
         code, report = (
             measurement.commands(tokens) if request.commands else measurement.span(process, tokens)

@@ -97,6 +97,33 @@ def checked(command: Sequence[str], flags: Flags) -> Request:
     )
 
 
+def check_gpus(requested: Sequence[int | str] | None, source: str | None) -> None:
+    """Check that the GPUs that a user named exist.
+
+    Args:
+        requested: by index or UUID; None for all.
+        source: what is metered; None for nothing, perhaps because one of them does not exist.
+
+    Raises:
+        ConfigError: the driver has GPUs, but not one of these.
+    """
+    if requested is None or source is not None:
+        return
+    from llem_energy.sources import gpu_uuids
+
+    uuids = gpu_uuids()
+    absent = [key for key in requested if key not in uuids and key not in range(len(uuids))]
+    if uuids and absent:
+        raise usage_error(
+            "--gpus",
+            f"expected GPUs of this machine, found {absent[0]}; it has {', '.join(_named(uuids))}",
+        )
+
+
+def _named(uuids: Sequence[str]) -> list[str]:
+    return [f"{index} ({uuid})" for index, uuid in enumerate(uuids)]
+
+
 def _words(text: str) -> tuple[str, ...]:
     """Return the words of a command; there is no shell, so `$X`, `|` and `*` are only characters."""
     try:

@@ -9,10 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from llem_cli._commands.meter.program import Ended
 from llem_cli._display.meter_report import MeasuredRun, MeteredDevice
 from llem_energy import EnergyMeter, EnergyWindow
+
+if TYPE_CHECKING:
+    from llem_energy.sources import Sample
 
 
 class MeterSession:
@@ -34,6 +38,7 @@ class MeterSession:
         self._is_light = is_light
         self._folder = contextlib.ExitStack()
         self._warnings: list[str] = []
+        self._at_start_j: dict[str, float] = {}
 
     def __enter__(self) -> MeterSession:
         # The reasons are part of the result; the meter would log them as well.
@@ -78,9 +83,21 @@ class MeterSession:
         known_w = [watts for watts in powers_w if watts is not None]
         return sum(known_w) if known_w and len(known_w) == len(powers_w) else None
 
+    def energy_so_far_j(self) -> float | None:
+        """Return what the counters of all devices show since the run began; None if not all do.
+
+        It is one period of the counters behind, and for the eye only: results do not use it.
+        """
+        now_j = _counters_j(self._meter.latest())
+        if not now_j or now_j.keys() != self._at_start_j.keys():
+            return None
+        rises_j = [now_j[device] - start_j for device, start_j in self._at_start_j.items()]
+        return sum(rises_j) if min(rises_j) >= 0 else None  # else one was reset
+
     def measure(self, work: Callable[[], Ended]) -> tuple[MeasuredRun, int | None]:
         """Run the work in a window; return what was measured, and the signal that stopped it."""
         with self._meter.window("run") as window:
+            self._at_start_j = _counters_j(self._meter.latest())
             started_unix_s = time.time()
             ended = work()
         return _measured_run(window, ended, started_unix_s), ended.stopped_by
@@ -103,6 +120,12 @@ class MeterSession:
                     pyarrow.csv.write_csv(pyarrow.parquet.read_table(self._samples), target)
             except OSError as error:
                 self._warnings.append(f"{file} was not written: {error.strerror}")
+
+
+def _counters_j(samples: Sequence[Sample]) -> dict[str, float]:
+    """Return the counter of each device; {} if one has none."""
+    counters_j = {s.device: s.energy_j for s in samples if s.energy_j is not None}
+    return counters_j if len(counters_j) == len(samples) else {}
 
 
 def _measured_run(window: EnergyWindow, ended: Ended, started_unix_s: float) -> MeasuredRun:
