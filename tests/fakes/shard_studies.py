@@ -1,10 +1,14 @@
-"""Divided studies for the tests, and stand-ins for a measurement on several machines."""
+"""Divided studies for the tests, and stand-ins for a measurement on several machines.
+
+`python -m fakes.shard_studies FOLDER NUMBER` is `llem-cli study shard` with the stand-in.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import random
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,3 +50,11 @@ def on_a_node(config: ExperimentConfig, **_: Any) -> ExperimentResult:
         energy_total_j=50 * energy_j,
         energy_per_device_j={"GPU-1": 50 * energy_j},
     )
+
+
+if __name__ == "__main__":
+    from fakes import shard_studies  # a child process can import the stand-in only by this name
+
+    from llem_cli._commands.study.shard import shard
+
+    sys.exit(shard(Path(sys.argv[1]), int(sys.argv[2]), retry=2, measure=shard_studies.on_a_node))

@@ -9,5 +9,6 @@
 """
 
 from llem_runner._storage.live_reading import find_run_folder, read_live
+from llem_runner._storage.manifest_reader import manifest_signature
 
-__all__ = ["find_run_folder", "read_live"]
+__all__ = ["find_run_folder", "manifest_signature", "read_live"]

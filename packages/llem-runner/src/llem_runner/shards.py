@@ -17,6 +17,7 @@ from llem_runner._shards.division import (
 from llem_runner._shards.merge import merge_study
 from llem_runner._shards.open_shards import open_shards
 from llem_runner._shards.outcome import ShardOutcome
+from llem_runner._shards.progress import ShardProgress, ShardStatus, shard_progress
 from llem_runner._shards.records import Needs, ShardPlan
 from llem_runner._shards.resume import Resumed, resume_shards
 from llem_runner._shards.run_shard import reopen_shards, run_shard
@@ -28,6 +29,8 @@ __all__ = [
     "Shard",
     "ShardOutcome",
     "ShardPlan",
+    "ShardProgress",
+    "ShardStatus",
     "divide_study",
     "is_divided",
     "merge_study",
@@ -39,4 +42,5 @@ __all__ = [
     "reopen_shards",
     "resume_shards",
     "run_shard",
+    "shard_progress",
 ]

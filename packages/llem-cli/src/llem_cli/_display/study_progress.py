@@ -32,11 +32,13 @@ def show_study_progress(
     table.add_column("cycle", justify="right")
     table.add_column("point", overflow="fold", min_width=20)
     table.add_column("status", no_wrap=True)
-    for entry in manifest.entries:
+    # Of a divided study, thousands of runs are likely; its shards are shown instead.
+    for entry in () if manifest.is_divided else manifest.entries:
         attempts = f" ({entry.attempts} attempts)" if entry.attempts > 1 else ""
         status = f"{entry.status}{attempts}"
         add_row(table, [str(entry.index), str(entry.cycle), entry.label, status])
-    print_table(table)
+    if not manifest.is_divided:
+        print_table(table)
     for entry in manifest.entries:
         if entry.error_type:
             error = f"{entry.error_type}: {entry.error_message}"

@@ -197,7 +197,9 @@ def _protocol(data: StudyData) -> Rows:
             )
             if gap_s is not None
         ]
-    if manifest.shards:
+    if manifest.is_divided:
+        rows.append(("divided into", [f"{len(manifest.shards)} shards"]))
+    elif manifest.shards:
         rows.append(("merged from", [f"{n}. {name}" for n, name in enumerate(manifest.shards, 1)]))
     rows.append(("started", [manifest.started_at]))
     rows.append(("ended", [manifest.ended_at or "not yet"]))

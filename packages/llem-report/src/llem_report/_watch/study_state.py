@@ -17,7 +17,7 @@ from llem_report._watch.power_trace import Power, PowerTrace
 from llem_report._watch.sparing import Sparing
 from llem_runner import StudyError, is_running, read_manifest, read_study
 from llem_runner.plan import time_left_s
-from llem_runner.progress import find_run_folder, read_live
+from llem_runner.progress import find_run_folder, manifest_signature, read_live
 from llem_runner.records import ManifestEntry, StudyManifest
 
 MAX_AGE_S = 5.0
@@ -92,14 +92,15 @@ class StudyWatch:
         )
 
     def _read_manifest(self) -> None:
-        path = self._folder / "manifest.json"
         try:
-            status = path.lstat()
+            signature = manifest_signature(self._folder)
         except (OSError, ValueError):
             self._signature = None
             self._problem = self._missing_manifest()
             return
-        signature = (status.st_mtime_ns, status.st_size, status.st_ino)
+        except StudyError as error:
+            self._problem = str(error)
+            return
         if signature == self._signature:
             return
         self._signature = signature

@@ -65,15 +65,15 @@ def summarise(
         settings: with which its runs were measured.
         limits_enforced: whether a run is ended at its timeout.
         results: of the completed runs by index, in order of the entries; None: they are read.
-        shards_per_cycle: of a divided study; None: it is not divided.
+        shards_per_cycle: None if it is not a divided study.
     """
+    entries = manifest.entries
     if results is None:
         results = {
             entry.index: stored_result(layout.folder / entry.result_file)
-            for entry in manifest.entries
+            for entry in entries
             if entry.status == "completed" and entry.result_file is not None
         }
-    entries = manifest.entries
     changes = input_changes(entries, results)
     outliers = find_outliers(entries, results)
     compared = runs_to_compare(entries, results)
@@ -88,10 +88,8 @@ def summarise(
     values = comparable_values(compared, comparisons)
     factors = dict(zip(study.config_hashes, levels(study), strict=True))
     total_j = _sum([result.energy_total_j for result in results.values()])
-    grid_kwh = None
     site = settings.measurement
-    if total_j is not None:
-        grid_kwh = total_j / _J_PER_KWH * site.datacenter_pue
+    grid_kwh = None if total_j is None else total_j / _J_PER_KWH * site.datacenter_pue
     by_point: dict[str, list[ManifestEntry]] = {}
     for entry in entries:
         by_point.setdefault(entry.config_hash, []).append(entry)

@@ -33,7 +33,7 @@ class Merged(NamedTuple):
     result: StudyResult
 
 
-def merge_study(folder: str | Path) -> StudyResult:
+def merge_study(folder: str | Path, *, write: bool = True) -> StudyResult:
     """Write `manifest.json` and `study_result.json` of a divided study, from all attempts at its shards.
 
     It may be done at any time, by anyone, and twice at once: the bytes depend only on the attempts. Of
@@ -41,6 +41,7 @@ def merge_study(folder: str | Path) -> StudyResult:
 
     Args:
         folder: of the study.
+        write: whether the files are written, and not only the statistics returned.
 
     Returns:
         The statistics over all results so far.
@@ -49,6 +50,8 @@ def merge_study(folder: str | Path) -> StudyResult:
         StudyError: not the folder of a divided study, or it is damaged, or cannot be written.
     """
     divided = DividedFolder(Path(folder))
+    if not write:
+        return merge_in_memory(divided).result.stored_in(divided.folder)
     for _ in range(_MAX_ROUNDS):
         before = merge_manifests(divided).entries
         merged = merge_in_memory(divided)

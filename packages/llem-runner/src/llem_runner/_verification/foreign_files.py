@@ -10,9 +10,11 @@ from pathlib import Path
 from llem_runner._archives.checked_file import CheckedFile
 from llem_runner._storage.layout import LIVE, LOG, REQUESTS, RESULT, TIMESERIES, Layout
 from llem_runner._storage.manifest import StudyManifest
+from llem_runner._storage.stored_values import SHARDS
 
 _RUN_FOLDER = re.compile(r"([0-9]+)_c([0-9]+)_.+")
 _OF_RUN = frozenset((RESULT, TIMESERIES, REQUESTS, LOG, LIVE))
+_OF_DIVIDED = frozenset((SHARDS, "cluster"))
 _MAX_FILES = 1000
 """Foreign files that are listed."""
 
@@ -49,6 +51,8 @@ def _foreign(layout: Layout, manifest: StudyManifest) -> Iterator[tuple[str, str
                 yield f"{entry.name}/", f"run {run.index} has the folder {folder}"
             else:
                 yield from _in_run_folder(entry)
+        elif entry.is_dir() and manifest.is_divided and entry.name in _OF_DIVIDED:
+            continue
         elif entry.is_dir():
             yield f"{entry.name}/", "no run of the study has this folder"
         elif entry.name not in of_study:

@@ -25,6 +25,7 @@ from llem_cli._display.progress import Progress
 from llem_cli._signals import controlled_by_terminal
 from llem_energy import measure as default_measure
 from llem_runner import resume_study
+from llem_runner.shards import is_divided, resume_shards
 
 
 def resume(
@@ -62,11 +63,11 @@ def resume(
         bool,
         Parameter(
             negative=(),
-            help="With --on: submit shards also if the cluster does not tell whether they run.",
+            help="Of a divided study: run or submit shards also if it cannot be told whether they run.",
         ),
     ] = False,
     retry_failed: Annotated[
-        bool, Parameter(negative=(), help="With --on: also repeat runs that have failed.")
+        bool, Parameter(negative=(), help="Of a divided study: also repeat runs that have failed.")
     ] = False,
     dry_run: DryRun = False,
     json_: Json = False,
@@ -92,10 +93,29 @@ def resume(
     if dry_run:
         raise usage_error("--dry-run", "expected --on with this flag, e.g. --on slurm")
     time_limit_s = parse_duration_s(time_limit)
+    divided = is_divided(folder)
+    if divided and (study is not None or cycles is not None):
+        raise usage_error(
+            "--cycles" if study is None else "--study",
+            "expected a study that is not divided; the shards of this one are fixed",
+        )
     with (
         controlled_by_terminal() as control,
         Progress(quiet=quiet, verbose=verbose) as progress,
     ):
+        if divided:
+            resumed = resume_shards(
+                folder,
+                even_if_running=even_if_running,
+                retry_failed=retry_failed,
+                control=control,
+                on_event=progress,
+                measure=measure or default_measure,
+                retry=retry,
+                time_limit_s=time_limit_s,
+                wait=wait,
+            )
+            return finish(resumed.result, folder, as_json=json_)
         result = resume_study(
             folder,
             config=study,

@@ -14,14 +14,23 @@ from llem_cli._commands.study.figure import figure_flag
 from llem_cli._commands.study.folder import StudyOrArchive, check_studies
 from llem_cli._display.console import resume_command, say, show_json
 from llem_cli._display.ranking import show_ranking
+from llem_cli._display.shards import show_shards
 from llem_cli._display.study_progress import show_study_progress
 from llem_cli._display.study_result import show_study_result
 from llem_report import ReportError, analyse
 from llem_report.records import Analysis
-from llem_runner import StudyError, changed_files, is_running, read_manifest, read_study_result
+from llem_runner import (
+    StudyError,
+    StudyResult,
+    changed_files,
+    is_running,
+    read_manifest,
+    read_study_result,
+)
 from llem_runner.archives import is_archive, open_study
 from llem_runner.plan import time_left_s
 from llem_runner.records import StudyManifest, encode_json
+from llem_runner.shards import merge_study, shard_progress
 
 By = Annotated[
     Literal["axis", "field"] | None,
@@ -60,9 +69,8 @@ def show(
 def _show(folder: Path, named: Path, *, by: By, figure: FigureName, json_: bool) -> int:
     """Show a study; `named` is the folder or archive as the user has named it."""
     manifest = read_manifest(folder)
-    result = None
-    if manifest.status != "running" and (folder / "study_result.json").is_file():
-        result = read_study_result(folder)
+    shards = shard_progress(folder) if manifest.is_divided else ()
+    result = _result(folder, manifest)
     running = _is_running(folder) if result is None else False
     left_s = None
     if running:
@@ -83,6 +91,7 @@ def _show(folder: Path, named: Path, *, by: By, figure: FigureName, json_: bool)
                     "left_s": left_s,
                     "warnings": warnings,
                     "manifest": manifest,
+                    "shards": shards,
                     "result": result,
                     "analysis": analysis if isinstance(analysis, Analysis) else None,
                 }
@@ -96,13 +105,24 @@ def _show(folder: Path, named: Path, *, by: By, figure: FigureName, json_: bool)
         show_study_result(result, named, analysis=analysis)
         _say_how_to_continue(manifest, named)
     if not json_:
+        if shards:
+            show_shards(shards, manifest.n_superseded)
         for warning in warnings:
             say(f"warning: {warning}")
     return OK
 
 
+def _result(folder: Path, manifest: StudyManifest) -> StudyResult | None:
+    """Return the result of a study; None if it has none, or is running."""
+    if manifest.status == "running":
+        return None
+    if manifest.is_divided:  # the file may be older than the last run
+        return merge_study(folder, write=False) if manifest.totals.completed else None
+    return read_study_result(folder) if (folder / "study_result.json").is_file() else None
+
+
 def _say_how_to_continue(manifest: StudyManifest, folder: Path) -> None:
-    if manifest.shards:
+    if manifest.shards and not manifest.is_divided:
         say(f"merged from {len(manifest.shards)} folders: {', '.join(manifest.shards)}")
     elif manifest.status in ("interrupted", "aborted") and is_archive(folder):
         say(f"{manifest.status}")

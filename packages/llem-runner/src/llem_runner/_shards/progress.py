@@ -1,0 +1,86 @@
+"""How far each shard of a divided study is, by its files alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from llem_runner._storage.attempts import Attempt, read_attempts
+from llem_runner._storage.divided_folder import DividedFolder
+from llem_runner._storage.divided_manifest import merge_manifests
+
+ShardStatus = Literal["not started", "running", "stopped", "failed", "complete"]
+
+
+class ShardProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one shard is."""
+
+    shard: int
+    cycle: int
+    status: ShardStatus
+    """`running`: an attempt has not ended, as far as can be told from here. `stopped`: runs are left.
+    `failed`: no run is left, but some have no result."""
+    reason: str | None
+    """Why the last attempt ended before the last run, in words."""
+    machine: str | None
+    """The machine of the last attempt."""
+    n_attempts: int
+    n_runs: int
+    n_completed: int
+    n_failed: int
+
+
+def shard_progress(folder: str | Path) -> tuple[ShardProgress, ...]:
+    """Return how far each shard of a study is, in their order.
+
+    Raises:
+        StudyError: not the folder of a divided study, or it is damaged.
+    """
+    divided = DividedFolder(Path(folder))
+    counts: dict[int, Counter[str]] = {}
+    for entry in merge_manifests(divided).entries:
+        counts.setdefault(entry.shard or 0, Counter())[entry.status] += 1
+    progress = []
+    for shard in divided.read_plan().shards:
+        attempts = read_attempts(divided, shard.number)
+        count = counts[shard.number]
+        status, reason = _status(attempts, count, len(shard.runs))
+        record = attempts[-1].record if attempts else None
+        progress.append(
+            ShardProgress(
+                shard=shard.number,
+                cycle=shard.cycle,
+                status=status,
+                reason=reason,
+                machine=None if record is None else record.machine or record.process.host,
+                n_attempts=len(attempts),
+                n_runs=len(shard.runs),
+                n_completed=count["completed"],
+                n_failed=count["failed"],
+            )
+        )
+    return tuple(progress)
+
+
+def _status(
+    attempts: Sequence[Attempt], counts: Counter[str], n_runs: int
+) -> tuple[ShardStatus, str | None]:
+    if counts["completed"] == n_runs:
+        return "complete", None
+    if counts["completed"] + counts["failed"] == n_runs:
+        return "failed", None
+    if not attempts:
+        return "not started", None
+    last = attempts[-1]
+    alive = last.is_alive
+    if alive is True:
+        return "running", None
+    if alive is None:
+        return "running", "its process cannot be seen from this machine"
+    if last.record is None or last.is_open:
+        return "stopped", "its process was killed"
+    return "stopped", last.record.reason or last.record.state
