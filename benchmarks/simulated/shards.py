@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import random
 import statistics
+from collections import Counter
 from enum import Enum
+from typing import Any
 
 from llem_runner._analysis.incomplete_blocks import BlockRun, IncompleteBlockComparison
 from llem_runner.block_model import fit_blocks, run_weights
@@ -48,7 +50,7 @@ def simulate(
             sd = math.hypot(_RUN_SD, _INTERACTION_SD * (design is Design.INTERACTION))
             runs += [BlockRun(p, n_blocks, node + rng.gauss(0, sd)) for p in shard]
             n_blocks += 1
-    return _without_single_runs(runs)
+    return _compared(runs)
 
 
 def _on_fixed_nodes(
@@ -72,21 +74,43 @@ def efficiency(
     shares = []
     for trial in range(trials):
         runs = simulate(design, n_points, n_cycles, n_shards, random.Random(seed + trial), 0.03)
-        point, block = np.array([r.point for r in runs]), np.array([r.block for r in runs])
-        fit = fit_blocks(np.array([r.log for r in runs]), point, block)
-        pairs = np.eye(n_points)[:1] - np.eye(n_points)[1:]
+        fit = fit_blocks(*_columns(runs))
+        pairs = np.eye(len(fit.means))[:1] - np.eye(len(fit.means))[1:]
         variances = run_weights(fit, pairs).sum(axis=1)
         shares.append(2 / n_cycles / float(variances.mean()))
     return statistics.fmean(shares)
 
 
-def _without_single_runs(runs: list[BlockRun]) -> list[BlockRun]:
-    """Drop runs that are alone in their block, as the comparison does, and number the rest on."""
-    sizes: dict[int, int] = {}
-    for run in runs:
-        sizes[run.block] = sizes.get(run.block, 0) + 1
-    number = {block: n for n, block in enumerate(b for b, size in sizes.items() if size > 1)}
-    return [run._replace(block=number[run.block]) for run in runs if run.block in number]
+def _compared(runs: list[BlockRun]) -> list[BlockRun]:
+    """Return the runs that the comparison would use, with points and blocks numbered on.
+
+    Runs that are alone in their block are left out, points with less than half as many runs as others,
+    and points that no shared block connects with the largest part.
+    """
+    sizes = Counter(run.block for run in runs)
+    runs = [run for run in runs if sizes[run.block] > 1]
+    n_runs = Counter(run.point for run in runs)
+    runs = _numbered([run for run in runs if 2 * n_runs[run.point] >= max(n_runs.values())])
+    part = fit_blocks(*_columns(runs)).part
+    largest = Counter(part.tolist()).most_common(1)[0][0]
+    return _numbered([run for run in runs if part[run.point] == largest])
+
+
+def _numbered(runs: list[BlockRun]) -> list[BlockRun]:
+    points = {point: n for n, point in enumerate(sorted({run.point for run in runs}))}
+    blocks = {block: n for n, block in enumerate(sorted({run.block for run in runs}))}
+    return [run._replace(point=points[run.point], block=blocks[run.block]) for run in runs]
+
+
+def _columns(runs: list[BlockRun]) -> tuple[Any, Any, Any]:
+    """Return logarithms, points and blocks as arrays."""
+    import numpy as np
+
+    return (
+        np.array([run.log for run in runs]),
+        np.array([run.point for run in runs]),
+        np.array([run.block for run in runs]),
+    )
 
 
 def false_winners(
@@ -105,10 +129,11 @@ def false_winners(
     for _ in range(trials):
         runs = simulate(design, n_points, n_cycles, n_shards, rng, node_sd)
         fit = IncompleteBlockComparison(runs, 0.05)
-        best = min(range(n_points), key=fit.means.__getitem__)
+        n_compared = len(fit.means)
+        best = min(range(n_compared), key=fit.means.__getitem__)
         n_false += any(
             fit.means[point] - fit.means[best] > fit.half_width(point, best)
-            for point in range(n_points)
+            for point in range(n_compared)
             if point != best
         )
     return n_false / trials

@@ -65,6 +65,7 @@ PUBLIC_MODULES = {
         "records.py",
         "repeats.py",
         "shards.py",
+        "parallel.py",
         "verification.py",
     },
     "llem_report": {"__init__.py", "comparison_records.py", "records.py", "watching.py"},

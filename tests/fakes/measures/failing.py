@@ -118,3 +118,16 @@ def crashes_once(config: ExperimentConfig, **rest: Any) -> ExperimentResult:
         mark.touch()
         os.kill(os.getpid(), signal.SIGSEGV)
     return quick(config, **rest)
+
+
+def kills_its_study_once(config: ExperimentConfig, **_: Any) -> ExperimentResult:
+    """Kill the process that has started this run, the first time that any run calls this."""
+    flag = Path(os.environ["LLEM_CACHE"]).with_name("killed")
+    flag.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        flag.touch(exist_ok=False)
+    except FileExistsError:
+        return make_result(config)
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+    raise AssertionError("this process outlived its parent")

@@ -2,7 +2,7 @@
 
 A shard is a part of one cycle, and each cycle is cut anew at random. If the same points were always
 together, a difference between two machines would look like a difference between points: then some
-point of equal ones wins in 93 to 100 % of simulated studies (benchmarks/shard_statistics.py).
+point of equal ones wins in 77 to 99 % of simulated studies (benchmarks/shard_statistics.py).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 from cyclopts import Parameter
 
@@ -25,6 +25,7 @@ from llem_cli._commands.options import (
     command_line_layer,
     parse_duration_s,
 )
+from llem_cli._commands.study.on_gpus import Gpus, measure_on_gpus, parse_gpus
 from llem_cli._commands.study.plan import load_planned_study
 from llem_cli._commands.without_file import Model, Sweep, check_source, study_fields
 from llem_cli._display.console import closed_terminal_ignored, note, resume_command, show_json
@@ -32,7 +33,7 @@ from llem_cli._display.plan import show_plan, summary_lines
 from llem_cli._display.progress import Progress
 from llem_cli._display.study_result import show_study_result
 from llem_cli._signals import controlled_by_terminal
-from llem_config import LlemError, load_settings
+from llem_config import LlemError, Settings, load_settings
 from llem_config.overrides import study_from_fields
 from llem_energy import measure as default_measure
 from llem_report.records import Analysis
@@ -43,6 +44,18 @@ from llem_runner.records import encode_json
 
 MeasureFunction = Annotated[Measure | None, Parameter(parse=False)]
 """What each run calls; no flag, but other programs can pass their own."""
+
+
+class _Options(TypedDict):
+    """What a study needs on one GPU and on several."""
+
+    output: Path | None
+    measure: Measure
+    settings: Settings
+    retry: int
+    time_limit_s: float | None
+
+
 _EXIT_CODES = {"completed": OK, "failed": FAILED, "aborted": FAILED, "interrupted": INTERRUPTED}
 
 
@@ -63,6 +76,7 @@ def run(
     retry: Retry = 0,
     time_limit: TimeLimit = None,
     wait: Wait = False,
+    gpus: Gpus = None,
     settings: Set = (),
     dry_run: Annotated[
         bool, Parameter(negative=(), help="Show the plan and exit; measure nothing.")
@@ -79,6 +93,7 @@ def run(
     check_source(path, model, sweep, "a study")
     layer = command_line_layer(settings, cycles=cycles, order=order, gaps=gaps, timeout=timeout)
     time_limit_s = parse_duration_s(time_limit)
+    wanted = None if gpus is None else parse_gpus(gpus, wait=wait)
     machine_settings = load_settings()
     if path is not None:
         study = load_planned_study(path, layer, machine_settings)
@@ -95,24 +110,25 @@ def run(
     if not quiet:
         for line in summary_lines(study, runs):
             note(line)
-    with (
-        controlled_by_terminal() as control,
-        Progress(quiet=quiet, verbose=verbose) as progress,
-    ):
-        result = run_study(
-            study,
-            output=output,
-            control=control,
-            on_event=progress,
-            measure=measure or default_measure,
-            settings=machine_settings,
-            retry=retry,
-            time_limit_s=time_limit_s,
-            wait=wait,
-        )
-    code = finish(result, progress.folder, as_json=json_)
+    options: _Options = {
+        "output": output,
+        "measure": measure or default_measure,
+        "settings": machine_settings,
+        "retry": retry,
+        "time_limit_s": time_limit_s,
+    }
+    if wanted is not None:
+        result, folder = measure_on_gpus(study, wanted, quiet=quiet, **options)
+    else:
+        with (
+            controlled_by_terminal() as control,
+            Progress(quiet=quiet, verbose=verbose) as progress,
+        ):
+            result = run_study(study, control=control, on_event=progress, wait=wait, **options)
+        folder = progress.folder
+    code = finish(result, folder, as_json=json_)
     if report:
-        note(f"report: {llem_report.write_report(progress.folder)}")
+        note(f"report: {llem_report.write_report(folder)}")
     return code
 
 

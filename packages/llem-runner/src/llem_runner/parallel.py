@@ -1,0 +1,11 @@
+"""Run a study on several GPUs of this machine at once, each run on one of them.
+
+from llem_runner.parallel import run_on_gpus
+result = run_on_gpus("study.yaml", gpus="all")
+"""
+
+from llem_runner._parallel.plan import shards_per_cycle
+from llem_runner._parallel.pool import OnGpu
+from llem_runner._parallel.run import run_on_gpus
+
+__all__ = ["OnGpu", "run_on_gpus", "shards_per_cycle"]
