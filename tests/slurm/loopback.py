@@ -27,6 +27,7 @@ from pathlib import Path
 GPUS_PER_NODE = 2
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 _WAIT_S = 60.0
+_REQUEUE_WAIT_S = 2.0
 _FAKE_MAJOR = 240
 """Number of a kind of device that no driver of this machine serves: the fake GPUs."""
 
@@ -46,6 +47,7 @@ class Loopback:
     """Further lines of slurm.conf, by key."""
     partitions: Sequence[str] = ()
     """Further lines that begin with PartitionName."""
+    _waiting: dict[str, float] = field(default_factory=dict)
     port: int = 0
     """The first of the ports; free ones are looked for."""
 
@@ -109,6 +111,14 @@ class Loopback:
         """
         self._wait(lambda: self.ask("sinfo", "-h", "-o", "%T", check=False) == "idle", "slurmctld")
 
+    def wait_until_answering(self) -> None:
+        """Return when the controller answers.
+
+        Raises:
+            DaemonError: a minute has passed.
+        """
+        self._wait(lambda: self._succeeds("scontrol", "ping"), "slurmctld")
+
     def empty(self, wait_s: float = 20) -> None:
         """Cancel all jobs and wait until none is left."""
         self.ask("scancel", "-u", "root", check=False)
@@ -119,12 +129,16 @@ class Loopback:
     def hurry(self) -> None:
         """Let all tasks begin now that wait two minutes after a requeue; call it again and again.
 
-        While a task still ends, Slurm sets the time once more.
+        The wait gives the old process time to end. If it still did when its successor begins, Slurm
+        would take its exit code for that of the successor, so each task waits some seconds here too.
         """
         waiting = self.ask("squeue", "-h", "-r", "-t", "PD", "-o", "%i %r", check=False)
-        for line in waiting.splitlines():
-            task, _, reason = line.partition(" ")
-            if reason == "BeginTime":
+        lines = (line.partition(" ") for line in waiting.splitlines())
+        tasks = {task for task, _, reason in lines if reason in ("BeginTime", "None")}
+        now = time.monotonic()
+        self._waiting = {task: self._waiting.get(task, now) for task in tasks}
+        for task, since in self._waiting.items():
+            if now - since >= _REQUEUE_WAIT_S:
                 self.ask("scontrol", "update", f"jobid={task}", "StartTime=now", check=False)
 
     def pid(self, name: str) -> int:

@@ -157,7 +157,7 @@ def cluster_states(folder: str | Path, cluster: Cluster | None = None) -> Mappin
 
     Args:
         folder: of the study.
-        cluster: that is asked for tickets of its name; None: each is found by its name.
+        cluster: that all its tickets are of; None: each is found by its name.
 
     Raises:
         StudyError: the tickets are damaged, or no installed package provides a cluster.

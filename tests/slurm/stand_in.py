@@ -1,0 +1,23 @@
+"""`llem-cli study shard` with a stand-in for the measurement, as Slurm starts it in the tests.
+
+    python stand_in.py -m llem_cli study shard FOLDER NUMBER
+
+A run takes `LLEM_TEST_SECONDS`. On node n2 each needs 6 % more energy than on n1.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from fakes.shard_studies import EFFECT, on_a_node
+
+from llem_cli._commands.study.shard import shard
+
+EFFECTS = {"n1": "1.0", "n2": "1.06"}
+
+if __name__ == "__main__":
+    os.environ[EFFECT] = EFFECTS.get(os.environ.get("SLURMD_NODENAME", ""), "1.0")
+    folder, number = sys.argv[-2:]
+    sys.exit(shard(Path(folder), int(number), measure=on_a_node))
