@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -130,6 +131,33 @@ def test_a_run_that_hangs_is_killed_at_its_timeout(tmp_path: Path) -> None:
     assert failed(outcome).error_type == "Timeout"
     assert "2 s" in failed(outcome).message
     assert n_children() == 0
+
+
+@pytest.mark.parametrize("is_stopped", [True, False])
+def test_a_run_that_ends_by_sigterm_is_interrupted_if_the_study_is_stopped_too(
+    tmp_path: Path, is_stopped: bool
+) -> None:
+    # A batch system sends SIGTERM to all processes of a job; the run's may be the first to end.
+    child = ChildProcess(experiment(), measure=measures.reports_its_stages, log=tmp_path / "log")
+    task = Task(
+        experiment().model_dump_json(),
+        Settings().model_dump_json(),
+        str(tmp_path / "t.parquet"),
+        timeout_s=60,
+    )
+    with Control.owned(None) as control:
+
+        def end(stage: str) -> None:
+            if stage == "load":
+                os.kill(child.pid, signal.SIGTERM)
+                if is_stopped:
+                    threading.Timer(0.3, control.request_stop).start()
+
+        outcome = child.measure(task, control=control, on_stage=end, on_result=ignore)
+    if is_stopped:
+        assert isinstance(outcome, Interrupted)
+    else:
+        assert "SIGTERM" in failed(outcome).message
 
 
 def test_a_run_that_ignores_sigterm_is_killed_at_its_timeout(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ from llem_runner._executors.task import Measure, OnStage, Task
 from llem_runner._outcome import Failed, Finished, Interrupted, Outcome, Reason
 
 _STOP_GRACE_S = 2.0  # between the request to stop and the kill
+_TERM_GRACE_S = 1.0  # between the end of a child by SIGTERM and a request to stop
 _EXIT_GRACE_S = 5.0  # for a child that has sent its last message
 _KILL_TIMEOUT_S = 10.0  # for a killed process to be gone
 _STACK_TIMEOUT_S = 0.2  # for a child that hangs to write its stack
@@ -168,11 +169,11 @@ class ChildProcess:
                 return self._stop(control)
             if self._socket in ready:
                 stall.restart()
-                outcome = self._receive(on_stage)
+                outcome = self._receive(on_stage, control)
                 if outcome is not None:
                     return outcome
             elif ready:  # only the process: it is dead, and nothing is left in the socket
-                return self._explain_death()
+                return self._explain_death(control)
             # Also after a message: a run that reports stages without a pause must end too.
             if time.perf_counter() >= deadline_s:
                 return self._give_up("Timeout", f"no result within {task.timeout_s:g} s", "timeout")
@@ -180,11 +181,13 @@ class ChildProcess:
                 problem = f"no message, log line or processor time for {task.stall_s:g} s"
                 return self._give_up("Stalled", problem, "stalled")
 
-    def _receive(self, on_stage: OnStage) -> Finished | Failed | None:
+    def _receive(
+        self, on_stage: OnStage, control: Control
+    ) -> Finished | Failed | Interrupted | None:
         try:
             messages = [decode(content) for content in self._reader.read()]
         except (EOFError, OSError):
-            return self._explain_death()
+            return self._explain_death(control)
         except (msgspec.MsgspecError, MalformedMessage) as error:
             text = f"the run's process sent an unreadable message: {error}"
             return Failed("BadMessage", text, reason="garbage")
@@ -200,9 +203,13 @@ class ChildProcess:
                     return message
         return None
 
-    def _explain_death(self) -> Failed:
+    def _explain_death(self, control: Control) -> Failed | Interrupted:
         has_ended = self._process.wait(_EXIT_GRACE_S)
         exit_code = self._kill()
+        # A batch system sends SIGTERM to all processes of a job, so the child may end first.
+        if exit_code == -signal.SIGTERM and wait([control.fileno()], timeout=_TERM_GRACE_S):
+            control.acknowledge()
+            return Interrupted()
         if self._timed_out:
             text = "the run's process did not read its task in time"
             return Failed("Timeout", text, reason="timeout")
