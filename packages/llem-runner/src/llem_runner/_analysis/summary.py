@@ -12,6 +12,7 @@ from llem_energy import ExperimentResult
 from llem_runner._analysis.answer_quality import qualities_of_points
 from llem_runner._analysis.compared_runs import comparable_values, runs_to_compare
 from llem_runner._analysis.comparison import compare_points
+from llem_runner._analysis.durations import device_hours, wall_time_s
 from llem_runner._analysis.input_changes import input_changes
 from llem_runner._analysis.machines import run_elsewhere
 from llem_runner._analysis.meters import exactness, gain_errors
@@ -107,8 +108,8 @@ def summarise(
             completed=manifest.totals.completed,
             failed=manifest.totals.failed,
             skipped=len(study.skipped),
-            wall_time_s=_wall_time_s(entries),
-            device_hours=_device_hours(entries, results),
+            wall_time_s=wall_time_s(entries),
+            device_hours=device_hours(entries, results),
             total_energy_j=total_j,
             emissions_gco2=_times(grid_kwh, carbon_of(site).gco2_per_kwh),
             electricity_cost=_times(grid_kwh, site.electricity_price_kwh),
@@ -294,26 +295,3 @@ def _sum(values: Sequence[float | None]) -> float | None:
 
 def _times(amount: float | None, factor: float | None) -> float | None:
     return None if amount is None or factor is None else amount * factor
-
-
-def _wall_time_s(entries: Sequence[ManifestEntry]) -> float | None:
-    """Return the duration of all runs and gaps. The dates may be wrong: the clock may be set."""
-    ended = [entry for entry in entries if entry.ended_at]
-    if any(entry.run_s is None for entry in ended):
-        return None
-    return sum((entry.run_s or 0.0) + (entry.gap_s or 0.0) for entry in ended)
-
-
-def _device_hours(
-    entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
-) -> float | None:
-    """Return the hours of all metered devices; a run without a result counts as one device."""
-    ended = [entry for entry in entries if entry.ended_at]
-    if any(entry.run_s is None for entry in ended):
-        return None
-    n_devices = {index: max(1, len(each.energy_per_device_j)) for index, each in results.items()}
-    seconds = [
-        ((entry.run_s or 0.0) + (entry.gap_s or 0.0)) * n_devices.get(entry.index, 1)
-        for entry in ended
-    ]
-    return sum(seconds) / 3600
