@@ -126,10 +126,10 @@ def test_plan_lists_the_runs_in_execution_order(llem: Run, tmp_path: Path) -> No
     ]
     table = llem("study", "plan", "s.yaml", "--cycles", "2", "--order", "interleaved").stdout
     assert [line.split()[:3] for line in table.splitlines()[-4:]] == [
-        ["1", "1", "n=1"],
-        ["2", "1", "n=2"],
-        ["3", "2", "n=1"],
-        ["4", "2", "n=2"],
+        ["1", "1", "1"],
+        ["2", "1", "2"],
+        ["3", "2", "1"],
+        ["4", "2", "2"],
     ]
 
 
@@ -181,7 +181,7 @@ def test_plan_shows_the_memory_that_each_point_is_estimated_to_need(
     assert [line.split()[-2:] for line in table.splitlines()[-3:]] == [
         ["32.4", "GB"],
         ["16.2", "GB"],
-        ["s", "unknown"],
+        ["min", "unknown"],
     ]
     points = json.loads(llem("study", "plan", "s.yaml", "--json").stdout)["points"]
     memory = [point["memory"] for point in points]

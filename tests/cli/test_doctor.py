@@ -8,12 +8,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli.conftest import Run
 from fakes import fake_nvml
 from fakes.fake_nvml import FakeGpu
 from fakes.powercap import add_domain
+
+from llem_cli._commands.doctor import country_hint
+from llem_config.settings import MeasurementSettings
 
 
 def with_gpu(library: Path, folder: Path, gpu: FakeGpu) -> dict[str, str]:
@@ -149,3 +153,33 @@ def test_help_explains_the_exit_code(llem: Run) -> None:
     words = " ".join(llem("doctor", "--help").stdout.split())
     assert "Exits with code 1 if no energy source can be read" in words
     assert "--json" in words
+
+
+@pytest.mark.parametrize(
+    ("zone", "settings", "expected"),
+    [
+        ("Europe/Berlin", {}, "config set measurement.country DEU"),
+        ("UTC", {}, None),
+        ("Europe/Berlin", {"country": "FRA"}, None),
+        ("Europe/Berlin", {"carbon_intensity_gco2_kwh": 20.0}, None),
+    ],
+)
+def test_the_country_of_the_time_zone_is_suggested_if_none_is_set(
+    zone: str, settings: dict[str, Any], expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not Path("/usr/share/zoneinfo/zone.tab").is_file():
+        pytest.skip("this machine has no table of time zones")
+    monkeypatch.setenv("TZ", zone)
+    hint = country_hint(MeasurementSettings.model_validate(settings))
+    assert (hint is None) == (expected is None)
+    assert (expected or "") in (hint or "")
+
+
+def test_doctor_ends_with_the_suggested_country(llem: Run, no_meter: dict[str, str]) -> None:
+    if not Path("/usr/share/zoneinfo/zone.tab").is_file():
+        pytest.skip("this machine has no table of time zones")
+    done = llem("doctor", TZ="Europe/Berlin", **no_meter)
+    assert done.stdout.splitlines()[-1] == (
+        "results will have no emissions, because no country is set; the time zone is one of Germany: "
+        "`llem-cli config set measurement.country DEU`"
+    )

@@ -20,10 +20,12 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 from rich.console import Console
 
+from llem_cli._display.error_text import write_error
 from llem_cli._display.faults import fault, faults_of
 from llem_cli._display.streams import (
     OutputError,
     claim_stdout,
+    color_system,
     discard_results,
     results,
     terminal_width,
@@ -119,7 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     stream = claim_stdout()
-    app.console = Console(file=stream, width=terminal_width(stream))  # prints the help
+    app.console = Console(  # prints the help
+        file=stream, width=terminal_width(stream), color_system=color_system()
+    )
     sys.exit(run(arguments))
 
 
@@ -149,7 +153,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"error: stdout cannot be written: {error.strerror}", FAILED)
     except Exception as error:  # noqa: BLE001  # the outermost handler: users get a sentence
         if verbose:
-            _write_error(traceback.format_exc())
+            write_error(traceback.format_exc())
         message, code = _explain(error, verbose=verbose)
         n_more = getattr(error, "n_more", 0)
         return _fail(message, code, as_json=as_json, faults=faults_of(error), n_more=n_more)
@@ -213,13 +217,5 @@ def _fail(
         with contextlib.suppress(OSError):  # stdout is closed
             show_json(json.dumps(described, indent=2, ensure_ascii=False))
             results().flush()
-    # Not wrapped by us: a message may quote a line of a file, with a mark below a column.
-    _write_error(message)
+    write_error(message)
     return code
-
-
-def _write_error(text: str) -> None:
-    from llem_config.text import visible
-
-    with contextlib.suppress(OSError, ValueError):  # a closed stream
-        sys.stderr.write(visible(text.rstrip("\n")) + "\n")

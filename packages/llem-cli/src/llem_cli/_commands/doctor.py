@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Annotated
 
@@ -10,10 +11,11 @@ from cyclopts import Parameter
 from llem_cli._app import FAILED, OK
 from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._commands.study.folder import usage_error
-from llem_cli._display.console import note, show_json
+from llem_cli._display.console import note, say, show_json
 from llem_cli._display.doctor import show_diagnosis
 from llem_config import load_settings
-from llem_config.settings import cache_path
+from llem_config.carbon import country_of_time_zone, grid_intensity
+from llem_config.settings import MeasurementSettings, cache_path
 from llem_config.text import shortened
 from llem_energy.doctor import check_gpu as check_one_gpu
 from llem_energy.doctor import diagnose
@@ -45,8 +47,9 @@ def doctor(
     del verbose  # read where errors are explained
     if check_gpu is not None:
         _check(check_gpu, check)
+    settings = load_settings()
     diagnosis = diagnose(
-        load_settings(),
+        settings,
         on_stage=lambda stage: note(f"{stage} ..."),
         board_checks=load_board_checks(cache_path()),
     )
@@ -54,7 +57,29 @@ def doctor(
         show_json(encode_json(diagnosis))
     else:
         show_diagnosis(diagnosis)
+        if hint := country_hint(settings.measurement):
+            say(hint)
     return OK if diagnosis.measurable else FAILED
+
+
+def country_hint(measurement: MeasurementSettings) -> str | None:
+    """Return how to set the country that the time zone of this machine tells.
+
+    Returns:
+        A sentence; None if a country or an intensity is set, or if the time zone tells none.
+    """
+    if measurement.country is not None or measurement.carbon_intensity_gco2_kwh is not None:
+        return None
+    code = country_of_time_zone()
+    if code is None:
+        return None
+    with contextlib.suppress(ValueError):  # a territory that the table does not have
+        grid = grid_intensity(code)
+        return (
+            "results will have no emissions, because no country is set; the time zone is one of "
+            f"{grid.name}: `llem-cli config set measurement.country {grid.code}`"
+        )
+    return None
 
 
 def _check(wanted: str, check: Callable[..., BoardCheck]) -> None:

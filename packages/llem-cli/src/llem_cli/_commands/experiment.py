@@ -12,6 +12,7 @@ from llem_cli._commands.options import Json, Quiet, Set, Tracebacks, command_lin
 from llem_cli._commands.without_file import Model, check_source
 from llem_cli._display.console import note, show_json
 from llem_cli._display.experiment_result import show_experiment_result
+from llem_cli._display.stage_lines import StageLines
 from llem_config import load_experiment
 from llem_config.overrides import experiment_from_fields
 from llem_runner import run_experiment
@@ -47,7 +48,7 @@ def run(
     result = run_experiment(
         experiment,
         output=output,
-        on_stage=None if quiet else lambda stage: note(f"{stage} ..."),
+        on_stage=None if quiet else StageLines(experiment),
         on_warning=lambda warning: note(f"warning: {warning}"),
     )
     if json_:

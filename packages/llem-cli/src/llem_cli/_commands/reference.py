@@ -77,7 +77,7 @@ def config(*, json_: Json = False) -> int:
     path = settings_path()
     say(f"# {path}" + ("" if path.is_file() else " (no such file; these are the defaults)"))
     for section, values in settings.model_dump(mode="json").items():
-        say(f"{section}:")
+        say(f"{section}:" if values else f"{section}: {{}}")
         for name, value in values.items():
             say(f"  {name}: {json.dumps(value)}")
     return OK

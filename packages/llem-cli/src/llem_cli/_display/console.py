@@ -14,12 +14,13 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llem_cli._display.streams import discard_results, results, terminal_width
+from llem_cli._display.streams import color_system, discard_results, results, terminal_width
 from llem_config.text import MAX_LINE, one_line, visible
 
 MAX_LINES = 10
@@ -30,7 +31,17 @@ _INDENT = "    "
 
 
 class _Console(Console):
-    """A console that raises BrokenPipeError instead of redirecting stdout and exiting."""
+    """A console for plain text; it raises BrokenPipeError instead of redirecting stdout and exiting."""
+
+    def __init__(self, stream: TextIO, width: int | None) -> None:
+        super().__init__(
+            file=stream,
+            width=width,
+            color_system=color_system(),
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
 
     def on_broken_pipe(self) -> None:
         raise
@@ -42,7 +53,7 @@ def stdout_console() -> Console:
     width = _PIPE_WIDTH
     if stream.isatty():
         width = terminal_width(stream)
-    return _Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    return _Console(stream, width)
 
 
 def stderr_console() -> Console:
@@ -50,7 +61,7 @@ def stderr_console() -> Console:
     width = None
     if sys.stderr.isatty():
         width = terminal_width(sys.stderr)
-    return _Console(file=sys.stderr, width=width, highlight=False, markup=False, emoji=False)
+    return _Console(sys.stderr, width)
 
 
 def stderr_table_console() -> Console:

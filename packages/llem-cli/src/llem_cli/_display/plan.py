@@ -9,18 +9,17 @@ from typing import Any
 
 from llem_cli._display.console import (
     MAX_LINES,
-    add_row,
     count,
     duration,
-    plain_table,
-    print_table,
     say,
     show_json,
+    stdout_console,
 )
+from llem_cli._display.point_names import print_rows
 from llem_config import ExperimentConfig, Factor, StudyConfig
 from llem_energy.models import estimate_memory, gigabytes
 from llem_energy.preflight import DatasetCheck
-from llem_runner.plan import Expectation, PlannedRun, gap_seconds, windows_s
+from llem_runner.plan import Expectation, PlannedRun, gap_seconds, levels, windows_s
 
 REFUSED = "will be refused"
 """Begins a line with a reason why `study run` would not start the study."""
@@ -112,23 +111,24 @@ def show_plan(
             say(f"will fail: {line}")
     for line in expectation.warnings:
         say(f"warning: {line}")
-    table = plain_table()
-    table.add_column("run", justify="right")
-    table.add_column("cycle", justify="right")
-    table.add_column("point", overflow="fold", min_width=20)
-    table.add_column("hash", no_wrap=True)
-    table.add_column("gap\nbefore", justify="right", no_wrap=True)
-    table.add_column("memory\n(estimate)", justify="right", no_wrap=True)
     memory = {
         config_hash: _memory_cell(config)
         for config_hash, config in zip(study.config_hashes, study.experiments, strict=True)
     }
+    rows = []
     for run in runs:
         gap = "-" if run.gap is None else duration(gap_seconds(run.gap, study.execution))
         short_hash = run.config_hash[:8]  # as in the names of the run folders
-        cells = [str(run.index), str(run.cycle), run.label, short_hash, gap]
-        add_row(table, [*cells, memory[run.config_hash]])
-    print_table(table)
+        left = (str(run.index), str(run.cycle))
+        rows.append((run.config_hash, left, (short_hash, gap, memory[run.config_hash])))
+    print_rows(
+        rows,
+        (("run", "cycle"), ("hash", "gap\nbefore", "memory\n(estimate)")),
+        dict(zip(study.config_hashes, levels(study), strict=True)),
+        {run.config_hash: run.label for run in runs},
+        stdout_console(),
+        n_optional=1,  # the hash
+    )
 
 
 def study_as_json(

@@ -13,7 +13,7 @@ import io
 import os
 import re
 import sys
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 _ASCII = {"±": "+/-", "…": "...", "–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"'}  # noqa: RUF001
 """What to print for our own characters where the encoding of the terminal lacks them."""
@@ -51,6 +51,15 @@ def terminal_width(stream: TextIO) -> int:
         with contextlib.suppress(OSError, ValueError):  # no terminal
             width = os.get_terminal_size(stream.fileno()).columns
     return max(_MIN_WIDTH, width or 80)
+
+
+def color_system() -> Literal["auto"] | None:
+    """Return how rich chooses styles; None for no style at all if `NO_COLOR` is set.
+
+    Otherwise, rich would leave out colours and keep bold, whose escape codes a program that reads
+    the text does not expect either.
+    """
+    return None if os.environ.get("NO_COLOR") else "auto"
 
 
 def claim_stdout() -> TextIO:

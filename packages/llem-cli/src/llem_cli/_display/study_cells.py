@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from llem_cli._display.numbers import percent, plain
@@ -13,7 +13,6 @@ from llem_runner.records import Comparisons, PointSummary, Statistics
 FLAG = "*"
 """Marks the figure of a point with flagged runs."""
 NOT_RUN = "not run yet"
-_MAX_HEADER = 8  # characters of a name that is not divided
 
 
 class Column(NamedTuple):
@@ -44,14 +43,6 @@ def rows(result: StudyResult) -> list[PointSummary]:
     ranked = (comparisons.reference_hash, *(point.config_hash for point in comparisons.points))
     places = {point: place for place, point in enumerate(ranked)}
     return sorted(result.summary.points, key=lambda p: places.get(p.config_hash, len(places)))
-
-
-def factor_columns(points: Sequence[PointSummary]) -> list[Column]:
-    """Return one column per factor; none if a point has no factors, as in old files."""
-    if not all(point.levels for point in points):
-        return []
-    keys = list(dict.fromkeys(key for point in points for key in point.levels))
-    return [Column(name, _level(key)) for key, name in zip(keys, _short(keys), strict=True)]
 
 
 def figure_columns(result: StudyResult) -> list[Column]:
@@ -100,27 +91,6 @@ def figure_columns(result: StudyResult) -> list[Column]:
             )
         )
     return columns
-
-
-def _level(key: str) -> Callable[[PointSummary], str]:
-    return lambda point: point.levels.get(key, "-")
-
-
-def _short(keys: Iterable[str]) -> list[str]:
-    """Return the names of the factors without their section, unless two would be the same."""
-    keys = list(keys)
-    last = [key.rsplit(".", 1)[-1] for key in keys]
-    return [
-        _divided(name if last.count(name) == 1 else key)
-        for key, name in zip(keys, last, strict=True)
-    ]
-
-
-def _divided(name: str) -> str:
-    """Return a long name on several lines."""
-    if len(name) <= _MAX_HEADER:
-        return name
-    return name.replace("_", "_\n").replace(".", ".\n")
 
 
 def _runs(point: PointSummary) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from llem_cli._display.console import (
     MAX_LINES,
@@ -15,6 +15,7 @@ from llem_cli._display.console import (
     stdout_console,
 )
 from llem_cli._display.numbers import plain
+from llem_cli._display.point_names import print_rows
 from llem_report.comparison_records import (
     ComparedStudy,
     EnvironmentDifference,
@@ -38,8 +39,15 @@ FACTOR_COLUMNS = ("factor", "base", "new", "best", "changed")
 _Column = tuple[str, Callable[[PointComparison], str]]
 
 
-def show_comparison(comparison: StudyComparison) -> None:
-    """Print a comparison of two studies."""
+def show_comparison(
+    comparison: StudyComparison, levels: Mapping[str, Mapping[str, str]] | None = None
+) -> None:
+    """Print a comparison of two studies.
+
+    Args:
+        comparison: of the studies.
+        levels: of each factor, by the hash of a point of the new study; None if they cannot be read.
+    """
     print_line(stdout_console(), title(comparison), "bold")
     for name, study in (("base", comparison.base), ("new", comparison.new)):
         say(f"{name}: {study_line(study, comparison.unit)}")
@@ -53,13 +61,20 @@ def show_comparison(comparison: StudyComparison) -> None:
     for line in notes(comparison):
         say(line)
     if comparison.points:
-        _show_rows(
-            [name for name, _ in point_columns(comparison)],
-            ([cell(point) for _, cell in point_columns(comparison)] for point in comparison.points),
+        _, *columns = point_columns(comparison)  # without the label
+        print_rows(
+            [
+                (point.config_hash, (), [cell(point) for _, cell in columns])
+                for point in comparison.points
+            ],
+            ((), [name for name, _ in columns]),
+            levels or {},
+            {point.config_hash: point.label for point in comparison.points},
+            stdout_console(),
         )
     if comparison.factors:
         say(f"effect of each factor, {effect_words(comparison)}:")
-        _show_rows(FACTOR_COLUMNS, map(factor_cells, comparison.factors))
+        _show_rows(FACTOR_COLUMNS, map(factor_cells, comparison.factors), whole=("factor", "best"))
     for line in unpaired_lines(comparison.unpaired):
         say(line)
 
@@ -143,10 +158,13 @@ def unpaired_lines(points: Sequence[UnpairedPoint]) -> Iterator[str]:
         yield f"and {count(len(points) - MAX_LINES, 'other point')} without a partner"
 
 
-def _show_rows(header: Sequence[str], rows: Iterator[Sequence[str]]) -> None:
+def _show_rows(
+    header: Sequence[str], rows: Iterator[Sequence[str]], *, whole: Sequence[str] = ()
+) -> None:
+    """Print a table; the cells of the columns in `whole` are not divided."""
     table = plain_table()
     for name in header:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in whole)
     for row in rows:
         add_row(table, row)
     print_table(table)

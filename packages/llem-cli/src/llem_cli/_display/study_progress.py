@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from llem_cli._display.console import (
-    add_row,
     duration,
     message_lines,
-    plain_table,
-    print_table,
     resume_command,
     say,
+    stdout_console,
 )
+from llem_cli._display.point_names import print_rows
 from llem_runner.records import StudyManifest
 
 
 def show_study_progress(
-    manifest: StudyManifest, folder: Path, *, running: bool | None, left_s: float | None = None
+    manifest: StudyManifest,
+    folder: Path,
+    *,
+    running: bool | None,
+    left_s: float | None = None,
+    levels: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
     """Print how far a study is.
 
@@ -26,19 +31,11 @@ def show_study_progress(
         folder: the study's folder.
         running: whether a process is running the study; None if that is unknown.
         left_s: an estimate of the seconds that the study still takes.
+        levels: of each factor, by the hash of the point; None if they cannot be read.
     """
-    table = plain_table()
-    table.add_column("run", justify="right")
-    table.add_column("cycle", justify="right")
-    table.add_column("point", overflow="fold", min_width=20)
-    table.add_column("status", no_wrap=True)
     # Of a divided study, thousands of runs are likely; its shards are shown instead.
-    for entry in () if manifest.is_divided else manifest.entries:
-        attempts = f" ({entry.attempts} attempts)" if entry.attempts > 1 else ""
-        status = f"{entry.status}{attempts}"
-        add_row(table, [str(entry.index), str(entry.cycle), entry.label, status])
     if not manifest.is_divided:
-        print_table(table)
+        _show_runs(manifest, levels or {})
     for entry in manifest.entries:
         if entry.error_type:
             error = f"{entry.error_type}: {entry.error_message}"
@@ -60,6 +57,22 @@ def show_study_progress(
     )
     say(_activity(manifest, folder, running=running, left_s=left_s))
     say(f"results: {folder}")
+
+
+def _show_runs(manifest: StudyManifest, levels: Mapping[str, Mapping[str, str]]) -> None:
+    """Print a table of all runs."""
+    rows = []
+    for entry in manifest.entries:
+        attempts = f" ({entry.attempts} attempts)" if entry.attempts > 1 else ""
+        left = (str(entry.index), str(entry.cycle))
+        rows.append((entry.config_hash, left, (f"{entry.status}{attempts}",)))
+    print_rows(
+        rows,
+        (("run", "cycle"), ("status",)),
+        levels,
+        {entry.config_hash: entry.label for entry in manifest.entries},
+        stdout_console(),
+    )
 
 
 def _activity(

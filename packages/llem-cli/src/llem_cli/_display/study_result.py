@@ -16,14 +16,19 @@ from llem_cli._display.console import (
     say,
     stdout_console,
 )
+from llem_cli._display.point_names import (
+    PointNames,
+    by_factor,
+    by_number,
+    fits,
+    print_numbers,
+)
 from llem_cli._display.ranking import show_ranking
-from llem_cli._display.study_cells import Column, factor_columns, figure_columns, rows
+from llem_cli._display.study_cells import Column, figure_columns, rows
 from llem_cli._display.study_notes import result_notes
 from llem_report.records import Analysis
 from llem_runner import StudyResult
 from llem_runner.records import PointSummary
-
-_UNLIMITED = 10_000  # columns
 
 
 def show_study_result(
@@ -57,46 +62,37 @@ def show_study_result(
 
 def _print_points(points: list[PointSummary], figures: list[Column], console: Console) -> None:
     """Print the table; in a narrow terminal as two tables, or with numbers in place of levels."""
-    names = factor_columns(points) or [Column("point", lambda point: point.label)]
-    numbers = {point.config_hash: str(n) for n, point in enumerate(points, 1)}
-    number = Column("point", lambda point: numbers[point.config_hash])
+    labels = {point.config_hash: point.label for point in points}
+    names = by_factor({point.config_hash: point.levels for point in points}, labels)
+    numbers = by_number(labels)
     halves = [
         [column for column in figures if column.is_main],
         [column for column in figures if not column.is_main],
     ]
-    for left, groups in ((names, [figures]), (names, halves), ([number], [figures])):
+    for left, groups in ((names, [figures]), (names, halves), (numbers, [figures])):
         tables = [_table(points, left, group) for group in groups]
-        if all(_width(table, console) <= console.width for table in tables):
+        if all(fits(table, console) for table in tables):
             break
     else:
-        tables = [_table(points, [number], group) for group in halves]
+        tables = [_table(points, numbers, group) for group in halves]
     for place, table in enumerate(tables):
         if place:
             print_line(console, "")
         print_table(table, console)
-    if left == [number]:
-        say("points:")
-        for point in points:
-            say(f"  {numbers[point.config_hash]}  {point.label}")
+    if left is numbers:
+        print_numbers(labels, console)
 
 
-def _width(table: Table, console: Console) -> int:
-    """Return the columns that a table takes without a break within a cell."""
-    unlimited = console.options.update(max_width=_UNLIMITED)
-    return console.measure(table, options=unlimited).maximum
-
-
-def _table(
-    points: Sequence[PointSummary], left: Sequence[Column], figures: Sequence[Column]
-) -> Table:
+def _table(points: Sequence[PointSummary], names: PointNames, figures: Sequence[Column]) -> Table:
     """Return one row per point."""
     table = plain_table()
-    for column in left:
-        table.add_column(column.name, no_wrap=True)
+    for name in names.columns:
+        table.add_column(name, no_wrap=True)
     for column in figures:
         table.add_column(
             column.name, justify="right", no_wrap=not column.is_wrapped, overflow="fold"
         )
     for point in points:
-        add_row(table, [column.cell(point) for column in (*left, *figures)])
+        cells = [column.cell(point) for column in figures]
+        add_row(table, [*names.cells[point.config_hash], *cells])
     return table

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from llem_cli._app import CANNOT_BE_TOLD, OK, WORSE
 from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._commands.study.figure import figure_flag
-from llem_cli._commands.study.folder import check_folders, usage_error
+from llem_cli._commands.study.folder import check_folders, point_levels, usage_error
 from llem_cli._display.console import print_text, show_json
 from llem_cli._display.study_comparison import show_comparison
 from llem_cli._display.study_comparison_markdown import comparison_markdown
@@ -90,8 +90,8 @@ def compare(
     elif markdown:
         print_text(comparison_markdown(comparisons))
     else:
-        for comparison in comparisons:
-            show_comparison(comparison)
+        for folder, comparison in zip(new, comparisons, strict=True):
+            show_comparison(comparison, point_levels(folder))
     verdicts = {v for c in comparisons for v in _verdicts(c, each_point=each_point)}
     if gate is not None and "worse" in verdicts:
         return WORSE

@@ -11,7 +11,9 @@ from cyclopts import Parameter
 
 from llem_config import ConfigError, Fault
 from llem_config.folders import found_instead
+from llem_runner import StudyError, read_study
 from llem_runner.archives import is_archive
+from llem_runner.plan import levels
 
 StudyFolder = Annotated[Path, Parameter(help="Folder of the study, as printed when it ran.")]
 
@@ -42,6 +44,15 @@ def check_studies(paths: Iterable[Path]) -> None:
         ConfigError: one does not exist, or is another file.
     """
     check_folders(path for path in paths if not is_archive(path))
+
+
+def point_levels(folder: Path) -> dict[str, dict[str, str]]:
+    """Return the level of each factor by the hash of the point; empty if they cannot be read."""
+    # The versions installed here may not read a study of other versions.
+    with contextlib.suppress(StudyError):
+        study = read_study(folder)
+        return dict(zip(study.config_hashes, levels(study), strict=True))
+    return {}
 
 
 def _near(path: Path) -> str:

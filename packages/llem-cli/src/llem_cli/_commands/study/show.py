@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._commands.study.figure import figure_flag
-from llem_cli._commands.study.folder import StudyOrArchive, check_studies
+from llem_cli._commands.study.folder import StudyOrArchive, check_studies, point_levels
 from llem_cli._display.console import resume_command, say, show_json
 from llem_cli._display.ranking import show_ranking
 from llem_cli._display.shards import show_shards
@@ -98,7 +98,8 @@ def _show(folder: Path, named: Path, *, by: By, figure: FigureName, json_: bool)
             )
         )
     elif result is None:
-        show_study_progress(manifest, named, running=running, left_s=left_s)
+        levels = point_levels(folder)
+        show_study_progress(manifest, named, running=running, left_s=left_s, levels=levels)
         if isinstance(analysis, Analysis) and analysis.n_runs_used:
             show_ranking(analysis)
     else:
