@@ -9,6 +9,7 @@ import re
 import struct
 import subprocess
 import termios
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -53,6 +54,7 @@ def shown_by(
     columns: int = 80,
     env: Mapping[str, str] | None = None,
     on_screen: Callable[[str, int], None] = lambda _screen, _terminal: None,
+    limit_s: float = 280.0,
 ) -> Shown:
     """Run a command in a terminal of its own until it ends, and return what it has shown.
 
@@ -63,6 +65,7 @@ def shown_by(
         env: changes of the environment.
         on_screen: called with the screen after each output, and with the descriptor of the
             terminal, to which keys can be written.
+        limit_s: the command is killed after this number of seconds.
     """
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, columns, 0, 0))
@@ -76,6 +79,9 @@ def shown_by(
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )  # fmt: skip
     os.close(slave)
+    killer = threading.Timer(limit_s, process.kill)
+    killer.daemon = True
+    killer.start()
     screen = pyte.Screen(columns, _ROWS)
     stream = pyte.ByteStream(screen)
     sent = b""
@@ -90,6 +96,7 @@ def shown_by(
         stream.feed(chunk)
         on_screen(_text(screen), master)
     os.close(master)
+    killer.cancel()
     return Shown(process.wait(), sent, _text(screen).split("\n"))
 
 

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from llem_cli._app import OK, app
+from llem_cli._app import OK
+from llem_cli._commands.completion_script import completion_script
 from llem_cli._commands.options import Json
 from llem_cli._display.console import note, print_text, say, show_json
 from llem_config import ConfigError, Fault, study_json_schema
@@ -99,5 +100,5 @@ def set_(
 
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     """Print the completion script for a shell."""
-    print_text(app.generate_completion(shell=shell))
+    print_text(completion_script(shell))
     return OK
