@@ -127,6 +127,8 @@ class _Stage:
 def guarded(request: dict[str, Any]) -> dict[str, Any]:
     """Measure isolated loads; return figures, windows, truth, and the power that was played."""
     stage = _Stage(request["idle_w"], request["ripple"], request["seed"])
+    # Power before 0 is that at 0, which changes when power at 0 is set: a false update.
+    stage.wait_until(1.0)
     calibration = calibrate(
         stage.source,
         clock=stage.clock,
@@ -146,7 +148,14 @@ def guarded(request: dict[str, Any]) -> dict[str, Any]:
         sampler.read()
         span = edges.leave(quiet, start_s, end_s)
         around = [s for s in stage.samples if s.t_s >= span.start_s - _AROUND_S]
-        energy = window_energy(stage, around, span, calibration, step_s=request.get("step_s"))
+        energy = window_energy(
+            stage,
+            around,
+            span,
+            calibration,
+            seen=stage.devices if request["is_checked"] else (),
+            step_s=request["step_s"],
+        )
         answers.append(
             {
                 "window": (span.start_s, span.end_s),

@@ -16,7 +16,7 @@ from llem_energy._estimation.counter import (
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 from llem_energy._estimation.far_guard import REASONS, FarGuard, far_guard, widened
 from llem_energy._estimation.figures import EstimateFigure
-from llem_energy._estimation.part_time import beat_reason, unseen_j, with_unseen
+from llem_energy._estimation.part_time import beat_reason, saw_the_end, unseen, with_unseen
 from llem_energy._estimation.power_integral import Integral, Point, integrated_energy
 from llem_energy._estimation.standstills import longest_period_s, standstills
 from llem_energy._metering.calibration import Calibration
@@ -121,9 +121,13 @@ def device_energy(
     # Also a counter that stalled is used if power agrees with it: then it has caught up.
     if counter and not sees_all:
         longest_s = longest_period_s(counter.readings, span, calibration)
-        sampling_j = unseen_j(counter, span.start_s, span.end_s, longest_s)
-        energy = msgspec.structs.replace(energy, sampling_j=sampling_j)
-        counted = [with_unseen(each, sampling_j, beats=beat is not None) for each in counted]
+        missed = unseen(counter, span.start_s, span.end_s, longest_s)
+        energy = msgspec.structs.replace(energy, sampling_j=missed.possible_j)
+        is_likely = not saw_the_end(counter, span)
+        counted = [
+            with_unseen(each, missed, beats=beat is not None, is_likely=is_likely)
+            for each in counted
+        ]
     figures = [_counter_figure(estimate) for estimate in counted]
     figures += [_power_figure(INSTANT, instant)] if instant else []
     return msgspec.structs.replace(energy, estimates=tuple(figures))

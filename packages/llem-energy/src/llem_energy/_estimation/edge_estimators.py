@@ -14,6 +14,7 @@ assumption of the estimator holds.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Literal
@@ -28,6 +29,7 @@ from llem_energy._estimation.counter import (
     quantum_j,
     rose_too_fast,
 )
+from llem_energy._estimation.idle_noise import IdleNoise, idle_noise
 
 EdgeMethod = Literal["edge read", "interpolated", "quiet edge"]
 Side = Literal["start", "end"]
@@ -36,7 +38,8 @@ _STEADY = 0.10  # idle power is steady if it changes less than this between two 
 _STEP = 0.05  # a smaller change between neighbouring intervals is not a step of the load
 _TAIL = 4.0  # before the first update after the end, power may have fallen this much faster
 _QUANTUM_J = 0.001  # the resolution of a driver's counter, or finer
-_QUANTA = 0.4  # at each end: the sum of two errors is below 0.8 quanta in 19 of 20 windows
+_ROUNDED = 6**-0.5  # standard deviation of the difference of two rounded values, in quanta
+_QUANTA = 0.55  # at each end: the sum of two errors is below 0.78 quanta in 19 of 20 windows
 
 
 class Edge(msgspec.Struct, frozen=True):
@@ -59,6 +62,7 @@ class WindowEstimate(msgspec.Struct, frozen=True):
     """`low_j` and `high_j` enclose the true energy, apart from the gain error of the sensor."""
     start_j: float
     """The energy up to the start, on the scale of the counter."""
+    start_uncertainty_j: float
 
     @property
     def bound_j(self) -> float:
@@ -89,7 +93,8 @@ class CounterWindow:
         """
         self.readings = readings
         self._certain_updates = find_updates(readings)
-        self.updates = find_updates(readings, period_s)
+        # An update that is late by its jitter is this much older when it is read.
+        self.updates = find_updates(readings, period_s and period_s + jitter_s)
         self.quantum_j = max(_QUANTUM_J, quantum_j(self.updates))
         self._period_s = period_s
         self._jitter_s = jitter_s
@@ -116,7 +121,9 @@ class CounterWindow:
             return []
         min_energy_j = max(0.0, high.low_j - low.high_j - self.quantum_j)
         max_energy_j = high.high_j - low.low_j + self.quantum_j
-        starts, ends = self._edges(start_s, "start", guard_s), self._edges(end_s, "end", guard_s)
+        noise = self.idle_noise(start_s, end_s, guard_s)
+        starts = self._edges(start_s, "start", guard_s, noise)
+        ends = self._edges(end_s, "end", guard_s, noise)
         chosen = (starts[0], ends[0])
         pairs = [chosen]
         for method in ("quiet edge", "interpolated", "edge read"):
@@ -125,8 +132,9 @@ class CounterWindow:
                 pairs.append((pair[0], pair[1]))
         return [_window(start, end, min_energy_j, max_energy_j) for start, end in pairs]
 
-    def _edges(self, t_s: float, side: Side, guard_s: float) -> list[Edge]:
-        edges = [self._quiet(t_s, side, guard_s), self._interpolated(t_s), self._read(t_s)]
+    def _edges(self, t_s: float, side: Side, guard_s: float, noise: IdleNoise | None) -> list[Edge]:
+        quiet = self._quiet(t_s, side, guard_s, noise)
+        edges = [quiet, self._interpolated(t_s), self._read(t_s)]
         return [edge for edge in edges if edge is not None]
 
     def _read(self, t_s: float) -> Edge:
@@ -163,10 +171,40 @@ class CounterWindow:
         inside_s = max(0.0, min(elapsed_s, length_s - elapsed_s))
         swing_w = max(self._swing_w, max(powers) - min(powers))
         shape_j = max(abs(step_j - linear_j), swing_w * inside_s) / 2
-        uncertainty_j = timing_j + shape_j + _QUANTA * self.quantum_j
+        uncertainty_j = math.hypot(timing_j, shape_j, _QUANTA * self.quantum_j)
         return Edge("interpolated", shown_j + step_j, uncertainty_j)
 
-    def _quiet(self, t_s: float, side: Side, guard_s: float) -> Edge | None:
+    def idle_noise(self, start_s: float, end_s: float, guard_s: float) -> IdleNoise | None:
+        """Return how much power varies in the idle times before and after a window.
+
+        After it, intervals count until one differs by more than power varied before: there it falls.
+        """
+        at_start, at_end = self.first_after(start_s) or 0, self.first_after(end_s)
+        first = at_start
+        while first > 0 and self.time_s(first - 1) >= start_s - guard_s:
+            first -= 1
+        before = self._noise_of(range(first + 1, at_start))
+        if before is None or at_end is None or at_end + 1 >= len(self.updates):
+            return before
+        i = at_end + 2
+        while i < len(self.updates) and self.time_s(i) <= end_s + guard_s:
+            change_w = (self._power(i) or 0.0) - (self._power(i - 1) or 0.0)
+            if not before.explains(change_w):
+                break
+            i += 1
+        return self._noise_of(range(first + 1, at_start), range(at_end + 1, i))
+
+    def _noise_of(self, *intervals: range) -> IdleNoise | None:
+        """Return how much power varies in intervals, each named by the update at its end."""
+        every = [i for each in intervals for i in each]
+        shortest_s = min((self.time_s(i) - self.time_s(i - 1) for i in every), default=0.0)
+        rounding_w = _ROUNDED * self.quantum_j / shortest_s if shortest_s > 0 else 0.0
+        powers = [[self._power(i) or 0.0 for i in each] for each in intervals]
+        return idle_noise(powers, rounding_w)
+
+    def _quiet(
+        self, t_s: float, side: Side, guard_s: float, noise: IdleNoise | None
+    ) -> Edge | None:
         """Subtract idle power between the edge and the nearest update outside the window."""
         after = self.first_after(t_s)
         if after is None:
@@ -186,14 +224,17 @@ class CounterWindow:
             return None
         if side == "end" and _TAIL * fall_w > near_w:
             return None  # still falling steeply, so power before the update is too uncertain
-        outside_s = places[0][0] - t_s  # negative at the start
-        idle_j = near_w * outside_s
-        spread_w = max(_TAIL * fall_w, abs(near_w - far_w), _STEADY * near_w)
-        off_s = places[0][1]
+        outside_s, off_s = abs(places[0][0] - t_s), places[0][1]
+        idle_j = near_w * (places[0][0] - t_s)  # negative at the start
+        if noise is not None and noise.explains(near_w - far_w):
+            spread_j = noise.likely_j(outside_s, abs(places[1][0] - places[0][0]))
+        else:
+            spread_w = max(_TAIL * fall_w, abs(near_w - far_w), _STEADY * near_w)
+            spread_j = outside_s * spread_w
         # If the update is really on the other side of the edge, it counted load, not idle power.
         load_w = self._power(after + (1 if side == "start" else 0)) or near_w
-        timing_j = off_s * max(near_w + spread_w, load_w)
-        uncertainty_j = abs(outside_s) * spread_w + timing_j + _QUANTA * self.quantum_j
+        inside_j = max(0.0, off_s - outside_s) * load_w
+        uncertainty_j = math.hypot(spread_j, off_s * near_w, inside_j, _QUANTA * self.quantum_j)
         return Edge("quiet edge", self.updates[nearest].energy_j - idle_j, uncertainty_j)
 
     def first_after(self, t_s: float) -> int | None:
@@ -241,7 +282,9 @@ def _window(start: Edge, end: Edge, min_energy_j: float, max_energy_j: float) ->
     energy_j = min(max(end.energy_j - start.energy_j, min_energy_j), max_energy_j)
     # No error can exceed the bound, which needs no assumption.
     bound_j = max(energy_j - min_energy_j, max_energy_j - energy_j)
-    uncertainty_j = min(start.uncertainty_j + end.uncertainty_j, bound_j)
+    # The errors of the two ends have nothing in common.
+    uncertainty_j = min(math.hypot(start.uncertainty_j, end.uncertainty_j), bound_j)
     return WindowEstimate(
-        method, energy_j, uncertainty_j, min_energy_j, max_energy_j, start.energy_j
-    )
+        method, energy_j, uncertainty_j, min_energy_j, max_energy_j, start.energy_j,
+        start.uncertainty_j,
+    )  # fmt: skip

@@ -19,6 +19,7 @@ import msgspec
 
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 from llem_energy._estimation.figures import CounterCheck
+from llem_energy._estimation.filter_fall import filter_falls
 from llem_energy._estimation.power_integral import Point
 from llem_energy._metering.span import Span
 
@@ -28,6 +29,7 @@ _ABOVE_SHARE, _ABOVE_W = 0.10, 10.0  # counter and sensor of power differ by les
 _UNKNOWN_PERIOD_S = 0.1
 _SENSOR_PERIODS = 2.0  # instant power still contains the work: one period old, and a mean of one
 _STRETCH_S = 0.09  # power over a shorter time depends too much on when the counter was read
+_T_3 = 3.182  # 97.5 % quantile of Student's t with 3 degrees of freedom
 
 REASONS: dict[CounterCheck, str] = {
     "lags": (
@@ -53,6 +55,8 @@ class FarGuard(msgspec.Struct, frozen=True):
     difference_j: float
     """Largest difference to the chosen estimate, whatever idle power was."""
     check: CounterCheck
+    uncertainty_j: float
+    """Of `energy_j`, if the counter has settled or falls as behind a first-order filter."""
 
 
 def far_guard(
@@ -88,15 +92,18 @@ def far_guard(
     if idle_w is None:
         return None
     last_j, outside_s = counter.updates[last].energy_j, counter.time_s(last) - span.end_s
-    # Idle power may have changed, or the counter has not settled: each explains the other.
+    # Idle power may have changed after the window.
     idles_w = [idle_w] if idle_before_w is None else [idle_w, idle_before_w]
     energies_j = [last_j - watts * outside_s - chosen.start_j for watts in idles_w]
-    held_back_j = guard.held_back_j(idle_before_w)
-    if held_back_j is not None and idle_before_w is not None:
-        # It has not settled: what it shows as idle power still contains work.
-        energies_j = [energies_j[1] + held_back_j, *energies_j]
+    # A filtered counter has not settled, before the window neither.
+    falls_j = [
+        fall.energy_j(last_j - chosen.start_j, outside_s, idle_before_w)
+        for fall in filter_falls(counter, first, last)
+    ]
+    energies_j = [*falls_j[:1], *energies_j]
     differences_j = [energy_j - chosen.energy_j for energy_j in energies_j]
     idle_j = _IDLE_CHANGE * idle_w * outside_s
+    noise = counter.idle_noise(span.start_s, span.end_s, span.guard_s)
     tolerance_j = (chosen.uncertainty_j or 0.0) + idle_j + counter.quantum_j
     rises = min(differences_j) > tolerance_j
     base_w = _mean_w(powers, span.start_s - _STRETCH_S, span.start_s)
@@ -115,7 +122,16 @@ def far_guard(
         power_after_j=guard.power_after_j(),
         difference_j=max(map(abs, differences_j)),
         check=check,
+        uncertainty_j=math.hypot(
+            chosen.start_uncertainty_j,
+            _spread_j(falls_j) if falls_j else max(energies_j) - min(energies_j),
+            noise.likely_j(outside_s, _STRETCH_S) if noise else idle_j,
+        ),
     )
+
+
+def _spread_j(energies_j: Sequence[float]) -> float:
+    return _T_3 * statistics.stdev(energies_j)
 
 
 def widened(estimates: Sequence[WindowEstimate], guard: FarGuard | None) -> list[WindowEstimate]:
@@ -139,7 +155,10 @@ def widened(estimates: Sequence[WindowEstimate], guard: FarGuard | None) -> list
         return [*estimates, far] if inside else [*estimates, _wider(far, guard)]
     wide = [_wider(each, guard) for each in estimates]
     wide_far = _wider(far, guard)
-    return [wide_far, *wide] if guard.check == "lags" else [*wide, wide_far]
+    if guard.check != "lags":
+        return [*wide, wide_far]
+    # It is the one that a counter that lags has not misled.
+    return [msgspec.structs.replace(wide_far, uncertainty_j=guard.uncertainty_j), *wide]
 
 
 def _wider(estimate: WindowEstimate, guard: FarGuard) -> WindowEstimate:
@@ -201,32 +220,6 @@ class _Guard:
         updates = self._counter.updates
         rise_j = updates[self._last].energy_j - updates[self._first].energy_j
         return rise_j - idle_w * (self._time_s(self._last) - self._time_s(self._first))
-
-    def held_back_j(self, before_w: float | None) -> float | None:
-        """Return the joules that a filtered counter still holds back at its last update.
-
-        Behind a first-order filter, power falls by the same share in equal times; the rest of this
-        fall is its last power over idle times the time constant.
-
-        Args:
-            before_w: idle power of the counter before the window.
-
-        Returns:
-            None if it has settled, or does not fall like this.
-        """
-        first, last = self._first, self._last
-        middle = first + (last - first + 1) // 2
-        early_w, late_w = self._counter.power_w(first, middle), self._counter.power_w(middle, last)
-        idle_w = self.idle_w()
-        if early_w is None or late_w is None or before_w is None or idle_w is None:
-            return None
-        early_w, late_w = early_w - before_w, late_w - before_w
-        if idle_w <= (1 + _IDLE_CHANGE) * before_w or not 0 < late_w < early_w:
-            return None
-        last_s, from_s = self._time_s(last), self._time_s(self._idle_from())
-        tau_s = (last_s - self._time_s(first)) / 2 / math.log(early_w / late_w)
-        # The power of a stretch is that in its middle, and has fallen further at its end.
-        return (idle_w - before_w) * math.exp(-(last_s - from_s) / 2 / tau_s) * tau_s
 
     def is_late(
         self, span: Span, energy_j: float, idles_w: Sequence[float], base_w: float | None

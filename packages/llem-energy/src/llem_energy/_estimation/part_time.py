@@ -2,8 +2,9 @@
 
 Sensors of power are known that observe 25 of every 100 ms; nothing is published about the counters
 that are fed from them. Such a counter takes what it saw for all of its period. Random differences
-average out over a window, and changes of the load are wrong once each: `unseen_j`. Steps of the
-model that keep pace with the counter do not average out: `beat_reason`.
+average out over a window, and changes of the load are wrong once each: `unseen`. Steps of the
+model that keep pace with the counter do not average out: `beat_reason`. Where the end of the work
+is in a period, a counter that observes everything shows: `saw_the_end`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,14 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
+from llem_energy._metering.span import Span
 
 _SEEN_SHARE = 0.25  # of each period: the least that is known of a sensor
-_LIKELY = 0.7  # of the error that is possible, in 19 of 20 windows
+_MEAN, _SD = 0.5, 12**-0.5  # of a number between 0 and 1
+_Z_95 = 1.96
+_INSIDE = (0.1, 0.9)  # of a period: elsewhere a counter that observes a part shows the same
+_CLOSE = 0.05  # of the change at the end of the work
+_CONTRAST = 0.3  # of the power of the work, by which idle power must be lower
 _ENOUGH_BEATS = 10.0
 _MAX_HARMONIC = 4  # of the counter; faster changes average out within a quarter of its period
 _MAX_OVERTONE = 3  # of the steps; the shape of a step has little more
@@ -61,13 +67,23 @@ def beat_reason(step_s: float, periods_s: Iterable[float | None], window_s: floa
     )
 
 
-def unseen_j(
+class Unseen(msgspec.Struct, frozen=True):
+    """The joules by which a counter that observes part of each period may be wrong."""
+
+    possible_j: float
+    likely_j: float
+    """In 19 of 20 windows."""
+
+
+def unseen(
     counter: CounterWindow, start_s: float, end_s: float, period_s: float | None = None
-) -> float:
+) -> Unseen:
     """Return the joules by which a counter that observes part of each period may be wrong.
 
-    The power that it did not see lies between those of the neighbouring periods. The changes from
-    one period to the next are taken as independent.
+    The power that it did not see lies between those of the neighbouring periods. A change of power
+    in a period in which it observes the share `a` is shown too late or too early by a time that is
+    anywhere between 0 and 1 - `a` periods. Whether too late or too early is the same for all
+    changes, so the errors of a fall and a rise cancel, and those of two falls do not.
 
     Args:
         counter: around the window.
@@ -87,23 +103,59 @@ def unseen_j(
         length_s = max(times_s[i] - times_s[i - 1], times_s[i + 1] - times_s[i])
         length_s = min(length_s, period_s or length_s)
         changes_j.append(at_edges.get(i, 1.0) * (later_w - earlier_w) * length_s)
-    return math.hypot(*changes_j)
+    possible_j = math.hypot(*changes_j)
+    late = 1 - _SEEN_SHARE
+    likely_j = late * (_MEAN * abs(math.fsum(changes_j)) + _Z_95 * _SD * possible_j)
+    return Unseen(max(possible_j, likely_j), likely_j)
 
 
-def with_unseen(estimate: WindowEstimate, unseen: float, *, beats: bool) -> WindowEstimate:
+def saw_the_end(counter: CounterWindow, span: Span) -> bool:
+    """Return whether the counter showed when the work ended in one of its periods.
+
+    Power falls from one interval to the next; the interval between contains the end. If the counter
+    observes all of it, the energy of this interval says at which place. One that observes a quarter
+    of each period shows the same energy for most places, and agrees by chance in 1 of 30 windows.
+
+    Args:
+        counter: around the window.
+        span: the window, with an idle time after it.
+    """
+    after = counter.first_after(span.end_s)
+    if after is None or after < 2 or after + 1 >= len(counter.updates):
+        return False
+    times_s = [counter.time_s(i) for i in range(after - 2, after + 2)]
+    if times_s[0] < span.start_s or times_s[3] > span.end_s + span.guard_s:
+        return False
+    before_w, mean_w, idle_w = (counter.power_w(i, i + 1) for i in range(after - 2, after + 1))
+    if before_w is None or mean_w is None or idle_w is None:
+        return False
+    change_w, length_s = before_w - idle_w, times_s[2] - times_s[1]
+    if change_w < max(_CONTRAST * before_w, counter.quantum_j / length_s / _CLOSE):
+        return False
+    place = (span.end_s - times_s[1]) / length_s
+    shown = (mean_w - idle_w) / change_w
+    return _INSIDE[0] <= place <= _INSIDE[1] and abs(shown - place) <= _CLOSE
+
+
+def with_unseen(
+    estimate: WindowEstimate, missed: Unseen, *, beats: bool, is_likely: bool = True
+) -> WindowEstimate:
     """Return an estimate with what its counter may not have seen.
 
     Args:
         estimate: of a counter that sees everything.
-        unseen: joules, of `unseen_j`.
+        missed: what it may not have seen.
         beats: whether steps of the model keep pace with the counter; the uncertainty is then unknown.
+        is_likely: False if the counter showed that it sees everything; only the bound is then wider.
     """
-    likely_j = (estimate.uncertainty_j or 0.0) + _LIKELY * unseen
+    likely_j = estimate.uncertainty_j
+    if likely_j is not None and is_likely:
+        likely_j = math.hypot(likely_j, missed.likely_j)
     return msgspec.structs.replace(
         estimate,
-        uncertainty_j=None if beats or estimate.uncertainty_j is None else likely_j,
-        low_j=max(0.0, estimate.low_j - unseen),
-        high_j=estimate.high_j + unseen,
+        uncertainty_j=None if beats else likely_j,
+        low_j=max(0.0, estimate.low_j - missed.possible_j),
+        high_j=estimate.high_j + missed.possible_j,
     )
 
 

@@ -30,7 +30,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     device: str
     """GPU UUID, or the name of a RAPL domain."""
     counter_period_s: float | None
-    """Median time between two updates; a shorter period than a poll appears as long as a poll."""
+    """Mean time between two updates, the median if they are irregular; a shorter period than a poll appears as long as a poll."""
     counter_jitter_s: float | None
     """Largest deviation of one interval from the median, minus the resolution of the polls."""
     counter_step_j: float | None
@@ -184,12 +184,17 @@ class _Changes:
         self.steps.append(value - last[1])
 
     def period_s(self) -> float | None:
-        return statistics.median(self._intervals_s) if self._intervals_s else None
+        if not self._intervals_s:
+            return None
+        if self.jitter_s():
+            return statistics.median(self._intervals_s)
+        # Of a regular counter, the errors of intervals next to each other cancel in their mean.
+        return statistics.fmean(self._intervals_s)
 
     def jitter_s(self) -> float | None:
-        median_s = self.period_s()
-        if median_s is None:
+        if not self._intervals_s:
             return None
+        median_s = statistics.median(self._intervals_s)
         pairs = zip(self._intervals_s, self._open_s, strict=True)
         return max(0.0, *(abs(interval_s - median_s) - open_s for interval_s, open_s in pairs))
 

@@ -48,9 +48,12 @@ class Edges:
             calibration: of the metered devices, if known.
             devices: the metered devices; without any no edge waits.
         """
-        periods = [c.counter_period_s or UNKNOWN_PERIOD_S for c in calibration]
+        periods = [
+            (c.counter_period_s or UNKNOWN_PERIOD_S) + (c.counter_jitter_s or 0.0)
+            for c in calibration
+        ]
         self.period_s = max(periods, default=UNKNOWN_PERIOD_S)
-        """The longest period of a counter."""
+        """The longest time between two updates of a counter."""
         self.guard_s = min(GUARD_PERIODS * self.period_s, _MAX_GUARD_S)
         """The least idle time before a window."""
         self._sampler = sampler
