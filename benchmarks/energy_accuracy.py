@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,9 +26,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from fakes.faults import FAULTS, WINDOW, Scenario, Verdict, verdict
 
-from benchmarks.energy.bench import Bench, Row
+from benchmarks.energy.bench import Bench, HasCells, Row
 from benchmarks.energy.costs import costs, throughput
 from benchmarks.energy.errors import biases, bounds, window_errors
+from benchmarks.energy.flaws import HEADER as FLAWS_HEADER
 from benchmarks.energy.flaws import flaws
 from benchmarks.energy.peers import run as peer_runs
 from benchmarks.energy.peers.run import Missing
@@ -85,7 +86,7 @@ def statistical(bench: Bench) -> Iterator[Row]:
     )  # fmt: skip
 
 
-PARTS = {
+PARTS: dict[str, Callable[[Bench], Iterator[HasCells]]] = {
     "windows": window_errors,
     "bias": biases,
     "bounds": bounds,
@@ -95,6 +96,8 @@ PARTS = {
     "faults": faults,
     "statistics": statistical,
 }
+_HEADER = ("what", "goal", "ours", "peer", "ratio or note", "met")
+_HEADERS = {"flaws": FLAWS_HEADER}
 
 
 def main() -> None:
@@ -109,17 +112,19 @@ def main() -> None:
     options = parser.parse_args()
     start = time.perf_counter()
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}, "
-          f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
-    print("| what | goal | ours | peer | ratio or note | met |\n|---|---|---|---|---|---|")
+          f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(
             Path(folder), quick=options.quick, only=options.only, has_peers=not options.no_peers
         )
+        shown: tuple[str, ...] = ()
         for name in options.part or PARTS:
+            header = _HEADERS.get(name, _HEADER)
+            if header != shown:
+                print(f"\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
+                shown = header
             for row in PARTS[name](bench):
-                met = "-" if row.met is None else "yes" if row.met else "**no**"
-                cells = (row.what, row.goal, row.ours, row.peer, row.ratio, met)
-                print(f"| {' | '.join(cells)} |", flush=True)
+                print(f"| {' | '.join(row.cells)} |", flush=True)
     print(f"\n{time.perf_counter() - start:.0f} s")
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fakes.fake_nvml import FakeGpu, true_energy_j
 from fakes.traces import Window
@@ -17,6 +17,14 @@ from fakes.traces import Window
 from benchmarks.energy.peers.run import Measured, Missing, Peers
 
 OUR_SIDE = ("-m", "benchmarks.energy.our_side")
+
+
+class HasCells(Protocol):
+    """A row of any table."""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells of the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,16 @@ class Row:
     peer: str
     ratio: str
     met: bool | None
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells of the row."""
+        return (self.what, self.goal, self.ours, self.peer, self.ratio, verdict(self.met))
+
+
+def verdict(met: bool | None) -> str:
+    """Return the cell that says whether a goal is met; None if it has none, or is not known."""
+    return "-" if met is None else "yes" if met else "**no**"
 
 
 class Bench:

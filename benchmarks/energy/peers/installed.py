@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class Peers:
     """The peers in separate environments, and the fake driver that they read."""
 
     def __init__(self, folder: Path) -> None:
-        """Build the driver and install the peers.
+        """Build the driver; a peer is installed when it is asked for.
 
         Args:
             folder: for the driver and the environments; it can be removed afterwards.
@@ -51,7 +52,8 @@ class Peers:
         """
         self._folder = folder
         self._library = fake_nvml.build(folder / "driver")
-        self._pythons = {peer: _install(peer, folder / peer) for peer in _SCRIPTS}
+        self._pythons: dict[str, Path | Missing] = {}
+        self._installs = threading.Lock()
         stub = folder / "bin" / "nvidia-smi"  # CodeCarbon looks for a GPU only where this runs
         stub.parent.mkdir(exist_ok=True)
         stub.write_text("#!/bin/sh\n")
@@ -59,8 +61,14 @@ class Peers:
 
     def missing(self, peer: str) -> Missing | None:
         """Return why `ZEUS` or `CODECARBON` is not installed; None if it is."""
-        python = self._pythons[peer]
+        python = self._python(peer)
         return python if isinstance(python, Missing) else None
+
+    def _python(self, peer: str) -> Path | Missing:
+        with self._installs:
+            if peer not in self._pythons:
+                self._pythons[peer] = _install(peer, self._folder / peer)
+            return self._pythons[peer]
 
     def environment(self, gpus: Sequence[FakeGpu]) -> dict[str, str]:
         """Return the variables of a process that sees these GPUs; their time 0 is now."""
@@ -73,7 +81,7 @@ class Peers:
 
     def command(self, peer: str, part: str) -> list[str] | Missing:
         """Return the command that runs a part of the script of a peer."""
-        python = self._pythons[peer]
+        python = self._python(peer)
         if isinstance(python, Missing):
             return python
         return [str(python), "-m", f"benchmarks.energy.peers.{_SCRIPTS[peer]}", part]
@@ -87,7 +95,7 @@ class Peers:
             return command
         done = subprocess.run(
             command, input=json.dumps(request) + "\n", env=self.environment(gpus),
-            cwd=self._folder, capture_output=True, text=True, check=False, timeout=300,
+            cwd=self._folder, capture_output=True, text=True, check=False, timeout=1200,
         )  # fmt: skip
         if done.returncode:
             return Missing(f"{peer}, {part}: {done.stderr.strip()[-500:]}")

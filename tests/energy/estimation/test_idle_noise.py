@@ -15,19 +15,24 @@ START_S, END_S, PERIOD_S = 2.0, 4.0, 0.1
 IDLE_W, LOAD_W = 70.0, 400.0
 
 
-def test_noise_is_that_of_neighbours_and_needs_two_differences() -> None:
-    assert idle_noise([[70.0, 72.0]]) is None
-    assert idle_noise([[70.0, 72.0, 70.0]]) == pytest.approx(IdleNoise(2**0.5, 2))
+def test_noise_is_that_of_neighbours() -> None:
+    assert idle_noise([[70.0], [72.0]]) is None
+    assert idle_noise([[70.0, 72.0, 70.0]]) == pytest.approx(IdleNoise(2**0.5, 0.0, 2))
     # Between two idle times nothing is compared: the board may have become warmer.
-    assert idle_noise([[70.0, 72.0], [90.0, 88.0]]) == pytest.approx(IdleNoise(2**0.5, 2))
+    assert idle_noise([[70.0, 72.0], [90.0, 88.0]]) == pytest.approx(IdleNoise(2**0.5, 0.0, 2))
 
 
-def test_rounding_is_noise_that_equal_readings_do_not_show() -> None:
-    assert idle_noise([[70.0, 70.0, 70.0]], 0.5) == IdleNoise(0.5, 2)
+def test_errors_of_updates_are_a_part_of_the_noise_that_is_known() -> None:
+    assert idle_noise([[70.0, 72.0, 70.0]], 0.5) == pytest.approx(IdleNoise(1.25**0.5, 0.5, 2))
+    # Equal readings of a rounded counter do not show that power is constant.
+    rounded = idle_noise([[70.0, 70.0, 70.0]], 0.5)
+    assert rounded == IdleNoise(0.0, 0.5, 2)
+    assert rounded.likely_j(0.1, PERIOD_S) > 0.1 * 0.5
+    assert rounded.explains(5.0) and not rounded.explains(6.0)
 
 
 def test_the_error_grows_with_the_time_outside_and_falls_with_what_was_seen() -> None:
-    few, many = IdleNoise(1.0, 2), IdleNoise(1.0, 30)
+    few, many = IdleNoise(1.0, 0.0, 2), IdleNoise(1.0, 0.0, 30)
     assert few.likely_j(0.0, PERIOD_S) == 0.0
     assert few.likely_j(0.05, PERIOD_S) < few.likely_j(0.1, PERIOD_S)
     assert many.likely_j(0.1, PERIOD_S) < few.likely_j(0.1, PERIOD_S)

@@ -2,7 +2,7 @@
 
 #include "fake_nvml.h"
 
-enum { MAX_LIVE_POINTS = 1 << 16 };
+enum { MAX_LIVE_POINTS = 1 << 18 };
 
 /* A test hook: from `t_s` on, GPU `index` draws `watts`, in this process only. Times must not fall;
  * at an equal time the power is replaced. Other threads may read the GPU meanwhile, so the points

@@ -38,7 +38,7 @@ _STEADY = 0.10  # idle power is steady if it changes less than this between two 
 _STEP = 0.05  # a smaller change between neighbouring intervals is not a step of the load
 _TAIL = 4.0  # before the first update after the end, power may have fallen this much faster
 _QUANTUM_J = 0.001  # the resolution of a driver's counter, or finer
-_ROUNDED = 6**-0.5  # standard deviation of the difference of two rounded values, in quanta
+_UNIFORM = 3**-0.5  # standard deviation of a number between -1 and 1
 _QUANTA = 0.55  # at each end: the sum of two errors is below 0.78 quanta in 19 of 20 windows
 
 
@@ -183,24 +183,32 @@ class CounterWindow:
         first = at_start
         while first > 0 and self.time_s(first - 1) >= start_s - guard_s:
             first -= 1
-        before = self._noise_of(range(first + 1, at_start))
-        if before is None or at_end is None or at_end + 1 >= len(self.updates):
-            return before
+        before = range(first + 1, at_start)
+        at_first = self._noise_of(before)
+        if at_first is None or at_end is None or at_end + 1 >= len(self.updates):
+            return at_first
         i = at_end + 2
         while i < len(self.updates) and self.time_s(i) <= end_s + guard_s:
             change_w = (self._power(i) or 0.0) - (self._power(i - 1) or 0.0)
-            if not before.explains(change_w):
+            if not at_first.explains(change_w):
                 break
             i += 1
-        return self._noise_of(range(first + 1, at_start), range(at_end + 1, i))
+        return self._noise_of(before, range(at_end + 1, i))
 
     def _noise_of(self, *intervals: range) -> IdleNoise | None:
         """Return how much power varies in intervals, each named by the update at its end."""
-        every = [i for each in intervals for i in each]
-        shortest_s = min((self.time_s(i) - self.time_s(i - 1) for i in every), default=0.0)
-        rounding_w = _ROUNDED * self.quantum_j / shortest_s if shortest_s > 0 else 0.0
         powers = [[self._power(i) or 0.0 for i in each] for each in intervals]
-        return idle_noise(powers, rounding_w)
+        return idle_noise(
+            powers, max((self._read_w(i) for each in intervals for i in each), default=0.0)
+        )
+
+    def _read_w(self, i: int) -> float:
+        """Return by how much the error of an update changes the power of the interval before it."""
+        length_s = self.time_s(i) - self.time_s(i - 1)
+        if length_s <= 0:
+            return 0.0
+        late_j = _UNIFORM * self._at(i)[1] * (self._power(i) or 0.0)
+        return math.hypot(late_j, _UNIFORM / 2 * self.quantum_j) / length_s
 
     def _quiet(
         self, t_s: float, side: Side, guard_s: float, noise: IdleNoise | None
@@ -233,7 +241,9 @@ class CounterWindow:
             spread_j = outside_s * spread_w
         # If the update is really on the other side of the edge, it counted load, not idle power.
         load_w = self._power(after + (1 if side == "start" else 0)) or near_w
-        inside_j = max(0.0, off_s - outside_s) * load_w
+        update = self.updates[nearest]
+        beyond_s = update.latest_s - t_s if side == "start" else t_s - update.earliest_s
+        inside_j = max(0.0, min(off_s - outside_s, beyond_s)) * load_w
         uncertainty_j = math.hypot(spread_j, off_s * near_w, inside_j, _QUANTA * self.quantum_j)
         return Edge("quiet edge", self.updates[nearest].energy_j - idle_j, uncertainty_j)
 

@@ -2,7 +2,8 @@
 
 The energy between an end of a window and an update outside it is idle power times the time between.
 Idle power is measured in the intervals of the guard, and its differences there show how far it can
-be from that of the time between.
+be from that of the time between. A part of these differences is known: the instant of an update is
+known to a fraction of a millisecond only, and its value is rounded.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ _T_975 = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 class IdleNoise(NamedTuple):
-    """Standard deviation of the mean power of an interval between two updates."""
+    """Standard deviations of the mean power of an interval between two updates."""
 
-    sd_w: float
+    own_w: float
+    """Of idle power itself."""
+    read_w: float
+    """Because of the error of one update; an interval has two."""
     n_free: int
     """Degrees of freedom."""
 
@@ -30,27 +34,34 @@ class IdleNoise(NamedTuple):
             outside_s: between the end of the window and the update.
             interval_s: in which idle power was measured.
         """
-        # The measured mean is wrong for all of the time. The power of the time itself varies more,
-        # because it is shorter: variations are taken as independent from one moment to the next.
-        joules = self.sd_w * math.sqrt(outside_s * (outside_s + interval_s))
-        return _T_975[min(self.n_free, len(_T_975)) - 1] * joules
+        # The measured mean is wrong for all of the time. Power itself varies more in a shorter time:
+        # its variations are taken as independent from one moment to the next.
+        mean_w = math.hypot(self.own_w, math.sqrt(2) * self.read_w)
+        own_j = self.own_w * math.sqrt(outside_s * interval_s)
+        return self._quantile() * math.hypot(mean_w * outside_s, own_j)
 
     def explains(self, difference_w: float) -> bool:
-        """Return whether two intervals differ by no more than idle power varies."""
-        return abs(difference_w) <= _T_975[min(self.n_free, len(_T_975)) - 1] * self.sd_w * 2**0.5
+        """Return whether two neighbouring intervals differ by no more than idle power varies."""
+        # They share an update, whose error counts twice.
+        sd_w = math.hypot(math.sqrt(2) * self.own_w, math.sqrt(6) * self.read_w)
+        return abs(difference_w) <= self._quantile() * sd_w
+
+    def _quantile(self) -> float:
+        return _T_975[min(self.n_free, len(_T_975)) - 1]
 
 
-def idle_noise(powers_w: Sequence[Sequence[float]], least_w: float = 0.0) -> IdleNoise | None:
+def idle_noise(powers_w: Sequence[Sequence[float]], read_w: float = 0.0) -> IdleNoise | None:
     """Return how much idle power varies.
 
     Args:
         powers_w: mean power of intervals in a row, without load, for each idle time.
-        least_w: what they vary by in any case, because the counter is rounded.
+        read_w: standard deviation of it because of the error of one update.
 
     Returns:
-        None if there is only one difference between neighbours, which says almost nothing.
+        None if there are no neighbours to compare.
     """
     squares = [(later - earlier) ** 2 for row in powers_w for earlier, later in pairwise(row)]
-    if len(squares) < 2:
+    if not squares:
         return None
-    return IdleNoise(max(math.sqrt(math.fsum(squares) / 2 / len(squares)), least_w), len(squares))
+    own = math.fsum(squares) / 2 / len(squares) - 3 * read_w**2
+    return IdleNoise(math.sqrt(max(0.0, own)), read_w, len(squares))
