@@ -42,7 +42,7 @@ class Peers:
     """The peers in separate environments, and the fake driver that they read."""
 
     def __init__(self, folder: Path) -> None:
-        """Build the driver; a peer is installed when it is asked for.
+        """Build the driver; a peer is installed when it is first used.
 
         Args:
             folder: for the driver and the environments; it can be removed afterwards.

@@ -10,6 +10,9 @@ import pytest
 from llem_energy._estimation.counter import Reading, loaded_period_s, still_after_s
 from llem_energy._estimation.device_energy import DeviceEnergy, device_energy
 from llem_energy._metering.calibration import Calibration
+from llem_energy._metering.edges import Edges
+from llem_energy._metering.recorder import Recorder
+from llem_energy._metering.sampler import Sampler
 from llem_energy._metering.window import MeasuredSpan
 from llem_energy._sources.protocol import Sample
 
@@ -81,6 +84,20 @@ def test_updates_in_bursts_are_no_standstill() -> None:
     updates = sorted([*every(0.2, 0.5, 6.0), *every(0.2, 0.52, 6.0)])
     device = metered(updates, period_s=0.03, jitter_s=0.15)
     assert not any("was not updated" in reason for reason in device.reasons)
+
+
+def test_the_idle_time_next_to_a_window_is_longer_for_updates_in_bursts() -> None:
+    def least_guard_s(jitter_s: float | None) -> float:
+        regular = Calibration(
+            device="GPU", counter_period_s=0.02, counter_jitter_s=jitter_s, counter_step_j=None,
+            power_period_s=None, call_p50_s=0.0, call_p99_s=0.0, n_updates=8, duration_s=1.0,
+            boot_id=None, driver=None, binding=None, made_at="",
+        )  # fmt: skip
+        return Edges(Sampler(None, 0.05, Recorder(None)), [regular], ["GPU"]).guard_s
+
+    assert least_guard_s(None) == pytest.approx(3.2 * 0.02)
+    # Two whole intervals of the longest kind, wherever the end of the window is.
+    assert least_guard_s(0.16) == pytest.approx(3.2 * 0.18)
 
 
 def test_a_real_standstill_is_flagged() -> None:

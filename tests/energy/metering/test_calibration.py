@@ -226,6 +226,15 @@ def test_jitter_does_not_include_the_polling_interval() -> None:
     assert steady.counter_jitter_s == pytest.approx(0.0, abs=1e-9)
 
 
+def test_the_period_of_a_regular_counter_is_more_exact_than_a_poll() -> None:
+    def shown(t_s: float) -> float:
+        return float(int((t_s + 0.0004) / 0.10037))
+
+    calibration = calibrated(Scripted(shown), min_duration_s=1.0)
+    assert calibration.counter_period_s == pytest.approx(0.10037, rel=0.001)
+    assert calibration.counter_jitter_s == pytest.approx(0.0, abs=1e-9)
+
+
 def test_missing_readings_do_not_lengthen_the_period() -> None:
     def silent(t_s: float) -> float | None:
         return None if 0.25 < t_s < 0.85 else float(int(t_s / 0.1 + 1e-9))

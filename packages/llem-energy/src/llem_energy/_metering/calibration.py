@@ -19,6 +19,7 @@ from llem_energy._metering.boot import boot_id
 from llem_energy._sources.protocol import EnergySource, Sample
 
 _ENOUGH_UPDATES = 5
+_ROUNDING_S = 1e-9
 _TYPICAL_PERIODS, _P95_PERIODS = 1.1, 1.9
 """Width of the interval that is certain to contain an energy, in counter periods times power: the
 median and the 95th percentile over 400 random windows per size of a model of LLM load."""
@@ -186,7 +187,7 @@ class _Changes:
     def period_s(self) -> float | None:
         if not self._intervals_s:
             return None
-        if self.jitter_s():
+        if (self.jitter_s() or 0.0) > _ROUNDING_S:
             return statistics.median(self._intervals_s)
         # Of a regular counter, the errors of intervals next to each other cancel in their mean.
         return statistics.fmean(self._intervals_s)
