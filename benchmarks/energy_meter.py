@@ -10,9 +10,12 @@ disturbs it. The true energy is a closed form. Each row has a goal; nothing is a
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
+import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,11 +33,14 @@ from fakes.traces import LLM, TRACES
 
 from benchmarks.energy.bench import Bench, Row, compared, p95
 from benchmarks.energy.peers import run as peer_runs
+from benchmarks.energy.peers.installed import ROOT, install
 from benchmarks.energy.peers.meter import measure_cost
 from benchmarks.energy.peers.run import Measured, Missing
+from benchmarks.shared.quantiles import share_interval
 
 _SIDE = ("-m", "benchmarks.energy.meter_side")
 _N_PROCESSES = 8  # they wait most of the time
+_HEAVY = {"pynvml", "torch", "transformers", "pydantic", "numpy"}
 
 
 def _ask(bench: Bench, part: str, gpu: FakeGpu, requests: Sequence[dict[str, Any]]) -> list[Any]:
@@ -182,7 +188,92 @@ def cost(bench: Bench) -> Iterator[Row]:
         )  # fmt: skip
 
 
-PARTS = {"busy": busy, "idle": idle, "bound": bound, "edges": edges, "cost": cost}
+def imports(bench: Bench) -> Iterator[Row]:
+    """Return the CPU time of importing the meter, above that of Python, and what is loaded."""
+    n = 9 if bench.n < 1000 else 25
+    for program in ("import llem_energy", "from llem_energy import EnergyMeter"):
+        took_ms = [1e3 * (_cpu_s(program) - _cpu_s("pass")) for _ in range(n)]  # in turn
+        show = f"{program}; import sys; print(*sorted({_HEAVY} & set(sys.modules)))"
+        done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True)
+        loaded = (done.stdout if done.returncode == 0 else done.stderr).strip()
+        median_ms = statistics.median(took_ms)
+        yield Row(
+            f"`{program}`, CPU time, median of {n}", "< 60 ms", f"{median_ms:.0f} ms", "",
+            f"{min(took_ms):.0f} to {max(took_ms):.0f} ms; "
+            f"loads {loaded or 'neither NVML nor torch'}", median_ms < 60 and not loaded,
+        )  # fmt: skip
+
+
+def _cpu_s(program: str) -> float:
+    """Return the CPU time of a program, which depends less on other load than its duration."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", program], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def libraries(bench: Bench) -> Iterator[Row]:
+    """Return whether a window contains work that jax has only submitted, with the real jax and cupy."""
+    python = install(
+        bench.folder / "libraries", "jax", "cupy-cuda12x", "nvidia-ml-py",
+        *(str(ROOT / "packages" / name) for name in ("llem-config", "llem-energy")),
+    )  # fmt: skip
+    what = "window around work that jax has submitted and whose result is dropped"
+    if isinstance(python, Missing):
+        yield Row(what, ">= 0.8 x", "", "", python.reason[:200], None)
+        return
+    answer = bench.run_our_side(
+        "windows", [LLM], {"n": 10 if bench.n < 1000 else 40},
+        side=("-m", "benchmarks.energy.library_side"), python=python,
+    )  # fmt: skip
+    ratio = answer["window_s"] / answer["blocked_s"]
+    yield Row(
+        f"{what}, vs waited for by jax ({answer['versions']}, CPU)", ">= 0.8 x",
+        f"{1e3 * answer['window_s']:.0f} ms", f"{1e3 * answer['blocked_s']:.0f} ms",
+        f"{ratio:.2f} x; submitted in {1e3 * answer['submitted_s']:.2g} ms; "
+        f"{'; '.join(answer['reasons']) or 'no window is flagged because of cupy'}",
+        ratio >= 0.8 and not answer["reasons"],
+    )  # fmt: skip
+
+
+def compare(bench: Bench) -> Iterator[Row]:
+    """Return how often `meter --compare` tells two commands apart that are the same."""
+    n = 8 if bench.n < 1000 else 100
+    length_s, n_runs = 0.4, 5
+
+    def is_told_apart(i: int) -> tuple[bool, bool]:
+        command = ["sleep", str(length_s)]
+        done = subprocess.run(
+            [sys.executable, "-m", "llem_cli", "meter", "--json", "--gap", "0", "--runs", str(n_runs),
+             "--compare", " ".join(command), "--", *command],
+            env=bench.environment([LLM]) | {"LLEM_CACHE": str(bench.folder / f"calibration-{i}.json")},
+            capture_output=True, text=True, check=True, timeout=600,
+        )  # fmt: skip
+        comparison = json.loads(done.stdout)["comparison"]
+        return comparison["energy"]["distinguishable"], comparison["duration"]["distinguishable"]
+
+    with ThreadPoolExecutor(_N_PROCESSES) as pool:
+        answers = list(pool.map(is_told_apart, range(n)))
+    for name, i in (("energy", 0), ("duration", 1)):
+        n_false = sum(answer[i] for answer in answers)
+        low, high = share_interval(n_false, n)
+        yield Row(
+            f"`meter --compare` of a command with itself, {n_runs} pairs: {name} told apart", "5 %",
+            f"{100 * n_false / n:.1f} %", "", f"{n_false} of {n}, 95 % interval {100 * low:.1f} to "
+            f"{100 * high:.1f} %", low <= 0.05,
+        )  # fmt: skip
+
+
+PARTS = {
+    "import": imports,
+    "busy": busy,
+    "idle": idle,
+    "bound": bound,
+    "edges": edges,
+    "cost": cost,
+    "libraries": libraries,
+    "compare": compare,
+}
 
 
 def main() -> None:

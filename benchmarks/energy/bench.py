@@ -80,10 +80,19 @@ class Bench:
         gpus: Sequence[FakeGpu],
         request: Mapping[str, Any],
         side: Sequence[str] = OUR_SIDE,
+        python: Path | str = sys.executable,
     ) -> Any:
-        """Run a part of `our_side`, or of another program, in a new process; return its answer."""
+        """Run a part of `our_side`, or of another program, in a new process; return its answer.
+
+        Args:
+            part: its name.
+            gpus: that it sees.
+            request: what to do.
+            side: the program.
+            python: the interpreter that runs it.
+        """
         done = subprocess.run(
-            [sys.executable, *side, part], input=json.dumps(request) + "\n",
+            [python, *side, part], input=json.dumps(request) + "\n",
             env=self.environment(gpus), capture_output=True, text=True, check=False, timeout=2400,
         )  # fmt: skip
         if done.returncode:

@@ -108,9 +108,12 @@ class Peers:
         command = self.command(peer, "cost")
         if isinstance(command, Missing):
             return command
-        return measure_cost(
-            command, request, seconds=seconds, env=self.environment([gpu]), cwd=self._folder
-        )
+        try:
+            return measure_cost(
+                command, request, seconds=seconds, env=self.environment([gpu]), cwd=self._folder
+            )
+        except RuntimeError as error:  # on a busy machine, helpers of Zeus do not start in time
+            return Missing(f"{peer}: {str(error).strip().splitlines()[-1]}")
 
 
 def _inherited_variables() -> dict[str, str]:
@@ -119,25 +122,38 @@ def _inherited_variables() -> dict[str, str]:
 
 
 def _install(peer: str, folder: Path) -> Path | Missing:
-    """Return the interpreter of a new environment with one peer.
+    """Return the interpreter of a new environment with one peer, which has run once."""
+    python = install(folder, peer, "nvidia-ml-py")
+    if not isinstance(python, Missing):
+        missing = _missing([[str(python), "-c", _FIRST_RUN[peer]]], peer)
+        return missing or python
+    return python
+
+
+def install(folder: Path, *packages: str) -> Path | Missing:
+    """Return the interpreter of a new environment with these packages.
 
     `uv run --with` is not used, because the cost of the waiting uv process would be measured too.
     """
     uv = os.environ.get("UV", "uv")  # `uv run` sets UV to its own path
     python = folder / "bin" / "python"
     create = [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(folder)]
-    install = [uv, "pip", "install", "--quiet", "--python", str(python), peer, "nvidia-ml-py"]
-    first_run = [str(python), "-c", _FIRST_RUN[peer]]
+    add = [uv, "pip", "install", "--quiet", "--python", str(python), *packages]
+    return _missing([create, add], packages[0]) or python
+
+
+def _missing(commands: Sequence[Sequence[str]], what: str) -> Missing | None:
+    """Run commands; return why one of them failed."""
     try:
-        for command in (create, install, first_run):
+        for command in commands:
             subprocess.run(
                 command, env=_inherited_variables(), capture_output=True, text=True, check=True,
                 timeout=300,
             )  # fmt: skip
     except FileNotFoundError:
-        return Missing(f"{peer} is not installed: uv was not found")
+        return Missing(f"{what} is not installed: uv was not found")
     except subprocess.TimeoutExpired:
-        return Missing(f"{peer} is not installed: uv took more than 300 s")
+        return Missing(f"{what} is not installed: uv took more than 300 s")
     except subprocess.CalledProcessError as error:
-        return Missing(f"{peer} is not installed: {str(error.stderr).strip()[-300:]}")
-    return python
+        return Missing(f"{what} is not installed: {str(error.stderr).strip()[-300:]}")
+    return None

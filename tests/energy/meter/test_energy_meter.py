@@ -157,6 +157,10 @@ def test_the_sample_period_is_a_number_of_seconds(seconds: float) -> None:
 def test_importing_the_meter_loads_no_driver_and_no_library_of_models() -> None:
     program = (
         "import sys, llem_energy\n"
-        "print([name for name in ('torch', 'pynvml', 'pydantic', 'llem_config') if name in sys.modules])"
+        "def loaded(*names):\n"
+        "    return [name for name in names if name in sys.modules]\n"
+        "print(loaded('torch', 'pynvml', 'pydantic', 'msgspec', 'llem_config'))\n"
+        "from llem_energy import EnergyMeter\n"
+        "print(loaded('torch', 'pynvml', 'pydantic', 'numpy', 'importlib.metadata', 'tempfile'))\n"
     )
-    assert run_python(program).strip() == "[]"
+    assert run_python(program).split("\n") == ["[]", "[]", ""]

@@ -17,10 +17,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, distributions
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llem_config._errors import LlemError
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 __all__ = ["Extension", "ExtensionError", "extensions"]
 
@@ -64,6 +66,8 @@ class Extension:
         if self.package not in _OUR_PACKAGES:
             slow.start()
         try:
+            from importlib.metadata import EntryPoint
+
             return EntryPoint(self.name, self.value, self.group).load()
         except (Exception, KeyboardInterrupt):
             raise
@@ -100,6 +104,8 @@ def extensions(group: str, name: str | None = None) -> tuple[Extension, ...]:
 @functools.cache  # reads a file of every installed package
 def _all(path: tuple[str, ...]) -> tuple[Extension, ...]:
     """Return every extension of the packages on a search path."""
+    from importlib.metadata import distributions  # with zipfile and email, which take a while
+
     by_package: dict[str, tuple[Extension, ...]] = {}
     for distribution in distributions(path=list(path)):
         try:

@@ -14,7 +14,6 @@ import errno
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -161,6 +160,8 @@ def replace_file(path: Path, content: bytes) -> None:
         OSError: it cannot be written; the old file is unchanged.
     """
     # A unique name for each writer: writers may be threads, or processes on several machines.
+    import tempfile  # takes longer than the rest of this module
+
     handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -45,12 +45,27 @@ def _used_by_torch(library: Any) -> Iterator[int]:
 
 
 def _wait_jax(jax: Any) -> None:
-    for array in jax.live_arrays():
-        array.block_until_ready()
+    # Every question to jax about devices starts its back end, which takes most of a GPU's memory. A
+    # program that has not started it has submitted nothing.
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    if bridge is None or not getattr(bridge, "backends_are_initialized", _yes)():
+        return
+    # A device works in order, so that this is the last of its work, also if its other results were
+    # dropped and cannot be waited for.
+    last = [jax.device_put(0.0, device) + 0.0 for device in jax.local_devices()]
+    jax.block_until_ready(last)
+    if jax.default_backend() == "cpu":  # a processor may work on several things at once
+        jax.block_until_ready(jax.live_arrays())
+
+
+def _yes() -> bool:
+    return True
 
 
 def _wait_cupy(cupy: Any) -> None:
-    cupy.cuda.Device().synchronize()
+    cuda = getattr(cupy, "cuda", None)
+    if cuda is not None and cuda.is_available():
+        cuda.Device().synchronize()
 
 
 _WAITS: tuple[tuple[str, Callable[[Any], None]], ...] = (

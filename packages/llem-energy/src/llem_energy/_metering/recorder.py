@@ -8,18 +8,20 @@ and `error` says why the file is missing.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import threading
 import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from llem_config.foreign_files import create_file, delete_file, opened
 from llem_energy._sources.protocol import Sample
 from llem_energy._sources.throttling import throttle_mask, throttle_names
+
+if TYPE_CHECKING:
+    import tempfile
 
 _CHUNK = 8192  # samples kept in memory until the next phase begins: minutes at 20 Hz
 _MAX_PENDING = 4 * _CHUNK  # inside a phase, where writing would disturb; rarely reached
@@ -152,6 +154,8 @@ class Recorder:
         import pyarrow.parquet as pq  # takes a third of a second; not needed without a meter
 
         if self._path is None:
+            import tempfile
+
             self._folder = tempfile.TemporaryDirectory(prefix="llem-samples-")
             self._written = Path(self._folder.name) / "samples.parquet"
         else:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from llem_energy._sources.gpu_choice import choose_gpus
 from llem_energy._sources.registry import diagnose_source
-from llem_energy._sources.shown_gpus import shown_gpus
 
 
 def gpus_to_meter(
@@ -23,6 +22,8 @@ def gpus_to_meter(
         return tuple(requested), ()
     for name in sources:
         if name == "nvml":
+            from llem_energy._sources.shown_gpus import shown_gpus  # loads the driver's binding
+
             gpus = shown_gpus()
             if gpus:
                 choice = choose_gpus(gpus, os.environ)
