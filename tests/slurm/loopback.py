@@ -111,6 +111,15 @@ class Loopback:
         """
         self._wait(lambda: self.ask("sinfo", "-h", "-o", "%T", check=False) == "idle", "slurmctld")
 
+    def forget_ended_jobs(self) -> None:
+        """Let the controller drop all jobs, as it drops ended ones after some minutes."""
+        self.kill("slurmctld", signal.SIGTERM)
+        self._wait(lambda: _is_gone(self.pid("slurmctld")), "slurmctld")
+        for file in (self.folder / "state").glob("job_state*"):
+            file.unlink()
+        self.start_controller()
+        self.wait_until_idle()
+
     def wait_until_answering(self) -> None:
         """Return when the controller answers.
 

@@ -62,7 +62,7 @@ class SlurmStudy:
         self.cluster = Slurm({"python": python, "exclusive": False, "gpus": 0, **options})
         division = plan_division(shuffled(n_points, n_cycles), shards=shards)
         done = submit_study(division, cluster=self.cluster, name="slurm", output=work / "results")
-        self.folder = done.folder
+        self.folder = Path(done.folder)
         self.jobs = {number: done.tickets[0].job for number in done.submitted}
         self.n_shards, self.n_runs = done.n_shards, n_points * n_cycles
         self.seen: dict[Path, str] = {}

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from llem_cli._display.console import add_row, plain_table, print_table, say
+from llem_runner.clusters import ShardState
 from llem_runner.shards import ShardProgress
 
 _MAX_ROWS = 50
 
 
-def show_shards(shards: Sequence[ShardProgress], n_superseded: int) -> None:
+def show_shards(
+    shards: Sequence[ShardProgress], n_superseded: int, states: Mapping[int, ShardState]
+) -> None:
     """Print a row for each shard that is not complete, and how many there are of each kind.
 
     Args:
         shards: of the study.
         n_superseded: number of results that do not count.
+        states: what clusters say of shards, by their number; empty if none was given a shard.
     """
     open_shards = [shard for shard in shards if shard.status != "complete"]
     if open_shards:
@@ -25,20 +29,33 @@ def show_shards(shards: Sequence[ShardProgress], n_superseded: int) -> None:
             table.add_column(name, justify="right")
         table.add_column("machine", overflow="fold")
         table.add_column("status", overflow="fold", min_width=12)
+        if states:
+            table.add_column("cluster", overflow="fold", min_width=12)
         for shard in open_shards[:_MAX_ROWS]:
             failed = f", {shard.n_failed} failed" if shard.n_failed else ""
             reason = f": {shard.reason}" if shard.reason else ""
             runs = f"{shard.n_completed} of {shard.n_runs}{failed}"
             cells = [str(shard.shard), str(shard.cycle), runs, str(shard.n_attempts)]
-            add_row(table, [*cells, shard.machine or "", f"{shard.status}{reason}"])
+            said = [_said(states.get(shard.shard))] if states else []
+            add_row(table, [*cells, shard.machine or "", f"{shard.status}{reason}", *said])
         print_table(table)
     if len(open_shards) > _MAX_ROWS:
         say(f"and {len(open_shards) - _MAX_ROWS} more shards")
     counts = Counter(shard.status for shard in shards)
-    states = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-    say(f"{len(shards)} shards: {states}")
+    kinds = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+    say(f"{len(shards)} shards: {kinds}")
     if n_superseded:
         say(
             f"{n_superseded} results do not count, because an earlier attempt has a result of the same "
             "run"
         )
+
+
+def _said(state: ShardState | None) -> str:
+    """Return what a cluster says of a shard."""
+    if state is None:
+        return "not submitted"
+    where = f" on {state.machine}" if state.machine and state.phase == "running" else ""
+    restarts = f", started again {state.n_restarts} times" if state.n_restarts else ""
+    reason = f": {state.reason}" if state.reason else ""
+    return f"{state.phase}{where}{restarts}{reason}"

@@ -50,7 +50,7 @@ def show_submitted(done: SubmittedStudy, cluster: str, *, as_json: bool) -> None
     if as_json:
         show_json(encode_json(done))
         return
-    folder = shlex.quote(str(done.folder))
+    folder = shlex.quote(done.folder)
     if not done.submitted:
         what = "every shard waits or runs already" if done.waiting else "every shard is complete"
         say(f"{done.folder}: nothing to submit, because {what}")

@@ -26,8 +26,8 @@ from llem_runner._storage.tickets import Ticket, add_tickets, of_cluster, read_t
 class SubmittedStudy(msgspec.Struct, frozen=True, kw_only=True):
     """A study of which a cluster has accepted shards."""
 
-    folder: Path
-    """Of the study."""
+    folder: str
+    """Path of the study."""
     n_shards: int
     """Number of all its shards."""
     submitted: tuple[int, ...]
@@ -96,7 +96,7 @@ def submit_shards(plan: ShardPlan, numbers: Sequence[int], cluster: Cluster) -> 
     add_tickets(plan.folder, tickets)
     taken = {number for ticket in tickets for number in ticket.shards}
     return SubmittedStudy(
-        folder=plan.folder,
+        folder=str(plan.folder),
         n_shards=len(plan.shards),
         submitted=tuple(sorted(taken)),
         left=tuple(number for number in sorted(numbers) if number not in taken),
@@ -143,7 +143,7 @@ def resubmit_shards(
     rest = [number for number in sorted(wanted) if number not in waiting]
     if not rest:  # a cluster takes no array without a job
         return SubmittedStudy(
-            folder=plan.folder,
+            folder=str(plan.folder),
             n_shards=len(plan.shards),
             submitted=(),
             waiting=waiting,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,11 +13,12 @@ from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._commands.study.figure import figure_flag
 from llem_cli._commands.study.folder import StudyOrArchive, check_studies, point_levels
-from llem_cli._display.console import resume_command, say, show_json
+from llem_cli._display.console import note, resume_command, say, show_json
 from llem_cli._display.ranking import show_ranking
 from llem_cli._display.shards import show_shards
 from llem_cli._display.study_progress import show_study_progress
 from llem_cli._display.study_result import show_study_result
+from llem_config import LlemError
 from llem_report import ReportError, analyse
 from llem_report.records import Analysis
 from llem_runner import (
@@ -28,9 +30,10 @@ from llem_runner import (
     read_study_result,
 )
 from llem_runner.archives import is_archive, open_study
+from llem_runner.clusters import ShardState, cluster_states
 from llem_runner.plan import time_left_s
 from llem_runner.records import StudyManifest, encode_json
-from llem_runner.shards import merge_study, shard_progress
+from llem_runner.shards import ShardProgress, merge_study, shard_progress
 
 By = Annotated[
     Literal["axis", "field"] | None,
@@ -70,6 +73,7 @@ def _show(folder: Path, named: Path, *, by: By, figure: FigureName, json_: bool)
     """Show a study; `named` is the folder or archive as the user has named it."""
     manifest = read_manifest(folder)
     shards = shard_progress(folder) if manifest.is_divided else ()
+    states = _states(folder, shards)
     result = _result(folder, manifest)
     running = _is_running(folder) if result is None else False
     left_s = None
@@ -92,6 +96,7 @@ def _show(folder: Path, named: Path, *, by: By, figure: FigureName, json_: bool)
                     "warnings": warnings,
                     "manifest": manifest,
                     "shards": shards,
+                    "cluster": states,
                     "result": result,
                     "analysis": analysis if isinstance(analysis, Analysis) else None,
                 }
@@ -107,10 +112,21 @@ def _show(folder: Path, named: Path, *, by: By, figure: FigureName, json_: bool)
         _say_how_to_continue(manifest, named)
     if not json_:
         if shards:
-            show_shards(shards, manifest.n_superseded)
+            show_shards(shards, manifest.n_superseded, states)
         for warning in warnings:
             say(f"warning: {warning}")
     return OK
+
+
+def _states(folder: Path, shards: Sequence[ShardProgress]) -> Mapping[int, ShardState]:
+    """Return what clusters say of the shards; a study that is complete has no jobs."""
+    if all(shard.status == "complete" for shard in shards):
+        return {}
+    try:
+        return cluster_states(folder)
+    except LlemError as error:
+        note(f"warning: the cluster cannot be asked: {error}")
+        return {}
 
 
 def _result(folder: Path, manifest: StudyManifest) -> StudyResult | None:

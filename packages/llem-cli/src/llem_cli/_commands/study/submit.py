@@ -123,7 +123,7 @@ def submit(
 
 def _show_folder(plan: ShardPlan, *, as_json: bool) -> None:
     if as_json:
-        show_json(encode_json(plan))
+        show_json(encode_json({"folder": str(plan.folder), "shards": plan.shards}))
         return
     say(f"{plan.folder}: start each shard by `llem-cli study shard {plan.folder} NUMBER`")
 

@@ -1,0 +1,120 @@
+"""The commands of a study on a real Slurm, and the study of the quickstart from start to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slurm.loopback import Loopback
+
+pytestmark = pytest.mark.slurm
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--set", "n=2", "--set", "max_output_tokens=4", "--no-gaps"]
+
+
+def llem(work: Path, *arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", "llem_cli", *map(str, arguments)],
+        cwd=work, env=os.environ, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def work(on_slurm: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with a small study, on a Slurm whose nodes have no driver for GPUs."""
+    settings = tmp_path / "config.yaml"
+    settings.write_text("clusters:\n  slurm: {gpus: 0, time: 10m}\n")
+    monkeypatch.setenv("LLEM_CONFIG", str(settings))
+    (tmp_path / "quickstart.yaml").write_text((ROOT / "examples" / "quickstart.yaml").read_text())
+    return tmp_path
+
+
+def folder_of(work: Path) -> Path:
+    (folder,) = (work / "results").iterdir()
+    return folder
+
+
+def test_a_dry_run_prints_what_is_submitted_and_writes_nothing(
+    on_slurm: Loopback, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["study", "submit", "quickstart.yaml", "--on", "slurm", "--at-most", "1",
+                 "--sbatch=--nice=5", "--time-per-shard", "20m", *SMALL]  # fmt: skip
+    asked = work / "asked.txt"
+    (work / "bin").mkdir()
+    for name in ("sbatch", "squeue", "scontrol", "scancel", "sacct", "sinfo"):
+        file = work / "bin" / name
+        file.write_text(f'#!/bin/bash\necho "{name} $*" >> {asked}\nexec /usr/bin/{name} "$@"\n')
+        file.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{work / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    dry = json.loads(llem(work, *arguments, "--dry-run", "--json").stdout)
+    assert not (work / "results").exists()
+    assert asked.read_text() == "scontrol show config\n"
+    submitted = json.loads(llem(work, *arguments, "--json").stdout)
+    folder = folder_of(work)
+    ((path, text),) = dry["files"].items()
+    name = text.split("--job-name=llem-")[1].split()[0]
+    assert (folder / path).read_text() == text.replace(name, folder.name)
+    assert "--array=1-3%1\n" in text and "--nice=5\n" in text and "--time=0:20:00\n" in text
+    # A study that has a folder shows exactly the bytes of the next submission.
+    llem(work, "study", "cancel", folder)
+    dry = json.loads(
+        llem(work, "study", "resume", folder, "--on", "slurm", "--dry-run", "--json").stdout
+    )
+    llem(work, "study", "resume", folder, "--on", "slurm")
+    assert (folder / path).read_text() == dry["files"][path]
+    script = on_slurm.ask("scontrol", "write", "batch_script", f"{_newest(folder)}_1", "-")
+    assert f"{script}\n" == dry["files"][path]
+    assert submitted["tickets"][0]["job"] != _newest(folder)
+    assert "nothing to submit, because every shard waits" in (
+        llem(work, "study", "resume", folder, "--on", "slurm").stdout
+    )
+    llem(work, "study", "cancel", folder)
+
+
+def _newest(folder: Path) -> str:
+    tickets = json.loads((folder / "cluster" / "slurm" / "tickets.json").read_text())
+    return str(tickets["tickets"][-1]["job"])
+
+
+def test_a_refused_study_is_kept_and_continued_after_the_correction(
+    on_slurm: Loopback, work: Path
+) -> None:
+    (work / "config.yaml").write_text("clusters:\n  slurm:\n    gpus: 0\n    partition: nope\n")
+    refused = llem(work, "study", "submit", "quickstart.yaml", "--on", "slurm", *SMALL, code=1)
+    folder = folder_of(work)
+    assert "clusters.slurm.partition = nope" in refused.stderr
+    assert f"llem-cli study resume {folder} --on slurm" in refused.stderr
+    llem(work, "config", "set", "clusters.slurm.partition", "p")
+    llem(work, "study", "resume", folder, "--on", "slurm")
+    assert on_slurm.ask("squeue", "-h", "-r", "-o", "%F").split() == [_newest(folder)] * 3
+    shown = llem(work, "study", "show", folder)
+    assert "cluster" in shown.stdout, shown.stdout
+    assert "waiting" in shown.stdout or "running on n" in shown.stdout
+    llem(work, "study", "cancel", folder)
+    shown = llem(work, "study", "show", folder)
+    assert "ended: cancelled" in shown.stdout
+
+
+def test_without_slurm_nothing_is_written(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(work))
+    done = llem(work, "study", "submit", "quickstart.yaml", "--on", "slurm", *SMALL, code=2)
+    assert "no Slurm here" in done.stderr
+    assert not (work / "results").exists()
+    done = llem(work, "study", "submit", "quickstart.yaml", "--on", "pbs", *SMALL, code=1)
+    assert "expected one of none, slurm, found 'pbs'" in done.stderr
+
+
+def without_measured(value: Any) -> Any:
+    """Return the names and shape of a result: what does not depend on the machine or the time."""
+    if isinstance(value, dict):
+        return {key: without_measured(item) for key, item in sorted(value.items())}
+    return type(value).__name__ if isinstance(value, (int, float)) else value
