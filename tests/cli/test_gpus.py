@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from fakes import fake_nvml
 from fakes.fake_nvml import FakeGpu
+from fakes.powercap import add_domain
 
 from llem_energy import read_result
 from llem_runner import read_manifest, read_study_result
@@ -27,7 +28,7 @@ max_input_tokens: 8
 max_output_tokens: 4
 warmup: {n_warmup: 1, convergence_detection: false}
 baseline: {enabled: false}
-energy: {sources: [nvml], min_window_seconds: 0.3}
+energy: {sources: [nvml, rapl], min_window_seconds: 0.3}
 pytorch: {device: cpu}
 execution: {n_cycles: 3, cycle_order: shuffled, config_gap_seconds: 0, cycle_gap_seconds: 0}
 sweep: {pytorch.batch_size: [1, 2]}
@@ -43,7 +44,9 @@ GPUS = (
 def env(library: Path, tmp_path: Path) -> dict[str, str]:
     (tmp_path / "study.yaml").write_text(STUDY)
     fake_nvml.write_trace(tmp_path / "gpus.trace", GPUS)
-    return os.environ | fake_nvml.environment(library, tmp_path / "gpus.trace")
+    add_domain(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
+    powercap = {"LLEM_POWERCAP": str(tmp_path)}
+    return os.environ | fake_nvml.environment(library, tmp_path / "gpus.trace") | powercap
 
 
 def started(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
@@ -96,6 +99,9 @@ def test_a_study_on_two_gpus_gives_one_result_with_the_gpus_as_blocks(
         (neighbour,) = result.neighbours
         beside[gpu_of(folder, entry)].append((neighbour, result.figures["energy_total_j"]))
         assert result.environment_snapshot.environment["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+        assert result.energy_source == "nvml" and result.energy_total_j is not None
+        host = result.figures["energy_host_j"]
+        assert host.status == "missing" and "other jobs share the package" in host.reasons[0]
     assert all(neighbour.uuid == FIRST for neighbour, _ in beside[SECOND])
     # The power of the first GPU rises by 100 W a second, that of the second one is constant.
     for neighbour, quality in beside[SECOND]:

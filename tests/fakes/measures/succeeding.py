@@ -150,7 +150,7 @@ def sends_100_megabytes(config: ExperimentConfig, **_: Any) -> ExperimentResult:
 
 def sees_gpus(config: ExperimentConfig, **_: Any) -> ExperimentResult:
     """Return the variables of this process that name GPUs, and the GPUs that are claimed now."""
-    names = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+    names = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "LLEM_OTHER_JOBS")
     claims = sorted(path.name.partition(".")[0] for path in Path("/tmp").glob("llem-GPU-*.lock"))
     variables: dict[str, Any] = {name: os.environ.get(name) for name in names}
     return make_result(config, effective_config={**variables, "claims": claims})

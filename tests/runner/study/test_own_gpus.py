@@ -127,3 +127,43 @@ def test_a_folder_of_a_job_is_told_from_a_shared_one(
 def test_the_mounts_of_this_machine_can_be_read() -> None:
     assert private_root(Path("/proc")) is None
     assert private_root(Path("/tmp"), Path("/absent")) is None
+
+
+SHARD = """
+import json, os, sys
+from fakes import measures
+from fakes.studies import experiment
+from llem_config import Settings, StudyConfig
+from llem_energy import read_result
+from llem_runner.clusters import Place, granted_gpus
+from llem_runner.shards import divide_study, run_shard
+
+class Cluster:
+    def here(self, environment):
+        gpus = granted_gpus(sys.argv[2:], environment)
+        return Place(cluster="scripted", job="1_1", gpus=gpus)
+
+point = experiment(pytorch={"device": "auto"}, energy={"sources": ["none"]})
+plan = divide_study(StudyConfig(experiments=(point,)), output=sys.argv[1], settings=Settings())
+outcome = run_shard(plan.folder, 1, cluster=Cluster(), measure=measures.sees_gpus)
+(result,) = plan.folder.glob("shards/*/a*/*/result.json")
+print(json.dumps([outcome.end, read_result(result).effective_config]))
+"""
+
+
+def test_a_task_of_a_cluster_uses_the_gpu_that_the_cluster_names(
+    library: Path, tmp_path: Path
+) -> None:
+    """Without control groups the driver shows every GPU, and numbers are those of device files."""
+    boards = [
+        FakeGpu(uuid=f"GPU-job{os.getpid()}-{number}", minor=minor)
+        for number, minor in enumerate((3, 2, 1, 0))
+    ]
+    with hold_gpus([board.uuid for board in boards[1:]]):  # by other tasks on this machine
+        end, seen = with_gpus(
+            SHARD, library, boards, tmp_path, str(tmp_path / "results"), "3",
+            env={"PYTHONPATH": TESTS, "CUDA_VISIBLE_DEVICES": "3"},
+        )  # fmt: skip
+    assert end == "complete"
+    assert seen["CUDA_VISIBLE_DEVICES"] == boards[0].uuid
+    assert seen["LLEM_OTHER_JOBS"] == "possible"

@@ -12,7 +12,7 @@ import msgspec
 from llem_config import Settings, StudyConfig, load_study
 from llem_energy import measure as default_measure
 from llem_energy.models import digest_inputs
-from llem_energy.preflight import Machine, find_machine
+from llem_energy.preflight import Machine, find_machine, shown_gpus
 from llem_runner._control import Control
 from llem_runner._errors import StudyError
 from llem_runner._events import PreflightWarning, ReadingInputs, StudyEnded, StudyStarted, ignore
@@ -73,6 +73,11 @@ def run_on_gpus(
     study = config if isinstance(config, StudyConfig) else load_study(config)
     machine = find_machine(settings)
     study = fill_gaps(study, machine.settings)
+    if machine.gpus and not shown_gpus():
+        raise StudyError(
+            "gpus: expected GPUs of NVIDIA, found those of AMD, of which a run cannot be given one by its "
+            "UUID; run this study without --gpus"
+        )
     chosen = chosen_gpus(gpus, machine)
     check_points(study)
     _check(study, output, msgspec.structs.replace(machine, visible_gpus=chosen), send)
