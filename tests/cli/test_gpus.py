@@ -129,7 +129,7 @@ def test_ctrl_c_ends_all_runs_and_the_last_line_continues_the_study(
     lines += rest.splitlines(keepends=True)
     (folder,) = (tmp_path / "results").iterdir()
     assert lines[-1].startswith("continue with `llem-cli study resume ")
-    assert folder.name in lines[-1]
+    assert f"{folder.name} --gpus 0,1`" in lines[-1]
     states = [entry.status for entry in read_manifest(folder).entries]
     assert "completed" in states and "running" not in states and set(states) != {"completed"}
     left = [
@@ -138,7 +138,7 @@ def test_ctrl_c_ends_all_runs_and_the_last_line_continues_the_study(
         if folder.name.encode() in _content(each)
     ]
     assert left == []
-    code, _, err = llem(tmp_path, env, "resume", str(folder))
+    code, _, err = llem(tmp_path, env, "resume", str(folder), "--gpus", "0,1")
     assert code == 0, err
     assert {entry.status for entry in read_manifest(folder).entries} == {"completed"}
 

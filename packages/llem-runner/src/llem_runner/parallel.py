@@ -6,6 +6,6 @@ result = run_on_gpus("study.yaml", gpus="all")
 
 from llem_runner._parallel.plan import shards_per_cycle
 from llem_runner._parallel.pool import OnGpu
-from llem_runner._parallel.run import run_on_gpus
+from llem_runner._parallel.run import resume_on_gpus, run_on_gpus
 
-__all__ = ["OnGpu", "run_on_gpus", "shards_per_cycle"]
+__all__ = ["OnGpu", "resume_on_gpus", "run_on_gpus", "shards_per_cycle"]

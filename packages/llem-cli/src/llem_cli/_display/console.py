@@ -187,9 +187,15 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def resume_command(folder: Path) -> str:
-    """Return the command that continues a study, ready to paste into a shell."""
-    return f"`llem-cli study resume {_shell_word(str(folder))}`"
+def resume_command(folder: Path, gpus: str | None = None) -> str:
+    """Return the command that continues a study, ready to paste into a shell.
+
+    Args:
+        folder: of the study.
+        gpus: of its flag --gpus; None if it was not given.
+    """
+    options = "" if gpus is None else f" --gpus {_shell_word(gpus)}"
+    return f"`llem-cli study resume {_shell_word(str(folder))}{options}`"
 
 
 def _shell_word(text: str) -> str:

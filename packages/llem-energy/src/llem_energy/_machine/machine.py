@@ -44,6 +44,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     gpus: tuple[MachineGpu, ...] = ()
     """Every NVIDIA GPU, in NVML's order; if there is none, every AMD GPU."""
+    is_nvidia: bool = True
+    """Whether `gpus` are those of NVIDIA, which a run is given by UUID."""
     visible_gpus: tuple[str, ...] = ()
     """UUIDs of the GPUs that a cluster and CUDA_VISIBLE_DEVICES leave to this process."""
     gpu_problem: str | None = None
@@ -96,6 +98,7 @@ def find_machine(settings: Settings | None = None, *, grant: Grant | None = None
     return Machine(
         settings=settings,
         gpus=gpus,
+        is_nvidia=bool(nvidia) or not gpus,
         visible_gpus=choice.uuids,
         gpu_problem=choice.problem,
         run_variables=_run_variables(choice, grant),

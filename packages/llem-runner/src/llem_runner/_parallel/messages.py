@@ -24,6 +24,7 @@ class WorkerTask(msgspec.Struct, frozen=True):
     measure: bytes
     """The function that each run calls, pickled: its module and name."""
     retry: int
+    retry_failed: bool
     time_limit_s: float | None
 
 

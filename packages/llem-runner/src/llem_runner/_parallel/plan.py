@@ -28,6 +28,11 @@ def chosen_gpus(wanted: Gpus, machine: Machine) -> tuple[str, ...]:
     """
     if machine.gpu_problem is not None:
         raise StudyError(machine.gpu_problem)
+    if machine.gpus and not machine.is_nvidia:
+        raise StudyError(
+            "gpus: expected GPUs of NVIDIA, found those of AMD, of which a run cannot be given one by its "
+            "UUID; run this study without --gpus"
+        )
     usable = machine.visible_gpus
     if wanted == "all":
         if not usable:

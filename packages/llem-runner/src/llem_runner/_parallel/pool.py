@@ -54,6 +54,7 @@ class GpuPool:
         control: Control,
         on_event: Send,
         retry: int,
+        retry_failed: bool = False,
         time_limit_s: float | None,
     ) -> None:
         """Prepare to run shards.
@@ -67,6 +68,7 @@ class GpuPool:
             control: stops all shards.
             on_event: called in this thread.
             retry: as in `run_study`.
+            retry_failed: as in `resume_shards`.
             time_limit_s: for all shards together, in seconds.
         """
         self._folder = folder
@@ -78,6 +80,7 @@ class GpuPool:
         self._control = control
         self._on_event = on_event
         self._retry = retry
+        self._retry_failed = retry_failed
         self._ends_s = None if time_limit_s is None else time.monotonic() + time_limit_s
         self._running: list[ShardProcess] = []
         self._n_crashes: Counter[int] = Counter()
@@ -123,6 +126,7 @@ class GpuPool:
                 settings=self._settings.model_copy(update={"devices": devices}).model_dump_json(),
                 measure=self._measure,
                 retry=self._retry,
+                retry_failed=self._retry_failed,
                 time_limit_s=left_s,
             )
             log = log_of(self._folder.folder, shard)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -72,9 +73,11 @@ class ShardProcess:
             self._stdin.write(len(content).to_bytes(8) + content)
 
     @property
-    def _stdin(self) -> subprocess.IO[bytes]:  # type: ignore[name-defined]
-        assert self._process.stdin is not None
-        return self._process.stdin
+    def _stdin(self) -> IO[bytes]:
+        stdin = self._process.stdin
+        if stdin is None:  # it was started with a pipe
+            raise AssertionError
+        return stdin
 
     @property
     def pid(self) -> int:

@@ -12,7 +12,7 @@ import msgspec
 from llem_config import Settings, StudyConfig, load_study
 from llem_energy import measure as default_measure
 from llem_energy.models import digest_inputs
-from llem_energy.preflight import Machine, find_machine, shown_gpus
+from llem_energy.preflight import Machine, find_machine
 from llem_runner._control import Control
 from llem_runner._errors import StudyError
 from llem_runner._events import PreflightWarning, ReadingInputs, StudyEnded, StudyStarted, ignore
@@ -24,7 +24,11 @@ from llem_runner._plan.comparability import why_not_comparable
 from llem_runner._plan.shards import USUAL_POINTS, precision_kept
 from llem_runner._shards.division import divide_study, plan_division
 from llem_runner._shards.merge import merge_study
+from llem_runner._shards.open_shards import open_shards
+from llem_runner._shards.resume import check_idle
+from llem_runner._shards.run_shard import reopen_shards
 from llem_runner._storage.divided_folder import DividedFolder
+from llem_runner._storage.divided_manifest import merge_manifests
 from llem_runner._storage.study_result import StudyResult
 from llem_runner._study.preflight import check
 from llem_runner._study.preparation import check_caller, fill_gaps
@@ -73,11 +77,6 @@ def run_on_gpus(
     study = config if isinstance(config, StudyConfig) else load_study(config)
     machine = find_machine(settings)
     study = fill_gaps(study, machine.settings)
-    if machine.gpus and not shown_gpus():
-        raise StudyError(
-            "gpus: expected GPUs of NVIDIA, found those of AMD, of which a run cannot be given one by its "
-            "UUID; run this study without --gpus"
-        )
     chosen = chosen_gpus(gpus, machine)
     check_points(study)
     _check(study, output, msgspec.structs.replace(machine, visible_gpus=chosen), send)
@@ -102,9 +101,73 @@ def run_on_gpus(
             retry=retry,
             time_limit_s=time_limit_s,
         )
-        pool.run()
-        result = merge_study(folder.folder)
-        send(StudyEnded(folder.folder, result.status))
+        return _run(pool, folder, send)
+
+
+def resume_on_gpus(
+    folder: str | Path,
+    *,
+    gpus: Gpus = "all",
+    even_if_running: bool = False,
+    retry_failed: bool = False,
+    on_event: Send | None = None,
+    control: Control | None = None,
+    measure: Measure = default_measure,
+    settings: Settings | None = None,
+    retry: int = 0,
+    time_limit_s: float | None = None,
+) -> StudyResult:
+    """Run what is left of a divided study on several GPUs at once, and return the study's record.
+
+    Args:
+        folder: of the study.
+        gpus: as in `run_on_gpus`; they need not be those on which the study began.
+        even_if_running: as in `resume_shards`.
+        retry_failed: as in `resume_shards`.
+        on_event: as in `run_on_gpus`.
+        control: as in `run_on_gpus`.
+        measure: as in `run_on_gpus`.
+        settings: as in `run_on_gpus`; those that all shards share are of the study.
+        retry: as in `run_on_gpus`.
+        time_limit_s: as in `run_on_gpus`.
+
+    Raises:
+        StudyError: as in `resume_shards`, or a GPU is not there.
+    """
+    check_caller(measure)
+    content = _pickled(measure)
+    send = on_event or ignore
+    machine = find_machine(settings)
+    chosen = chosen_gpus(gpus, machine)
+    divided = DividedFolder(Path(folder).absolute())
+    numbers = open_shards(folder, retry_failed=retry_failed)
+    if not even_if_running:
+        check_idle(divided, numbers)
+    reopen_shards(folder, numbers)
+    totals = merge_manifests(divided).totals
+    n_left = totals.pending + totals.interrupted + totals.running
+    n_left += totals.failed if retry_failed else 0
+    with Control.owned(control) as stop:
+        send(StudyStarted(divided.folder, n_left, n_left + totals.completed, 0.0))
+        pool = GpuPool(
+            divided,
+            chosen,
+            numbers,
+            settings=machine.settings,
+            measure=content,
+            control=stop,
+            on_event=send,
+            retry=retry,
+            retry_failed=retry_failed,
+            time_limit_s=time_limit_s,
+        )
+        return _run(pool, divided, send)
+
+
+def _run(pool: GpuPool, folder: DividedFolder, send: Send) -> StudyResult:
+    pool.run()
+    result = merge_study(folder.folder)
+    send(StudyEnded(folder.folder, result.status))
     return result
 
 

@@ -49,6 +49,7 @@ def main() -> None:
             measure=measure,
             settings=Settings.model_validate_json(task.settings),
             retry=task.retry,
+            retry_failed=task.retry_failed,
             time_limit_s=task.time_limit_s,
         )
     except (LlemError, KeyboardInterrupt) as error:

@@ -68,7 +68,7 @@ def resume_shards(
     divided = DividedFolder(Path(folder))
     numbers = open_shards(folder, retry_failed=retry_failed)
     if not even_if_running:
-        _check_idle(divided, numbers)
+        check_idle(divided, numbers)
     reopen_shards(folder, numbers)
     end_s = None if time_limit_s is None else time.perf_counter() + time_limit_s
     outcomes: list[ShardOutcome] = []
@@ -94,7 +94,7 @@ def resume_shards(
     return Resumed(merge_study(folder), tuple(outcomes))
 
 
-def _check_idle(divided: DividedFolder, numbers: Sequence[int]) -> None:
+def check_idle(divided: DividedFolder, numbers: Sequence[int]) -> None:
     """Return if no process can be running one of some shards.
 
     Raises:

@@ -13,7 +13,7 @@ from llem_config import ConfigError, Fault, Settings, StudyConfig
 from llem_energy.preflight import shown_gpus
 from llem_runner import StudyResult
 from llem_runner.executors import Measure
-from llem_runner.parallel import run_on_gpus
+from llem_runner.parallel import resume_on_gpus, run_on_gpus
 
 Gpus = Annotated[
     str | None,
@@ -71,6 +71,33 @@ def measure_on_gpus(
         )
     assert progress.folder is not None  # the study has run
     return result, progress.folder
+
+
+def resume_measured_on_gpus(
+    folder: Path,
+    gpus: Literal["all"] | tuple[int | str, ...],
+    *,
+    even_if_running: bool,
+    retry_failed: bool,
+    measure: Measure,
+    retry: int,
+    time_limit_s: float | None,
+    quiet: bool,
+) -> StudyResult:
+    """Run what is left of a divided study on several GPUs, and return its result."""
+    progress = GpuProgress([gpu.uuid for gpu in shown_gpus()], quiet=quiet)
+    with controlled_by_terminal() as control:
+        return resume_on_gpus(
+            folder,
+            gpus=gpus,
+            even_if_running=even_if_running,
+            retry_failed=retry_failed,
+            on_event=progress,
+            control=control,
+            measure=measure,
+            retry=retry,
+            time_limit_s=time_limit_s,
+        )
 
 
 def _wrong(flag: str, problem: str) -> ConfigError:

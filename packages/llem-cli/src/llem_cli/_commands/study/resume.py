@@ -18,6 +18,7 @@ from llem_cli._commands.options import (
     parse_duration_s,
 )
 from llem_cli._commands.study.folder import StudyFolder, check_folders, usage_error
+from llem_cli._commands.study.on_gpus import Gpus, parse_gpus, resume_measured_on_gpus
 from llem_cli._commands.study.resubmission import resubmit
 from llem_cli._commands.study.run import MeasureFunction, finish
 from llem_cli._commands.study.submit import AtMost, DryRun, Sbatch, TimePerShard, cluster_named
@@ -49,6 +50,7 @@ def resume(
     retry: Retry = 0,
     time_limit: TimeLimit = None,
     wait: Wait = False,
+    gpus: Gpus = None,
     on: Annotated[
         str | None,
         Parameter(
@@ -99,6 +101,20 @@ def resume(
             "--cycles" if study is None else "--study",
             "expected a study that is not divided; the shards of this one are fixed",
         )
+    if gpus is not None:
+        if not divided:
+            raise usage_error("--gpus", "expected a study that began with --gpus or was submitted")
+        result = resume_measured_on_gpus(
+            folder,
+            parse_gpus(gpus, wait=wait),
+            even_if_running=even_if_running,
+            retry_failed=retry_failed,
+            measure=measure or default_measure,
+            retry=retry,
+            time_limit_s=time_limit_s,
+            quiet=quiet,
+        )
+        return finish(result, folder, as_json=json_, gpus=gpus)
     with (
         controlled_by_terminal() as control,
         Progress(quiet=quiet, verbose=verbose) as progress,

@@ -126,21 +126,28 @@ def run(
         ):
             result = run_study(study, control=control, on_event=progress, wait=wait, **options)
         folder = progress.folder
-    code = finish(result, folder, as_json=json_)
+    code = finish(result, folder, as_json=json_, gpus=gpus)
     if report:
         note(f"report: {llem_report.write_report(folder)}")
     return code
 
 
-def finish(result: StudyResult, folder: Path, *, as_json: bool) -> int:
-    """Show the result of a study and return the exit code."""
+def finish(result: StudyResult, folder: Path, *, as_json: bool, gpus: str | None = None) -> int:
+    """Show the result of a study and return the exit code.
+
+    Args:
+        result: of the study.
+        folder: of the study.
+        as_json: whether to print it as JSON.
+        gpus: of the flag --gpus, for the command that continues the study.
+    """
     with closed_terminal_ignored():
         if as_json:
             show_json(encode_json(result))
         else:
             show_study_result(result, folder, analysis=_analysis(folder))
     if result.status in ("interrupted", "aborted"):
-        note(f"continue with {resume_command(folder)}")  # the last line, ready to be copied
+        note(f"continue with {resume_command(folder, gpus)}")  # the last line, ready to be copied
     return _EXIT_CODES[result.status]
 
 
