@@ -1,9 +1,10 @@
-"""The progress of a study in plain lines, for scripts and notebooks: `run_study(progress=True)`."""
+"""The progress of a study for scripts and notebooks: `run_study(progress=True)`."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 
 from llem_config.text import one_line
 from llem_runner._events import (
@@ -19,27 +20,57 @@ from llem_runner._events import (
     StudyStarted,
     ignore,
 )
+from llem_runner._study.notebook_progress import Handle, NotebookProgress, notebook_display
 
 
 def with_progress(on_event: OnEvent | None, progress: bool) -> OnEvent:
-    """Return the callback of a study, which also prints if progress is requested.
+    """Return the callback of a study, which also shows each event if progress is requested.
+
+    In a notebook, one output of the cell is changed; anywhere else, lines are printed.
 
     Args:
         on_event: of the caller.
-        progress: whether lines are printed.
+        progress: whether events are shown.
     """
     following = on_event or ignore
     if not progress:
         return following
 
+    show_line = _show_in_notebook() or _print
+
     def show(event: Event) -> None:
-        line = _line(event)
-        if line is not None:
-            # To the stream of this moment: a notebook replaces it for each cell.
-            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or none
-                sys.stderr.write(f"{one_line(line)}\n")
-                sys.stderr.flush()
+        show_line(event, _line(event))
         following(event)
+
+    return show
+
+
+def _print(event: Event, line: str | None) -> None:
+    del event
+    if line is not None:
+        # To the stream of this moment: a program may replace it.
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or none
+            sys.stderr.write(f"{one_line(line)}\n")
+            sys.stderr.flush()
+
+
+def _show_in_notebook() -> Callable[[Event, str | None], None] | None:
+    """Return what shows an event in the output of a notebook's cell; None without a notebook."""
+    open_output = notebook_display()
+    if open_output is None:
+        return None
+    progress = NotebookProgress()
+    handle: Handle | None = None
+
+    def show(event: Event, line: str | None) -> None:
+        nonlocal handle
+        progress.add(event, line)
+        # A front end that is gone, or that cannot change an output, is no reason to stop a study.
+        with contextlib.suppress(Exception):
+            if handle is None:
+                handle = open_output(progress)
+            else:
+                handle.update(progress)
 
     return show
 

@@ -58,7 +58,8 @@ def run_study(
             in time does not start, and one that has not ended is stopped; the remaining runs stay
             pending, for `resume_study`.
         wait: wait until a GPU that another study uses is free, instead of raising an error.
-        progress: print a line to stderr for each run, also in a notebook.
+        progress: show what happens: in a notebook in one output of the cell, else a line on stderr
+            for each run.
 
     Returns:
         The record, also if runs have failed; see its `status`.
