@@ -32,10 +32,11 @@ from fakes.fake_nvml import FakeGpu, true_energy_j
 from fakes.traces import LLM, TRACES
 
 from benchmarks.energy.bench import Bench, Row, compared, p95
+from benchmarks.energy.migration import changed_lines
 from benchmarks.energy.peers import run as peer_runs
 from benchmarks.energy.peers.installed import ROOT, install
 from benchmarks.energy.peers.meter import measure_cost
-from benchmarks.energy.peers.run import Measured, Missing
+from benchmarks.energy.peers.run import ZEUS, Measured, Missing
 from benchmarks.shared.quantiles import share_interval
 
 _SIDE = ("-m", "benchmarks.energy.meter_side")
@@ -236,6 +237,25 @@ def libraries(bench: Bench) -> Iterator[Row]:
     )  # fmt: skip
 
 
+def migration(bench: Bench) -> Iterator[Row]:
+    """Return what changes in a script that moves from ZeusMonitor to EnergyMeter, and what both print."""
+    theirs, ours = (ROOT / "benchmarks" / "energy" / "migration" / name for name in
+                    ("with_zeus.py", "with_llem.py"))  # fmt: skip
+    n_changed = len(changed_lines(theirs.read_text("utf-8"), ours.read_text("utf-8")))
+    gpu = FakeGpu(points=((0.0, 300.0),))
+    done = subprocess.run(
+        [sys.executable, str(ours)], env=bench.environment([gpu]), capture_output=True, text=True
+    )
+    answer = bench.peers.ask(ZEUS, "script", [gpu], {"path": str(theirs)})
+    zeus = answer.reason[:60] if isinstance(answer, Missing) else answer[0]["out"].splitlines()[-1]
+    printed = (done.stdout if done.returncode == 0 else done.stderr).splitlines()
+    yield Row(
+        "lines that change in a script from ZeusMonitor; its last line on a GPU at 300 W",
+        "import + 3", f"{n_changed} with the import: {printed[-1]}", zeus, "",
+        n_changed <= 4 and done.returncode == 0,
+    )  # fmt: skip
+
+
 def compare(bench: Bench) -> Iterator[Row]:
     """Return how often `meter --compare` tells two commands apart that are the same."""
     n = 8 if bench.n < 1000 else 100
@@ -272,6 +292,7 @@ PARTS = {
     "edges": edges,
     "cost": cost,
     "libraries": libraries,
+    "migration": migration,
     "compare": compare,
 }
 

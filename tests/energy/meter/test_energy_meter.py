@@ -49,6 +49,23 @@ def test_windows_of_both_modes_nest_and_enclose_the_truth(
         assert window["devices"] == {"GPU-steady": window["j"]}
 
 
+def test_a_window_that_opens_with_its_meter_knows_when_the_counter_moved_before(
+    library: Path, tmp_path: Path, cache: dict[str, str]
+) -> None:
+    program = BEGIN + (
+        "windows = []\n"
+        "for _ in range(3):\n"
+        "    with EnergyMeter(mode='light') as meter:\n"
+        "        with meter.window() as window:\n"
+        "            time.sleep(0.5)\n"
+        "        windows.append([window.energy.method, seen(window)])\n"
+        "print(json.dumps(windows))\n"
+    )
+    for method, window in with_gpus(program, library, [STEADY], tmp_path, env=cache):
+        assert method == "energy counter, interpolated"
+        assert abs(window["j"] - 300 * window["s"]) <= window["bound_j"]
+
+
 def test_without_a_meter_the_program_goes_on_and_is_told_once(tmp_path: Path) -> None:
     # No library, even on a machine that has one: the loader stops at this empty file.
     (tmp_path / "libnvidia-ml.so.1").touch()

@@ -54,7 +54,7 @@ class EnergyMeter:
         """Open the meter, calibrate it, and start to sample.
 
         The calibration takes one to five seconds in which the GPUs should idle; it is kept for the
-        current boot and driver, so that the next meter starts at once.
+        current boot and driver, so that the next meter starts within two updates of its counter.
 
         Args:
             gpus: the GPUs to meter, by the driver's index or UUID; None is every GPU that

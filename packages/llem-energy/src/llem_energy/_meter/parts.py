@@ -79,6 +79,8 @@ class Metered:
         self._ready_after_s = _PERIODS_AFTER * self.edges.period_s + 2 * period_s
         self.sampler.read()  # what else a device reports is known before the first window
         self.sampler.__enter__()
+        # A window that opens at once needs to know when the counter moved before it.
+        self.sampler.read_until(Moved(self.source.devices, 1), 1.5 * self.edges.period_s)
 
     def count(self) -> None:
         """Read the counters at an end of a window that must not wait."""
