@@ -53,6 +53,16 @@ def test_a_point_has_the_mean_shares_and_every_bound_of_its_runs(tmp_path: Path)
     assert unknown.phases == ()
 
 
+def test_the_exported_points_have_the_shares_and_bounds(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, "sweep: {n: [2, 4]}\n", explained)
+    known, unknown = table(folder, "points").to_pylist()
+    assert known["roofline.prefill.mfu"] == pytest.approx(0.7)
+    assert known["roofline.decode.mbu"] == pytest.approx(0.6)
+    assert known["roofline.decode.bound_by"] == ["host", "memory"]
+    assert (known["roofline.prefill.mbu"], known["roofline.prefill.bound_by"]) == (None, None)
+    assert [value for name, value in unknown.items() if "roofline" in name] == [None] * 6
+
+
 def test_the_page_has_a_table_if_any_point_is_explained(tmp_path: Path) -> None:
     analysis = analyse(make_folder(tmp_path, "sweep: {n: [2, 4]}\n", explained))
     page = report_html(analysis)

@@ -16,10 +16,11 @@ from llem_report._tables.docstrings import field_docstrings
 from llem_report._tables.open_parts import MAX_COLUMNS
 from llem_report._tables.run_records import StudyRecords
 from llem_report._tables.table_data import TableData, TableName, metadata_of
-from llem_report.records import Analysis, Interval, LevelPair, PointEstimate
+from llem_report.records import Analysis, Interval, LevelPair, PointEstimate, PointPhase
 from llem_runner.records import PointQuality
 
 _MAX_NAME = 200
+_PHASES = ("prefill", "decode")
 _SOURCE = "result.json of all runs"
 _Read = Callable[[Analysis, Any], Any]
 
@@ -140,6 +141,7 @@ def _point_parts() -> tuple[list[_Part], list[_Part]]:
         _point(POWER_LIMITED, "number", "Share of the time at the power limit, 0 to 1: mean of the runs; "
                "null if the driver does not report it."),
         *_quality_parts(),
+        *(part for phase in _PHASES for part in _roofline_parts(phase)),
     ]  # fmt: skip
     return before, after
 
@@ -159,6 +161,19 @@ def _quality_parts() -> list[_Part]:
         of_answers("agreement", "number"),
         of_answers("is_worse", "boolean"),
     ]
+
+
+def _roofline_parts(phase: str) -> list[_Part]:
+    def of_phase(field: str, kind: ColumnType) -> _Part:
+        def value(_: Analysis, point: PointEstimate) -> Any:
+            found = next((each for each in point.phases if each.phase == phase), None)
+            known = getattr(found, field, None)
+            return None if known == () else known  # no run knows it
+
+        meaning = field_docstrings(PointPhase)[field]
+        return _part(f"roofline.{phase}.{field}", kind, f"{phase.capitalize()}: {meaning}", value)
+
+    return [of_phase("mfu", "number"), of_phase("mbu", "number"), of_phase("bound_by", "texts")]
 
 
 def _level_parts() -> list[_Part]:
