@@ -48,6 +48,7 @@ def compare_points(
     input_changes: Sequence[str] = (),
     looks: Sequence[int] = (),
     outliers: Sequence[int] = (),
+    runs: ComparedRuns | None = None,
 ) -> Comparisons:
     """Return the ratio of every point to the best one, or the reason why there is none.
 
@@ -59,8 +60,9 @@ def compare_points(
             nothing is compared.
         looks: number of cycles at each earlier result after which cycles were added.
         outliers: indices of the runs that are far from the others of their point.
+        runs: those that are compared, if they are known; None: `runs_to_compare` of the others.
     """
-    runs = runs_to_compare(entries, results)
+    runs = runs or runs_to_compare(entries, results)
     labels = {entry.config_hash: entry.label for entry in entries}
     no_comparison = Comparisons(
         figure=runs.figure,

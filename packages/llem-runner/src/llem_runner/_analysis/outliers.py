@@ -7,6 +7,7 @@ three runs can have an outlier, and a study with many points is not full of them
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -130,7 +131,21 @@ def _is_like(variance: float, df: int, of_study: float, df_of_study: int) -> boo
         return True
     if of_study <= 0:
         return False
-    return f_above(variance / of_study, df, df_of_study) >= _ALPHA_SPREAD
+    return variance / of_study <= _largest_like(df, df_of_study)
+
+
+@functools.cache  # the same few numbers for thousands of runs
+def _largest_like(df: int, df_of_study: int) -> float:
+    """Return the largest ratio of variances that chance explains."""
+    low, high = 1.0, 2.0
+    while f_above(high, df, df_of_study) >= _ALPHA_SPREAD:
+        low, high = high, 2 * high
+    while (middle := (low + high) / 2) not in (low, high):
+        if f_above(middle, df, df_of_study) >= _ALPHA_SPREAD:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def _without_cycles(runs: Sequence[Run], cycles: _Cycles) -> list[float]:

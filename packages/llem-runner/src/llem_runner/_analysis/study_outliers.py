@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from llem_energy import ExperimentResult
+from llem_runner._analysis.compared_runs import Block, block_of
 from llem_runner._analysis.headline import headline, headline_values
 from llem_runner._analysis.outliers import Run, outlying_runs
 from llem_runner._analysis.statistics import geometric_mean
@@ -20,8 +21,20 @@ def find_outliers(
     figure = headline(results.values())
     values = headline_values(results, figure)
     runs = [entry for entry in entries if entry.index in values]
+    # What the runs of a block have in common is no outlier: several machines may share a cycle.
+    numbers: dict[Block, int] = {}
+    for run in runs:
+        if run.shard is not None:
+            numbers.setdefault(block_of(run), len(numbers) + 1)
     found = outlying_runs(
-        [Run(run.config_hash, run.cycle, math.log(values[run.index])) for run in runs]
+        [
+            Run(
+                run.config_hash,
+                numbers[block_of(run)] if numbers else run.cycle,
+                math.log(values[run.index]),
+            )
+            for run in runs
+        ]
     )
     outlying = [runs[position] for position in found]
     usual: dict[str, list[float]] = {}

@@ -85,6 +85,7 @@ def summarise(
         input_changes=changes,
         looks=manifest.looks,
         outliers=[outlier.index for outlier in outliers],
+        runs=compared,
     )
     values = comparable_values(compared, comparisons)
     factors = dict(zip(study.config_hashes, levels(study), strict=True))

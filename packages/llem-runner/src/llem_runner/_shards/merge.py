@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +15,12 @@ from llem_config.foreign_files import ForeignFileError, read_bytes
 from llem_runner._analysis.summary import summarise
 from llem_runner._errors import StudyError
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES, encode_json, write_atomically
-from llem_runner._storage.attempts import read_attempts
-from llem_runner._storage.divided_folder import DividedFolder, PlanFile
+from llem_runner._storage.attempts import Attempt, remove_scratch_of_killed
+from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.divided_manifest import merge_manifests, merge_runs
 from llem_runner._storage.input_files import changed_resolved
 from llem_runner._storage.manifest import StudyManifest
+from llem_runner._storage.manifest_reader import manifest_signature
 from llem_runner._storage.manifest_writer import encode_manifest
 from llem_runner._storage.study_reader import read_study
 from llem_runner._storage.study_result import StudyResult
@@ -31,6 +33,8 @@ class Merged(NamedTuple):
 
     manifest: StudyManifest
     result: StudyResult
+    attempts: Mapping[int, Sequence[Attempt]]
+    """By the number of their shard."""
 
 
 def merge_study(folder: str | Path, *, write: bool = True) -> StudyResult:
@@ -53,7 +57,7 @@ def merge_study(folder: str | Path, *, write: bool = True) -> StudyResult:
     if not write:
         return merge_in_memory(divided).result.stored_in(divided.folder)
     for _ in range(_MAX_ROUNDS):
-        before = merge_manifests(divided).entries
+        before = manifest_signature(divided.folder)
         merged = merge_in_memory(divided)
         content = encode_json(merged.result)
         digest = hashlib.sha256(content).hexdigest()
@@ -61,8 +65,10 @@ def merge_study(folder: str | Path, *, write: bool = True) -> StudyResult:
         _replace(divided.layout.study_result, content)
         _replace(divided.layout.manifest, encode_manifest(manifest))
         # A run may have ended meanwhile, and a merge that saw it may have written before this one.
-        if merge_manifests(divided).entries == before:
+        if manifest_signature(divided.folder) == before:
             break
+    for attempts in merged.attempts.values():
+        remove_scratch_of_killed(attempts)
     return merged.result.stored_in(divided.folder)
 
 
@@ -73,7 +79,7 @@ def merge_in_memory(divided: DividedFolder) -> Merged:
         StudyError: not the folder of a divided study, or it is damaged.
     """
     plan = divided.read_plan()
-    manifest, results = merge_runs(divided)
+    manifest, results, attempts = merge_runs(divided)
     if changed := changed_resolved(divided.layout, manifest):
         raise StudyError(changed)
     result = summarise(
@@ -81,12 +87,12 @@ def merge_in_memory(divided: DividedFolder) -> Merged:
         divided.layout,
         manifest,
         Settings.model_validate(plan.origin.settings),
-        limits_enforced=_limits_enforced(divided, plan),
+        limits_enforced=_limits_enforced(attempts),
         results=results,
         shards_per_cycle=plan.shards_per_cycle,
     )
     changes = tuple(dict.fromkeys((*manifest.input_changes, *result.summary.input_changes)))
-    return Merged(msgspec.structs.replace(manifest, input_changes=changes), result)
+    return Merged(msgspec.structs.replace(manifest, input_changes=changes), result, attempts)
 
 
 def merge_if_done(folder: DividedFolder) -> bool:
@@ -106,14 +112,9 @@ def merge_if_done(folder: DividedFolder) -> bool:
     return True
 
 
-def _limits_enforced(divided: DividedFolder, plan: PlanFile) -> bool:
-    records = (
-        attempt.record
-        for shard in plan.shards
-        for attempt in read_attempts(divided, shard.number)
-        if attempt.record is not None
-    )
-    return all(record.limits_enforced is not False for record in records)
+def _limits_enforced(attempts: Mapping[int, Sequence[Attempt]]) -> bool:
+    records = (attempt.record for each in attempts.values() for attempt in each)
+    return all(record.limits_enforced is not False for record in records if record is not None)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from llem_config.foreign_files import ForeignFileError, opened, read_bytes
 from llem_config.text import one_line
 from llem_runner._errors import StudyError
-from llem_runner._storage.folders import open_folder, replace_file
+from llem_runner._storage.folders import open_folder, replace_file, sync_entries
 
 _Type = TypeVar("_Type")
 
@@ -51,7 +51,7 @@ def reason_of(error: OSError | ValueError) -> str:
 def sync_folder(folder: Path) -> None:
     """Flush a folder's entries to disk; until then a power cut can lose a new file's name."""
     with open_folder(folder, follow_links=True) as number:
-        os.fsync(number)
+        sync_entries(number)
 
 
 def sync_file(path: Path) -> None:

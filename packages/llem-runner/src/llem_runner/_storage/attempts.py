@@ -13,8 +13,9 @@ import msgspec
 
 from llem_runner._errors import StudyError
 from llem_runner._plan.schedule import PlannedRun
-from llem_runner._storage.atomic_files import encode_json, read_json, write_atomically
+from llem_runner._storage.atomic_files import encode_json, read_json, reason_of, write_atomically
 from llem_runner._storage.divided_folder import AttemptFolder, DividedFolder
+from llem_runner._storage.folders import open_folder, remove_scratch_in
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyManifest, read_manifest_file, tool_versions
 from llem_runner._storage.result_files import KeptResult, valid_result
@@ -156,6 +157,25 @@ class AttemptWriter:
 
     def _write(self) -> None:
         write_atomically(record_file(self._folder.path), encode_json(self._record))
+
+
+def remove_scratch_of_killed(attempts: Iterable[Attempt]) -> None:
+    """Delete the temporary files of attempts whose process was killed on this machine.
+
+    Those of a process that may live belong to it.
+
+    Raises:
+        StudyError: a folder cannot be read.
+    """
+    for attempt in attempts:
+        if not attempt.is_open or attempt.is_alive is not False:
+            continue
+        for folder in (attempt.folder.path, *attempt.folder.path.glob("[0-9]*_c[0-9]*")):
+            try:
+                with open_folder(folder) as number:
+                    remove_scratch_in(number)
+            except OSError as error:
+                raise StudyError(f"{folder} cannot be read: {reason_of(error)}") from error
 
 
 def new_record(shard: int, attempt: int, state: AttemptState = "running") -> AttemptRecord:

@@ -37,6 +37,8 @@ class MergedRuns(NamedTuple):
     manifest: StudyManifest
     results: dict[int, ExperimentResult]
     """By index, those that were read."""
+    attempts: dict[int, list[Attempt]]
+    """By the number of their shard."""
 
 
 class _Found(NamedTuple):
@@ -85,6 +87,7 @@ def _merged(divided: DividedFolder, *, read_results: bool) -> MergedRuns:
     return MergedRuns(
         msgspec.structs.replace(manifest, n_superseded=n_superseded),
         {index: results[index] for index in sorted(results)},
+        attempts,
     )
 
 

@@ -99,7 +99,20 @@ def replace_file(folder: int, name: str, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(scratch, dir_fd=folder)
         raise
-    os.fsync(folder)
+    sync_entries(folder)
+
+
+def sync_entries(folder: int) -> None:
+    """Flush the entries of an open folder to disk, as far as its file system can.
+
+    Raises:
+        OSError: they cannot be flushed.
+    """
+    try:
+        os.fsync(folder)
+    except OSError as error:  # some servers of NFS do not flush folders, and need not
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
 
 
 def rename_to_old(folder: int, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from llem_runner._storage.lock_file import (
 )
 
 _MAX_TRIES = 10
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
@@ -35,6 +37,12 @@ def hold(path: Path, locked: str) -> Iterator[None]:
     try:
         number = _take(path, locked)
     except OSError as error:
+        if error.errno in _NO_LOCKS:
+            raise StudyError(
+                f"{locked} cannot be locked, because its file system has no locks ({error.strerror}); "
+                "use a folder on a local disk, or divide the study by `study submit`: its shards need no "
+                "lock"
+            ) from error
         raise StudyError(
             f"{locked} cannot be locked: lock file {path}: {error.strerror}. Make the folder "
             "writable, or copy it to a folder of your own"
