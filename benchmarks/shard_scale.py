@@ -28,7 +28,7 @@ from llem_runner.shards import divide_study, shard_progress
 
 N_NODES = 100
 GOALS = {10_000: 5.0, 50_000: 20.0}
-"""Longest time in seconds of a merge of so many runs."""
+"""Longest time in seconds of a merge, by its number of runs."""
 MAX_MEMORY_BYTES, MAX_MANIFEST_BYTES = 500e6, 50e6
 _MERGE = """
 import json, resource, sys, time

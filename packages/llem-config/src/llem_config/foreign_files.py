@@ -14,7 +14,6 @@ import errno
 import json
 import os
 import stat
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,7 +29,6 @@ __all__ = [
 MAX_DEPTH = 100
 """Of JSON: objects and lists inside each other."""
 _MAX_SHOWN = 60
-_MAX_STALE, _STALE_PAUSE_S = 5, 0.05
 _PINNED: dict[Path, int] = {}
 """Descriptors of the folders whose files are created, opened and deleted by descriptor. Not a context
 variable, because the thread that takes samples writes files too."""
@@ -177,27 +175,9 @@ def replace_file(path: Path, content: bytes) -> None:
 def read_bytes(path: Path, *, max_bytes: int, follow_links: bool = True) -> bytes:
     """Return the content of a regular file; see `opened` for the arguments.
 
-    A file on NFS that another machine replaces meanwhile has a stale handle, and is opened again.
-
     Raises:
         ForeignFileError: it cannot be read, or has more than `max_bytes`.
     """
-    for _ in range(_MAX_STALE):
-        try:
-            return _read_once(path, max_bytes=max_bytes, follow_links=follow_links)
-        except ForeignFileError as error:
-            if not _is_stale(error.__cause__):
-                raise
-            time.sleep(_STALE_PAUSE_S)
-    return _read_once(path, max_bytes=max_bytes, follow_links=follow_links)
-
-
-def _is_stale(error: BaseException | None) -> bool:
-    """Return whether an error only says that another machine has just replaced a file."""
-    return isinstance(error, OSError) and error.errno == errno.ESTALE
-
-
-def _read_once(path: Path, *, max_bytes: int, follow_links: bool) -> bytes:
     with opened(path, max_bytes=max_bytes, follow_links=follow_links) as file:
         try:
             content = file.read(max_bytes + 1)  # the size may be unknown, or may grow

@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from llem_config.foreign_files import ForeignFileError, opened, read_bytes
+from llem_config.foreign_files import ForeignFileError, opened
 from llem_config.text import one_line
 from llem_runner._errors import StudyError
 from llem_runner._storage.folders import open_folder, replace_file, sync_entries
+from llem_runner._storage.stale_handles import read_file
 
 _Type = TypeVar("_Type")
 
@@ -113,7 +114,7 @@ def read_json(path: Path, kind: type[_Type]) -> _Type:
         StudyError: the file is missing, damaged, or from another version.
     """
     try:
-        content = read_bytes(path, max_bytes=MAX_JSON_BYTES, follow_links=False)
+        content = read_file(path, max_bytes=MAX_JSON_BYTES)
         return msgspec.json.decode(content, type=kind)
     except ForeignFileError as error:
         raise StudyError(str(error)) from error

@@ -15,10 +15,8 @@ Every folder of an attempt has one writer, so no process waits for a lock of ano
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
-import time
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -38,11 +36,11 @@ from llem_runner._storage.atomic_files import (
 )
 from llem_runner._storage.folders import folder_problem
 from llem_runner._storage.layout import Layout
+from llem_runner._storage.stale_handles import list_folder
 from llem_runner._storage.stored_values import SHARDS
 
 _ATTEMPT = re.compile(r"a([0-9]{2,6})")
 MAX_ATTEMPTS = 999_999
-_MAX_STALE, _STALE_PAUSE_S = 5, 0.05
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,7 +146,7 @@ class DividedFolder:
         if problem := folder_problem(folder.parent) or folder_problem(folder):
             raise StudyError(problem)
         try:
-            paths = _listed(folder)
+            paths = list_folder(folder)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -273,18 +271,6 @@ def planned_runs(shard: ShardFile, study: StudyConfig) -> tuple[PlannedRun, ...]
         )
         for place, (index, point) in enumerate(zip(shard.shard.runs, shard.points, strict=True))
     )
-
-
-def _listed(folder: Path) -> list[Path]:
-    """Return what is in a folder; a stale handle on NFS is no error unless it stays."""
-    for _ in range(_MAX_STALE):
-        try:
-            return list(folder.iterdir())
-        except OSError as error:
-            if error.errno != errno.ESTALE:
-                raise
-            time.sleep(_STALE_PAUSE_S)
-    return list(folder.iterdir())
 
 
 def _problem(plan: PlanFile) -> str | None:

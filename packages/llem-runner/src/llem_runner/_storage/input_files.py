@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 
-from llem_config.foreign_files import ForeignFileError, read_bytes
+from llem_config.foreign_files import ForeignFileError
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyManifest
+from llem_runner._storage.stale_handles import read_file
 
 
 class InputDigests(msgspec.Struct, frozen=True):
@@ -42,7 +43,7 @@ def _digest(path: Path, meaning: Any) -> str | None:
     if not os.path.lexists(path):
         return None
     try:
-        content = read_bytes(path, max_bytes=MAX_JSON_BYTES, follow_links=False)
+        content = read_file(path, max_bytes=MAX_JSON_BYTES)
     except ForeignFileError:
         content = b""
     return hashlib.sha256(meaning(content)).hexdigest()

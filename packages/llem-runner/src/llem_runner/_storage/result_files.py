@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from llem_config.foreign_files import ForeignFileError, opened, read_bytes
+from llem_config.foreign_files import ForeignFileError, opened
 from llem_energy import ExperimentResult, MeasurementError
 from llem_energy.records import MAX_RESULT_BYTES, decode_result
 from llem_runner._errors import StudyError
@@ -17,6 +17,7 @@ from llem_runner._storage.atomic_files import MAX_JSON_BYTES
 from llem_runner._storage.folders import folder_problem
 from llem_runner._storage.layout import REQUESTS, RESULT, TIMESERIES, Layout
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest
+from llem_runner._storage.stale_handles import read_file
 
 _PARQUET_MAGIC = b"PAR1"
 _BLOCK_BYTES = 2**20
@@ -168,7 +169,7 @@ def changed_study_result(layout: Layout, manifest: StudyManifest) -> str | None:
     if manifest.study_result_sha256 is None or not os.path.lexists(path):
         return None
     try:
-        content = read_bytes(path, max_bytes=MAX_JSON_BYTES, follow_links=False)
+        content = read_file(path, max_bytes=MAX_JSON_BYTES)
     except ForeignFileError:
         content = b""
     if hashlib.sha256(content).hexdigest() == manifest.study_result_sha256:
@@ -189,7 +190,7 @@ def _content(path: Path) -> bytes:
     """Read a file in the folder of a run."""
     if problem := folder_problem(path.parent):
         raise ForeignFileError(problem)
-    return read_bytes(path, max_bytes=MAX_RESULT_BYTES, follow_links=False)
+    return read_file(path, max_bytes=MAX_RESULT_BYTES)
 
 
 def _digest(path: Path) -> str | None:

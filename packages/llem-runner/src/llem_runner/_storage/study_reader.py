@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 from llem_config import StudyConfig
-from llem_config.foreign_files import ForeignFileError, read_bytes
+from llem_config.foreign_files import ForeignFileError
 from llem_config.text import one_line
 from llem_runner._errors import StudyError
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES, MAX_REASON
 from llem_runner._storage.layout import Layout
+from llem_runner._storage.stale_handles import read_file
 from llem_runner._storage.study_folder import check_study_folder
 
 
@@ -28,7 +29,7 @@ def read_study(folder: str | Path) -> StudyConfig:
             "another folder"
         )
     try:
-        content = read_bytes(layout.resolved, max_bytes=MAX_JSON_BYTES, follow_links=False)
+        content = read_file(layout.resolved, max_bytes=MAX_JSON_BYTES)
         return StudyConfig.model_validate_json(content)
     except ForeignFileError as error:
         raise StudyError(str(error)) from error
