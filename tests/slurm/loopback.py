@@ -111,15 +111,6 @@ class Loopback:
         """
         self._wait(lambda: self.ask("sinfo", "-h", "-o", "%T", check=False) == "idle", "slurmctld")
 
-    def forget_ended_jobs(self) -> None:
-        """Let the controller drop all jobs, as it drops ended ones after some minutes."""
-        self.kill("slurmctld", signal.SIGTERM)
-        self._wait(lambda: _is_gone(self.pid("slurmctld")), "slurmctld")
-        for file in (self.folder / "state").glob("job_state*"):
-            file.unlink()
-        self.start_controller()
-        self.wait_until_idle()
-
     def wait_until_answering(self) -> None:
         """Return when the controller answers.
 
@@ -313,6 +304,8 @@ class Loopback:
             "AccountingStorageTRES": "gres/gpu,energy",
             "AccountingStorageEnforce": "associations,limits,qos",
             "JobCompType": "jobcomp/none",
+            "SelectTypeParameters": "CR_Core_Memory",
+            "JobAcctGatherType": "jobacct_gather/linux",
             "ProctrackType": "proctrack/cgroup" if has_groups else "proctrack/linuxproc",
             "TaskPlugin": "task/cgroup,task/affinity" if has_groups else "task/none",
         }

@@ -15,9 +15,11 @@ from fakes.shard_studies import EFFECT, on_a_node
 
 from llem_cli._commands.study.shard import shard
 
+RETRIES = 2
+"""Of a run whose process dies."""
 EFFECTS = {"n1": "1.0", "n2": "1.06"}
 
 if __name__ == "__main__":
     os.environ[EFFECT] = EFFECTS.get(os.environ.get("SLURMD_NODENAME", ""), "1.0")
     folder, number = sys.argv[-2:]
-    sys.exit(shard(Path(folder), int(number), measure=on_a_node))
+    sys.exit(shard(Path(folder), int(number), measure=on_a_node, retry=RETRIES))

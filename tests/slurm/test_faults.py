@@ -107,8 +107,8 @@ def test_what_is_killed_is_not_lost(on_slurm: Loopback, tmp_path: Path, victim: 
     if study.open_shards():
         assert study.top_up() == (1,)
         complete(study)
-    failed = study.n_runs - len(study.results())
-    assert failed == (1 if victim == "run" else 0)
+    # A run whose process died is begun again in its attempt.
+    assert len(study.results()) == study.n_runs
 
 
 def test_a_cut_off_node_and_its_successor_both_write_and_nothing_is_overwritten(

@@ -211,6 +211,14 @@ def test_a_refusal_names_the_setting_and_nothing_is_queued(
     assert on_slurm.ask("squeue", "-h") == ""
 
 
+def test_a_machine_without_a_configuration_of_slurm_says_so(
+    on_slurm: Loopback, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", str(folder / "absent.conf"))
+    with pytest.raises(SubmissionRefused, match="this machine has no configuration of a Slurm"):
+        submitted(Slurm({"python": "/bin/true"}), plan_of(folder, 2))
+
+
 def test_an_array_above_the_limit_is_divided(on_slurm: Loopback, folder: Path) -> None:
     slurm = Slurm({"python": "/bin/true"})
     plan = plan_of(folder, 1005)

@@ -7,6 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 from slurm.plans import plan_of
 
@@ -61,6 +62,12 @@ def rendered(folder: Path, shards: list[int], **options: object) -> dict[str, st
 def test_the_script_asks_for_what_the_settings_say() -> None:
     files = rendered(FOLDER, [5, 1, 3, 4], **ALL)
     assert files == {"cluster/slurm/batch.sh": SCRIPT}
+
+
+def test_arguments_of_the_shards_follow_their_number() -> None:
+    plan = msgspec.structs.replace(plan_of(FOLDER, 2), arguments=("--retry", "2"))
+    (text,) = Slurm({"max_array": 1000, "python": "py"}).render(plan, [1]).files.values()
+    assert text.endswith(f'study shard {FOLDER} "$SLURM_ARRAY_TASK_ID" --retry 2\n')
 
 
 def test_without_settings_only_what_the_study_needs_is_asked_for() -> None:

@@ -35,6 +35,9 @@ class _Refusal:
 
 _NODES = ("sinfo", "-h", "-o", "%P %G %f %l")
 _REFUSALS = (
+    _Refusal("configuration source|process configuration|slurm.conf", (),
+             "this machine has no configuration of a Slurm; log in to a node that submits jobs, or "
+             "let SLURM_CONF name its slurm.conf"),
     _Refusal("invalid partition", ("partition",), "there is no such partition",
              ("sinfo", "-h", "-o", "%R")),
     _Refusal("Invalid account", ("account", "partition"), "you may not use this account there",
@@ -74,6 +77,8 @@ def _sentence(refusal: _Refusal, settings: SlurmSettings) -> str:
     values = (
         f"clusters.slurm.{name} = {_shown(settings, name)}" for name in used or refusal.settings[:1]
     )
+    if not refusal.settings:
+        return refusal.meaning
     offered = _offered(refusal.question)
     hint = f"; {refusal.question[0]} offers: {offered}" if offered else ""
     return f"{', '.join(values)}: {refusal.meaning}{hint}"

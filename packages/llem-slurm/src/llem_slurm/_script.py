@@ -52,6 +52,7 @@ def batch_script(plan: ShardPlan, array: Array, settings: SlurmSettings) -> str:
     start = (
         f'{shlex.quote(python)} -m llem_cli study shard {shlex.quote(str(plan.folder))} "{number}"'
     )
+    start = " ".join((start, *map(shlex.quote, plan.arguments)))
     container = f"{settings.container} " if settings.container else ""
     return "\n".join(
         (

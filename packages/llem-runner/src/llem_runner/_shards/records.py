@@ -29,6 +29,8 @@ class ShardPlan(msgspec.Struct, frozen=True, kw_only=True):
     seconds_per_shard: float | None
     """Estimated duration of the longest shard in seconds; None: not known."""
     needs: Needs
+    arguments: tuple[str, ...] = ()
+    """Of `study shard` in each task, beside the folder and the number, such as `--retry-failed`."""
 
     @property
     def name(self) -> str:

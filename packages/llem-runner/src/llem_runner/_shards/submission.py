@@ -40,7 +40,9 @@ class SubmittedStudy(msgspec.Struct, frozen=True, kw_only=True):
     """Of what was accepted now."""
 
 
-def preview(division: Division, cluster: Cluster, results_dir: Path) -> Submission:
+def preview(
+    division: Division, cluster: Cluster, results_dir: Path, *, arguments: Sequence[str] = ()
+) -> Submission:
     """Return what `submit_study` would write and ask; writes nothing.
 
     The name of the folder is of the right form, but another one each time.
@@ -50,13 +52,18 @@ def preview(division: Division, cluster: Cluster, results_dir: Path) -> Submissi
     """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     name = f"{division.study.name}_{stamp}_{secrets.token_hex(2)}"
-    plan = _plan(division, (results_dir / name).absolute())
+    plan = _with(_plan(division, (results_dir / name).absolute()), arguments)
     _check(cluster, plan)
     return cluster.render(plan, [shard.number for shard in plan.shards])
 
 
 def submit_study(
-    division: Division, *, cluster: Cluster, name: str, output: str | Path | None = None
+    division: Division,
+    *,
+    cluster: Cluster,
+    name: str,
+    output: str | Path | None = None,
+    arguments: Sequence[str] = (),
 ) -> SubmittedStudy:
     """Divide a study into shards, and give all of them to a cluster.
 
@@ -67,6 +74,7 @@ def submit_study(
         cluster: that starts the shards.
         name: of the cluster, for messages.
         output: parent folder of the study's own folder; None: the one in the settings.
+        arguments: of `study shard` in each task, such as `--retry`, `2`.
 
     Raises:
         SubmissionObstructed: nothing can be submitted from here; nothing was written.
@@ -76,7 +84,7 @@ def submit_study(
     """
     results_dir = Path(output) if output is not None else division.settings.output.results_dir
     _check(cluster, _plan(division, (results_dir / division.study.name).absolute()))
-    plan = divide_study(division, output=output)
+    plan = _with(divide_study(division, output=output), arguments)
     try:
         return submit_shards(plan, [shard.number for shard in plan.shards], cluster)
     except (SubmissionRefused, SubmissionUnknown) as error:
@@ -110,6 +118,7 @@ def resubmit_shards(
     *,
     cluster: Cluster,
     even_if_running: bool = False,
+    arguments: Sequence[str] = (),
 ) -> SubmittedStudy:
     """Give shards to a cluster that neither wait nor run there.
 
@@ -119,6 +128,7 @@ def resubmit_shards(
         cluster: that starts them.
         even_if_running: whether to submit shards also if the cluster does not tell their state. Two
             processes may then work on one; nothing is lost, but runs are repeated.
+        arguments: of `study shard` in each task, such as `--retry-failed`.
 
     Raises:
         SubmissionObstructed: nothing can be submitted from here.
@@ -126,7 +136,7 @@ def resubmit_shards(
         SubmissionUnknown: it cannot be told whether it took something.
         StudyError: the cluster does not tell whether shards run, or a file is damaged.
     """
-    plan = read_plan(folder)
+    plan = _with(read_plan(folder), arguments)
     _check(cluster, plan)
     # A submission whose answer was lost has no ticket yet.
     add_tickets(plan.folder, cluster.found(plan))
@@ -177,6 +187,10 @@ def _plan(division: Division, folder: Path) -> ShardPlan:
         seconds_per_shard=division.seconds_per_shard,
         needs=division.needs,
     )
+
+
+def _with(plan: ShardPlan, arguments: Sequence[str]) -> ShardPlan:
+    return msgspec.structs.replace(plan, arguments=tuple(arguments))
 
 
 def _check(cluster: Cluster, plan: ShardPlan) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec import structs
+
 from llem_cli._app import OK
 from llem_cli._display.console import say
 from llem_cli._display.submission import show_preview, show_submitted
@@ -37,13 +39,22 @@ def resubmit(
     """
     plan = read_plan(folder)
     numbers = open_shards(folder, retry_failed=retry_failed)
+    arguments = ("--retry-failed",) if retry_failed else ()
     if not numbers and not as_json:
         say(f"{folder}: nothing to submit, because every shard is complete")
         return OK
     if dry_run:
-        show_preview(cluster.render(plan, numbers), as_json=as_json)
+        show_preview(
+            cluster.render(structs.replace(plan, arguments=arguments), numbers), as_json=as_json
+        )
         return OK
-    done = resubmit_shards(folder, numbers, cluster=cluster, even_if_running=even_if_running)
+    done = resubmit_shards(
+        folder,
+        numbers,
+        cluster=cluster,
+        even_if_running=even_if_running,
+        arguments=arguments,
+    )
     reopen_shards(folder, done.submitted)
     show_submitted(done, name, as_json=as_json)
     return OK

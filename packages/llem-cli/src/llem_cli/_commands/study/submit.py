@@ -14,6 +14,7 @@ from llem_cli._commands.options import (
     Gaps,
     Json,
     Order,
+    Retry,
     Set,
     StudyFile,
     Tracebacks,
@@ -80,6 +81,7 @@ def submit(
     ] = None,
     at_most: AtMost = None,
     sbatch: Sbatch = (),
+    retry: Retry = 0,
     cycles: Cycles = None,
     order: Order = None,
     gaps: Gaps = True,
@@ -109,14 +111,18 @@ def submit(
     )
     if not json_:
         show_division(division)
+    arguments = ("--retry", str(retry)) if retry else ()
     if cluster is None:
         if not dry_run:
             _show_folder(divide_study(division, output=output), as_json=json_)
     elif dry_run:
         results_dir = output or machine_settings.output.results_dir
-        show_preview(preview(division, cluster, results_dir), as_json=json_)
+        made = preview(division, cluster, results_dir, arguments=arguments)
+        show_preview(made, as_json=json_)
     else:
-        submitted = submit_study(division, cluster=cluster, name=on, output=output)
+        submitted = submit_study(
+            division, cluster=cluster, name=on, output=output, arguments=arguments
+        )
         show_submitted(submitted, on, as_json=json_)
     return OK
 
