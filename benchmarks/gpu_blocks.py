@@ -3,7 +3,7 @@
     uv run python benchmarks/gpu_blocks.py [--points 40] [--cycles 5]
 
 Runs a real study on two GPUs of the scripted driver that are 6 % apart: a process for each shard and for
-each run. Only the measurement is a stand-in. The spread of runs is 0.5 %, and each point needs 0.1 %
+each run. Only the measurement is a stand-in. The spread of runs is 0.5 %, and each point needs 0.2 %
 more than the one before. Exits with code 1 if the spread that is left is above 0.6 %.
 """
 

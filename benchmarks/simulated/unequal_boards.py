@@ -16,12 +16,12 @@ from llem_energy import ExperimentResult
 
 BOARDS = {"GPU-unequal-0": 1.0, "GPU-unequal-1": 1.06}
 """Factor of the energies of each scripted board."""
-POINT_STEP, RUN_SD = 0.001, 0.005
+POINT_STEP, RUN_SD = 0.002, 0.005
 _SECONDS = 0.05
 
 
 def measure_on_board(config: ExperimentConfig, **_: Any) -> ExperimentResult:
-    """Return joules per token: 0.1 % more from point to point, times the board, with 0.5 % of chance."""
+    """Return joules per token: 0.2 % more from point to point, times the board, with 0.5 % of chance."""
     started = datetime.now(UTC)
     time.sleep(_SECONDS)
     board = os.environ["CUDA_VISIBLE_DEVICES"]
