@@ -131,3 +131,10 @@ study.command(
     "Everything comes from the files of the study: machine, versions, model, order, warm-up, window, meter, "
     "statistics. --latex prints a paragraph and a table.",
 )
+study.command(
+    "llem_cli._commands.study.extend:extend",
+    name="extend",
+    help="Add points to a study that was measured, from a study file with one more level or point.\n\n"
+    "The new points run in new cycles, with some of the old ones to connect both. Refuses a running or "
+    "unfinished study, another version of llem, and other settings of the measurement, each by name.",
+)

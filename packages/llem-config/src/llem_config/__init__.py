@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         PRECISION_SUPPORT,
         PhaseName,
     )
+    from llem_config._spec.cycle_parts import CyclePart, cycles_and_points
     from llem_config._spec.dataset import DatasetConfig, InputTokensConfig
     from llem_config._spec.decoder import DecoderConfig
     from llem_config._spec.experiment import ExperimentConfig
@@ -51,6 +52,7 @@ __all__ = [
     "PRECISION_SUPPORT",
     "BaselineConfig",
     "ConfigError",
+    "CyclePart",
     "DatasetConfig",
     "DecoderConfig",
     "EnergyConfig",
@@ -70,6 +72,7 @@ __all__ = [
     "VLLMConfig",
     "WarmupConfig",
     "canonical",
+    "cycles_and_points",
     "load_experiment",
     "load_settings",
     "load_study",
@@ -94,6 +97,10 @@ _MODULES = {
         "DECODING_SUPPORT",
         "PRECISION_SUPPORT",
         "PhaseName",
+    ),
+    "_spec.cycle_parts": (
+        "CyclePart",
+        "cycles_and_points",
     ),
     "_spec.dataset": (
         "DatasetConfig",

@@ -16,6 +16,7 @@ from llem_runner._storage.result_files import read_run_result, read_stored_run
 from llem_runner._storage.running import is_running
 from llem_runner._storage.study_reader import read_study
 from llem_runner._storage.study_result import StudyResult, read_study_result
+from llem_runner._study.extend import extend_study
 from llem_runner._study.merge import MergedStudy, merge_studies
 from llem_runner._study.resume import resume_study
 from llem_runner._study.run import run_study
@@ -30,6 +31,7 @@ __all__ = [
     "StudyLocked",
     "StudyResult",
     "changed_files",
+    "extend_study",
     "is_running",
     "merge_studies",
     "read_manifest",

@@ -22,7 +22,7 @@ from llem_runner._storage.comparison_records import (
     Outlier,
 )
 from llem_runner._storage.divided_folder import PlanFile, ShardFile, StudyOrigin
-from llem_runner._storage.manifest import ManifestEntry, StudyManifest, Totals
+from llem_runner._storage.manifest import Extension, ManifestEntry, StudyManifest, Totals
 from llem_runner._storage.measurement_protocol import MeasurementProtocol
 from llem_runner._storage.point_quality import PointQuality
 from llem_runner._storage.study_result import (
@@ -41,6 +41,7 @@ __all__ = [
     "Comparison",
     "Comparisons",
     "Drift",
+    "Extension",
     "FailedRun",
     "ManifestEntry",
     "MeasurementProtocol",

@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from llem_config._spec.cycle_parts import CyclePart, part_problem
 from llem_config._spec.experiment import ExperimentConfig
 from llem_config._spec.factors import Factor, LevelRow, common_row, row_problem
 from llem_config._spec.hashing import design_hash_of, measurement_config_hash
@@ -137,6 +138,11 @@ class StudyConfig(BaseModel):
     )
     """For each experiment its level of each factor: a position in `Factor.levels`, or None if the
     factor does not exist at this point."""
+    parts: Annotated[tuple[CyclePart, ...], Field(strict=False)] = Field(
+        (), exclude_if=operator.not_, repr=False
+    )
+    """Which points run in which cycles, if points were added after the first cycles; empty: all
+    points run in all cycles."""
     warnings: Annotated[tuple[str, ...], Field(strict=False, exclude=True, repr=False)] = ()
     """What is valid in the study file, but has no effect; not stored."""
     source: str | None = Field(None, exclude=True, repr=False)
@@ -174,6 +180,8 @@ class StudyConfig(BaseModel):
             raise PydanticCustomError("llem_runs", "{problem}", {"problem": problem})
         if problem := row_problem(study.factors, study.levels, len(points)):
             raise PydanticCustomError("llem_levels", "{problem}", {"problem": problem})
+        if problem := part_problem(study.parts, len(points)):
+            raise PydanticCustomError("llem_parts", "{problem}", {"problem": problem})
         return study
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -183,6 +191,8 @@ class StudyConfig(BaseModel):
         """
         copied = super().model_copy(update=update, deep=deep)
         if update and "experiments" in update:
+            if "parts" not in update:  # they have positions of points
+                copied.__dict__["parts"] = ()
             if "levels" not in update:
                 rows = dict(zip(self.config_hashes, self.levels, strict=False))
                 hashes = [measurement_config_hash(config) for config in copied.experiments]

@@ -15,7 +15,7 @@ from llem_runner.records import StudyManifest
 _OF_STUDY = ("study.yaml", "study_resolved.json", "manifest.json", "study_result.json")
 _OF_RUN = ("result.json", "timeseries.parquet", "requests.parquet", "log.txt")
 _RUN_FOLDER = re.compile(r"([0-9]+)_c([0-9]+)_[A-Za-z0-9._-]+")
-_TEXTS = ("study.yaml", "log.txt")
+_TEXTS = ("log.txt",)
 
 
 def study_files(folder: Path, manifest: StudyManifest) -> dict[str, Path]:
@@ -31,7 +31,9 @@ def study_files(folder: Path, manifest: StudyManifest) -> dict[str, Path]:
         ReportError: a file is a link, or has a password or a token.
     """
     runs = {(entry.index, entry.cycle) for entry in manifest.entries}
-    files = {name: folder / name for name in _OF_STUDY if os.path.lexists(folder / name)}
+    added = [each.study_file for each in manifest.extensions if each.study_file is not None]
+    names = (*_OF_STUDY, *added)
+    files = {name: folder / name for name in names if os.path.lexists(folder / name)}
     for path in sorted(folder.iterdir()):
         match = _RUN_FOLDER.fullmatch(path.name)
         if match and (int(match[1]), int(match[2])) in runs and not path.is_symlink():
@@ -56,7 +58,7 @@ def left_out(folder: Path, files: dict[str, Path]) -> Iterator[str]:
 def _check(name: str, path: Path) -> None:
     try:
         with opened(path, follow_links=False) as file:
-            if path.name not in _TEXTS:
+            if path.suffix != ".yaml" and path.name not in _TEXTS:
                 return
             for number, line in enumerate(file, 1):
                 if kind := kind_of_credential(line.decode(errors="replace")):

@@ -152,10 +152,19 @@ def _design(data: StudyData) -> Iterator[str]:
         return
     executors = {entry.executor for entry in data.manifest.entries if entry.executor}
     process = "each in a new process" if executors == {"local"} else "in the process of llem"
+    extensions = data.manifest.extensions
+    n_first = extensions[0].first_cycle - 1 if extensions else data.n_cycles
+    those = "Every configuration" if not extensions else "Every one of the first configurations"
     yield (
-        f"Every configuration was planned once in each of {data.n_cycles} cycles, {process}, "
+        f"{those} was planned once in each of {n_first} cycles, {process}, "
         f"{_order(execution)}{_gaps(execution)}."
     )
+    for each in extensions:
+        yield (
+            f"{len(each.new_points)} configurations were added on {each.started_at[:10]}, in cycles "
+            f"{each.first_cycle} to {each.last_cycle}, in which {len(each.anchors)} of the earlier ones "
+            "ran again to connect both."
+        )
     n_starts = len({entry.session for entry in data.manifest.entries if entry.session})
     if n_starts > 1:
         yield (

@@ -10,6 +10,7 @@ from llem_energy import ExperimentResult
 from llem_energy.records import random_data_caveat
 from llem_runner._analysis.answer_quality import qualities_of_points, worse_answers
 from llem_runner._analysis.compared_runs import ComparedRuns
+from llem_runner._analysis.connections import measured_apart
 from llem_runner._analysis.looks import caveat as caveat_of_looks
 from llem_runner._analysis.machines import devices_of
 from llem_runner._analysis.trends import position_effects
@@ -41,6 +42,8 @@ def caveats(
             "some runs were repeated after their cycle, so the cycle effect removed may not apply "
             "to them"
         )
+    if (sentence := measured_apart(runs, entries, results)) is not None:
+        yield sentence
     if (sentence := caveat_of_looks(looks)) is not None:
         yield sentence
     if (sentence := caveat_of_unfinished(entries, results)) is not None:

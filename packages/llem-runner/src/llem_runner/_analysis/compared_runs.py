@@ -115,8 +115,11 @@ def runs_to_compare(
         runs = points.setdefault(entry.config_hash, {})
         if entry.index in values and block_of(entry) not in machines.left_out:
             runs[block_of(entry)] = entry.index
-    max_runs = max(map(len, points.values()), default=0)
-    enough = [point for point, runs in points.items() if runs and 2 * len(runs) >= max_runs]
+    # Shares, because points that were added later, and their anchors, have other numbers of runs.
+    planned = Counter(entry.config_hash for entry in entries)
+    shares = {point: len(runs) / planned[point] for point, runs in points.items()}
+    largest = max(shares.values(), default=0.0)
+    enough = [point for point, share in shares.items() if share and 2 * share >= largest]
     part = _largest_part(enough, points)
     kept = part if len(part) > 1 else enough  # no block has two points: nothing can be compared
     by_block: dict[Block, dict[str, int]] = {}

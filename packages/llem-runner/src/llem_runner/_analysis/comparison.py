@@ -32,8 +32,8 @@ _METHOD = (
     "alone with its spread"
 )
 _RULE = (
-    "no run with a result is dropped because of its value; a point with fewer than half as many "
-    "results as the point with the most is left out, and so is a block on another kind of GPU or with another "
+    "no run with a result is dropped because of its value; a point with results in "
+    "less than half as large a share of its planned runs as the best point is left out, and so is a block on another kind of GPU or with another "
     "power limit or MIG; the runs compared are those of the remaining "
     f"points in blocks of at least two of them, at least {MIN_CYCLES} runs of each point; two points "
     "differ if their interval excludes 1"

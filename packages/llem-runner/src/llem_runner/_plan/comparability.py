@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
-from llem_config import StudyConfig
+from llem_config import StudyConfig, cycles_and_points
 from llem_runner._plan.schedule import ordered
 
 CONSTANT_ORDER = (
@@ -49,8 +50,16 @@ def why_not_comparable(study: StudyConfig) -> str | None:
             f"the points will not be compared: expected at least {MIN_CYCLES} cycles, found "
             f"{n_cycles}; use --cycles {MIN_CYCLES} or more"
         )
-    orders = (ordered(hashes, cycle, study.execution) for cycle in range(1, n_cycles + 1))
-    first = next(orders)
-    if all(order == first for order in orders):
+    parts = list(cycles_and_points(study.parts, n_cycles, len(hashes)))
+    n_of = Counter(
+        position for cycles, positions in parts for position in positions for _ in cycles
+    )
+    if (fewest := min(n_of[position] for position in range(len(hashes)))) < MIN_CYCLES:
+        return (
+            f"not all points will be compared: expected at least {MIN_CYCLES} cycles of each, found "
+            f"{fewest}; use --cycles {MIN_CYCLES} or more"
+        )
+    blocks = (ordered(at, cycle, study.execution) for cycles, at in parts for cycle in cycles)
+    if has_constant_order(blocks):
         return f"the points will not be compared: {CONSTANT_ORDER.replace('ran', 'run', 1)}"
     return None

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from llem_config import ExecutionConfig, ExperimentConfig, StudyConfig
+from llem_config import ExecutionConfig, ExperimentConfig, StudyConfig, cycles_and_points
 from llem_runner._plan.labels import labels
 
 GapKind = Literal["config", "cycle"]
@@ -34,15 +34,18 @@ def schedule(study: StudyConfig) -> tuple[PlannedRun, ...]:
 
     `sequential` runs all cycles of a point before the next point (A A B B), so every gap is the
     one between configurations. The other orders run all points in each cycle; the longer gap
-    comes before each new cycle.
+    comes before each new cycle. If points were added after some cycles, this holds for each part of
+    the cycles.
     """
     configs, execution = study.experiments, study.execution
     points = list(zip(configs, labels(configs), study.config_hashes, strict=True))
-    cycles = range(1, execution.n_cycles + 1)
-    if execution.cycle_order == "sequential":
-        turns = [(cycle, point) for point in points for cycle in cycles]
-    else:
-        turns = [(cycle, point) for cycle in cycles for point in ordered(points, cycle, execution)]
+    turns = []
+    for cycles, positions in cycles_and_points(study.parts, execution.n_cycles, len(points)):
+        present = [points[position] for position in positions]
+        if execution.cycle_order == "sequential":
+            turns += [(cycle, point) for point in present for cycle in cycles]
+        else:
+            turns += [(c, point) for c in cycles for point in ordered(present, c, execution)]
     runs = []
     previous_cycle = None
     for index, (cycle, (config, label, config_hash)) in enumerate(turns, 1):

@@ -6,19 +6,11 @@ the manifest has a digest of both.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from pathlib import Path
-from typing import Any
-
 import msgspec
 
-from llem_config.foreign_files import ForeignFileError
-from llem_runner._storage.atomic_files import MAX_JSON_BYTES
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyManifest
-from llem_runner._storage.stale_handles import read_file
+from llem_runner._storage.resolved_digest import resolved_digest, study_file_digest
 
 
 class InputDigests(msgspec.Struct, frozen=True):
@@ -33,30 +25,7 @@ def digest_inputs(layout: Layout) -> InputDigests:
 
     A file that cannot be read has the digest of nothing, so that it counts as changed.
     """
-    return InputDigests(
-        _digest(layout.source, lambda content: content),
-        _digest(layout.resolved, _without_cycles),
-    )
-
-
-def _digest(path: Path, meaning: Any) -> str | None:
-    if not os.path.lexists(path):
-        return None
-    try:
-        content = read_file(path, max_bytes=MAX_JSON_BYTES)
-    except ForeignFileError:
-        content = b""
-    return hashlib.sha256(meaning(content)).hexdigest()
-
-
-def _without_cycles(content: bytes) -> bytes:
-    """Return a resolved study as canonical JSON without the number of cycles."""
-    try:
-        data = json.loads(content)
-        data["execution"].pop("n_cycles", None)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return content
-    return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
+    return InputDigests(study_file_digest(layout.source), resolved_digest(layout))
 
 
 def changed_resolved(layout: Layout, manifest: StudyManifest) -> str | None:

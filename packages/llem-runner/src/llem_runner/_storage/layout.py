@@ -27,6 +27,16 @@ REQUESTS = "requests.parquet"  # the measurement writes it beside its time serie
 LIVE = "live.json"  # likewise; it is there only while the run is in progress
 
 
+def extension_file(number: int) -> str:
+    """Return the name of the study file of the n-th extension, from 1."""
+    return f"extension_{number}.yaml"
+
+
+def encode_study(study: StudyConfig) -> bytes:
+    """Return the content of the resolved study."""
+    return (study.model_dump_json(indent=2) + "\n").encode()
+
+
 class Layout:
     """The files of one study folder."""
 
@@ -44,7 +54,11 @@ class Layout:
         Raises:
             StudyError: the file cannot be written.
         """
-        write_atomically(self.resolved, (study.model_dump_json(indent=2) + "\n").encode())
+        write_atomically(self.resolved, encode_study(study))
+
+    def extension_source(self, number: int) -> Path:
+        """Return the file of the n-th extension, from 1, as it was written."""
+        return self.folder / extension_file(number)
 
     def run_folder(self, run: PlannedRun) -> Path:
         """Return the folder of one run, e.g. `0001_c1_tiny-llama_0123abcd`."""

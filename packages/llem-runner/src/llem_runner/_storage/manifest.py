@@ -14,6 +14,8 @@ from llem_runner._errors import StudyError
 from llem_runner._outcome import Reason
 from llem_runner._provenance.start import Start
 from llem_runner._storage.atomic_files import read_json
+from llem_runner._storage.layout import Layout, extension_file
+from llem_runner._storage.resolved_digest import resolved_digest
 from llem_runner._storage.stored_values import SHARDS, is_instant, is_result_of_run
 
 MAX_RUNS = 10_000_000
@@ -76,6 +78,28 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """By UUID, just before the run; None without a GPU, and before the run has started."""
 
 
+class Extension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Points that were added to a study, in cycles of their own."""
+
+    first_cycle: int
+    last_cycle: int
+    started_at: str
+    """In UTC, ISO 8601."""
+    study_file: str | None
+    """Name in the folder of the study file with the points; None if they came from Python."""
+    study_file_sha256: str | None
+    new_points: tuple[str, ...]
+    """`measurement_config_hash` of each."""
+    anchors: tuple[str, ...]
+    """Of the earlier points that are measured again in these cycles."""
+    is_open: bool = False
+    """Whether the study was not yet rewritten: a crash may have come before or after that."""
+    study_design_hash: str
+    """Of the study with the new points."""
+    resolved_sha256: str | None
+    """Of `study_resolved.json` with the new points, like that of the study."""
+
+
 class Totals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many runs are in each state."""
 
@@ -133,6 +157,8 @@ class StudyManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     has a result of the same run."""
     starts: tuple[Start, ...] = ()
     """Command line, code and packages of each start of the study; empty in a file without it."""
+    extensions: tuple[Extension, ...] = ()
+    """Each time points were added; empty in a file without it."""
     totals: Totals
     entries: tuple[ManifestEntry, ...]
 
@@ -145,19 +171,38 @@ class StudyManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 def read_manifest_file(path: Path) -> StudyManifest:
     """Read a file `manifest.json`.
 
+    If a crash interrupted an extension, the manifest is that of the study which is on disk.
+
     Raises:
         StudyError: there is none, or it is damaged.
     """
     manifest = read_json(path, StudyManifest)
     if problem := next(_problems(manifest), None):
         raise StudyError(f"{path} is damaged: {problem}; restore it from a copy")
-    return manifest
+    return _settled(manifest, Layout(path.parent))
+
+
+def _settled(manifest: StudyManifest, layout: Layout) -> StudyManifest:
+    """Return the manifest without an open extension: it has taken place, or not."""
+    if not manifest.extensions or not manifest.extensions[-1].is_open:
+        return manifest
+    *earlier, last = manifest.extensions
+    if resolved_digest(layout) != last.resolved_sha256:
+        return msgspec.structs.replace(manifest, extensions=tuple(earlier))
+    closed = msgspec.structs.replace(last, is_open=False)
+    return msgspec.structs.replace(
+        manifest,
+        extensions=(*earlier, closed),
+        study_design_hash=last.study_design_hash,
+        resolved_sha256=last.resolved_sha256,
+    )
 
 
 def _problems(manifest: StudyManifest) -> Iterator[str]:
     """Yield what is wrong with the values of a manifest, each with its field."""
     yield from _wrong_dates(manifest, "")
     yield from _wrong_temperatures(manifest.first_temperatures_c, "first_temperatures_c")
+    yield from _wrong_extensions(manifest)
     seen: set[int] = set()
     for number, entry in enumerate(manifest.entries):
         where = f"entries[{number}]."
@@ -183,6 +228,14 @@ def _problems(manifest: StudyManifest) -> Iterator[str]:
                 f"{where}result_file: expected the result of a run in this folder, found "
                 f"{shown(entry.result_file)}"
             )
+
+
+def _wrong_extensions(manifest: StudyManifest) -> Iterator[str]:
+    for number, extension in enumerate(manifest.extensions, 1):
+        # The name is opened, so it may not lead elsewhere.
+        if extension.study_file not in (None, extension_file(number)):
+            found = shown(extension.study_file or "")
+            yield f"extensions[{number - 1}].study_file: expected a name of llem, found {found}"
 
 
 def _wrong_dates(record: StudyManifest | ManifestEntry, where: str) -> Iterator[str]:

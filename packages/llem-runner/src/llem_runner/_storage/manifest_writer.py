@@ -143,6 +143,8 @@ class ManifestWriter:
         self._session = 1 + max((e.session or 1 for e in self._entries.values()), default=0)
         for run in runs:
             old = self._entries.get(run.index) or _pending(run)
+            # New points have other fields in which they differ from the others.
+            old = msgspec.structs.replace(old, label=run.label)
             if run.index in kept:
                 result = kept[run.index]
                 self._entries[run.index] = msgspec.structs.replace(

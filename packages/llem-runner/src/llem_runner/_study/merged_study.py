@@ -31,7 +31,7 @@ def merged_study(shards: Sequence[Shard]) -> StudyConfig:
     execution = first.execution.model_copy(update={"n_cycles": max(n_cycles.values(), default=1)})
     if not others:
         return first.model_copy(update={"execution": execution})
-    factors, levels = _merged_factors((first, *others))
+    factors, levels = merged_factors((first, *others))
     return StudyConfig(
         name=first.name,
         experiments=tuple(chain(*(study.experiments for study in (first, *others)))),
@@ -44,7 +44,7 @@ def merged_study(shards: Sequence[Shard]) -> StudyConfig:
     )
 
 
-def _merged_factors(
+def merged_factors(
     studies: Sequence[StudyConfig],
 ) -> tuple[tuple[Factor, ...], tuple[_Row, ...]]:
     """Return the factors of several sweeps; none if they have different axes."""

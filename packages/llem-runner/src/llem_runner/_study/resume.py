@@ -8,34 +8,26 @@ from llem_config import Settings, StudyConfig
 from llem_energy import measure as default_measure
 from llem_energy.preflight import find_machine
 from llem_runner._control import Control
-from llem_runner._events import OnEvent, PreflightWarning
+from llem_runner._events import OnEvent
 from llem_runner._executors.protocol import Executor
 from llem_runner._executors.task import Measure
-from llem_runner._storage.atomic_files import remove_file
-from llem_runner._storage.foreign_entries import check_entries, remove_scratch
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.lock import hold
-from llem_runner._storage.manifest_writer import ManifestWriter
-from llem_runner._storage.result_files import changed_results, valid_result
 from llem_runner._storage.study_reader import read_study
 from llem_runner._storage.study_result import StudyResult
 from llem_runner._study.continuation import (
     add_cycles,
     check_input_files,
-    check_inputs,
     check_same_study,
     check_undivided,
-    comparison_warnings,
     expected_study,
     find_manifest,
-    history_of,
-    number_runs,
-    other_executors,
 )
 from llem_runner._study.limits import Limits
 from llem_runner._study.preparation import check_caller, fill_gaps
 from llem_runner._study.progress_lines import with_progress
-from llem_runner._study.session import Caller, begin_session
+from llem_runner._study.restart import restart
+from llem_runner._study.session import Caller
 
 
 def resume_study(
@@ -95,31 +87,5 @@ def resume_study(
         check_same_study(layout, study, manifest, expected)
         warnings = check_input_files(layout, study, manifest)
         study = add_cycles(study, cycles, expected)
-        runs = number_runs(layout, study, manifest.entries)
-        check_entries(layout, runs)
         caller = Caller(machine, stop, limits, on_event, measure, executor, wait)
-        session = begin_session(study, layout.folder, caller)
-        entries = {entry.index: entry for entry in manifest.entries}
-        kept = {
-            run.index: result
-            for run in runs
-            if (result := valid_result(layout, entries.get(run.index), run)) is not None
-        }
-        history, changes = history_of(kept)
-        open_runs = [run for run in runs if run.index not in kept]
-        check_inputs(layout, history, session.study.config_hashes, session.inputs, open_runs)
-        warnings += [f"{line}; the run is repeated" for line in changed_results(layout, manifest)]
-        if open_runs:
-            warnings += other_executors(manifest, kept, session.chosen.name)
-            warnings += comparison_warnings(study, manifest)
-        for warning in warnings:
-            on_event(PreflightWarning(warning))
-        with session.gpus_held():
-            remove_scratch(layout, runs)
-            # Before the manifest, which gets the runs of the added cycles.
-            layout.write_study(study)
-            writer = ManifestWriter(layout, manifest, executor=session.chosen.name)
-            remove_file(layout.study_result)  # out of date from here on
-            writer.reopen(kept, runs)
-            writer.add_input_changes(changes)
-            return session.study_runner(layout, writer, history).run(open_runs)
+        return restart(layout, study, manifest, caller, warnings)

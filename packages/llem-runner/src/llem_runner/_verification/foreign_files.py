@@ -40,6 +40,7 @@ def _foreign(layout: Layout, manifest: StudyManifest) -> Iterator[tuple[str, str
     of_study |= {layout.lock.name, "report.html"}
     if manifest.study_file_sha256 is not None or manifest.resolved_sha256 is None:
         of_study.add(layout.source.name)
+    of_study |= {each.study_file for each in manifest.extensions if each.study_file is not None}
     for entry in _sorted(layout.folder):
         match = _RUN_FOLDER.fullmatch(entry.name)
         run = runs.get((int(match[1]), int(match[2]))) if match else None

@@ -17,6 +17,7 @@ from llem_runner._storage.folders import folder_problem
 from llem_runner._storage.input_files import digest_inputs
 from llem_runner._storage.layout import REQUESTS, TIMESERIES, Layout
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest
+from llem_runner._storage.resolved_digest import study_file_digest
 from llem_runner._storage.result_files import sha256_of_large
 
 _CHANGED = "its SHA-256 is not the one in manifest.json"
@@ -58,6 +59,10 @@ def _input_files(
     is_unknown = manifest.resolved_sha256 is None and now.study_file_sha256 is not None
     if before is not None or is_unknown:
         yield _compared(layout.source.name, before, now.study_file_sha256)
+    for extension in manifest.extensions:
+        if extension.study_file is not None:
+            digest = study_file_digest(layout.folder / extension.study_file)
+            yield _compared(extension.study_file, extension.study_file_sha256, digest)
     resolved = _compared(layout.resolved.name, manifest.resolved_sha256, now.resolved_sha256)
     if study is None and resolved.state in ("intact", "unverifiable"):
         resolved = CheckedFile(name=resolved.name, state="changed", reason="it cannot be read")

@@ -1,0 +1,132 @@
+"""`extend_study`: add points to a study that was measured, connected by points that run again."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from llem_config import Settings, StudyConfig, load_study
+from llem_energy import measure as default_measure
+from llem_energy.preflight import find_machine
+from llem_runner._control import Control
+from llem_runner._errors import StudyError
+from llem_runner._events import OnEvent
+from llem_runner._executors.protocol import Executor
+from llem_runner._executors.task import Measure
+from llem_runner._storage.layout import Layout
+from llem_runner._storage.lock import hold
+from llem_runner._storage.manifest import StudyManifest
+from llem_runner._storage.study_reader import read_study
+from llem_runner._storage.study_result import StudyResult
+from llem_runner._study.continuation import (
+    check_input_files,
+    check_same_study,
+    find_manifest,
+    without_cycles,
+)
+from llem_runner._study.growth import grow
+from llem_runner._study.limits import Limits
+from llem_runner._study.preparation import check_caller, fill_gaps
+from llem_runner._study.progress_lines import with_progress
+from llem_runner._study.restart import restart
+from llem_runner._study.session import Caller
+
+
+def extend_study(
+    folder: str | Path,
+    config: str | Path | StudyConfig,
+    *,
+    anchors: int | None = None,
+    cycles: int | None = None,
+    on_event: OnEvent | None = None,
+    control: Control | None = None,
+    measure: Measure = default_measure,
+    settings: Settings | None = None,
+    executor: Executor | None = None,
+    retry: int = 0,
+    time_limit_s: float | None = None,
+    wait: bool = False,
+    progress: bool = False,
+) -> StudyResult:
+    """Measure new points in new cycles of a study, and return the record of the whole study.
+
+    Some of the old points run again in the same cycles: the comparison removes what differs between
+    the days of old and new runs. After a crash, `resume_study` continues the larger study, or the old
+    one if the crash came before the points were added.
+
+    Args:
+        folder: made by `run_study`.
+        config: has the new points; old ones may be in it too. A file is loaded with the overrides, such
+            as flags, with which the study was started.
+        anchors: number of old points that run again; None: two, or all if there are fewer.
+        cycles: number of cycles of the new points; None: that of the file, or that of the old points.
+        on_event: as in `run_study`.
+        control: as in `run_study`.
+        measure: as in `run_study`.
+        settings: as in `run_study`; the gaps stay those of the folder.
+        executor: as in `run_study`.
+        retry: as in `run_study`.
+        time_limit_s: as in `run_study`.
+        wait: as in `run_study`; a folder in use is still an error.
+        progress: as in `run_study`.
+
+    Raises:
+        ConfigError: mistakes in the study file.
+        StudyError: the study is running or not finished, has all points already, or the new runs
+            would not be comparable; nothing was changed.
+        PreflightError: the study cannot run on this machine; nothing was changed.
+    """
+    check_caller(measure)
+    layout = Layout(Path(folder))
+    machine = find_machine(settings)
+    study = fill_gaps(read_study(layout.folder), machine.settings)
+    on_event = with_progress(on_event, progress)
+    with (
+        hold(layout.lock, str(layout.folder)),
+        Control.owned(control) as stop,
+        Limits(stop, retry=retry, time_limit_s=time_limit_s) as limits,
+    ):
+        manifest = find_manifest(layout, study)
+        _check_finished(layout, manifest)
+        requested = _requested(config, study, manifest)
+        source = None if requested.source is None else requested.source.encode()
+        growth = grow(
+            layout,
+            study,
+            manifest,
+            requested,
+            n_anchors=anchors,
+            n_cycles=requested.execution.n_cycles if cycles is None else cycles,
+            file_sha256=None if source is None else hashlib.sha256(source).hexdigest(),
+        )
+        check_same_study(layout, study, manifest, None)
+        warnings = check_input_files(layout, study, manifest)
+        caller = Caller(machine, stop, limits, on_event, measure, executor, wait)
+        return restart(
+            layout, growth.study, manifest, caller, warnings, growth.extension, source=source
+        )
+
+
+def _requested(
+    config: str | Path | StudyConfig, study: StudyConfig, manifest: StudyManifest
+) -> StudyConfig:
+    if isinstance(config, StudyConfig):
+        return config
+    # The gaps that the file leaves open are those of the folder.
+    gaps = {"config_gap_seconds", "cycle_gap_seconds"}
+    execution = study.execution.model_dump(exclude_none=True, exclude=gaps)
+    # The cycles of the first points, before any were added.
+    execution["n_cycles"] = study.parts[0].last_cycle if study.parts else execution["n_cycles"]
+    overrides = without_cycles(manifest.overrides)
+    return load_study(config, defaults={"execution": execution}, overrides=overrides)
+
+
+def _check_finished(layout: Layout, manifest: StudyManifest) -> None:
+    if manifest.shards:
+        return  # refused with its reason below
+    n_open = sum(entry.status not in ("completed", "failed") for entry in manifest.entries)
+    if n_open:
+        raise StudyError(
+            f"{layout.folder} is not finished: {n_open} of {len(manifest.entries)} runs are open; finish it "
+            f"with `llem-cli study resume {layout.folder}`, and extend it then"
+        )
