@@ -161,9 +161,9 @@ def _design(data: StudyData) -> Iterator[str]:
     )
     for each in extensions:
         yield (
-            f"{len(each.new_points)} configurations were added on {each.started_at[:10]}, in cycles "
-            f"{each.first_cycle} to {each.last_cycle}, in which {len(each.anchors)} of the earlier ones "
-            "ran again to connect both."
+            f"On {each.started_at[:10]}, {_count(len(each.new_points), 'configuration')} "
+            f"{'was' if len(each.new_points) == 1 else 'were'} added in cycles {each.first_cycle} to "
+            f"{each.last_cycle}, in which {len(each.anchors)} of the earlier ones ran again to connect both."
         )
     n_starts = len({entry.session for entry in data.manifest.entries if entry.session})
     if n_starts > 1:
@@ -171,6 +171,10 @@ def _design(data: StudyData) -> Iterator[str]:
             f"The runs were made in {n_starts} starts of the study; what one start ran of one cycle "
             "is a block, and differences between blocks are removed."
         )
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _order(execution: ExecutionConfig) -> str:

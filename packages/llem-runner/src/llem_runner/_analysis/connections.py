@@ -52,7 +52,7 @@ def measured_apart(
 
 
 def _names(labels: Iterable[str]) -> str:
-    found = list(labels)
+    found = sorted(labels)
     more = f" and {len(found) - _MAX_LABELS} more" if len(found) > _MAX_LABELS else ""
     return f"{', '.join(found[:_MAX_LABELS])}{more}"
 

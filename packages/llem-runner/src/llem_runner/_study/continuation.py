@@ -21,6 +21,7 @@ from llem_runner._storage.differences import (
     version_differences,
 )
 from llem_runner._storage.divided_folder import DividedFolder
+from llem_runner._storage.field_changes import field_changes
 from llem_runner._storage.input_files import changed_resolved, changed_study_file
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import (
@@ -146,10 +147,24 @@ def check_same_study(
     lines += study_differences(study, expected) if expected is not None else []
     lines += file_differences(study, manifest.directory)
     if lines:
+        lines += _by_field(layout, study, expected)
         raise StudyError(
             f"{layout.folder} cannot be continued, because its runs would not be comparable. "
             "Differences (only cycles can be added):\n" + "\n".join(f"  {line}" for line in lines)
         )
+
+
+def _by_field(layout: Layout, study: StudyConfig, expected: StudyConfig | None) -> list[str]:
+    """Return the differences of the points by field, and the next step if some are new."""
+    if expected is None:
+        return []
+    changes = field_changes(study.experiments, expected.experiments)
+    lines = [f"by field: {'; '.join(changes)}"] if changes else []
+    if set(expected.config_hashes) - set(study.config_hashes):
+        lines.append(
+            f"to add the new points, use `llem-cli study extend {layout.folder} --study FILE`"
+        )
+    return lines
 
 
 def expected_study(

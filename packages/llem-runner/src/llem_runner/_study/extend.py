@@ -21,6 +21,7 @@ from llem_runner._storage.study_result import StudyResult
 from llem_runner._study.continuation import (
     check_input_files,
     check_same_study,
+    check_undivided,
     find_manifest,
     without_cycles,
 )
@@ -78,6 +79,7 @@ def extend_study(
     """
     check_caller(measure)
     layout = Layout(Path(folder))
+    check_undivided(layout.folder)
     machine = find_machine(settings)
     study = fill_gaps(read_study(layout.folder), machine.settings)
     on_event = with_progress(on_event, progress)

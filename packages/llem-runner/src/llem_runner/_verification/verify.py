@@ -62,7 +62,9 @@ def _verify(
     manifest = read_manifest(layout.folder)
     study = _study(layout)
     results = Results()
-    found = (*check_files(layout, manifest, study, results), *find_foreign(layout, manifest))
+    # The folders of the shards of a divided study have files of their own.
+    foreign = () if manifest.is_divided else find_foreign(layout, manifest)
+    found = (*check_files(layout, manifest, study, results), *foreign)
     files = found if opened.archive is None else _joined(opened.files, found)
     verdict, reason = _verdict(files)
     versions, n_same = ((), 0) if files_only else _versions(manifest)
