@@ -15,7 +15,7 @@ _MAX_POINTS = 50
 _MAX_LABEL = 120
 _TERMS = (
     "(A run measures one configuration once; a cycle has one run of each; a pass processes all prompts "
-    "once; the window is the stretch of time that counts.)",
+    "once; the window is the stretch of time that counts. A configuration is also called a point.)",
 )
 _CONTENT = (
     ("README.md", "this page"),

@@ -235,13 +235,6 @@ def _bounds(facts: RunFacts) -> Iterator[str]:
 
 
 def _statistics(analysis: Analysis) -> Iterator[str]:
-    if any(point.ci95_low is not None for point in analysis.points):
-        yield (
-            "The figure of a configuration is the geometric mean of its runs, with a 95 % interval "
-            "by Student's t on logarithms."
-        )
-    if analysis.reason is None and analysis.n_points > 1:
-        yield analysis.method
     if analysis.detectable_ratio is not None:
         ratio = analysis.detectable_ratio
         by = (
@@ -250,3 +243,10 @@ def _statistics(analysis: Analysis) -> Iterator[str]:
             else f"by a factor below {number(ratio)}"
         )
         yield f"Two configurations that differ {by} cannot be told apart."
+    if any(point.ci95_low is not None for point in analysis.points):
+        yield (
+            "The figure of a configuration is the geometric mean of its runs, with a 95 % interval "
+            "by Student's t on logarithms."
+        )
+    if analysis.reason is None and analysis.n_points > 1:
+        yield analysis.method

@@ -1,0 +1,58 @@
+"""`study extend`: a level is added to a measured study; or refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli.conftest import Run
+from fakes import measures
+from fakes.studies import TINY
+from report.comparison.folders import make_folder
+
+from llem_cli._commands.study.extend import extend
+from llem_runner import read_manifest, verify_study
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "r", 1, ns=(1,), cycles=3)
+
+
+def write(path: Path, ns: list[int], **changes: object) -> Path:
+    execution = {"config_gap_seconds": 0, "cycle_gap_seconds": 0, "n_cycles": 3}
+    path.write_text(json.dumps({**TINY, "sweep": {"n": ns}, "execution": execution, **changes}))
+    return path
+
+
+def test_what_is_refused_is_said_in_one_sentence_and_nothing_is_changed(
+    llem: Run, folder: Path, tmp_path: Path
+) -> None:
+    before = (folder / "manifest.json").read_bytes()
+    other = {"warmup": {"n_warmup": 2, "convergence_detection": False}}
+    for file, problem in (
+        (write(tmp_path / "a.yaml", [1]), "has all 1 points of the study file already"),
+        (write(tmp_path / "b.yaml", [1, 2], **other), "warmup.n_warmup 1 -> 2"),
+    ):
+        refused = llem("study", "extend", folder, "--study", file)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert len(refused.stderr.strip().splitlines()) == 1
+        assert problem in refused.stderr
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+def test_a_level_is_added_in_processes_of_their_own(folder: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "c.yaml", [1, 2])
+    assert extend(folder, study=file, quiet=True, measure=measures.quick) == 0
+    manifest = read_manifest(folder)
+    assert (manifest.status, manifest.totals.completed) == ("completed", 9)
+    assert {entry.executor for entry in manifest.entries if entry.session == 2} == {"local"}
+    assert verify_study(folder, files_only=True).verdict == "intact"
+
+
+def test_a_wrong_path_or_number_exits_with_2(llem: Run, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.yaml", [1])
+    assert llem("study", "extend", tmp_path / "absent", "--study", file).returncode == 2
+    assert llem("study", "extend", tmp_path, "--study", file, "--anchors", "0").returncode == 2
+    assert llem("study", "extend", tmp_path).returncode == 2
