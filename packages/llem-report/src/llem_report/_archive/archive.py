@@ -87,7 +87,7 @@ def archive_study(
     chosen, people = find_licence(licence), parse_authors(authors)
     manifest = read_manifest(source)
     path = Path(output) if output is not None else _beside(source)
-    _check(source, path, force=force)
+    _check(source, path, manifest, force=force)
     files = study_files(source, manifest)
     found = verify_study(source, files_only=True)
     if found.verdict == "not intact":
@@ -205,9 +205,14 @@ def _top(folder: Path) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-.") or "study"
 
 
-def _check(folder: Path, path: Path, *, force: bool) -> None:
+def _check(folder: Path, path: Path, manifest: StudyManifest, *, force: bool) -> None:
     if path.suffix.lower() != ".zip":
         raise ReportError(f"{path}: expected the name of a file that ends with .zip")
+    if manifest.is_divided:
+        raise ReportError(
+            f"{folder} is divided into shards with folders of their own: expected a study in one folder; "
+            "its tables and its report can be published with `llem-cli study export` and `study report`"
+        )
     if is_running(folder):
         raise ReportError(
             f"{folder} is running, so its files are still changing; archive it when it has ended"
