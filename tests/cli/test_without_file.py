@@ -79,3 +79,29 @@ def test_an_experiment_needs_a_file_or_a_model(llem: Run) -> None:
     done = llem("experiment", "run")
     assert done.returncode == 2
     assert "expected an experiment file or --model MODEL, found neither" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("model", "model: expected a study file, found the folder of a model; use --model model"),
+        ("gpt2", "gpt2: expected a study file, found no such file; if it is a model, use --model gpt2"),
+        ("old", "found the folder of a study; continue it with `llem-cli study resume old`"),
+        ("absent.yaml", "absent.yaml: no such file"),
+    ],
+)  # fmt: skip
+def test_what_is_no_study_file_is_named_with_what_to_do(
+    llem: Run, tmp_path: Path, path: str, sentence: str
+) -> None:
+    for folder, name in (("model", "config.json"), ("old", "manifest.json")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text("{}")
+    done = llem("study", "run", path)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+
+
+def test_a_command_of_studies_without_its_group_is_suggested(llem: Run) -> None:
+    done = llem("run", "study.yaml")
+    assert done.returncode == 2
+    assert "Use `llem-cli study run`." in done.stderr

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
+from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnusedCliTokensError
 from rich.console import Console
 
 from llem_cli._display.error_text import write_error
@@ -40,6 +40,8 @@ WORSE, CANNOT_BE_TOLD = 3, 4  # `study compare`
 app = App(
     name="llem-cli",
     help="Measure the energy of LLM inference, across sweeps of models, settings and backends.",
+    help_epilogue="Begin with `llem-cli doctor`, which shows what this machine can measure, then "
+    "`llem-cli study init MODEL`, which writes a study file.",
     version_flags=["--version"],
     default_parameter=Parameter(show_default=False),  # the help texts name the defaults
     result_action="return_value",
@@ -140,8 +142,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         unused = " ".join(error.unused_tokens or ())
         return _usage(f"unexpected argument: {unused}", as_json=as_json)
     except CycloptsError as error:
-        is_meter = own == tokens and own[:1] == ["meter"]
-        hint = " Put -- before the command to measure." if is_meter else ""
+        hint = _hint(error, own, tokens)
         return _usage(str(error).strip() + hint, as_json=as_json)
     except KeyboardInterrupt as error:
         return _fail(str(error) or "interrupted", INTERRUPTED)
@@ -158,6 +159,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         n_more = getattr(error, "n_more", 0)
         return _fail(message, code, as_json=as_json, faults=faults_of(error), n_more=n_more)
     return code if isinstance(code, int) else OK
+
+
+def _hint(error: CycloptsError, own: Sequence[str], tokens: Sequence[str]) -> str:
+    """Return what to do about a wrong command line, or nothing."""
+    if own == tokens and own[:1] == ["meter"]:
+        return " Put -- before the command to measure."
+    if isinstance(error, UnknownCommandError) and own and own[0] in tuple(study):
+        return f" Use `llem-cli study {own[0]}`."
+    return ""
 
 
 def _usage(problem: str, *, as_json: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from llem_cli._commands.study.folder import usage_error
+from llem_cli._display.console import resume_command
 from llem_config.overrides import parse_value
 
 Model = Annotated[
@@ -25,6 +27,9 @@ Sweep = Annotated[
 ]
 
 
+_SUFFIXES = (".yaml", ".yml")
+
+
 def check_source(path: Path | None, model: str | None, sweep: Sequence[str], what: str) -> None:
     """Return if a command has either a file or a model.
 
@@ -35,7 +40,7 @@ def check_source(path: Path | None, model: str | None, sweep: Sequence[str], wha
         what: the kind of file with its article, for the message.
 
     Raises:
-        ConfigError: it has both or neither, or a sweep beside a file.
+        ConfigError: it has both or neither, a sweep beside a file, or a folder in place of a file.
     """
     if path is None and model is None:
         raise usage_error("", f"expected {what} file or --model MODEL, found neither")
@@ -43,10 +48,24 @@ def check_source(path: Path | None, model: str | None, sweep: Sequence[str], wha
         raise usage_error(
             "--model", f"expected {what} file or --model, found both; write --set model={model}"
         )
+    if path is not None and (found := _found_instead(path)):
+        raise usage_error("", f"{path}: expected {what} file, found {found}")
     if path is not None and sweep:
         raise usage_error(
             "--sweep", f"expected --model with --sweep, found the file {path}; write `sweep` in it"
         )
+
+
+def _found_instead(path: Path) -> str | None:
+    """Return what a path is that is no file, and what to do; None for what a file's reader explains."""
+    with contextlib.suppress(OSError, ValueError):  # not readable, or no possible name
+        if (path / "manifest.json").is_file():
+            return f"the folder of a study; continue it with {resume_command(path)}"
+        if (path / "config.json").is_file():
+            return f"the folder of a model; use --model {path}"
+        if path.suffix not in _SUFFIXES and not path.exists():
+            return f"no such file; if it is a model, use --model {path}"
+    return None
 
 
 def study_fields(model: str, sweep: Sequence[str]) -> dict[str, Any]:
