@@ -9,6 +9,7 @@ independent processes; with `--only`, several calls divide them.
 from __future__ import annotations
 
 import math
+import os
 import random
 import statistics
 from collections.abc import Iterator, Sequence
@@ -191,22 +192,23 @@ def flaws(bench: Bench) -> Iterator[FlawRow]:
     """Return the errors, bounds and flags of isolated loads for every behaviour of a counter."""
 
     def measure(name: str) -> FlawRow:
-        lengths = tuple(_windows(bench, name, length_s) for length_s in _LENGTHS_S)
-        return FlawRow(name, BEHAVIOURS[name], lengths)
+        return FlawRow(name, BEHAVIOURS[name], _measured(bench, name))
 
-    with ThreadPoolExecutor(2) as pool:
+    # Most of the time is the start of processes.
+    with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
         yield from pool.map(measure, [name for name in BEHAVIOURS if bench.only in name])
 
 
-def _windows(bench: Bench, name: str, length_s: float) -> _Windows:
-    behaviour = BEHAVIOURS[name]
-    rng = random.Random(f"{name}/{length_s}")
+def _measured(bench: Bench, name: str) -> tuple[_Windows, ...]:
+    """Measure windows of all lengths in a row with each meter."""
+    behaviour, n = BEHAVIOURS[name], bench.n_flaws
+    rng = random.Random(name)
     # If a window lasted a whole number of updates, the errors of its two ends would cancel.
-    lengths_s = [length_s * rng.uniform(0.9, 1.1) for _ in range(bench.n_flaws)]
+    lengths_s = [length_s * rng.uniform(0.9, 1.1) for length_s in _LENGTHS_S for _ in range(n)]
     request = {
         "idle_w": _IDLE_W,
         "ripple": behaviour.ripple,
-        "seed": f"{name}/{length_s}",
+        "seed": name,
         "loads": [_load(behaviour, each_s, rng) for each_s in lengths_s],
         "step_s": behaviour.step_s or None,
         "is_checked": behaviour.is_checked,
@@ -215,10 +217,19 @@ def _windows(bench: Bench, name: str, length_s: float) -> _Windows:
     ours = answer["windows"]
     gpu = replace(behaviour.gpu, points=tuple(map(tuple, answer["points"])))
     spans = [tuple(each["window"]) for each in ours]
-    peers = [
-        _theirs(energies(bench.peers, gpu, spans), ours) if bench.has_peers else "-"
-        for energies in _PEERS
-    ]
+    theirs = [energies(bench.peers, gpu, spans) if bench.has_peers else None for energies in _PEERS]
+    return tuple(
+        _summary(
+            ours[n * i : n * (i + 1)],
+            [each[n * i : n * (i + 1)] if isinstance(each, list) else each for each in theirs],
+        )
+        for i in range(len(_LENGTHS_S))
+    )
+
+
+def _summary(
+    ours: Sequence[dict[str, Any]], theirs: Sequence[Sequence[Measured] | Missing | None]
+) -> _Windows:
     measured = [w for w in ours if w["energy_j"] is not None]
     bounds = [100 * w["bound_j"] / w["truth_j"] for w in measured if w["bound_j"] is not None]
     given = [w for w in measured if w["uncertainty_j"] is not None]
@@ -231,7 +242,7 @@ def _windows(bench: Bench, name: str, length_s: float) -> _Windows:
         covered=(sum(covered), len(covered)),
         uncertainty_j=statistics.median(w["uncertainty_j"] for w in given) if given else None,
         far=[_error(w["far_guard_j"], w) for w in ours if w["far_guard_j"] is not None],
-        peers=peers,
+        peers=[_theirs(each, ours) for each in theirs],
     )
 
 
@@ -251,7 +262,9 @@ def _is_flagged(answer: dict[str, Any]) -> bool:
     return answer["energy_j"] is None or any(_SHORT not in reason for reason in reasons)
 
 
-def _theirs(theirs: Sequence[Measured] | Missing, ours: Sequence[dict[str, Any]]) -> str:
+def _theirs(theirs: Sequence[Measured] | Missing | None, ours: Sequence[dict[str, Any]]) -> str:
+    if theirs is None:
+        return "-"
     if isinstance(theirs, Missing):
         return theirs.reason[:60]
     errors = [_error(m.energy_j or 0.0, w) for m, w in zip(theirs, ours, strict=True)]
