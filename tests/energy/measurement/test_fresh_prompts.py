@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,12 @@ from energy.parts import experiment, loaded
 
 from llem_config import ExperimentConfig
 from llem_energy import BackendError, measure
-from llem_energy._measurement.fresh_prompts import FreshPrompts, WarmUpWork, WindowWork
+from llem_energy._measurement.fresh_prompts import (
+    FreshPrompts,
+    RandomPause,
+    WarmUpWork,
+    WindowWork,
+)
 from llem_energy._prompts.load import fingerprint, load_prompts
 from llem_energy.backends import Batch, Workload
 
@@ -139,6 +145,58 @@ def test_the_cache_is_emptied_only_before_prompts_are_repeated() -> None:
         work()
     assert backend.calls == ["a", "b", "clear", "a", "b", "clear", "a"]
     assert [batch.inputs for batch, _ in work.generated] == ["a", "b", "a", "b", "a"]
+
+
+def test_a_pause_follows_each_batch_when_the_device_has_finished_it() -> None:
+    backend: Any = Recording()
+    work = WindowWork(backend, workloads("a", "b"), lambda: backend.calls.append("pause"))
+    work()
+    work()
+    assert backend.calls == ["a", "synchronise", "pause", "b", "synchronise", "pause"]
+
+
+def test_random_pauses_differ_and_are_at_most_as_long_as_requested() -> None:
+    lengths_s: list[float] = []
+    pause = RandomPause(0.1, lengths_s.append)
+    for _ in range(200):
+        pause()
+    assert len(set(lengths_s)) == 200
+    assert 0.0 <= min(lengths_s) < 0.02 and 0.08 < max(lengths_s) <= 0.1
+
+
+def shown_share(pauses_s: list[float], phase_s: float) -> float:
+    """Return what a counter that sees 25 of each 100 ms shows of steps of 50 ms, over their energy.
+
+    The steps have two halves of 520 and 280 W, in batches of 20 with a pause at 400 W after each.
+    """
+    bends: list[tuple[float, float]] = []
+    t_s = phase_s
+    for pause_s in pauses_s:
+        for _ in range(20):
+            bends += [(t_s, 520.0), (t_s + 0.025, 280.0)]
+            t_s += 0.05
+        bends.append((t_s, 400.0))
+        t_s += pause_s
+    starts = [at_s for at_s, _ in bends]
+    n = int((t_s - phase_s) / 0.1)
+
+    def watts(at_s: float) -> float:
+        return bends[max(0, bisect_right(starts, at_s) - 1)][1]
+
+    seen = [watts(0.1 * k + 0.075 + 0.0025 * i) for k in range(1, n) for i in range(10)]
+    return sum(seen) / len(seen) / 400.0
+
+
+def test_random_pauses_break_the_beat_of_steps_with_a_part_time_counter() -> None:
+    phases_s = [0.005 * k for k in range(10)]
+    without = [shown_share([0.0] * 60, phase_s) for phase_s in phases_s]
+    pauses_s: list[float] = []
+    pause = RandomPause(0.1, pauses_s.append, seed=3)
+    for _ in range(60):
+        pause()
+    broken = [shown_share(pauses_s, phase_s) for phase_s in phases_s]
+    assert max(abs(share - 1) for share in without) > 0.25
+    assert max(abs(share - 1) for share in broken) < 0.08
 
 
 def test_each_batch_of_the_warm_up_is_read_and_emptying_the_cache_is_not_timed() -> None:

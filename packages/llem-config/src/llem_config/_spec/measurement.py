@@ -147,6 +147,15 @@ class EnergyConfig(BaseModel):
     Energy: joules of the window grow with it, joules per token do not. The error at the ends of the
     window weighs less in a longer one.
     """
+    random_pause_seconds: Annotated[float, Field(gt=0, le=10)] | None = None
+    """Longest random pause after each batch of the window in seconds; none by default. Its length is
+    drawn from 0 to this number of seconds, evenly. Use the period of the
+    counter, such as 0.1, if a result says that the steps of the model beat with the meter.
+
+    Energy: the device idles in a pause, so joules per token rise by idle power times half of this
+    time for each batch, and tokens per second fall. An error from steps that keep pace with the
+    meter becomes a spread between runs, which more cycles make smaller.
+    """
     estimate: bool = True
     """Whether the result also has a modelled energy of the CPU, in a field of its own.
 

@@ -11,6 +11,8 @@ them, the backend empties its cache first, if it can.
 from __future__ import annotations
 
 import math
+import random
+import time
 from collections.abc import Callable, Sequence
 
 from llem_config import ExperimentConfig
@@ -90,14 +92,21 @@ class FreshPrompts:
 class WindowWork:
     """The work of the window: one pass for each call."""
 
-    def __init__(self, backend: Backend, passes: Sequence[Workload]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        passes: Sequence[Workload],
+        pause: Callable[[], None] | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             backend: with its model loaded.
             passes: of the same shapes; they are repeated if the window needs more.
+            pause: called after each batch, when the device has finished it; None calls nothing.
         """
         self._backend = backend
+        self._pause = pause
         self._passes = passes
         self._n_done = 0
         self.generated: list[tuple[Batch, Generation]] = []
@@ -108,8 +117,41 @@ class WindowWork:
         if n_repeated and index == 0:
             clear_prefix_cache(self._backend)
         generate = self._backend.generate
-        self.generated.extend((batch, generate(batch)) for batch in self._passes[index].batches)
+        for batch in self._passes[index].batches:
+            self.generated.append((batch, generate(batch)))
+            if self._pause is not None:
+                self._backend.synchronise()
+                self._pause()
         self._n_done += 1
+
+
+class RandomPause:
+    """Waits for a random time, so that steps of the model do not keep pace with a meter.
+
+    Between two pauses the place of the steps within the meter's period stays; each pause changes it.
+    The same bias in every run then becomes a spread between runs.
+    """
+
+    def __init__(
+        self,
+        longest_s: float,
+        sleep: Callable[[float], object] = time.sleep,
+        seed: int | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            longest_s: of a pause; lengths are drawn evenly from 0 to this.
+            sleep: waits for this many seconds.
+            seed: None draws other lengths in each run, without which runs would have the same bias.
+        """
+        self._longest_s = longest_s
+        self._sleep = sleep
+        self._random = random.Random(seed)
+
+    def __call__(self) -> None:
+        """Wait."""
+        self._sleep(self._random.uniform(0.0, self._longest_s))
 
 
 class WarmUpWork:

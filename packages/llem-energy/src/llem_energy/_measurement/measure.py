@@ -30,7 +30,12 @@ from llem_energy._measurement.backend_reports import BackendReports
 from llem_energy._measurement.build_result import assemble
 from llem_energy._measurement.carryover import Carryover
 from llem_energy._measurement.device_peaks import FoundPeaks, device_peaks
-from llem_energy._measurement.fresh_prompts import FreshPrompts, WarmUpWork, WindowWork
+from llem_energy._measurement.fresh_prompts import (
+    FreshPrompts,
+    RandomPause,
+    WarmUpWork,
+    WindowWork,
+)
 from llem_energy._measurement.gpu_sharing import TenantLists, gpu_sharing, with_sharing
 from llem_energy._measurement.inputs import read_again, read_inputs
 from llem_energy._measurement.measured_window import measure_phase, measure_window
@@ -165,7 +170,8 @@ class _Measurement:
             windows = Windows(
                 sampler, backend.synchronise, calibration, metering.devices, self._family
             )
-            work = WindowWork(backend, passes)
+            longest_s = config.energy.random_pause_seconds
+            work = WindowWork(backend, passes, RandomPause(longest_s) if longest_s else None)
             window = measure_window(config, backend, windows, metering, work, self._reports)
             phases = [
                 measure_phase(name, config, backend, windows, metering, workload.batches[0])
