@@ -28,7 +28,7 @@ def complete(study: SlurmStudy) -> None:
     assert study.open_shards() == (), study.describe()
 
 
-def test_a_requeued_shard_keeps_its_results_and_goes_on(on_slurm: Loopback, tmp_path: Path) -> None:
+def test_a_requeued_shard_keeps_its_results_and_continues(on_slurm: Loopback, tmp_path: Path) -> None:
     study = SlurmStudy(on_slurm, tmp_path)
     begun(study, 1, 2)
     study.note_results()
@@ -143,7 +143,7 @@ def test_a_cut_off_node_and_its_successor_both_write_and_nothing_is_overwritten(
     assert study.n_runs <= len(study.results()) <= study.n_runs + 2
 
 
-def test_a_task_goes_on_without_the_controller(on_slurm: Loopback, tmp_path: Path) -> None:
+def test_a_task_continues_without_the_controller(on_slurm: Loopback, tmp_path: Path) -> None:
     study = SlurmStudy(on_slurm, tmp_path, n_points=8)
     begun(study, 1)
     on_slurm.kill("slurmctld", signal.SIGKILL)
