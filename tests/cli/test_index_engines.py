@@ -22,8 +22,8 @@ from llem_runner import read_manifest
 from llem_runner.shards import merge_study, open_shards
 
 ROOT = Path(__file__).parents[2]
-JOB = ROOT / "examples" / "kubernetes-job.yaml"
-TASK = ROOT / "examples" / "skypilot-shard.yaml"
+JOB = ROOT / "examples" / "clusters" / "kubernetes-job.yaml"
+TASK = ROOT / "examples" / "clusters" / "skypilot-shard.yaml"
 
 
 def loaded(path: Path) -> Any:
