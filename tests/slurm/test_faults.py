@@ -28,7 +28,9 @@ def complete(study: SlurmStudy) -> None:
     assert study.open_shards() == (), study.describe()
 
 
-def test_a_requeued_shard_keeps_its_results_and_continues(on_slurm: Loopback, tmp_path: Path) -> None:
+def test_a_requeued_shard_keeps_its_results_and_continues(
+    on_slurm: Loopback, tmp_path: Path
+) -> None:
     study = SlurmStudy(on_slurm, tmp_path)
     begun(study, 1, 2)
     study.note_results()
