@@ -361,3 +361,21 @@ def test_points_with_worse_answers_are_marked(
     notes = notes_of(capsys)
     assert sum(note.startswith("caveat: the answers of precision=bf16 ") for note in notes) == 4
     assert sum(note.startswith("answers: ok if ") for note in notes) == 1
+
+
+def test_too_few_cycles_come_with_the_command_that_adds_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run_swept_study(tmp_path)
+    comparisons = result.summary.comparisons
+    assert comparisons is not None
+    uncompared = msgspec.structs.replace(comparisons, points=(), reason="2 complete cycles")
+    summary = msgspec.structs.replace(result.summary, comparisons=uncompared)
+    rendered(msgspec.structs.replace(result, summary=summary), 150)
+    hint = "to compare them, add cycles: `llem-cli study resume results --cycles 5`"
+    assert hint in notes_of(capsys)
+    unfinished = msgspec.structs.replace(summary, completed=summary.planned - 1)
+    rendered(msgspec.structs.replace(result, summary=unfinished), 150)
+    assert hint not in notes_of(capsys)
+    rendered(result, 150)
+    assert hint not in notes_of(capsys)

@@ -17,8 +17,23 @@ def result_notes(result: StudyResult, folder: Path) -> Iterator[str]:
     yield from legend(result)
     yield from meter_lines(result)
     yield from comparison_lines(result)
+    yield from _more_cycles(result, folder)
     yield from _problems(result, folder)
     yield from _totals(result)
+
+
+def _more_cycles(result: StudyResult, folder: Path) -> Iterator[str]:
+    """Yield how to add cycles if all runs are done, and more of them would make points comparable."""
+    summary, comparisons = result.summary, result.summary.comparisons
+    if comparisons is None or comparisons.points or summary.completed < summary.planned:
+        return
+    if result.measurement_protocol.cycle_order == "sequential":
+        return
+    if len(summary.points) - len(comparisons.left_out) < 2:  # cycles would not change that
+        return
+    n_cycles = max(3, 1 + max(point.n_planned or point.n_completed for point in summary.points))
+    command = resume_command(folder).rstrip("`")
+    yield f"to compare them, add cycles: {command} --cycles {n_cycles}`"
 
 
 def _problems(result: StudyResult, folder: Path) -> Iterator[str]:
