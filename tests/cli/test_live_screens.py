@@ -80,16 +80,16 @@ def test_a_running_study_shows_stages_seconds_and_what_is_left(
     shown = scripted(tmp_path, columns, screens, NO_COLOR=no_color)
     assert shown.code == 0, shown.text
     check_screen(shown, columns)
-    assert screens.have(r"^attn_implementation=eager batch_size=\d: load, 1 s")
-    assert screens.have(r": load, \d s of about \d s$")
-    assert screens.have(r": measured window, about 2 s, since \d\d:\d\d:\d\d; nothing")
-    assert screens.have(r"^run 2 of 4, cycle 1, \d s of about \d s")
+    assert screens.have(r"^attn_implementation=eager batch_size=\d: load, [1-9]\d* s")
+    assert screens.have(r": load, \d+ s\s+of\s+about \d+ s$")
+    assert screens.have(r": measured window, about 2 s,\s+since\s+\d\d:\d\d:\d\d;\s+nothing")
+    assert screens.have(r"^run 2 of 4, cycle 1, \d+ s of about \d+ s")
     assert screens.have(r"0/4 runs, at least 10 s, plus loading and warm-up$")
     assert screens.have(r"1/4 runs, about \d+ s left, until \d\d:\d\d$")
     assert screens.have(r"^gap between runs: 1 s left$")
     # Nothing of the live lines is left at the end, and no run is missing.
     assert "/4 runs" not in shown.text
-    assert len(re.findall(r"tokens/s, 2 J/token, \d s \(run", " ".join(shown.lines))) == 4
+    assert len(re.findall(r"tokens/s, 2 J/token, \d+ s \(run", " ".join(shown.lines))) == 4
     assert bool(STYLE.search(shown.sent)) == (not no_color)
 
 
@@ -109,7 +109,7 @@ def test_a_dumb_terminal_gets_the_seconds_of_each_stage_without_escape_codes(
     check_screen(shown, 80)
     assert not shown.has_escape_codes
     assert re.search(
-        r"^run 2: (imports \d s, )?load \d s, warm-up \d s; measured window, about 2 s$",
+        r"^run 2: .*load \d+ s, warm-up \d+ s; measured window, about 2 s$",
         shown.text, re.M,
     )  # fmt: skip
 
