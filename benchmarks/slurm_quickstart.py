@@ -1,6 +1,6 @@
 """Runs the quickstart on a real Slurm, disturbs it, and compares its result with that of one machine.
 
-    uv run python benchmarks/slurm_quickstart.py [--prompts N]
+    uv run python benchmarks/slurm_quickstart.py [--prompts N] [--limit 2m] [--warn 60]
 
 Starts a Slurm with two nodes on this machine (as root; packages slurm-wlm and munge). The models are
 loaded and measured; a machine without a meter has no energies. The study is put back into the queue,
@@ -101,6 +101,10 @@ def main() -> int:
     """Run both studies, print the differences, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--prompts", type=int, default=4)
+    parser.add_argument(
+        "--limit", default="2m", help="time limit of a job; twice that of a few runs"
+    )
+    parser.add_argument("--warn", type=int, default=60, help="seconds between signal and limit")
     options = parser.parse_args()
     if reason := missing():
         print(reason)
@@ -108,7 +112,9 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="llem-quickstart-"))
     flags = ["--set", f"n={options.prompts}", "--no-gaps"]
     study = ROOT / "examples" / "quickstart.yaml"
-    (work / "config.yaml").write_text("clusters:\n  slurm: {gpus: 0, time: 2m, warn_seconds: 60}\n")
+    (work / "config.yaml").write_text(
+        f"clusters:\n  slurm: {{gpus: 0, time: {options.limit}, warn_seconds: {options.warn}}}\n"
+    )
     try:
         with started() as slurm:
             os.environ |= {name: slurm.environment[name] for name in ("PATH", "SLURM_CONF")}
