@@ -26,8 +26,8 @@ study.command(
     "llem_cli._commands.study.shard:shard",
     name="shard",
     help="Run what is left of one shard of a divided study, here and now: FOLDER NUMBER.\n\n"
-    "Any machine that sees the folder may run any shard, also several machines the same one: no result "
-    "is lost or overwritten. SIGUSR2 announces that the time of this process is nearly over. Exits with "
+    "Any machine that sees the folder may run any shard, and several may run the same one: no result "
+    "is lost or overwritten. After SIGUSR2 the present run has a minute to end. Exits with "
     "code 0 if every run has a result, 1 if runs failed or the shard cannot be run, 2 for wrong "
     "arguments, and 75 if runs are left and the command may be started again.",
 )

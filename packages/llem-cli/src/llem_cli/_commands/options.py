@@ -70,7 +70,7 @@ Retry = Annotated[
 ]
 TimeLimit = Annotated[
     str | None,
-    Parameter(help="Time budget for the whole study, e.g. 8h; remaining runs stay pending."),
+    Parameter(help="Time budget for this command, e.g. 8h; remaining runs stay pending."),
 ]
 Wait = Annotated[
     bool, Parameter(negative=(), help="Wait for a GPU that another study uses, instead of failing.")

@@ -65,7 +65,9 @@ def _checked(archive: Path, packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo
         if member.is_dir():
             continue
         if name in seen:
-            raise StudyError(f"{archive} is not safe to unpack: {name!a} is in it twice")
+            raise StudyError(
+                f"{archive} is not safe to unpack: {name!a} is in it twice; do not use this archive"
+            )
         seen.add(name)
         yield member
     if len(tops) != 1:
@@ -77,12 +79,16 @@ def _checked(archive: Path, packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo
 
 def _check_size(archive: Path, members: list[zipfile.ZipInfo]) -> None:
     if len(members) > MAX_FILES:
-        raise StudyError(f"{archive}: expected at most {MAX_FILES:,} files, found {len(members):,}")
+        raise StudyError(
+            f"{archive} is not safe to unpack: expected at most {MAX_FILES:,} files, found "
+            f"{len(members):,}; do not use this archive"
+        )
     n_bytes = sum(member.file_size for member in members)
     limit = min(MAX_BYTES, max(_MIN_BYTES, _MAX_RATIO * archive.stat().st_size))
     if n_bytes > limit:
         raise StudyError(
-            f"{archive} is not safe to unpack: expected at most {limit:,} bytes, found {n_bytes:,}"
+            f"{archive} is not safe to unpack: expected at most {limit:,} bytes, found "
+            f"{n_bytes:,}; do not use this archive"
         )
 
 

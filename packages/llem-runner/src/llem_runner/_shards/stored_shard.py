@@ -78,7 +78,8 @@ class StoredShard(NamedTuple):
         if lines:
             raise StudyError(
                 f"{path} cannot be run here, because its runs would not be comparable with those of "
-                "other shards. Differences:\n" + "\n".join(f"  {line}" for line in lines)
+                "other shards; remove the differences, or run it where there are none:\n"
+                + "\n".join(f"  {line}" for line in lines)
             )
 
     def settings(self, given: Settings | None) -> Settings:

@@ -212,7 +212,10 @@ def _read_attempt(folder: AttemptFolder) -> Attempt:
         for name in ("started_at", "ended_at", "ends_at"):
             text = getattr(record, name)
             if text is not None and not is_instant(text):
-                raise StudyError(f"{path} is damaged: {name}: expected a date and time")
+                raise StudyError(
+                    f"{path} is damaged: {name}: expected a date and time, found {text!r}; restore it "
+                    "from a copy"
+                )
     manifest = Layout(folder.path).manifest
     return Attempt(
         folder, record, read_manifest_file(manifest) if os.path.lexists(manifest) else None

@@ -181,7 +181,10 @@ class DividedFolder:
             except OSError as error:
                 raise StudyError(f"{path} cannot be created: {reason_of(error)}") from error
             return AttemptFolder(attempt, path)
-        raise StudyError(f"{self.shard(number)}: expected at most {MAX_ATTEMPTS} attempts")
+        raise StudyError(
+            f"{self.shard(number)}: expected at most {MAX_ATTEMPTS} attempts, found {len(taken)}; find out "
+            "why they end without a result, and divide the study anew with `llem-cli study submit`"
+        )
 
     def read_plan(self) -> PlanFile:
         """Read how the study was divided.
