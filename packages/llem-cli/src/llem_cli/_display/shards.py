@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from llem_cli._display.console import add_row, plain_table, print_table, say
+from llem_cli._display.console import add_row, count, plain_table, print_table, say
 from llem_runner.clusters import ShardState
 from llem_runner.shards import ShardProgress
 
@@ -40,14 +40,14 @@ def show_shards(
             add_row(table, [*cells, shard.machine or "", f"{shard.status}{reason}", *said])
         print_table(table)
     if len(open_shards) > _MAX_ROWS:
-        say(f"and {len(open_shards) - _MAX_ROWS} more shards")
+        say(f"and {count(len(open_shards) - _MAX_ROWS, 'more shard')}")
     counts = Counter(shard.status for shard in shards)
     kinds = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-    say(f"{len(shards)} shards: {kinds}")
+    say(f"{count(len(shards), 'shard')}: {kinds}")
     if n_superseded:
         say(
-            f"{n_superseded} results do not count, because an earlier attempt has a result of the same "
-            "run"
+            f"{count(n_superseded, 'result')} not counted, because an earlier attempt has a result of the "
+            "same run"
         )
 
 
@@ -56,6 +56,6 @@ def _said(state: ShardState | None) -> str:
     if state is None:
         return "not submitted"
     where = f" on {state.machine}" if state.machine and state.phase == "running" else ""
-    restarts = f", started again {state.n_restarts} times" if state.n_restarts else ""
+    restarts = f", started again: {state.n_restarts} x" if state.n_restarts else ""
     reason = f": {state.reason}" if state.reason else ""
     return f"{state.phase}{where}{restarts}{reason}"

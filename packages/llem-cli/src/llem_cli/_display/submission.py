@@ -52,7 +52,9 @@ def show_submitted(done: SubmittedStudy, cluster: str, *, as_json: bool) -> None
         return
     folder = shlex.quote(done.folder)
     if not done.submitted:
-        what = "every shard waits or runs already" if done.waiting else "every shard is complete"
+        what = "every shard is complete"
+        if done.waiting:
+            what = "every shard that is not complete waits or runs already"
         say(f"{done.folder}: nothing to submit, because {what}")
         return
     jobs = ", ".join(ticket.job for ticket in done.tickets)
@@ -60,7 +62,7 @@ def show_submitted(done: SubmittedStudy, cluster: str, *, as_json: bool) -> None
         f"{done.folder}: {_shards(done.submitted, done.n_shards)} submitted to {cluster}, job {jobs}"
     )
     if done.waiting:
-        say(f"{count(len(done.waiting), 'shard')} waits or runs already")
+        say(f"{count(len(done.waiting), 'shard')} waiting or running already")
     if done.left:
         say(
             f"{count(len(done.left), 'shard')} not taken, because {cluster} limits the number of "

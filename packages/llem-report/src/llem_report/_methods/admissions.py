@@ -94,7 +94,7 @@ def _study(data: StudyData, analysis: Analysis) -> Iterator[str]:
     if (sentence := caveat_of_looks(manifest.looks)) is not None:
         yield sentence
     if data.n_cycles < 3 and analysis.n_runs_used:
-        yield f"{data.n_cycles} cycles allow no intervals; at least 3 are needed"
+        yield f"fewer than 3 cycles allow no intervals; found {data.n_cycles}"
     if any(start.code.is_changed for start in manifest.starts):
         yield "files of llem were changed against its commit when the study ran"
     if len({start.host for start in manifest.starts}) > 1:
