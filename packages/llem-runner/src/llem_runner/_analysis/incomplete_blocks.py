@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from llem_runner._analysis.block_model import BlockFit, fit_blocks
+from llem_runner._analysis.block_model import BlockFit, block_coupling, fit_blocks, pairs_within
 from llem_runner._analysis.complete_blocks import (
     ROUNDING,
     SpreadGroup,
@@ -58,18 +58,17 @@ class IncompleteBlockComparison:
         """
         import numpy as np
 
-        self._runs = runs
         self._alpha = alpha
-        self._fit = _fit(runs, range(max(run.point for run in runs) + 1))
-        groups = _groups_of_like_spread(runs, len(self._fit.means))
+        columns = _columns(runs)
+        self._fit = fit_blocks(columns.log, columns.point, columns.block)
+        groups = _groups_of_like_spread(columns, len(self._fit.means))
         self.groups = tuple(group for group, _ in groups)
         numbers = {point: n for n, (_, points) in enumerate(groups) for point in points}
         self.group_of = tuple(numbers[point] for point in range(len(numbers)))
         # The mean block effect, by runs, so that a mean is that of the figure as it was measured.
-        level = float(np.bincount([run.block for run in runs]) @ self._fit.effects) / len(runs)
+        level = float(np.bincount(columns.block) @ self._fit.effects) / len(runs)
         self.means = tuple(float(mean) + level for mean in self._fit.means)
-        self._shares = self._fit.incidence / self._fit.n_runs[:, None]
-        self._noise = [self._noise_of(number) for number in range(len(groups))]
+        self._noise = [self._noise_of(points) for _, points in groups[1:]]
         self._by_block: dict[int, dict[int, float]] = {}
         for run in runs:
             self._by_block.setdefault(run.point, {})[run.block] = run.log
@@ -87,21 +86,24 @@ class IncompleteBlockComparison:
         """
         import numpy as np
 
+        fit = self._fit
         first = np.flatnonzero(np.asarray(self.group_of) == 0)
-        n, shares = len(first), self._shares[first]
-        each = 1 / self._fit.n_runs[first]
-        spread = shares @ self._fit.block_covariance
-        trace = float(each.sum() + (spread * shares).sum())
-        total = float(each.sum() + spread.sum(axis=0) @ shares.sum(axis=0))
+        n, each = len(first), 1 / fit.n_runs[first]
+        weights = np.zeros(len(fit.n_runs))
+        weights[first] = each
+        shares = np.bincount(fit.block, weights=weights[fit.point], minlength=len(fit.effects))
+        trace = float((each + fit.level_variance[first]).sum())
+        total = float(each.sum() + shares @ fit.block_covariance @ shares)
         error = math.sqrt(max(2 / (n - 1) * (trace - total / n), 0.0)) * self.groups[0].sd
         df = max(1, round(statistics.median(self._fit.n_runs[first].tolist())) - 1)
         return max(self._tukey(0) * error / math.sqrt(2), self._paired(df) * error)
 
     def half_width(self, i: int, j: int) -> float:
         """Return the half-width of the interval for the difference between two points."""
-        by_group = self._variances(i, j)
+        shared = self._of_block_effects(i, j)
+        by_group = self._variances(i, j, shared)
         total = math.fsum(by_group)
-        error, df = self._own_error(i, j)
+        error, df = self._own_error(i, j, shared)
         a, b = self.group_of[i], self.group_of[j]
         if self.groups[a].n_points == 1 or self.groups[b].n_points == 1:
             return t_quantile_between(1 - self._alpha / 2 / self._n_pairs, df) * error
@@ -142,24 +144,43 @@ class IncompleteBlockComparison:
         n_tests = n_tests_of_a_pair(len(self.means), self.groups[0].n_points)
         return t_quantile_between(1 - self._alpha / 2 / n_tests, df)
 
-    def _noise_of(self, group: int) -> Floats:
-        """Return how the noise of the points of a group enters the block effects, shape (B, B)."""
+    def _noise_of(self, points: Sequence[int]) -> tuple[Ints, Floats]:
+        """Return how the noise of some points enters the effects of their blocks.
+
+        Returns:
+            The blocks of the points, shape (S,), and the covariance of the noise there, (S, S).
+        """
         import numpy as np
 
-        points = np.flatnonzero(np.asarray(self.group_of) == group)
-        incidence, shares = self._fit.incidence[points], self._shares[points]
-        noise: Floats = np.diag(incidence.sum(axis=0)) - incidence.T @ shares
-        return noise
+        runs = np.flatnonzero(np.isin(self._fit.point, points))
+        point = np.unique(self._fit.point[runs], return_inverse=True)[1]
+        blocks, block = np.unique(self._fit.block[runs], return_inverse=True)
+        coupling = block_coupling(point, block, pairs_within(point), len(blocks))
+        return blocks, np.diag(np.bincount(block)) - coupling
 
-    def _variances(self, i: int, j: int) -> list[float]:
+    def _of_block_effects(self, i: int, j: int) -> list[float]:
+        """Return the variance by group that the block effects bring into a difference of points.
+
+        For a variance of 1 of a run. The noise of all groups together gives the covariance of the block
+        effects; what the other groups leave of it belongs to the first.
+        """
+        import numpy as np
+
+        blocks = [np.fromiter(self._by_block[point], np.int64) for point in (i, j)]
+        at = np.concatenate(blocks)
+        shares = np.repeat([1 / len(blocks[0]), -1 / len(blocks[1])], [len(b) for b in blocks])
+        by_block = shares @ self._fit.block_covariance[at]
+        others = [float(by_block[s] @ noise @ by_block[s]) for s, noise in self._noise]
+        return [max(float(by_block[at] @ shares) - math.fsum(others), 0.0), *others]
+
+    def _variances(self, i: int, j: int, shared: Sequence[float]) -> list[float]:
         """Return the variance of a difference that the noise of the points of each group makes."""
-        by_block = self._fit.block_covariance @ (self._shares[i] - self._shares[j])
-        variances = [float(by_block @ noise @ by_block) for noise in self._noise]
+        variances = list(shared)
         for point in (i, j):
             variances[self.group_of[point]] += 1 / int(self._fit.n_runs[point])
         return [v * group.sd**2 for v, group in zip(variances, self.groups, strict=True)]
 
-    def _own_error(self, i: int, j: int) -> tuple[float, float]:
+    def _own_error(self, i: int, j: int, shared: Sequence[float]) -> tuple[float, float]:
         """Return the error of a difference by the spread of these two points, and its df."""
         a, b = self._by_block[i], self._by_block[j]
         if a.keys() == b.keys():
@@ -169,12 +190,8 @@ class IncompleteBlockComparison:
         own = [self._own_variance(point) for point in (i, j)]
         variances = [v / int(self._fit.n_runs[p]) for p, (v, _) in zip((i, j), own, strict=True)]
         df = max(1.0, min(df for _, df in own))
-        by_block = self._fit.block_covariance @ (self._shares[i] - self._shares[j])
-        shared = math.fsum(
-            float(by_block @ noise @ by_block) * group.sd**2
-            for noise, group in zip(self._noise, self.groups, strict=True)
-        )
-        return math.sqrt(max(math.fsum(variances) + shared, ROUNDING**2)), df
+        of_blocks = math.fsum(v * group.sd**2 for v, group in zip(shared, self.groups, strict=True))
+        return math.sqrt(max(math.fsum(variances) + of_blocks, ROUNDING**2)), df
 
     def _own_variance(self, point: int) -> tuple[float, float]:
         """Return the variance of a run of a point by its own residuals, and its df.
@@ -188,28 +205,45 @@ class IncompleteBlockComparison:
         return group.sd**2, group.df
 
 
-def _fit(runs: Sequence[BlockRun], points: Sequence[int]) -> BlockFit:
+class _Columns(NamedTuple):
+    """The runs as arrays of shape (N,)."""
+
+    point: Ints
+    block: Ints
+    log: Floats
+
+
+def _columns(runs: Sequence[BlockRun]) -> _Columns:
+    import numpy as np
+
+    return _Columns(
+        np.array([run.point for run in runs]),
+        np.array([run.block for run in runs]),
+        np.array([run.log for run in runs]),
+    )
+
+
+def _fit(runs: _Columns, points: Sequence[int]) -> BlockFit:
     """Fit the runs of some of the points, which are numbered on from 0."""
     import numpy as np
 
-    number = {point: n for n, point in enumerate(points)}
-    kept = [run for run in runs if run.point in number]
-    blocks: Ints = np.unique([run.block for run in kept], return_inverse=True)[1]
-    at = np.array([number[run.point] for run in kept])
-    return fit_blocks(np.array([run.log for run in kept]), at, blocks)
+    number = np.full(int(runs.point.max()) + 1, -1)
+    number[list(points)] = np.arange(len(points))
+    kept = np.flatnonzero(number[runs.point] >= 0)
+    blocks: Ints = np.unique(runs.block[kept], return_inverse=True)[1]
+    return fit_blocks(runs.log[kept], number[runs.point[kept]], blocks)
 
 
-def _groups_of_like_spread(
-    runs: Sequence[BlockRun], n_points: int
-) -> list[tuple[SpreadGroup, list[int]]]:
+def _groups_of_like_spread(runs: _Columns, n_points: int) -> list[tuple[SpreadGroup, list[int]]]:
     """Return the groups of points that spread alike; the one that spreads least is the first."""
     groups: list[tuple[SpreadGroup, list[int]]] = []
     left = list(range(n_points))
+    alone: _Alone | None = None
     while left:
         points, fit = _like_spread(runs, left)
         if groups and (len(points) == 1 or fit.df < _MIN_GROUP_DF):
-            first, members = groups[0]
-            groups += [(_alone(runs, point, members, first), [point]) for point in points]
+            alone = alone or _Alone(runs, *groups[0])
+            groups += [(alone.spread(point), [point]) for point in points]
         else:
             df = max(1, fit.df)
             sd = math.sqrt(float(fit.squares.sum()) / df)
@@ -218,7 +252,7 @@ def _groups_of_like_spread(
     return groups
 
 
-def _like_spread(runs: Sequence[BlockRun], points: Sequence[int]) -> tuple[list[int], BlockFit]:
+def _like_spread(runs: _Columns, points: Sequence[int]) -> tuple[list[int], BlockFit]:
     """Return the points that have the same spread, at least two of them if there are two."""
     points = list(points)
     fit = _fit(runs, points)
@@ -244,26 +278,36 @@ def _like_spread(runs: Sequence[BlockRun], points: Sequence[int]) -> tuple[list[
     return points, fit
 
 
-def _alone(
-    runs: Sequence[BlockRun], point: int, others: Sequence[int], first: SpreadGroup
-) -> SpreadGroup:
-    """Return the spread of a point by its differences from the others in the same blocks.
+class _Alone:
+    """The spread of a point by its differences from the points of the first group."""
 
-    That of the first group if the point shares too few blocks with it.
-    """
-    fit = _fit(runs, others)
-    number = {other: n for n, other in enumerate(others)}
-    part_of = {run.block: int(fit.part[number[run.point]]) for run in runs if run.point in number}
-    effects = dict(zip(sorted(part_of), fit.effects.tolist(), strict=True))
-    # Block effects have a meaning within a part that shared blocks connect.
-    by_part: dict[int, list[float]] = {}
-    for run in runs:
-        if run.point == point and run.block in effects:
-            by_part.setdefault(part_of[run.block], []).append(run.log - effects[run.block])
-    df = sum(len(own) - 1 for own in by_part.values())
-    if df < 1:
-        return SpreadGroup(first.sd, first.df, 1)
-    squares = math.fsum(
-        (log - statistics.fmean(own)) ** 2 for own in by_part.values() for log in own
-    )
-    return SpreadGroup(max(math.sqrt(squares / df), ROUNDING), df, 1)
+    def __init__(self, runs: _Columns, first: SpreadGroup, others: Sequence[int]) -> None:
+        import numpy as np
+
+        self._runs = runs
+        self._first = first
+        fit = _fit(runs, others)
+        blocks = np.unique(runs.block[np.isin(runs.point, others)])
+        parts = np.zeros(len(blocks), dtype=np.int64)
+        parts[fit.block] = fit.part[fit.point]
+        # Block effects have a meaning within a part that shared blocks connect.
+        self._of_block = {
+            int(block): (int(part), float(effect))
+            for block, part, effect in zip(blocks, parts, fit.effects, strict=True)
+        }
+
+    def spread(self, point: int) -> SpreadGroup:
+        """Return the spread of a point; that of the first group if they share too few blocks."""
+        own_runs = self._runs.point == point
+        by_part: dict[int, list[float]] = {}
+        for block, log in zip(self._runs.block[own_runs], self._runs.log[own_runs], strict=True):
+            if (found := self._of_block.get(int(block))) is not None:
+                part, effect = found
+                by_part.setdefault(part, []).append(float(log) - effect)
+        df = sum(len(own) - 1 for own in by_part.values())
+        if df < 1:
+            return SpreadGroup(self._first.sd, self._first.df, 1)
+        squares = math.fsum(
+            (log - statistics.fmean(own)) ** 2 for own in by_part.values() for log in own
+        )
+        return SpreadGroup(max(math.sqrt(squares / df), ROUNDING), df, 1)
