@@ -100,7 +100,8 @@ def _study(data: StudyData, analysis: Analysis) -> Iterator[str]:
     if len({start.host for start in manifest.starts}) > 1:
         yield "the starts of the study ran on different machines"
     if manifest.shards:
-        yield f"merged from {len(manifest.shards)} folders"
+        parts = "attempts at its shards" if manifest.is_divided else "folders"
+        yield f"merged from {len(manifest.shards)} {parts}"
 
 
 def _counted(counts: Counter[str], prefix: str = "") -> Iterator[str]:
