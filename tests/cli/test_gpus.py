@@ -161,6 +161,7 @@ def _content(path: Path) -> bytes:
             "expected shuffled for a study that is divided",
         ),
     ],
+    ids=["unknown", "empty", "wait", "order"],  # UUIDs differ between the processes of the tests
 )
 def test_a_wrong_choice_is_one_sentence_and_writes_nothing(
     env: dict[str, str], tmp_path: Path, arguments: list[str], sentence: str
