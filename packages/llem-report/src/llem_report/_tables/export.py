@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 
 from llem_report._errors import ReportError
 from llem_report._tables.analysis_tables import level_table, point_table
+from llem_report._tables.boamps import BOAMPS, boamps_report, report_name
 from llem_report._tables.croissant import CROISSANT, croissant
 from llem_report._tables.data_package import PACKAGE, WrittenTable, data_package, digest_of
 from llem_report._tables.pending_files import PendingFiles, refuse_existing
@@ -47,6 +49,8 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[ExportedFile, ...]
     notes: tuple[str, ...]
     """What could not be read from the study's folder, one sentence each."""
+    boamps: tuple[str, ...] = ()
+    """Paths of the reports in the format BoAmps, one per run with energy."""
 
 
 def export(
@@ -57,6 +61,7 @@ def export(
     format: Format | None = None,  # as the flag of the command
     samples: bool = False,
     croissant: bool = False,
+    boamps: bool = False,
     force: bool = False,
 ) -> Export:
     """Write the tables of a study, whatever its state: runs without a result have null figures.
@@ -69,6 +74,7 @@ def export(
         format: of the tables in a folder; None: Parquet.
         samples: write the table of samples into the folder too; it can be large.
         croissant: describe the tables in the format Croissant too.
+        boamps: write a report of each run with energy in the format BoAmps too, into `boamps/`.
         force: replace existing files.
 
     Returns:
@@ -81,7 +87,9 @@ def export(
     """
     source = Path(folder)
     place = parse_target(target)
-    _check_choices(place, table=table, format=format, samples=samples, croissant=croissant)
+    _check_choices(
+        place, table=table, format=format, samples=samples, croissant=croissant, boamps=boamps
+    )
     records = StudyRecords(source)
     check_place(source, place)
     if place.format is not None:
@@ -98,8 +106,13 @@ def export(
             refuse_existing(path, force=force)  # before the work, which may take minutes
         tables = [_write(records, files, path, kind, name) for name, path in paths.items()]
         _describe(records, files, place.path, tables, with_croissant=croissant)
-        files.publish()
-    return _exported(records, tables)
+        if not boamps:
+            files.publish()
+            return _exported(records, tables)
+        with _folder(place.path / BOAMPS):
+            reports = _write_boamps(records, files, place.path / BOAMPS)
+            files.publish()
+    return msgspec.structs.replace(_exported(records, tables), boamps=reports)
 
 
 def table(folder: str | Path, name: TableName = "runs") -> Any:
@@ -156,6 +169,21 @@ def _describe(
             file.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
 
 
+def _write_boamps(records: StudyRecords, files: PendingFiles, folder: Path) -> tuple[str, ...]:
+    paths = []
+    now = datetime.now(UTC)
+    for record in records.runs():
+        report = boamps_report(record, now)
+        if record.entry is None or isinstance(report, str):
+            run = "a point that cannot run" if record.entry is None else f"run {record.entry.index}"
+            records.notes.append(f"{run} has no report for BoAmps: {report}")
+            continue
+        paths.append(folder / report_name(record.entry))
+        with files.create(paths[-1]) as file:
+            file.write(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    return tuple(map(str, paths))
+
+
 def _exported(records: StudyRecords, tables: Sequence[WrittenTable]) -> Export:
     files = tuple(
         ExportedFile(
@@ -194,6 +222,7 @@ def _check_choices(
     format: str | None,
     samples: bool,
     croissant: bool,
+    boamps: bool,
 ) -> None:
     if table is not None:
         _check_name(table)
@@ -207,6 +236,8 @@ def _check_choices(
         raise ReportError(
             "--croissant describes the tables of a folder; use a folder as the target"
         )
+    if boamps:
+        raise ReportError("--boamps writes a folder of reports; use a folder as the target")
     if format is not None and format != place.format:
         raise ReportError(f"{place.path}: its ending is its format; use --format with a folder")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -9,7 +10,7 @@ from cyclopts import Parameter
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._commands.study.folder import StudyOrArchive, check_studies
-from llem_cli._display.console import MAX_LINES, say, show_json
+from llem_cli._display.console import MAX_LINES, count, say, show_json
 from llem_cli._display.numbers import file_size
 from llem_report import Export, export
 from llem_runner.archives import open_study
@@ -38,6 +39,12 @@ Samples = Annotated[
 Croissant = Annotated[
     bool, Parameter(negative=(), help="Also describe the tables in the format Croissant.")
 ]
+Boamps = Annotated[
+    bool,
+    Parameter(
+        negative=(), help="Also write a report of each run with energy in the format BoAmps."
+    ),
+]
 Force = Annotated[bool, Parameter(negative=(), help="Replace existing files.")]
 
 
@@ -50,6 +57,7 @@ def export_(
     format_: Annotated[FormatChoice, Parameter(name="--format")] = None,
     samples: Samples = False,
     croissant: Croissant = False,
+    boamps: Boamps = False,
     force: Force = False,
     json_: Json = False,
     verbose: Tracebacks = False,
@@ -65,6 +73,7 @@ def export_(
             format=format_,
             samples=samples,
             croissant=croissant,
+            boamps=boamps,
             force=force,
         )
     if json_:
@@ -78,6 +87,10 @@ def _show(exported: Export) -> None:
     for file in exported.files:
         size = file_size(file.n_bytes)
         say(f"{file.path}: {file.n_rows:,} rows, {file.n_columns} columns, {size}")
+    if exported.boamps:
+        say(
+            f"{Path(exported.boamps[0]).parent}: {count(len(exported.boamps), 'report')} for BoAmps"
+        )
     for note in exported.notes[:MAX_LINES]:
         say(f"warning: {note}")
     n_more = len(exported.notes) - MAX_LINES
