@@ -54,6 +54,8 @@ class _Found(NamedTuple):
 def merge_manifests(divided: DividedFolder) -> StudyManifest:
     """Return the manifest of a divided study as it is now; results are taken as their runs say.
 
+    Only a run with several results has them read: the first one that is intact counts.
+
     Raises:
         StudyError: a file of the study is damaged.
     """
@@ -131,8 +133,11 @@ class _ShardMerge:
             )
 
     def _entry(self, index: int, found: Sequence[tuple[Attempt, ManifestEntry]]) -> ManifestEntry:
+        n_results = sum(entry.status in ("completed", "running") for _, entry in found)
+        # Of several, a damaged one does not count, for no reader.
+        is_read = self._read_results or n_results > 1
         for place, (attempt, entry) in enumerate(found):
-            if (result := self._find(attempt, entry)) is not None:
+            if (result := self._find(attempt, entry, is_read=is_read)) is not None:
                 later = found[place + 1 :]
                 self.n_superseded += sum(each.status == "completed" for _, each in later)
                 return self._completed(attempt, entry, result)
@@ -163,11 +168,11 @@ class _ShardMerge:
         last = self._attempts[-1] if self._attempts else None
         return last if last is not None and last.is_open else None
 
-    def _find(self, attempt: Attempt, entry: ManifestEntry) -> _Found | None:
+    def _find(self, attempt: Attempt, entry: ManifestEntry, *, is_read: bool) -> _Found | None:
         """Return the result of a run in an attempt; None if it has none, or a damaged one."""
         folder = attempt.folder.path
         if entry.status == "completed" and entry.result_file is not None:
-            if not self._read_results:
+            if not is_read:
                 return _Found(entry.result_file, entry.result_sha256, None)
             path = folder / entry.result_file
         elif entry.status == "running":
