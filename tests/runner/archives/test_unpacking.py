@@ -169,3 +169,12 @@ def test_every_change_is_found_and_said_in_one_sentence(
     with open_study(path, accept_changed=True) as opened:
         assert opened.tampering == str(caught.value)
     assert path.read_bytes() == before
+
+
+def test_an_archive_without_the_manifest_of_its_study_is_refused_by_its_own_name(
+    tmp_path: Path,
+) -> None:
+    path = bag(tmp_path, **{"data__study__manifest.json": None, "data__study__study.yaml": b"x"})
+    sentence = rf"{path} was changed after it was made: it has no data/study/manifest\.json"
+    with pytest.raises(StudyError, match=sentence), open_study(path, accept_changed=True):
+        pass
