@@ -23,6 +23,7 @@ from llem_runner import (
     StudyError,
     changed_files,
     is_running,
+    merge_studies,
     read_manifest,
     read_run_result,
     read_study_result,
@@ -210,6 +211,13 @@ def test_a_run_with_another_point_than_the_planned_one_is_refused(tmp_path: Path
     path.write_text(json.dumps(data))
     with pytest.raises(StudyError, match="expected the point"):
         merge_study(plan.folder)
+
+
+def test_divided_studies_are_not_merged_with_one_another(tmp_path: Path) -> None:
+    folders = [divided(tmp_path / name).folder for name in "ab"]
+    with pytest.raises(StudyError, match="divided into 6 shards: expected studies in one folder"):
+        merge_studies(tmp_path / "merged", folders)
+    assert not (tmp_path / "merged").exists()
 
 
 def test_a_resume_of_the_whole_study_and_a_link_are_refused(tmp_path: Path) -> None:

@@ -61,3 +61,11 @@ def test_a_damaged_result_that_was_measured_again_counts_for_no_reader(folder: P
     assert read_manifest(folder).entries[0].session == 2
     merge_study(folder)
     assert verify_study(folder, files_only=True).verdict == "intact"
+
+
+def test_a_shard_that_runs_makes_the_study_running(folder: Path) -> None:
+    merge_study(folder)
+    path = folder / "shards/0001/a01/attempt.json"
+    record = json.loads(path.read_text())  # its process is this one, which is alive
+    path.write_text(json.dumps(record | {"state": "running", "ended_at": None}))
+    assert verify_study(folder, files_only=True).is_running

@@ -20,9 +20,9 @@ from llem_runner._errors import StudyError
 from llem_runner._provenance.start import Start, installed_packages, packages_at
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES
 from llem_runner._storage.layout import Layout
-from llem_runner._storage.lock import is_running
 from llem_runner._storage.manifest import StudyManifest
 from llem_runner._storage.manifest_reader import read_manifest
+from llem_runner._storage.running import is_running
 from llem_runner._storage.study_reader import read_study
 from llem_runner._verification.foreign_files import find_foreign
 from llem_runner._verification.inputs_here import check_inputs_here
