@@ -154,6 +154,8 @@ def _content(path: Path) -> bytes:
     ("arguments", "sentence"),
     [
         (["--gpus", "0,7"], f"that this process may use ({FIRST}, {SECOND}), found 7"),
+        (["--gpus", "²"], f"that this process may use ({FIRST}, {SECOND}), found '²'"),
+        (["--gpus", "9" * 5000], f"that this process may use ({FIRST}, {SECOND}), found '999"),
         (["--gpus", "0,,1"], "expected `all`, or numbers or UUIDs such as 0,1, found '0,,1'"),
         (["--gpus", "all", "--wait"], "expected either --wait or --gpus, found both"),
         (

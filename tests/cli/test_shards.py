@@ -114,6 +114,15 @@ def test_a_signal_ends_a_shard_with_exit_code_75(tmp_path: Path, number: int, en
     assert statuses.count("interrupted") == (0 if end == "again" else 1)
 
 
+def test_a_dry_run_prints_valid_json_and_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY)
+    out = tmp_path / "out"
+    done = cli("submit", tmp_path / "study.yaml", "--dry-run", "--json", "--output", out)
+    shown = json.loads(done.stdout)
+    assert (done.returncode, shown["folder"], len(shown["shards"])) == (0, None, 3)
+    assert not out.exists()
+
+
 def test_wrong_arguments_exit_with_2_and_a_shard_that_is_not_there_with_1(tmp_path: Path) -> None:
     plan = divided(tmp_path)
     assert cli("shard", plan.folder).returncode == 2

@@ -141,3 +141,15 @@ def test_an_interval_that_is_wider_than_any_number_is_still_a_pair_of_numbers() 
     assert 0 < widest.ci95_low < 1e-300
     assert 1e300 < widest.ci95_high < math.inf
     assert not widest.distinguishable
+
+
+def test_the_order_of_the_runs_does_not_change_which_points_spread_alike() -> None:
+    # The points have 3.5 degrees of freedom each, which rounding can put on either side of the half.
+    missing = {(0, 0), (1, 4), (2, 1)}
+    cells = [(p, b) for p in range(3) for b in range(6) if (p, b) not in missing]
+    for seed in range(200):
+        rng = random.Random(seed)
+        runs = [BlockRun(p, b, rng.gauss(0, (0.05, 0.01, 0.02)[p])) for p, b in cells]
+        turned = random.Random(1).sample(runs, len(runs))
+        fit, other = (IncompleteBlockComparison(each, 0.05) for each in (runs, turned))
+        assert fit.group_of == other.group_of

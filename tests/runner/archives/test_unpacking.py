@@ -93,6 +93,26 @@ def test_a_file_that_was_cut_off_or_damaged_is_refused_in_one_sentence(tmp_path:
         assert "\n" not in str(caught.value)
 
 
+def test_a_changed_byte_in_the_packed_text_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", {"top/text": b"some text of a study, " * 400})
+    content = archive.read_bytes()
+    first = 30 + len("top/text")
+    for place in range(first, content.index(b"PK\x01\x02") - 1):  # the last byte has unused bits
+        archive.write_bytes(bytes([*content[:place], content[place] ^ 0xFF, *content[place + 1 :]]))
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        with pytest.raises(StudyError, match=r"a\.zip is damaged: .*; get the archive again"):
+            unpack(archive, folder)
+
+
+def test_a_method_of_compression_that_no_archive_has_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_LZMA) as packed:
+        packed.writestr("top/text", b"text")
+    with pytest.raises(StudyError, match="is neither stored nor deflated"):
+        unpack(archive, target(tmp_path))
+
+
 def test_a_zip_file_that_is_no_archive_of_a_study_is_refused(tmp_path: Path) -> None:
     archive = make_zip(tmp_path / "a.zip", {"top/a": b"1"})
     assert is_archive(archive)
@@ -149,3 +169,12 @@ def test_every_change_is_found_and_said_in_one_sentence(
     with open_study(path, accept_changed=True) as opened:
         assert opened.tampering == str(caught.value)
     assert path.read_bytes() == before
+
+
+def test_an_archive_without_the_manifest_of_its_study_is_refused_by_its_own_name(
+    tmp_path: Path,
+) -> None:
+    path = bag(tmp_path, **{"data__study__manifest.json": None, "data__study__study.yaml": b"x"})
+    sentence = rf"{path} was changed after it was made: it has no data/study/manifest\.json"
+    with pytest.raises(StudyError, match=sentence), open_study(path, accept_changed=True):
+        pass

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from fakes.shard_studies import EFFECT, SECONDS, divided, on_a_node, shuffled
+from fakes.studies import study
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from llem_runner import (
     StudyError,
     changed_files,
     is_running,
+    merge_studies,
     read_manifest,
     read_run_result,
     read_study_result,
@@ -185,6 +187,37 @@ def test_a_damaged_result_does_not_count_and_the_next_one_does(tmp_path: Path) -
     assert merge_study(plan.folder).summary.completed == 5
     entry = next(e for e in read_study_result(plan.folder).result_files if f"/{index:04d}_" in e)
     assert entry.startswith("shards/0001/a02/")
+
+
+def test_an_attempt_of_another_study_is_refused(tmp_path: Path) -> None:
+    plan = divided(tmp_path)
+    other = divide_study(
+        study(range(101, 111), n_cycles=3, cycle_order="shuffled"), output=tmp_path, shards=2
+    )
+    run(other.folder, 1)
+    shutil.copytree(other.folder / "shards/0001/a01", plan.folder / "shards/0001/a01")
+    for read in (merge_study, read_manifest, lambda folder: run(folder, 1)):
+        with pytest.raises(StudyError, match=r"a01/manifest\.json: expected the design hash"):
+            read(plan.folder)
+
+
+def test_a_run_with_another_point_than_the_planned_one_is_refused(tmp_path: Path) -> None:
+    plan = divided(tmp_path)
+    run(plan.folder, 1)
+    path = plan.folder / "shards/0001/a01/manifest.json"
+    data = json.loads(path.read_text())
+    first, second = data["entries"][:2]
+    first["index"], second["index"] = second["index"], first["index"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(StudyError, match="expected the point"):
+        merge_study(plan.folder)
+
+
+def test_divided_studies_are_not_merged_with_one_another(tmp_path: Path) -> None:
+    folders = [divided(tmp_path / name).folder for name in "ab"]
+    with pytest.raises(StudyError, match="divided into 6 shards: expected studies in one folder"):
+        merge_studies(tmp_path / "merged", folders)
+    assert not (tmp_path / "merged").exists()
 
 
 def test_a_resume_of_the_whole_study_and_a_link_are_refused(tmp_path: Path) -> None:

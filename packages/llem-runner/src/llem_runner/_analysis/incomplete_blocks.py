@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 _MIN_POINT_DF = 1.0
 """With fewer degrees of freedom, the residuals of a point do not tell how much it spreads."""
 _MIN_GROUP_DF = 2
-_WHOLE = 1e-9  # degrees of freedom that are this close below a whole number differ by rounding
+_WHOLE = 1e-9  # degrees of freedom that are this close to one another differ by rounding
+_DIGITS = 9
+"""Of degrees of freedom; without a limit, rounding would decide on a half, and with it the order of
+the runs or the machine that computes."""
 
 
 class BlockRun(NamedTuple):
@@ -199,7 +202,7 @@ class IncompleteBlockComparison:
         Of its group where its own residuals do not tell.
         """
         df = float(self._fit.point_df[point])
-        if df >= _MIN_POINT_DF:
+        if df >= _MIN_POINT_DF - _WHOLE:
             return float(self._fit.squares[point]) / df, df
         group = self.groups[self.group_of[point]]
         return group.sd**2, group.df
@@ -261,11 +264,13 @@ def _like_spread(runs: _Columns, points: Sequence[int]) -> tuple[list[int], Bloc
         # A point of K has (K-1)/K of the degrees of freedom that it would have alone.
         dfs = [float(df) * n / (n - 1) for df in fit.point_df]
         spreads = {
-            at: float(fit.squares[at]) / df for at, df in enumerate(dfs) if df >= _MIN_POINT_DF
+            at: float(fit.squares[at]) / df
+            for at, df in enumerate(dfs)
+            if df >= _MIN_POINT_DF - _WHOLE
         }
         if len(spreads) < 3:
             break
-        df = max(1, round(statistics.fmean(dfs[at] for at in spreads)))
+        df = max(1, round(round(statistics.fmean(dfs[at] for at in spreads), _DIGITS)))
         if are_alike([df * spread for spread in spreads.values()], df):
             break
         largest = max(spreads.values())

@@ -84,6 +84,11 @@ def open_study(path: str | Path, *, accept_changed: bool = False) -> Iterator[Op
                 f"{path}: expected the archive of a study, found another zip file; `llem-cli study "
                 "archive` makes such an archive"
             )
+        if f"{STUDY}/manifest.json" not in digests:  # nothing else has the digests of the results
+            raise StudyError(
+                f"{path} was changed after it was made: it has no {STUDY}/manifest.json; get the archive "
+                "again"
+            )
         found = OpenedStudy(
             folder=folder / STUDY,
             archive=path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +17,7 @@ _MIN_BYTES, _MAX_RATIO = 2**30, 300
 """Text of a study shrinks to a twentieth; deflate can make 1,032 bytes of one."""
 _BLOCK_BYTES = 2**20
 _ENCRYPTED = 0x1
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def unpack(archive: Path, folder: Path) -> dict[str, str]:
@@ -32,7 +34,13 @@ def unpack(archive: Path, folder: Path) -> dict[str, str]:
             return {
                 _below_top(member.filename): _extract(packed, member, folder) for member in members
             }
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        ValueError,
+    ) as error:
         raise StudyError(
             f"{archive} is damaged: {_sentence(error)}; get the archive again"
         ) from error
@@ -105,6 +113,8 @@ def _problem(member: zipfile.ZipInfo) -> str | None:
         return "is a link or a device"
     if member.flag_bits & _ENCRYPTED:
         return "is encrypted"
+    if member.compress_type not in _METHODS:  # others need much memory, and no archive has them
+        return "is neither stored nor deflated"
     return None
 
 

@@ -13,6 +13,7 @@ from llem_runner._shards.outcome import ShardEnd, ShardOutcome
 from llem_runner._storage.attempts import (
     MAX_FRUITLESS,
     Attempt,
+    check_study_of,
     failed_runs,
     kept_results,
     n_fruitless,
@@ -47,6 +48,7 @@ class StoredShard(NamedTuple):
         file, study = folder.read_shard(number)
         runs = planned_runs(file, study)
         attempts = read_attempts(folder, number)
+        check_study_of(attempts, file.origin.study_design_hash)
         kept = kept_results(attempts, runs)
         failed = failed_runs(attempts) - kept.keys()
         done = kept.keys() if retry_failed else kept.keys() | failed

@@ -120,4 +120,6 @@ def read_json(path: Path, kind: type[_Type]) -> _Type:
         raise StudyError(str(error)) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         problem = one_line(str(error), MAX_REASON)  # it may repeat a value of the file
-        raise StudyError(f"{path} is damaged or from another version of llem: {problem}") from error
+        raise StudyError(
+            f"{path} is damaged or from another version of llem: {problem}; restore it from a copy"
+        ) from error

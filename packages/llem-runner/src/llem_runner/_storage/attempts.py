@@ -204,6 +204,23 @@ def read_attempts(folder: DividedFolder, shard: int) -> list[Attempt]:
     return [_read_attempt(each) for each in folder.attempts(shard)]
 
 
+def check_study_of(attempts: Iterable[Attempt], study_design_hash: str) -> None:
+    """Return if all attempts are of this study: a copied folder would bring results of other points.
+
+    Raises:
+        StudyError: one is of another study.
+    """
+    for attempt in attempts:
+        found = study_design_hash
+        if attempt.manifest is not None:
+            found = attempt.manifest.study_design_hash
+        if found != study_design_hash:
+            raise StudyError(
+                f"{Layout(attempt.folder.path).manifest}: expected the design hash {study_design_hash} of "
+                f"this study, found {found}; move {attempt.folder.path} to the study that it is of"
+            )
+
+
 def _read_attempt(folder: AttemptFolder) -> Attempt:
     path = record_file(folder.path)
     record = None

@@ -17,9 +17,9 @@ from llem_energy import ExperimentResult
 from llem_runner._errors import StudyError
 from llem_runner._plan.shards import Shard
 from llem_runner._provenance.start import Start
-from llem_runner._storage.attempts import Attempt, read_attempts
+from llem_runner._storage.attempts import Attempt, check_study_of, read_attempts
 from llem_runner._storage.divided_folder import DividedFolder, PlanFile
-from llem_runner._storage.layout import RESULT
+from llem_runner._storage.layout import RESULT, Layout
 from llem_runner._storage.live_reading import find_run_folder
 from llem_runner._storage.manifest import (
     ManifestEntry,
@@ -54,6 +54,8 @@ class _Found(NamedTuple):
 def merge_manifests(divided: DividedFolder) -> StudyManifest:
     """Return the manifest of a divided study as it is now; results are taken as their runs say.
 
+    Only a run with several results has them read: the first one that is intact counts.
+
     Raises:
         StudyError: a file of the study is damaged.
     """
@@ -77,6 +79,7 @@ def _merged(divided: DividedFolder, *, read_results: bool) -> MergedRuns:
     n_superseded = 0
     for shard in plan.shards:
         attempts[shard.number] = read_attempts(divided, shard.number)
+        check_study_of(attempts[shard.number], plan.origin.study_design_hash)
         merge = _ShardMerge(plan, shard, attempts[shard.number], read_results=read_results)
         for entry in merge.entries():
             entries[entry.index] = entry
@@ -110,6 +113,7 @@ class _ShardMerge:
         for attempt in self._attempts:
             for entry in attempt.manifest.entries if attempt.manifest else ():
                 if entry.index in by_run:
+                    self._check(attempt, entry)
                     by_run[entry.index].append((attempt, entry))
         for index, found in by_run.items():
             n_attempts = sum(entry.attempts for _, entry in found)
@@ -117,9 +121,23 @@ class _ShardMerge:
                 self._entry(index, found), shard=self._shard.number, attempts=n_attempts
             )
 
+    def _check(self, attempt: Attempt, entry: ManifestEntry) -> None:
+        """Return if an attempt has the planned point and cycle for a run."""
+        point = self._plan.points[self._plan.point_of_run[entry.index - 1]].config_hash
+        expected, found = (point, self._shard.cycle), (entry.config_hash, entry.cycle)
+        if found != expected:
+            raise StudyError(
+                f"{Layout(attempt.folder.path).manifest} is damaged: run {entry.index}: expected the "
+                f"point {point} in cycle {self._shard.cycle}, found {entry.config_hash} in cycle "
+                f"{entry.cycle}; restore it from a copy"
+            )
+
     def _entry(self, index: int, found: Sequence[tuple[Attempt, ManifestEntry]]) -> ManifestEntry:
+        n_results = sum(entry.status in ("completed", "running") for _, entry in found)
+        # Of several, a damaged one does not count, for no reader.
+        is_read = self._read_results or n_results > 1
         for place, (attempt, entry) in enumerate(found):
-            if (result := self._find(attempt, entry)) is not None:
+            if (result := self._find(attempt, entry, is_read=is_read)) is not None:
                 later = found[place + 1 :]
                 self.n_superseded += sum(each.status == "completed" for _, each in later)
                 return self._completed(attempt, entry, result)
@@ -150,11 +168,11 @@ class _ShardMerge:
         last = self._attempts[-1] if self._attempts else None
         return last if last is not None and last.is_open else None
 
-    def _find(self, attempt: Attempt, entry: ManifestEntry) -> _Found | None:
+    def _find(self, attempt: Attempt, entry: ManifestEntry, *, is_read: bool) -> _Found | None:
         """Return the result of a run in an attempt; None if it has none, or a damaged one."""
         folder = attempt.folder.path
         if entry.status == "completed" and entry.result_file is not None:
-            if not self._read_results:
+            if not is_read:
                 return _Found(entry.result_file, entry.result_sha256, None)
             path = folder / entry.result_file
         elif entry.status == "running":

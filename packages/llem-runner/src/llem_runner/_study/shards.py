@@ -52,9 +52,14 @@ def read_shard(folder: Path) -> Shard:
     """Read a study that is to be merged.
 
     Raises:
-        StudyError: not a study folder, a damaged one, or one that is running.
+        StudyError: not a study folder, a damaged one, one that is running, or a divided study.
     """
     manifest = read_manifest(folder)
+    if manifest.is_divided:  # its runs are in folders below those of its shards
+        raise StudyError(
+            f"{folder} is divided into {len(manifest.shards)} shards: expected studies in one folder each; "
+            f"`llem-cli study merge {folder}` merges its shards, and `study compare` compares studies"
+        )
     if _is_running(folder, manifest):
         raise StudyError(f"{folder} is running; merge it when its study has ended")
     study = read_study(folder)

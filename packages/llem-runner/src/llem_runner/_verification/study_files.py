@@ -16,7 +16,7 @@ from llem_runner._storage.atomic_files import MAX_JSON_BYTES
 from llem_runner._storage.folders import folder_problem
 from llem_runner._storage.input_files import digest_inputs
 from llem_runner._storage.layout import REQUESTS, TIMESERIES, Layout
-from llem_runner._storage.manifest import ManifestEntry, StudyManifest
+from llem_runner._storage.manifest import ManifestEntry, StudyManifest, read_manifest_file
 from llem_runner._storage.resolved_digest import study_file_digest
 from llem_runner._storage.result_files import sha256_of_large
 
@@ -48,6 +48,22 @@ def check_files(
     for entry in manifest.entries:
         if entry.status == "completed" and entry.result_file is not None:
             yield from _run_files(layout, entry, results)
+
+
+def check_merged(layout: Layout, manifest: StudyManifest) -> Iterator[CheckedFile]:
+    """Yield the files of each run of which `manifest.json` and the attempts differ.
+
+    The attempts at a shard have digests of their own, which a person could change with the results.
+
+    Args:
+        layout: of the folder of a divided study.
+        manifest: merged from its attempts as they are now.
+    """
+    now = {(entry.result_file, entry.result_sha256) for entry in manifest.entries}
+    for entry in read_manifest_file(layout.manifest).entries:
+        if entry.result_file is None or (entry.result_file, entry.result_sha256) in now:
+            continue
+        yield from _run_files(layout, entry, Results())
 
 
 def _input_files(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,9 +20,9 @@ from llem_runner._errors import StudyError
 from llem_runner._provenance.start import Start, installed_packages, packages_at
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES
 from llem_runner._storage.layout import Layout
-from llem_runner._storage.lock import is_running
 from llem_runner._storage.manifest import StudyManifest
 from llem_runner._storage.manifest_reader import read_manifest
+from llem_runner._storage.running import is_running
 from llem_runner._storage.study_reader import read_study
 from llem_runner._verification.foreign_files import find_foreign
 from llem_runner._verification.inputs_here import check_inputs_here
@@ -33,7 +34,7 @@ from llem_runner._verification.records import (
     Verification,
 )
 from llem_runner._verification.requirements import requirements_here
-from llem_runner._verification.study_files import Results, check_files
+from llem_runner._verification.study_files import Results, check_files, check_merged
 
 
 def verify_study(
@@ -60,11 +61,18 @@ def _verify(
 ) -> Verification:
     layout = Layout(opened.folder)
     manifest = read_manifest(layout.folder)
+    if manifest.is_divided and not os.path.lexists(layout.manifest):
+        raise StudyError(
+            f"{layout.folder} has no manifest.json yet, because its shards were not merged: use `llem-cli "
+            f"study merge {layout.folder}`, and verify it then"
+        )
     study = _study(layout)
     results = Results()
     # The folders of the shards of a divided study have files of their own.
     foreign = () if manifest.is_divided else find_foreign(layout, manifest)
     found = (*check_files(layout, manifest, study, results), *foreign)
+    if manifest.is_divided:
+        found = _worse(found, check_merged(layout, manifest))
     files = found if opened.archive is None else _joined(opened.files, found)
     verdict, reason = _verdict(files)
     versions, n_same = ((), 0) if files_only else _versions(manifest)
@@ -93,6 +101,15 @@ def _verify(
         inputs=inputs,
         requirements=requirements,
     )
+
+
+def _worse(
+    found: Sequence[CheckedFile], of_merge: Iterable[CheckedFile]
+) -> tuple[CheckedFile, ...]:
+    """Return all files once; one that the last merge saw otherwise has the state that this gives it."""
+    files = {file.name: file for file in found}
+    files |= {file.name: file for file in of_merge if file.state != "intact"}
+    return tuple(files.values())
 
 
 def _joined(

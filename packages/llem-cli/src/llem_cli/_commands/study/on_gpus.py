@@ -23,6 +23,8 @@ Gpus = Annotated[
     ),
 ]
 
+_MAX_DIGITS = 9
+
 
 def parse_gpus(text: str, *, wait: bool) -> Literal["all"] | tuple[int | str, ...]:
     """Return the GPUs that a flag names.
@@ -41,7 +43,12 @@ def parse_gpus(text: str, *, wait: bool) -> Literal["all"] | tuple[int | str, ..
         raise _wrong("--gpus", f"expected `all`, or numbers or UUIDs such as 0,1, found {text!r}")
     if names == ["all"]:
         return "all"
-    return tuple(int(name) if name.isdigit() else name for name in names)
+    return tuple(int(name) if _is_number(name) else name for name in names)
+
+
+def _is_number(name: str) -> bool:
+    """Return whether a name is a number of a GPU; superscripts are digits too, but no number."""
+    return name.isascii() and name.isdigit() and len(name) <= _MAX_DIGITS
 
 
 def measure_on_gpus(

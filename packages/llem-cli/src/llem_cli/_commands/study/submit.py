@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +34,7 @@ from llem_runner.clusters import (
     submit_study,
 )
 from llem_runner.records import encode_json
-from llem_runner.shards import ShardPlan, divide_study, plan_division
+from llem_runner.shards import Shard, divide_study, plan_division
 
 On = Annotated[
     str, Parameter(help="Cluster that starts the shards: slurm, or none to start them by hand.")
@@ -114,7 +115,10 @@ def submit(
     arguments = ("--retry", str(retry)) if retry else ()
     if cluster is None:
         if not dry_run:
-            _show_folder(divide_study(division, output=output), as_json=json_)
+            plan = divide_study(division, output=output)
+            _show_shards(plan.shards, plan.folder, as_json=json_)
+        elif json_:
+            _show_shards(division.shards, None, as_json=True)
     elif dry_run:
         results_dir = output or machine_settings.output.results_dir
         made = preview(division, cluster, results_dir, arguments=arguments)
@@ -127,11 +131,13 @@ def submit(
     return OK
 
 
-def _show_folder(plan: ShardPlan, *, as_json: bool) -> None:
+def _show_shards(shards: Sequence[Shard], folder: Path | None, *, as_json: bool) -> None:
+    """Show the shards of a study; without a folder nothing was written."""
     if as_json:
-        show_json(encode_json({"folder": str(plan.folder), "shards": plan.shards}))
+        name = None if folder is None else str(folder)
+        show_json(encode_json({"folder": name, "shards": shards}))
         return
-    say(f"{plan.folder}: start each shard by `llem-cli study shard {plan.folder} NUMBER`")
+    say(f"{folder}: start each shard by `llem-cli study shard {folder} NUMBER`")
 
 
 def cluster_named(
