@@ -163,7 +163,8 @@ def _content(path: Path) -> bytes:
             "expected shuffled for a study that is divided",
         ),
     ],
-    ids=["unknown", "empty", "wait", "order"],  # UUIDs differ between the processes of the tests
+    # Not the sentences: UUIDs differ between the processes of the tests.
+    ids=["unknown", "superscript", "long", "empty", "wait", "order"],
 )
 def test_a_wrong_choice_is_one_sentence_and_writes_nothing(
     env: dict[str, str], tmp_path: Path, arguments: list[str], sentence: str
