@@ -10,6 +10,7 @@ import msgspec
 from llem_config import ExperimentConfig, Settings, StudyConfig, load_study
 from llem_config.settings import load_settings
 from llem_energy.backends import facts_of
+from llem_energy.sources import RaplSource
 from llem_runner._errors import PreflightError
 from llem_runner._plan.schedule import PlannedRun, schedule
 from llem_runner._plan.shards import Shard, plan_shards, shard_seconds
@@ -55,7 +56,7 @@ class Division(msgspec.Struct, frozen=True, kw_only=True):
         return Needs(
             n_gpus=int(not all(map(_is_on_cpu, self.study.experiments))),
             whole_machine=any(
-                config.energy.sources[0] == "rapl" or _is_on_cpu(config)
+                config.energy.sources[0] == RaplSource.name or _is_on_cpu(config)
                 for config in self.study.experiments
             ),
         )
