@@ -153,7 +153,7 @@ def guarded(request: dict[str, Any]) -> dict[str, Any]:
             around,
             span,
             calibration,
-            seen=stage.devices if request.get("is_checked") else (),
+            seen=stage.devices if request["is_checked"] else (),
             step_s=request["step_s"],
         )
         answers.append(

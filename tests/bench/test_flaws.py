@@ -21,7 +21,14 @@ def test_the_power_that_was_played_has_the_energy_that_was_measured(
     gpu = FakeGpu(points=((0.0, 70.0),), counter_phase_s=0.037, counter_delay_s=0.25)
     write_trace(tmp_path / "gpus.trace", [gpu])
     loads = [{"length_s": 0.7 + 0.2 * i, "points": [(0.0, 400.0)]} for i in range(3)]
-    request = {"idle_w": 70.0, "ripple": 0.01, "seed": "x", "loads": loads}
+    request = {
+        "idle_w": 70.0,
+        "ripple": 0.01,
+        "seed": "x",
+        "is_checked": False,
+        "step_s": 0.0,
+        "loads": loads,
+    }
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.energy.our_side", "guarded"],
         input=json.dumps(request) + "\n", capture_output=True, text=True, check=False, cwd=ROOT,
