@@ -14,6 +14,7 @@ from pathlib import Path
 from fakes.shard_studies import SECONDS, shuffled
 from slurm.loopback import Loopback
 from slurm.plans import program
+from slurm.stand_in import FIRST_SECONDS
 
 from llem_runner.clusters import (
     ShardState,
@@ -39,6 +40,7 @@ class SlurmStudy:
         n_cycles: int = 2,
         shards: int = 1,
         seconds: float = 0.3,
+        first_seconds: float | None = None,
         **options: object,
     ) -> None:
         """Submit it.
@@ -50,12 +52,14 @@ class SlurmStudy:
             n_cycles: number of cycles.
             shards: number of shards of each cycle.
             seconds: that a run takes.
+            first_seconds: that a run takes until Slurm has restarted its task; None: `seconds`.
             options: settings of the cluster.
         """
         work.mkdir(parents=True, exist_ok=True)
         python = program(
             work / "python",
-            f"export PYTHONPATH={_TESTS} {SECONDS}={seconds}\n"
+            f"export PYTHONPATH={_TESTS} {SECONDS}={seconds} "
+            f"{FIRST_SECONDS}={seconds if first_seconds is None else first_seconds}\n"
             f'exec {sys.executable} {_TESTS}/slurm/stand_in.py "$@"',
         )
         self.slurm = slurm

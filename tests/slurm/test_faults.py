@@ -76,10 +76,12 @@ def test_a_cancelled_study_ends_and_can_be_continued(on_slurm: Loopback, tmp_pat
 def test_a_shard_that_reaches_its_time_limit_completes_by_itself(
     on_slurm: Loopback, tmp_path: Path
 ) -> None:
-    # Slurm sends the signal up to a minute before this time, so here within seconds.
+    # Slurm looks every 30 s which limits are near, so here it sends the signal within 30 s. Until
+    # then no computer can finish the runs: they take 80 s, and the limit is 60 s.
     study = SlurmStudy(
-        on_slurm, tmp_path, n_points=20, n_cycles=1, seconds=0.6, time="1m", warn_seconds=45
-    )
+        on_slurm, tmp_path, n_points=20, n_cycles=1, seconds=0.05, first_seconds=4,
+        time="1m", warn_seconds=45,
+    )  # fmt: skip
     complete(study)
     n_attempts = study.n_attempts(1)
     assert n_attempts >= 2
