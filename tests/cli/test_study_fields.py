@@ -56,6 +56,14 @@ def test_a_word_explains_its_fields(llem: Run) -> None:
     assert "Energy: " in done.stdout
 
 
+def test_a_word_also_names_the_fields_whose_descriptions_have_it(llem: Run) -> None:
+    done = llem("study", "fields", "quantization")
+    assert "\npytorch.load_in_8bit\n" in done.stdout
+    *_, last = done.stdout.split("\n\n")
+    assert last.startswith("The word is also in the descriptions of: ")
+    assert "pytorch.cache_implementation" in last
+
+
 def test_the_fields_as_json(llem: Run) -> None:
     (field,) = json.loads(llem("study", "fields", "precision", "--json").stdout)
     assert field["key"] == "precision"

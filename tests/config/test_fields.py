@@ -7,7 +7,13 @@ import re
 import pytest
 
 from llem_config import ExperimentConfig, study_json_schema
-from llem_config.fields import StudyField, UnknownFieldError, find_fields, study_fields
+from llem_config.fields import (
+    StudyField,
+    UnknownFieldError,
+    find_fields,
+    related_fields,
+    study_fields,
+)
 
 FIELDS = {field.key: field for field in study_fields()}
 LEAVES = [field for field in FIELDS.values() if not field.is_section]
@@ -108,8 +114,45 @@ def test_a_field_is_found_by_its_name_a_part_or_another_name(word: str, keys: li
     assert [field.key for field in find_fields(word)] == keys
 
 
-def test_a_word_of_a_description_finds_its_field() -> None:
-    assert "dataset.chat_template" in {field.key for field in find_fields("jinja")}
+QUANTISED = [
+    "pytorch.load_in_4bit",
+    "pytorch.load_in_8bit",
+    "vllm.quantization",
+    "tensorrt.quantization",
+]
+
+
+@pytest.mark.parametrize("word", ["quantization", "quantisation", "Quantize", "quantized"])
+def test_quantisation_in_every_spelling_finds_the_fields_of_each_backend(word: str) -> None:
+    assert [field.key for field in find_fields(word)] == QUANTISED
+    related = {field.key for field in related_fields(word)}
+    assert {"pytorch.bnb_4bit_use_double_quant", "pytorch.cache_implementation"} <= related
+    assert related.isdisjoint(QUANTISED)
+
+
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("jinja", "dataset.chat_template"),
+        ("fp8", "vllm.quantization"),
+        ("drafted", "pytorch.prompt_lookup_num_tokens"),
+        ("beam search", "pytorch.early_stopping"),
+        ("lognormal", "dataset.input_tokens.distribution"),
+    ],
+)
+def test_a_word_of_a_description_finds_its_field_in_any_form(word: str, key: str) -> None:
+    assert key in {field.key for field in find_fields(word)}
+
+
+def test_all_words_must_be_in_the_description() -> None:
+    assert {field.key for field in find_fields("beam search")} < {
+        field.key for field in find_fields("search")
+    }
+
+
+def test_a_field_that_is_named_exactly_is_found_alone() -> None:
+    assert [field.key for field in find_fields("precision")] == ["precision"]
+    assert "decoder.temperature" not in {field.key for field in related_fields("temperature")}
 
 
 @pytest.mark.parametrize(
@@ -119,6 +162,9 @@ def test_a_word_of_a_description_finds_its_field() -> None:
         ("zzzz", "`llem-cli study fields` lists all"),
         ("", "`llem-cli study fields` lists all"),
         ("hf_token", "HF_TOKEN"),
+        ("quantizaton", "did you mean 'quantization'?"),
+        ("lenght", "did you mean 'length'?"),
+        ("carbon", "measurement.carbon_intensity_gco2_kwh is a setting of the machine"),
     ],
 )
 def test_a_wrong_word_gets_a_hint(word: str, hint: str) -> None:

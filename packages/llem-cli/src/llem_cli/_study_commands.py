@@ -91,8 +91,7 @@ study.command(
     "llem_cli._commands.study.fields:fields",
     name="fields",
     help="List the fields of a study file, or explain those that a word names.\n\n"
-    "Explains meaning, values, default, whether a field may be swept, and what it does to energy. A "
-    "word is a field, a section, a part of a name, or the name in another tool.",
+    "Explains meaning, values, default, whether a field may be swept, and what it does to energy.",
 )
 study.command(
     "llem_cli._commands.study.compare:compare",

@@ -1,6 +1,6 @@
 """The fields of a study file in words: what each means, accepts and does to energy.
 
-    from llem_config.fields import find_fields, study_fields
+    from llem_config.fields import find_fields, related_fields, study_fields
     for field in study_fields(): print(field.key, field.meaning)
 
 Everything comes from the pydantic models, so these words cannot differ from what is checked.
@@ -15,13 +15,14 @@ from typing import Any
 
 from llem_config._errors import LlemError
 from llem_config._loading.field_names import key_hint
+from llem_config._loading.field_search import describing_keys, named_keys, near_words
 from llem_config._loading.suggest import plain
 from llem_config._schema import MAY_BE_SWEPT, study_json_schema
-from llem_config._spec.other_names import OTHER_KEYS
 from llem_config._spec.study_keys import STUDY_KEY_DESCRIPTIONS
+from llem_config.settings import setting_names
 from llem_config.text import shortened
 
-__all__ = ["StudyField", "UnknownFieldError", "find_fields", "study_fields"]
+__all__ = ["StudyField", "UnknownFieldError", "find_fields", "related_fields", "study_fields"]
 
 _ENERGY = "Energy: "
 _EXECUTION = "execution"
@@ -69,32 +70,52 @@ def study_fields() -> tuple[StudyField, ...]:
 
 
 def find_fields(word: str) -> tuple[StudyField, ...]:
-    """Return the fields that a word names: a key, a part of keys, or the name in another tool.
+    """Return the fields that a word means, in the order of the study file.
 
-    A word that is in no key is searched in the descriptions.
+    A word is a key, a part of keys, or the name in another tool. One that is in no name is searched
+    in the descriptions.
 
     Raises:
-        UnknownFieldError: there is none; the message names the field that was probably meant.
+        UnknownFieldError: there is none; the message names what was probably meant.
     """
     fields = study_fields()
-    letters = plain(word)
-    for field in fields:
-        if plain(field.key) == letters:
-            return tuple(each for each in fields if f"{each.key}.".startswith(f"{field.key}."))
-    others = OTHER_KEYS.get(word, ())
-    found = [field for field in fields if plain(field.key.rpartition(".")[2]) == letters]
-    found = found or [field for field in fields if field.key in others]
-    found = found or [field for field in fields if letters and letters in plain(field.key)]
-    hint = "" if found else key_hint((word,), [field.key for field in fields])
-    if not found and not hint:
-        texts = ((field, f"{field.meaning} {field.energy or ''}".lower()) for field in fields)
-        found = [field for field, text in texts if word.strip() and word.lower() in text]
-    if not found:
+    texts = {field.key: _text(field) for field in fields}
+    keys = named_keys(word, [*texts]) or describing_keys(word, texts)
+    if not keys:
+        hint = near_words(word, texts) or key_hint((word,), texts) or _setting_hint(word)
         hint = hint or "; `llem-cli study fields` lists all"
         raise UnknownFieldError(
             f"expected a field of a study file, found {shortened(word, 60)!r}{hint}"
         )
-    return tuple(found)
+    return tuple(field for field in fields if field.key in keys)
+
+
+def related_fields(word: str) -> tuple[StudyField, ...]:
+    """Return the fields whose descriptions have a word and whose names do not mean it."""
+    fields = study_fields()
+    texts = {field.key: _text(field) for field in fields if not field.is_section}
+    named = set(named_keys(word, [field.key for field in fields]))
+    keys = set(describing_keys(word, texts)) - named if named else ()
+    return tuple(field for field in fields if field.key in keys)
+
+
+def _text(field: StudyField) -> str:
+    """Return everything in which a word is searched."""
+    return " ".join((field.key, field.values, field.meaning, field.energy or ""))
+
+
+def _setting_hint(word: str) -> str:
+    """Return where to change what is no field of a study but a setting of the machine."""
+    letters = plain(word)
+    names = [
+        f"{section}.{name}"
+        for section, name in setting_names()
+        if len(letters) > 2 and letters in plain(f"{section}.{name}")
+    ]
+    if not names:
+        return ""
+    verb = "is a setting" if len(names) == 1 else "are settings"
+    return f"; {' and '.join(names)} {verb} of the machine: `llem-cli config`"
 
 
 def _field(key: str, schema: Mapping[str, Any], is_required: bool) -> StudyField:

@@ -32,8 +32,8 @@ def list_fields(fields: Sequence[StudyField]) -> None:
     )
 
 
-def show_fields(fields: Sequence[StudyField]) -> None:
-    """Print each field with everything that is known of it."""
+def show_fields(fields: Sequence[StudyField], related: Sequence[StudyField] = ()) -> None:
+    """Print each field with everything that is known of it, and the names of related ones."""
     width = _width()
     for number, field in enumerate(fields):
         if number:
@@ -43,6 +43,10 @@ def show_fields(fields: Sequence[StudyField]) -> None:
         print_text(_filled(field.meaning, _INDENT, width))
         if field.energy is not None:
             print_text(_filled(f"Energy: {field.energy}", _INDENT, width))
+    if related:
+        names = ", ".join(field.key for field in related)
+        print_text("")
+        print_text(_filled(f"The word is also in the descriptions of: {names}", "", width))
 
 
 def _facts(field: StudyField) -> list[str]:

@@ -57,6 +57,11 @@ def key_hint(route: Route, siblings: Iterable[str]) -> str:
     return _suggestion(section, keys) or listed(siblings)
 
 
+def other_keys(word: str) -> tuple[str, ...]:
+    """Return our dotted keys for a name in another tool; empty if none is known by it."""
+    return _OTHER_KEYS.get(plain(word), ())
+
+
 def value_hint(field: str | int, value: object, valid_values: Iterable[str]) -> str:
     """Return the valid value that a wrong one means; empty if none is similar.
 

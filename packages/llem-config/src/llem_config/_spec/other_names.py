@@ -10,6 +10,10 @@ _OUTPUT, _INPUT, _CYCLES = ("max_output_tokens",), ("max_input_tokens",), ("exec
 _QUANTISED = (
     "pytorch.load_in_4bit", "pytorch.load_in_8bit", "vllm.quantization", "tensorrt.quantization",
 )  # fmt: skip
+_BITSANDBYTES = ("pytorch.load_in_4bit", "pytorch.load_in_8bit")
+_INT8 = ("pytorch.load_in_8bit", "tensorrt.quantization")
+_INT4 = ("pytorch.load_in_4bit", "tensorrt.quantization")
+_DRAFTS = ("pytorch.prompt_lookup_num_tokens", "pytorch.assistant_model")
 _GAPS = ("execution.config_gap_seconds", "execution.cycle_gap_seconds")
 
 OTHER_KEYS: dict[str, tuple[str, ...]] = {
@@ -35,6 +39,13 @@ OTHER_KEYS: dict[str, tuple[str, ...]] = {
     "bfloat16": ("precision",), "autocast_dtype": ("precision",),
     "quantization": _QUANTISED, "quantize": _QUANTISED, "quantisation": _QUANTISED,
     "quantization_config": _QUANTISED, "quantization_scheme": _QUANTISED,
+    "quantized": _QUANTISED, "quantised": _QUANTISED, "quant": _QUANTISED,
+    "quant_method": _QUANTISED, "torchao": _QUANTISED, "bits": _QUANTISED,
+    "bitsandbytes": _BITSANDBYTES, "bnb": _BITSANDBYTES,
+    "int8": _INT8, "8bit": _INT8, "int4": _INT4, "4bit": _INT4,
+    "speculative_decoding": _DRAFTS, "speculative": _DRAFTS, "assisted_decoding": _DRAFTS,
+    "kv": ("pytorch.cache_implementation", "pytorch.use_cache"),
+    "cooling": _GAPS, "cooldown": _GAPS, "cool_down": _GAPS,
     "load_format": ("weights",), "no_weights": ("weights",),
     "model_name": ("model",), "model_id": ("model",), "model_path": ("model",),
     "model_name_or_path": ("model",), "pretrained": ("model",), "checkpoint": ("model",),
