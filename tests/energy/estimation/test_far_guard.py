@@ -56,6 +56,7 @@ def metered(
     has_power: bool = True,
     after_s: float = 1.5,
     is_gpu: bool = True,
+    is_checked: bool = False,
 ) -> DeviceEnergy:
     """Return the energy of a window that a counter and a sensor of power have seen."""
 
@@ -70,7 +71,9 @@ def metered(
         for t_s in (1.0 + 0.001 * k for k in range(int(1000 * (END_S + after_s - 1.0))))
     ]  # fmt: skip
     span = MeasuredSpan(START_S, END_S, 0.0, 1, 0.35, after_s=after_s)
-    return device_energy(samples, span, limit_w=700.0, checks_guard=is_gpu)
+    return device_energy(
+        samples, span, limit_w=700.0, checks_guard=is_gpu, sees_all=is_checked, is_exact=is_checked
+    )
 
 
 def error_j(device: DeviceEnergy) -> float:
@@ -193,3 +196,30 @@ def test_the_guard_of_a_processor_is_not_examined() -> None:
 
 def test_a_guard_with_two_updates_says_nothing() -> None:
     assert metered(energy, after_s=0.2).guard is None
+
+
+@pytest.mark.parametrize("shift_s", [0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
+def test_a_checked_counter_has_no_wider_bound_where_other_work_goes_on(shift_s: float) -> None:
+    """400 and 100 W in turn, 0.3 s each, also before and after the window."""
+
+    def swing(t_s: float) -> float:
+        return 400.0 if (t_s + shift_s) % 0.6 < 0.3 else 100.0
+
+    def swung_j(t_s: float) -> float:
+        whole, part_s = divmod(t_s + shift_s, 0.6)
+        return 150.0 * whole + 400.0 * min(part_s, 0.3) + 100.0 * max(0.0, part_s - 0.3)
+
+    unchecked, checked = (metered(swung_j, swing, is_checked=each) for each in (False, True))
+    truth_j = swung_j(END_S) - swung_j(START_S)
+    for device in (unchecked, checked):
+        assert device.energy_j is not None
+        assert abs(device.energy_j - truth_j) <= (device.estimates[0].bound_j or 0.0)
+    assert (checked.estimates[0].bound_j or 0.0) < (unchecked.estimates[0].bound_j or 0.0)
+    assert not any("it lags, or the board" in reason for reason in checked.reasons)
+
+
+def test_a_counter_that_was_found_exact_and_lags_nevertheless_is_flagged() -> None:
+    device = metered(filtered(0.3), is_checked=True)
+    assert device.guard is not None
+    assert device.guard.check == "lags"
+    assert device.reasons

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from llem_energy._metering.board_check import exactness, valid_checks
+from llem_energy._metering.board_check import exact, exactness, sees_all, valid_checks
 from llem_energy.sources import (
     BoardCheck,
     Calibration,
@@ -100,3 +100,12 @@ def test_the_least_favourable_outcome_of_several_gpus_counts(
         if verdict is not None
     ]
     assert exactness(checks, devices) == expected
+
+
+def test_a_late_counter_can_observe_everything_but_is_not_exact() -> None:
+    checks = [
+        check(), check(device="GPU-2", verdict="late"), check(device="GPU-3", verdict="part-time"),
+        check(device="GPU-4", seen_share=None),
+    ]  # fmt: skip
+    assert sees_all(checks) == ("GPU-1", "GPU-2")
+    assert exact(checks) == ("GPU-1", "GPU-4")

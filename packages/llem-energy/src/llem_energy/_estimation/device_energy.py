@@ -68,6 +68,7 @@ def device_energy(
     limit_w: float | None = None,
     checks_guard: bool = True,
     sees_all: bool = False,
+    is_exact: bool = False,
     step_s: float | None = None,
 ) -> DeviceEnergy:
     """Return the energy of one device.
@@ -79,6 +80,7 @@ def device_energy(
         limit_w: its power limit.
         checks_guard: whether the device idles in the guards, so that they show if its counter lags.
         sees_all: whether its counter is known to observe it all the time.
+        is_exact: whether its counter is known not to lag.
         step_s: median time between two tokens in the window, if there are any.
     """
     period_s = calibration.power_period_s if calibration else None
@@ -93,7 +95,7 @@ def device_energy(
     guard = None
     if counter and counted and checks_guard and span.guard_s:
         points = [(sample.t_s, watts) for sample, watts in powers if watts is not None]
-        guard = far_guard(counter, points, span, counted[0], period_s)
+        guard = far_guard(counter, points, span, counted[0], period_s, is_exact=is_exact)
         counted = widened(counted, guard)
         counter_reasons += [REASONS[guard.check]] if guard and guard.check in REASONS else []
     instant = _integral(powers, span, period_s)

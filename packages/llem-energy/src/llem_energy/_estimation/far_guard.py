@@ -65,6 +65,8 @@ def far_guard(
     span: Span,
     chosen: WindowEstimate,
     power_period_s: float | None = None,
+    *,
+    is_exact: bool = False,
 ) -> FarGuard | None:
     """Return what the guard after a window shows.
 
@@ -74,6 +76,7 @@ def far_guard(
         span: the window, with its guards.
         chosen: the estimate to compare with.
         power_period_s: between two updates of instant power, if known.
+        is_exact: the counter is known not to lag, so what it shows late was used late.
 
     Returns:
         None if the guard has fewer than three updates.
@@ -112,7 +115,7 @@ def far_guard(
     check: CounterCheck = "agrees"
     if lags or guard.is_late(span, chosen.energy_j, idles_w, base_w):
         check = "lags"
-    elif rises and not falls:
+    elif rises and not falls and not is_exact:
         check = "unclear"
     elif not powers:
         check = "unverified"

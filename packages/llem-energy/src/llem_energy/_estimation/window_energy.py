@@ -56,6 +56,7 @@ def energy_figures(
     *,
     advice: str = "raise energy.min_window_seconds",
     seen: Collection[str] = (),
+    exact: Collection[str] = (),
     step_s: float | None = None,
 ) -> EnergyFigures:
     """Return every energy figure of a window.
@@ -68,6 +69,7 @@ def energy_figures(
         gains: calibrations of sensors with an external meter, of any device and driver.
         advice: what to do if the bound is wide.
         seen: devices whose counter was found to observe them all the time.
+        exact: devices whose counter was found to be exact, so that it does not lag.
         step_s: median time between two tokens in the window, if there are any.
     """
     if source is None:
@@ -84,6 +86,7 @@ def energy_figures(
             checks_guard=source.kind == "gpu",
             # The counters of processors add up all the time.
             sees_all=source.kind != "gpu" or device in seen,
+            is_exact=device in exact,
             step_s=step_s,
         )
         for device, readings in by_device.items()

@@ -11,7 +11,7 @@ from llem_energy._errors import MeasurementError
 from llem_energy._meter.guarded_source import GuardedSource
 from llem_energy._meter.sample_store import SampleStore
 from llem_energy._meter.window_energy import AROUND_S, WindowEnergy, window_energy
-from llem_energy._metering.board_check import BoardCheck, doubts, sees_all, valid_checks
+from llem_energy._metering.board_check import BoardCheck, doubts, exact, sees_all, valid_checks
 from llem_energy._metering.boot import boot_id
 from llem_energy._metering.calibration import Calibration, calibrate, usable
 from llem_energy._metering.calibration_cache import (
@@ -113,6 +113,7 @@ class Metered:
             self.calibration,
             gains=self._gains,
             seen=sees_all(self._checks),
+            exact=exact(self._checks),
             reasons=(*reasons, *doubts(self._checks)),
         )
 

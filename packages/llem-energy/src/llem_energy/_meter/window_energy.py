@@ -75,6 +75,7 @@ def window_energy(
     *,
     gains: Sequence[GainCalibration] = (),
     seen: Collection[str] = (),
+    exact: Collection[str] = (),
     reasons: Sequence[str] = (),
     step_s: float | None = None,
 ) -> WindowEnergy:
@@ -87,13 +88,15 @@ def window_energy(
         calibration: of the devices, if known.
         gains: of sensors that were calibrated with an external meter, of any device.
         seen: devices whose counter was found to observe them all the time.
+        exact: devices whose counter was found to be exact, so that it does not lag.
         reasons: why the energy is flagged, besides what the samples show.
         step_s: median time between two tokens in the window, if there are any.
     """
     advice = _LONGER if span.guard_s else f"{_LONGER}, or use the mode exact"
     figures = energy_figures(
-        source, samples, span, calibration, gains, seen=seen, advice=advice, step_s=step_s
-    )
+        source, samples, span, calibration, gains, seen=seen, exact=exact, advice=advice,
+        step_s=step_s,
+    )  # fmt: skip
     return WindowEnergy(
         total_j=figures.total_j,
         bound_j=figures.bound_j,

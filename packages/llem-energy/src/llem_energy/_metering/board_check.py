@@ -110,6 +110,15 @@ def sees_all(checks: Sequence[BoardCheck]) -> tuple[str, ...]:
     )
 
 
+def exact(checks: Sequence[BoardCheck]) -> tuple[str, ...]:
+    """Return the devices whose counter was found exact, so that it does not lag.
+
+    Args:
+        checks: the valid ones.
+    """
+    return tuple(check.device for check in checks if check.verdict == "exact")
+
+
 def doubts(checks: Sequence[BoardCheck]) -> Iterator[str]:
     """Yield why the energies of checked boards may be wrong, each with its device."""
     for check in checks:
