@@ -13,8 +13,10 @@ import msgspec
 from llem_energy.records import encode_result
 from llem_runner._plan.schedule import PlannedRun
 from llem_runner._storage.atomic_files import encode_json
-from llem_runner._storage.attempts import AttemptRecord, new_record, record_file
-from llem_runner._storage.divided_folder import DividedFolder, attempt_folder, planned_runs
+from llem_runner._storage.attempt_folders import attempt_folder
+from llem_runner._storage.attempt_record import AttemptRecord, new_record, record_file
+from llem_runner._storage.divided_folder import DividedFolder
+from llem_runner._storage.divided_records import planned_runs
 from llem_runner._storage.layout import RESULT, Layout
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest
 from llem_runner._storage.manifest_writer import ManifestWriter, encode_manifest

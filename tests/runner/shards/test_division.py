@@ -12,7 +12,8 @@ from fakes.studies import study
 
 from llem_config import Settings, StudyConfig
 from llem_runner import PreflightError, StudyError, read_study
-from llem_runner._storage.divided_folder import DividedFolder, planned_runs
+from llem_runner._storage.divided_folder import DividedFolder
+from llem_runner._storage.divided_records import planned_runs
 from llem_runner.plan import PlannedRun, schedule
 from llem_runner.shards import divide_study, plan_division, read_plan
 

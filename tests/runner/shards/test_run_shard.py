@@ -19,7 +19,8 @@ from llem_energy import ExperimentResult
 from llem_runner import Control, StudyError, read_manifest, read_run_result
 from llem_runner._executors.inline import InlineExecutor
 from llem_runner._storage.attempts import kept_results, read_attempts
-from llem_runner._storage.divided_folder import DividedFolder, planned_runs
+from llem_runner._storage.divided_folder import DividedFolder
+from llem_runner._storage.divided_records import planned_runs
 from llem_runner.clusters import Place
 from llem_runner.events import Event, RunFinished, RunStarted
 from llem_runner.shards import (

@@ -11,7 +11,8 @@ from llem_runner._analysis.looks import caveat as caveat_of_looks
 from llem_runner._provenance.code_version import CodeVersion
 from llem_runner._provenance.start import Start, packages_at
 from llem_runner._storage.atomic_files import encode_json
-from llem_runner._storage.attempts import AttemptProcess, AttemptRecord
+from llem_runner._storage.attempt_process import AttemptProcess
+from llem_runner._storage.attempt_record import AttemptRecord
 from llem_runner._storage.comparison_records import (
     ComparedBlock,
     Comparison,
@@ -21,7 +22,7 @@ from llem_runner._storage.comparison_records import (
     NeighbourEffects,
     Outlier,
 )
-from llem_runner._storage.divided_folder import PlanFile, ShardFile, StudyOrigin
+from llem_runner._storage.divided_records import PlanFile, ShardFile, StudyOrigin
 from llem_runner._storage.manifest import Extension, ManifestEntry, StudyManifest, Totals
 from llem_runner._storage.measurement_protocol import MeasurementProtocol
 from llem_runner._storage.point_quality import PointQuality

@@ -16,13 +16,8 @@ from llem_runner._plan.schedule import PlannedRun, schedule
 from llem_runner._plan.shards import Shard, plan_shards, shard_seconds
 from llem_runner._shards.records import Needs, ShardPlan
 from llem_runner._storage.atomic_files import sync_folder
-from llem_runner._storage.divided_folder import (
-    DividedFolder,
-    PlanFile,
-    Point,
-    ShardFile,
-    StudyOrigin,
-)
+from llem_runner._storage.divided_folder import DividedFolder
+from llem_runner._storage.divided_records import PlanFile, Point, ShardFile, StudyOrigin
 from llem_runner._storage.input_files import digest_inputs
 from llem_runner._storage.layout import new_divided_folder
 from llem_runner._storage.manifest import tool_versions

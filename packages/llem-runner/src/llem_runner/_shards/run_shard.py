@@ -22,16 +22,9 @@ from llem_runner._shards.outcome import ShardEnd, ShardOutcome
 from llem_runner._shards.records import Place
 from llem_runner._shards.shard_attempt import ShardAttempt
 from llem_runner._shards.stored_shard import StoredShard
-from llem_runner._storage.attempts import (
-    MAX_FRUITLESS,
-    AttemptWriter,
-    n_fruitless,
-    new_record,
-    read_attempts,
-)
-from llem_runner._storage.divided_folder import (
-    DividedFolder,
-)
+from llem_runner._storage.attempt_record import AttemptWriter, new_record
+from llem_runner._storage.attempts import MAX_FRUITLESS, n_fruitless, read_attempts
+from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._study.preparation import check_caller
 from llem_runner._study.session import Caller
 

@@ -15,8 +15,8 @@ from llem_runner._shards.limits import ShardLimits
 from llem_runner._shards.outcome import ShardEnd, ShardOutcome
 from llem_runner._shards.records import Place
 from llem_runner._shards.stored_shard import StoredShard
-from llem_runner._storage.attempts import AttemptState, AttemptWriter, new_record
-from llem_runner._storage.divided_folder import AttemptFolder
+from llem_runner._storage.attempt_folders import AttemptFolder
+from llem_runner._storage.attempt_record import AttemptState, AttemptWriter, new_record
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest
 from llem_runner._storage.manifest_writer import ManifestWriter

@@ -20,7 +20,8 @@ from llem_runner._storage.attempts import (
     read_attempts,
 )
 from llem_runner._storage.differences import file_differences, version_differences
-from llem_runner._storage.divided_folder import DividedFolder, ShardFile, planned_runs
+from llem_runner._storage.divided_folder import DividedFolder
+from llem_runner._storage.divided_records import ShardFile, planned_runs
 from llem_runner._storage.manifest import tool_versions
 from llem_runner._storage.result_files import KeptResult
 

@@ -1,100 +1,25 @@
-"""The attempts at a shard on disk: who made them, how they ended, and which results they have."""
+"""The attempts at a shard on disk: how they ended, and which results they have."""
 
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Literal, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from llem_runner._errors import StudyError
 from llem_runner._plan.schedule import PlannedRun
-from llem_runner._storage.atomic_files import encode_json, read_json, reason_of, write_atomically
-from llem_runner._storage.divided_folder import AttemptFolder, DividedFolder
+from llem_runner._storage.atomic_files import read_json, reason_of
+from llem_runner._storage.attempt_folders import AttemptFolder
+from llem_runner._storage.attempt_record import AttemptRecord, record_file
+from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.folders import open_folder, remove_scratch_in
 from llem_runner._storage.layout import Layout
-from llem_runner._storage.manifest import StudyManifest, read_manifest_file, tool_versions
+from llem_runner._storage.manifest import StudyManifest, read_manifest_file
 from llem_runner._storage.result_files import KeptResult, valid_result
 from llem_runner._storage.stored_values import is_instant
 
-AttemptState = Literal[
-    "running", "complete", "failed", "again", "fenced", "unfit", "stopped", "error", "reopened"
-]
 MAX_FRUITLESS = 3
 """Attempts in a row without a finished run, after which a shard is not started again."""
-
-
-class AttemptProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A process of some machine. A number alone can belong to another process, or another host."""
-
-    host: str
-    boot_id: str | None
-    """Of the system that it runs on; None if the system does not tell."""
-    pid_namespace: str | None
-    """In which `pid` counts: a container has its own."""
-    pid: int
-    started_ticks: int | None
-    """When it started, in ticks since the system did."""
-
-    @classmethod
-    def this(cls) -> AttemptProcess:
-        """Return the calling process."""
-        return cls(
-            host=platform.node(),
-            boot_id=_boot_id(),
-            pid_namespace=_pid_namespace(),
-            pid=os.getpid(),
-            started_ticks=_started_ticks(os.getpid()),
-        )
-
-    def is_alive(self) -> bool | None:
-        """Return whether it still runs; None if it cannot be told from here."""
-        here = (_boot_id(), _pid_namespace())
-        if None in here or here != (self.boot_id, self.pid_namespace):
-            return None
-        started = _started_ticks(self.pid)
-        return started is not None and started == self.started_ticks
-
-
-class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of `attempt.json`."""
-
-    schema_version: Literal[1] = 1
-    shard: int
-    attempt: int
-    state: AttemptState = "running"
-    """`complete`: every run of the shard has a result. `failed`: every run has one or has failed, or
-    too many failed in a row. `again`: the time limit was near. `fenced`: another process has begun a
-    later attempt. `unfit`: the machine cannot run the shard. `stopped`: on request. `error`: nothing
-    could be written, or something else ended it. `reopened`: a person allowed more attempts."""
-    reason: str | None = None
-    """Why it ended so, in words."""
-    process: AttemptProcess
-    cluster: str | None = None
-    """What started it; None: a person, or something unknown."""
-    job: str | None = None
-    """The cluster's name for the task."""
-    n_restarts: int | None = None
-    """How often the cluster had started the task before."""
-    machine: str | None = None
-    """The cluster's name for the machine."""
-    gpus: tuple[str, ...] | None = None
-    """UUIDs of the GPUs that it may use; None if it is not known."""
-    whole_machine: bool | None = None
-    """Whether no other job could be on the machine; None if it is not known."""
-    ends_at: str | None = None
-    """When the cluster would have ended it, in UTC; None: not known, or never."""
-    started_at: str
-    ended_at: str | None = None
-    executor: str | None = None
-    """What measures its runs; None if it ended before that was known."""
-    limits_enforced: bool | None = None
-    """Whether a run is ended at its timeout."""
-    versions: dict[str, str]
 
 
 class Attempt(NamedTuple):
@@ -123,76 +48,6 @@ class Attempt(NamedTuple):
         if self.record is None or not self.is_open:
             return False
         return self.record.process.is_alive()
-
-
-class AttemptWriter:
-    """Writes the record of an attempt; only the process of the attempt does so."""
-
-    def __init__(self, folder: AttemptFolder, record: AttemptRecord) -> None:
-        """Write the record of an attempt that begins.
-
-        Raises:
-            StudyError: it cannot be written.
-        """
-        self._folder = folder
-        self._record = record
-        self._write()
-
-    def update(self, **changes: object) -> None:
-        """Write changed fields.
-
-        Raises:
-            StudyError: they cannot be written.
-        """
-        self._record = msgspec.structs.replace(self._record, **changes)
-        self._write()
-
-    def end(self, state: AttemptState, reason: str | None) -> None:
-        """Write how the attempt has ended.
-
-        Raises:
-            StudyError: it cannot be written.
-        """
-        self.update(state=state, reason=reason, ended_at=now())
-
-    def _write(self) -> None:
-        write_atomically(record_file(self._folder.path), encode_json(self._record))
-
-
-def remove_scratch_of_killed(attempts: Iterable[Attempt]) -> None:
-    """Delete the temporary files of attempts whose process was killed on this machine.
-
-    Those of a process that may live belong to it.
-
-    Raises:
-        StudyError: a folder cannot be read.
-    """
-    for attempt in attempts:
-        if not attempt.is_open or attempt.is_alive is not False:
-            continue
-        for folder in (attempt.folder.path, *attempt.folder.path.glob("[0-9]*_c[0-9]*")):
-            try:
-                with open_folder(folder) as number:
-                    remove_scratch_in(number)
-            except OSError as error:
-                raise StudyError(f"{folder} cannot be read: {reason_of(error)}") from error
-
-
-def new_record(shard: int, attempt: int, state: AttemptState = "running") -> AttemptRecord:
-    """Return the record of an attempt of this process that begins now."""
-    return AttemptRecord(
-        shard=shard,
-        attempt=attempt,
-        state=state,
-        process=AttemptProcess.this(),
-        started_at=now(),
-        versions=tool_versions(),
-    )
-
-
-def record_file(folder: Path) -> Path:
-    """Return the file with the record of an attempt."""
-    return folder / "attempt.json"
 
 
 def read_attempts(folder: DividedFolder, shard: int) -> list[Attempt]:
@@ -283,30 +138,20 @@ def n_fruitless(attempts: Iterable[Attempt]) -> int:
     return n
 
 
-def now() -> str:
-    """Return the present time in UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def remove_scratch_of_killed(attempts: Iterable[Attempt]) -> None:
+    """Delete the temporary files of attempts whose process was killed on this machine.
 
+    Those of a process that may live belong to it.
 
-def _boot_id() -> str | None:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except (OSError, ValueError):
-        return None
-
-
-def _pid_namespace() -> str | None:
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return None
-
-
-def _started_ticks(pid: int) -> int | None:
-    """Return when a process started; None if there is none. Source: proc(5), `stat`, field 22."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
-        fields = text.rpartition(")")[2].split()
-        return None if fields[0] in "ZX" else int(fields[19])
-    except (OSError, ValueError, IndexError):
-        return None
+    Raises:
+        StudyError: a folder cannot be read.
+    """
+    for attempt in attempts:
+        if not attempt.is_open or attempt.is_alive is not False:
+            continue
+        for folder in (attempt.folder.path, *attempt.folder.path.glob("[0-9]*_c[0-9]*")):
+            try:
+                with open_folder(folder) as number:
+                    remove_scratch_in(number)
+            except OSError as error:
+                raise StudyError(f"{folder} cannot be read: {reason_of(error)}") from error

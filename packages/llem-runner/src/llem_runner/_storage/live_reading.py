@@ -10,7 +10,7 @@ import msgspec
 
 from llem_config.foreign_files import ForeignFileError, read_bytes
 from llem_energy.records import LiveReading
-from llem_runner._storage.divided_folder import attempt_folder
+from llem_runner._storage.attempt_folders import attempt_folder
 from llem_runner._storage.folders import folder_problem
 from llem_runner._storage.layout import LIVE
 from llem_runner._storage.manifest import ManifestEntry

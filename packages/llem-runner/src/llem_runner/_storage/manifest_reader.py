@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llem_runner._storage.attempts import record_file
+from llem_runner._storage.attempt_record import record_file
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.divided_manifest import merge_manifests
 from llem_runner._storage.layout import Layout
