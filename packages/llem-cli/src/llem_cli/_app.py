@@ -17,7 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnusedCliTokensError
+from cyclopts import (
+    App,
+    CycloptsError,
+    MissingArgumentError,
+    Parameter,
+    UnknownCommandError,
+    UnusedCliTokensError,
+)
 from rich.console import Console
 
 from llem_cli._display.error_text import write_error
@@ -167,6 +174,9 @@ def _hint(error: CycloptsError, own: Sequence[str], tokens: Sequence[str]) -> st
         return " Put -- before the command to measure."
     if isinstance(error, UnknownCommandError) and own and own[0] in tuple(study):
         return f" Use `llem-cli study {own[0]}`."
+    argument = error.argument if isinstance(error, MissingArgumentError) else None
+    if argument is not None and argument.name in ("STUDY", "FOLDER"):
+        return " `llem-cli study list` lists the folders of studies."
     return ""
 
 

@@ -50,6 +50,11 @@ study.command(
     help="Show the result of a study, or its progress while it runs.",
 )
 study.command(
+    "llem_cli._commands.study.listing:list_",
+    name="list",
+    help="List the studies in the folder for results, newest first, each with its state.",
+)
+study.command(
     "llem_cli._commands.study.watch:watch",
     name="watch",
     help="Show a study in a browser while it runs: progress, power, results so far.\n\n"

@@ -14,6 +14,7 @@ from llem_runner._storage.changed_files import changed_files
 from llem_runner._storage.manifest_reader import read_manifest
 from llem_runner._storage.result_files import read_run_result, read_stored_run
 from llem_runner._storage.running import is_running
+from llem_runner._storage.study_list import list_studies
 from llem_runner._storage.study_reader import read_study
 from llem_runner._storage.study_result import StudyResult, read_study_result
 from llem_runner._study.extend import extend_study
@@ -33,6 +34,7 @@ __all__ = [
     "changed_files",
     "extend_study",
     "is_running",
+    "list_studies",
     "merge_studies",
     "read_manifest",
     "read_run_result",

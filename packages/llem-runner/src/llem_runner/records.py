@@ -26,6 +26,7 @@ from llem_runner._storage.divided_records import PlanFile, ShardFile, StudyOrigi
 from llem_runner._storage.manifest import Extension, ManifestEntry, StudyManifest, Totals
 from llem_runner._storage.measurement_protocol import MeasurementProtocol
 from llem_runner._storage.point_quality import PointQuality
+from llem_runner._storage.study_list import ListedStudy
 from llem_runner._storage.study_result import (
     FailedRun,
     PointSummary,
@@ -44,6 +45,7 @@ __all__ = [
     "Drift",
     "Extension",
     "FailedRun",
+    "ListedStudy",
     "ManifestEntry",
     "MeasurementProtocol",
     "NeighbourChange",

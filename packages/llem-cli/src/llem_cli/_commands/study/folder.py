@@ -9,11 +9,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from llem_config import ConfigError, Fault
+from llem_cli._display.console import note
+from llem_config import ConfigError, Fault, load_settings
 from llem_config.folders import found_instead
-from llem_runner import StudyError, read_study
+from llem_runner import StudyError, list_studies, read_study
 from llem_runner.archives import is_archive
 from llem_runner.plan import levels
+from llem_runner.records import ListedStudy
 
 StudyFolder = Annotated[Path, Parameter(help="Folder of the study, as printed when it ran.")]
 
@@ -44,6 +46,41 @@ def check_studies(paths: Iterable[Path]) -> None:
         ConfigError: one does not exist, or is another file.
     """
     check_folders(path for path in paths if not is_archive(path))
+
+
+def studies_in(folder: Path) -> tuple[ListedStudy, ...]:
+    """Return the studies of a folder for results, newest first.
+
+    Raises:
+        StudyError: there is none.
+    """
+    studies = list_studies(folder)
+    if not studies:
+        found = found_instead(folder)
+        found = f"found {found}" if found else "found none"
+        raise StudyError(
+            f"{folder}: expected a folder with studies, {found}; `llem-cli study run FILE` runs one, "
+            "and its output names the folder"
+        )
+    return studies
+
+
+def latest_study() -> Path:
+    """Return the folder of the study that was started last, and say so if there are others.
+
+    That is the working directory if it is the folder of a study.
+
+    Raises:
+        StudyError: there is no study in the folder for results.
+    """
+    if any(Path(name).is_file() for name in _FILES):
+        return Path()
+    results = load_settings().output.results_dir
+    studies = studies_in(results)
+    latest = Path(studies[0].folder)
+    if len(studies) > 1:
+        note(f"{latest}: the latest of {len(studies)} studies; `llem-cli study list` lists them")
+    return latest
 
 
 def point_levels(folder: Path) -> dict[str, dict[str, str]]:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._commands.study.figure import figure_flag
-from llem_cli._commands.study.folder import StudyOrArchive, check_studies, point_levels
+from llem_cli._commands.study.folder import check_studies, latest_study, point_levels
 from llem_cli._display.console import note, resume_command, say, show_json
 from llem_cli._display.ranking import show_ranking
 from llem_cli._display.shards import show_shards
@@ -50,8 +50,17 @@ FigureName = Annotated[
 ]
 
 
+LatestOrNamed = Annotated[
+    Path | None,
+    Parameter(
+        help="Folder of the study, as printed when it ran, or its archive (.zip) (default: the study that "
+        "was started last, in results_dir of the settings)."
+    ),
+]
+
+
 def show(
-    study: StudyOrArchive,
+    study: LatestOrNamed = None,
     /,
     *,
     by: By = None,
@@ -64,6 +73,7 @@ def show(
     A running study is ranked only if `--by` or `--figure` is given. With `--json`, print one object with the same keys for every study: its status, the manifest, the result, and the analysis behind the ranking.
     """
     del verbose  # read where errors are explained
+    study = latest_study() if study is None else study
     check_studies([study])
     with open_study(study) as opened:
         return _show(opened.folder, study, by=by, figure=figure, json_=json_)
