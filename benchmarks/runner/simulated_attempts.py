@@ -21,15 +21,24 @@ from llem_runner._storage.layout import RESULT, Layout
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest
 from llem_runner._storage.manifest_writer import ManifestWriter, encode_manifest
 
-KILLED, DOUBLED = 0.05, 0.01
-"""Share of shards whose first attempt is killed at a random run, and of those that run twice."""
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Simulation:
     """Writes attempts at the shards of a study on nodes that differ by 3 %."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(
+        self, folder: Path, seed: int, *, killed: float = 0.05, doubled: float = 0.01
+    ) -> None:
+        """Write into a folder; nothing is written yet.
+
+        Args:
+            folder: of the divided study, without attempts.
+            seed: of all that is random.
+            killed: share of shards whose first attempt is killed at a random run.
+            doubled: share of shards that run twice.
+        """
+        self._killed, self._doubled = killed, doubled
         self._divided = DividedFolder(folder)
         self._chance = random.Random(seed)
         self._head: StudyManifest | None = None
@@ -44,11 +53,11 @@ class Simulation:
         for shard in self._divided.read_plan().shards:
             runs = planned_runs(*self._divided.read_shard(shard.number))
             chance = self._chance.random()
-            if chance < KILLED:
+            if chance < self._killed:
                 end = self._chance.randrange(len(runs))
                 self._attempt(shard.number, 1, runs, end, is_killed=True)
                 self._attempt(shard.number, 2, runs[end:], len(runs) - end)
-            elif chance < KILLED + DOUBLED:
+            elif chance < self._killed + self._doubled:
                 self._attempt(shard.number, 1, runs, len(runs))
                 self._attempt(shard.number, 2, runs, len(runs))
             else:
@@ -67,7 +76,10 @@ class Simulation:
         folder.mkdir()
         layout = Layout(folder)
         if self._head is None or self._record is None:
-            writer = ManifestWriter.create(layout, "simulated", "0" * 16, (), executor="local")
+            origin = self._divided.read_plan().origin
+            writer = ManifestWriter.create(
+                layout, origin.study_name, origin.study_design_hash, (), executor="local"
+            )
             self._head, self._record = writer.manifest, new_record(1, 1)
         effect = 1 + self._chance.gauss(0, 0.03)
         entries = [

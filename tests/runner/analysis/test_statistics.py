@@ -18,6 +18,7 @@ from llem_runner._analysis.statistics import (
     lag1,
     mean_interval,
     runs_needed,
+    sample_sd,
 )
 
 FIGURES = st.floats(0.1, 10)
@@ -166,3 +167,23 @@ def test_the_range_of_runs_needed_has_the_true_number_in_it_more_often_than_the_
         above["limit"] += (runs_needed(cv_limit(cv, 5), 0.005) or 1001) >= 18
     assert above["observed"] < 500
     assert above["limit"] > 750
+
+
+@given(
+    st.lists(st.floats(-1e300, 1e300).filter(lambda x: x == 0 or abs(x) > 1e-280), min_size=2),
+    st.sampled_from([0.0, 1.0, 1e9, -1e17]),
+)
+def test_the_standard_deviation_is_that_of_the_standard_library(
+    values: list[float], shift: float
+) -> None:
+    values = [value + shift for value in values]
+    assert sample_sd(values) == pytest.approx(statistics.stdev(values), rel=1e-12, abs=0)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=2), st.sampled_from([1.0, 1e-300, 1e16, 1e308]))
+def test_values_close_together_have_the_standard_deviation_of_the_standard_library(
+    steps: list[int], value: float
+) -> None:
+    """A mean rounded to the nearest double would be as wrong as the distances are large."""
+    values = [value + step * math.ulp(value) for step in steps]
+    assert sample_sd(values) == pytest.approx(statistics.stdev(values), rel=1e-12, abs=0)

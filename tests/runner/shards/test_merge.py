@@ -6,8 +6,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -286,19 +284,6 @@ def test_merging_any_attempts_in_any_order_any_number_of_times_gives_the_same_by
             merge_study(step_by_step)
     assert merged(step_by_step) == expected
     assert merged(step_by_step) == expected
-
-
-def test_two_merges_at_once_give_the_same_bytes(attempts: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "study"
-    shutil.copytree(attempts, folder)
-    expected = merged(folder)
-    for name in MERGED:
-        (folder / name).unlink()
-    code = "import sys; from llem_runner.shards import merge_study; merge_study(sys.argv[1])"
-    twins = [subprocess.Popen([sys.executable, "-c", code, folder]) for _ in range(2)]
-    assert [twin.wait(60) for twin in twins] == [0, 0]
-    assert {name: (folder / name).read_bytes() for name in MERGED} == expected
-    assert [path for path in folder.iterdir() if path.name.startswith(".")] == []
 
 
 def test_clocks_that_differ_by_an_hour_change_nothing(attempts: Path, tmp_path: Path) -> None:

@@ -74,9 +74,13 @@ class ComparedRuns(msgspec.Struct, frozen=True):
         counts = Counter(point for runs in self.blocks.values() for point in runs)
         return {point: counts[point] for point in self.points}
 
-    def values_of(self, point: str) -> list[float]:
-        """Return the figure of the compared runs of a point, in order of the blocks."""
-        return [self.values[runs[point]] for runs in self.blocks.values() if point in runs]
+    def values_by_point(self) -> dict[str, list[float]]:
+        """Return the figure of the compared runs of each point, in order of the blocks."""
+        values: dict[str, list[float]] = {point: [] for point in self.points}
+        for runs in self.blocks.values():
+            for point, index in runs.items():
+                values[point].append(self.values[index])
+        return values
 
     def fit(self, alpha: float) -> BlockComparison | IncompleteBlockComparison:
         """Return the comparison of the points; `alpha` is how often any interval may be wrong."""
@@ -122,6 +126,7 @@ def runs_to_compare(
     enough = [point for point, share in shares.items() if share and 2 * share >= largest]
     part = _largest_part(enough, points)
     kept = part if len(part) > 1 else enough  # no block has two points: nothing can be compared
+    is_kept = set(kept)
     by_block: dict[Block, dict[str, int]] = {}
     for point in kept:
         for block, index in points[point].items():
@@ -129,7 +134,7 @@ def runs_to_compare(
     return ComparedRuns(
         figure=figure,
         points=tuple(kept),
-        left_out=tuple(point for point in points if point not in set(kept)),
+        left_out=tuple(point for point in points if point not in is_kept),
         blocks={
             block: runs
             for block, runs in sorted(by_block.items())
@@ -183,7 +188,7 @@ def comparable_values(compared: ComparedRuns, comparisons: Comparisons) -> dict[
     """
     if comparisons.reference_hash is None:
         return {}
-    values = {point: compared.values_of(point) for point in compared.points}
+    values = compared.values_by_point()
     if compared.is_complete:
         return values
     reference = geometric_mean(values[comparisons.reference_hash])

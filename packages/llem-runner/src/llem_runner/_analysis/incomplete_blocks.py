@@ -17,10 +17,10 @@ from llem_runner._analysis.complete_blocks import (
     ROUNDING,
     SpreadGroup,
     n_tests_of_a_pair,
-    sample_sd,
 )
 from llem_runner._analysis.quantiles import range_quantile, t_quantile, t_quantile_between
 from llem_runner._analysis.spreads import are_alike
+from llem_runner._analysis.statistics import sample_sd
 
 if TYPE_CHECKING:
     from llem_runner._analysis.block_model import Floats, Ints
@@ -251,7 +251,8 @@ def _groups_of_like_spread(runs: _Columns, n_points: int) -> list[tuple[SpreadGr
             df = max(1, fit.df)
             sd = math.sqrt(float(fit.squares.sum()) / df)
             groups.append((SpreadGroup(max(sd, ROUNDING), df, len(points)), points))
-        left = [point for point in left if point not in set(points)]
+        grouped = set(points)
+        left = [point for point in left if point not in grouped]
     return groups
 
 

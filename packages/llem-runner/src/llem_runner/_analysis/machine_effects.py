@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from llem_runner._analysis.quantiles import t_quantile
+from llem_runner._analysis.statistics import sample_sd
 
 _BEYOND_3_SD = 1 - 0.00135  # the share of a normal distribution below 3 standard deviations
 _MIN_OTHERS = 2
@@ -27,7 +28,7 @@ def distant_machines(effects: Mapping[str, Sequence[float]]) -> Iterator[str]:
     for machine, mean in means.items():
         others = [each for name, each in means.items() if name != machine]
         distance = mean - statistics.fmean(others)
-        spread = statistics.stdev(others) * math.sqrt(1 + 1 / len(others))
+        spread = sample_sd(others) * math.sqrt(1 + 1 / len(others))
         if abs(distance) > t_quantile(_BEYOND_3_SD, len(others) - 1) * max(spread, 1e-12):
             share = math.expm1(abs(distance)) if distance > 0 else -math.expm1(-abs(distance))
             yield (

@@ -47,6 +47,7 @@ class _Cycles(NamedTuple):
     counts: Counter[int]
     squares: dict[str, float]
     """Sum of squared residuals by point."""
+    total_squares: float
     df: int
     """Degrees of freedom of all residuals."""
 
@@ -91,7 +92,7 @@ def _excesses(
         if len(indices) < _MIN_RUNS or limits[point] < 1:
             continue
         logs = _without_cycles([kept[i] for i in indices], cycles)
-        n_others = len(quiet - {point})
+        n_others = len(quiet) - (point in quiet)
         squares, df = _without_point(cycles, point, len(indices))
         widening = 1 + 1 / n_others if n_others else 1.0
         for position, index in enumerate(indices):
@@ -113,16 +114,12 @@ def _without_point(cycles: _Cycles, point: str, n_runs: int) -> tuple[float, int
 
     Without the point, whose outlier also shifts the mean of its cycle. Exact if no run is missing.
     """
-    total, own, n = (
-        math.fsum(cycles.squares.values()),
-        cycles.squares.get(point),
-        len(cycles.squares),
-    )
+    own, n = cycles.squares.get(point), len(cycles.squares)
     if own is None:
-        return total, cycles.df
+        return cycles.total_squares, cycles.df
     if n < 2:
         return 0.0, 0
-    return max(total - own * n / (n - 1), 0.0), max(cycles.df - n_runs + 1, 0)
+    return max(cycles.total_squares - own * n / (n - 1), 0.0), max(cycles.df - n_runs + 1, 0)
 
 
 def _is_like(variance: float, df: int, of_study: float, df_of_study: int) -> bool:
@@ -185,7 +182,7 @@ def _cycle_effects(runs: Sequence[Run]) -> _Cycles:
         sums[run.cycle] += effect
         squares[run.point] += (effect - effects[run.cycle]) ** 2
     df = max(len(runs) - len(points) - len(counts) + 1, 0)
-    return _Cycles(single, sums, counts, squares, df)
+    return _Cycles(single, sums, counts, squares, math.fsum(squares.values()), df)
 
 
 def _points_of_like_spread(runs: Sequence[Run]) -> set[str]:

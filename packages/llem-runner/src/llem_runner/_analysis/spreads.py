@@ -46,7 +46,8 @@ def groups_of_like_spread(logs: Sequence[Sequence[float]]) -> list[list[int]]:
     while points:
         group = _like_spread(logs, points)
         groups.append(group)
-        points = [point for point in points if point not in set(group)]
+        grouped = set(group)
+        points = [point for point in points if point not in grouped]
     return groups
 
 

@@ -23,6 +23,7 @@ from llem_runner._analysis.statistics import (
     lag1,
     mean_interval,
     runs_needed,
+    sample_sd,
 )
 from llem_runner._analysis.study_drift import find_drift
 from llem_runner._analysis.study_outliers import find_outliers
@@ -270,7 +271,7 @@ def describe(values: Sequence[float], *, is_one_place: bool = True) -> Statistic
         n=len(values),
         mean=statistics.fmean(values),
         median=statistics.median(values),
-        sd=statistics.stdev(values) if len(values) > 1 else None,
+        sd=sample_sd(values) if len(values) > 1 else None,
         ci95_low=low,
         ci95_high=high,
         geometric_mean=geometric_mean(values) if min(values) > 0 else None,
