@@ -7,22 +7,19 @@ code of a measurement runs unchanged.
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.energy.peers.stage import main, virtual_clock
-from llem_energy._estimation.figures import Quality
-from llem_energy._estimation.window_energy import energy_figures
-from llem_energy._machine.environment import snapshot_environment
-from llem_energy._measurement.baseline import baseline_figures
-from llem_energy._measurement.gpu_sharing import TenantLists, gpu_sharing
-from llem_energy._measurement.idle import IdleSpan
-from llem_energy._measurement.raw_measurement import Idles
-from llem_energy._measurement.tenancy_flags import idle_change_flags, tenancy_flags
-from llem_energy._metering.recorder import Recorder
-from llem_energy._metering.window import MeasuredSpan
-from llem_energy._sources.gpu_tenants import gpu_tenants
-from llem_energy.sources import NvmlSource, calibrate
+from llem_energy.sources import (
+    Calibration,
+    NvmlSource,
+    Sample,
+    WindowSpan,
+    calibrate,
+    window_energy,
+)
+from llem_energy.tenants import Idles, IdleSpan, TenantLists, foreign_use, gpu_tenants
 
 _TICK_S = 0.05
 _DETAILS_EVERY = 20  # ticks
@@ -38,7 +35,7 @@ class Run:
         self._plan = plan
         self._move(start_s)
         self._source = NvmlSource([index], clock=lambda: self.now_s)
-        self._recorder = Recorder(None)
+        self._samples: list[Sample] = []
 
     def _to(self, t_s: float) -> None:
         """Move the clock, and read at the ticks of the sampler until then."""
@@ -50,7 +47,7 @@ class Run:
     def _read(self, t_s: float, *, details: bool = False) -> None:
         self.now_s = max(self.now_s, t_s)
         self._move(self.now_s)
-        self._recorder.add(self._source.read(details=details))
+        self._samples += self._source.read(details=details)
 
     def _dense(self, t_s: float) -> None:
         while self.now_s + _DENSE_S < t_s:
@@ -62,7 +59,7 @@ class Run:
         self._to(end_s)
         return IdleSpan(start_s, end_s)
 
-    def reasons(self, own_pids: list[int], calibration: Any) -> dict[str, Any]:
+    def reasons(self, own_pids: list[int], calibration: Sequence[Calibration]) -> dict[str, Any]:
         """Go through the run; return the energy of its window and the reasons to doubt it."""
         start_s, end_s = (self._start_s + t_s for t_s in self._plan["window"])
         guard_s = self._plan["guard_s"]
@@ -75,32 +72,21 @@ class Run:
         self._to(end_s + 1e-5)
         self._dense(end_s + guard_s)
         after = self._idle("after")
-        lists = TenantLists(at_start, before_window, self._recorder.seen_pids, gpu_tenants())
-        span = MeasuredSpan(start_s, end_s, 0.0, 1, guard_s)
-        idles = Idles(context=context, before=before, after=after)
-        # The fields of a measurement that the flags of other users read.
-        raw: Any = SimpleNamespace(
-            source=self._source,
-            gpus=self._source.devices,
-            environment=snapshot_environment(own_pids),
-            gpu_sharing=gpu_sharing(lists, own_pids=own_pids, used=self._source.devices),
-            samples=self._recorder,
-            idles=idles,
-            memory=SimpleNamespace(peak_bytes=1 << 30, weights_bytes=1 << 30),
-        )
-        middle_s = (start_s + end_s) / 2
-        between = self._recorder.between
-        baseline = baseline_figures(self._source, between, idles, calibration, middle_s, "boot")
-        samples = between(start_s - 3, end_s + 3)
-        energy = energy_figures(self._source, samples, span, calibration)
-        flags = (*tenancy_flags(raw, span), *idle_change_flags(raw, baseline.figures))
-        total = Quality("ok").with_reasons(flags)
+        span = WindowSpan(start_s, end_s, guard_s)
+        reasons = foreign_use(
+            self._source, self._samples, span,
+            TenantLists(at_start, before_window, gpu_tenants()), own_pids=own_pids,
+            idles=Idles(context=context, before=before, after=after), calibration=calibration,
+            own_growth_bytes=0,
+        )  # fmt: skip
+        around = [s for s in self._samples if start_s - 3 <= s.t_s <= end_s + 3]
+        energy = window_energy(self._source, around, span, calibration)
         self._source.close()
         return {
             "value_j": energy.total_j,
             "window": [start_s, end_s],
-            "status": total.status,
-            "reasons": list(total.reasons),
+            "status": "flagged" if reasons else "ok",
+            "reasons": list(reasons),
         }
 
 

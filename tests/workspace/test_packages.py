@@ -50,6 +50,7 @@ PUBLIC_MODULES = {
         "preflight.py",
         "records.py",
         "sources.py",
+        "tenants.py",
         "testing.py",
     },
     "llem_runner": {

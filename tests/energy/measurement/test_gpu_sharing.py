@@ -24,8 +24,8 @@ def sharing(
     lists = TenantLists(
         {GPU: start},
         {GPU: GpuTenants(frozenset(before_window))},
-        {GPU: seen},
         {GPU: GpuTenants(frozenset(after))},
+        {GPU: seen},
     )
     return gpu_sharing(lists, own_pids=own, used=[GPU] if is_used else []).get(GPU)
 

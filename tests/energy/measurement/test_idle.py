@@ -10,8 +10,7 @@ import pytest
 from fakes.results import CALIBRATION
 
 from llem_energy._measurement.baseline import baseline_figures
-from llem_energy._measurement.idle import IdleSpan, idle, reusable
-from llem_energy._measurement.raw_measurement import Idles
+from llem_energy._measurement.idle import Idles, IdleSpan, idle, reusable
 from llem_energy._sources.protocol import Kind, Sample, SourceVersions
 from llem_energy.records import Baseline, ContextIdle, Quality
 

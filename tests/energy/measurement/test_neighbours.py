@@ -26,7 +26,6 @@ def test_only_gpus_that_the_run_does_not_use_are_neighbours() -> None:
     lists = TenantLists(
         {"own": tenants(400.0), "a": tenants(80.0), "b": tenants(None)},
         {"own": tenants(600.0), "a": tenants(110.0, 7, 8)},
-        {},
         {"own": tenants(90.0), "a": tenants(85.0, 7), "b": tenants(None)},
     )
     a, b = neighbour_gpus(lists, {"own"})
@@ -36,7 +35,7 @@ def test_only_gpus_that_the_run_does_not_use_are_neighbours() -> None:
 
 
 def test_a_neighbour_that_begins_to_work_is_a_reason() -> None:
-    lists = TenantLists({"a": tenants(80.0)}, {"a": tenants(400.0)}, {}, {"a": tenants(390.0)})
+    lists = TenantLists({"a": tenants(80.0)}, {"a": tenants(400.0)}, {"a": tenants(390.0)})
     (reason,) = neighbour_flags(neighbour_gpus(lists, set()))
     assert reason.startswith(
         "the power of the neighbouring GPU a changed between 80 and 400 W during the run"

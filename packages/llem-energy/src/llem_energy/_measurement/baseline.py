@@ -8,8 +8,7 @@ import msgspec
 
 from llem_energy._estimation.figures import Figure, Quality
 from llem_energy._estimation.window_energy import energy_figures
-from llem_energy._measurement.idle import IdleSpan, context_of
-from llem_energy._measurement.raw_measurement import Idles
+from llem_energy._measurement.idle import Idles, IdleSpan, context_of
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.window import MeasuredSpan
 from llem_energy._result.measurement_figures import Baseline

@@ -62,7 +62,7 @@ def meter_flags(raw: RawMeasurement, span: MeasuredSpan) -> tuple[str, ...]:
     return (
         *_wrong_devices(raw),
         *doubts(raw.board_checks),
-        *tenancy_flags(raw, span),
+        *tenancy_flags(raw.tenancy, span),
         *(
             neighbour_flags(raw.neighbours)
             if raw.source.kind == "gpu"

@@ -75,7 +75,7 @@ def energy_metrics(
     window = window_energy(raw, raw.window)
     baseline = _baseline(raw)
     rated = rated_total(raw, raw.window, window.total)
-    rated = rated.with_reasons(idle_change_flags(raw, baseline.figures))
+    rated = rated.with_reasons(idle_change_flags(raw.tenancy, baseline.figures))
     total = Figure(window.total_j, rated)
     metered = meter_flags(raw, raw.window)
     adjusted = without_baseline(total, baseline, raw.window.end_s - raw.window.start_s)
@@ -135,7 +135,7 @@ def _warnings(
     raw: RawMeasurement, total: Figure, adjusted: Figure, phases: tuple[PhaseResult, ...]
 ) -> Iterator[str]:
     yield from total.quality.reasons
-    yield from hidden_processes(raw)
+    yield from hidden_processes(raw.tenancy, raw.environment.gpus)
     yield from time_flags(raw, raw.window)
     if adjusted.quality.status == "flagged":
         for reason in adjusted.reasons_besides(total):

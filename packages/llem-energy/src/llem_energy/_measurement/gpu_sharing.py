@@ -9,6 +9,7 @@ its contexts. Only what comes between the two can be either.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -41,10 +42,10 @@ class TenantLists(NamedTuple):
     """Before the run had a context on a device."""
     before_window: Mapping[str, GpuTenants]
     """When the run had all its contexts."""
-    seen: Mapping[str, Collection[int]]
-    """By the sampler, at any time."""
     after: Mapping[str, GpuTenants]
     """After the windows."""
+    seen: Mapping[str, Collection[int]] = MappingProxyType({})
+    """By the sampler, at any time."""
 
 
 def gpu_sharing(

@@ -30,6 +30,16 @@ class IdleSpan(msgspec.Struct, frozen=True):
     """Whether power was steady when it began."""
 
 
+class Idles(msgspec.Struct, frozen=True, kw_only=True):
+    """When the devices idled; None if they did not."""
+
+    context: IdleSpan | None = None
+    reused: ContextIdle | None = None
+    """Taken instead of `context`."""
+    before: IdleSpan | None = None
+    after: IdleSpan | None = None
+
+
 def idle(
     seconds: float,
     recent: Callable[[], Iterable[Sample]],

@@ -37,16 +37,13 @@ from llem_energy._measurement.fresh_prompts import (
     WindowWork,
 )
 from llem_energy._measurement.gpu_sharing import TenantLists, gpu_sharing, with_sharing
+from llem_energy._measurement.idle import Idles
 from llem_energy._measurement.inputs import read_again, read_inputs
 from llem_energy._measurement.measured_window import measure_phase, measure_window
 from llem_energy._measurement.memory_report import memory_report
 from llem_energy._measurement.metering import Metering
 from llem_energy._measurement.neighbours import neighbour_gpus
-from llem_energy._measurement.raw_measurement import (
-    HostMeter,
-    Idles,
-    RawMeasurement,
-)
+from llem_energy._measurement.raw_measurement import HostMeter, RawMeasurement
 from llem_energy._measurement.requests import keep_requests
 from llem_energy._measurement.warm_up import warm_up
 from llem_energy._metering.window import Windows
@@ -185,7 +182,7 @@ class _Measurement:
         metering.recorder.close()
         peaks = self._peaks(carryover, window.memory)
         tenants = TenantLists(
-            self._tenants, tenants_before, metering.recorder.seen_pids, tenants_after
+            self._tenants, tenants_before, tenants_after, metering.recorder.seen_pids
         )
         sharing = gpu_sharing(
             tenants,

@@ -13,7 +13,8 @@ from llem_energy._host.host_load import HostLoad
 from llem_energy._machine.snapshot import EnvironmentSnapshot
 from llem_energy._measurement.device_peaks import FoundPeaks
 from llem_energy._measurement.gpu_sharing import GpuSharing
-from llem_energy._measurement.idle import IdleSpan
+from llem_energy._measurement.idle import Idles
+from llem_energy._measurement.tenancy_flags import Tenancy
 from llem_energy._measurement.warm_up import WarmUp
 from llem_energy._metering.board_check import BoardCheck
 from llem_energy._metering.calibration import Calibration
@@ -23,19 +24,8 @@ from llem_energy._metering.window import MeasuredSpan
 from llem_energy._model_info.input_digest import InputDigest
 from llem_energy._prompts.prompt import ChatTemplate
 from llem_energy._result.answer_quality import AnswerQuality
-from llem_energy._result.measurement_figures import ContextIdle
 from llem_energy._result.neighbours import NeighbourGpu
 from llem_energy._sources.protocol import EnergySource
-
-
-class Idles(msgspec.Struct, frozen=True, kw_only=True):
-    """When the devices idled; None if they did not."""
-
-    context: IdleSpan | None = None
-    reused: ContextIdle | None = None
-    """Taken instead of `context`."""
-    before: IdleSpan | None = None
-    after: IdleSpan | None = None
 
 
 class HostMeter(msgspec.Struct, frozen=True):
@@ -130,3 +120,23 @@ class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[InputDigest, ...]
     chosen_column: str | None
     """The column that was read because of its name; None if the experiment names it."""
+
+    @property
+    def tenancy(self) -> Tenancy:
+        """What shows whether others used the metered GPUs."""
+        return Tenancy(
+            source=self.source,
+            between=self.samples.between,
+            idles=self.idles,
+            sharing=self.gpu_sharing,
+            indices={gpu.uuid: gpu.index for gpu in self.environment.gpus},
+            own_growth_bytes=self._own_growth_bytes(),
+        )
+
+    def _own_growth_bytes(self) -> int | None:
+        if not self.gpus:
+            return 0  # the model does not run on a GPU
+        peak_bytes, weights_bytes = self.memory.peak_bytes, self.memory.weights_bytes
+        if peak_bytes is None or weights_bytes is None:
+            return None
+        return peak_bytes - weights_bytes

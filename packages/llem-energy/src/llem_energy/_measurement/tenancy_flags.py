@@ -7,43 +7,78 @@ because a driver may list no process of another container.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import msgspec
 
 from llem_energy._measurement.baseline import idle_change
-from llem_energy._measurement.raw_measurement import RawMeasurement
+from llem_energy._measurement.gpu_sharing import GpuSharing
+from llem_energy._measurement.idle import Idles, IdleSpan
 from llem_energy._measurement.tenancy_signs import MAX_FOREIGN_BYTES, same_clock, tenancy_signs
-from llem_energy._metering.window import MeasuredSpan
+from llem_energy._metering.span import Span
 from llem_energy._result.measurement_figures import Baseline
 from llem_energy._sources.gpu_snapshot import GpuSnapshot
-from llem_energy._sources.protocol import Sample
+from llem_energy._sources.protocol import EnergySource, Sample
 
 
-def tenancy_flags(raw: RawMeasurement, span: MeasuredSpan) -> tuple[str, ...]:
+class Tenancy(msgspec.Struct, frozen=True, kw_only=True):
+    """What shows whether others used the metered GPUs during a run."""
+
+    source: EnergySource | None
+    between: Callable[[float, float], Sequence[Sample]]
+    """Returns the samples of a span in time order."""
+    idles: Idles
+    """When the run did not use the GPUs."""
+    sharing: Mapping[str, GpuSharing]
+    """By the UUID of each GPU whose driver lists processes."""
+    indices: Mapping[str, int]
+    """The index of each GPU of the machine, by its UUID."""
+    own_growth_bytes: int | None = None
+    """By how much the memory of the run at its peak was above that of the loaded model; None if it is
+    not known, and memory then shows nothing."""
+
+    @property
+    def loaded_idles(self) -> tuple[IdleSpan, ...]:
+        """When the run idled with the model loaded."""
+        return tuple(span for span in (self.idles.before, self.idles.after) if span is not None)
+
+    def samples_of(self, device: str) -> list[Sample]:
+        """Return all samples of a GPU in time order."""
+        return [s for s in self.between(-math.inf, math.inf) if s.device == device]
+
+    def metered(self) -> Iterator[tuple[int, str]]:
+        """Yield the index and the UUID of each metered GPU of the machine."""
+        devices = self.source.devices if self.source is not None else ()
+        yield from ((index, uuid) for uuid, index in self.indices.items() if uuid in devices)
+
+
+def tenancy_flags(tenancy: Tenancy, span: Span) -> tuple[str, ...]:
     """Return why the energy of a window includes that of other users of a GPU, or may do so.
 
     Args:
-        raw: the measurement.
+        tenancy: what shows it.
         span: the window, or the window of a phase.
     """
-    return (*_listed(raw), *_signs(raw, span))
+    return (*_listed(tenancy), *_signs(tenancy, span))
 
 
-def idle_change_flags(raw: RawMeasurement, baseline: Baseline) -> tuple[str, ...]:
+def idle_change_flags(tenancy: Tenancy, baseline: Baseline) -> tuple[str, ...]:
     """Return that idle power of GPUs changed over the window, unless their clocks explain it."""
-    if raw.source is None or raw.source.kind != "gpu":
+    source, loaded = tenancy.source, tenancy.loaded_idles
+    if source is None or source.kind != "gpu":
         return ()
-    loaded = [span for span in (raw.idles.before, raw.idles.after) if span is not None]
-    samples = raw.samples.between(-math.inf, math.inf)
-    by_device = [[s for s in samples if s.device == device] for device in raw.source.devices]
-    if not all(same_clock(readings, loaded) for readings in by_device):
+    if not all(same_clock(tenancy.samples_of(device), loaded) for device in source.devices):
         return ()
     return tuple(idle_change(baseline))
 
 
-def hidden_processes(raw: RawMeasurement) -> Iterator[str]:
+def hidden_processes(tenancy: Tenancy, gpus: Sequence[GpuSnapshot]) -> Iterator[str]:
     """Say on which metered GPUs it cannot be told from the list of processes who used them."""
-    for gpu in _metered(raw):
-        sharing = raw.gpu_sharing.get(gpu.uuid)
+    metered = {uuid for _, uuid in tenancy.metered()}
+    for gpu in gpus:
+        if gpu.uuid not in metered:
+            continue
+        sharing = tenancy.sharing.get(gpu.uuid)
         if sharing is None or sharing.is_own_hidden:
             why = "lists no process of this run" if sharing else "lists no processes"
             if gpu.bus_id is not None:  # of AMD
@@ -54,53 +89,37 @@ def hidden_processes(raw: RawMeasurement) -> Iterator[str]:
             )
 
 
-def _listed(raw: RawMeasurement) -> Iterator[str]:
-    for gpu in _metered(raw):
-        sharing = raw.gpu_sharing.get(gpu.uuid)
+def _listed(tenancy: Tenancy) -> Iterator[str]:
+    for index, uuid in tenancy.metered():
+        sharing = tenancy.sharing.get(uuid)
         if sharing is None:
             continue
         if sharing.n_at_start:
-            yield f"{_processes(sharing.n_at_start)} on GPU {gpu.index} at the start"
+            yield f"{_processes(sharing.n_at_start)} on GPU {index} at the start"
         if sharing.n_newcomers:
-            yield f"{_processes(sharing.n_newcomers)} on GPU {gpu.index} later in the run"
+            yield f"{_processes(sharing.n_newcomers)} on GPU {index} later in the run"
         if sharing.n_unclear:
             yield (
-                f"{sharing.n_unclear} processes came onto GPU {gpu.index} while the model was "
+                f"{sharing.n_unclear} processes came onto GPU {index} while the model was "
                 "loaded, and it cannot be told which belong to this run: the driver numbers "
                 "processes differently, as in a container"
             )
         if (held_bytes := sharing.unexplained_bytes or 0) > MAX_FOREIGN_BYTES:
             yield (
-                f"something else used GPU {gpu.index} at the start: "
+                f"something else used GPU {index} at the start: "
                 f"{held_bytes / 2**30:.1f} GiB of its memory were in use"
             )
 
 
-def _signs(raw: RawMeasurement, span: MeasuredSpan) -> Iterator[str]:
-    source = raw.source
+def _signs(tenancy: Tenancy, span: Span) -> Iterator[str]:
+    source, context, loaded = tenancy.source, tenancy.idles.context, tenancy.loaded_idles
     if source is None or source.kind != "gpu":
         return
-    loaded = [each for each in (raw.idles.before, raw.idles.after) if each is not None]
-    idles = [*([raw.idles.context] if raw.idles.context is not None else []), *loaded]
-    samples = raw.samples.between(-math.inf, math.inf)
+    idles = [*([context] if context is not None else []), *loaded]
     for device in source.devices:
-        own: list[Sample] = [sample for sample in samples if sample.device == device]
-        for sign in tenancy_signs(own, idles, loaded, span, _own_growth_bytes(raw)):
+        samples = tenancy.samples_of(device)
+        for sign in tenancy_signs(samples, idles, loaded, span, tenancy.own_growth_bytes):
             yield f"{device}: {sign}"
-
-
-def _own_growth_bytes(raw: RawMeasurement) -> int | None:
-    if not raw.gpus:
-        return 0  # the model does not run on a GPU
-    peak_bytes, weights_bytes = raw.memory.peak_bytes, raw.memory.weights_bytes
-    if peak_bytes is None or weights_bytes is None:
-        return None
-    return peak_bytes - weights_bytes
-
-
-def _metered(raw: RawMeasurement) -> Iterator[GpuSnapshot]:
-    metered = raw.source.devices if raw.source is not None else ()
-    yield from (gpu for gpu in raw.environment.gpus if gpu.uuid in metered)
 
 
 def _processes(n: int) -> str:

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
 from llem_energy._measurement.idle import IdleSpan
-from llem_energy._metering.window import MeasuredSpan
+from llem_energy._metering.span import Span
 from llem_energy._sources.protocol import Sample
 
 MAX_IDLE_UTILISATION = 0.02
@@ -27,7 +27,7 @@ def tenancy_signs(
     samples: Sequence[Sample],
     idles: Sequence[IdleSpan],
     loaded_idles: Sequence[IdleSpan],
-    span: MeasuredSpan,
+    span: Span,
     own_growth_bytes: int | None,
 ) -> Iterator[str]:
     """Yield what shows that something else used one GPU.
@@ -85,7 +85,7 @@ def _foreign_bytes(
 
 
 def _excesses_w(
-    samples: Sequence[Sample], loaded_idles: Sequence[IdleSpan], span: MeasuredSpan
+    samples: Sequence[Sample], loaded_idles: Sequence[IdleSpan], span: Span
 ) -> Iterator[tuple[str, float]]:
     """Yield each end of the window at which the GPU drew too much, and by how many watts."""
     means_w = [statistics.fmean(powers) for i in loaded_idles if (powers := _powers(samples, i))]
