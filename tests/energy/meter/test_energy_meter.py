@@ -106,7 +106,7 @@ def test_a_source_that_fails_in_its_calibration_ends_no_program(
     library: Path, tmp_path: Path, cache: dict[str, str]
 ) -> None:
     program = BEGIN + (
-        "import llem_energy._meter.energy_meter as module\n"
+        "import llem_energy._meter.opening as module\n"
         "def fail(source):\n"
         "    raise OSError('gone')\n"
         "module.calibrated = fail\n"

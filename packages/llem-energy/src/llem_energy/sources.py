@@ -20,7 +20,8 @@ A package provides a source by an entry point of the group `llem.energy_sources`
 names it in `energy.sources`. `tests/example_source` is a complete example.
 """
 
-from llem_energy._meter.window_energy import WindowEnergy, window_energy
+from llem_energy._meter.span_energy import window_energy
+from llem_energy._meter.window_energy import WindowEnergy
 from llem_energy._metering.board_check import BoardCheck
 from llem_energy._metering.calibration import Calibration, calibrate
 from llem_energy._metering.calibration_cache import (

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from llem_energy._errors import MeasurementError
 from llem_energy._meter.energy_window import EnergyWindow, Mode
-from llem_energy._meter.parts import Metered, calibrated, known_checks, known_gains
-from llem_energy._meter.synchronise import synchronise_imported
-from llem_energy._meter.window_ledger import WindowLedger
-from llem_energy._metering.calibration import Calibration
-from llem_energy._sources.protocol import EnergySource, Kind, Sample
-from llem_energy._sources.registry import DEFAULT_SOURCES, open_sources
-from llem_energy._sources.visible_gpus import gpus_to_meter
+from llem_energy._sources.protocol import DEFAULT_SOURCES, Kind, Sample
+
+if TYPE_CHECKING:
+    from llem_energy._metering.calibration import Calibration
 
 _MODES: tuple[Mode, ...] = ("exact", "light")
 _log = logging.getLogger("llem")
@@ -80,34 +76,15 @@ class EnergyMeter:
             raise MeasurementError(
                 f"sample_period_s: expected seconds above 0, found {sample_period_s!r}"
             )
-        if isinstance(sources, str):
-            sources = (sources,)
-        requested = (gpus,) if isinstance(gpus, int | str) else gpus
-        found, notes = gpus_to_meter(requested, sources)
-        # Without a GPU, the error of the driver for the first one is the reason.
-        tried = found if gpus is not None else found or (0,)
-        opened = open_sources(sources, tried, on_gpu=bool(found))
-        ready = [_calibrated(each) for each in (opened.source, opened.host)]
-        unread = [each for each in ready if isinstance(each, str)]
-        reasons = (*opened.reasons, *unread, *notes)
-        wait = synchronise_imported if synchronize is None else synchronize or _nothing
+        # The parts of an open meter take as long to import as this module, so they wait for a meter.
+        from llem_energy._meter.opening import opened_ledger
 
         self.mode: Mode = mode
-        self._ledger = ledger = WindowLedger(wait, reasons, notes)
         self._named: dict[str, EnergyWindow] = {}
-        calibration, host_calibration = ready
-        if opened.source is not None and isinstance(calibration, tuple):
-            ledger.metered = Metered(
-                opened.source, calibration, known_gains(), known_checks(opened.source), sample_period_s,
-                ledger.relieve, Path(timeseries) if timeseries else None,
-            )  # fmt: skip
-        if opened.host is not None and isinstance(host_calibration, tuple):
-            ledger.host = Metered(
-                opened.host, host_calibration, (), (), sample_period_s, _nothing, None
-            )
-        if ledger.metered is None:
-            _tell_once("; ".join(reasons))
-        self._finalizer = weakref.finalize(self, ledger.close_meter)
+        self._ledger = opened_ledger(gpus, sources, synchronize, sample_period_s, timeseries)
+        if self._ledger.metered is None:
+            _tell_once("; ".join(self._ledger.reasons))
+        self._finalizer = weakref.finalize(self, self._ledger.close_meter)
 
     @property
     def source(self) -> str | None:
@@ -203,22 +180,6 @@ class EnergyMeter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _calibrated(source: EnergySource | None) -> tuple[Calibration, ...] | str | None:
-    """Return the calibration of a source; if it cannot be read, close it and return the reason."""
-    if source is None:
-        return None
-    try:
-        return calibrated(source)
-    except Exception as error:  # noqa: BLE001  # the program must not end because of its meter
-        with contextlib.suppress(Exception):
-            source.close()
-        return f"{source.name}: it could not be calibrated ({type(error).__name__}: {error})"
-
-
-def _nothing() -> None:
-    """Wait for nothing."""
 
 
 def _tell_once(reasons: str) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from llem_energy._errors import MeasurementError
 from llem_energy._meter.guarded_source import GuardedSource
 from llem_energy._meter.sample_store import SampleStore
-from llem_energy._meter.window_energy import AROUND_S, WindowEnergy, window_energy
+from llem_energy._meter.span_energy import AROUND_S, window_energy
+from llem_energy._meter.window_energy import WindowEnergy
 from llem_energy._metering.board_check import BoardCheck, doubts, exact, sees_all, valid_checks
 from llem_energy._metering.boot import boot_id
 from llem_energy._metering.calibration import Calibration, calibrate, usable

@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from llem_energy._meter.window_energy import AROUND_S
+from llem_energy._meter.span_energy import AROUND_S
 from llem_energy._sources.protocol import Sample
 
 _LIMIT = 40_000  # samples: about an hour of one device at 10 Hz, 10 MB

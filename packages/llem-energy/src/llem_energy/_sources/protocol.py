@@ -14,6 +14,8 @@ Kind = Literal["gpu", "cpu", "board"]
 """What a source meters: GPU boards, the processor and its memory, or everything on a board or
 machine, GPUs included."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
+DEFAULT_SOURCES = ("nvml", "amd", "rapl")
+"""Ours in order of preference, for a meter whose user names none."""
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):

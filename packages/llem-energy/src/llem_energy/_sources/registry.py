@@ -21,8 +21,6 @@ from llem_energy._sources.protocol import (
 )
 
 GROUP = "llem.energy_sources"
-DEFAULT_SOURCES = ("nvml", "amd", "rapl")
-"""Ours in order of preference, for a meter whose user names none."""
 _PACKAGE = "llem-energy"
 _ATTRIBUTES = ("name", "kind", "devices", "gain_share", "versions", "power_limit_w", "close")
 
