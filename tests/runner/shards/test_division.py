@@ -11,11 +11,11 @@ import pytest
 from fakes.studies import study
 
 from llem_config import Settings, StudyConfig
-from llem_runner import PreflightError, StudyError, read_study
+from llem_runner import PreflightError, StudyError, read_manifest, read_study
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.divided_records import planned_runs
 from llem_runner.plan import PlannedRun, schedule
-from llem_runner.shards import divide_study, plan_division, read_plan
+from llem_runner.shards import divide_study, merge_study, open_shards, plan_division, read_plan
 
 
 def shuffled(n_points: int = 10, n_cycles: int = 3) -> StudyConfig:
@@ -122,10 +122,48 @@ def test_a_folder_of_another_kind_and_a_damaged_plan_are_refused(tmp_path: Path)
     folder.plan.write_text(json.dumps(data))
     with pytest.raises(StudyError, match="its shards do not have each run once"):
         read_plan(plan.folder)
-    shard_file = folder.shard_file(2)
+
+
+def test_a_shard_that_was_changed_or_is_missing_is_refused(tmp_path: Path) -> None:
+    plan = divide_study(shuffled(), output=tmp_path)
+    folder = DividedFolder(plan.folder)
+    shard_file, original = folder.shard_file(2), folder.shard_file(2).read_text()
+    data = json.loads(original)
+    data["study"]["execution"]["config_gap_seconds"] = 17.0  # no hash of a point has it
+    shard_file.write_text(json.dumps(data))
+    with pytest.raises(StudyError, match=r"shard\.json was changed after the study was divided"):
+        folder.read_shard(2)
+    with pytest.raises(StudyError, match=r"shard\.json was changed after the study was divided"):
+        open_shards(plan.folder)
+    shard_file.unlink()
+    with pytest.raises(StudyError, match=r"shard\.json is missing: expected the description"):
+        folder.read_shard(2)
+    shard_file.write_text(original)
+    assert folder.read_shard(2)[0].shard.number == 2
+    folder.plan.unlink()  # the folder of a shard can be copied alone
     shard_file.write_text(folder.shard_file(1).read_text())
     with pytest.raises(StudyError, match="it is not shard 2"):
-        folder.read_shard(2)
+        DividedFolder(plan.folder).read_shard(2)
+
+
+def test_a_divided_study_without_its_resolved_study_says_so(tmp_path: Path) -> None:
+    plan = divide_study(shuffled(), output=tmp_path)
+    (plan.folder / "study_resolved.json").unlink()
+    assert read_manifest(plan.folder).totals.pending > 0  # not "no folder of a study"
+    with pytest.raises(StudyError, match=r"study_resolved\.json is missing, which has the points"):
+        merge_study(plan.folder)
+
+
+@pytest.mark.parametrize("name", ["a001", "a1", "a00", "a0", "a0000001"])
+def test_an_attempt_has_one_name(tmp_path: Path, name: str) -> None:
+    plan = divide_study(shuffled(), output=tmp_path)
+    folder = DividedFolder(plan.folder)
+    folder.claim_attempt(1)
+    (folder.shard(1) / "a01-copy").mkdir()  # no attempt
+    assert [each.path.name for each in folder.attempts(1)] == ["a01"]
+    (folder.shard(1) / name).mkdir()
+    with pytest.raises(StudyError, match=rf"{name}: expected .*a01.*, found {name}; "):
+        merge_study(plan.folder)
 
 
 def test_attempts_are_claimed_one_after_the_other_and_holes_do_no_harm(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_shard_that_runs_here_is_not_run_twice(plan: ShardPlan) -> None:
 
 
 def test_a_shard_that_may_run_elsewhere_needs_a_flag(plan: ShardPlan) -> None:
-    open_attempt(plan, boot_id="another")
+    open_attempt(plan, boot_id="another", host="another")
     with pytest.raises(StudyError, match="may be running; its machine cannot be seen from here"):
         resume(plan)
     done = resume(plan, even_if_running=True)
@@ -87,3 +87,28 @@ def test_a_process_with_the_number_of_one_that_has_ended_is_another(plan: ShardP
     # Process numbers are used again; and two machines use the same.
     open_attempt(plan, started_ticks=1)
     assert resume(plan).result.status == "completed"
+
+
+def test_a_process_of_an_earlier_boot_of_this_machine_has_ended(plan: ShardPlan) -> None:
+    if not Path("/etc/machine-id").exists():
+        pytest.skip("this machine has no number of its own")
+    open_attempt(plan, boot_id="earlier", pid_namespace="pid:[4026531836]")
+    assert resume(plan).result.status == "completed"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"machine_id": "another"},
+        {"machine_id": None},
+        {"host": "another"},  # machines of one image can have one number
+        {"pid_namespace": "pid:[4026532000]"},  # and containers one name too
+    ],
+    ids=["machine", "no machine", "host", "container"],
+)
+def test_a_process_of_another_boot_may_be_on_another_machine(
+    plan: ShardPlan, other: dict[str, str | None]
+) -> None:
+    open_attempt(plan, **{"boot_id": "earlier", "pid_namespace": "pid:[4026531836]"} | other)
+    with pytest.raises(StudyError, match="may be running; its machine cannot be seen from here"):
+        resume(plan)

@@ -21,6 +21,7 @@ from llem_runner._shards.progress import ShardProgress, ShardStatus, shard_progr
 from llem_runner._shards.records import Needs, ShardPlan
 from llem_runner._shards.resume import Resumed, resume_shards
 from llem_runner._shards.run_shard import reopen_shards, run_shard
+from llem_runner._storage.attempts import damaged_attempts
 
 __all__ = [
     "Division",
@@ -31,6 +32,7 @@ __all__ = [
     "ShardPlan",
     "ShardProgress",
     "ShardStatus",
+    "damaged_attempts",
     "divide_study",
     "is_divided",
     "merge_study",

@@ -150,9 +150,10 @@ def divide_study(
             point_of_run=_point_of_run(division),
             shards=division.shards,
         )
-        for shard in division.shards:
-            folder.write_shard(_shard_file(division, plan, shard))
-        folder.write_plan(plan)
+        digests = [
+            folder.write_shard(_shard_file(division, plan, shard)) for shard in division.shards
+        ]
+        folder.write_plan(msgspec.structs.replace(plan, shard_sha256=tuple(digests)))
         sync_folder(layout.folder)
     return read_plan(layout.folder)
 

@@ -81,6 +81,8 @@ def _status(
         return "running", None
     if alive is None:
         return "running", "its process cannot be seen from this machine"
+    if last.damage:
+        return "stopped", "a file of its last attempt was cut off"
     if last.record is None or last.is_open:
         return "stopped", "its process was killed"
     return "stopped", last.record.reason or last.record.state

@@ -12,7 +12,7 @@ from llem_config import LlemError, Settings
 from llem_energy import measure as default_measure
 from llem_energy.preflight import Grant, find_machine
 from llem_runner._control import Control
-from llem_runner._events import Event, Note, OnEvent, StudyEnded, ignore
+from llem_runner._events import Event, Note, OnEvent, PreflightWarning, StudyEnded, ignore
 from llem_runner._executors.protocol import Executor
 from llem_runner._executors.task import Measure
 from llem_runner._shards.cluster import Cluster
@@ -77,6 +77,8 @@ def run_shard(
     if not shard.open_runs:
         return shard.outcome(None, "failed" if shard.failed else "complete", None)
     shard.check()
+    for sentence in (line for earlier in shard.attempts for line in earlier.damage):
+        (on_event or ignore)(PreflightWarning(sentence))
     place = None if cluster is None else cluster.here(os.environ)
     with Control.owned(control) as stop:
         attempt = ShardAttempt(shard, place)

@@ -107,6 +107,17 @@ def _with_escapes(data: Any) -> Any:
     return data
 
 
+def is_cut_off(path: Path) -> bool:
+    """Return whether a file is no JSON, because a full disk or a lost machine cut its writing off."""
+    try:
+        msgspec.json.decode(read_file(path, max_bytes=MAX_JSON_BYTES))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return True
+    except (ForeignFileError, RecursionError):
+        return False
+    return False
+
+
 def read_json(path: Path, kind: type[_Type]) -> _Type:
     """Read a file that this package wrote, checked field by field; a link is not followed.
 

@@ -15,7 +15,7 @@ from llem_runner._storage.folders import folder_problem
 from llem_runner._storage.stale_handles import list_folder
 from llem_runner._storage.stored_values import SHARDS
 
-_ATTEMPT = re.compile(r"a([0-9]{2,6})")
+_ATTEMPT = re.compile(r"a([0-9]{1,12})")
 MAX_ATTEMPTS = 999_999
 
 
@@ -43,7 +43,8 @@ def attempt_folders(shard: Path) -> list[AttemptFolder]:
         shard: folder of the shard.
 
     Raises:
-        StudyError: the folder of the shard cannot be read.
+        StudyError: the folder of the shard cannot be read, or one has another name than its number
+            gives it: then it would not be clear which results count.
     """
     if problem := folder_problem(shard.parent) or folder_problem(shard):
         raise StudyError(problem)
@@ -58,7 +59,7 @@ def attempt_folders(shard: Path) -> list[AttemptFolder]:
         for path in paths
         if (match := _ATTEMPT.fullmatch(path.name))
     ]
-    if problem := next(filter(None, (folder_problem(each.path) for each in found)), None):
+    if problem := next(filter(None, map(_problem_of, found)), None):
         raise StudyError(problem)
     return sorted(found)
 
@@ -91,6 +92,22 @@ def claim_attempt(shard: Path) -> AttemptFolder:
         f"{shard}: expected at most {MAX_ATTEMPTS} attempts, found {len(taken)}; find out why they end "
         "without a result, and divide the study anew with `llem-cli study submit`"
     )
+
+
+def _problem_of(folder: AttemptFolder) -> str | None:
+    number, path = folder
+    if not 1 <= number <= MAX_ATTEMPTS:
+        return (
+            f"{path}: expected the folder of an attempt from a01 to a{MAX_ATTEMPTS}, found {path.name}; "
+            "move it out of the study"
+        )
+    expected = _attempt_in(path.parent, number)
+    if path != expected:
+        return (
+            f"{path}: expected the name {expected.name} for attempt {number}, found {path.name}; rename it "
+            f"to a number that is free, or move it out of the study"
+        )
+    return folder_problem(path)
 
 
 def _attempt_in(shard: Path, attempt: int) -> Path:

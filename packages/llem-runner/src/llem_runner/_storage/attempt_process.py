@@ -8,11 +8,18 @@ from pathlib import Path
 
 import msgspec
 
+_FIRST_NAMESPACE = "pid:[4026531836]"
+"""Of the processes outside of containers. Source: include/linux/proc_ns.h, `PROC_PID_INIT_INO`."""
+_SHARED_NAMES = ("localhost", "localhost.localdomain")
+"""Names that several machines have."""
+
 
 class AttemptProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A process of some machine. A number alone can belong to another process, or another host."""
 
     host: str
+    machine_id: str | None = None
+    """Of the installed system, which keeps it when it boots; None if it has none, and in older files."""
     boot_id: str | None
     """Of the system that it runs on; None if the system does not tell."""
     pid_namespace: str | None
@@ -26,6 +33,7 @@ class AttemptProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         """Return the calling process."""
         return cls(
             host=platform.node(),
+            machine_id=_machine_id(),
             boot_id=_boot_id(),
             pid_namespace=_pid_namespace(),
             pid=os.getpid(),
@@ -34,16 +42,44 @@ class AttemptProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def is_alive(self) -> bool | None:
         """Return whether it still runs; None if it cannot be told from here."""
-        here = (_boot_id(), _pid_namespace())
-        if None in here or here != (self.boot_id, self.pid_namespace):
+        boot_id, namespace = _boot_id(), _pid_namespace()
+        if boot_id is None or self.boot_id is None:
+            return None
+        if boot_id != self.boot_id:
+            return False if self._is_of_this_machine else None
+        if namespace is None or namespace != self.pid_namespace:
             return None
         started = _started_ticks(self.pid)
         return started is not None and started == self.started_ticks
 
+    @property
+    def _is_of_this_machine(self) -> bool:
+        """Return whether it ran on this machine, maybe before the machine was booted again.
+
+        Containers of one image can have the same name and number on several machines.
+        """
+        return (
+            self.pid_namespace == _FIRST_NAMESPACE
+            and self.machine_id is not None
+            and self.machine_id == _machine_id()
+            and self.host == platform.node()
+            and self.host not in _SHARED_NAMES
+        )
+
+
+def _machine_id() -> str | None:
+    """Return the number of the installed system; None if it has none. Source: machine-id(5)."""
+    return _line_of("/etc/machine-id")
+
 
 def _boot_id() -> str | None:
+    """Return the number of this boot; None if the system has none. Source: random(4)."""
+    return _line_of("/proc/sys/kernel/random/boot_id")
+
+
+def _line_of(path: str) -> str | None:
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return Path(path).read_text("ascii").strip() or None
     except (OSError, ValueError):
         return None
 

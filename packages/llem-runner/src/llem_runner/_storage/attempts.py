@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from llem_runner._errors import StudyError
 from llem_runner._plan.schedule import PlannedRun
-from llem_runner._storage.atomic_files import read_json, reason_of
+from llem_runner._storage.atomic_files import is_cut_off, read_json, reason_of
 from llem_runner._storage.attempt_folders import AttemptFolder
 from llem_runner._storage.attempt_record import AttemptRecord, record_file
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.folders import open_folder, remove_scratch_in
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyManifest, read_manifest_file
+from llem_runner._storage.rescued_runs import rescued_manifest
 from llem_runner._storage.result_files import KeptResult, valid_result
 from llem_runner._storage.stored_values import is_instant
 
@@ -27,9 +29,11 @@ class Attempt(NamedTuple):
 
     folder: AttemptFolder
     record: AttemptRecord | None
-    """None if its process ended before it could write it."""
+    """None if its process ended before it could write it, or if the file was cut off."""
     manifest: StudyManifest | None
-    """None if it has begun no run."""
+    """None if it has begun no run. If the file was cut off, it has the runs with a complete result."""
+    damage: tuple[str, ...] = ()
+    """A sentence for each file that was cut off."""
 
     @property
     def n_finished(self) -> int:
@@ -54,9 +58,25 @@ def read_attempts(folder: DividedFolder, shard: int) -> list[Attempt]:
     """Return the attempts at a shard, first to last.
 
     Raises:
-        StudyError: a file is damaged.
+        StudyError: a file is damaged. One that was cut off is no error: no copy of it can be restored,
+            and it must not stop the other attempts.
     """
-    return [_read_attempt(each) for each in folder.attempts(shard)]
+    return [_read_attempt(folder, shard, each) for each in folder.attempts(shard)]
+
+
+def damaged_attempts(folder: str | Path) -> tuple[str, ...]:
+    """Return a sentence for each file of an attempt at a divided study that was cut off.
+
+    Raises:
+        StudyError: not the folder of a divided study, or it is damaged in another way.
+    """
+    divided = DividedFolder(Path(folder))
+    return tuple(
+        sentence
+        for shard in divided.read_plan().shards
+        for attempt in read_attempts(divided, shard.number)
+        for sentence in attempt.damage
+    )
 
 
 def check_study_of(attempts: Iterable[Attempt], study_design_hash: str) -> None:
@@ -76,22 +96,44 @@ def check_study_of(attempts: Iterable[Attempt], study_design_hash: str) -> None:
             )
 
 
-def _read_attempt(folder: AttemptFolder) -> Attempt:
-    path = record_file(folder.path)
-    record = None
-    if os.path.lexists(path):
-        record = read_json(path, AttemptRecord)
-        for name in ("started_at", "ended_at", "ends_at"):
-            text = getattr(record, name)
-            if text is not None and not is_instant(text):
-                raise StudyError(
-                    f"{path} is damaged: {name}: expected a date and time, found {text!r}; restore it "
-                    "from a copy"
-                )
-    manifest = Layout(folder.path).manifest
-    return Attempt(
-        folder, record, read_manifest_file(manifest) if os.path.lexists(manifest) else None
-    )
+def _read_attempt(study: DividedFolder, shard: int, folder: AttemptFolder) -> Attempt:
+    path, manifest_path = record_file(folder.path), Layout(folder.path).manifest
+    damage: list[str] = []
+    record, manifest = None, None
+    try:
+        record = _read_record(path) if os.path.lexists(path) else None
+    except StudyError:
+        if not is_cut_off(path):
+            raise
+        # Only its own process writes it, and never in parts: the disk or the machine failed.
+        damage.append(
+            f"{path} was cut off, as on a full disk or a lost machine: the attempt counts as ended, and "
+            "its results count"
+        )
+    try:
+        manifest = read_manifest_file(manifest_path) if os.path.lexists(manifest_path) else None
+    except StudyError:
+        if not is_cut_off(manifest_path):
+            raise
+        manifest = rescued_manifest(folder, study.read_shard(shard)[0].origin)
+        damage.append(
+            f"{manifest_path} was cut off, as on a full disk or a lost machine: "
+            f"{len(manifest.entries)} runs of the attempt have a complete result and count, the others "
+            "run again"
+        )
+    return Attempt(folder, record, manifest, tuple(damage))
+
+
+def _read_record(path: Path) -> AttemptRecord:
+    record = read_json(path, AttemptRecord)
+    for name in ("started_at", "ended_at", "ends_at"):
+        text = getattr(record, name)
+        if text is not None and not is_instant(text):
+            raise StudyError(
+                f"{path} is damaged: {name}: expected a date and time, found {text!r}; restore it "
+                "from a copy"
+            )
+    return record
 
 
 def kept_results(attempts: Iterable[Attempt], runs: Iterable[PlannedRun]) -> dict[int, KeptResult]:

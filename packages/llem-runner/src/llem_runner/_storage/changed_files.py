@@ -1,9 +1,10 @@
-"""Which files in a study's folder are no longer what the study wrote."""
+"""Which files in a study's folder are not, or no longer, what the study wrote."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from llem_runner._storage.attempts import damaged_attempts
 from llem_runner._storage.input_files import changed_resolved, changed_study_file
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyManifest
@@ -11,11 +12,14 @@ from llem_runner._storage.result_files import changed_results, changed_study_res
 
 
 def changed_files(folder: str | Path, manifest: StudyManifest) -> tuple[str, ...]:
-    """Return a sentence for each file that was changed after the study wrote it.
+    """Return a sentence for each file that was changed after the study wrote it, or was cut off.
 
     Args:
         folder: of the study.
         manifest: of the folder; one of format 1 or 2 has no digests, so nothing is compared.
+
+    Raises:
+        StudyError: a file of an attempt at a divided study is damaged.
     """
     layout = Layout(Path(folder))
     files = (
@@ -23,4 +27,5 @@ def changed_files(folder: str | Path, manifest: StudyManifest) -> tuple[str, ...
         changed_study_file(layout, manifest),
         changed_study_result(layout, manifest),
     )
-    return (*(line for line in files if line), *changed_results(layout, manifest))
+    cut_off = damaged_attempts(folder) if manifest.is_divided else ()
+    return (*(line for line in files if line), *changed_results(layout, manifest), *cut_off)

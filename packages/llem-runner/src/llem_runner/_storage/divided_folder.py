@@ -13,13 +13,16 @@ manifest.json  study_result.json       merged from the attempts
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from pathlib import Path
 
 from llem_config import StudyConfig
+from llem_config.foreign_files import ForeignFileError
 from llem_config.text import one_line
 from llem_runner._errors import StudyError
 from llem_runner._storage.atomic_files import (
+    MAX_JSON_BYTES,
     MAX_REASON,
     encode_json,
     read_json,
@@ -34,6 +37,7 @@ from llem_runner._storage.attempt_folders import (
 )
 from llem_runner._storage.divided_records import PlanFile, ShardFile, problem_of
 from llem_runner._storage.layout import Layout
+from llem_runner._storage.stale_handles import read_file
 from llem_runner._storage.stored_values import SHARDS
 
 
@@ -44,6 +48,7 @@ class DividedFolder:
         self.folder = folder
         self.layout = Layout(folder)
         self.plan = folder / SHARDS / "plan.json"
+        self._digests: tuple[str, ...] = ()
 
     def shard(self, number: int) -> Path:
         """Return the folder of a shard."""
@@ -95,11 +100,16 @@ class DividedFolder:
         """Read one shard, and the study of its points; no other file of the study is needed.
 
         Raises:
-            StudyError: there is no such shard, or its file is damaged.
+            StudyError: there is no such shard, or its file is missing, damaged or changed.
         """
         path = self.shard_file(number)
         if not os.path.lexists(path):
             self.read_plan().shard(number)  # says which numbers there are
+            raise StudyError(
+                f"{path} is missing: expected the description of shard {number} of {self.plan}; restore "
+                "it from a copy, because the shard cannot run without it"
+            )
+        self._check_unchanged(path, number)
         shard = read_json(path, ShardFile)
         try:
             study = StudyConfig.model_validate_json(bytes(shard.study))
@@ -115,8 +125,23 @@ class DividedFolder:
             )
         return shard, study
 
-    def write_shard(self, shard: ShardFile) -> None:
-        """Make the folder of a shard, and describe the shard in it.
+    def _check_unchanged(self, path: Path, number: int) -> None:
+        """Return if the file of a shard is as it was written, or its folder was copied alone."""
+        if number > len(self._digests) and self.is_divided():
+            self._digests = self.read_plan().shard_sha256  # once for many shards
+        if not 1 <= number <= len(self._digests):
+            return
+        with contextlib.suppress(ForeignFileError):  # the reader of its content says why
+            content = read_file(path, max_bytes=MAX_JSON_BYTES)
+            if hashlib.sha256(content).hexdigest() != self._digests[number - 1]:
+                raise StudyError(
+                    f"{path} was changed after the study was divided: its SHA-256 is not the one in "
+                    f"{self.plan}, so new runs would not be comparable with the earlier ones; restore "
+                    "it from a copy"
+                )
+
+    def write_shard(self, shard: ShardFile) -> str:
+        """Make the folder of a shard, describe the shard in it, and return the SHA-256 of that file.
 
         Raises:
             StudyError: it cannot be written.
@@ -126,7 +151,9 @@ class DividedFolder:
             path.parent.mkdir(parents=True)
         except OSError as error:
             raise StudyError(f"{path.parent} cannot be created: {reason_of(error)}") from error
-        write_atomically(path, encode_json(shard))
+        content = encode_json(shard)
+        write_atomically(path, content)
+        return hashlib.sha256(content).hexdigest()
 
     def write_plan(self, plan: PlanFile) -> None:
         """Write how the study is divided; after every shard, because it makes the study complete."""

@@ -55,6 +55,8 @@ class PlanFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     point_of_run: tuple[int, ...]
     """For each run, in order of its index from 1, the place of its point in `points`."""
     shards: tuple[Shard, ...]
+    shard_sha256: tuple[str, ...] = ()
+    """Of the file `shard.json` of each shard, in their order; empty in an older file."""
 
     def shard(self, number: int) -> Shard:
         """Return a shard by its number.
@@ -105,6 +107,8 @@ def problem_of(plan: PlanFile) -> str | None:
     indices = sorted(index for shard in plan.shards for index in shard.runs)
     if indices != [*range(1, len(plan.point_of_run) + 1)]:
         return "its shards do not have each run once"
+    if len(plan.shard_sha256) not in (0, len(plan.shards)):
+        return "it does not have one digest for each shard"
     if any(not 0 <= place < len(plan.points) for place in plan.point_of_run):
         return "a run has no point"
     return None

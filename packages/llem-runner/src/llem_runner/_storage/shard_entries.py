@@ -52,7 +52,10 @@ class ShardMerge:
         for index, found in by_run.items():
             n_attempts = sum(entry.attempts for _, entry in found)
             yield msgspec.structs.replace(
-                self._entry(index, found), shard=self._shard.number, attempts=n_attempts
+                self._entry(index, found),
+                label=self._plan.points[self._plan.point_of_run[index - 1]].label,
+                shard=self._shard.number,
+                attempts=n_attempts,
             )
 
     def _check(self, attempt: Attempt, entry: ManifestEntry) -> None:

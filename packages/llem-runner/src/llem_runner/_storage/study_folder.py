@@ -8,6 +8,7 @@ from pathlib import Path
 from llem_config.folders import NO_SUCH_FOLDER, found_instead
 from llem_runner._errors import StudyError
 from llem_runner._storage.layout import Layout
+from llem_runner._storage.stored_values import SHARDS
 
 _MAX_NAMES = 10
 
@@ -64,7 +65,12 @@ def _holds_study(folder: Path) -> bool:
     layout = Layout(folder)
     try:
         # Links and pipes too: the code that reads them says what they are.
-        files = (layout.manifest, layout.resolved, layout.study_result)
+        files = (
+            layout.manifest,
+            layout.resolved,
+            layout.study_result,
+            folder / SHARDS / "plan.json",
+        )
         return any(os.path.lexists(file) and not file.is_dir() for file in files)
     except (OSError, ValueError):  # no permission, or a NUL in the name
         return False

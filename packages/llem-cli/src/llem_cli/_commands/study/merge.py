@@ -11,10 +11,10 @@ from cyclopts import Parameter
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._commands.study.folder import check_folders, usage_error
-from llem_cli._display.console import MAX_LINES, count, say, show_json
+from llem_cli._display.console import MAX_LINES, count, note, say, show_json
 from llem_runner import MergedStudy, merge_studies
 from llem_runner.records import encode_json
-from llem_runner.shards import is_divided, merge_study
+from llem_runner.shards import damaged_attempts, is_divided, merge_study
 
 
 def merge(
@@ -46,6 +46,8 @@ def merge(
                 f"{out}: {count(len(summary.points), 'point')}, {count(summary.planned, 'run')}, "
                 f"{summary.completed} completed, {summary.failed} failed"
             )
+        for sentence in damaged_attempts(out):
+            note(f"warning: {sentence}")
         return OK
     if len(folder) < 2:
         raise usage_error("FOLDER", f"expected at least 2 folders to merge, found {len(folder)}")
