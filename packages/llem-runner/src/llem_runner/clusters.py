@@ -11,6 +11,13 @@ from llem_runner._plan.shards import Shard
 from llem_runner._shards.cancel import cancel_study
 from llem_runner._shards.cluster import Cluster
 from llem_runner._shards.cluster_registry import cluster_names, find_cluster, find_place
+from llem_runner._shards.node_meter import (
+    JobStart,
+    NodeMeter,
+    NodeQuestion,
+    NodeReading,
+    ask_node_energy,
+)
 from llem_runner._shards.records import (
     Needs,
     Place,
@@ -27,11 +34,17 @@ from llem_runner._shards.submission import (
     submit_shards,
     submit_study,
 )
+from llem_runner._storage.node_energy import Coverage
 from llem_runner._storage.tickets import Ticket
 
 __all__ = [
     "Cluster",
+    "Coverage",
+    "JobStart",
     "Needs",
+    "NodeMeter",
+    "NodeQuestion",
+    "NodeReading",
     "Place",
     "Shard",
     "ShardPhase",
@@ -43,6 +56,7 @@ __all__ = [
     "SubmissionUnknown",
     "SubmittedStudy",
     "Ticket",
+    "ask_node_energy",
     "cancel_study",
     "cluster_names",
     "cluster_states",

@@ -25,6 +25,7 @@ from llem_runner._storage.comparison_records import (
 from llem_runner._storage.divided_records import PlanFile, ShardFile, StudyOrigin
 from llem_runner._storage.manifest import Extension, ManifestEntry, StudyManifest, Totals
 from llem_runner._storage.measurement_protocol import MeasurementProtocol
+from llem_runner._storage.node_figures import NodeEnergy
 from llem_runner._storage.point_quality import PointQuality
 from llem_runner._storage.study_list import ListedStudy
 from llem_runner._storage.study_result import (
@@ -50,6 +51,7 @@ __all__ = [
     "MeasurementProtocol",
     "NeighbourChange",
     "NeighbourEffects",
+    "NodeEnergy",
     "Outlier",
     "PlanFile",
     "PointQuality",

@@ -23,13 +23,15 @@ def place(environment: Mapping[str, str]) -> Place | None:
     if not job:
         return None
     array, index = environment.get("SLURM_ARRAY_JOB_ID"), environment.get("SLURM_ARRAY_TASK_ID")
-    ends_at, is_alone = _end_and_share(job)
+    # A number alone may be that of the whole array, and of the tasks that wait.
+    name = f"{array}_{index}" if array and index else job
+    ends_at, is_alone = _end_and_share(name)
     stated = environment.get("SLURM_JOB_END_TIME", "")  # from version 23.02 on
     restarts = environment.get("SLURM_RESTART_COUNT", "")
     numbers = environment.get("SLURM_JOB_GPUS", "")  # of device files
     return Place(
         cluster="slurm",
-        job=f"{array}_{index}" if array and index else job,
+        job=name,
         n_restarts=int(restarts) if restarts.isdigit() else 0,
         machine=environment.get("SLURMD_NODENAME"),
         gpus=granted_gpus(numbers.split(","), environment) if numbers else None,

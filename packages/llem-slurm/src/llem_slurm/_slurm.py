@@ -12,6 +12,8 @@ from typing import Any
 from llem_config.cluster_settings import cluster_settings
 from llem_runner import StudyError
 from llem_runner.clusters import (
+    JobStart,
+    NodeReading,
     Place,
     ShardPlan,
     ShardState,
@@ -20,6 +22,7 @@ from llem_runner.clusters import (
     Ticket,
 )
 from llem_slurm._commands import ask, is_installed
+from llem_slurm._node_energy import node_energy
 from llem_slurm._place import again, place
 from llem_slurm._script import FOLDER, Array, arrays, batch_script, is_exclusive, job_name
 from llem_slurm._settings import SlurmSettings, seconds
@@ -150,6 +153,10 @@ class Slurm:
     def states(self, tickets: Sequence[Ticket]) -> Mapping[int, ShardState]:
         """Return the state of each shard: one `squeue` for each array, and `sacct` for what is gone."""
         return states(tickets)
+
+    def node_energy(self, starts: Sequence[JobStart]) -> Sequence[NodeReading]:
+        """Return the energy of the node of each start, if a plugin of the site counts it."""
+        return node_energy(starts)
 
     def cancel(self, tickets: Sequence[Ticket]) -> None:
         """Cancel arrays; those that have ended are no error.

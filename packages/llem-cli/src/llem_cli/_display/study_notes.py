@@ -8,6 +8,7 @@ from pathlib import Path
 from llem_cli._display.comparison_notes import comparison_lines, legend
 from llem_cli._display.console import MAX_LINES, count, duration, message_lines, resume_command
 from llem_cli._display.meter_notes import meter_lines
+from llem_cli._display.node_energy import node_energy_lines
 from llem_cli._display.similar_warnings import warning_lines
 from llem_runner import StudyResult
 
@@ -18,6 +19,7 @@ def result_notes(result: StudyResult, folder: Path) -> Iterator[str]:
     yield from meter_lines(result)
     yield from comparison_lines(result)
     yield from _more_cycles(result, folder)
+    yield from node_energy_lines(result.summary.node_energy)
     yield from _problems(result, folder)
     yield from _totals(result)
 

@@ -10,10 +10,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from llem_config import Settings
+from llem_config import LlemError, Settings
 from llem_config.foreign_files import ForeignFileError, read_bytes
+from llem_runner._analysis.node_energy import node_energies
 from llem_runner._analysis.summary import summarise
 from llem_runner._errors import StudyError
+from llem_runner._shards.cluster import Cluster
+from llem_runner._shards.node_meter import ask_node_energy
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES, encode_json, write_atomically
 from llem_runner._storage.attempts import Attempt, remove_scratch_of_killed
 from llem_runner._storage.divided_folder import DividedFolder
@@ -22,6 +25,7 @@ from llem_runner._storage.input_files import changed_resolved
 from llem_runner._storage.manifest import StudyManifest
 from llem_runner._storage.manifest_reader import manifest_signature
 from llem_runner._storage.manifest_writer import encode_manifest
+from llem_runner._storage.node_energy import read_node_energy
 from llem_runner._storage.study_reader import read_study
 from llem_runner._storage.study_result import StudyResult
 
@@ -91,14 +95,21 @@ def merge_in_memory(divided: DividedFolder) -> Merged:
         results=results,
         shards_per_cycle=plan.shards_per_cycle,
     )
-    changes = tuple(dict.fromkeys((*manifest.input_changes, *result.summary.input_changes)))
+    nodes = node_energies(read_node_energy(divided.folder), manifest.entries, results)
+    summary = msgspec.structs.replace(result.summary, node_energy=nodes)
+    result = msgspec.structs.replace(result, summary=summary)
+    changes = tuple(dict.fromkeys((*manifest.input_changes, *summary.input_changes)))
     return Merged(msgspec.structs.replace(manifest, input_changes=changes), result, attempts)
 
 
-def merge_if_done(folder: DividedFolder) -> bool:
+def merge_if_done(folder: DividedFolder, cluster: Cluster | None = None) -> bool:
     """Merge a study if no run of it is left, and return whether that was so.
 
     Several processes may find that at the same time, which does no harm.
+
+    Args:
+        folder: of the study.
+        cluster: that started this process; it is asked for the energy of its machines.
 
     Raises:
         StudyError: it is damaged, or cannot be written.
@@ -108,6 +119,9 @@ def merge_if_done(folder: DividedFolder) -> bool:
     totals = merge_manifests(folder).totals
     if totals.pending or totals.running or totals.interrupted:
         return False
+    if cluster is not None:
+        with contextlib.suppress(LlemError):  # the next `study merge` asks again
+            ask_node_energy(folder.folder, cluster)
     merge_study(folder.folder)
     return True
 

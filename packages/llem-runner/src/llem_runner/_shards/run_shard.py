@@ -103,7 +103,7 @@ def run_shard(
     outcome = attempt.outcome()
     if outcome.end in ("complete", "failed"):
         try:
-            merge_if_done(shard.folder)
+            merge_if_done(shard.folder, cluster)
         except LlemError as error:  # the shard is complete all the same
             (on_event or ignore)(Note(f"the study was not merged: {error}; use `study merge`"))
     if cluster is None or place is None:

@@ -14,6 +14,7 @@ from llem_runner._storage.comparison_records import Comparisons, Drift, Neighbou
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyStatus
 from llem_runner._storage.measurement_protocol import MeasurementProtocol
+from llem_runner._storage.node_figures import NodeEnergy
 from llem_runner._storage.point_quality import PointQuality
 from llem_runner._storage.stored_values import is_result_of_run
 from llem_runner._storage.study_folder import check_study_folder
@@ -114,6 +115,9 @@ class StudySummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     neighbours: NeighbourEffects | None = None
     """How the other GPUs of the machine changed the power of runs; None if there were none, and in
     a file without this field."""
+    node_energy: tuple[NodeEnergy, ...] = ()
+    """For attempts at the shards of a divided study, the energy of the whole machine by the accounting
+    of the cluster; empty if no cluster was asked, and in a file without this field."""
     input_changes: tuple[str, ...] = ()
     """A sentence for each model, adapter or data set that changed between runs; then nothing is
     compared. Always empty in a file of format 1, 2 or 3."""

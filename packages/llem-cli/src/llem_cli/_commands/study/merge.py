@@ -12,7 +12,10 @@ from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._commands.study.folder import check_folders, usage_error
 from llem_cli._display.console import MAX_LINES, count, note, say, show_json
+from llem_cli._display.node_energy import node_energy_lines
+from llem_config import LlemError
 from llem_runner import MergedStudy, merge_studies
+from llem_runner.clusters import ask_node_energy
 from llem_runner.records import encode_json
 from llem_runner.shards import damaged_attempts, is_divided, merge_study
 
@@ -37,6 +40,7 @@ def merge(
     """Merge the folders of studies into a new one, or the shards of one study."""
     del verbose  # read where errors are explained
     if not folder and is_divided(out):
+        _ask_node_energy(out)
         result = merge_study(out)
         if json_:
             show_json(encode_json(result))
@@ -46,6 +50,8 @@ def merge(
                 f"{out}: {count(len(summary.points), 'point')}, {count(summary.planned, 'run')}, "
                 f"{summary.completed} completed, {summary.failed} failed"
             )
+            for line in node_energy_lines(summary.node_energy):
+                say(line)
         for sentence in damaged_attempts(out):
             note(f"warning: {sentence}")
         return OK
@@ -59,6 +65,16 @@ def merge(
     else:
         _show(merged)
     return OK
+
+
+def _ask_node_energy(folder: Path) -> None:
+    """Ask the clusters of a study for the energy of its machines; without an answer it is merged too."""
+    try:
+        open_reasons = ask_node_energy(folder).open_reasons
+    except LlemError as error:
+        open_reasons = (str(error),)
+    for reason in open_reasons[:MAX_LINES]:
+        note(f"energy of whole machines: {reason}")
 
 
 def _check_different(folders: Sequence[Path]) -> None:
