@@ -122,6 +122,6 @@ def test_without_cluster_and_variable_every_gpu_may_be_used() -> None:
     assert chosen([], None) == GpuChoice()
 
 
-@pytest.mark.parametrize("variable", ["2", "0,x", "GPU-1,0"])
+@pytest.mark.parametrize("variable", ["2", "0,x", "GPU-1,0", "\u00b2", "0,\u0663", "9" * 5000])
 def test_a_number_or_word_that_is_no_gpu_is_refused(variable: str) -> None:
     assert "expected numbers below 2" in str(chosen(boards(2), variable).problem)

@@ -1,4 +1,4 @@
-"""The energy of whole machines beside that of runs: asked for once, kept in a file, in no figure."""
+"""The energy of whole machines beside that of runs: read once, kept in a file, in no figure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PlainCluster:
 
 
 class ScriptedCluster(PlainCluster):
-    """Says what it is told to of the joules."""
+    """Has scripted answers about the joules."""
 
     def node_energy(self, starts: Sequence[JobStart]) -> Sequence[NodeReading]:
         self.asked += starts

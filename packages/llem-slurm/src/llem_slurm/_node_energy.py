@@ -1,7 +1,7 @@
 """The energy of nodes from the accounting of Slurm, as far as a plugin of the site counts it.
 
 Source: the manual pages sacct(1), `ConsumedEnergyRaw`, and slurm.conf(5), `AcctGatherEnergyType`. The steps
-of a job have it, not the job. Every task of llem is one batch step, on one node. Without a plugin Slurm
+of a job have it, and not the job. Every task of llem is one batch step, on one node. Without a plugin Slurm
 22.05 reports 0 J for a step, and for some seconds after its end also with one.
 """
 

@@ -32,10 +32,10 @@ def place(environment: Mapping[str, str]) -> Place | None:
     return Place(
         cluster="slurm",
         job=name,
-        n_restarts=int(restarts) if restarts.isdigit() else 0,
+        n_restarts=int(restarts) if restarts.isdecimal() else 0,
         machine=environment.get("SLURMD_NODENAME"),
         gpus=granted_gpus(numbers.split(","), environment) if numbers else None,
-        ends_at=float(stated) if stated.isdigit() else ends_at,
+        ends_at=float(stated) if stated.isdecimal() else ends_at,
         whole_machine=is_alone,
     )
 
@@ -47,7 +47,7 @@ def _end_and_share(job: str) -> tuple[float | None, bool]:
     except StudyError:
         return None, False
     end, _, share = answer.text.partition("|") if answer.is_ok else ("", "", "")
-    ends_at = float(end) if end.strip().isdigit() else math.inf
+    ends_at = float(end) if end.strip().isdecimal() else math.inf
     # NO: no other job may have a part of the node.
     return ends_at if math.isfinite(ends_at) else None, share.strip() == "NO"
 

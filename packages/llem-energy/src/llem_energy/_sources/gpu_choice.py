@@ -10,9 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from llem_config.text import shortened
+
 VISIBLE, ORDER, BY_BUS = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
 _NO_DEVICE_FILES = "NoDevFiles"  # of a batch system, for a job without a GPU
 _END = "-1"  # CUDA ignores what follows
+_MAX_DIGITS = 9
 
 
 class ShownGpu(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,8 +149,8 @@ def _the_one(shown: Sequence[ShownGpu], name: str) -> str:
 
 
 def _by_number(shown: Sequence[ShownGpu], names: Sequence[str], is_by_bus: bool) -> tuple[str, ...]:
-    variable = ",".join(names)
-    if not all(name.isdigit() and int(name) < len(shown) for name in names):
+    variable = shortened(",".join(names), 200)
+    if not all(_is_number(name) and int(name) < len(shown) for name in names):
         raise _Unclear(
             f"{VISIBLE}={variable}: expected numbers below {len(shown)}, the number of GPUs that "
             "this process may use, or UUIDs; `nvidia-smi -L` lists them"
@@ -159,3 +162,8 @@ def _by_number(shown: Sequence[ShownGpu], names: Sequence[str], is_by_bus: bool)
             f"unequal boards in its own order; set {ORDER}={BY_BUS}, or name UUIDs"
         )
     return tuple(shown[int(name)].uuid for name in dict.fromkeys(names))
+
+
+def _is_number(name: str) -> bool:
+    """Return whether this is a number that `int` reads; it refuses superscripts and very long ones."""
+    return name.isascii() and name.isdigit() and len(name) <= _MAX_DIGITS

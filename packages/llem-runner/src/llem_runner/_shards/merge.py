@@ -109,7 +109,7 @@ def merge_if_done(folder: DividedFolder, cluster: Cluster | None = None) -> bool
 
     Args:
         folder: of the study.
-        cluster: that started this process; it is asked for the energy of its machines.
+        cluster: that started this process; its accounting may have the energy of its machines.
 
     Raises:
         StudyError: it is damaged, or cannot be written.

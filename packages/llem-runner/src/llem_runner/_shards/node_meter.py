@@ -12,7 +12,8 @@ import msgspec
 
 from llem_runner._shards.cluster import Cluster
 from llem_runner._shards.cluster_registry import find_cluster
-from llem_runner._storage.attempts import AttemptRecord, read_attempts
+from llem_runner._storage.attempt_record import AttemptRecord
+from llem_runner._storage.attempts import read_attempts
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.node_energy import (
     Coverage,
@@ -73,8 +74,8 @@ class NodeQuestion(msgspec.Struct, frozen=True, kw_only=True):
 def ask_node_energy(folder: str | Path, cluster: Cluster | None = None) -> NodeQuestion:
     """Ask the clusters of a divided study for the energy of its machines, and save what they say.
 
-    Only attempts that a cluster started, that have ended, and about which nothing is saved are asked
-    for. `merge_study` then has the answers in `summary.node_energy`.
+    The question is about attempts that a cluster started, that have ended, and of which nothing is
+    saved. `merge_study` then has the answers in `summary.node_energy`.
 
     Args:
         folder: of the study.
