@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llem_energy import ExperimentResult
 from llem_energy.records import AnswerQuality, agreement
 from llem_runner._storage.manifest import ManifestEntry
 from llem_runner._storage.point_quality import PointQuality
+from llem_runner._storage.run_facts import MeasuredRun
 
 _MAX_RATIO = 1.02
 _N_BITS = {"fp32": 32, "bf16": 16, "fp16": 16}  # of any other precision: fewer
@@ -45,7 +45,7 @@ def point_qualities(points: Sequence[ScoredPoint]) -> list[PointQuality | None]:
 
 
 def qualities_of_points(
-    by_point: Mapping[str, Sequence[ManifestEntry]], results: Mapping[int, ExperimentResult]
+    by_point: Mapping[str, Sequence[ManifestEntry]], results: Mapping[int, MeasuredRun]
 ) -> dict[str, PointQuality | None]:
     """Return the quality of the answers of each point by its hash.
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from llem_energy import ExperimentResult
 from llem_energy.records import random_data_caveat
 from llem_runner._analysis.answer_quality import qualities_of_points, worse_answers
 from llem_runner._analysis.compared_runs import ComparedRuns
@@ -16,6 +15,7 @@ from llem_runner._analysis.machines import devices_of
 from llem_runner._analysis.trends import position_effects
 from llem_runner._storage.comparison_records import Figure
 from llem_runner._storage.manifest import ManifestEntry
+from llem_runner._storage.run_facts import MeasuredRun, metered_devices
 
 Rows = Sequence[Sequence[int]]
 """The indices of the compared runs, one row per block."""
@@ -24,7 +24,7 @@ Rows = Sequence[Sequence[int]]
 def caveats(
     runs: ComparedRuns,
     entries: Sequence[ManifestEntry],
-    results: Mapping[int, ExperimentResult],
+    results: Mapping[int, MeasuredRun],
     looks: Sequence[int],
     outliers: Sequence[int],
 ) -> Iterator[str]:
@@ -61,7 +61,7 @@ def caveats(
 
 
 def _worse_answers(
-    rows: Rows, entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
+    rows: Rows, entries: Sequence[ManifestEntry], results: Mapping[int, MeasuredRun]
 ) -> Iterator[str]:
     """Yield a sentence for each compared point whose answers are worse than those of another one."""
     compared = {index for row in rows for index in row}
@@ -75,7 +75,7 @@ def _worse_answers(
 
 
 def _is_repeated(
-    rows: Rows, entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
+    rows: Rows, entries: Sequence[ManifestEntry], results: Mapping[int, MeasuredRun]
 ) -> bool:
     """Return whether a run of a cycle started after one of the next cycle of its shard.
 
@@ -92,9 +92,7 @@ def _is_repeated(
     )
 
 
-def error_budget(
-    rows: Rows, results: Mapping[int, ExperimentResult], figure: Figure
-) -> dict[str, str]:
+def error_budget(rows: Rows, results: Mapping[int, MeasuredRun], figure: Figure) -> dict[str, str]:
     """Return each error in words, under the names that the result of a run uses; never a sum."""
     budget = {"statistical": "the spread between runs; the intervals cover only this error"}
     if figure == "tokens_per_second":
@@ -122,7 +120,7 @@ def error_budget(
     }
 
 
-def _data_error(rows: Rows, results: Mapping[int, ExperimentResult]) -> str:
+def _data_error(rows: Rows, results: Mapping[int, MeasuredRun]) -> str:
     """Return in words whether the error of random data cancels."""
     compared = [results[index] for row in rows for index in row]
     realisms = [result.data_realism for result in compared]
@@ -141,10 +139,10 @@ def _one_run_of_each(runs: ComparedRuns) -> list[int]:
     return list({p: index for block in runs.blocks.values() for p, index in block.items()}.values())
 
 
-def _changes_devices(rows: Rows, results: Mapping[int, ExperimentResult]) -> bool:
+def _changes_devices(rows: Rows, results: Mapping[int, MeasuredRun]) -> bool:
     """Return whether the runs of a block were metered on different devices."""
     return any(
-        len({frozenset(results[index].energy_per_device_j) for index in row}) > 1 for row in rows
+        len({frozenset(metered_devices(results[index])) for index in row}) > 1 for row in rows
     )
 
 
@@ -167,9 +165,7 @@ def caveat_of_unfinished(
     )
 
 
-def _position(
-    table: Rows, results: Mapping[int, ExperimentResult], figure: Figure
-) -> Iterator[str]:
+def _position(table: Rows, results: Mapping[int, MeasuredRun], figure: Figure) -> Iterator[str]:
     """Yield a sentence if runs depend on their place in the cycle."""
     if not table:
         return

@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from llem_energy import ExperimentResult
 from llem_runner._analysis.complete_blocks import BlockComparison, compare_complete_blocks
 from llem_runner._analysis.headline import headline, headline_values
 from llem_runner._analysis.incomplete_blocks import BlockRun, IncompleteBlockComparison
@@ -19,6 +18,7 @@ from llem_runner._analysis.machines import Machines, compare_machines
 from llem_runner._analysis.statistics import geometric_mean
 from llem_runner._storage.comparison_records import Comparisons, Figure
 from llem_runner._storage.manifest import ManifestEntry
+from llem_runner._storage.run_facts import MeasuredRun
 
 Block = tuple[
     int, int, int
@@ -100,7 +100,7 @@ class ComparedRuns(msgspec.Struct, frozen=True):
 
 
 def runs_to_compare(
-    entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
+    entries: Sequence[ManifestEntry], results: Mapping[int, MeasuredRun]
 ) -> ComparedRuns:
     """Return the runs of the points that have enough results, by block.
 
@@ -152,11 +152,11 @@ def block_of(entry: ManifestEntry) -> Block:
 
 def _machines(
     entries: Sequence[ManifestEntry],
-    results: Mapping[int, ExperimentResult],
+    results: Mapping[int, MeasuredRun],
     values: Collection[int],
 ) -> Machines:
     """Return what is known of the machines of the blocks of the runs that have the figure."""
-    blocks: dict[Block, list[ExperimentResult]] = {}
+    blocks: dict[Block, list[MeasuredRun]] = {}
     for entry in entries:
         if entry.index in values:
             blocks.setdefault(block_of(entry), []).append(results[entry.index])

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from llem_energy import ExperimentResult
 from llem_runner._analysis.caveats import caveats, error_budget
 from llem_runner._analysis.compared_runs import ComparedRuns, runs_to_compare
 from llem_runner._analysis.complete_blocks import BlockComparison
@@ -20,6 +19,7 @@ from llem_runner._analysis.machines import devices_of, machine_of
 from llem_runner._plan.comparability import CONSTANT_ORDER, MIN_CYCLES, has_constant_order
 from llem_runner._storage.comparison_records import ComparedBlock, Comparison, Comparisons
 from llem_runner._storage.manifest import ManifestEntry
+from llem_runner._storage.run_facts import MeasuredRun
 
 _Fit = BlockComparison | IncompleteBlockComparison
 _MAX_LOG = 700.0
@@ -42,7 +42,7 @@ _RULE = (
 
 def compare_points(
     entries: Sequence[ManifestEntry],
-    results: Mapping[int, ExperimentResult],
+    results: Mapping[int, MeasuredRun],
     cycle_order: str,
     *,
     input_changes: Sequence[str] = (),
@@ -122,7 +122,7 @@ def _reason(runs: ComparedRuns, cycle_order: str) -> str | None:
     return None
 
 
-def _several_meters(compared: ComparedRuns, results: Mapping[int, ExperimentResult]) -> str | None:
+def _several_meters(compared: ComparedRuns, results: Mapping[int, MeasuredRun]) -> str | None:
     """Return a sentence if the compared runs were not all metered by the same energy source."""
     if compared.figure != "energy_per_output_token_j":
         return None
@@ -165,7 +165,7 @@ def _blocks(
     fit: _Fit,
     runs: ComparedRuns,
     entries: Mapping[int, ManifestEntry],
-    results: Mapping[int, ExperimentResult],
+    results: Mapping[int, MeasuredRun],
 ) -> tuple[ComparedBlock, ...]:
     """Return what the runs of each block have in common."""
     blocks = []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from llem_energy import ExperimentResult
 from llem_runner._analysis.compared_runs import ComparedRuns
 from llem_runner._storage.manifest import ManifestEntry
+from llem_runner._storage.run_facts import MeasuredRun
 
 _MAX_LABELS = 6
 
@@ -14,7 +14,7 @@ _MAX_LABELS = 6
 def measured_apart(
     runs: ComparedRuns,
     entries: Sequence[ManifestEntry],
-    results: Mapping[int, ExperimentResult],
+    results: Mapping[int, MeasuredRun],
 ) -> str | None:
     """Return a sentence if not all compared points were planned in the same cycles.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from llem_energy import ExperimentResult
 from llem_runner._storage.manifest import ManifestEntry
+from llem_runner._storage.run_facts import MeasuredRun, metered_devices
 
 
 def wall_time_s(entries: Sequence[ManifestEntry]) -> float | None:
@@ -20,7 +20,7 @@ def wall_time_s(entries: Sequence[ManifestEntry]) -> float | None:
 
 
 def device_hours(
-    entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
+    entries: Sequence[ManifestEntry], results: Mapping[int, MeasuredRun]
 ) -> float | None:
     """Return the hours of all metered devices; None if the duration of a run is not known.
 
@@ -29,7 +29,7 @@ def device_hours(
     ended = [entry for entry in entries if entry.ended_at]
     if any(entry.run_s is None for entry in ended):
         return None
-    n_devices = {index: max(1, len(each.energy_per_device_j)) for index, each in results.items()}
+    n_devices = {index: max(1, len(metered_devices(each))) for index, each in results.items()}
     seconds = [
         ((entry.run_s or 0.0) + (entry.gap_s or 0.0)) * n_devices.get(entry.index, 1)
         for entry in ended

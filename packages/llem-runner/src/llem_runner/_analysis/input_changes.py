@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from llem_energy import ExperimentResult
 from llem_energy.models import InputDigest
 from llem_runner._storage.manifest import ManifestEntry
+from llem_runner._storage.run_facts import MeasuredRun
 
 
 class Change(NamedTuple):
@@ -46,7 +46,7 @@ class InputHistory:
                 found += [Change(f"{name} of {thing}", names[1]) for name in differing]
         return found
 
-    def add(self, index: int, result: ExperimentResult) -> list[str]:
+    def add(self, index: int, result: MeasuredRun) -> list[str]:
         """Add the result of a run; return a sentence for each input that has changed."""
         config_hash = result.measurement_config_hash
         found = self.changes(config_hash, result.inputs)
@@ -64,7 +64,7 @@ class InputHistory:
 
 
 def input_changes(
-    entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
+    entries: Sequence[ManifestEntry], results: Mapping[int, MeasuredRun]
 ) -> tuple[str, ...]:
     """Return a sentence for each input that changed between the runs of a study.
 

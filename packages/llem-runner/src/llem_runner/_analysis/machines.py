@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from llem_energy import ExperimentResult
 from llem_energy.records import GpuSnapshot
+from llem_runner._storage.run_facts import MeasuredRun, metered_devices
 
 _Block = TypeVar("_Block", bound=Hashable)
 _MAX_NAMED = 5
@@ -30,30 +30,30 @@ class Machines(NamedTuple):
     """A sentence for each difference between the machines of the other blocks."""
 
 
-def gpus_of(result: ExperimentResult) -> tuple[GpuSnapshot, ...]:
+def gpus_of(result: MeasuredRun) -> tuple[GpuSnapshot, ...]:
     """Return the GPUs that were metered in a run, as they were before it."""
     gpus = result.environment_snapshot.gpus
-    return tuple(gpu for gpu in gpus if gpu.is_among(result.energy_per_device_j))
+    return tuple(gpu for gpu in gpus if gpu.is_among(metered_devices(result)))
 
 
-def devices_of(results: Iterable[ExperimentResult]) -> tuple[str, ...]:
+def devices_of(results: Iterable[MeasuredRun]) -> tuple[str, ...]:
     """Return the names of all devices that were metered in some runs, sorted."""
-    return tuple(sorted({device for each in results for device in each.energy_per_device_j}))
+    return tuple(sorted({device for each in results for device in metered_devices(each)}))
 
 
-def machine_of(results: Iterable[ExperimentResult]) -> str | None:
+def machine_of(results: Iterable[MeasuredRun]) -> str | None:
     """Return the name of the machine of some runs; None if there are several, or it is not known."""
     names = {result.environment_snapshot.host for result in results}
     return names.pop() if len(names) == 1 else None
 
 
-def run_elsewhere(results: Iterable[ExperimentResult]) -> bool:
+def run_elsewhere(results: Iterable[MeasuredRun]) -> bool:
     """Return whether some runs were not all made on the same machine and devices."""
     places = {(each.environment_snapshot.host, devices_of([each])) for each in results}
     return len(places) > 1
 
 
-def compare_machines(blocks: Mapping[_Block, Sequence[ExperimentResult]]) -> Machines:
+def compare_machines(blocks: Mapping[_Block, Sequence[MeasuredRun]]) -> Machines:
     """Return which blocks are not comparable with the others, and what else differs.
 
     The blocks that are compared are those of the kind of machine with the most runs.
@@ -61,7 +61,7 @@ def compare_machines(blocks: Mapping[_Block, Sequence[ExperimentResult]]) -> Mac
     Args:
         blocks: the results of each block, at least one.
     """
-    kinds = {block: [_kind(each) for each in results] for block, results in blocks.items()}
+    kinds = {block: [_kind(run) for run in _one_of_each(runs)] for block, runs in blocks.items()}
     steady = {block: own[0] for block, own in kinds.items() if all(k == own[0] for k in own)}
     counts: Counter[tuple[tuple[str, str], ...]] = Counter()
     for block, kind in steady.items():
@@ -73,10 +73,18 @@ def compare_machines(blocks: Mapping[_Block, Sequence[ExperimentResult]]) -> Mac
         if steady.get(block) != usual
     }
     kept = [each for block, own in blocks.items() if block not in left_out for each in own]
-    return Machines(left_out, tuple(_caveats(kept)))
+    return Machines(left_out, tuple(_caveats(_one_of_each(kept))))
 
 
-def _why(kind: Properties | None, usual: Properties, results: Sequence[ExperimentResult]) -> str:
+def _one_of_each(runs: Iterable[MeasuredRun]) -> list[MeasuredRun]:
+    """Return the first of the runs that share the description of their machine, and its devices."""
+    places: dict[object, MeasuredRun] = {}
+    for run in runs:
+        places.setdefault((id(run.environment_snapshot), tuple(metered_devices(run))), run)
+    return list(places.values())
+
+
+def _why(kind: Properties | None, usual: Properties, results: Sequence[MeasuredRun]) -> str:
     where = machine_of(results) or "a machine"
     place = f"{len(results)} runs on {where} are not compared"
     if len(results) == 1:
@@ -91,7 +99,7 @@ def _why(kind: Properties | None, usual: Properties, results: Sequence[Experimen
     return f"{place}: {'; '.join(differences)}"
 
 
-def _kind(result: ExperimentResult) -> Properties:
+def _kind(result: MeasuredRun) -> Properties:
     """Return what a run must have in common with others to be compared with them."""
     gpus = gpus_of(result)
     return {
@@ -110,7 +118,7 @@ def _listed(texts: Iterable[str]) -> str:
     return " and ".join(f"{n} x {text}" if n > 1 else text for text, n in counts) or "none"
 
 
-def _caveats(results: Sequence[ExperimentResult]) -> Iterator[str]:
+def _caveats(results: Sequence[MeasuredRun]) -> Iterator[str]:
     """Yield a sentence for each property in which the machines of some runs differ."""
     properties = [_properties(result) for result in results]
     names = dict.fromkeys(name for each in properties for name in each)
@@ -131,7 +139,7 @@ def _caveats(results: Sequence[ExperimentResult]) -> Iterator[str]:
         yield f"the machines of the blocks differ in packages: {shown}{rest}"
 
 
-def _properties(result: ExperimentResult) -> Properties:
+def _properties(result: MeasuredRun) -> Properties:
     """Return what may differ between machines whose points are compared; unknown ones are left out."""
     snapshot, gpus = result.environment_snapshot, gpus_of(result)
     known = {

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from llem_energy import ExperimentResult
 from llem_energy.records import gain_sentence
+from llem_runner._storage.run_facts import MeasuredRun, RunFacts
 
 
-def exactness(results: Iterable[ExperimentResult]) -> Iterator[str]:
+def exactness(results: Iterable[MeasuredRun]) -> Iterator[str]:
     """Yield whether the counters of each run that metered GPUs are exact at their updates."""
     for result in results:
         if result.counter_exactness is not None:
             yield result.counter_exactness
 
 
-def gain_errors(results: Iterable[ExperimentResult]) -> Iterator[str]:
+def gain_errors(results: Iterable[MeasuredRun]) -> Iterator[str]:
     """Yield the gain error of the sensors of each run that has one, with its origin."""
     for result in results:
-        if (sentence := gain_sentence(result)) is not None:
+        sentence = result.gain if isinstance(result, RunFacts) else gain_sentence(result)
+        if sentence is not None:
             yield sentence

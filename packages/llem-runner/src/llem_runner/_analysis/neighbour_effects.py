@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from llem_energy import ExperimentResult
 from llem_runner._analysis.block_model import fit_blocks
 from llem_runner._analysis.compared_runs import block_of
 from llem_runner._analysis.quantiles import t_quantile
 from llem_runner._storage.comparison_records import NeighbourChange, NeighbourEffects
 from llem_runner._storage.manifest import ManifestEntry
+from llem_runner._storage.run_facts import MeasuredRun
 
 _MIN_SPAN_W = 50.0
 """With a smaller difference, the neighbours did the same all the time, and nothing can be told."""
 _MIN_DF = 3
-_Power = Callable[[ExperimentResult], float | None]
+_Power = Callable[[MeasuredRun], float | None]
 
 
 def neighbour_effects(
-    entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
+    entries: Sequence[ManifestEntry], results: Mapping[int, MeasuredRun]
 ) -> NeighbourEffects | None:
     """Return how the power of runs depends on that of the other GPUs of their machine.
 
@@ -53,7 +53,7 @@ def neighbour_effects(
     )
 
 
-def neighbours_w(result: ExperimentResult) -> float | None:
+def neighbours_w(result: MeasuredRun) -> float | None:
     """Return the power of all other GPUs around the window of a run; None if one is not known."""
     total_w = 0.0
     for each in result.neighbours:
@@ -63,14 +63,14 @@ def neighbours_w(result: ExperimentResult) -> float | None:
     return total_w if result.neighbours else None
 
 
-def _busy_w(result: ExperimentResult) -> float | None:
+def _busy_w(result: MeasuredRun) -> float | None:
     total_j = result.energy_total_j
     return None if total_j is None or result.window_s <= 0 else total_j / result.window_s
 
 
 def _change(
     entries: Sequence[ManifestEntry],
-    results: Mapping[int, ExperimentResult],
+    results: Mapping[int, MeasuredRun],
     neighbours_w_of: Mapping[int, float],
     power_of: _Power,
 ) -> NeighbourChange | None:

@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping
 from datetime import datetime
 
-from llem_energy import ExperimentResult
 from llem_runner._analysis.compared_runs import ComparedRuns
 from llem_runner._analysis.machines import run_elsewhere
 from llem_runner._analysis.trends import drift
 from llem_runner._storage.comparison_records import Drift
+from llem_runner._storage.run_facts import MeasuredRun
 
 
-def find_drift(runs: ComparedRuns, results: Mapping[int, ExperimentResult]) -> Drift | None:
+def find_drift(runs: ComparedRuns, results: Mapping[int, MeasuredRun]) -> Drift | None:
     """Return the change of the headline figure from the first run of complete cycles to the last.
 
     Returns:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from llem_energy import ExperimentResult
 from llem_runner._analysis.compared_runs import Block, block_of
 from llem_runner._analysis.headline import headline, headline_values
 from llem_runner._analysis.outliers import Run, outlying_runs
 from llem_runner._analysis.statistics import geometric_mean
 from llem_runner._storage.comparison_records import Outlier
 from llem_runner._storage.manifest import ManifestEntry
+from llem_runner._storage.run_facts import MeasuredRun
 
 
 def find_outliers(
-    entries: Sequence[ManifestEntry], results: Mapping[int, ExperimentResult]
+    entries: Sequence[ManifestEntry], results: Mapping[int, MeasuredRun]
 ) -> tuple[Outlier, ...]:
     """Return the runs that are far from the other runs of their point, by the headline figure."""
     figure = headline(results.values())

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from llem_config import ExecutionConfig, Settings, StudyConfig
 from llem_config.carbon import carbon_of
-from llem_energy import ExperimentResult
 from llem_runner._analysis.answer_quality import qualities_of_points
 from llem_runner._analysis.compared_runs import comparable_values, runs_to_compare
 from llem_runner._analysis.comparison import compare_points
@@ -34,6 +33,7 @@ from llem_runner._storage.manifest import ManifestEntry, StudyManifest
 from llem_runner._storage.measurement_protocol import MeasurementProtocol
 from llem_runner._storage.point_quality import PointQuality
 from llem_runner._storage.result_files import stored_result
+from llem_runner._storage.run_facts import FactsOfRuns, MeasuredRun
 from llem_runner._storage.study_result import (
     FailedRun,
     PointSummary,
@@ -45,7 +45,7 @@ from llem_runner._storage.study_result import (
 
 _J_PER_KWH = 3.6e6
 _HALF_WIDTHS = {"0.5%": 0.005, "1%": 0.01, "2%": 0.02}
-_Figure = Callable[[ExperimentResult], float | None]
+_Figure = Callable[[MeasuredRun], float | None]
 
 
 def summarise(
@@ -55,7 +55,7 @@ def summarise(
     settings: Settings,
     *,
     limits_enforced: bool,
-    results: Mapping[int, ExperimentResult] | None = None,
+    results: Mapping[int, MeasuredRun] | None = None,
     shards_per_cycle: int | None = None,
 ) -> StudyResult:
     """Return the result of a study from its manifest and the result files listed there.
@@ -71,8 +71,9 @@ def summarise(
     """
     entries = manifest.entries
     if results is None:
+        facts = FactsOfRuns()
         results = {
-            entry.index: stored_result(layout.folder / entry.result_file)
+            entry.index: facts.of(stored_result(layout.folder / entry.result_file))
             for entry in entries
             if entry.status == "completed" and entry.result_file is not None
         }
@@ -155,7 +156,7 @@ def _protocol(
     execution: ExecutionConfig,
     settings: Settings,
     entries: Sequence[ManifestEntry],
-    results: Mapping[int, ExperimentResult],
+    results: Mapping[int, MeasuredRun],
     limits_enforced: bool,
     shards_per_cycle: int | None,
 ) -> MeasurementProtocol:
@@ -190,7 +191,7 @@ def _protocol(
 
 def _point(
     entries: Sequence[ManifestEntry],
-    results: Mapping[int, ExperimentResult],
+    results: Mapping[int, MeasuredRun],
     headline: Figure,
     compared: Sequence[float] | None,
     levels: dict[str, str],

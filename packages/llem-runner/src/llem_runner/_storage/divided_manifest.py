@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from llem_energy import ExperimentResult
 from llem_runner._errors import StudyError
 from llem_runner._provenance.start import Start
 from llem_runner._storage.attempts import Attempt, check_study_of, read_attempts
@@ -26,6 +25,7 @@ from llem_runner._storage.manifest import (
     Totals,
     read_manifest_file,
 )
+from llem_runner._storage.run_facts import FactsOfRuns, RunFacts
 from llem_runner._storage.shard_entries import ShardMerge
 
 
@@ -33,7 +33,7 @@ class MergedRuns(NamedTuple):
     """The runs of a divided study."""
 
     manifest: StudyManifest
-    results: dict[int, ExperimentResult]
+    results: dict[int, RunFacts]
     """By index, those that were read."""
     attempts: dict[int, list[Attempt]]
     """By the number of their shard."""
@@ -62,13 +62,14 @@ def merge_runs(divided: DividedFolder) -> MergedRuns:
 def _merged(divided: DividedFolder, *, read_results: bool) -> MergedRuns:
     plan = divided.read_plan()
     entries: dict[int, ManifestEntry] = {}
-    results: dict[int, ExperimentResult] = {}
+    results: dict[int, RunFacts] = {}
+    facts = FactsOfRuns() if read_results else None
     attempts: dict[int, list[Attempt]] = {}
     n_superseded = 0
     for shard in plan.shards:
         attempts[shard.number] = read_attempts(divided, shard.number)
         check_study_of(attempts[shard.number], plan.origin.study_design_hash)
-        merge = ShardMerge(plan, shard, attempts[shard.number], read_results=read_results)
+        merge = ShardMerge(plan, shard, attempts[shard.number], facts)
         for entry in merge.entries():
             entries[entry.index] = entry
         results.update(merge.results)

@@ -16,6 +16,7 @@ from llem_runner._storage.layout import RESULT, Layout
 from llem_runner._storage.live_reading import find_run_folder
 from llem_runner._storage.manifest import ManifestEntry
 from llem_runner._storage.result_files import intact_result
+from llem_runner._storage.run_facts import FactsOfRuns, RunFacts
 
 
 class _Found(NamedTuple):
@@ -32,13 +33,13 @@ class ShardMerge:
     """The runs of one shard, from its attempts."""
 
     def __init__(
-        self, plan: PlanFile, shard: Shard, attempts: Sequence[Attempt], *, read_results: bool
+        self, plan: PlanFile, shard: Shard, attempts: Sequence[Attempt], facts: FactsOfRuns | None
     ) -> None:
         self._plan = plan
         self._shard = shard
         self._attempts = attempts
-        self._read_results = read_results
-        self.results: dict[int, ExperimentResult] = {}
+        self._facts = facts
+        self.results: dict[int, RunFacts] = {}
         self.n_superseded = 0
 
     def entries(self) -> Iterator[ManifestEntry]:
@@ -72,7 +73,7 @@ class ShardMerge:
     def _entry(self, index: int, found: Sequence[tuple[Attempt, ManifestEntry]]) -> ManifestEntry:
         n_results = sum(entry.status in ("completed", "running") for _, entry in found)
         # Of several, a damaged one does not count, for no reader.
-        is_read = self._read_results or n_results > 1
+        is_read = self._facts is not None or n_results > 1
         for place, (attempt, entry) in enumerate(found):
             if (result := self._find(attempt, entry, is_read=is_read)) is not None:
                 later = found[place + 1 :]
@@ -126,8 +127,8 @@ class ShardMerge:
         return _Found(path.relative_to(folder).as_posix(), kept.sha256, kept.result)
 
     def _completed(self, attempt: Attempt, entry: ManifestEntry, found: _Found) -> ManifestEntry:
-        if found.result is not None and self._read_results:
-            self.results[entry.index] = found.result
+        if found.result is not None and self._facts is not None:
+            self.results[entry.index] = self._facts.of(found.result)
         folder = attempt.folder.path
         return msgspec.structs.replace(
             entry,
