@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from llem_energy import ExperimentResult
 from llem_runner._storage.manifest import ManifestEntry
 from llem_runner._storage.node_energy import Coverage, NodeEnergyRecord
 from llem_runner._storage.node_figures import NodeEnergy
+from llem_runner._storage.run_facts import MeasuredRun
 
 _MAX_POWER_RATIO = 3.0
 """Mean power of a machine over that of what was metered on it; above, it does more than serve the runs."""
@@ -18,7 +18,7 @@ _MAX_POWER_RATIO = 3.0
 def node_energies(
     records: Iterable[NodeEnergyRecord],
     entries: Sequence[ManifestEntry],
-    results: Mapping[int, ExperimentResult],
+    results: Mapping[int, MeasuredRun],
 ) -> tuple[NodeEnergy, ...]:
     """Return the energy of the machine of each attempt, and what its runs have measured.
 
@@ -27,7 +27,7 @@ def node_energies(
         entries: of the merged manifest.
         results: of completed runs, by index.
     """
-    of_attempt: dict[tuple[int | None, int | None], list[ExperimentResult]] = {}
+    of_attempt: dict[tuple[int | None, int | None], list[MeasuredRun]] = {}
     for entry in entries:
         if entry.index in results:
             key = entry.shard, entry.session
@@ -37,7 +37,7 @@ def node_energies(
     )
 
 
-def _beside(record: NodeEnergyRecord, results: Sequence[ExperimentResult]) -> NodeEnergy:
+def _beside(record: NodeEnergyRecord, results: Sequence[MeasuredRun]) -> NodeEnergy:
     found = [(_joules(each, record.covers or "machine"), each.window_s) for each in results]
     metered = [(joules, seconds) for joules, seconds in found if joules is not None]
     measured_j = math.fsum(joules for joules, _ in metered) if metered else None
@@ -58,7 +58,7 @@ def _beside(record: NodeEnergyRecord, results: Sequence[ExperimentResult]) -> No
     )
 
 
-def _joules(result: ExperimentResult, covers: Coverage) -> float | None:
+def _joules(result: MeasuredRun, covers: Coverage) -> float | None:
     """Return the joules of a run that a meter with this coverage counts too; None if not metered.
 
     A processor that was not metered beside a GPU is left out of a machine's joules.

@@ -41,6 +41,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     energy_host_source: str | None
     energy_total_j: float | None
     energy_bound_j: float | None
+    energy_host_j: float | None
     energy_estimated_j: float | None
     energy_per_output_token_j: float | None
     energy_per_output_token_with_host_j: float | None
@@ -68,7 +69,7 @@ MeasuredRun = ExperimentResult | RunFacts
 _COPIED = (
     *("started_at", "window_s", "tokens_per_second", "time_to_first_token", "neighbours"),
     *("energy_total_j", "energy_bound_j", "energy_estimated_j", "baseline_power_w"),
-    *("energy_per_output_token_j", "energy_per_output_token_with_host_j"),
+    *("energy_host_j", "energy_per_output_token_j", "energy_per_output_token_with_host_j"),
 )
 _SHARED = (
     *("measurement_config_hash", "config", "prompts_sha256", "figures", "inputs", "data_realism"),
