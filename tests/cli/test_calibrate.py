@@ -173,10 +173,10 @@ def test_a_bad_log_is_refused_with_one_sentence(
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("2026-01-01T00:00:01Z,n/a", "log.csv:5: expected a number, found 'n/a'"),
+        ("2026-01-01T00:00:01Z,n/a", "log.csv:5: expected a number, such as 1234.5, found 'n/a'"),
         ("yesterday,300", "log.csv:5: expected a time such as"),
         ("2025-01-01T00:00:01Z,300", "log.csv:5: expected a later time than in the row before"),
-        ("2026-01-01T00:00:09Z", "log.csv:5: expected 2 columns, found 1"),
+        ("2026-01-01T00:00:09Z", "log.csv:5: expected 2 columns, as in the first row, found 1"),
         ("17,300", "log.csv:5: expected Unix time in seconds"),
     ],
 )

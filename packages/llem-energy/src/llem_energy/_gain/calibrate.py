@@ -79,13 +79,16 @@ def calibrate_gains(
         if run.curve.start_s - max_lag_s < log.curve.end_s
         and run.curve.end_s + max_lag_s > log.curve.start_s
     ]
-    lag = find_lag(log, covered or runs, max_lag_s)
-    return tuple(
-        _report(
-            log, [run for run in runs if run.device == device], supply, lag, drivers.get(device)
+    try:
+        lag = find_lag(log, covered or runs, max_lag_s)
+        return tuple(
+            _report(
+                log, [run for run in runs if run.device == device], supply, lag, drivers.get(device)
+            )
+            for device in devices
         )
-        for device in devices
-    )
+    except MeasurementError as error:
+        raise MeasurementError(f"{log.path}: {error}") from error
 
 
 def _report(
@@ -94,7 +97,8 @@ def _report(
     device = runs[0].device
     windows, n_left_out = _windows(log, runs, lag)
     if len(windows) < MIN_WINDOWS:
-        gaps = f"; the log has {log.curve.n_gaps} gaps" if log.curve.n_gaps else ""
+        n_gaps = log.curve.n_gaps
+        gaps = f"; the log has {n_gaps} {'gap' if n_gaps == 1 else 'gaps'}" if n_gaps else ""
         raise MeasurementError(
             f"{device}: expected at least {MIN_WINDOWS} windows that the log covers, each of "
             f"{_min_window_s(log, lag):.3g} s or more, found {len(windows)}, and {n_left_out} that are "

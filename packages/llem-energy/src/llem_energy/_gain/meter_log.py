@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import math
 import re
 import statistics
 from collections.abc import Sequence
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from llem_config.foreign_files import ForeignFileError, read_bytes
 from llem_config.text import shortened
 from llem_energy._errors import MeasurementError
 from llem_energy._gain.energy_curve import EnergyCurve, energies_under
+from llem_energy._gain.log_cells import reading, time_s
 
 MAX_BYTES = 2**28
 UNITS_OF_POWER = {"mW": 1e-3, "W": 1.0, "kW": 1e3}
@@ -26,6 +26,7 @@ _ALL = {**UNITS_OF_POWER, **UNITS_OF_ENERGY}
 _TIMES = {"time", "timestamp", "date", "datetime", "date time", "t", "utc", "unix", "epoch"}
 _READINGS = {"power", "energy", "value", "watts", "watt", "active power", "reading"}
 _WORDS = {"watt": "W", "watts": "W", "joule": "J", "joules": "J"}
+_MIN_READINGS = 3
 _GAP_PERIODS = 5.0  # an interval longer than this number of usual ones is a gap
 
 
@@ -51,6 +52,7 @@ class MeterLog(NamedTuple):
     unit: str
     n_readings: int
     sha256: str
+    path: Path
 
 
 def read_meter_log(path: Path, log_format: LogFormat | None = None) -> MeterLog:
@@ -63,16 +65,26 @@ def read_meter_log(path: Path, log_format: LogFormat | None = None) -> MeterLog:
     wanted = log_format or LogFormat()
     try:
         content = read_bytes(path, max_bytes=MAX_BYTES)
-        rows = _rows(content.decode("utf-8-sig"))
+        separator, rows = _rows(content.decode("utf-8-sig"))
     except ForeignFileError as error:
         raise MeasurementError(str(error)) from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise MeasurementError(f"{path}: expected a CSV file in UTF-8: {error}") from error
-    if len(rows) < 4:
         raise MeasurementError(
-            f"{path}: expected a row of names and at least 3 readings, found {len(rows)} rows"
+            f"{path}: expected a CSV file in UTF-8, found another ({error}); export the log as text, and "
+            "save it in UTF-8"
+        ) from error
+    (first, header), *lines = rows or [(1, [])]
+    if rows and sum(map(bool, map(str.strip, header))) < 2:
+        raise MeasurementError(
+            f"{path}:{first}: expected the names of at least 2 columns, separated by comma, semicolon or "
+            f"tab, found {shortened(','.join(header), 40)!r}; remove what is above the names, or change the "
+            "separator"
         )
-    (_, header), *lines = rows
+    if len(lines) < _MIN_READINGS:
+        raise MeasurementError(
+            f"{path}: expected a row of names and at least {_MIN_READINGS} readings, found "
+            f"{len(lines)} below {'the names' if rows else 'no names'}; give the whole log of the meter"
+        )
     times = _column(path, header, wanted.time_column, _TIMES, "time")
     values = _column(path, header, wanted.value_column, _READINGS, "value", _unit_of)
     unit = wanted.unit or _unit_of(header[values])
@@ -83,38 +95,63 @@ def read_meter_log(path: Path, log_format: LogFormat | None = None) -> MeterLog:
         )
     if unit not in _ALL:
         raise MeasurementError(
-            f"expected a unit of {', '.join(_ALL)}, found {shortened(unit, 20)!r}"
+            f"--unit: expected one of {', '.join(_ALL)}, found {shortened(unit, 20)!r}"
         )
     t_s, readings = [], []
     for number, row in lines:
-        if len(row) <= max(times, values):
-            raise MeasurementError(
-                f"{path}:{number}: expected {len(header)} columns, found {len(row)}"
-            )
-        t_s.append(_time_s(path, number, row[times], wanted.zone) + wanted.shift_s)
-        readings.append(_number(path, number, row[values]) * _ALL[unit])
+        _check_width(path, number, row, len(header))
+        t_s.append(time_s(path, number, row[times], wanted.zone) + wanted.shift_s)
+        value = reading(path, number, row[values], comma_separates=separator == ",")
+        readings.append(value * _ALL[unit])
         if len(t_s) > 1 and t_s[-1] <= t_s[-2]:
-            raise MeasurementError(
-                f"{path}:{number}: expected a later time than in the row before, found {row[times]!r}; "
-                "was the clock set back, or summer time ended? Use UTC, or cut the log there"
-            )
+            raise MeasurementError(f"{path}:{number}: {_why_not_later(t_s, row[times])}")
         if unit in UNITS_OF_ENERGY and len(t_s) > 1 and readings[-1] < readings[-2]:
             raise MeasurementError(
                 f"{path}:{number}: expected an energy that does not decrease, found {row[values]!r}; "
-                "cut the log where the meter was reset"
+                "cut the log where the meter was reset, or give --unit=W if these are powers"
             )
     period_s = statistics.median(b - a for a, b in pairwise(t_s))
     energies = readings if unit in UNITS_OF_ENERGY else energies_under(t_s, readings)
     curve = EnergyCurve(t_s, energies, _GAP_PERIODS * period_s)
-    return MeterLog(curve, period_s, unit, len(t_s), hashlib.sha256(content).hexdigest())
+    return MeterLog(curve, period_s, unit, len(t_s), hashlib.sha256(content).hexdigest(), path)
 
 
-def _rows(text: str) -> list[tuple[int, list[str]]]:
-    """Return each row that is not empty with its line; the first row decides the separator."""
+def _check_width(path: Path, number: int, row: Sequence[str], n_columns: int) -> None:
+    """Return if a row has as many cells as there are names; empty ones at its end do not count."""
+    n_cells = len(row)
+    while n_cells > n_columns and not row[n_cells - 1].strip():
+        n_cells -= 1
+    if n_cells == n_columns:
+        return
+    advice = "is the row cut off? Remove it"
+    if n_cells > n_columns:
+        advice = "if numbers have a decimal comma, separate the columns by semicolons"
+    raise MeasurementError(
+        f"{path}:{number}: expected {n_columns} columns, as in the first row, found {n_cells}; {advice}"
+    )
+
+
+def _why_not_later(t_s: Sequence[float], text: str) -> str:
+    """Return what is wrong with a time that is not after the one before."""
+    found = f"expected a later time than in the row before, found {shortened(text, 40)!r}"
+    if t_s[-1] == t_s[-2]:
+        return (
+            f"{found} again; let the meter write times with a finer resolution, or remove one of the "
+            "rows if it is there twice"
+        )
+    return (
+        f"{found}; sort the log by time. If the clock was set back or summer time ended, use UTC, or cut "
+        "the log there"
+    )
+
+
+def _rows(text: str) -> tuple[str, list[tuple[int, list[str]]]]:
+    """Return the separator, and each row that is not empty with its line; the first row decides."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(";\t,", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    return separator, rows
 
 
 def _column(
@@ -130,7 +167,15 @@ def _column(
     listed = shortened(", ".join(names), 200)
     if wanted is not None:
         if wanted not in names:
-            raise MeasurementError(f"{path}:1: expected a column {wanted!r}, found {listed}")
+            raise MeasurementError(
+                f"{path}:1: expected a column {wanted!r}, found {listed}; give one of these to "
+                f"--{what}-column"
+            )
+        if names.count(wanted) > 1:
+            raise MeasurementError(
+                f"{path}:1: expected one column {wanted!r}, found {names.count(wanted)}; rename the "
+                "others"
+            )
         return names.index(wanted)
     matches = [
         i
@@ -158,49 +203,3 @@ def _unit_of(name: str) -> str | None:
         return last
     # Small letters are usual in names; they cannot tell mW from MW, which no node draws.
     return by_small.get(last.lower()) or _WORDS.get(last.lower())
-
-
-def _time_s(path: Path, number: int, text: str, zone: tzinfo | None) -> float:
-    """Return a time as Unix seconds: a number of seconds or milliseconds, or ISO 8601."""
-    text = text.strip()
-    try:
-        value = float(text)
-    except ValueError:
-        pass
-    else:
-        if 1e8 < value < 1e11:
-            return value
-        if 1e11 <= value < 1e14:
-            return value / 1000
-        raise MeasurementError(
-            f"{path}:{number}: expected Unix time in seconds or milliseconds, or ISO 8601, found "
-            f"{shortened(text, 40)!r}"
-        )
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise MeasurementError(
-            f"{path}:{number}: expected a time such as 2026-01-31T12:00:00Z or Unix seconds, found "
-            f"{shortened(text, 40)!r}"
-        ) from error
-    if moment.tzinfo is None:
-        if zone is None:
-            raise MeasurementError(
-                f"{path}:{number}: the time {shortened(text, 40)!r} has no time zone; give "
-                "--time-zone, such as UTC, Europe/Berlin or +02:00"
-            )
-        moment = moment.replace(tzinfo=zone)
-    return moment.timestamp()
-
-
-def _number(path: Path, number: int, text: str) -> float:
-    try:
-        value = float(text.strip().replace(",", "."))
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise MeasurementError(
-            f"{path}:{number}: expected a number, found {shortened(text, 40)!r}; remove the row if "
-            "the meter did not respond"
-        )
-    return value
