@@ -3,7 +3,7 @@
     uv run python benchmarks/hostile_campaign.py [--short] [--kind K] [--case I] [--seed N]
 
 Each kind runs a number of cases: real processes, pipes, locks and files, with a stand-in for the measurement. It
-is a fault if llem ends in a traceback or "error in llem itself", hangs, uses a gigabyte of memory, prints a
+is a fault if llem ends in a traceback or "error in llem itself", hangs, uses 0.8 GB of memory, prints a
 control character, changes or creates a file outside the study's folder, loses or changes a completed
 result, exits with a code that is not documented, or leaves a process or a temporary file.
 

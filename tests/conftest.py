@@ -8,6 +8,8 @@ from __future__ import annotations
 import compileall
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,18 @@ def empty_settings(tmp_path: Path, quiet_machine: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     # Only the cache of llem: other libraries keep their downloads in the cache folder of the user.
     monkeypatch.setenv("LLEM_CACHE", str(tmp_path / "cache" / "calibrations.json"))
+
+
+@pytest.fixture
+def open_folder(empty_settings: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return an empty folder that other users can reach, with the settings and caches of the test.
+
+    It is not below `tmp_path`: each pytest that starts, beside this one or in a test, closes the
+    folder of all pytests of this user.
+    """
+    with tempfile.TemporaryDirectory(prefix="llem-tests-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "xdg"))
+        monkeypatch.setenv("LLEM_CACHE", str(folder / "cache" / "calibrations.json"))
+        yield folder

@@ -32,9 +32,9 @@ CODES = (0, 1, 2, 130)
 """The documented exit codes."""
 MAX_S = 20.0
 """A command that takes longer hangs; it is measured on busy machines."""
-MAX_BYTES = 1_000_000_000
-"""Of resident memory, of which the imported packages are about 200 MB."""
-_MAX_ADDRESSES = 8_000_000_000  # bytes; protects the machine from a fault
+MAX_BYTES = 800_000_000
+"""Of resident memory beyond what this process had when the command was forked from it."""
+_MAX_ADDRESSES = 8_000_000_000  # bytes beyond those of this process; protects the machine
 _EXIT_S = 10.0  # for processes that the command has started
 _SET_CHILD_SUBREAPER = 36  # prctl(2)
 
@@ -46,6 +46,7 @@ class Ended(NamedTuple):
     out: str
     err: str
     peak_bytes: int
+    """Resident memory beyond that of the process from which the command was forked."""
 
 
 def adopt_orphans() -> None:
@@ -80,6 +81,9 @@ def call(
         readers, writers = (out, err), (null, out_writer, err_writer)
     sys.stdout.flush()
     sys.stderr.flush()
+    n_addresses, resident_bytes = _own_bytes()
+    if max_addresses != resource.RLIM_INFINITY:
+        max_addresses += n_addresses
     pid = os.fork()
     if pid == 0:
         environment = {**place.environment(), **(env or {})}
@@ -87,10 +91,11 @@ def call(
     for descriptor in set(writers):
         os.close(descriptor)
     code, printed, peak_bytes = _wait(pid, readers, max_s)
-    ended = Ended(code, printed[0], printed[-1] if not terminal else "", peak_bytes)
+    own_bytes = max(0, peak_bytes - resident_bytes)
+    ended = Ended(code, printed[0], printed[-1] if not terminal else "", own_bytes)
     _check_leftovers(place)
-    if peak_bytes > MAX_BYTES:
-        raise FaultFound(f"{peak_bytes / 1e9:.1f} GB of memory")
+    if own_bytes > MAX_BYTES:
+        raise FaultFound(f"{own_bytes / 1e9:.1f} GB of memory")
     return ended
 
 
@@ -213,6 +218,13 @@ def _wait(pid: int, readers: Sequence[int], max_s: float) -> tuple[int, list[str
     if is_hanging:
         raise FaultFound(f"it hangs: no end after {max_s:.0f} s; output: {texts[-1][-300:]!r}")
     return os.waitstatus_to_exitcode(status), texts, usage.ru_maxrss * 1024
+
+
+def _own_bytes() -> tuple[int, int]:
+    """Return the bytes of addresses and of resident memory of this process."""
+    n_addresses, n_resident = Path("/proc/self/statm").read_text().split()[:2]
+    page = resource.getpagesize()
+    return int(n_addresses) * page, int(n_resident) * page
 
 
 def _read(reader: int) -> bytes:

@@ -57,15 +57,13 @@ def test_a_name_of_a_results_folder_that_is_too_long_is_a_sentence(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as two users")
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_folder_in_a_closed_folder_is_a_sentence(tmp_path: Path, name: str) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    closed = tmp_path / "closed"
+def test_a_folder_in_a_closed_folder_is_a_sentence(open_folder: Path, name: str) -> None:
+    closed = open_folder / "closed"
     (closed / "study").mkdir(parents=True)
     (closed / "study" / "manifest.json").write_text("{}")
     closed.chmod(0)
-    first = ["study", name, *arguments_of(name, str(tmp_path / "no such folder"), tmp_path)]
-    then = ["study", name, *arguments_of(name, str(closed / "study"), tmp_path)]
+    first = ["study", name, *arguments_of(name, str(open_folder / "no such folder"), open_folder)]
+    then = ["study", name, *arguments_of(name, str(closed / "study"), open_folder)]
     done = subprocess.run(
         [sys.executable, "-c", _CALL, repr(first), *then],
         capture_output=True, text=True, check=False, cwd="/", timeout=120,

@@ -107,9 +107,6 @@ folder = Path(os.environ["LLEM_POWERCAP"])
 if os.geteuid() == 0:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         run(["doctor", *sys.argv[1:]])
-    for above in (folder, *list(folder.parents)[:4]):
-        if above != Path("/tmp"):
-            above.chmod(0o755)
     os.setgid(65534)
     os.setuid(65534)
 sys.exit(run(["doctor", *sys.argv[1:]]))
@@ -117,19 +114,21 @@ sys.exit(run(["doctor", *sys.argv[1:]]))
 
 
 def test_unreadable_counters_are_shown_with_the_command_that_gives_access(
-    no_meter: dict[str, str], tmp_path: Path
+    open_folder: Path,
 ) -> None:
-    root = tmp_path / "powercap"
+    (open_folder / "empty").mkdir()
+    (open_folder / "empty" / "libnvidia-ml.so.1").touch()  # no driver, as with `no_meter`
+    root = open_folder / "powercap"
     root.mkdir()
     for folder, name in (("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram")):
         add_domain(root, folder, name, 1_000_000).chmod(0)
-    env = {**os.environ, **no_meter, "LLEM_POWERCAP": str(root)}
+    env = {**os.environ, "LD_LIBRARY_PATH": str(open_folder / "empty"), "LLEM_POWERCAP": str(root)}
 
     def doctor(*flags: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-c", AS_NOBODY, *flags],
             env=env,
-            cwd=tmp_path,
+            cwd=open_folder,
             capture_output=True,
             text=True,
             check=False,

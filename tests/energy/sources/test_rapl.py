@@ -95,7 +95,11 @@ def test_two_readers_at_once_see_no_wrap(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not Path("/usr/bin/setpriv").exists(), reason="as root")
-def test_an_unreadable_counter_is_reported_with_the_command_that_helps(root: Path) -> None:
+def test_an_unreadable_counter_is_reported_with_the_command_that_helps(
+    root: Path, open_folder: Path
+) -> None:
+    root = root.rename(open_folder / "powercap")
+    root.chmod(0o755)
     for file in root.glob("*/energy_uj"):
         file.chmod(0)
     if os.geteuid() != 0:
@@ -115,9 +119,6 @@ from pathlib import Path
 from llem_energy._sources.rapl import RaplSource
 from llem_energy._sources.protocol import SourceUnavailable
 folder = Path(sys.argv[1])
-for above in (folder, *list(folder.parents)[:3]):
-    if above != Path("/tmp"):
-        above.chmod(0o755)
 os.setgid(65534)
 os.setuid(65534)
 try:

@@ -15,6 +15,8 @@ from llem_runner import Control, StudyError, read_manifest, resume_study, run_is
 from llem_runner.events import Event, RunFinished, RunStage, RunStarted
 from llem_runner.executors import Failed
 
+pytestmark = pytest.mark.usefixtures("own_children")
+
 
 def test_the_next_process_starts_when_the_result_has_arrived(tmp_path: Path) -> None:
     during: list[int] = []

@@ -22,6 +22,8 @@ from llem_runner._events import ignore
 from llem_runner._executors.local.parent import ChildProcess
 from llem_runner.executors import Failed, Finished, Interrupted, Outcome, Task
 
+pytestmark = pytest.mark.usefixtures("own_children")
+
 
 def finished(outcome: Outcome) -> ExperimentResult:
     assert isinstance(outcome, Finished), outcome

@@ -26,6 +26,8 @@ from llem_runner.events import (
 )
 from llem_runner.executors import InlineExecutor
 
+pytestmark = pytest.mark.usefixtures("own_children")
+
 
 def test_a_stop_marks_the_run_interrupted_and_keeps_the_completed_runs(tmp_path: Path) -> None:
     control = Control()
