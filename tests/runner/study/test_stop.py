@@ -187,13 +187,14 @@ def test_a_closed_terminal_does_not_skip_a_gap(tmp_path: Path) -> None:
 def test_a_stop_from_another_thread_raises_no_exception_in_it(tmp_path: Path) -> None:
     control = Control()
     statuses: list[str] = []
+    model = Path(model_folder(tmp_path))
 
     def run() -> None:
-        study_config = study((1,))
+        study_config = StudyConfig(experiments=(experiment(model=str(model)),))
         result = run_study(
             study_config,
-            output=tmp_path,
-            measure=measures.takes_a_second,
+            output=tmp_path / "results",
+            measure=measures.waits_for_file,
             control=control,
             executor=InlineExecutor(),
         )
@@ -201,8 +202,10 @@ def test_a_stop_from_another_thread_raises_no_exception_in_it(tmp_path: Path) ->
 
     thread = threading.Thread(target=run)
     thread.start()
-    time.sleep(0.5)
+    while thread.is_alive() and not model.with_suffix(".ready").exists():
+        time.sleep(0.02)
     control.request_stop()  # the measurement runs in the other thread, so this thread gets no KeyboardInterrupt
+    model.with_suffix(".go").touch()
     thread.join()
     control.close()
     assert statuses == ["completed"]
