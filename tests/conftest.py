@@ -9,19 +9,25 @@ import compileall
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fakes import fake_nvml
 
+_SLOW_S = 20  # the usual seconds of a test with the marker `slow` or `slurm`; others take about one
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile llem and what the tests import, unless Python keeps compiled files by itself.
+    """Compile llem and what the tests import, and let a run in parallel print its slow tests.
 
+    It compiles nothing if Python keeps compiled files by itself.
     With PYTHONDONTWRITEBYTECODE, as in most container images, each of a thousand commands that the
     tests start would compile llem again, which is a third of its processor time.
     """
+    if getattr(config.option, "numprocesses", None):
+        config.option.durations, config.option.durations_min = 40, _SLOW_S / 2
     if (
         sys.dont_write_bytecode
         and sys.pycache_prefix is None
@@ -32,8 +38,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return two processes for the whole suite, and none for named files, which start faster."""
-    return 0 if config.args_source is pytest.Config.ArgsSource.ARGS else 2
+    """Return three processes for the whole suite, and none for named files, which start faster."""
+    return 0 if config.args_source is pytest.Config.ArgsSource.ARGS else 3
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let the processes of the whole suite begin with the files that take longest.
+
+    A long file that begins last would run alone at the end, on one core.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    seconds: Counter[Path] = Counter()
+    for item in items:
+        is_slow = item.get_closest_marker("slow") or item.get_closest_marker("slurm")
+        seconds[item.path] += _SLOW_S if is_slow else 1
+    items.sort(key=lambda item: -seconds[item.path])
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,12 +58,38 @@ def test_tests_that_need_no_torch_are_collected_without_it() -> None:
 @pytest.mark.parametrize(
     ("arguments", "processes"),
     [
-        (["-o", "testpaths=tests/config"], 2),  # no file is named; a small suite collects faster
+        (["-o", "testpaths=tests/config"], 3),  # no file is named; a small suite collects faster
         (["tests/config/test_hashes.py"], 0),
-        (["-n3", "tests/config/test_hashes.py"], 3),
+        (["-n2", "tests/config/test_hashes.py"], 2),
     ],
 )
 def test_only_the_whole_suite_is_spread_over_processes(
     arguments: list[str], processes: int
 ) -> None:
     assert f" processes {processes} " in collected(*arguments)
+
+
+def test_a_process_begins_with_the_files_that_take_longest(tmp_path: Path) -> None:
+    """The options are those of this repository; only the tests are others."""
+    slow = "import pytest\n@pytest.mark.slow\ndef test_slow(): pass\n"
+    several = "".join(f"def test_{number}(): pass\n" for number in range(3))
+    for name, text in {"a": "def test_one(): pass\n", "b": several, "c": slow}.items():
+        (tmp_path / f"test_{name}.py").write_text(text)
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml")]
+    for plugin in ("xdist.plugin", "pytest_timeout", "conftest"):
+        command += ["-p", plugin]
+    done = subprocess.run(
+        [*command, "--rootdir", tmp_path, "-n1", "-v", "-p", "no:cacheprovider", tmp_path],
+        cwd=tmp_path,
+        env={
+            **{name: value for name, value in os.environ.items() if "PYTEST" not in name},
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTHONPATH": str(ROOT / "tests"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = re.findall(r"PASSED .*test_(\w)\.py", done.stdout)
+    assert passed == ["c", "b", "b", "b", "a"]
