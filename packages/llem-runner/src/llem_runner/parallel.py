@@ -1,7 +1,9 @@
 """Run a study on several GPUs of this machine at once, each run on one of them.
 
-from llem_runner.parallel import run_on_gpus
-result = run_on_gpus("study.yaml", gpus="all")
+    from llem_runner.parallel import run_on_gpus
+    result = run_on_gpus("study.yaml", gpus="all")
+
+docs/many-gpus.md describes how a study is divided, and what runs beside one another change.
 """
 
 from llem_runner._parallel.plan import shards_per_cycle

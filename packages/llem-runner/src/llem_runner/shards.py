@@ -1,9 +1,12 @@
 """Divide a study into shards, which any number of processes and machines can run.
 
-    from llem_runner.shards import divide_study
-    plan = divide_study("study.yaml", shards=4)
+    from llem_runner.shards import divide_study, merge_study, run_shard
+    plan = divide_study("study.yaml", shards=4)          # writes the folder; nothing runs yet
+    for shard in plan.shards:
+        run_shard(plan.folder, shard.number)             # or elsewhere, at the same time
+    result = merge_study(plan.folder)                    # at any time
 
-Each shard is started by `llem-cli study shard FOLDER NUMBER`, on any machine that sees the folder.
+`llem-cli study shard FOLDER NUMBER` is the same as `run_shard`, on any machine that sees the folder.
 """
 
 from llem_runner._plan.shards import Shard, plan_shards, precision_kept

@@ -17,7 +17,9 @@ class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether a figure can be relied on, and if not, why."""
 
     status: Status
+    """`ok`, `flagged` (has reasons for doubt) or `missing` (has no value)."""
     reasons: tuple[str, ...] = ()
+    """One sentence each; () if it is ok."""
 
     def with_reasons(self, reasons: Iterable[str]) -> Quality:
         """Return this quality with more reasons; a figure that is there is then flagged."""
@@ -48,7 +50,9 @@ class EstimateFigure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The estimate of one estimator for the window of one device."""
 
     method: str
+    """Name of the estimator."""
     energy_j: float
+    """Joules of the device in the window."""
     uncertainty_j: float | None
     """Holds if the assumption of the estimator holds."""
     bound_j: float | None

@@ -41,7 +41,9 @@ class GainReport(NamedTuple):
     """The gain of one board, and what was left out."""
 
     calibration: GainCalibration
+    """The fit."""
     lag: Lag
+    """Between the clocks, by which the log was shifted."""
     n_left_out: int
     """Windows that are shorter than the meter needs, or that the log does not cover."""
     n_gaps: int

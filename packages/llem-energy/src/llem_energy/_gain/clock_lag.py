@@ -27,7 +27,9 @@ class Lag(NamedTuple):
     """The meter's clock minus the clock of the machine."""
 
     lag_s: float
+    """Seconds; positive if the clock of the meter is ahead."""
     correlation: float
+    """Of the two series of power at this lag, from -1 to 1."""
     bin_s: float
     """Width of the intervals over which power was averaged."""
     drift_s: float | None

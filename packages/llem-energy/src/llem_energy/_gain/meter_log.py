@@ -34,8 +34,11 @@ class LogFormat(NamedTuple):
     """How to read a log where its header does not say it; None: from the header."""
 
     unit: str | None = None
+    """Of the values, such as `W` or `Wh`."""
     time_column: str | None = None
+    """Name of the column of times."""
     value_column: str | None = None
+    """Name of the column of power or energy."""
     zone: tzinfo | None = None
     """Of times that have none."""
     shift_s: float = 0.0
@@ -50,9 +53,13 @@ class MeterLog(NamedTuple):
     period_s: float
     """Median interval between two readings."""
     unit: str
+    """Of the values in the log."""
     n_readings: int
+    """Readings that the curve has."""
     sha256: str
+    """Of the file."""
     path: Path
+    """The file."""
 
 
 def read_meter_log(path: Path, log_format: LogFormat | None = None) -> MeterLog:

@@ -28,4 +28,6 @@ def other_load_problem(load: HostLoad, *, on_gpu: bool) -> str | None:
     if other_cores - load.resolution_cores <= limit_cores:
         return None
     noun = "CPU" if load.n_cpus == 1 else "CPUs"
-    return f"other processes kept {other_cores:.2g} of the {load.n_cpus} {noun} busy"
+    # Clocks of different resolution can show more than there is.
+    shown_cores = min(other_cores, load.n_cpus)
+    return f"other processes kept {shown_cores:.2g} of the {load.n_cpus} {noun} busy"

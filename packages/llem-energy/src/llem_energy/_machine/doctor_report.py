@@ -14,7 +14,9 @@ class DiagnosedSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """One source of energy readings."""
 
     name: str
+    """As in `energy.sources`."""
     available: bool
+    """Whether it can be read here."""
     reason: str | None
     """Why it is not available."""
     kind: Kind | None = None
@@ -30,8 +32,11 @@ class DiagnosedGpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """One GPU: how well it can be measured, and what would disturb it. None: not reported."""
 
     index: int
+    """The driver's number."""
     uuid: str
+    """Its UUID, the same everywhere."""
     name: str
+    """Name of the product."""
     refusal: str | None
     """Why it cannot be metered at all; None if it can."""
     counter_problem: str | None
@@ -51,16 +56,23 @@ class DiagnosedGpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     module_power: bool
     """Whether the instant power of the whole module can be read besides that of the GPU."""
     mig: bool | None
+    """Whether it is divided by MIG."""
     virtualization: str | None
+    """`none` on bare metal; else how a hypervisor shares the GPU."""
     persistence_mode: bool | None
+    """Whether the driver stays loaded while no program uses it."""
     other_pids: tuple[int, ...] | None
     """Processes that use it, without this one."""
     power_limit_w: float | None
+    """The limit now, in watts."""
     power_limit_default_w: float | None
+    """The limit after a start of the machine, in watts."""
     temperature_c: float | None
+    """Temperature in °C, just now."""
     sm_clock_mhz: float | None = None
     """Of the multiprocessors, just now."""
     sm_clock_max_mhz: float | None = None
+    """The highest that the board permits."""
     application_sm_clock_mhz: float | None = None
     """Set for applications."""
     clocks_locked: bool | None = None
@@ -77,9 +89,11 @@ class DiagnosedDomain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """One RAPL domain: a processor package, or its memory."""
 
     name: str
+    """Such as `package-0` or `package-0-dram`."""
     file: str
     """Its counter."""
     readable: bool
+    """Whether this user may read it."""
     permission_command: str | None
     """The command that makes it readable for this user; None if it is readable."""
     calibration: Calibration | None
@@ -92,10 +106,13 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     measurable: bool
     """Whether at least one source of energy can be read."""
     sources: tuple[DiagnosedSource, ...]
+    """All that installed packages provide."""
     gpus: tuple[DiagnosedGpu, ...]
+    """Those that respond."""
     silent_gpus: tuple[str, ...]
     """The error of each GPU that the driver counts but that does not respond."""
     domains: tuple[DiagnosedDomain, ...]
+    """RAPL domains of this machine."""
     versions: dict[str, str | None]
     """Of drivers, libraries and llem itself; None: not installed."""
     problems: tuple[str, ...]

@@ -23,7 +23,9 @@ class Carryover(msgspec.Struct, frozen=True, kw_only=True):
     """What is known before a run begins; empty if nothing is."""
 
     calibration: tuple[Calibration, ...] = ()
+    """Of each metered device, from an earlier run of this boot."""
     context: ContextIdle | None = None
+    """Idle power with a context and no model, from an earlier run."""
     gains: tuple[GainCalibration, ...] = ()
     """Of sensors that were calibrated with an external meter; of any machine."""
     board_checks: tuple[BoardCheck, ...] = ()

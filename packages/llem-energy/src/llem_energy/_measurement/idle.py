@@ -25,7 +25,9 @@ class IdleSpan(msgspec.Struct, frozen=True):
     """When the devices idled, on the clock of the samples."""
 
     start_s: float
+    """Seconds."""
     end_s: float
+    """Seconds."""
     is_steady: bool = True
     """Whether power was steady when it began."""
 
@@ -34,10 +36,13 @@ class Idles(msgspec.Struct, frozen=True, kw_only=True):
     """When the devices idled; None if they did not."""
 
     context: IdleSpan | None = None
+    """With a context on the devices, and no model."""
     reused: ContextIdle | None = None
     """Taken instead of `context`."""
     before: IdleSpan | None = None
+    """With the model loaded, before the window."""
     after: IdleSpan | None = None
+    """With the model loaded, after the window."""
 
 
 def idle(

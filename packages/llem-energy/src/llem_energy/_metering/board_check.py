@@ -29,6 +29,7 @@ class BoardCheck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     driver: str
     """Version with which it was checked."""
     verdict: Verdict
+    """`exact`, or what is wrong with the counter."""
     counter_period_s: float
     """Period of the counter in the check."""
     counter_delay_s: float

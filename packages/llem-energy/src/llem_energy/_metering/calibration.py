@@ -46,7 +46,9 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     duration_s: float
     """How long it was observed."""
     boot_id: str | None
+    """Of the boot in which it was made; None: not reported."""
     driver: str | None
+    """Version of the driver; None: not reported."""
     binding: str | None
     """Version of the library between us and the driver."""
     made_at: str

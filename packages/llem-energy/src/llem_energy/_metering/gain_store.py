@@ -29,22 +29,27 @@ class GainCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     device: str
     """GPU UUID."""
     gain: float
+    """True power over reported power; 1 for an exact sensor."""
     gain_error: float
     """Half of the 95 % interval of `gain`; includes `efficiency_error`."""
     slope: float
+    """Watts at the meter per reported watt."""
     slope_se: float
     """Standard error of `slope`, from the residuals of the fit."""
     offset_w: float
     """Power at the meter that does not depend on the board, such as fans and idle processors."""
     offset_se_w: float
+    """Standard error of `offset_w`."""
     residual_sd_w: float
     """Standard deviation of the residuals, with n - 2 degrees of freedom."""
     n_windows: int
     """Windows in the fit, without outliers."""
     n_outliers: int
+    """Windows that were left out of the fit."""
     board_min_w: float
     """Lowest mean power of a window, as the sensor reports it."""
     board_max_w: float
+    """Highest mean power of a window, likewise."""
     lag_s: float
     """The meter's clock minus the clock of the machine."""
     lag_correlation: float
@@ -56,6 +61,7 @@ class GainCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     meter: str
     """Name of the meter."""
     log_sha256: str
+    """Of the log of the meter."""
     driver: str | None
     """Version of the driver that reported the power."""
     made_at: str

@@ -31,7 +31,9 @@ class WindowSpan(msgspec.Struct, frozen=True):
     """When a window was open, on the clock of the samples."""
 
     start_s: float
+    """When it was opened, in seconds."""
     end_s: float
+    """When it was closed, in seconds."""
     guard_s: float = 0.0
     """The shorter of the idle times before and after; 0 if the device may have been busy."""
     after_s: float = 0.0

@@ -16,6 +16,7 @@ class GpuState(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU at one instant. None: not reported."""
 
     temperature_c: float | None
+    """Temperature in °C; None: not reported."""
     power_w: float | None
     """Of the board, averaged by the driver."""
     pids: tuple[int, ...] | None

@@ -61,6 +61,7 @@ class SourceVersions(NamedTuple):
     """Versions below a source; a calibration is only reused while both are the same."""
 
     driver: str | None = None
+    """Of the driver; None if there is none, or it reports none."""
     binding: str | None = None
     """Of the library between us and the driver."""
 
@@ -129,21 +130,28 @@ class GpuDiagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU as its driver describes it."""
 
     snapshot: GpuSnapshot
+    """Its identity, limits and clocks just now."""
     refusal: str | None
     """Why its energy cannot be metered at all; None if it can."""
     counter_problem: str | None
     """Why its energy counter cannot be read; None if it can."""
     supported_fields: tuple[int, ...]
+    """Of NVML's 74 and 75 (time throttled), 83 and 191 (energy), 185 and 186 (power); () for other sources."""
     module_power: bool
+    """Whether the power of the whole module can be read besides that of the GPU."""
     other_pids: tuple[int, ...] | None
+    """Processes that use it, without this one; None: not reported."""
 
 
 class CounterDiagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """One counter that is a file."""
 
     device: str
+    """Name of the domain, such as `package-0`."""
     file: str
+    """Path of the counter."""
     readable: bool
+    """Whether this user may read it."""
     permission_command: str | None
     """Makes the file readable; None if it is."""
 
@@ -161,10 +169,13 @@ class SourceDiagnosis(msgspec.Struct, frozen=True, kw_only=True):
     max_watch_s: float = 5.0
     """How long to watch its counters."""
     gpus: tuple[GpuDiagnosis, ...] = ()
+    """The GPUs that respond."""
     silent_gpus: tuple[str, ...] = ()
     """The error of every GPU that does not respond."""
     counters: tuple[CounterDiagnosis, ...] = ()
+    """The counters that are files."""
     versions: dict[str, str | None] = {}
+    """Of drivers and libraries, by name; None: not installed."""
     problems: tuple[str, ...] = ()
     """Each ends with what to do next."""
 

@@ -34,7 +34,9 @@ class OnGpu(msgspec.Struct, frozen=True):
     gpu: str
     """UUID."""
     shard: int
+    """Number of the shard of the run, from 1."""
     event: Event
+    """What happened, as `run_study` reports it."""
 
 
 Send = Callable[[Event | OnGpu], None]

@@ -101,10 +101,15 @@ def cut(points: Sequence[str], cycle: int, n: int, seed: int) -> list[list[str]]
 
 
 def precision_kept(n_points: int, n_cycles: int, per_cycle: int) -> float:
-    """Return the largest share of the precision of complete blocks that such blocks can have.
+    """Return the largest share, 0 to 1, of the precision of complete blocks that such blocks can have.
 
-    Source: upper bound of the efficiency of a resolvable block design with r replicates of v points
-    in s blocks each, (v-1)(r-1) / ((v-1)(r-1) + r(s-1)).
+    Source: the upper bound of the efficiency of a resolvable block design with r replicates of v
+    points in s blocks each, (v-1)(r-1) / ((v-1)(r-1) + r(s-1)).
+
+    Args:
+        n_points: v, of the study.
+        n_cycles: r, of the study.
+        per_cycle: s, shards of each cycle.
     """
     kept = (n_points - 1) * (n_cycles - 1)
     lost = n_cycles * (per_cycle - 1)

@@ -33,9 +33,13 @@ class Division(msgspec.Struct, frozen=True, kw_only=True):
     study: StudyConfig
     """With every gap a number."""
     settings: Settings
+    """Of the machine that divides; all shards use their gaps and executor."""
     runs: tuple[PlannedRun, ...]
+    """All runs of the study, in the order of their cycles."""
     shards: tuple[Shard, ...]
+    """Numbered from 1."""
     seconds_per_run: float | None
+    """Expected duration of a run in seconds, without the gap before it; None: not known."""
 
     @property
     def seconds_per_shard(self) -> float | None:

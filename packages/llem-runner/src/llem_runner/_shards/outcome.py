@@ -22,6 +22,7 @@ class ShardOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt at a shard ended."""
 
     shard: int
+    """Its number, from 1."""
     attempt: int | None
     """Its number; None if there was nothing to do, and nothing was written."""
     end: ShardEnd

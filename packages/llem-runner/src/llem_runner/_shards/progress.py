@@ -20,7 +20,9 @@ class ShardProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far one shard is."""
 
     shard: int
+    """Its number, from 1."""
     cycle: int
+    """The cycle of its runs, from 1."""
     status: ShardStatus
     """`running`: an attempt has not ended, as far as can be told from here. `stopped`: runs are left.
     `failed`: no run is left, but some have no result."""
@@ -29,9 +31,13 @@ class ShardProgress(msgspec.Struct, frozen=True, kw_only=True):
     machine: str | None
     """The machine of the last attempt."""
     n_attempts: int
+    """Attempts that have begun."""
     n_runs: int
+    """Of the shard."""
     n_completed: int
+    """Runs with a result, of all attempts."""
     n_failed: int
+    """Runs that have failed and have no result."""
 
 
 def shard_progress(folder: str | Path) -> tuple[ShardProgress, ...]:

@@ -26,9 +26,11 @@ class ShardPlan(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     """Of the study; absolute. Its name is unique."""
     shards: tuple[Shard, ...]
+    """All of the study, numbered from 1."""
     seconds_per_shard: float | None
     """Estimated duration of the longest shard in seconds; None: not known."""
     needs: Needs
+    """What each shard needs of its machine."""
     arguments: tuple[str, ...] = ()
     """Of `study shard` in each task, beside the folder and the number, such as `--retry-failed`."""
 

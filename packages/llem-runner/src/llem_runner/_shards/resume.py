@@ -27,6 +27,7 @@ class Resumed(NamedTuple):
     """What `resume_shards` has done."""
 
     result: StudyResult
+    """The statistics over all results, after the merge."""
     outcomes: tuple[ShardOutcome, ...]
     """Of each shard that had runs to do, in their order; it ends with the first that was stopped."""
 

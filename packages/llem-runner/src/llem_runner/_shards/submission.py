@@ -47,6 +47,12 @@ def preview(
 
     The name of the folder is of the right form, but another one each time.
 
+    Args:
+        division: as in `submit_study`.
+        cluster: as in `submit_study`.
+        results_dir: parent folder of the study's own folder.
+        arguments: as in `submit_study`.
+
     Raises:
         SubmissionObstructed: nothing can be submitted from here.
     """
@@ -94,6 +100,11 @@ def submit_study(
 
 def submit_shards(plan: ShardPlan, numbers: Sequence[int], cluster: Cluster) -> SubmittedStudy:
     """Give shards to a cluster, and save its tickets.
+
+    Args:
+        plan: of the divided study, from `read_plan`.
+        numbers: of the shards, from 1.
+        cluster: that starts them.
 
     Raises:
         SubmissionRefused: the cluster took nothing.
