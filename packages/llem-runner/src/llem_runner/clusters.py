@@ -2,8 +2,7 @@
 
 A package names a callable that returns a `Cluster` in the entry-point group `llem.clusters`;
 `study submit --on NAME` uses it. Its argument is a mapping of settings from the command line, which
-replace those of this machine, or None. docs/clusters.md describes what happens to the shards, and
-llem-slurm is a complete example.
+replace those of this machine, or None. docs/clusters.md describes what happens to the shards.
 
 A cluster never waits for a job: the files of a study say which runs are done.
 """
