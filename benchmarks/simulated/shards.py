@@ -9,7 +9,8 @@ from collections import Counter
 from enum import Enum
 from typing import Any
 
-from llem_runner._analysis.incomplete_blocks import BlockRun, IncompleteBlockComparison
+from llem_runner._analysis.incomplete_blocks import IncompleteBlockComparison
+from llem_runner._analysis.incomplete_spreads import BlockRun
 from llem_runner.block_model import fit_blocks, run_weights
 
 _RUN_SD = 0.01

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from report.ranking.studies import runs_of, without
 
 from llem_runner._analysis.block_model import fit_blocks, run_weights
@@ -87,3 +89,40 @@ def test_equal_runs_have_no_residuals() -> None:
     values, point, block = runs_of(np.zeros(3), 3, np.zeros((3, 3)))
     fit = fit_blocks(values, point, block)
     assert fit.squares.tolist() == [0, 0, 0]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 12), st.integers(1, 9), st.floats(0.1, 1.0), st.integers(0, 2**32 - 1))
+def test_the_fit_of_any_design_is_that_of_dense_matrices(
+    n_points: int, n_blocks: int, share: float, seed: int
+) -> None:
+    """The fit keeps no table of points and blocks; here everything is computed with whole ones."""
+    rng = np.random.default_rng(seed)
+    point, block = np.nonzero(rng.random((n_points, n_blocks)) < share)
+    if not len(point):
+        point, block = np.array([0]), np.array([0])
+    order = rng.permutation(len(point))  # the order of the runs does not matter
+    point, block = (np.unique(each[order], return_inverse=True)[1] for each in (point, block))
+    values = rng.normal(size=len(point))
+    fit = fit_blocks(values, point, block)
+    columns, fitted = by_brute_force(values, point, block)
+    inverse = np.linalg.pinv(columns.T @ columns, rcond=1e-10)
+    leverages = np.diag(columns @ inverse @ columns.T)
+    n_runs = np.bincount(point)
+    assert fit.residuals == pytest.approx(values - fitted, abs=1e-9)
+    assert fit.squares == pytest.approx(np.bincount(point, (values - fitted) ** 2), abs=1e-9)
+    assert fit.point_df == pytest.approx(n_runs - np.bincount(point, leverages), abs=1e-9)
+    assert fit.df == len(values) - np.linalg.matrix_rank(columns)
+    # Differences of points that blocks connect, and their variances.
+    shares = fit.incidence / n_runs[:, None]
+    of_levels = shares @ fit.block_covariance @ shares.T
+    assert fit.level_variance == pytest.approx(np.diag(of_levels), abs=1e-9)
+    covariance = np.diag(1 / n_runs) + of_levels
+    for i, j in zip(*np.nonzero(fit.part[:, None] == fit.part), strict=True):
+        contrast = np.zeros(columns.shape[1])
+        contrast[i] += 1
+        contrast[j] -= 1
+        dense = contrast @ inverse @ columns.T @ values
+        assert fit.means[i] - fit.means[j] == pytest.approx(dense, abs=1e-9)
+        variance = covariance[i, i] + covariance[j, j] - 2 * covariance[i, j]
+        assert variance == pytest.approx(contrast @ inverse @ contrast, abs=1e-9)

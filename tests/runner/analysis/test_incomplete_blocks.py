@@ -16,7 +16,8 @@ from benchmarks.simulated.shards import Design, false_winners
 from llem_runner._analysis.compared_runs import runs_to_compare
 from llem_runner._analysis.comparison import compare_points
 from llem_runner._analysis.complete_blocks import compare_complete_blocks
-from llem_runner._analysis.incomplete_blocks import BlockRun, IncompleteBlockComparison
+from llem_runner._analysis.incomplete_blocks import IncompleteBlockComparison
+from llem_runner._analysis.incomplete_spreads import BlockRun
 from llem_runner.plan import schedule
 from llem_runner.records import Comparisons, ManifestEntry
 

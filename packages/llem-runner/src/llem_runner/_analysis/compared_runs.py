@@ -13,7 +13,8 @@ import msgspec
 
 from llem_runner._analysis.complete_blocks import BlockComparison, compare_complete_blocks
 from llem_runner._analysis.headline import headline, headline_values
-from llem_runner._analysis.incomplete_blocks import BlockRun, IncompleteBlockComparison
+from llem_runner._analysis.incomplete_blocks import IncompleteBlockComparison
+from llem_runner._analysis.incomplete_spreads import BlockRun
 from llem_runner._analysis.machines import Machines, compare_machines
 from llem_runner._analysis.statistics import geometric_mean
 from llem_runner._storage.comparison_records import Comparisons, Figure

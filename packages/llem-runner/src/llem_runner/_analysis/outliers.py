@@ -8,24 +8,30 @@ three runs can have an outlier, and a study with many points is not full of them
 from __future__ import annotations
 
 import functools
-import math
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
+from llem_runner._analysis.block_model import pairs_within
+from llem_runner._analysis.cycle_effects import (
+    RunColumns,
+    cycle_effects,
+    points_of_like_spread,
+    said_by_others,
+    without_each_point,
+)
 from llem_runner._analysis.distributions import f_above
 from llem_runner._analysis.quantiles import t_quantile
-from llem_runner._analysis.spreads import are_alike
+
+if TYPE_CHECKING:
+    from llem_runner._analysis.block_model import Bools, Floats, Ints
 
 _ALPHA = 0.05
 """Share of studies without outliers in which a run is called one."""
 _ALPHA_SPREAD = 0.05
 """The other runs of a point agree as those of the study do, unless this test says otherwise."""
-_ALPHA_POINT = 0.01
-"""A point spreads more than the others, and says nothing about them, by this test."""
 _MIN_RUNS = 3
 _ROUNDING = 1e-12  # logarithms that differ by less differ only by rounding
-_N_SWEEPS = 50
+_TIE = 1 - 1e-9  # distances that are closer than this to the largest differ only by rounding
 
 
 class Run(NamedTuple):
@@ -35,21 +41,6 @@ class Run(NamedTuple):
     cycle: int
     log: float
     """Logarithm of the figure."""
-
-
-class _Cycles(NamedTuple):
-    """What the points of like spread say about the cycles, without the effects of the points."""
-
-    effects: dict[tuple[str, int], float]
-    """By point and cycle: logarithm of the run less the mean of its point."""
-    sums: dict[int, float]
-    """Sum of the effects by cycle."""
-    counts: Counter[int]
-    squares: dict[str, float]
-    """Sum of squared residuals by point."""
-    total_squares: float
-    df: int
-    """Degrees of freedom of all residuals."""
 
 
 def outlying_runs(runs: Sequence[Run]) -> list[int]:
@@ -66,69 +57,86 @@ def outlying_runs(runs: Sequence[Run]) -> list[int]:
     Residuals and Influence in Regression (1982), section 2.2.2; its maximum by Bonferroni's
     inequality.
     """
-    kept = dict(enumerate(runs))
-    limits = {p: (n - 1) // 2 for p, n in Counter(run.point for run in runs).items()}
-    quiet = _points_of_like_spread(runs)
+    import numpy as np
+
+    if not runs:
+        return []
+    columns = RunColumns(
+        np.unique([run.point for run in runs], return_inverse=True)[1],
+        np.unique([run.cycle for run in runs], return_inverse=True)[1],
+        np.array([run.log for run in runs]),
+    )
+    limits = (np.bincount(columns.point) - 1) // 2
+    quiet = points_of_like_spread(columns)
+    kept = np.ones(len(runs), dtype=bool)
     found: list[int] = []
     while True:
-        excesses = _excesses(kept, quiet, len(runs), limits)
-        excess, index = max(excesses, default=(0.0, -1))
-        if excess <= 1:
+        excesses = _excesses(columns.some(kept), quiet, len(runs), limits)
+        largest = float(excesses.max())
+        if largest <= 1:
             return sorted(found)
-        limits[kept[index].point] -= 1
-        found.append(index)
-        del kept[index]
+        # Of several that are equally far, such as the runs of two points in a cycle, always the last.
+        farthest = np.flatnonzero(excesses >= largest * _TIE)[-1]
+        outlier = int(np.flatnonzero(kept)[farthest])
+        limits[columns.point[outlier]] -= 1
+        found.append(outlier)
+        kept[outlier] = False
 
 
-def _excesses(
-    kept: Mapping[int, Run], quiet: set[str], n_runs: int, limits: Mapping[str, int]
-) -> Iterator[tuple[float, int]]:
-    """Yield for each run its distance from the others of its point, over the largest by chance."""
-    cycles = _cycle_effects([run for run in kept.values() if run.point in quiet])
-    points: dict[str, list[int]] = {}
-    for index, run in kept.items():
-        points.setdefault(run.point, []).append(index)
-    for point, indices in points.items():
-        if len(indices) < _MIN_RUNS or limits[point] < 1:
-            continue
-        logs = _without_cycles([kept[i] for i in indices], cycles)
-        n_others = len(quiet) - (point in quiet)
-        squares, df = _without_point(cycles, point, len(indices))
-        widening = 1 + 1 / n_others if n_others else 1.0
-        for position, index in enumerate(indices):
-            others = logs[:position] + logs[position + 1 :]
-            mean = math.fsum(others) / len(others)
-            rest = math.fsum((log - mean) ** 2 for log in others) / widening
-            df_rest = len(others) - 1
-            variance, df_used = rest / df_rest, df_rest
-            if df > 0 and _is_like(variance, df_rest, squares / df, df):
-                variance, df_used = (rest + squares) / (df_rest + df), df_rest + df
-            error = max(math.sqrt(variance * widening), _ROUNDING)
-            error *= math.sqrt(1 + 1 / len(others))
-            limit = t_quantile(1 - _ALPHA / 2 / n_runs, df_used) * error
-            yield abs(logs[position] - mean) / limit, index
+def _excesses(runs: RunColumns, quiet: Bools, n_runs: int, limits: Ints) -> Floats:
+    """Return for each run its distance from the others of its point, over the largest by chance.
 
+    0 for a run of a point with too few runs.
 
-def _without_point(cycles: _Cycles, point: str, n_runs: int) -> tuple[float, int]:
-    """Return the squared residuals of the other points and their degrees of freedom.
-
-    Without the point, whose outlier also shifts the mean of its cycle. Exact if no run is missing.
+    Args:
+        runs: those that are no outliers.
+        quiet: shape (P,), whether a point is of like spread.
+        n_runs: number of runs with those that are outliers.
+        limits: shape (P,), how many runs of a point may still be outliers.
     """
-    own, n = cycles.squares.get(point), len(cycles.squares)
-    if own is None:
-        return cycles.total_squares, cycles.df
-    if n < 2:
-        return 0.0, 0
-    return max(cycles.total_squares - own * n / (n - 1), 0.0), max(cycles.df - n_runs + 1, 0)
+    import numpy as np
+
+    point = runs.point
+    cycles = cycle_effects(runs, quiet)
+    sizes = np.bincount(point, minlength=len(quiet))
+    is_tested = ((sizes >= _MIN_RUNS) & (limits >= 1))[point]
+    if not is_tested.any():
+        return np.zeros(len(point))
+    logs = runs.log - said_by_others(runs, quiet, cycles)
+    n_others = np.maximum(sizes[point] - 1, 1)
+    means = (np.bincount(point, weights=logs)[point] - logs) / n_others
+    first, second = pairs_within(point)
+    squared = np.where(first == second, 0.0, (logs[second] - means[first]) ** 2)
+    n_quiet = quiet.sum() - quiet[point]
+    widening = 1 + np.where(n_quiet > 0, 1 / np.maximum(n_quiet, 1), 0.0)
+    rest = np.bincount(first, weights=squared, minlength=len(point)) / widening
+    df_rest = np.maximum(n_others - 1, 1)
+    squares_of_points, df_of_points = without_each_point(cycles, quiet, sizes)
+    squares, df = squares_of_points[point], df_of_points[point]
+    is_pooled = is_tested & (df > 0) & _is_like(rest / df_rest, df_rest, squares, df)
+    variance = np.where(is_pooled, (rest + squares) / (df_rest + df), rest / df_rest)
+    error = np.maximum(np.sqrt(variance * widening), _ROUNDING) * np.sqrt(1 + 1 / n_others)
+    used, which = np.unique(
+        np.where(is_pooled, df_rest + df, df_rest)[is_tested], return_inverse=True
+    )
+    quantiles = np.array([t_quantile(1 - _ALPHA / 2 / n_runs, int(each)) for each in used])
+    excesses = np.zeros(len(point))
+    excesses[is_tested] = np.abs(logs - means)[is_tested] / (quantiles[which] * error[is_tested])
+    return excesses
 
 
-def _is_like(variance: float, df: int, of_study: float, df_of_study: int) -> bool:
-    """Return whether the runs of a point spread no more than those of the study."""
-    if variance <= of_study:
-        return True
-    if of_study <= 0:
-        return False
-    return variance / of_study <= _largest_like(df, df_of_study)
+def _is_like(variance: Floats, df: Ints, squares_of_study: Floats, df_of_study: Ints) -> Bools:
+    """Return whether the runs of each point spread no more than those of the study."""
+    import numpy as np
+
+    of_study = squares_of_study / np.maximum(df_of_study, 1)
+    doubtful = (variance > of_study) & (of_study > 0) & (df_of_study > 0)
+    is_like: Bools = variance <= of_study
+    for one, other in np.unique(np.stack([df, df_of_study])[:, doubtful], axis=1).T:
+        these = doubtful & (df == one) & (df_of_study == other)
+        largest = _largest_like(int(one), int(other))
+        is_like[these] = variance[these] / of_study[these] <= largest
+    return is_like
 
 
 @functools.cache  # the same few numbers for thousands of runs
@@ -143,57 +151,3 @@ def _largest_like(df: int, df_of_study: int) -> float:
         else:
             high = middle
     return low
-
-
-def _without_cycles(runs: Sequence[Run], cycles: _Cycles) -> list[float]:
-    """Return the logarithms of the runs of a point less what the other points say of the cycle."""
-    logs = []
-    for run in runs:
-        own = cycles.effects.get((run.point, run.cycle))
-        n_others = cycles.counts[run.cycle] - (own is not None)
-        total = cycles.sums.get(run.cycle, 0.0) - (own or 0.0)
-        logs.append(run.log - (total / n_others if n_others > 0 else 0.0))
-    return logs
-
-
-def _cycle_effects(runs: Sequence[Run]) -> _Cycles:
-    """Fit point and cycle by least squares; some runs may be missing."""
-    points = Counter(run.point for run in runs)
-    counts = Counter(run.cycle for run in runs)
-    means = dict.fromkeys(points, 0.0)
-    effects = dict.fromkeys(counts, 0.0)
-    for _ in range(_N_SWEEPS):
-        new = dict.fromkeys(points, 0.0)
-        for run in runs:
-            new[run.point] += (run.log - effects[run.cycle]) / points[run.point]
-        change = max((abs(new[p] - means[p]) for p in points), default=0.0)
-        means = new
-        effects = dict.fromkeys(counts, 0.0)
-        for run in runs:
-            effects[run.cycle] += (run.log - means[run.point]) / counts[run.cycle]
-        if change < _ROUNDING:
-            break
-    squares = dict.fromkeys(points, 0.0)
-    sums = dict.fromkeys(counts, 0.0)
-    single = {}
-    for run in runs:
-        effect = run.log - means[run.point]
-        single[run.point, run.cycle] = effect
-        sums[run.cycle] += effect
-        squares[run.point] += (effect - effects[run.cycle]) ** 2
-    df = max(len(runs) - len(points) - len(counts) + 1, 0)
-    return _Cycles(single, sums, counts, squares, math.fsum(squares.values()), df)
-
-
-def _points_of_like_spread(runs: Sequence[Run]) -> set[str]:
-    """Return the points whose runs spread alike, by the test that the comparison uses."""
-    sizes = Counter(run.point for run in runs)
-    points = {point for point, n in sizes.items() if n >= 2}
-    while len(points) > 2:
-        cycles = _cycle_effects([run for run in runs if run.point in points])
-        df = round(sum(sizes[p] - 1 for p in points) / len(points))
-        spreads = {p: cycles.squares[p] / (sizes[p] - 1) for p in sorted(points)}
-        if df < 1 or are_alike([df * spread for spread in spreads.values()], df, _ALPHA_POINT):
-            break
-        points.remove(max(spreads, key=spreads.__getitem__))
-    return points
