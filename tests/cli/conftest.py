@@ -1,4 +1,4 @@
-"""A fixture that runs `llem-cli` as a user does, in its own process."""
+"""Runs `llem-cli` as a user does, in its own process, and a study file for it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from pathlib import Path
 import pytest
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+STUDY = """\
+model: builtin:tiny-llama
+n: 2
+pytorch: {device: cpu}
+sweep:
+  precision: [fp32, bf16]
+  pytorch.attn_implementation: [sdpa, flash_attention_2]
+exclude: [{precision: bf16, pytorch.attn_implementation: sdpa}]
+experiments: [{precision: fp32, pytorch.attn_implementation: sdpa}]
+execution: {config_gap_seconds: 0, cycle_gap_seconds: 0}
+"""
 
 
 @pytest.fixture
@@ -30,3 +41,10 @@ def llem(tmp_path: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    file = tmp_path / "study.yaml"
+    file.write_text(STUDY)
+    return file

@@ -20,7 +20,7 @@ CLOCKS = Clocks(
 )  # fmt: skip
 SNAPSHOT = """
 import json, msgspec
-from llem_energy._sources.nvml_gpu import snapshot_gpus
+from llem_energy._sources.nvml_gpus import snapshot_gpus
 print(json.dumps(msgspec.to_builtins(snapshot_gpus(()))))
 """
 

@@ -35,7 +35,7 @@ from llem_energy._metering.sampler import Sampler, TakesSamples
 from llem_energy._metering.span import WindowSpan
 from llem_energy._sources.gpu_state import GpuState, gpu_states
 from llem_energy._sources.nvml import NvmlSource
-from llem_energy._sources.nvml_gpu import gpu_temperatures_c, gpu_uuids
+from llem_energy._sources.nvml_gpus import gpu_temperatures_c, gpu_uuids
 from llem_energy._sources.protocol import (
     CounterDiagnosis,
     EnergySource,

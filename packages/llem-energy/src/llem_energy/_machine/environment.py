@@ -13,7 +13,8 @@ from llem_energy._host.host_reading import n_usable_cpus
 from llem_energy._machine.snapshot import EnvironmentSnapshot
 from llem_energy._metering.boot import boot_id
 from llem_energy._sources.amd_gpu import amd_versions, snapshot_amd_gpus
-from llem_energy._sources.nvml_gpu import driver_versions, snapshot_gpus
+from llem_energy._sources.nvml_gpu import driver_versions
+from llem_energy._sources.nvml_gpus import snapshot_gpus
 
 _PACKAGES = (
     "accelerate", "bitsandbytes", "flash-attn", "kernels", "llem-config", "llem-energy", "numpy",

@@ -24,7 +24,7 @@ from llem_energy._sources.gpu_choice import (
     choose_gpus,
 )
 from llem_energy._sources.gpu_snapshot import GpuSnapshot
-from llem_energy._sources.nvml_gpu import snapshot_gpus
+from llem_energy._sources.nvml_gpus import snapshot_gpus
 
 _WATCH_S = 0.2
 

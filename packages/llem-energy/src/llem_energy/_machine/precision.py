@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from llem_energy._sources.nvml_gpu import compute_capabilities
+from llem_energy._sources.nvml_gpus import compute_capabilities
 
 # CUDA C++ Programming Guide, "Features and Technical Specifications": bfloat16 from 8.0 on.
 _BF16_CAPABILITY = (8, 0)

@@ -11,7 +11,7 @@ from llem_energy._measurement.tenancy_flags import Tenancy, idle_change_flags, t
 from llem_energy._metering.boot import boot_id
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.span import Span
-from llem_energy._sources.nvml_gpu import gpu_uuids
+from llem_energy._sources.nvml_gpus import gpu_uuids
 from llem_energy._sources.protocol import EnergySource, Sample
 
 

@@ -1,4 +1,4 @@
-"""NVIDIA GPUs through NVML. Only this file, `nvml_fields` and `nvml_clocks` use pynvml and its units.
+"""One NVIDIA GPU through NVML, and its driver. Only this file, `nvml_fields` and `nvml_clocks` use pynvml and its units.
 
 What a GPU supports is found by calling, never by its architecture. Field ids are the stable ones
 (NVML API reference, "Field Value Enums"): 83 total energy, 186 instant and 185 average power, 74
@@ -271,41 +271,3 @@ def driver_versions() -> tuple[str | None, str | None, str | None]:
             )
     except GpuError:
         return None, None, None
-
-
-def snapshot_gpus(own_pids: Collection[int]) -> tuple[GpuSnapshot, ...]:
-    """Return a snapshot of every GPU that responds; () without a driver."""
-    try:
-        with driver():
-            return tuple(gpu.snapshot(own_pids) for gpu in find_gpus()[0])
-    except GpuError:
-        return ()
-
-
-def gpu_uuids() -> tuple[str, ...]:
-    """Return the UUID of every GPU that responds, in NVML's order; () without a driver."""
-    try:
-        with driver():
-            return tuple(gpu.uuid for gpu in find_gpus()[0])
-    except GpuError:
-        return ()
-
-
-def compute_capabilities() -> dict[str, tuple[int, int]]:
-    """Return the compute capability of every GPU that reports it, by UUID; {} without a driver."""
-    try:
-        with driver():
-            versions = {gpu.uuid: gpu.compute_capability() for gpu in find_gpus()[0]}
-    except GpuError:
-        return {}
-    return {uuid: version for uuid, version in versions.items() if version is not None}
-
-
-def gpu_temperatures_c() -> tuple[float, ...]:
-    """Return the temperature of every GPU that reports it; () without a driver."""
-    try:
-        with driver():
-            values = [gpu.temperature_c() for gpu in find_gpus()[0]]
-    except GpuError:
-        return ()
-    return tuple(value for value in values if value is not None)
