@@ -12,10 +12,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import fake_nvml
+from xdist.scheduler import LoadFileScheduling
 
+_SLURM = "tests/slurm"
 _SLOW_S = 20  # the usual seconds of a test with the marker `slow` or `slurm`; others take about one
 
 
@@ -49,11 +52,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if not hasattr(config, "workerinput"):
         return
-    seconds: Counter[Path] = Counter()
+    seconds: Counter[str] = Counter()
     for item in items:
         is_slow = item.get_closest_marker("slow") or item.get_closest_marker("slurm")
-        seconds[item.path] += _SLOW_S if is_slow else 1
-    items.sort(key=lambda item: -seconds[item.path])
+        seconds[_together(item.nodeid)] += _SLOW_S if is_slow else 1
+    items.sort(key=lambda item: -seconds[_together(item.nodeid)])
+
+
+class _FilesAndSlurm(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no types
+    """Runs each file in one process, and all files that start a Slurm in the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _together(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Start one Slurm at a time: two of them, with their databases, would slow each other down."""
+    return _FilesAndSlurm(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def _together(nodeid: str) -> str:
+    """Return the file of a test, or its folder if the files of the folder run one after another."""
+    file = nodeid.split("::")[0]
+    return _SLURM if file.startswith(f"{_SLURM}/") else file
 
 
 @pytest.fixture(scope="session")

@@ -69,17 +69,19 @@ def test_only_the_whole_suite_is_spread_over_processes(
     assert f" processes {processes} " in collected(*arguments)
 
 
-def test_a_process_begins_with_the_files_that_take_longest(tmp_path: Path) -> None:
+def test_processes_begin_with_what_takes_longest_and_one_runs_all_of_slurm(tmp_path: Path) -> None:
     """The options are those of this repository; only the tests are others."""
     slow = "import pytest\n@pytest.mark.slow\ndef test_slow(): pass\n"
     several = "".join(f"def test_{number}(): pass\n" for number in range(3))
-    for name, text in {"a": "def test_one(): pass\n", "b": several, "c": slow}.items():
-        (tmp_path / f"test_{name}.py").write_text(text)
+    one = "def test_one(): pass\n"
+    (tmp_path / "tests" / "slurm").mkdir(parents=True)
+    for name, text in {"a": one, "b": several, "c": slow, "slurm/x": slow, "slurm/y": one}.items():
+        (tmp_path / "tests" / name).with_name(f"test_{name[-1]}.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml")]
     for plugin in ("xdist.plugin", "pytest_timeout", "conftest"):
         command += ["-p", plugin]
     done = subprocess.run(
-        [*command, "--rootdir", tmp_path, "-n1", "-v", "-p", "no:cacheprovider", tmp_path],
+        [*command, "--rootdir", tmp_path, "-n2", "-v", "-p", "no:cacheprovider", tmp_path],
         cwd=tmp_path,
         env={
             **{name: value for name, value in os.environ.items() if "PYTEST" not in name},
@@ -91,5 +93,11 @@ def test_a_process_begins_with_the_files_that_take_longest(tmp_path: Path) -> No
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    passed = re.findall(r"PASSED .*test_(\w)\.py", done.stdout)
-    assert passed == ["c", "b", "b", "b", "a"]
+    passed = re.findall(r"\[(gw\d)\] .*PASSED .*test_(\w)\.py", done.stdout)
+    assert len(passed) == 7
+    processes = {file: process for process, file in passed}
+    assert processes["x"] == processes["y"] != processes["c"]
+    for process in ("gw0", "gw1"):
+        files = [file for at, file in passed if at == process]
+        assert files[0] in {"x", "c"}
+        assert files == sorted(files, key="xycba".index)
