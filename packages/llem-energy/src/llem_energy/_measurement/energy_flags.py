@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from llem_energy._estimation.figures import Quality
 from llem_energy._measurement.load_flags import load_flags, shared_meter_flags
-from llem_energy._measurement.meter_failures import failed_in_window
+from llem_energy._measurement.meter_failures import failed_in_window, last_errors
 from llem_energy._measurement.neighbours import neighbour_flags
 from llem_energy._measurement.power_left import PowerLeft
 from llem_energy._measurement.raw_measurement import RawMeasurement
@@ -29,7 +29,11 @@ def rated_total(raw: RawMeasurement, span: MeasuredSpan, quality: Quality) -> Qu
     if quality.status == "missing":
         quality = quality.with_reasons(
             failed_in_window(
-                readings_around(raw.samples, span), span, raw.source.devices, raw.sampler_failure
+                readings_around(raw.samples, span),
+                span,
+                raw.source.devices,
+                raw.sampler_failure,
+                last_errors(raw.source),
             )
         )
     return quality.with_reasons(

@@ -8,7 +8,7 @@ from llem_energy._estimation.figures import Figure, Quality
 from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
 from llem_energy._measurement.energy_flags import time_flags
 from llem_energy._measurement.load_flags import shared_meter_flags
-from llem_energy._measurement.meter_failures import failed_in_window
+from llem_energy._measurement.meter_failures import failed_in_window, last_errors
 from llem_energy._measurement.raw_measurement import RawMeasurement
 from llem_energy._measurement.window_readings import readings_around
 
@@ -48,7 +48,9 @@ def host_energy(raw: RawMeasurement, total: Figure, output_tokens: int) -> HostE
     flags = (*shared_meter_flags(span), *time_flags(raw, span))
     quality = window.total
     if quality.status == "missing":
-        failures = failed_in_window(samples, span, source.devices, raw.host.failure)
+        failures = failed_in_window(
+            samples, span, source.devices, raw.host.failure, last_errors(source)
+        )
         quality = quality.with_reasons(failures)
     energy = Figure(window.total_j, quality.with_reasons(flags))
     both = _sum(total, energy).per(output_tokens, "output tokens")

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from llem_energy._metering.window import MeasuredSpan
-from llem_energy._sources.protocol import Sample
+from llem_energy._sources.protocol import EnergySource, Sample
+
+
+def last_errors(source: EnergySource) -> dict[str, str]:
+    """Return why each device failed when it was read last, as far as the source says so."""
+    last_error = getattr(source, "last_error", None)
+    if last_error is None:
+        return {}
+    return {device: error for device in source.devices if (error := last_error(device))}
 
 
 def failed_in_window(
-    samples: Sequence[Sample], span: MeasuredSpan, devices: Sequence[str], stopped: str | None
+    samples: Sequence[Sample],
+    span: MeasuredSpan,
+    devices: Sequence[str],
+    stopped: str | None,
+    errors: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
     """Yield for each device how long it was read, if it was not until the end of the window.
 
@@ -20,6 +32,7 @@ def failed_in_window(
         span: the window.
         devices: that were metered.
         stopped: why the samples ended; None if they did not.
+        errors: why a device failed when it was read last, by device.
     """
     for device in devices:
         own = [sample for sample in samples if sample.device == device]
@@ -32,7 +45,8 @@ def failed_in_window(
         if not (ended and (failed or stopped is not None)):
             continue
         until_s = read[-1].t_s - span.start_s if read else 0.0
-        why = "" if stopped is None else f" ({stopped})"
+        cause = stopped or (errors or {}).get(device)
+        why = "" if cause is None else f" ({cause})"
         yield (
             f"{device}: its meter failed {until_s:.2f} s after the start of the window of "
             f"{span.end_s - span.start_s:.2f} s{why}{_known([*before[-1:], *read])}"

@@ -73,7 +73,8 @@ class EnergySource(Protocol):
     `SourceType`, usually the class of the source.
 
     A source may also have `read_counters()`, which returns one sample per device with the energy counter
-    only. An end of a window that must not wait then calls it instead of `read`.
+    only. An end of a window that must not wait then calls it instead of `read`. And `last_error(device)`,
+    which returns in words why a device failed when it was read last, or None if it did not.
     """
 
     @property

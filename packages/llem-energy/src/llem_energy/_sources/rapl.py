@@ -38,6 +38,8 @@ class _Domain:
         self._last_uj = int(self._file.read_text())
         self._last_s = time.perf_counter()
         self._wrapped_uj = 0
+        self.error: str | None = None
+        """Why the last reading failed."""
 
     def energy_j(self) -> float:
         now_uj, now_s = int(self._file.read_text()), time.perf_counter()
@@ -94,6 +96,10 @@ class RaplSource:
         # One reader at a time: if two overlap, the older value looks like a wrap.
         with self._lock:
             return tuple(_sample(domain) for domain in self._domains)
+
+    def last_error(self, device: str) -> str | None:
+        """Return why the last reading of a domain failed; None if it did not."""
+        return next((domain.error for domain in self._domains if domain.name == device), None)
 
     def power_limit_w(self, device: str) -> float | None:
         """Return None: the kernel's limits apply to averages, so that peaks exceed them."""
@@ -160,10 +166,15 @@ def _domain_files(root: Path = POWERCAP) -> dict[str, Path]:
 
 def _sample(domain: _Domain) -> Sample:
     before = time.perf_counter()
+    energy_j: float | None = None
     try:
-        energy_j: float | None = domain.energy_j()
-    except (OSError, ValueError):
-        energy_j = None
+        energy_j = domain.energy_j()
+    except OSError as error:
+        domain.error = f"{error.filename}: {error.strerror}"
+    except ValueError as error:
+        domain.error = f"no number in its file: {error}"
+    else:
+        domain.error = None
     after = time.perf_counter()
     return Sample(domain.name, (before + after) / 2, after - before, energy_j=energy_j)
 
