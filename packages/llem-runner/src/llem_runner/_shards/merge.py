@@ -67,6 +67,7 @@ def merge_study(folder: str | Path, *, write: bool = True) -> StudyResult:
         digest = hashlib.sha256(content).hexdigest()
         manifest = msgspec.structs.replace(merged.manifest, study_result_sha256=digest)
         _replace(divided.layout.study_result, content)
+        del content  # with 50,000 runs it is large, and so is the manifest
         _replace(divided.layout.manifest, encode_manifest(manifest))
         # A run may have ended meanwhile, and a merge that saw it may have written before this one.
         if manifest_signature(divided.folder) == before:

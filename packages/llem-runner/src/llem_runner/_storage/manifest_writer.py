@@ -288,10 +288,12 @@ def encode_manifest(manifest: StudyManifest) -> bytes:
     text = encode_json(msgspec.structs.replace(manifest, entries=()))
     if not manifest.entries:
         return text
-    # One line per entry: JSON has no line break inside a value.
-    lines = _ENCODER.encode_lines(manifest.entries).rstrip().replace(b"\n", b",\n    ")
+    # One line per entry: JSON has no line break inside a value. Nothing is copied more often than
+    # necessary, because 50,000 entries have 40 MB.
+    between = b",\n    "
+    lines = memoryview(_ENCODER.encode_lines(manifest.entries).replace(b"\n", between))
     start, _, end = text.rpartition(b"[]")  # the entries, which are the last field
-    return start + b"[\n    " + lines + b"\n  ]" + end
+    return b"".join((start, b"[\n    ", lines[: -len(between)], b"\n  ]", end))
 
 
 def _count(entries: Iterable[ManifestEntry]) -> Totals:
