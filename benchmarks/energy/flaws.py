@@ -54,7 +54,9 @@ class Behaviour:
 
     gpu: FakeGpu
     tail_s: float = 0.0  # time constant of the fall of power after a load
+    tail_w: float = _DECODE_W - _IDLE_W  # above idle, from which power falls like that
     ramp_s: float = 0.0  # duration of a linear fall
+    short_tail_s: float = 0.0  # duration of `tail_w` above idle power, after which power is idle
     step_s: float = 0.0  # of a decoding step with two phases of power; 0: none
     ripple: float = 0.01  # of idle power, to both sides
     is_ideal: bool = False  # at most 2 % of its windows may be flagged
@@ -74,6 +76,12 @@ BEHAVIOURS = {
     "ideal, idle ripple 5 %": Behaviour(_BASE, ripple=0.05, is_ideal=True),
     "ideal, power falls with 0.1 s": Behaviour(_BASE, tail_s=0.1),
     "ideal, power falls for 1 s": Behaviour(_BASE, ramp_s=1.0),
+    "checked, decay: falls with 0.1 s from 30 W": Behaviour(
+        _BASE, tail_s=0.1, tail_w=30.0, is_checked=True
+    ),
+    "checked, short tail: 50 W for 50 ms": Behaviour(
+        _BASE, short_tail_s=0.05, tail_w=50.0, is_checked=True
+    ),
     "filter 300 ms": Behaviour(replace(_BASE, counter_filter_s=0.3), lags=True),
     "filter 1 s": Behaviour(replace(_BASE, counter_filter_s=1.0), lags=True),
     "filter 300 ms, no instant power": Behaviour(
@@ -121,7 +129,11 @@ def _load(behaviour: Behaviour, length_s: float, rng: random.Random) -> dict[str
             if behaviour.ramp_s
             else math.exp(-0.01 * i / behaviour.tail_s)
         )
-        points.append((length_s + 0.01 * i, _IDLE_W + share * (_DECODE_W - _IDLE_W)))
+        points.append((length_s + 0.01 * i, _IDLE_W + share * behaviour.tail_w))
+    if behaviour.short_tail_s:
+        points += [
+            (length_s, _IDLE_W + behaviour.tail_w), (length_s + behaviour.short_tail_s, _IDLE_W)
+        ]  # fmt: skip
     return {"length_s": length_s, "points": points}
 
 

@@ -154,6 +154,7 @@ def guarded(request: dict[str, Any]) -> dict[str, Any]:
             span,
             calibration,
             seen=stage.devices if request["is_checked"] else (),
+            exact=stage.devices if request["is_checked"] else (),
             step_s=request["step_s"],
         )
         answers.append(

@@ -94,7 +94,7 @@ class Virtual:
         span = WindowSpan(t0_s, t1_s, guard_s if guard else 0.0)
         # As after a check of the board: these counters see everything.
         seen = self.source.devices
-        return window_energy(self.source, samples, span, self.calibration, seen=seen)
+        return window_energy(self.source, samples, span, self.calibration, seen=seen, exact=seen)
 
 
 def windows(request: dict[str, Any]) -> dict[str, Any]:

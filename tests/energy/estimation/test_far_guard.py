@@ -57,8 +57,12 @@ def metered(
     after_s: float = 1.5,
     is_gpu: bool = True,
     is_checked: bool = False,
+    shift_s: float = 0.0,
 ) -> DeviceEnergy:
-    """Return the energy of a window that a counter and a sensor of power have seen."""
+    """Return the energy of a window that a counter and a sensor of power have seen.
+
+    It begins and ends by `shift_s` earlier, at another place in the period of the counter.
+    """
 
     def step(t_s: float) -> float:
         return 0.1 * math.floor(t_s / 0.1 + 1e-9)
@@ -70,7 +74,8 @@ def metered(
         )
         for t_s in (1.0 + 0.001 * k for k in range(int(1000 * (END_S + after_s - 1.0))))
     ]  # fmt: skip
-    span = MeasuredSpan(START_S, END_S, 0.0, 1, 0.35, after_s=after_s)
+    start_s, end_s = START_S - shift_s, END_S - shift_s
+    span = MeasuredSpan(start_s, end_s, 0.0, 1, 0.35, after_s=after_s)
     return device_energy(
         samples, span, limit_w=700.0, checks_guard=is_gpu, sees_all=is_checked, is_exact=is_checked
     )

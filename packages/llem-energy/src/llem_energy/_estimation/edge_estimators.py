@@ -29,6 +29,7 @@ from llem_energy._estimation.counter import (
     quantum_j,
     rose_too_fast,
 )
+from llem_energy._estimation.end_fall import fall_j
 from llem_energy._estimation.idle_noise import IdleNoise, idle_noise
 
 EdgeMethod = Literal["edge read", "interpolated", "quiet edge"]
@@ -36,7 +37,10 @@ Side = Literal["start", "end"]
 
 _STEADY = 0.10  # idle power is steady if it changes less than this between two intervals
 _STEP = 0.05  # a smaller change between neighbouring intervals is not a step of the load
-_TAIL = 4.0  # before the first update after the end, power may have fallen this much faster
+_TAIL = 3.0  # before the first update after the end, power may have fallen this much faster
+_FALL = 0.1  # of what a fall adds before the first update after the end: the model may be wrong
+_SHOWS = 0.5  # of an uncertainty (95 %): about one standard deviation
+_N_WORK = 7  # intervals of work, at most, that show how much its power varies
 _QUANTUM_J = 0.001  # the resolution of a driver's counter, or finer
 _UNIFORM = 3**-0.5  # standard deviation of a number between -1 and 1
 _QUANTA = 0.55  # at each end: the sum of two errors is below 0.78 quanta in 19 of 20 windows
@@ -123,7 +127,7 @@ class CounterWindow:
         max_energy_j = high.high_j - low.low_j + self.quantum_j
         noise = self.idle_noise(start_s, end_s, guard_s)
         starts = self._edges(start_s, "start", guard_s, noise)
-        ends = self._edges(end_s, "end", guard_s, noise)
+        ends = self._edges(end_s, "end", guard_s, noise, self._from_work(start_s, end_s))
         chosen = (starts[0], ends[0])
         pairs = [chosen]
         for method in ("quiet edge", "interpolated", "edge read"):
@@ -132,8 +136,17 @@ class CounterWindow:
                 pairs.append((pair[0], pair[1]))
         return [_window(start, end, min_energy_j, max_energy_j) for start, end in pairs]
 
-    def _edges(self, t_s: float, side: Side, guard_s: float, noise: IdleNoise | None) -> list[Edge]:
+    def _edges(
+        self,
+        t_s: float,
+        side: Side,
+        guard_s: float,
+        noise: IdleNoise | None,
+        from_work: Edge | None = None,
+    ) -> list[Edge]:
         quiet = self._quiet(t_s, side, guard_s, noise)
+        if quiet is not None and from_work is not None:
+            quiet = _with_tail(quiet, from_work)
         edges = [quiet, self._interpolated(t_s), self._read(t_s)]
         return [edge for edge in edges if edge is not None]
 
@@ -174,6 +187,54 @@ class CounterWindow:
         uncertainty_j = math.hypot(timing_j, shape_j, _QUANTA * self.quantum_j)
         return Edge("interpolated", shown_j + step_j, uncertainty_j)
 
+    def _from_work(self, start_s: float, end_s: float) -> Edge | None:
+        """Return the energy up to the end if the power of the work did not change until then.
+
+        Its variations in the last intervals show how uncertain that is.
+        """
+        first, after = self.first_after(start_s), self.first_after(end_s)
+        if first is None or after is None:
+            return None
+        intervals = range(max(first + 1, after - _N_WORK), after)
+        noise = self._noise_of(intervals)
+        if noise is None:
+            return None
+        (last_s, off_s), last_w = self._at(after - 1), self.power_w(intervals[0] - 1, after - 1)
+        if last_w is None:
+            return None
+        elapsed_s, length_s = end_s - last_s, last_s - self.time_s(after - 2)
+        uncertainty_j = math.hypot(
+            noise.likely_j(elapsed_s, length_s), off_s * last_w, _QUANTA * self.quantum_j
+        )
+        energy_j = self.updates[after - 1].energy_j + last_w * elapsed_s
+        return Edge("interpolated", energy_j, uncertainty_j)
+
+    def fall(self, after: int, outside_s: float, likely_w: float = 0.0) -> tuple[float, float]:
+        """Return the energy of a fall of power between the end of a window and an update.
+
+        Args:
+            after: number of the first update after the end; there are two more.
+            outside_s: between the end and this update.
+            likely_w: error (95 %) of the mean power of an interval.
+
+        Returns:
+            What is above the power of the first interval after that update, and its uncertainty.
+        """
+        near_w, far_w, later_w = (self._power(i) for i in range(after + 1, after + 4))
+        if near_w is None or far_w is None:
+            return 0.0, 0.0
+        powers = (near_w, far_w, far_w if later_w is None else later_w)
+        length_s = self.time_s(after + 1) - self.time_s(after)
+        # It was not more than the power of the work.
+        max_j = max(0.0, (self._power(after - 1) or near_w) - near_w) * outside_s
+        more_j = min(max_j, fall_j(powers, outside_s, length_s))
+        changes_j = [
+            fall_j([w + likely_w * (i == k) for i, w in enumerate(powers)], outside_s, length_s)
+            for k in range(3)
+        ]
+        noise_j = math.hypot(*(min(max_j, each) - more_j for each in changes_j))
+        return more_j, math.hypot(_FALL * more_j, noise_j)
+
     def idle_noise(self, start_s: float, end_s: float, guard_s: float) -> IdleNoise | None:
         """Return how much power varies in the idle times before and after a window.
 
@@ -202,12 +263,20 @@ class CounterWindow:
             powers, max((self._read_w(i) for each in intervals for i in each), default=0.0)
         )
 
-    def _read_w(self, i: int) -> float:
+    def change_error_w(self, i: int) -> float:
+        """Return the standard deviation of the change of power at update i, by errors of updates."""
+        # Apart from their errors, both powers may be the same one.
+        watts = max(self._power(i) or 0.0, self._power(i + 1) or 0.0)
+        before_w, after_w = self._read_w(i, watts), self._read_w(i + 1, watts)
+        # They share update i, whose errors add up.
+        return math.hypot(before_w, after_w, before_w + after_w)
+
+    def _read_w(self, i: int, watts: float | None = None) -> float:
         """Return by how much the error of an update changes the power of the interval before it."""
         length_s = self.time_s(i) - self.time_s(i - 1)
         if length_s <= 0:
             return 0.0
-        late_j = _UNIFORM * self._at(i)[1] * (self._power(i) or 0.0)
+        late_j = _UNIFORM * self._at(i)[1] * (watts or self._power(i) or 0.0)
         return math.hypot(late_j, _UNIFORM / 2 * self.quantum_j) / length_s
 
     def _quiet(
@@ -227,24 +296,34 @@ class CounterWindow:
         near_w, far_w = self.power_w(nearest, second), self.power_w(second, third)
         if near_w is None or far_w is None or near_w < 0 or far_w < 0:
             return None
-        fall_w = max(0.0, near_w - far_w)
+        fall_w = max(0.0, near_w - far_w) if side == "end" else 0.0
         if side == "start" and abs(near_w - far_w) > _STEADY * max(near_w, far_w):
             return None
-        if side == "end" and _TAIL * fall_w > near_w:
-            return None  # still falling steeply, so power before the update is too uncertain
         outside_s, off_s = abs(places[0][0] - t_s), places[0][1]
         idle_j = near_w * (places[0][0] - t_s)  # negative at the start
-        if noise is not None and noise.explains(near_w - far_w):
+        is_noise = noise is not None and noise.explains(near_w - far_w)
+        if is_noise:
+            fallen_j = _TAIL * fall_w * outside_s
+        elif side == "end":
+            later_w = self._power(after + 3)
+            if _TAIL * fall_w > near_w and far_w - (later_w or far_w) < _STEADY * fall_w:
+                return None  # a step after the end, so power before the update is not known
+            more_j, fallen_j = self.fall(nearest, outside_s, noise.likely_w if noise else 0.0)
+            idle_j += more_j
+        else:
+            fallen_j = 0.0
+        if noise is not None:
             spread_j = noise.likely_j(outside_s, abs(places[1][0] - places[0][0]))
         else:
-            spread_w = max(_TAIL * fall_w, abs(near_w - far_w), _STEADY * near_w)
-            spread_j = outside_s * spread_w
+            spread_j = outside_s * max(abs(near_w - far_w), _STEADY * near_w)
         # If the update is really on the other side of the edge, it counted load, not idle power.
         load_w = self._power(after + (1 if side == "start" else 0)) or near_w
         update = self.updates[nearest]
         beyond_s = update.latest_s - t_s if side == "start" else t_s - update.earliest_s
         inside_j = max(0.0, min(off_s - outside_s, beyond_s)) * load_w
-        uncertainty_j = math.hypot(spread_j, off_s * near_w, inside_j, _QUANTA * self.quantum_j)
+        uncertainty_j = math.hypot(
+            spread_j, fallen_j, off_s * near_w, inside_j, _QUANTA * self.quantum_j
+        )
         return Edge("quiet edge", self.updates[nearest].energy_j - idle_j, uncertainty_j)
 
     def first_after(self, t_s: float) -> int | None:
@@ -283,6 +362,20 @@ class CounterWindow:
         length_s = self._at(last)[0] - self._at(first)[0]
         rise_j = self.updates[last].energy_j - self.updates[first].energy_j
         return rise_j / length_s if length_s > 0 else None
+
+
+def _with_tail(quiet: Edge, from_work: Edge) -> Edge:
+    """Return a quiet edge at the end, wider if the board used more than idle power just after it.
+
+    Such a tail can be over before the next update. It shows as energy that the work does not explain.
+    Less energy than that of the work means that the device idled before the end already.
+    """
+    tail_j = quiet.energy_j - from_work.energy_j
+    if tail_j <= _SHOWS * math.hypot(quiet.uncertainty_j, from_work.uncertainty_j):
+        return quiet
+    tail_j += _SHOWS * from_work.uncertainty_j
+    uncertainty_j = math.hypot(quiet.uncertainty_j, tail_j)
+    return msgspec.structs.replace(quiet, uncertainty_j=uncertainty_j)
 
 
 def _window(start: Edge, end: Edge, min_energy_j: float, max_energy_j: float) -> WindowEstimate:

@@ -127,8 +127,13 @@ def far_guard(
         check=check,
         uncertainty_j=math.hypot(
             chosen.start_uncertainty_j,
-            _spread_j(falls_j) if falls_j else max(energies_j) - min(energies_j),
-            noise.likely_j(outside_s, _STRETCH_S) if noise else idle_j,
+            # The fits find idle power too.
+            _spread_j(falls_j)
+            if falls_j
+            else math.hypot(
+                max(energies_j) - min(energies_j),
+                noise.likely_j(outside_s, _STRETCH_S) if noise else idle_j,
+            ),
         ),
     )
 

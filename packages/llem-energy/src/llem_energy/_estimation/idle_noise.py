@@ -36,9 +36,13 @@ class IdleNoise(NamedTuple):
         """
         # The measured mean is wrong for all of the time. Power itself varies more in a shorter time:
         # its variations are taken as independent from one moment to the next.
-        mean_w = math.hypot(self.own_w, math.sqrt(2) * self.read_w)
         own_j = self.own_w * math.sqrt(outside_s * interval_s)
-        return self._quantile() * math.hypot(mean_w * outside_s, own_j)
+        return math.hypot(self.likely_w * outside_s, self._quantile() * own_j)
+
+    @property
+    def likely_w(self) -> float:
+        """The error of the mean power of an interval, exceeded in 1 of 20."""
+        return self._quantile() * math.hypot(self.own_w, math.sqrt(2) * self.read_w)
 
     def explains(self, difference_w: float) -> bool:
         """Return whether two neighbouring intervals differ by no more than idle power varies."""

@@ -23,7 +23,7 @@ _MEAN, _SD = 0.5, 12**-0.5  # of a number between 0 and 1
 _Z_95 = 1.96
 _INSIDE = (0.1, 0.9)  # of a period: elsewhere a counter that observes a part shows the same
 _CLOSE = 0.05  # of the change at the end of the work
-_CONTRAST = 0.3  # of the power of the work, by which idle power must be lower
+_CONTRAST = 0.1  # of the power of the work, by which idle power must be lower
 _ENOUGH_BEATS = 10.0
 _MAX_HARMONIC = 4  # of the counter; faster changes average out within a quarter of its period
 _MAX_OVERTONE = 3  # of the steps; the shape of a step has little more
@@ -95,18 +95,31 @@ def unseen(
     times_s = [counter.time_s(i) for i in range(len(counter.updates))]
     first, last = _period_of(times_s, start_s), _period_of(times_s, end_s)
     at_edges = _edge_weights(times_s, start_s) | _edge_weights(times_s, end_s)
-    changes_j = []
+    changes: list[tuple[int, float, float]] = []
     for i in range(max(1, first), min(last + 1, len(times_s) - 1)):
         earlier_w, later_w = counter.power_w(i - 1, i), counter.power_w(i, i + 1)
         if earlier_w is None or later_w is None:
             continue
         length_s = max(times_s[i] - times_s[i - 1], times_s[i + 1] - times_s[i])
         length_s = min(length_s, period_s or length_s)
-        changes_j.append(at_edges.get(i, 1.0) * (later_w - earlier_w) * length_s)
+        changes.append((i, later_w - earlier_w, at_edges.get(i, 1.0) * length_s))
+    changes_j = [change_w * weight_s for _, change_w, weight_s in changes]
+    # Power seems to change if the times of updates are not known well, or by rounding; but then not
+    # one of the changes is of that size, but all of them.
+    usual_w = math.hypot(*(each[1] for each in changes)) / math.sqrt(max(1, len(changes)))
+    certain_j = [
+        _without(change_w, _Z_95 * min(usual_w, counter.change_error_w(i))) * weight_s
+        for i, change_w, weight_s in changes
+    ]
     possible_j = math.hypot(*changes_j)
     late = 1 - _SEEN_SHARE
-    likely_j = late * (_MEAN * abs(math.fsum(changes_j)) + _Z_95 * _SD * possible_j)
+    likely_j = late * (_MEAN * abs(math.fsum(certain_j)) + _Z_95 * _SD * math.hypot(*certain_j))
     return Unseen(max(possible_j, likely_j), likely_j)
+
+
+def _without(change: float, noise: float) -> float:
+    """Return a change without the part that noise explains."""
+    return math.copysign(math.sqrt(max(0.0, change**2 - noise**2)), change)
 
 
 def saw_the_end(counter: CounterWindow, span: Span) -> bool:
@@ -133,7 +146,8 @@ def saw_the_end(counter: CounterWindow, span: Span) -> bool:
     if change_w < max(_CONTRAST * before_w, counter.quantum_j / length_s / _CLOSE):
         return False
     place = (span.end_s - times_s[1]) / length_s
-    shown = (mean_w - idle_w) / change_w
+    fall_w = counter.fall(after, times_s[2] - span.end_s)[0] / length_s
+    shown = (mean_w - fall_w - idle_w) / change_w
     return _INSIDE[0] <= place <= _INSIDE[1] and abs(shown - place) <= _CLOSE
 
 
