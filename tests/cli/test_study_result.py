@@ -9,11 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 from fakes.swept_study import Measured, run_swept_study
+from report.examples import metered
 from rich.console import Console
 
 from llem_cli._display.console import print_line
 from llem_cli._display.study_result import show_study_result
 from llem_energy.records import ErrorBudget
+from llem_report.records import PointPhase
 from llem_runner import StudyResult, read_study_result
 from llem_runner.records import Drift, Statistics
 
@@ -379,3 +381,50 @@ def test_too_few_cycles_come_with_the_command_that_adds_some(
     assert hint not in notes_of(capsys)
     rendered(result, 150)
     assert hint not in notes_of(capsys)
+
+
+def explained(folder: Path, width: int, n_known: int) -> list[str]:
+    """Return the lines of a study of which the first points have shares of their device."""
+    result = run_swept_study(folder)
+    phases = (
+        PointPhase(phase="prefill", mfu=0.412, mbu=0.083, bound_by=("compute",)),
+        PointPhase(phase="decode", mfu=0.012, mbu=None, bound_by=("host", "memory")),
+    )
+    analysis = metered()
+    points = tuple(
+        msgspec.structs.replace(
+            analysis.points[0],
+            config_hash=point.config_hash,
+            phases=phases if place < n_known else (),
+        )
+        for place, point in enumerate(result.summary.points)
+    )
+    text = io.StringIO()
+    show_study_result(
+        result,
+        folder,
+        analysis=msgspec.structs.replace(analysis, points=points),
+        console=Console(file=text, width=width),
+    )
+    return text.getvalue().splitlines()
+
+
+def test_what_limited_the_phases_has_a_table(tmp_path: Path) -> None:
+    lines = explained(tmp_path, 150, n_known=7)
+    title = next(i for i, line in enumerate(lines) if line.startswith("shares of the measured peaks"))
+    header, rows = lines[title + 1 : title + 3], lines[title + 3 : title + 11]
+    assert header[0].split()[-6:] == ["prefill"] * 3 + ["decode"] * 3
+    cells = ["41", "%", "8.3", "%", "compute", "1.2", "%", "-", "host,", "memory"]
+    assert sum(row.split()[-10:] == cells for row in rows) == 7
+    assert sum(row.split()[-6:] == ["-"] * 6 for row in rows) == 1
+
+
+def test_in_80_columns_each_phase_has_a_table_if_both_do_not_fit(tmp_path: Path) -> None:
+    lines = explained(tmp_path, 80, n_known=8)
+    assert all(len(line) <= 80 for line in lines)
+    assert sum("41 %" in line for line in lines) == 8
+    assert sum("host, memory" in line for line in lines) == 8
+
+
+def test_without_shares_there_is_no_such_table(tmp_path: Path) -> None:
+    assert not any("mfu" in line for line in explained(tmp_path, 150, n_known=0))

@@ -16,6 +16,7 @@ from llem_cli._display.console import (
     say,
     stdout_console,
 )
+from llem_cli._display.phase_cells import PHASES_TITLE, phase_columns
 from llem_cli._display.point_names import (
     PointNames,
     by_factor,
@@ -43,13 +44,19 @@ def show_study_result(
     Args:
         result: the result.
         folder: the study's folder.
-        analysis: which choices matter most, or why it could not be analysed; None prints neither.
+        analysis: which choices matter most and what limited each point, or why it could not be
+            analysed; None prints neither.
         console: where to print the table; stdout if not given.
     """
     console = console or stdout_console()
     points = rows(result)
     print_line(console, f"{result.study_name}: {result.status}", "bold")
     _print_points(points, figure_columns(result), console)
+    phases = phase_columns(analysis) if isinstance(analysis, Analysis) else []
+    if phases:
+        print_line(console, "")
+        print_line(console, PHASES_TITLE)
+        _print_points(points, phases, console)
     for line in result_notes(result, folder):
         say(line)
     if isinstance(analysis, str):
@@ -69,6 +76,7 @@ def _print_points(points: list[PointSummary], figures: list[Column], console: Co
         [column for column in figures if column.is_main],
         [column for column in figures if not column.is_main],
     ]
+    halves = [half for half in halves if half]
     for left, groups in ((names, [figures]), (names, halves), (numbers, [figures])):
         tables = [_table(points, left, group) for group in groups]
         if all(fits(table, console) for table in tables):
