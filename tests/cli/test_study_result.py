@@ -411,7 +411,9 @@ def explained(folder: Path, width: int, n_known: int) -> list[str]:
 
 def test_what_limited_the_phases_has_a_table(tmp_path: Path) -> None:
     lines = explained(tmp_path, 150, n_known=7)
-    title = next(i for i, line in enumerate(lines) if line.startswith("shares of the measured peaks"))
+    title = next(
+        i for i, line in enumerate(lines) if line.startswith("shares of the measured peaks")
+    )
     header, rows = lines[title + 1 : title + 3], lines[title + 3 : title + 11]
     assert header[0].split()[-6:] == ["prefill"] * 3 + ["decode"] * 3
     cells = ["41", "%", "8.3", "%", "compute", "1.2", "%", "-", "host,", "memory"]

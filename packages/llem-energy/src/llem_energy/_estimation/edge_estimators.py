@@ -25,12 +25,10 @@ from llem_energy._estimation.counter import (
     Reading,
     enclose,
     find_updates,
-    place,
-    quantum_j,
     rose_too_fast,
 )
-from llem_energy._estimation.end_fall import fall_j
-from llem_energy._estimation.idle_noise import IdleNoise, idle_noise
+from llem_energy._estimation.counter_power import CounterPower
+from llem_energy._estimation.idle_noise import IdleNoise
 
 EdgeMethod = Literal["edge read", "interpolated", "quiet edge"]
 Side = Literal["start", "end"]
@@ -38,11 +36,8 @@ Side = Literal["start", "end"]
 _STEADY = 0.10  # idle power is steady if it changes less than this between two intervals
 _STEP = 0.05  # a smaller change between neighbouring intervals is not a step of the load
 _TAIL = 3.0  # before the first update after the end, power may have fallen this much faster
-_FALL = 0.1  # of what a fall adds before the first update after the end: the model may be wrong
 _SHOWS = 0.5  # of an uncertainty (95 %): about one standard deviation
 _N_WORK = 7  # intervals of work, at most, that show how much its power varies
-_QUANTUM_J = 0.001  # the resolution of a driver's counter, or finer
-_UNIFORM = 3**-0.5  # standard deviation of a number between -1 and 1
 _QUANTA = 0.55  # at each end: the sum of two errors is below 0.78 quanta in 19 of 20 windows
 
 
@@ -74,7 +69,7 @@ class WindowEstimate(msgspec.Struct, frozen=True):
         return max(self.energy_j - self.low_j, self.high_j - self.energy_j)
 
 
-class CounterWindow:
+class CounterWindow(CounterPower):
     """The readings of a counter around a window, and the properties of the counter."""
 
     def __init__(
@@ -95,16 +90,10 @@ class CounterWindow:
             max_power_w: power that the device never exceeds for long.
             swing_w: range of power within the window, for a counter too slow to show it.
         """
-        self.readings = readings
+        super().__init__(readings, period_s=period_s, jitter_s=jitter_s)
         self._certain_updates = find_updates(readings)
-        # An update that is late by its jitter is this much older when it is read.
-        self.updates = find_updates(readings, period_s and period_s + jitter_s)
-        self.quantum_j = max(_QUANTUM_J, quantum_j(self.updates))
-        self._period_s = period_s
-        self._jitter_s = jitter_s
         self._max_power_w = max_power_w
         self._swing_w = swing_w
-        self._places: dict[int, tuple[float, float]] = {}
 
     def estimates(
         self, start_s: float, end_s: float, *, guard_s: float = 0.0
@@ -161,7 +150,7 @@ class CounterWindow:
         after = self.first_after(t_s)
         if after is None or after == 0:
             return None
-        (begin_s, begin_off_s), (end_s, end_off_s) = self._at(after - 1), self._at(after)
+        (begin_s, begin_off_s), (end_s, end_off_s) = self.place_of(after - 1), self.place_of(after)
         shown_j, length_s = self.updates[after - 1].energy_j, end_s - begin_s
         if length_s <= 0:
             return None
@@ -170,7 +159,7 @@ class CounterWindow:
             return None  # it was reset in between
         elapsed_s = t_s - begin_s
         linear_j = step_j = mean_w * elapsed_s
-        before_w, after_w = self._power(after - 1), self._power(after + 1)
+        before_w, after_w = self.mean_w(after - 1), self.mean_w(after + 1)
         if before_w is not None and after_w is not None:
             change_w = after_w - before_w
             between = (mean_w - before_w) * (after_w - mean_w) >= 0
@@ -196,10 +185,13 @@ class CounterWindow:
         if first is None or after is None:
             return None
         intervals = range(max(first + 1, after - _N_WORK), after)
-        noise = self._noise_of(intervals)
+        noise = self.noise_of(intervals)
         if noise is None:
             return None
-        (last_s, off_s), last_w = self._at(after - 1), self.power_w(intervals[0] - 1, after - 1)
+        (last_s, off_s), last_w = (
+            self.place_of(after - 1),
+            self.power_w(intervals[0] - 1, after - 1),
+        )
         if last_w is None:
             return None
         elapsed_s, length_s = end_s - last_s, last_s - self.time_s(after - 2)
@@ -208,76 +200,6 @@ class CounterWindow:
         )
         energy_j = self.updates[after - 1].energy_j + last_w * elapsed_s
         return Edge("interpolated", energy_j, uncertainty_j)
-
-    def fall(self, after: int, outside_s: float, likely_w: float = 0.0) -> tuple[float, float]:
-        """Return the energy of a fall of power between the end of a window and an update.
-
-        Args:
-            after: number of the first update after the end; there are two more.
-            outside_s: between the end and this update.
-            likely_w: error (95 %) of the mean power of an interval.
-
-        Returns:
-            What is above the power of the first interval after that update, and its uncertainty.
-        """
-        near_w, far_w, later_w = (self._power(i) for i in range(after + 1, after + 4))
-        if near_w is None or far_w is None:
-            return 0.0, 0.0
-        powers = (near_w, far_w, far_w if later_w is None else later_w)
-        length_s = self.time_s(after + 1) - self.time_s(after)
-        # It was not more than the power of the work.
-        max_j = max(0.0, (self._power(after - 1) or near_w) - near_w) * outside_s
-        more_j = min(max_j, fall_j(powers, outside_s, length_s))
-        changes_j = [
-            fall_j([w + likely_w * (i == k) for i, w in enumerate(powers)], outside_s, length_s)
-            for k in range(3)
-        ]
-        noise_j = math.hypot(*(min(max_j, each) - more_j for each in changes_j))
-        return more_j, math.hypot(_FALL * more_j, noise_j)
-
-    def idle_noise(self, start_s: float, end_s: float, guard_s: float) -> IdleNoise | None:
-        """Return how much power varies in the idle times before and after a window.
-
-        After it, intervals count until one differs by more than power varied before: there it falls.
-        """
-        at_start, at_end = self.first_after(start_s) or 0, self.first_after(end_s)
-        first = at_start
-        while first > 0 and self.time_s(first - 1) >= start_s - guard_s:
-            first -= 1
-        before = range(first + 1, at_start)
-        at_first = self._noise_of(before)
-        if at_first is None or at_end is None or at_end + 1 >= len(self.updates):
-            return at_first
-        i = at_end + 2
-        while i < len(self.updates) and self.time_s(i) <= end_s + guard_s:
-            change_w = (self._power(i) or 0.0) - (self._power(i - 1) or 0.0)
-            if not at_first.explains(change_w):
-                break
-            i += 1
-        return self._noise_of(before, range(at_end + 1, i))
-
-    def _noise_of(self, *intervals: range) -> IdleNoise | None:
-        """Return how much power varies in intervals, each named by the update at its end."""
-        powers = [[self._power(i) or 0.0 for i in each] for each in intervals]
-        return idle_noise(
-            powers, max((self._read_w(i) for each in intervals for i in each), default=0.0)
-        )
-
-    def change_error_w(self, i: int) -> float:
-        """Return the standard deviation of the change of power at update i, by errors of updates."""
-        # Apart from their errors, both powers may be the same one.
-        watts = max(self._power(i) or 0.0, self._power(i + 1) or 0.0)
-        before_w, after_w = self._read_w(i, watts), self._read_w(i + 1, watts)
-        # They share update i, whose errors add up.
-        return math.hypot(before_w, after_w, before_w + after_w)
-
-    def _read_w(self, i: int, watts: float | None = None) -> float:
-        """Return by how much the error of an update changes the power of the interval before it."""
-        length_s = self.time_s(i) - self.time_s(i - 1)
-        if length_s <= 0:
-            return 0.0
-        late_j = _UNIFORM * self._at(i)[1] * (watts or self._power(i) or 0.0)
-        return math.hypot(late_j, _UNIFORM / 2 * self.quantum_j) / length_s
 
     def _quiet(
         self, t_s: float, side: Side, guard_s: float, noise: IdleNoise | None
@@ -290,7 +212,7 @@ class CounterWindow:
         second, third = nearest + step, nearest + 2 * step
         if min(nearest, third) < 0 or max(nearest, third) >= len(self.updates):
             return None
-        places = [self._at(i) for i in (nearest, second, third)]
+        places = [self.place_of(i) for i in (nearest, second, third)]
         if abs(places[2][0] - t_s) > guard_s + places[2][1]:
             return None  # the guard was too short to measure idle power twice
         near_w, far_w = self.power_w(nearest, second), self.power_w(second, third)
@@ -305,7 +227,7 @@ class CounterWindow:
         if is_noise:
             fallen_j = _TAIL * fall_w * outside_s
         elif side == "end":
-            later_w = self._power(after + 3)
+            later_w = self.mean_w(after + 3)
             if _TAIL * fall_w > near_w and far_w - (later_w or far_w) < _STEADY * fall_w:
                 return None  # a step after the end, so power before the update is not known
             more_j, fallen_j = self.fall(nearest, outside_s, noise.likely_w if noise else 0.0)
@@ -317,7 +239,7 @@ class CounterWindow:
         else:
             spread_j = outside_s * max(abs(near_w - far_w), _STEADY * near_w)
         # If the update is really on the other side of the edge, it counted load, not idle power.
-        load_w = self._power(after + (1 if side == "start" else 0)) or near_w
+        load_w = self.mean_w(after + (1 if side == "start" else 0)) or near_w
         update = self.updates[nearest]
         beyond_s = update.latest_s - t_s if side == "start" else t_s - update.earliest_s
         inside_j = max(0.0, min(off_s - outside_s, beyond_s)) * load_w
@@ -325,23 +247,6 @@ class CounterWindow:
             spread_j, fallen_j, off_s * near_w, inside_j, _QUANTA * self.quantum_j
         )
         return Edge("quiet edge", self.updates[nearest].energy_j - idle_j, uncertainty_j)
-
-    def first_after(self, t_s: float) -> int | None:
-        """Return the number of the first update after an instant; None if there is none."""
-        i = bisect_left(self.updates, t_s, key=lambda update: update.earliest_s)
-        i = max(0, i - 2)
-        while i < len(self.updates) and self._at(i)[0] <= t_s:
-            i += 1
-        return i if i < len(self.updates) else None
-
-    def time_s(self, i: int) -> float:
-        """Return the estimated time of an update."""
-        return self._at(i)[0]
-
-    def _at(self, i: int) -> tuple[float, float]:
-        if i not in self._places:
-            self._places[i] = place(self.updates, i, self._period_s, self._jitter_s)
-        return self._places[i]
 
     def _step_j(self, i: int) -> float:
         return self.updates[i].energy_j - self.updates[i - 1].energy_j if i > 0 else 0.0
@@ -351,17 +256,6 @@ class CounterWindow:
         """Whether it rose faster than the device can draw; False if the maximum is not known."""
         limit_w = self._max_power_w
         return limit_w is not None and rose_too_fast(self._certain_updates, limit_w)
-
-    def _power(self, i: int) -> float | None:
-        """Return the mean power between update i - 1 and update i."""
-        return self.power_w(i - 1, i) if 0 < i < len(self.updates) else None
-
-    def power_w(self, i: int, j: int) -> float | None:
-        """Return the mean power between two updates, in either order."""
-        first, last = sorted((i, j))
-        length_s = self._at(last)[0] - self._at(first)[0]
-        rise_j = self.updates[last].energy_j - self.updates[first].energy_j
-        return rise_j / length_s if length_s > 0 else None
 
 
 def _with_tail(quiet: Edge, from_work: Edge) -> Edge:
