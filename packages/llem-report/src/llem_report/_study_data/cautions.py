@@ -10,6 +10,7 @@ from typing import Any
 from llem_energy.records import random_data_caveat
 from llem_report._study_data.shares import power_limit_caveat
 from llem_report._study_data.study_data import FigureInfo, StudyRun
+from llem_runner.records import Comparisons
 
 MAX_LINES = 10
 
@@ -81,6 +82,18 @@ def caveats(
         yield f"{noun} a figure of 0 or less, of which there is no ratio; left out"
     yield from _first(changed_files)
     yield from _first(input_changes)
+
+
+def machine_caveats(comparisons: Comparisons | None) -> Iterator[str]:
+    """Yield a sentence for each block on a machine of another kind, which the comparison leaves out.
+
+    Args:
+        comparisons: of the points; None if there is none yet.
+    """
+    blocks = () if comparisons is None else comparisons.left_out_blocks
+    yield from _first(
+        [f"the ranking contains runs on another kind of machine: {b}" for b in blocks]
+    )
 
 
 def _is_repeated(runs: Sequence[StudyRun]) -> bool:

@@ -12,7 +12,7 @@ from llem_config import StudyConfig, canonical
 from llem_config.text import one_line
 from llem_energy.records import Quality
 from llem_report._errors import ReportError
-from llem_report._study_data.cautions import caveats, why_not_comparable
+from llem_report._study_data.cautions import caveats, machine_caveats, why_not_comparable
 from llem_report._study_data.field_columns import columns_of_fields
 from llem_report._study_data.figures import ENERGY, FIGURES, SPEED, figure_named
 from llem_report._study_data.level_columns import Column, Factors, comparable_factors
@@ -125,8 +125,9 @@ class _Reading:
             protocol=protocol,
             manifest=self.manifest,
             problems=tuple(self.problems),
-            caveats=tuple(
-                caveats(
+            caveats=(
+                *machine_caveats(None if self.result is None else self.result.summary.comparisons),
+                *caveats(
                     runs,
                     figure,
                     list(configs.values()),
@@ -134,7 +135,7 @@ class _Reading:
                     executors=[executor for executor in executors if executor],
                     changed_files=changed_files(self.folder, self.manifest),
                     input_changes=changes,
-                )
+                ),
             ),
             reason=why_not_comparable(used, figure, changes),
         )
