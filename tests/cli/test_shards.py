@@ -37,6 +37,8 @@ def start(folder: Path, number: int, seconds: float = 0.05) -> subprocess.Popen[
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # As a batch script leaves it, until the program has a handler.
+        preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
     )
 
 

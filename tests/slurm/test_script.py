@@ -34,6 +34,7 @@ SCRIPT = """\
 #SBATCH --signal=B:USR2@120
 #SBATCH --mail-type=END
 export HF_HUB_OFFLINE=1 PYTHONNOUSERSITE=1
+trap '' USR2
 module load cuda
 exec apptainer exec --nv image.sif /opt/py -m llem_cli study shard \
 /data/study_20260131T120000Z_4f2a "$SLURM_ARRAY_TASK_ID"

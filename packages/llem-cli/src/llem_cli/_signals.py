@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from llem_runner import Control
 
-_MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
-_STOPPING = (signal.SIGINT, signal.SIGTERM, *_MAY_BE_IGNORED)
+_MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGXCPU)
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, *_MAY_BE_IGNORED)
 """Ctrl-C; `kill` and batch systems; a closed terminal; the warnings before a time limit that batch
 systems send; and a limit of processor time. Without a handler, each would end this process with a
 run that is not recorded."""
@@ -23,7 +23,8 @@ def controlled_by_terminal() -> Iterator[Control]:
 
     SIGUSR2 asks a shard to end before its time limit; any other study it stops.
 
-    The signals in `_MAY_BE_IGNORED` stay ignored if they are, as SIGHUP is under `nohup`.
+    The signals in `_MAY_BE_IGNORED` stay ignored if they are, as SIGHUP is under `nohup`. Not SIGUSR2:
+    a batch script ignores it until this handler is there, because it would end Python.
     """
     control = Control(skip_fd=_foreground_terminal())
 

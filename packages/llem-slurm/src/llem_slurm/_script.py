@@ -59,6 +59,8 @@ def batch_script(plan: ShardPlan, array: Array, settings: SlurmSettings) -> str:
             "#!/bin/bash",
             *(f"#SBATCH {option}" for option in _options(plan, array, settings)),
             "export HF_HUB_OFFLINE=1 PYTHONNOUSERSITE=1",
+            # A signal that is early would end Python before it has a handler.
+            "trap '' USR2",
             *settings.prologue,
             f"exec {container}{start}",
             "",
