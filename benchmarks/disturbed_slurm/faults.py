@@ -28,6 +28,13 @@ def cancel(slurm: Loopback, study: SlurmStudy, shard: int, chance: random.Random
     slurm.ask("scancel", study.task(shard), check=False)
 
 
+def preempt(slurm: Loopback, study: SlurmStudy, shard: int, chance: random.Random) -> None:
+    """Let a more important job take a node for a moment."""
+    del study, shard
+    slurm.ask("sbatch", "--partition=urgent", f"--nodelist=n{chance.randint(1, slurm.nodes)}",
+              "--exclusive", "--output=/dev/null", "--wrap=sleep 2", check=False)  # fmt: skip
+
+
 def warn(slurm: Loopback, study: SlurmStudy, shard: int, chance: random.Random) -> None:
     """Send the signal that announces a time limit."""
     del chance
@@ -96,6 +103,7 @@ FAULTS: dict[str, Fault] = {
     for function in (
         requeue,
         cancel,
+        preempt,
         warn,
         kill_task,
         kill_run,

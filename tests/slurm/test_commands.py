@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from slurm.loopback import Loopback
@@ -111,10 +110,3 @@ def test_without_slurm_nothing_is_written(work: Path, monkeypatch: pytest.Monkey
     assert not (work / "results").exists()
     done = llem(work, "study", "submit", "quickstart.yaml", "--on", "pbs", *SMALL, code=1)
     assert "expected one of none, slurm, found 'pbs'" in done.stderr
-
-
-def without_measured(value: Any) -> Any:
-    """Return the names and shape of a result: what does not depend on the machine or the time."""
-    if isinstance(value, dict):
-        return {key: without_measured(item) for key, item in sorted(value.items())}
-    return type(value).__name__ if isinstance(value, (int, float)) else value

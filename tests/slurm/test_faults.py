@@ -6,6 +6,7 @@ import json
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from slurm.loopback import Loopback
@@ -21,6 +22,12 @@ def begun(study: SlurmStudy, number: int, n_results: int = 1) -> None:
     shard = study.folder / "shards" / f"{number:04d}"
     study.wait_until(lambda: len(list(shard.glob("a*/*/result.json"))) >= n_results)
     study.wait_until(lambda: any(children(pid) for pid in study.pids(number)))
+
+
+def attempts(study: SlurmStudy) -> list[dict[str, Any]]:
+    """Return the records of all attempts, in their order."""
+    files = sorted(study.folder.glob("shards/*/a*/attempt.json"))
+    return [json.loads(file.read_text()) for file in files]
 
 
 def complete(study: SlurmStudy) -> None:
@@ -44,6 +51,29 @@ def test_a_requeued_shard_keeps_its_results_and_continues(
     assert record["job"] == study.task(1)
     later = json.loads((attempt.with_name("a02") / "attempt.json").read_text())
     assert (later["state"], later["n_restarts"]) == ("complete", 1)
+
+
+@pytest.mark.parametrize("partition", ["p", "graceful"])
+def test_a_preempted_shard_is_put_back_by_slurm_and_continues(
+    on_slurm: Loopback, tmp_path: Path, partition: str
+) -> None:
+    study = SlurmStudy(
+        on_slurm, tmp_path, n_cycles=1, seconds=0.05, first_seconds=20, partition=partition
+    )
+    begun(study, 1, 0)
+    node = str(study.state(1).machine)
+    on_slurm.ask("sbatch", "--partition=urgent", f"--nodelist={node}", "--exclusive",
+                 "--output=/dev/null", "--wrap=sleep 2")  # fmt: skip
+    study.wait_until(lambda: study.n_attempts(1) == 2, 120)
+    complete(study)
+    assert len(study.results()) == study.n_runs
+    records = attempts(study)
+    # We do not put it back too: the next attempt is that after Slurm's only restart.
+    assert [record["state"] for record in records] == ["stopped", "complete"]
+    assert [record["n_restarts"] for record in records] == [0, 1]
+    first = next(study.folder.glob("shards/0001/a01/manifest.json"))
+    statuses = [entry["status"] for entry in json.loads(first.read_text())["entries"]]
+    assert statuses.count("interrupted") == 1 and "running" not in statuses
 
 
 def test_a_cancelled_shard_stays_cancelled_and_alone_is_submitted_again(
@@ -85,10 +115,7 @@ def test_a_shard_that_reaches_its_time_limit_completes_by_itself(
     complete(study)
     n_attempts = study.n_attempts(1)
     assert n_attempts >= 2
-    records = [
-        json.loads(file.read_text())
-        for file in sorted(study.folder.glob("shards/*/a*/attempt.json"))
-    ]
+    records = attempts(study)
     assert [record["state"] for record in records] == ["again"] * (n_attempts - 1) + ["complete"]
     # The run in progress at the signal ends; none is stopped in the middle.
     assert len(study.results()) == 20
@@ -137,10 +164,7 @@ def test_a_cut_off_node_and_its_successor_both_write_and_nothing_is_overwritten(
         on_slurm.wait_until_idle()
     study.note_results()
     assert study.open_shards() == ()
-    records = [
-        json.loads(file.read_text())
-        for file in sorted(study.folder.glob("shards/*/a*/attempt.json"))
-    ]
+    records = attempts(study)
     assert [record["state"] for record in records] == ["fenced", "complete"]
     assert records[0]["machine"] != records[1]["machine"]
     # What both have done is kept twice.
