@@ -1,7 +1,8 @@
-"""Plans of divided studies, and a program in place of the one that runs a shard."""
+"""Plans of divided studies, and programs in place of the one that runs a shard and of Slurm's own."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from llem_runner.clusters import Needs, Shard, ShardPlan
@@ -27,3 +28,14 @@ def program(path: Path, body: str) -> str:
     path.write_text(f"#!/bin/bash\nfolder=$5; shard=$6\n{body}\n")
     path.chmod(0o755)
     return str(path)
+
+
+def counting_programs(folder: Path, log: Path) -> Path:
+    """Write programs that call the commands of Slurm and note each call in a line; return the folder."""
+    folder.mkdir()
+    for name in ("sbatch", "squeue", "scontrol", "scancel", "sacct", "sinfo"):
+        file = folder / name
+        command = f'echo "{name} $*" >> {log}\nexec {shutil.which(name)} "$@"'
+        file.write_text(f"#!/bin/bash\n{command}\n")
+        file.chmod(0o755)
+    return folder

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from slurm.loopback import Loopback
+from slurm.plans import counting_programs
 
 pytestmark = pytest.mark.slurm
 
@@ -48,11 +49,7 @@ def test_a_dry_run_prints_what_is_submitted_and_writes_nothing(
     arguments = ["study", "submit", "quickstart.yaml", "--on", "slurm", "--at-most", "1",
                  "--sbatch=--nice=5", "--time-per-shard", "20m", *SMALL]  # fmt: skip
     asked = work / "asked.txt"
-    (work / "bin").mkdir()
-    for name in ("sbatch", "squeue", "scontrol", "scancel", "sacct", "sinfo"):
-        file = work / "bin" / name
-        file.write_text(f'#!/bin/bash\necho "{name} $*" >> {asked}\nexec /usr/bin/{name} "$@"\n')
-        file.chmod(0o755)
+    counting_programs(work / "bin", asked)
     monkeypatch.setenv("PATH", f"{work / 'bin'}{os.pathsep}{os.environ['PATH']}")
     dry = json.loads(llem(work, *arguments, "--dry-run", "--json").stdout)
     assert not (work / "results").exists()
