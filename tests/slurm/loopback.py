@@ -52,13 +52,15 @@ class Loopback:
         self._waiting: dict[str, float] = {}
 
     def ask(self, *command: str, check: bool = True) -> str:
-        """Return what a command of Slurm prints.
+        """Return what a command of Slurm prints; empty if it does not end.
 
         Raises:
             subprocess.CalledProcessError: it fails.
         """
+        # A command can wait for a daemon that was killed.
+        limited = ("timeout", "60", *command)
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, check=False, timeout=90
+            limited, env=self.environment, capture_output=True, text=True, check=False
         )
         if check and done.returncode:
             raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
