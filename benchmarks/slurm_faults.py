@@ -26,7 +26,8 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not installed
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # for the Slurm and the stand-in
 
-from slurm.loopback import Loopback, missing, started
+from slurm.daemons import missing
+from slurm.loopback import Loopback, started
 from slurm.studies import SlurmStudy
 
 from benchmarks.disturbed_slurm.faults import FAULTS

@@ -32,7 +32,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not install
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # for the Slurm and the stand-in
 
 from fakes.shard_studies import SECONDS, on_a_node, shuffled
-from slurm.loopback import Loopback, missing, started
+from slurm.daemons import missing
+from slurm.loopback import Loopback, started
 from slurm.plans import counting_programs
 from slurm.studies import SlurmStudy
 

@@ -25,7 +25,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not installed
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # for the Slurm
 
-from slurm.loopback import Loopback, missing, started
+from slurm.daemons import missing
+from slurm.loopback import Loopback, started
 
 from benchmarks.disturbed_slurm.compared_results import compare, differences
 from llem_runner.shards import open_shards
@@ -73,7 +74,7 @@ def disturb(slurm: Loopback, work: Path, folder: Path) -> list[str]:
             slurm.kill(f"slurmd-{node}")
             slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=cut off")
             done.append(f"cut off {node}")
-        elif n_results >= 7 and len(done) == 3:
+        elif len(done) == 3 and _is_fenced(folder):
             node = done[2].split()[-1]
             slurm.start_node(int(node[1:]))
             slurm.ask("scontrol", "update", f"nodename={node}", "state=resume", check=False)
@@ -84,6 +85,11 @@ def disturb(slurm: Loopback, work: Path, folder: Path) -> list[str]:
         time.sleep(0.5)
     slurm.empty(60)
     return done
+
+
+def _is_fenced(folder: Path) -> bool:
+    """Return whether a process has noticed its successor."""
+    return any(record["state"] == "fenced" for record in attempts(folder))
 
 
 def _n_open(folder: Path, line: str) -> int:
@@ -134,6 +140,7 @@ def main() -> int:
     parser.add_argument(
         "--set", action="append", default=[], help="field of the study, e.g. n=2; repeatable"
     )
+    parser.add_argument("--keep", action="store_true", help="keep both studies, and print where")
     options = parser.parse_args()
     if reason := missing():
         print(reason)
@@ -159,7 +166,10 @@ def main() -> int:
         (single,) = (work / "one").iterdir()
         return int(not show(single, folder))
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        if options.keep:
+            print(work)
+        else:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 _REASONS = {
     "blocks: each attempt at a cycle is one": r"blocks|n_unused|looks",
-    "energies": r"energy|gain|residual|detectable|outliers|drift|\.comparisons\.",
+    "energies, and what is compared: speeds where no energy is": r"energy|gain|residual|detectable|outliers|drift|compared|\.comparisons\.",
     "times and speeds": r"_at$|_s\.|_s$|_hours|tokens_per_second|time_to_first_token|runs_needed",
     "how the study was cut": r"shards_per_cycle|seconds_per_shard|result_files|executor|session",
     "machine at that time": r"warnings|n_flagged|load|caveats|measurement_protocol",
 }
 """First match counts, by the path of a value in `study_result.json`."""
+_BY_TEXT = re.compile(r"\.warnings$")
+"""Objects whose names are texts of what has happened, not fields."""
 
 
 class Row(NamedTuple):
@@ -65,7 +67,7 @@ def compare(one: Path, cluster: Path) -> list[Row]:
         _of_runs("effective configuration", here, there, lambda run: run["effective_config"]),
         _of_runs("fields of result.json", here, there, lambda run: sorted(run)),
         _of_sets("points", _points(here), _points(there)),
-        _of_sets("fields of study_result.json", _fields(here.result), _fields(there.result)),
+        _of_sets("fields of study_result.json", *_fields(here.result, there.result)),
     ]  # fmt: skip
 
 
@@ -106,19 +108,30 @@ def _points(study: _Study) -> set[str]:
     return {point["config_hash"] for point in study.result["summary"]["points"]}
 
 
-def _fields(value: Any) -> set[str]:
-    return {re.sub(r"\[\d+\]", "[]", path) for path, _ in _leaves(value, names_only=True)}
-
-
-def _leaves(value: Any, path: str = "", *, names_only: bool = False) -> Iterator[tuple[str, Any]]:
-    """Yield path and value of everything that has no parts; with `names_only`, of every field."""
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield path and value of everything that has no parts."""
     if isinstance(value, dict):
         for key, part in value.items():
-            if names_only:
-                yield f"{path}.{key}", None
-            yield from _leaves(part, f"{path}.{key}", names_only=names_only)
+            yield from _leaves(part, f"{path}.{key}")
     elif isinstance(value, list):
         for place, part in enumerate(value):
-            yield from _leaves(part, f"{path}[{place}]", names_only=names_only)
-    elif not names_only:
+            yield from _leaves(part, f"{path}[{place}]")
+    else:
         yield path, value
+
+
+def _fields(here: Any, there: Any, path: str = "") -> tuple[set[str], set[str]]:
+    """Return the paths of the fields that objects in both results have.
+
+    What is empty in one of them has no fields to compare.
+    """
+    if isinstance(here, list) and isinstance(there, list):
+        here, there = here[0] if here else None, there[0] if there else None
+        path = f"{path}[]"
+    if not (isinstance(here, dict) and isinstance(there, dict)) or _BY_TEXT.search(path):
+        return set(), set()
+    first, other = ({f"{path}.{key}" for key in part} for part in (here, there))
+    for key in here.keys() & there.keys():
+        below, beside = _fields(here[key], there[key], f"{path}.{key}")
+        first, other = first | below, other | beside
+    return first, other

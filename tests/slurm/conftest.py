@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm.loopback import Loopback, missing, started
+from slurm.daemons import missing
+from slurm.loopback import Loopback, started
 
 # Read at once: no test sees a variable of llem.
 REQUIRED = bool(os.environ.get("LLEM_REQUIRE_SLURM"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+PROGRAMS = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+"""Where daemons and commands are found."""
 _WAIT_S = 60.0
 _ORDER = ("slurmd", "slurmctld", "slurmdbd", "mariadbd", "munged")
 """In which they end."""
@@ -84,6 +87,9 @@ class Daemons:
         """End every daemon, first by SIGTERM."""
         for file in sorted((self._folder / "run").glob("*.started"), key=_place):
             self._end(int(file.read_text()))
+        for child in self._children.values():  # also those that were killed
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(5)
 
     def _started(self, name: str) -> Path:
         return self._folder / "run" / f"{name}.started"
@@ -139,3 +145,13 @@ def free_ports() -> int:
                 continue
             return first
     raise DaemonError("no free ports between 20000 and 32000")
+
+
+def missing(*, accounting: bool = False) -> str | None:
+    """Return why no Slurm can be started here; None if one can."""
+    names = ["slurmctld", "slurmd", "sbatch", "munged"]
+    names += ["slurmdbd", "mariadbd", "sacctmgr"] if accounting else []
+    absent = [name for name in names if shutil.which(name, path=PROGRAMS) is None]
+    if absent:
+        return f"needs {', '.join(absent)} (packages slurm-wlm, munge, slurmdbd, mariadb-server)"
+    return "needs root" if os.geteuid() != 0 else None

@@ -22,10 +22,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from slurm.configuration import munge_socket, write_configuration
-from slurm.daemons import Daemons, free_ports, resolve_own_name
+from slurm.daemons import PROGRAMS, Daemons, free_ports, resolve_own_name
 from slurm.database import start_accounting, start_database
 
-_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 _REQUEUE_WAIT_S = 2.0
 
 
@@ -45,7 +44,7 @@ class Loopback:
         """
         self.folder, self.nodes, self.accounting = folder, nodes, accounting
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH"))}
-        self.environment = clean | {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": _PATH}
+        self.environment = clean | {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": PROGRAMS}
         """In which the commands of Slurm find this one."""
         self._extra = extra
         self._daemons = Daemons(folder, self.environment)
@@ -149,10 +148,16 @@ class Loopback:
 
         The wait gives the old process time to end. If it still did when its successor begins, Slurm
         would take its exit code for that of the successor, so each task waits some seconds here too.
+        Where that was not enough, Slurm holds the task and drains the node; a person puts both back.
         """
         waiting = self.ask("squeue", "-h", "-r", "-t", "PD", "-o", "%i %r", check=False)
-        lines = (line.partition(" ") for line in waiting.splitlines())
+        lines = [line.partition(" ") for line in waiting.splitlines()]
         tasks = {task for task, _, reason in lines if reason in ("BeginTime", "None")}
+        for held in (task for task, _, reason in lines if reason.endswith("held")):
+            self.ask("scontrol", "release", held, check=False)
+            drained = self.ask("sinfo", "-h", "-N", "-t", "drain", "-o", "%N", check=False)
+            for node in set(drained.split()):
+                self.ask("scontrol", "update", f"nodename={node}", "state=resume", check=False)
         now = time.monotonic()
         self._waiting = {task: self._waiting.get(task, now) for task in tasks}
         for task, since in self._waiting.items():
@@ -189,13 +194,3 @@ def started(
     finally:
         slurm.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def missing(*, accounting: bool = False) -> str | None:
-    """Return why no Slurm can be started here; None if one can."""
-    names = ["slurmctld", "slurmd", "sbatch", "munged"]
-    names += ["slurmdbd", "mariadbd", "sacctmgr"] if accounting else []
-    absent = [name for name in names if shutil.which(name, path=_PATH) is None]
-    if absent:
-        return f"needs {', '.join(absent)} (packages slurm-wlm, munge, slurmdbd, mariadb-server)"
-    return "needs root" if os.geteuid() != 0 else None
