@@ -79,7 +79,7 @@ def disturb(
         shards=options.shards,
         seconds=0.4,
     )
-    # Each fault waits for so many results, so that all come before the end at any speed.
+    # Each fault waits for a number of results, so that all come before the end at any speed.
     due = sorted(chance.uniform(0, 0.9 * study.n_runs) for _ in range(options.faults))
     faults: Counter[str] = Counter()
     began_s = time.monotonic()

@@ -64,7 +64,7 @@ def disturb(slurm: Loopback, work: Path, folder: Path) -> list[str]:
         slurm.hurry()
         n_results = len(list(folder.glob("shards/*/a*/*/result.json")))
         running = slurm.ask("squeue", "-h", "-r", "-t", "R", "-o", "%F_%K %N", check=False)
-        # Not in its last run: its process shall notice its successor.
+        # Not in its last run, because its process must notice its successor.
         tasks = [line.split() for line in running.splitlines() if _n_open(folder, line) > 1]
         if len(done) < 2 and n_results > 2 * len(done) and tasks:
             slurm.ask("scontrol", "requeue", tasks[0][0])

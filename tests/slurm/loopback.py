@@ -32,7 +32,12 @@ class Loopback:
     """A Slurm with two fake GPUs on each node; nodes are called n1, n2 and so on."""
 
     def __init__(
-        self, folder: Path, nodes: int, *, accounting: bool, extra: Mapping[str, str]
+        self,
+        folder: Path,
+        nodes: int = 2,
+        *,
+        accounting: bool = False,
+        extra: Mapping[str, str] | None = None,
     ) -> None:
         """Make it; nothing starts.
 
@@ -46,8 +51,8 @@ class Loopback:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH"))}
         self.environment = clean | {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": PROGRAMS}
         """In which the commands of Slurm find this one."""
-        self._extra = extra
-        self._daemons = Daemons(folder, self.environment)
+        self._extra = extra or {}
+        self.daemons = Daemons(folder, self.environment)
         self._waiting: dict[str, float] = {}
 
     def ask(self, *command: str, check: bool = True) -> str:
@@ -80,7 +85,7 @@ class Loopback:
         resolve_own_name()
         self._start_munge()
         if self.accounting:
-            start_database(self.folder, port, self._daemons)
+            start_database(self.folder, port, self.daemons)
         write_configuration(
             self.folder,
             nodes=self.nodes,
@@ -89,7 +94,7 @@ class Loopback:
             extra=self._extra,
         )
         if self.accounting:
-            start_accounting(self.folder, port, self._daemons)
+            start_accounting(self.folder, port, self.daemons)
         self.start_controller()
         for number in range(1, self.nodes + 1):
             self.start_node(number)
@@ -99,21 +104,21 @@ class Loopback:
         key, socket = self.folder / "munge" / "key", munge_socket(self.folder)
         key.write_bytes(secrets.token_bytes(1024))
         key.chmod(0o400)
-        self._daemons.spawn(
+        self.daemons.spawn(
             "munged", "munged", "--foreground", "--force", f"--socket={socket}",
             f"--key-file={key}", f"--pid-file={self.folder}/run/munged.pid",
             f"--log-file={self.folder}/log/munged.log", f"--seed-file={self.folder}/munge/seed",
         )  # fmt: skip
-        self._daemons.wait(socket.exists, "munged")
+        self.daemons.wait(socket.exists, "munged")
 
     def start_controller(self) -> None:
         """Start slurmctld, for example after it was killed."""
-        self._daemons.spawn("slurmctld", "slurmctld", "-D", "-f", f"{self.folder}/slurm.conf")
+        self.daemons.spawn("slurmctld", "slurmctld", "-D", "-f", f"{self.folder}/slurm.conf")
 
     def start_node(self, number: int) -> None:
         """Start the slurmd of a node."""
         name, conf = f"n{number}", f"{self.folder}/slurm.conf"
-        self._daemons.spawn(f"slurmd-{name}", "slurmd", "-D", "-N", name, "-f", conf)
+        self.daemons.spawn(f"slurmd-{name}", "slurmd", "-D", "-N", name, "-f", conf)
 
     def wait_until_idle(self) -> None:
         """Return when every node is idle.
@@ -121,7 +126,7 @@ class Loopback:
         Raises:
             DaemonError: a minute has passed.
         """
-        self._daemons.wait(
+        self.daemons.wait(
             lambda: set(self.ask("sinfo", "-h", "-o", "%T", check=False).split()) == {"idle"},
             "slurmctld",
         )
@@ -132,7 +137,7 @@ class Loopback:
         Raises:
             DaemonError: a minute has passed.
         """
-        self._daemons.wait(lambda: self._daemons.succeeds("scontrol", "ping"), "slurmctld")
+        self.daemons.wait(lambda: self.daemons.succeeds("scontrol", "ping"), "slurmctld")
 
     # --- while it runs
 
@@ -167,13 +172,13 @@ class Loopback:
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """Send a signal to a daemon: slurmctld, slurmd-n1."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._daemons.pid(name), number)
+            os.kill(self.daemons.pid(name), number)
 
     def stop(self) -> None:
         """Cancel all jobs and end every daemon, also if some never started."""
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             self.empty(wait_s=5)
-        self._daemons.end_all()
+        self.daemons.end_all()
         for folder in Path("/sys/fs/cgroup").glob("*/slurm_n*"):
             for group in (*sorted(folder.rglob("*"), reverse=True), folder):
                 with contextlib.suppress(OSError):
@@ -187,7 +192,7 @@ def started(
     """Yield a Slurm in a new folder; end its daemons and delete the folder at the end."""
     # Short, because the name of a socket has at most 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="llem-slurm-"))
-    slurm = Loopback(folder, nodes, accounting=accounting, extra=extra or {})
+    slurm = Loopback(folder, nodes, accounting=accounting, extra=extra)
     try:
         slurm.start()
         yield slurm

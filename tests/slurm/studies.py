@@ -126,7 +126,7 @@ class SlurmStudy:
             self.jobs |= dict.fromkeys(ticket.shards, ticket.job)
         return done.submitted
 
-    def wait_until(self, is_reached: Callable[[], bool], limit_s: float = 60) -> None:
+    def wait_until(self, is_reached: Callable[[], bool], limit_s: float = 180) -> None:
         """Return when something is so; meanwhile no task waits the two minutes after a requeue.
 
         Raises:
@@ -138,7 +138,7 @@ class SlurmStudy:
             self.slurm.hurry()
             time.sleep(0.1)
 
-    def settle(self, limit_s: float = 120) -> None:
+    def settle(self, limit_s: float = 240) -> None:
         """Return when no task waits or runs.
 
         Raises:

@@ -39,7 +39,7 @@ class MeteredSlurm(Loopback):
         name = f"n{number}"
         # In a view of the file system of its own, where the folder is in the place of /dev/cpu.
         shell = f"mount --bind {folder} /dev/cpu && exec slurmd -D -N {name} -f {self.folder}/slurm.conf"
-        self._spawn(f"slurmd-{name}", "unshare", "--mount", "sh", "-c", shell)
+        self.daemons.spawn(f"slurmd-{name}", "unshare", "--mount", "sh", "-c", shell)
 
 
 @contextmanager
