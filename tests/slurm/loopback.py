@@ -63,9 +63,7 @@ class Loopback:
         """
         # A command can wait for a daemon that was killed.
         limited = ("timeout", "60", *command)
-        done = subprocess.run(
-            limited, env=self.environment, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(limited, env=self.environment, capture_output=True, text=True)
         if check and done.returncode:
             raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
         return done.stdout.strip()

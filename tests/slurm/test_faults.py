@@ -64,7 +64,7 @@ def test_a_preempted_shard_is_put_back_by_slurm_and_continues(
     node = str(study.state(1).machine)
     on_slurm.ask("sbatch", "--partition=urgent", f"--nodelist={node}", "--exclusive",
                  "--output=/dev/null", "--wrap=sleep 2")  # fmt: skip
-    study.wait_until(lambda: study.n_attempts(1) == 2, 120)
+    study.wait_until(lambda: study.n_attempts(1) == 2)
     complete(study)
     assert len(study.results()) == study.n_runs
     records = attempts(study)
@@ -82,7 +82,7 @@ def test_a_cancelled_shard_stays_cancelled_and_alone_is_submitted_again(
     study = SlurmStudy(on_slurm, tmp_path, n_cycles=3)
     begun(study, 1)
     on_slurm.ask("scancel", study.task(1))
-    study.wait_until(lambda: study.state(1).phase == "ended", 10)
+    study.wait_until(lambda: study.state(1).phase == "ended")
     assert "cancelled" in str(study.state(1).reason)
     study.settle()
     assert study.open_shards() == (1,)
@@ -131,7 +131,7 @@ def test_what_is_killed_is_not_lost(on_slurm: Loopback, tmp_path: Path, victim: 
     (task,) = study.pids(1)
     kill({"task": task, "run": children(task)[-1], "slurmstepd": parent(task)}[victim])
     study.settle()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while study.all_pids():
         assert time.monotonic() < end, "a process is left"
         time.sleep(0.1)
@@ -157,7 +157,7 @@ def test_a_cut_off_node_and_its_successor_both_write_and_nothing_is_overwritten(
         assert task in study.pids(1)
         study.note_results()
         study.settle()
-        study.wait_until(lambda: task not in study.pids(1), 20)
+        study.wait_until(lambda: task not in study.pids(1))
     finally:
         on_slurm.start_node(int(node[1:]))
         on_slurm.ask("scontrol", "update", f"nodename={node}", "state=resume", check=False)
@@ -177,7 +177,7 @@ def test_a_task_continues_without_the_controller(on_slurm: Loopback, tmp_path: P
     on_slurm.kill("slurmctld", signal.SIGKILL)
     try:
         n_results = len(study.results())
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while len(study.results()) < n_results + 3:
             assert time.monotonic() < end
             time.sleep(0.1)
