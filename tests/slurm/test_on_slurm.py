@@ -211,6 +211,17 @@ def test_a_refusal_names_the_setting_and_nothing_is_queued(
     assert on_slurm.ask("squeue", "-h") == ""
 
 
+def test_a_held_shard_says_what_releases_it(
+    on_slurm: Loopback, folder: Path, tmp_path: Path
+) -> None:
+    slurm = Slurm({"python": program(tmp_path / "python", "sleep 60")})
+    (ticket,) = submitted(slurm, plan_of(folder, 1))
+    wait_for_phases(slurm, [ticket], ["running"])
+    on_slurm.ask("scontrol", "requeuehold", f"{ticket.job}_1")
+    states = wait_for_phases(slurm, [ticket], ["waiting"])
+    assert f"until `scontrol release {ticket.job}_1`" in str(states[1].reason)
+
+
 def test_a_machine_without_a_configuration_of_slurm_says_so(
     on_slurm: Loopback, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

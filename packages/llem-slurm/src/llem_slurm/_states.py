@@ -101,13 +101,13 @@ def _listed(lines: Iterable[str]) -> Iterable[tuple[int, ShardState]]:
         parts = [part.strip() for part in line.split("|")]
         if len(parts) != 7 or not parts[1].isdigit():
             continue
-        _, index, _, state, reason, node, restarts = parts
+        job, index, _, state, reason, node, restarts = parts
         yield (
             int(index),
             ShardState(
                 phase=_phase(state),
                 machine=_name(node),
-                reason=_reason(state, _name(reason)),
+                reason=_held(f"{job}_{index}", reason) or _reason(state, _name(reason)),
                 n_restarts=int(restarts) if restarts.isdigit() else None,
             ),
         )
@@ -146,6 +146,16 @@ def _phase(state: str) -> ShardPhase:
         return "waiting"
     # A job that completes may still have processes; an unknown word is not an end.
     return "ended" if state in _ENDED else "running"
+
+
+def _held(task: str, reason: str) -> str | None:
+    """Return what a person must do for a task that Slurm does not start by itself; None for others.
+
+    Slurm holds a task, for example, whose old process was still there when it was started again.
+    """
+    if re.search("held", reason, re.IGNORECASE) is None:
+        return None
+    return f"Slurm holds it ({reason}) until `scontrol release {task}`"
 
 
 def _reason(state: str, reason: str | None, exit_code: str = "0:0") -> str | None:
