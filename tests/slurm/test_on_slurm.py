@@ -227,7 +227,7 @@ def test_a_machine_without_a_configuration_of_slurm_says_so(
 ) -> None:
     monkeypatch.setenv("SLURM_CONF", str(folder / "absent.conf"))
     with pytest.raises(SubmissionRefused, match="this machine has no configuration of a Slurm"):
-        submitted(Slurm({"python": "/bin/true"}), plan_of(folder, 2))
+        submitted(Slurm({"python": "/bin/true", "max_array": 9}), plan_of(folder, 2))
 
 
 def test_an_array_above_the_limit_is_divided(on_slurm: Loopback, folder: Path) -> None:

@@ -17,6 +17,8 @@ LOST = re.compile(
     re.IGNORECASE,
 )
 """Texts after which it cannot be told whether the jobs were taken."""
+UNCONFIGURED = re.compile("configuration source|process configuration|slurm.conf")
+"""Texts of a command that finds no slurm.conf; each takes a minute to say so."""
 TOO_MANY = re.compile(
     r"AssocMaxSubmitJobLimit|QOSMaxSubmitJobPerUserLimit|MaxSubmit|Slurm temporarily unable to accept "
     r"job|Job violates accounting/QOS policy",
@@ -35,7 +37,7 @@ class _Refusal:
 
 _NODES = ("sinfo", "-h", "-o", "%P %G %f %l")
 _REFUSALS = (
-    _Refusal("configuration source|process configuration|slurm.conf", (),
+    _Refusal(UNCONFIGURED.pattern, (),
              "this machine has no configuration of a Slurm; log in to a node that submits jobs, or "
              "let SLURM_CONF name its slurm.conf"),
     _Refusal("invalid partition", ("partition",), "there is no such partition",

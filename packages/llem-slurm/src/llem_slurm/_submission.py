@@ -10,7 +10,7 @@ from pathlib import Path
 
 from llem_runner.clusters import SubmissionRefused, SubmissionUnknown
 from llem_slurm._commands import Answer, ask, passed_on
-from llem_slurm._refusals import LOST, TOO_MANY, explain
+from llem_slurm._refusals import LOST, TOO_MANY, UNCONFIGURED, explain
 from llem_slurm._settings import SlurmSettings
 
 _TIMEOUT_S = 90.0
@@ -44,7 +44,10 @@ def submit_array(
         SubmissionRefused: nothing was taken.
         SubmissionUnknown: Slurm does not tell whether it was taken.
     """
-    before = _jobs(name)
+    listed = _ask_for_jobs(name)
+    if not listed.is_ok and UNCONFIGURED.search(listed.problem):
+        raise SubmissionRefused(explain(listed.problem, settings))  # sbatch would wait a minute too
+    before = _jobs(listed)
     environment = passed_on(os.environ, settings.variables)
     answer = ask("sbatch", "--parsable", str(script), timeout_s=_TIMEOUT_S, environment=environment)
     if answer.is_ok and (match := re.search(r"^(\d+)(;.*)?$", answer.text, re.MULTILINE)):
@@ -56,7 +59,7 @@ def submit_array(
         raise SubmissionRefused(explain(problem, settings))
     for wait_s in back_off_s:
         sleep(wait_s)
-        now = _jobs(name)
+        now = _jobs(_ask_for_jobs(name))
         if now is None or before is None:
             continue
         new = sorted(now - before, key=int)
@@ -82,7 +85,11 @@ def _may_be_lost(answer: Answer) -> bool:
     return "sbatch: error" not in answer.problem and "sbatch: unrecognized" not in answer.problem
 
 
-def _jobs(name: str) -> set[str] | None:
-    """Return the numbers of the arrays with a name; None if Slurm does not answer."""
-    answer = ask("squeue", "-h", "-t", "all", f"--name={name}", "-O", "ArrayJobID:20", timeout_s=30)
+def _ask_for_jobs(name: str) -> Answer:
+    fields = ("-O", "ArrayJobID:20")
+    return ask("squeue", "-h", "-t", "all", f"--name={name}", *fields, timeout_s=_TIMEOUT_S)
+
+
+def _jobs(answer: Answer) -> set[str] | None:
+    """Return the numbers of the arrays that Slurm lists; None if it does not answer."""
     return set(answer.text.split()) if answer.is_ok else None
