@@ -177,6 +177,7 @@ class TextScore(msgspec.Struct, frozen=True):
     nll: float
     """Sum of their negative log likelihoods, in nats."""
     n_tokens: int
+    """Tokens that were scored."""
     choices: tuple[int, ...] = ()
     """The token that the model finds most probable at each of these places; () if unknown."""
     tokens_sha256: str | None = None

@@ -33,15 +33,18 @@ class MachineGpu(msgspec.Struct, frozen=True):
     """One GPU that the driver shows."""
 
     uuid: str
+    """UUID."""
     memory_bytes: int | None
     """None if the driver does not report it."""
     name: str | None = None
+    """Name of the product; None: not reported."""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """What a study needs to know about the machine; `find_machine` makes it once for the whole study."""
 
     settings: Settings
+    """Of this machine."""
     gpus: tuple[MachineGpu, ...] = ()
     """Every NVIDIA GPU, in NVML's order; if there is none, every AMD GPU."""
     is_nvidia: bool = True
@@ -53,6 +56,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     run_variables: dict[str, str] = {}
     """What the processes of runs must have in their environment, so that they use no other GPU."""
     host_memory_bytes: int | None = None
+    """Installed memory; None: not reported."""
     load: HostLoad | None = None
     """Other load at that time; None if it is not reported."""
 

@@ -34,6 +34,7 @@ class LiveDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Mean of the readings of about the last second; from the energy counter if the device reports
     no power. None: no reading."""
     temperature_c: float | None
+    """Temperature in °C; None: not reported."""
 
 
 class LiveReading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ class FileDigest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: str
     """Relative to its folder."""
     n_bytes: int | None
+    """Size of the file; None: not known."""
     sha256: str | None
     """Of the content; None if it cannot be read, or is no regular file."""
     matches_hub: bool | None = None
@@ -30,6 +31,7 @@ class InputDigest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     name: str
     """As the experiment states it."""
     revision: str | None = None
+    """Of the hub, if it is from there."""
     sha256: str | None
     """Over names, sizes and contents of the files; for `builtin:NAME`, of its architecture. None if
     the files are not on this machine."""

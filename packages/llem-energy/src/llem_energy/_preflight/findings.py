@@ -11,6 +11,7 @@ class Finding(msgspec.Struct, frozen=True):
     """One sentence about some experiments."""
 
     message: str
+    """One sentence."""
     points: tuple[int, ...]
     """Indices of the experiments that it concerns, in ascending order."""
 

@@ -52,7 +52,9 @@ class RenderedChats(msgspec.Struct, frozen=True):
     """Conversations as token ids, and the template that made them."""
 
     prompts: tuple[tuple[int, ...], ...]
+    """The token ids of each prompt."""
     template: ChatTemplate
+    """What they were made with."""
 
 
 class ChatProblem(msgspec.Struct, frozen=True):
@@ -61,5 +63,6 @@ class ChatProblem(msgspec.Struct, frozen=True):
     index: int
     """Of the conversation, counted from 0; 0 too if all have the problem."""
     message: str
+    """One sentence."""
     is_in_row: bool = False
     """Whether the problem is one of this conversation, not of all."""

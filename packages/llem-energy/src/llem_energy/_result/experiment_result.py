@@ -67,6 +67,7 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     schema_version: int = RESULT_SCHEMA_VERSION
     measurement_config_hash: str
+    """Of the experiment, without what does not change a measurement."""
     config: dict[str, Any]
     """The experiment as configured, with defaults."""
     effective_config: dict[str, Any]
@@ -145,6 +146,7 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     measurement_methodology: Literal["steady_state", "total"]
     """`steady_state`: after a warm-up; `total`: without one."""
     steady_state_window: Span
+    """When the window began and ended."""
     n_warmup: int
     """Repeats of the warm-up, which no figure includes."""
     warmup_excluded_samples: int
@@ -157,6 +159,7 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """In the same folder; None if nothing was sampled."""
 
     environment_snapshot: EnvironmentSnapshot
+    """Machine and software, as they were found before the model was loaded."""
     measurement_warnings: tuple[str, ...]
     """Sentences about what may make the figures wrong."""
     reproducibility_notes: tuple[str, ...]

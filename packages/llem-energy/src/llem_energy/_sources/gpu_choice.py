@@ -22,7 +22,9 @@ class ShownGpu(msgspec.Struct, frozen=True, kw_only=True):
     """A GPU that the driver shows to this process."""
 
     uuid: str
+    """UUID."""
     name: str | None = None
+    """Name of the product; None: not reported."""
     minor: int | None = None
     """The number in the name of its device file; the same in every control group."""
 

@@ -1,4 +1,6 @@
-"""One NVIDIA GPU through NVML, and its driver. Only this file, `nvml_fields` and `nvml_clocks` use pynvml and its units.
+"""One NVIDIA GPU through NVML, and its driver.
+
+Only this file, `nvml_fields` and `nvml_clocks` use pynvml and its units.
 
 What a GPU supports is found by calling, never by its architecture. Field ids are the stable ones
 (NVML API reference, "Field Value Enums"): 83 total energy, 186 instant and 185 average power, 74
