@@ -17,7 +17,7 @@ from llem_runner._shards.division import (
     plan_division,
     read_plan,
 )
-from llem_runner._shards.merge import merge_study
+from llem_runner._shards.merge import is_merged, merge_study
 from llem_runner._shards.open_shards import open_shards
 from llem_runner._shards.outcome import ShardOutcome
 from llem_runner._shards.progress import ShardProgress, ShardStatus, shard_progress
@@ -38,6 +38,7 @@ __all__ = [
     "damaged_attempts",
     "divide_study",
     "is_divided",
+    "is_merged",
     "merge_study",
     "open_shards",
     "plan_division",

@@ -38,6 +38,7 @@ from llem_runner.archives import (
     digest_lines,
 )
 from llem_runner.records import StudyManifest
+from llem_runner.shards import is_merged
 
 
 class Archive(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +95,11 @@ def archive_study(
         raise ReportError(
             f"{source} cannot be archived: {found.reason}; restore these files, or see `llem-cli study "
             f"verify {source}`"
+        )
+    if manifest.is_divided and not is_merged(source):
+        raise ReportError(
+            f"{source} has runs that ended after its manifest.json was merged: use `llem-cli study merge "
+            f"{source}`, and archive it then"
         )
     with tempfile.TemporaryDirectory(prefix="llem-archive-") as scratch:
         made = _Made(source, Path(scratch), manifest, found.manifest_sha256)
@@ -208,12 +214,12 @@ def _top(folder: Path) -> str:
 def _check(folder: Path, path: Path, manifest: StudyManifest, *, force: bool) -> None:
     if path.suffix.lower() != ".zip":
         raise ReportError(f"{path}: expected the name of a file that ends with .zip")
-    if manifest.is_divided:
+    if manifest.is_divided and manifest.status == "running":
         raise ReportError(
-            f"{folder} is divided into shards with folders of their own: expected a study in one folder; "
-            "its tables and its report can be published with `llem-cli study export` and `study report`"
+            f"{folder} has an attempt at a shard that has not ended, as far as its files say: wait until it "
+            f"ends, or use `llem-cli study resume {folder}` if its process was killed, and archive it then"
         )
-    if is_running(folder):
+    if not manifest.is_divided and is_running(folder):
         raise ReportError(
             f"{folder} is running, so its files are still changing; archive it when it has ended"
         )

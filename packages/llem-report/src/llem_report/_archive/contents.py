@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from llem_config.credentials import kind_of_credential
@@ -13,7 +13,10 @@ from llem_report._errors import ReportError
 from llem_runner.records import StudyManifest
 
 _OF_STUDY = ("study.yaml", "study_resolved.json", "manifest.json", "study_result.json")
+_OF_SHARD = ("plan.json", "shard.json")
 _OF_RUN = ("result.json", "timeseries.parquet", "requests.parquet", "log.txt")
+_OF_ATTEMPT = ("attempt.json", "manifest.json")
+_ATTEMPT = re.compile(r"a[0-9]{2,6}")
 _RUN_FOLDER = re.compile(r"([0-9]+)_c([0-9]+)_[A-Za-z0-9._-]+")
 _TEXTS = ("log.txt",)
 
@@ -21,7 +24,8 @@ _TEXTS = ("log.txt",)
 def study_files(folder: Path, manifest: StudyManifest) -> dict[str, Path]:
     """Return the files of a study by their names in its folder.
 
-    Files of earlier attempts, of people, and of running processes are left out.
+    Files of people, of running processes and, in a study that is not divided, of earlier attempts are
+    left out. Of a divided study all attempts count, because readers merge them.
 
     Args:
         folder: of the study.
@@ -30,21 +34,40 @@ def study_files(folder: Path, manifest: StudyManifest) -> dict[str, Path]:
     Raises:
         ReportError: a file is a link, or has a password or a token.
     """
-    runs = {(entry.index, entry.cycle) for entry in manifest.entries}
     added = [each.study_file for each in manifest.extensions if each.study_file is not None]
     names = (*_OF_STUDY, *added)
     files = {name: folder / name for name in names if os.path.lexists(folder / name)}
-    for path in sorted(folder.iterdir()):
-        match = _RUN_FOLDER.fullmatch(path.name)
-        if match and (int(match[1]), int(match[2])) in runs and not path.is_symlink():
-            files |= {
-                f"{path.name}/{name}": path / name
-                for name in _OF_RUN
-                if os.path.lexists(path / name)
-            }
+    runs = {(entry.index, entry.cycle) for entry in manifest.entries}
+    for parent in _divided(folder, manifest) if manifest.is_divided else (folder,):
+        named = _OF_ATTEMPT if _ATTEMPT.fullmatch(parent.name) else _OF_SHARD
+        if parent != folder:
+            files |= _present(folder, parent, named)
+        for path in sorted(parent.iterdir()):
+            match = _RUN_FOLDER.fullmatch(path.name)
+            if match and (int(match[1]), int(match[2])) in runs and not path.is_symlink():
+                files |= _present(folder, path, _OF_RUN)
     for name, path in files.items():
         _check(name, path)
     return files
+
+
+def _divided(folder: Path, manifest: StudyManifest) -> Iterator[Path]:
+    """Yield the folders of a divided study in which its files are: of the plan, shards and attempts."""
+    yield folder / "shards"
+    for name in manifest.shards:
+        yield folder / name
+        for path in sorted((folder / name).iterdir()):
+            if _ATTEMPT.fullmatch(path.name) and not path.is_symlink():
+                yield path
+
+
+def _present(folder: Path, parent: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Return the files with some names that are in a folder, by their names in the study's folder."""
+    return {
+        (parent / name).relative_to(folder).as_posix(): parent / name
+        for name in names
+        if os.path.lexists(parent / name)
+    }
 
 
 def left_out(folder: Path, files: dict[str, Path]) -> Iterator[str]:

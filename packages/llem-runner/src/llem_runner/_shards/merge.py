@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from llem_runner._storage.attempts import Attempt, remove_scratch_of_killed
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.divided_manifest import merge_manifests, merge_runs
 from llem_runner._storage.input_files import changed_resolved
-from llem_runner._storage.manifest import StudyManifest
+from llem_runner._storage.manifest import StudyManifest, read_manifest_file
 from llem_runner._storage.manifest_reader import manifest_signature
 from llem_runner._storage.manifest_writer import encode_manifest
 from llem_runner._storage.node_energy import read_node_energy
@@ -101,6 +102,20 @@ def merge_in_memory(divided: DividedFolder) -> Merged:
     result = msgspec.structs.replace(result, summary=summary)
     changes = tuple(dict.fromkeys((*manifest.input_changes, *summary.input_changes)))
     return Merged(msgspec.structs.replace(manifest, input_changes=changes), result, attempts)
+
+
+def is_merged(folder: str | Path) -> bool:
+    """Return whether `manifest.json` of a divided study has all that its attempts say now.
+
+    Raises:
+        StudyError: not the folder of a divided study, or it is damaged.
+    """
+    divided = DividedFolder(Path(folder))
+    now = merge_manifests(divided)
+    if not os.path.lexists(divided.layout.manifest):
+        return False
+    before = read_manifest_file(divided.layout.manifest)
+    return (before.status, before.entries) == (now.status, now.entries)
 
 
 def merge_if_done(folder: DividedFolder, cluster: Cluster | None = None) -> bool:

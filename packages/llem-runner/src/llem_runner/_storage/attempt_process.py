@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import platform
 from pathlib import Path
@@ -19,7 +21,8 @@ class AttemptProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     host: str
     machine_id: str | None = None
-    """Of the installed system, which keeps it when it boots; None if it has none, and in older files."""
+    """Of the installed system, which keeps it when it boots, for llem only; None if it has none, and in
+    older files."""
     boot_id: str | None
     """Of the system that it runs on; None if the system does not tell."""
     pid_namespace: str | None
@@ -68,8 +71,14 @@ class AttemptProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 def _machine_id() -> str | None:
-    """Return the number of the installed system; None if it has none. Source: machine-id(5)."""
-    return _line_of("/etc/machine-id")
+    """Return a number that the installed system has for llem; None if it has none.
+
+    The system's own number is confidential, so it is not stored. Source: machine-id(5).
+    """
+    number = _line_of("/etc/machine-id")
+    if number is None:
+        return None
+    return hmac.new(number.encode(), b"llem", hashlib.sha256).hexdigest()[:32]
 
 
 def _boot_id() -> str | None:

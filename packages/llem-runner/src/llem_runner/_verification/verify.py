@@ -89,7 +89,7 @@ def _verify(
         study_name=manifest.study_name,
         study_design_hash=manifest.study_design_hash,
         study_status=manifest.status,
-        is_running=_is_running(layout),
+        is_running=opened.archive is None and _is_running(layout),
         verdict=verdict,
         reason=reason,
         manifest_sha256=_sha256(layout.manifest),
