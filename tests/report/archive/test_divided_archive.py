@@ -34,13 +34,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_archive_of_a_divided_study_opens_like_its_folder(folder: Path, tmp_path: Path) -> None:
+    (folder / "cluster/slurm").mkdir(parents=True)
+    (folder / "cluster/slurm/node_energy.json").write_text('{"records": []}')
+    (folder / "cluster/slurm/tickets.json").write_text("{}")
     (folder / "shards/0001/a01/notes.txt").write_text("of a person")
     archive = tmp_path / "a.zip"
     made = archive_study(folder, archive)
     assert archive_study(folder, tmp_path / "b.zip").sha256 == made.sha256
     found = verify_study(archive, files_only=True)
     assert (found.verdict, found.is_running) == ("intact", False)
-    assert not any("notes.txt" in file.name for file in found.files)
+    names = {file.name for file in found.files}
+    assert not any(name.endswith(("notes.txt", "tickets.json")) for name in names)
+    assert "data/study/cluster/slurm/node_energy.json" in names
     with open_study(archive) as opened:
         assert read_manifest(opened.folder) == read_manifest(folder)
         assert shard_progress(opened.folder) == shard_progress(folder)

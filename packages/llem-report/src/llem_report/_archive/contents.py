@@ -38,6 +38,9 @@ def study_files(folder: Path, manifest: StudyManifest) -> dict[str, Path]:
     names = (*_OF_STUDY, *added)
     files = {name: folder / name for name in names if os.path.lexists(folder / name)}
     runs = {(entry.index, entry.cycle) for entry in manifest.entries}
+    if manifest.is_divided:  # what clusters said of the energy of their machines
+        energies = sorted(folder.glob("cluster/*/node_energy.json"))
+        files |= {path.relative_to(folder).as_posix(): path for path in energies}
     for parent in _divided(folder, manifest) if manifest.is_divided else (folder,):
         named = _OF_ATTEMPT if _ATTEMPT.fullmatch(parent.name) else _OF_SHARD
         if parent != folder:
