@@ -20,6 +20,7 @@ from llem_runner import (
     Control,
     StudyError,
     changed_files,
+    extend_study,
     is_running,
     merge_studies,
     read_manifest,
@@ -223,6 +224,10 @@ def test_a_resume_of_the_whole_study_and_a_link_are_refused(tmp_path: Path) -> N
     run(plan.folder, 1)
     with pytest.raises(StudyError, match="divided into 6 shards"):
         resume_study(plan.folder, executor=InlineExecutor(), measure=on_a_node)
+    with pytest.raises(
+        StudyError, match="divided into 6 shards, which are fixed: submit the new points"
+    ):
+        extend_study(plan.folder, shuffled(12))
     attempt = DividedFolder(plan.folder).shard(1) / "a01"
     attempt.rename(tmp_path / "elsewhere")
     attempt.symlink_to(tmp_path / "elsewhere")

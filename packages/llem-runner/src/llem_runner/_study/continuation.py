@@ -33,9 +33,15 @@ from llem_runner._storage.manifest_reader import read_manifest
 from llem_runner._storage.manifest_writer import ManifestWriter
 from llem_runner._storage.result_files import KeptResult
 
+CONTINUE_SHARDS = "which are continued one by one: use `study resume`, in Python `llem_runner.shards.resume_shards`"
 
-def check_undivided(folder: Path) -> None:
+
+def check_undivided(folder: Path, instead: str = CONTINUE_SHARDS) -> None:
     """Return if one process at a time runs the study of a folder.
+
+    Args:
+        folder: of the study.
+        instead: what to do with the shards of one that is divided, for the message.
 
     Raises:
         StudyError: it is divided among several.
@@ -43,10 +49,7 @@ def check_undivided(folder: Path) -> None:
     divided = DividedFolder(folder)
     if divided.is_divided():
         n_shards = len(divided.read_plan().shards)
-        raise StudyError(
-            f"{folder} is divided into {n_shards} shards, which are continued one by one: use "
-            "`study resume`, in Python `llem_runner.shards.resume_shards`"
-        )
+        raise StudyError(f"{folder} is divided into {n_shards} shards, {instead}")
 
 
 def find_manifest(layout: Layout, study: StudyConfig) -> StudyManifest:

@@ -32,6 +32,11 @@ from llem_runner._study.progress_lines import with_progress
 from llem_runner._study.restart import restart
 from llem_runner._study.session import Caller
 
+_EXTEND_SHARDS = (
+    "which are fixed: submit the new points, with some of the old ones, as a study of their own, and compare "
+    "both with `llem-cli study compare`"
+)
+
 
 def extend_study(
     folder: str | Path,
@@ -79,7 +84,7 @@ def extend_study(
     """
     check_caller(measure)
     layout = Layout(Path(folder))
-    check_undivided(layout.folder)
+    check_undivided(layout.folder, _EXTEND_SHARDS)
     machine = find_machine(settings)
     study = fill_gaps(read_study(layout.folder), machine.settings)
     on_event = with_progress(on_event, progress)

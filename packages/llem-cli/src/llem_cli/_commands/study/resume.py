@@ -99,7 +99,8 @@ def resume(
     if divided and (study is not None or cycles is not None):
         raise usage_error(
             "--cycles" if study is None else "--study",
-            "expected a study that is not divided; the shards of this one are fixed",
+            "expected a study that is not divided; the shards of this one are fixed, so submit the study file "
+            "again for more cycles or other points",
         )
     if gpus is not None:
         if not divided:
