@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.hostile.strings import STRINGS, unsafe_characters
 from llem_config import ConfigError, Fault, LlemError
-from llem_config.text import one_line, shortened, visible
+from llem_config.text import one_line, shortened, similar, visible
 
 
 @pytest.mark.parametrize("kind", STRINGS)
@@ -48,3 +48,14 @@ def test_no_error_of_llem_has_a_character_that_is_not_seen(kind: str) -> None:
         assert not unsafe_characters(shown)
     assert "\n" not in str(fault)
     assert len(str(fault)) <= 2000
+
+
+def test_texts_that_differ_only_in_numbers_are_one_with_ranges() -> None:
+    counts = {
+        "lost 2 W in 1e-3 s": 1,
+        "seen": 2,
+        "lost 10.5 W in 1e-3 s": 3,
+        "lost 3 W in 1e-3 s": 1,
+    }
+    assert similar(counts) == [("lost 2 to 10.5 W in 1e-3 s", 5, True), ("seen", 2, False)]
+    assert similar({}) == []

@@ -15,8 +15,10 @@ from report.comparison.folders import make_folder
 
 from llem_config import StudyConfig
 from llem_energy.records import DeviceWindow, EnvironmentSnapshot, GpuSnapshot
-from llem_runner import StudyError, read_manifest, run_study, verify_study
+from llem_runner import StudyError, read_manifest, read_study, run_study, verify_study
+from llem_runner._storage.layout import Layout
 from llem_runner._storage.lock import hold
+from llem_runner._storage.resolved_digest import resolved_digest
 from llem_runner.executors import InlineExecutor
 from llem_runner.verification import Verification
 
@@ -242,3 +244,42 @@ def _window() -> DeviceWindow:
     return DeviceWindow(
         **{**values, "device": "GPU-1", "energy_j": 100.0, "estimates": (), "throttle_reasons": ()}
     )
+
+
+def of_another_backend(folder: Path) -> None:
+    """Rewrite a study as one of a backend whose package is not installed here."""
+    resolved = folder / "study_resolved.json"
+    data = json.loads(resolved.read_text())
+    for point in data["experiments"]:
+        point |= {"backend": "parrot", "parrot": point.pop("pytorch")}
+    resolved.write_text(json.dumps(data))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["resolved_sha256"] = resolved_digest(Layout(folder))
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_study_of_a_backend_that_is_not_installed_is_intact_and_says_what_is_missing(
+    folder: Path,
+) -> None:
+    of_another_backend(folder)
+    found = verify_study(folder)
+    assert (found.verdict, states(found)) == ("intact", {})
+    (backend,) = [need for need in found.requirements if need.what == "the backend"]
+    assert backend.is_met is False
+    assert "run on the backend parrot, whose package is not installed here" in backend.reason
+    assert not verify_study(folder, files_only=True).requirements
+
+
+def test_a_changed_study_of_a_backend_that_is_not_installed_is_changed(folder: Path) -> None:
+    of_another_backend(folder)
+    resolved = folder / "study_resolved.json"
+    resolved.write_text(resolved.read_text().replace('"n": 2', '"n": 3'))
+    assert states(verify_study(folder)) == {"study_resolved.json": "changed"}
+
+
+def test_reading_a_study_of_a_backend_that_is_not_installed_names_the_backend(folder: Path) -> None:
+    of_another_backend(folder)
+    with pytest.raises(
+        StudyError, match=r"^study_resolved\.json: its points run on the backend parrot"
+    ):
+        read_study(folder)

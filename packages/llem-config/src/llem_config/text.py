@@ -10,14 +10,15 @@ names look alike. Here it becomes its escape, as in Python's `repr`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["MAX_LABEL", "MAX_LINE", "distinct", "one_line", "shortened", "visible"]
+__all__ = ["MAX_LABEL", "MAX_LINE", "distinct", "one_line", "shortened", "similar", "visible"]
 
 MAX_LINE = 2000
 """Characters of one line; a longer text is shortened in the middle."""
 MAX_LABEL = 60
 """Characters of a label in a list or a table, without the number of a repeated one."""
+_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _GAP = " ... "
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufe00-\ufe0f]")
@@ -72,3 +73,37 @@ def _visible(char: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def similar(counts: Mapping[str, int]) -> list[tuple[str, int, bool]]:
+    """Merge texts that differ only in numbers into one with the range of each number.
+
+    Args:
+        counts: how often each text occurs.
+
+    Returns:
+        Each text, how often it and those like it occur, and whether it stands for several; the most
+        frequent first.
+    """
+    groups: dict[str, list[str]] = {}
+    for text in counts:
+        groups.setdefault(_NUMBER.sub("#", text), []).append(text)
+    merged = [
+        (_with_ranges(group), sum(counts[text] for text in group), len(group) > 1)
+        for group in groups.values()
+    ]
+    return sorted(merged, key=lambda each: -each[1])
+
+
+def _with_ranges(texts: Sequence[str]) -> str:
+    """Return a text with the range of each number that is not the same in all of them."""
+    columns = zip(*map(_NUMBER.findall, texts), strict=True)
+    ranges = [
+        min(numbers, key=float)
+        if len(set(numbers)) == 1
+        else f"{min(numbers, key=float)} to {max(numbers, key=float)}"
+        for numbers in columns
+    ]
+    between = _NUMBER.split(texts[0])
+    pairs = zip(ranges, between[1:], strict=True)
+    return between[0] + "".join(number + text for number, text in pairs)

@@ -12,6 +12,10 @@ class StudyError(LlemError):
     """A study cannot be started, continued or read."""
 
 
+class UnknownBackendError(StudyError):
+    """A study cannot be read here, because the package of its backend is not installed."""
+
+
 class PreflightError(StudyError):
     """The study cannot run on this machine. Lists every reason; nothing was written.
 

@@ -8,23 +8,25 @@ Nothing here starts a process or runs anything on a device.
 
 from llem_runner._plan.comparability import has_constant_order, why_not_comparable
 from llem_runner._plan.labels import levels
-from llem_runner._plan.schedule import PlannedRun, gap_seconds, schedule, windows_s
+from llem_runner._plan.schedule import PlannedRun, gap_seconds, schedule
+from llem_runner._study.forecast import Forecast, forecast
 from llem_runner._study.preflight import Expectation, check_data, check_files, expect
 from llem_runner._study.preparation import fill_gaps
 from llem_runner._study.time_left import time_left_s
 
 __all__ = [
     "Expectation",
+    "Forecast",
     "PlannedRun",
     "check_data",
     "check_files",
     "expect",
     "fill_gaps",
+    "forecast",
     "gap_seconds",
     "has_constant_order",
     "levels",
     "schedule",
     "time_left_s",
     "why_not_comparable",
-    "windows_s",
 ]

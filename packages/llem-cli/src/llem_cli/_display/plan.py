@@ -19,15 +19,18 @@ from llem_cli._display.point_names import print_rows
 from llem_config import ExperimentConfig, Factor, StudyConfig
 from llem_energy.models import estimate_memory, gigabytes
 from llem_energy.preflight import DatasetCheck
-from llem_runner.plan import Expectation, PlannedRun, gap_seconds, levels, windows_s
+from llem_runner.plan import Expectation, Forecast, PlannedRun, gap_seconds, levels
 
 REFUSED = "will be refused"
 """Begins a line with a reason why `study run` would not start the study."""
 _MAX_LEVELS = 8
+_NOTABLE_S = 60.0  # gaps that last longer in all are worth a line
 
 
-def summary_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterator[str]:
-    """Yield the size of a study, what is left out of it, and how long it takes at least."""
+def summary_lines(
+    study: StudyConfig, runs: Sequence[PlannedRun], forecast: Forecast
+) -> Iterator[str]:
+    """Yield the size of a study, what is left out of it, and how long it takes."""
     n_points, n_cycles = len(study.experiments), study.execution.n_cycles
     yield (
         f"{study.name}: {count(n_points, 'point')} x {count(n_cycles, 'cycle')} = "
@@ -48,12 +51,26 @@ def summary_lines(study: StudyConfig, runs: Sequence[PlannedRun]) -> Iterator[st
         reasons = Counter(point.reason for point in study.skipped)
         for reason, n_points in reasons.most_common(MAX_LINES):
             yield f"  {n_points} x {reason}"
-    gaps_s = sum(gap_seconds(run.gap, study.execution) for run in runs)
-    measured_s = sum(map(windows_s, runs))
+    yield _time_line(forecast)
+    if forecast.has_needless_gaps and forecast.gaps_s > _NOTABLE_S:
+        yield (
+            f"no point uses a GPU: --no-gaps would save {duration(forecast.gaps_s)}. Gaps let a device cool; "
+            "without them a run begins on a processor that is warm from the one before, which the shuffled "
+            "order spreads over all points, so intervals may be a little wider"
+        )
+
+
+def _time_line(forecast: Forecast) -> str:
+    gaps_s, measured_s = forecast.gaps_s, forecast.windows_s
+    if forecast.overhead_s is not None:
+        return (
+            f"takes about {duration(gaps_s + measured_s + forecast.overhead_s)} ({duration(gaps_s)} of "
+            f"gaps, {duration(measured_s)} of measured windows, and loading and warm-up as in "
+            f"{count(forecast.n_earlier_runs, 'earlier run')} here)"
+        )
     if gaps_s + measured_s < 1:
-        yield "takes the time of loading and warm-up; gaps and measured windows add less than 1 s"
-        return
-    yield (
+        return "takes the time of loading and warm-up; gaps and measured windows add less than 1 s"
+    return (
         f"takes at least {duration(gaps_s + measured_s)} ({duration(gaps_s)} of gaps, "
         f"{duration(measured_s)} of measured windows), plus loading and warm-up"
     )
@@ -81,7 +98,12 @@ def dataset_line(check: DatasetCheck) -> str:
 
 
 def show_plan(
-    study: StudyConfig, runs: tuple[PlannedRun, ...], expectation: Expectation, *, as_json: bool
+    study: StudyConfig,
+    runs: tuple[PlannedRun, ...],
+    expectation: Expectation,
+    forecast: Forecast,
+    *,
+    as_json: bool,
 ) -> None:
     """Print every run of a study in execution order, with the estimated memory of its point.
 
@@ -89,6 +111,7 @@ def show_plan(
         study: a study that was not started.
         runs: of the study.
         expectation: what `study run` would report on this machine.
+        forecast: how long the study would take.
         as_json: print JSON instead of text.
     """
     if as_json:
@@ -102,7 +125,7 @@ def show_plan(
         ]
         show_json(_json(data))
         return
-    for line in (*summary_lines(study, runs), *warning_lines(study)):
+    for line in (*summary_lines(study, runs, forecast), *warning_lines(study)):
         say(line)
     for line in expectation.refused:
         say(f"{REFUSED}: {line}")

@@ -79,8 +79,14 @@ def _method(study: StudyRanking | None) -> Iterator[str]:
         return
     n_pairs = sum(len(pairs.a) for pairs in ranking.pairs)
     yield _ERRORS[ranking.errors.kind].format(df=ranking.errors.df)
+    share = f"in {100 * (1 - ranking.alpha):.4g} % of studies"
+    holds = (
+        f"The interval of the only pair of levels holds {share}. "
+        if n_pairs == 1
+        else f"The intervals of {n_pairs} pairs of levels hold all at once {share} (Sidak). "
+    )
     yield (
-        f"The intervals of {n_pairs} pairs of levels hold all at once in {100 * (1 - ranking.alpha):.4g} % of studies (Sidak). "
+        f"{holds}"
         "The effect of a choice is the largest ratio of two of its levels, with the largest lower "
         "and the largest upper end of all its pairs. One choice is ranked above another only if "
         "its whole interval is."

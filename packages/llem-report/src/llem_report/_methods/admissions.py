@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from llem_config.text import one_line
+from llem_config.text import one_line, similar
 from llem_report._methods.run_facts import RunFacts
 from llem_report._page.conditions import Conditions
 from llem_report._study_data.study_data import StudyData
@@ -105,8 +105,10 @@ def _study(data: StudyData, analysis: Analysis) -> Iterator[str]:
 
 
 def _counted(counts: Counter[str], prefix: str = "") -> Iterator[str]:
-    for text, n in counts.most_common():
-        yield f"{n} {'run' if n == 1 else 'runs'}: {prefix}{text}"
+    for text, n, is_merged in similar(counts):
+        # A run can have several that differ only in numbers, such as one for each GPU.
+        times = "times" if is_merged else "run" if n == 1 else "runs"
+        yield f"{n} {times}: {prefix}{text}"
 
 
 def _first(sentences: Iterable[str]) -> Iterator[str]:

@@ -45,6 +45,7 @@ from llem_report._tables.open_parts import (
     package_part,
 )
 from llem_report._tables.run_records import RunRecord
+from llem_report._tables.start_part import start_part
 from llem_report._tables.struct_columns import Part, struct_part
 from llem_runner.records import ManifestEntry, StudyManifest
 
@@ -106,6 +107,7 @@ def run_parts() -> list[Part | OpenPart]:
         _struct("environment", EnvironmentSnapshot, "environment_snapshot", "Machine:"),
         package_part(),
         _input_part(),
+        start_part(),
         *_other_parts(),
     ]
 

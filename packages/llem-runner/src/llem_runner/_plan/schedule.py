@@ -87,10 +87,10 @@ def gap_seconds(gap: GapKind | None, execution: ExecutionConfig) -> float:
             return 0.0
 
 
-def windows_s(run: PlannedRun) -> float:
-    """Return the least length of the measured windows of a run in seconds.
+def windows_s(config: ExperimentConfig) -> float:
+    """Return the least length of the measured windows of a run of a point in seconds.
 
     There is the main window, and one for each phase that is measured alone.
     """
-    energy = run.config.energy
+    energy = config.energy
     return energy.min_window_seconds * (1 + len(energy.phases or ()))

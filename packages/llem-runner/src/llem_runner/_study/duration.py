@@ -54,7 +54,7 @@ class RemainingTime:
         self._points: dict[str, _Mean] = {}
         self._model_of = {run.config_hash: run.config.model for run in runs}
         self._models: dict[str, _Mean] = {}
-        self._windows_s = sum(windows_s(run) for run in runs)
+        self._windows_s = sum(windows_s(run.config) for run in runs)
         self._all = _Mean()
         self._gaps_seen: dict[GapKind, _Mean] = {}
         self.n_left = len(runs)

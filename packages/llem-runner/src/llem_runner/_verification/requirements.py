@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator
 from llem_config import Settings, StudyConfig
 from llem_energy import ExperimentResult
 from llem_energy.preflight import find_machine
+from llem_runner._errors import UnknownBackendError
 from llem_runner._storage.manifest import StudyManifest, tool_versions
 from llem_runner._study.preflight import expect
 from llem_runner._verification.records import CheckedInput, Requirement
 
 
 def requirements_here(
-    study: StudyConfig,
+    study: StudyConfig | UnknownBackendError,
     manifest: StudyManifest,
     results: Iterable[ExperimentResult],
     inputs: Iterable[CheckedInput],
@@ -23,7 +24,7 @@ def requirements_here(
     """Yield each requirement, and whether this machine meets it.
 
     Args:
-        study: of the folder.
+        study: of the folder, or why its points cannot be read here.
         manifest: of the folder.
         results: of its completed runs.
         inputs: compared with those on this machine.
@@ -32,6 +33,9 @@ def requirements_here(
     results = tuple(results)
     yield _llem(manifest)
     yield from _gpus(results, settings)
+    if isinstance(study, UnknownBackendError):
+        yield Requirement(what="the backend", is_met=False, reason=str(study))
+        return
     yield _inputs(tuple(inputs))
     expectation = expect(study, None, settings)
     problems = (*expectation.refused, *expectation.will_fail)

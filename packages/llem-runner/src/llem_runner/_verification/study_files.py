@@ -33,7 +33,12 @@ class Results:
 
 
 def check_files(
-    layout: Layout, manifest: StudyManifest, study: StudyConfig | None, results: Results
+    layout: Layout,
+    manifest: StudyManifest,
+    study: StudyConfig | None,
+    results: Results,
+    *,
+    is_of_other_package: bool = False,
 ) -> Iterator[CheckedFile]:
     """Yield every file that the study should have, with its state.
 
@@ -42,8 +47,10 @@ def check_files(
         manifest: of the folder.
         study: of the folder; None if it cannot be read.
         results: gets the result of each run that can be read.
+        is_of_other_package: whether the study cannot be read only because the package of its backend is
+            not installed; its digest tells all the same whether the file was changed.
     """
-    yield from _input_files(layout, manifest, study)
+    yield from _input_files(layout, manifest, study, can_be_unread=is_of_other_package)
     yield from _study_result(layout, manifest)
     for entry in manifest.entries:
         if entry.status == "completed" and entry.result_file is not None:
@@ -67,7 +74,7 @@ def check_merged(layout: Layout, manifest: StudyManifest) -> Iterator[CheckedFil
 
 
 def _input_files(
-    layout: Layout, manifest: StudyManifest, study: StudyConfig | None
+    layout: Layout, manifest: StudyManifest, study: StudyConfig | None, *, can_be_unread: bool
 ) -> Iterator[CheckedFile]:
     now = digest_inputs(layout)
     before = manifest.study_file_sha256
@@ -80,7 +87,7 @@ def _input_files(
             digest = study_file_digest(layout.folder / extension.study_file)
             yield _compared(extension.study_file, extension.study_file_sha256, digest)
     resolved = _compared(layout.resolved.name, manifest.resolved_sha256, now.resolved_sha256)
-    if study is None and resolved.state in ("intact", "unverifiable"):
+    if study is None and not can_be_unread and resolved.state in ("intact", "unverifiable"):
         resolved = CheckedFile(name=resolved.name, state="changed", reason="it cannot be read")
     elif study is not None and study.study_design_hash != manifest.study_design_hash:
         reason = f"its points have another hash than {manifest.study_design_hash}"

@@ -16,7 +16,7 @@ from llem_config.settings import load_settings
 from llem_runner._archives.bag import DECLARATION, STUDY
 from llem_runner._archives.checked_file import CheckedFile
 from llem_runner._archives.opening import OpenedStudy, open_study
-from llem_runner._errors import StudyError
+from llem_runner._errors import StudyError, UnknownBackendError
 from llem_runner._provenance.start import Start, installed_packages, packages_at
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES
 from llem_runner._storage.layout import Layout
@@ -66,11 +66,14 @@ def _verify(
             f"{layout.folder} has no manifest.json yet, because its shards were not merged: use `llem-cli "
             f"study merge {layout.folder}`, and verify it then"
         )
-    study = _study(layout)
+    study, unknown_backend = _study(layout)
     results = Results()
     # The folders of the shards of a divided study have files of their own.
     foreign = () if manifest.is_divided else find_foreign(layout, manifest)
-    found = (*check_files(layout, manifest, study, results), *foreign)
+    checked = check_files(
+        layout, manifest, study, results, is_of_other_package=unknown_backend is not None
+    )
+    found = (*checked, *foreign)
     if manifest.is_divided:
         found = _worse(found, check_merged(layout, manifest))
     files = found if opened.archive is None else _joined(opened.files, found)
@@ -78,11 +81,12 @@ def _verify(
     versions, n_same = ((), 0) if files_only else _versions(manifest)
     inputs: tuple[CheckedInput, ...] = ()
     requirements: tuple[Requirement, ...] = ()
-    if not files_only and study is not None:
+    known = study or unknown_backend
+    if not files_only and known is not None:
         settings = settings or load_settings()
-        inputs = tuple(check_inputs_here(study, results.by_index))
+        inputs = () if study is None else tuple(check_inputs_here(study, results.by_index))
         requirements = tuple(
-            requirements_here(study, manifest, results.by_index.values(), inputs, settings)
+            requirements_here(known, manifest, results.by_index.values(), inputs, settings)
         )
     return Verification(
         path=path,
@@ -125,10 +129,14 @@ def _joined(
     return tuple(files.values())
 
 
-def _study(layout: Layout) -> StudyConfig | None:
-    with contextlib.suppress(StudyError):  # a damaged file is reported with the others
-        return read_study(layout.folder)
-    return None
+def _study(layout: Layout) -> tuple[StudyConfig | None, UnknownBackendError | None]:
+    """Return the study, or None with the reason if it can be read on another machine."""
+    try:
+        return read_study(layout.folder), None
+    except UnknownBackendError as error:
+        return None, error
+    except StudyError:  # a damaged file is reported with the others
+        return None, None
 
 
 def _is_running(layout: Layout) -> bool:

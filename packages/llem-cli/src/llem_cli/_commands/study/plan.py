@@ -34,6 +34,7 @@ from llem_runner.plan import (
     check_files,
     expect,
     fill_gaps,
+    forecast,
     schedule,
     why_not_comparable,
 )
@@ -56,7 +57,9 @@ def plan(
     machine_settings = load_settings()
     study = load_planned_study(path, layer, machine_settings)
     expectation = expect(study, None, machine_settings)
-    show_plan(study, schedule(study), expectation, as_json=json_)
+    runs = schedule(study)
+    expected = forecast(study, runs, machine_settings.output.results_dir, machine_settings)
+    show_plan(study, runs, expectation, expected, as_json=json_)
     return FAILED if expectation.refused_everywhere else OK
 
 
@@ -74,7 +77,8 @@ def validate(
     """Check a study file and count its points; measure nothing."""
     del verbose  # read where errors are explained
     layer = command_line_layer(settings, cycles=cycles, order=order)
-    study = load_planned_study(path, layer, load_settings())
+    machine_settings = load_settings()
+    study = load_planned_study(path, layer, machine_settings)
     checks = check_data(study) if data else None
     refused = check_files(study)
     if reason := why_not_comparable(study):
@@ -82,7 +86,9 @@ def validate(
     if json_:
         show_json(study_as_json(study, refused, checks))
     else:
-        for line in (*summary_lines(study, schedule(study)), *warning_lines(study)):
+        runs = schedule(study)
+        expected = forecast(study, runs, machine_settings.output.results_dir, machine_settings)
+        for line in (*summary_lines(study, runs, expected), *warning_lines(study)):
             say(line)
         for line in dict.fromkeys(dataset_line(check) for check in checks or ()):
             say(line)

@@ -39,7 +39,7 @@ from llem_energy import measure as default_measure
 from llem_report.records import Analysis
 from llem_runner import StudyResult, run_study
 from llem_runner.executors import Measure
-from llem_runner.plan import expect, fill_gaps, schedule
+from llem_runner.plan import expect, fill_gaps, forecast, schedule
 from llem_runner.records import encode_json
 
 MeasureFunction = Annotated[Measure | None, Parameter(parse=False)]
@@ -102,13 +102,15 @@ def run(
         study = study_from_fields(fields, defaults=CLI_DEFAULTS, overrides=layer)
         study = fill_gaps(study, machine_settings)
     runs = schedule(study)
+    results_dir = output or machine_settings.output.results_dir
     if dry_run:
-        results_dir = output or machine_settings.output.results_dir
         expectation = expect(study, results_dir, machine_settings)
-        show_plan(study, runs, expectation, as_json=json_)
+        expected = forecast(study, runs, results_dir, machine_settings)
+        show_plan(study, runs, expectation, expected, as_json=json_)
         return FAILED if expectation.refused_everywhere else OK
     if not quiet:
-        for line in summary_lines(study, runs):
+        expected = forecast(study, runs, results_dir, machine_settings)
+        for line in summary_lines(study, runs, expected):
             note(line)
     options: _Options = {
         "output": output,

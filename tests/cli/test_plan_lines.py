@@ -1,0 +1,39 @@
+"""The lines before a study starts: how long it takes, and what would be saved without gaps."""
+
+from __future__ import annotations
+
+from fakes.studies import study
+
+from llem_cli._display.plan import summary_lines
+from llem_runner.plan import Forecast, schedule
+
+
+def lines(overhead_s: float | None, *, has_needless_gaps: bool, gaps_s: float = 780.0) -> list[str]:
+    planned = study((1, 2))
+    expected = Forecast(
+        gaps_s=gaps_s, windows_s=30.0, overhead_s=overhead_s, n_earlier_runs=8,
+        has_needless_gaps=has_needless_gaps,
+    )  # fmt: skip
+    return list(summary_lines(planned, schedule(planned), expected))
+
+
+def test_the_time_has_loading_and_warm_up_as_in_earlier_runs() -> None:
+    assert lines(90.0, has_needless_gaps=False)[-1] == (
+        "takes about 15 min (13 min of gaps, 30 s of measured windows, and loading and warm-up as in "
+        "8 earlier runs here)"
+    )
+
+
+def test_without_earlier_runs_the_time_is_a_least_one() -> None:
+    assert lines(None, has_needless_gaps=False)[-1] == (
+        "takes at least 13 min 30 s (13 min of gaps, 30 s of measured windows), plus loading and warm-up"
+    )
+
+
+def test_gaps_that_may_be_left_out_are_named_with_what_that_costs() -> None:
+    (*_, last) = lines(None, has_needless_gaps=True)
+    assert last.startswith(
+        "no point uses a GPU: --no-gaps would save 13 min. Gaps let a device cool;"
+    )
+    assert last.endswith("so intervals may be a little wider")
+    assert "--no-gaps" not in " ".join(lines(None, has_needless_gaps=True, gaps_s=59.0))
