@@ -30,6 +30,7 @@ from llem_runner import (
     verify_study,
 )
 from llem_runner._storage.lock import hold
+from llem_runner._study.growth import _anchors
 from llem_runner.executors import InlineExecutor
 from llem_runner.plan import schedule
 
@@ -85,6 +86,26 @@ def test_new_points_and_two_anchors_run_in_new_cycles(folder: Path) -> None:
     assert [n[point] for point in extension.anchors] == [1, 4]
     assert {entry.cycle for entry in manifest.entries if entry.session == 2} == {4, 5, 6}
     assert manifest.looks == (3,)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "anchors"),
+    [({}, [1, 4]), ({1: 2}, [2, 4]), ({1: 2, 4: 1}, [2, 3]), ({1: 2, 2: 2, 4: 1}, [3, 4])],
+)
+def test_a_point_that_lacks_runs_is_an_anchor_only_if_there_are_no_others(
+    original: Path, lacking: dict[int, int], anchors: list[int]
+) -> None:
+    known, manifest = read_study(original), read_manifest(original)
+    n = {h: c.n for h, c in zip(known.config_hashes, known.experiments, strict=True)}
+    entries = []
+    for entry in manifest.entries:
+        has_failed = entry.cycle <= lacking.get(n[entry.config_hash], 0)
+        entries.append(
+            msgspec.structs.replace(entry, status="failed" if has_failed else "completed")
+        )
+    manifest = msgspec.structs.replace(manifest, entries=tuple(entries))
+    chosen = _anchors(known, manifest, None)
+    assert [known.experiments[position].n for position in chosen] == anchors
 
 
 def test_hashes_and_digests_agree_after_the_extension(folder: Path) -> None:

@@ -143,8 +143,8 @@ def _anchors(study: StudyConfig, manifest: StudyManifest, n_wanted: int | None) 
     """Return positions of old points with results, spread evenly over the study.
 
     The choice does not depend on the results: a point that was low by chance would be higher the
-    second time, and shift the new points against the old ones. Points that were anchors before
-    come last.
+    second time, and shift the new points against the old ones. Points that lack runs are left out as
+    long as there are others, and points that were anchors before come last.
     """
     n_completed: Counter[str] = Counter()
     n_planned: Counter[str] = Counter()
@@ -153,6 +153,10 @@ def _anchors(study: StudyConfig, manifest: StudyManifest, n_wanted: int | None) 
         n_completed[entry.config_hash] += entry.status == "completed"
     points = [position for position, point in enumerate(study.config_hashes) if n_completed[point]]
     n = min(_N_ANCHORS if n_wanted is None else n_wanted, len(points))
+    # A point whose runs have failed may have none in a cycle with other points, and connect nothing.
+    lacking = {p: n_planned[h] - n_completed[h] for p, h in enumerate(study.config_hashes)}
+    most = sorted(lacking[p] for p in points)[n - 1 : n]
+    points = [p for p in points if lacking[p] <= most[0]]
     fewest = min((n_planned[study.config_hashes[p]] for p in points), default=0)
     fresh = [p for p in points if n_planned[study.config_hashes[p]] == fewest]
     used = [p for p in points if p not in fresh]
