@@ -28,7 +28,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))  # for the Slurm
 from slurm.daemons import missing
 from slurm.loopback import Loopback, started
 
-from benchmarks.disturbed_slurm.compared_results import compare, differences
+from benchmarks.disturbed_slurm.compared_results import compare, comparison, differences
 from llem_runner.shards import open_shards
 
 ROOT = Path(__file__).parents[1]
@@ -118,6 +118,7 @@ def show(one: Path, cluster: Path) -> bool:
         print(
             f"| {row.what} | {row.here} | {row.there} | {'equal' if row.is_equal else 'DIFFERS'} |"
         )
+    print(f"\npoints compared: one machine: {comparison(one)}; Slurm: {comparison(cluster)}")
     print("\nvalues of study_result.json that differ:")
     reasons = differences(one, cluster)
     for reason, n in reasons.most_common():

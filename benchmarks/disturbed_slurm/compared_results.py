@@ -17,8 +17,8 @@ _REASONS = {
     "machine at that time": r"warnings|n_flagged|load|caveats|measurement_protocol",
 }
 """First match counts, by the path of a value in `study_result.json`."""
-_BY_TEXT = re.compile(r"\.warnings$")
-"""Objects whose names are texts of what has happened, not fields."""
+_BY_VALUE = re.compile(r"\.(warnings|residual_cvs)$")
+"""Objects whose names are values: texts of what has happened, hashes of the compared points."""
 
 
 class Row(NamedTuple):
@@ -69,6 +69,13 @@ def compare(one: Path, cluster: Path) -> list[Row]:
         _of_sets("points", _points(here), _points(there)),
         _of_sets("fields of study_result.json", *_fields(here.result, there.result)),
     ]  # fmt: skip
+
+
+def comparison(folder: Path) -> str:
+    """Return what the points of a study are compared by, or why they are not."""
+    found = _Study.read(folder).result["summary"]["comparisons"]
+    machines = {block["machine"] for block in found["blocks"]}
+    return found["reason"] or f"{found['n_blocks']} blocks on {len(machines)} machines"
 
 
 def differences(one: Path, cluster: Path) -> Counter[str]:
@@ -128,7 +135,7 @@ def _fields(here: Any, there: Any, path: str = "") -> tuple[set[str], set[str]]:
     if isinstance(here, list) and isinstance(there, list):
         here, there = here[0] if here else None, there[0] if there else None
         path = f"{path}[]"
-    if not (isinstance(here, dict) and isinstance(there, dict)) or _BY_TEXT.search(path):
+    if not (isinstance(here, dict) and isinstance(there, dict)) or _BY_VALUE.search(path):
         return set(), set()
     first, other = ({f"{path}.{key}" for key in part} for part in (here, there))
     for key in here.keys() & there.keys():
