@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
-from llem_energy._measurement.meter_failures import failed_in_window
+from llem_energy._measurement.meter_failures import failed_in_window, last_errors
 from llem_energy._metering.window import MeasuredSpan
 from llem_energy.sources import Sample
 
@@ -58,3 +60,18 @@ def test_a_sampler_that_stopped_is_named_although_no_sample_is_empty() -> None:
     assert list(failed_in_window(samples, SPAN, ["package-0"], None)) == []
     (reason,) = failed_in_window(samples, SPAN, ["package-0"], "ValueError: broken")
     assert "3.00 s after the start of the window of 10.00 s (ValueError: broken); until" in reason
+
+
+class SilentOnOne:
+    """A source of which the first device cannot say why it failed."""
+
+    devices = ("GPU-1", "GPU-2")
+
+    def last_error(self, device: str) -> str | None:
+        if device == "GPU-1":
+            raise RuntimeError("no such device")
+        return "it was lost"
+
+
+def test_a_source_that_cannot_say_why_a_device_failed_loses_no_run() -> None:
+    assert last_errors(cast(Any, SilentOnOne())) == {"GPU-2": "it was lost"}

@@ -105,6 +105,15 @@ def test_the_same_files_give_the_same_bytes_whether_a_cluster_answers_or_not(
     assert (folder / "study_result.json").read_bytes() == first
 
 
+def test_a_cluster_that_raises_ends_neither_the_last_task_nor_a_merge(tmp_path: Path) -> None:
+    folder = made(tmp_path, ScriptedCluster())  # it has no answer, so `pop` raises
+    assert read_study_result(folder).summary.completed == 3
+    asked = ask_node_energy(folder, ScriptedCluster())  # type: ignore[arg-type]
+    assert asked.n_new == 0
+    assert asked.open_reasons == ("the cluster scripted failed: IndexError: pop from empty list",)
+    assert merge_study(folder).summary.node_energy == ()
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_shared_machine_and_a_cluster_that_counts_nothing_have_their_reasons(
     tmp_path: Path, whole: bool
@@ -181,3 +190,19 @@ def test_meters_that_contradict_each_other_are_named(
     node = beside({"energy_j": energy_j}, GPU, GPU)
     assert (node.problem is None) == (words is None)
     assert str(node.problem).startswith(words or "None")
+
+
+def test_no_joules_of_runs_beside_joules_of_the_machine_are_a_contradiction() -> None:
+    node = beside({"covers": "processor", "energy_j": 600.0}, GPU | {"energy_host_j": 0.0})
+    assert (node.measured_j, node.measured_share) == (0.0, 0.0)
+    assert node.problem == (
+        "the runs measured 0 J, while ipmi counted 600 J for the whole job, so one of the two meters is "
+        "wrong"
+    )
+
+
+def test_a_record_that_cannot_be_compared_says_so() -> None:
+    node = beside({"started_at": "noon"}, GPU)
+    assert node.energy_j == 1000.0
+    assert (node.n_runs, node.measured_j) == (0, None)
+    assert str(node.problem).startswith("the cross-check failed: ValueError")

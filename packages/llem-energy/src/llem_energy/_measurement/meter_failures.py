@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from llem_energy._metering.window import MeasuredSpan
@@ -9,11 +10,19 @@ from llem_energy._sources.protocol import EnergySource, Sample
 
 
 def last_errors(source: EnergySource) -> dict[str, str]:
-    """Return why each device failed when it was read last, as far as the source says so."""
+    """Return why each device failed when it was read last, as far as the source says so.
+
+    A source that raises says nothing: the run is measured by now, and must not be lost.
+    """
     last_error = getattr(source, "last_error", None)
     if last_error is None:
         return {}
-    return {device: error for device in source.devices if (error := last_error(device))}
+    errors: dict[str, str] = {}
+    for device in source.devices:
+        with contextlib.suppress(Exception):
+            if error := last_error(device):
+                errors[device] = str(error)
+    return errors
 
 
 def failed_in_window(

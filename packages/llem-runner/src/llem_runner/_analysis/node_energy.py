@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+import msgspec
+
 from llem_runner._storage.manifest import ManifestEntry
 from llem_runner._storage.node_energy import Coverage, NodeEnergyRecord
 from llem_runner._storage.node_figures import NodeEnergy
@@ -33,8 +35,21 @@ def node_energies(
             key = entry.shard, entry.session
             of_attempt.setdefault(key, []).append(results[entry.index])
     return tuple(
-        _beside(record, of_attempt.get((record.shard, record.attempt), ())) for record in records
+        _checked(record, of_attempt.get((record.shard, record.attempt), ())) for record in records
     )
+
+
+def _checked(record: NodeEnergyRecord, results: Sequence[MeasuredRun]) -> NodeEnergy:
+    try:
+        return _beside(record, results)
+    except Exception as error:  # noqa: BLE001  # no figure uses it, so it must not end a merge
+        return NodeEnergy(
+            **msgspec.structs.asdict(record),
+            n_runs=0,
+            measured_j=None,
+            measured_s=0.0,
+            problem=f"the cross-check failed: {type(error).__name__}: {error}",
+        )
 
 
 def _beside(record: NodeEnergyRecord, results: Sequence[MeasuredRun]) -> NodeEnergy:
@@ -48,7 +63,7 @@ def _beside(record: NodeEnergyRecord, results: Sequence[MeasuredRun]) -> NodeEne
         share = measured_j / record.energy_j
     time_share = None if job_s is None else measured_s / job_s
     return NodeEnergy(
-        **{name: getattr(record, name) for name in NodeEnergyRecord.__struct_fields__},
+        **msgspec.structs.asdict(record),
         n_runs=len(metered),
         measured_j=measured_j,
         measured_s=measured_s,
@@ -91,6 +106,11 @@ def _problem(share: float | None, time_share: float | None, record: NodeEnergyRe
         return (
             f"the runs measured {share:.2f} x the joules that {record.meter or 'the cluster'} counted for "
             "the whole job, so one of the two meters is wrong"
+        )
+    if share == 0:
+        return (
+            f"the runs measured 0 J, while {record.meter or 'the cluster'} counted "
+            f"{record.energy_j:.4g} J for the whole job, so one of the two meters is wrong"
         )
     if time_share and time_share / share > _MAX_POWER_RATIO:
         return (

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from llem_config import LlemError
 from llem_runner._shards.cluster import Cluster
 from llem_runner._shards.cluster_registry import find_cluster
 from llem_runner._storage.attempt_record import AttemptRecord
@@ -100,7 +101,14 @@ def ask_node_energy(folder: str | Path, cluster: Cluster | None = None) -> NodeQ
     open_reasons: list[str] = []
     for name, attempts in asked.items():
         chosen = cluster or find_cluster(name)
-        for attempt, reading in zip(attempts, _readings(chosen, attempts), strict=True):
+        try:
+            readings = list(zip(attempts, _readings(chosen, attempts), strict=True))
+        except LlemError:
+            raise
+        except Exception as error:  # noqa: BLE001  # any package may provide a cluster
+            open_reasons.append(f"the cluster {name} failed: {type(error).__name__}: {error}")
+            continue
+        for attempt, reading in readings:
             if reading.is_final:
                 answers.append(_answer(attempt, reading))
             else:
