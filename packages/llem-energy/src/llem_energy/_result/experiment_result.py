@@ -157,7 +157,6 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Samples inside the window."""
     timeseries_file: str | None
     """In the same folder; None if nothing was sampled."""
-
     environment_snapshot: EnvironmentSnapshot
     """Machine and software, as they were found before the model was loaded."""
     measurement_warnings: tuple[str, ...]
