@@ -9,11 +9,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from slurm.conftest import check_possible
+from slurm.conftest import REQUIRED, check_possible
 from slurm.loopback import Loopback
 from slurm.plans import program
 from slurm.studies import SlurmStudy
@@ -60,11 +60,20 @@ def why_no_other_view() -> str | None:
     return done.stderr.strip() if done.returncode else None
 
 
+def may_mount() -> bool:
+    """Return whether this process is root with CAP_SYS_ADMIN. Source: capabilities(7)."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return os.geteuid() == 0 and bool(int(lines["CapEff"], 16) >> 21 & 1)
+
+
 @pytest.fixture
 def metered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
     check_possible(accounting=True)
     if reason := why_no_other_view():
-        pytest.skip(f"no other /dev/cpu can be shown to a process here: {reason}")
+        text = f"no other /dev/cpu can be shown to a process here: {reason}"
+        if REQUIRED and may_mount():
+            pytest.fail(f"LLEM_REQUIRE_SLURM is set, and this process may mount, but {text}")
+        pytest.skip(text)
     with tempfile.TemporaryDirectory(prefix="llem-slurm-") as name:
         slurm = MeteredSlurm(
             Path(name),
@@ -157,8 +166,9 @@ IPMI = "AcctGatherEnergyType    = acct_gather_energy/ipmi"
 ENDED_S = 1_770_000_100
 
 
-def start(job: str = "7_1", n_restarts: int = 0, attempt_s: float | None = 90.0) -> JobStart:
-    return JobStart(job=job, n_restarts=n_restarts, machine="n1", attempt_s=attempt_s)
+def start(job: str = "7_1", n_restarts: int = 0, ended_s: float | None = ENDED_S) -> JobStart:
+    ended_at = None if ended_s is None else datetime.fromtimestamp(ended_s, UTC).isoformat()
+    return JobStart(job=job, n_restarts=n_restarts, machine="n1", attempt_s=90.0, ended_at=ended_at)
 
 
 def step(
@@ -238,6 +248,23 @@ def test_joules_that_may_come_later_are_asked_for_again(scripted: Path) -> None:
     (soon,) = read(scripted, step(0), now_s=ENDED_S + 5)
     (running,) = read(scripted, step(0, state="RUNNING", end="Unknown"))
     assert not soon.is_final and not running.is_final
+
+
+@pytest.mark.parametrize(
+    ("ended_s", "hours", "is_final"),
+    [(ENDED_S, 1, False), (ENDED_S, 5, False), (ENDED_S, 7, True), (None, 7, False)],
+)
+def test_a_start_that_the_accounting_lacks_is_asked_for_again_for_some_hours(
+    scripted: Path, ended_s: float | None, hours: int, *, is_final: bool
+) -> None:
+    """While slurmdbd is down, slurmctld keeps the records of jobs."""
+    now_s = ENDED_S + 3600 * hours
+    attempt, later = start(ended_s=ended_s), start(n_restarts=1, ended_s=ended_s)
+    (no_job,) = read(scripted, starts=(attempt,), now_s=now_s)
+    first, second = read(scripted, step(500), starts=(attempt, later), now_s=now_s)
+    assert (first.energy_j, first.is_final) == (500, True)
+    assert no_job.energy_j is None and second.energy_j is None
+    assert (no_job.is_final, second.is_final) == (is_final, is_final)
 
 
 @pytest.mark.parametrize(

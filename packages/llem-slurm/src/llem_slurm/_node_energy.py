@@ -30,6 +30,8 @@ _COVERS: Mapping[str, Coverage] = {
 _FIELDS = "JobID,State,NodeList,Start,End,ElapsedRaw,ConsumedEnergyRaw"
 _LATE_S = 60.0
 """The energy of a step comes after its end, by seconds."""
+_RECORD_LATE_S = 6 * 3600.0
+"""While the accounting is down, Slurm keeps the records of jobs and hands them over later, by hours."""
 _MAX_W = 200_000.0
 """More than any node draws; numbers of Slurm that mean `not known` are far above it."""
 _MARGIN_S = 5.0
@@ -130,7 +132,8 @@ def _reading(start: JobStart, steps: Mapping[str, Sequence[_Step]], now_s: float
     if not 0 <= start.n_restarts < len(of_task):
         return NodeReading(
             reason=f"the accounting of Slurm has {len(of_task)} starts of the job, not start "
-            f"{start.n_restarts + 1}"
+            f"{start.n_restarts + 1}",
+            is_final=_is_old(start, now_s),
         )
     step = of_task[start.n_restarts]
     if step.state in _UNENDED or step.start_s is None or step.end_s is None:
@@ -146,6 +149,16 @@ def _reading(start: JobStart, steps: Mapping[str, Sequence[_Step]], now_s: float
         ended_at=_instant(step.end_s),
         is_final=not is_late,
     )
+
+
+def _is_old(start: JobStart, now_s: float) -> bool:
+    """Return whether an attempt ended so long ago that the accounting will get no more of it.
+
+    One that did not end by itself has no known end, so it is asked for again by each merge.
+    """
+    if start.ended_at is None:
+        return False
+    return now_s - datetime.fromisoformat(start.ended_at).timestamp() > _RECORD_LATE_S
 
 
 def _why_no_energy(energy_j: float | None, elapsed_s: float) -> str | None:

@@ -34,6 +34,8 @@ class JobStart(msgspec.Struct, frozen=True, kw_only=True):
     machine: str | None
     attempt_s: float | None
     """Seconds from the beginning of the attempt to its end; None if it did not end by itself."""
+    ended_at: str | None
+    """When it ended, in UTC, ISO 8601; None if it did not end by itself."""
 
 
 class NodeReading(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +151,7 @@ def _readings(cluster: Cluster, attempts: Sequence[AttemptRecord]) -> Sequence[N
                 n_restarts=record.n_restarts or 0,
                 machine=record.machine,
                 attempt_s=_seconds(record),
+                ended_at=record.ended_at,
             )
             for record in attempts
         ]
