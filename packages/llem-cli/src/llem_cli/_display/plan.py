@@ -28,9 +28,9 @@ _NOTABLE_S = 60.0  # gaps that last longer in all are worth a line
 
 
 def summary_lines(
-    study: StudyConfig, runs: Sequence[PlannedRun], forecast: Forecast
+    study: StudyConfig, runs: Sequence[PlannedRun], forecast: Forecast | None
 ) -> Iterator[str]:
-    """Yield the size of a study, what is left out of it, and how long it takes."""
+    """Yield the size of a study, what is left out of it, and how long it takes if that is known."""
     n_points, n_cycles = len(study.experiments), study.execution.n_cycles
     yield (
         f"{study.name}: {count(n_points, 'point')} x {count(n_cycles, 'cycle')} = "
@@ -51,12 +51,13 @@ def summary_lines(
         reasons = Counter(point.reason for point in study.skipped)
         for reason, n_points in reasons.most_common(MAX_LINES):
             yield f"  {n_points} x {reason}"
+    if forecast is None:
+        return
     yield _time_line(forecast)
     if forecast.has_needless_gaps and forecast.gaps_s > _NOTABLE_S:
         yield (
-            f"no point uses a GPU: --no-gaps would save {duration(forecast.gaps_s)}. Gaps let a device cool; "
-            "without them a run begins on a processor that is warm from the one before, which the shuffled "
-            "order spreads over all points, so intervals may be a little wider"
+            f"`study run --no-gaps` saves {duration(forecast.gaps_s)}. Each run then begins on a warm "
+            "processor, so intervals may be wider."
         )
 
 
@@ -101,7 +102,7 @@ def show_plan(
     study: StudyConfig,
     runs: tuple[PlannedRun, ...],
     expectation: Expectation,
-    forecast: Forecast,
+    forecast: Forecast | None,
     *,
     as_json: bool,
 ) -> None:
@@ -111,7 +112,7 @@ def show_plan(
         study: a study that was not started.
         runs: of the study.
         expectation: what `study run` would report on this machine.
-        forecast: how long the study would take.
+        forecast: how long the study would take; None if that is not known.
         as_json: print JSON instead of text.
     """
     if as_json:

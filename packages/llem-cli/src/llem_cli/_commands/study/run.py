@@ -103,13 +103,15 @@ def run(
         study = fill_gaps(study, machine_settings)
     runs = schedule(study)
     results_dir = output or machine_settings.output.results_dir
+    # Only of runs one after the other: several GPUs share them in a way that is not planned.
+    expected = None
+    if gpus is None and (dry_run or not quiet):
+        expected = forecast(study, runs, results_dir, machine_settings)
     if dry_run:
         expectation = expect(study, results_dir, machine_settings)
-        expected = forecast(study, runs, results_dir, machine_settings)
         show_plan(study, runs, expectation, expected, as_json=json_)
         return FAILED if expectation.refused_everywhere else OK
     if not quiet:
-        expected = forecast(study, runs, results_dir, machine_settings)
         for line in summary_lines(study, runs, expected):
             note(line)
     options: _Options = {
