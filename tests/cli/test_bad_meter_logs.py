@@ -86,6 +86,14 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "remarks": ("# PDU 7\n" + log(), ":1: expected the names of at least 2 columns, separated by comma"),
     "html": ("<html>\n" * 9, ", found '<html>'; remove what is above the names, or change the separ"),
     "no names": (log(head="2026-01-01T00:00:00Z,300"), ":1: expected one column of times, found 0 of"),
+    "no names below empty lines": (
+        "\n\n\n" + log(head="2026-01-01T00:00:00Z,300"),
+        ":4: expected one column of times, found 0 of",
+    ),
+    "no unit below empty lines": (
+        "\n\n\n" + log(head="time,value"),
+        ":4: expected a unit in the name of the column 'value'",
+    ),
     "name twice": (
         log(lambda r: f"{utc(r[0])},1,{r[1]}", head="time,power_w,power_w"),
         ":1: expected one column of values, found 2 of: time, power_w, power_w; name it with",
@@ -156,11 +164,18 @@ def test_a_log_that_cannot_be_used_is_one_sentence_with_its_name_and_nothing_is_
     assert not gains_path().exists()
 
 
-def test_a_column_that_is_there_twice_is_not_chosen_by_its_name(
-    capfd: pytest.CaptureFixture[str], tmp_path: Path, study: Path
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("power_w", "expected one column 'power_w', found 2; rename the others"),
+        ("watts", "expected a column 'watts', found time, power_w, power_w; give one of these to"),
+    ],
+)
+def test_a_column_that_is_there_twice_or_not_at_all_is_not_chosen_by_its_name(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, study: Path, name: str, expected: str
 ) -> None:
     path = tmp_path / "log.csv"
-    path.write_text(log(lambda r: f"{utc(r[0])},1,{r[1]}", head="time,power_w,power_w"))
-    assert run(["calibrate", f"--meter={path}", f"--study={study}", "--value-column=power_w"]) == 1
-    expected = f"{path}:1: expected one column 'power_w', found 2; rename the others"
-    assert expected in capfd.readouterr().err
+    text = log(lambda r: f"{utc(r[0])},1,{r[1]}", head="time,power_w,power_w")
+    path.write_text("\n" + text)
+    assert run(["calibrate", f"--meter={path}", f"--study={study}", f"--value-column={name}"]) == 1
+    assert f"{path}:2: {expected}" in capfd.readouterr().err

@@ -92,12 +92,13 @@ def read_meter_log(path: Path, log_format: LogFormat | None = None) -> MeterLog:
             f"{path}: expected a row of names and at least {_MIN_READINGS} readings, found "
             f"{len(lines)} below {'the names' if rows else 'no names'}; give the whole log of the meter"
         )
-    times = _column(path, header, wanted.time_column, _TIMES, "time")
-    values = _column(path, header, wanted.value_column, _READINGS, "value", _unit_of)
+    names = f"{path}:{first}"  # where they are
+    times = _column(names, header, wanted.time_column, _TIMES, "time")
+    values = _column(names, header, wanted.value_column, _READINGS, "value", _unit_of)
     unit = wanted.unit or _unit_of(header[values])
     if unit is None:
         raise MeasurementError(
-            f"{path}:1: expected a unit in the name of the column {shortened(header[values], 40)!r}, "
+            f"{names}: expected a unit in the name of the column {shortened(header[values], 40)!r}, "
             "such as power_w or energy_wh; add it, or give --unit"
         )
     if unit not in _ALL:
@@ -162,25 +163,34 @@ def _rows(text: str) -> tuple[str, list[tuple[int, list[str]]]]:
 
 
 def _column(
-    path: Path,
+    where: str,
     header: Sequence[str],
     wanted: str | None,
     usual: set[str],
     what: str,
     unit_of: object = None,
 ) -> int:
-    """Return the index of a column: the one that is named, else the only one with a usual name."""
+    """Return the index of a column: the one that is named, else the only one with a usual name.
+
+    Args:
+        where: file and line of the names, for messages.
+        header: the names.
+        wanted: the one that the caller gives.
+        usual: names in small letters.
+        what: of the column, for messages.
+        unit_of: a name with a unit is usual too, if this is given.
+    """
     names = [name.strip() for name in header]
     listed = shortened(", ".join(names), 200)
     if wanted is not None:
         if wanted not in names:
             raise MeasurementError(
-                f"{path}:1: expected a column {wanted!r}, found {listed}; give one of these to "
+                f"{where}: expected a column {wanted!r}, found {listed}; give one of these to "
                 f"--{what}-column"
             )
         if names.count(wanted) > 1:
             raise MeasurementError(
-                f"{path}:1: expected one column {wanted!r}, found {names.count(wanted)}; rename the "
+                f"{where}: expected one column {wanted!r}, found {names.count(wanted)}; rename the "
                 "others"
             )
         return names.index(wanted)
@@ -191,7 +201,7 @@ def _column(
     ]
     if len(matches) != 1:
         raise MeasurementError(
-            f"{path}:1: expected one column of {what}s, found {len(matches)} of: {listed}; name it "
+            f"{where}: expected one column of {what}s, found {len(matches)} of: {listed}; name it "
             f"with --{what}-column"
         )
     return matches[0]
