@@ -1,4 +1,4 @@
-"""`study run --gpus`: real runs of a model on the CPU, metered by two scripted GPUs (STU-09, STU-10)."""
+"""`study run --gpus`: real runs of a model on the CPU, metered by two scripted GPUs (STU-10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs on another kind of machine are never part of a ranking without a sentence (STU-09)."""
+"""Runs on another kind of machine are never part of a ranking without a sentence."""
 
 from __future__ import annotations
 

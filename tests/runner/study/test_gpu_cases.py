@@ -1,4 +1,4 @@
-"""Ten ways in which a task is given GPUs: their UUIDs, or one sentence, from the driver on (STU-06)."""
+"""Ten ways in which a task is given GPUs: their UUIDs, or one sentence, from the driver on."""
 
 from __future__ import annotations
 
