@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+_MACHINE_ID = Path("/etc/machine-id")
 _FIRST_NAMESPACE = "pid:[4026531836]"
 """Of the processes outside of containers. Source: include/linux/proc_ns.h, `PROC_PID_INIT_INO`."""
 _SHARED_NAMES = ("localhost", "localhost.localdomain")
@@ -75,7 +76,7 @@ def _machine_id() -> str | None:
 
     The system's own number is confidential, so it is not stored. Source: machine-id(5).
     """
-    number = _line_of("/etc/machine-id")
+    number = _line_of(_MACHINE_ID)
     if number is None:
         return None
     return hmac.new(number.encode(), b"llem", hashlib.sha256).hexdigest()[:32]
@@ -83,12 +84,12 @@ def _machine_id() -> str | None:
 
 def _boot_id() -> str | None:
     """Return the number of this boot; None if the system has none. Source: random(4)."""
-    return _line_of("/proc/sys/kernel/random/boot_id")
+    return _line_of(Path("/proc/sys/kernel/random/boot_id"))
 
 
-def _line_of(path: str) -> str | None:
+def _line_of(path: Path) -> str | None:
     try:
-        return Path(path).read_text("ascii").strip() or None
+        return path.read_text("ascii").strip() or None
     except (OSError, ValueError):
         return None
 
