@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from cli.conftest import Run
 from fakes.results import make_result
+from fakes.shard_studies import divided
 from fakes.studies import only_folder, study
 
 from llem_config import ExperimentConfig
 from llem_energy import ExperimentResult
 from llem_runner import run_study
 from llem_runner.executors import InlineExecutor
+from llem_runner.shards import run_shard
 
 
 def measured(config: ExperimentConfig, **_: object) -> ExperimentResult:
@@ -72,6 +74,14 @@ def test_the_last_start_counts_not_the_first(llem: Run, first: Path) -> None:
     manifest["starts"][0]["started_at"] = "2100-01-01T00:00:00+00:00"
     (old / "manifest.json").write_text(json.dumps(manifest))
     assert llem("study", "list").stdout.splitlines()[1].split()[-1] == "results/a_old"
+
+
+def test_a_divided_study_is_not_started_until_a_shard_begins(llem: Run, tmp_path: Path) -> None:
+    plan = divided(tmp_path / "results", 2, 2, 1)
+    row = llem("study", "list").stdout.splitlines()[1]
+    assert row.split() == ["-", "not", "started", "2", "0/4", f"results/{plan.folder.name}"]
+    run_shard(plan.folder, 1, executor=InlineExecutor(), measure=measured)
+    assert llem("study", "list").stdout.splitlines()[1].split()[2:4] == ["interrupted", "2"]
 
 
 def test_show_without_a_folder_shows_the_only_study(llem: Run, first: Path) -> None:

@@ -41,7 +41,7 @@ def _cells(study: ListedStudy) -> tuple[str, ...]:
     )
     started = datetime.fromisoformat(study.started_at).astimezone()
     return (
-        f"{started:%Y-%m-%d %H:%M}",
+        "-" if study.state == "not started" else f"{started:%Y-%m-%d %H:%M}",
         study.state,
         str(study.n_points),
         f"{totals.completed}/{n_runs}",

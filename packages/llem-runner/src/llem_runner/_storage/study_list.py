@@ -22,10 +22,11 @@ class ListedStudy(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     """Its path."""
     state: str
-    """`running`, `completed`, `failed` (a run failed), `interrupted`, `aborted`, `stopped` (its process
-    was killed) or `unreadable`."""
+    """`not started` (a divided study of which no shard has begun), `running`, `completed`, `failed` (a
+    run failed), `interrupted`, `aborted`, `stopped` (its process was killed) or `unreadable`."""
     started_at: str | None = None
-    """Its last start in UTC, ISO 8601; None if the study cannot be read."""
+    """Its last start in UTC, ISO 8601; when it was divided if it has not started; None if the study cannot
+    be read."""
     n_points: int = 0
     totals: Totals | None = None
     """How many runs are in each state."""
@@ -63,6 +64,8 @@ def _listed(folder: Path) -> ListedStudy:
 
 
 def _state(folder: Path, manifest: StudyManifest) -> str:
+    if manifest.shards and not manifest.host:  # no shard has an attempt
+        return "not started"
     if manifest.status != "running":
         return manifest.status
     with contextlib.suppress(StudyError):  # no access to the lock file, e.g. of another user
