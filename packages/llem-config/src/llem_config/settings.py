@@ -52,10 +52,10 @@ __all__ = [
 
 ENV_PREFIX = "LLEM_"
 ENV_RUN_TAG = "LLEM_RUN_TAG"
+"""Set by an executor in the process of a run. Everything that this process starts inherits it."""
 ENV_OTHER_JOBS = "LLEM_OTHER_JOBS"
 """In the processes of runs: `possible` if other jobs may be on the machine, `certain` if other runs of the
 same study are."""
-"""Set by an executor in the process of a run. Everything that this process starts inherits it."""
 _SECTION = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
