@@ -154,7 +154,7 @@ def _reading(start: JobStart, steps: Mapping[str, Sequence[_Step]], now_s: float
 def _is_old(start: JobStart, now_s: float) -> bool:
     """Return whether an attempt ended so long ago that the accounting will get no more of it.
 
-    One that did not end by itself has no known end, so it is asked for again by each merge.
+    One that did not end by itself has no known end, so each merge asks again.
     """
     if start.ended_at is None:
         return False
