@@ -148,3 +148,26 @@ def test_a_file_that_a_person_has_changed_is_still_refused(plan: ShardPlan) -> N
         path.write_text(json.dumps(wrong))
         with pytest.raises(StudyError, match=r"attempt.json is damaged"):
             merge_study(plan.folder)
+
+
+def test_attempts_whose_manifests_were_cut_off_have_finished_their_runs(tmp_path: Path) -> None:
+    plan = divided(tmp_path, 6, 1, 1)
+    for number in (1, 2, 3):
+        control = Control()
+
+        def stop(event: Event, control: Control = control) -> None:
+            if isinstance(event, RunFinished):
+                control.request_stop()
+
+        run_shard(
+            plan.folder, 1, control=control, on_event=stop, executor=InlineExecutor(), measure=quick
+        )
+        control.close()
+        attempt = plan.folder / f"shards/0001/a{number:02d}"
+        record = json.loads((attempt / "attempt.json").read_text())
+        record |= {"state": "error"}
+        (attempt / "attempt.json").write_text(json.dumps(record))
+        cut(attempt / "manifest.json", b"")
+    assert read_manifest(plan.folder).totals.completed == 3
+    assert run_shard(plan.folder, 1, executor=InlineExecutor(), measure=quick).end == "complete"
+    assert merge_study(plan.folder).summary.completed == 6

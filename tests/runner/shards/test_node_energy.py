@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,25 +13,49 @@ from fakes.results import make_result
 from fakes.shard_studies import SECONDS, divided, on_a_node
 from fakes.studies import experiment
 
-from llem_runner import read_study_result
+from llem_runner import StudyError, changed_files, read_manifest, read_study_result
 from llem_runner._analysis.node_energy import node_energies
 from llem_runner._executors.inline import InlineExecutor
-from llem_runner._storage.node_energy import NodeEnergyRecord
-from llem_runner.clusters import JobStart, NodeMeter, NodeReading, Place, ask_node_energy
+from llem_runner._storage.atomic_files import encode_json
+from llem_runner._storage.node_energy import NodeEnergyFile, NodeEnergyRecord, add_node_energy
+from llem_runner.clusters import (
+    JobStart,
+    NodeMeter,
+    NodeReading,
+    Place,
+    ask_node_energy,
+    damaged_node_energy,
+)
 from llem_runner.records import ManifestEntry, NodeEnergy
 from llem_runner.shards import merge_study, run_shard
 
 TIMES = {"started_at": "2026-02-02T02:40:00+00:00", "ended_at": "2026-02-02T02:41:40+00:00"}
 
+RECORD = NodeEnergyRecord(
+    shard=1,
+    attempt=1,
+    cluster="scripted",
+    job="7_1",
+    machine="n1",
+    whole_machine=True,
+    energy_j=9.0,
+)
+
 
 class PlainCluster:
     """Starts a task on a whole machine."""
 
-    def __init__(self, *answers: NodeReading, whole_machine: bool = True, job: str = "7_1") -> None:
+    def __init__(
+        self,
+        *answers: NodeReading,
+        whole_machine: bool = True,
+        job: str = "7_1",
+        cluster: str = "scripted",
+    ) -> None:
         self.answers = list(answers)
         self.asked: list[JobStart] = []
         self._place = Place(
-            cluster="scripted", job=job, machine="n1", whole_machine=whole_machine, n_restarts=0
+            cluster=cluster, job=job, machine="n1", whole_machine=whole_machine, n_restarts=0
         )
 
     def here(self, environment: Mapping[str, str]) -> Place:
@@ -131,6 +156,64 @@ def test_one_job_of_two_shards_has_no_joules_of_one(tmp_path: Path) -> None:
     assert {node.reason for node in nodes} == {
         "its job made 2 attempts, whose joules the cluster does not tell apart"
     }
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"records": 1}', '{"schema_version": 2}'])
+def test_a_damaged_file_stops_no_merge_and_the_cluster_is_asked_again(
+    tmp_path: Path, content: str
+) -> None:
+    folder = made(tmp_path, ScriptedCluster(reading()))
+    file = folder / "cluster/scripted/node_energy.json"
+    file.write_text(content)
+    result = merge_study(folder)
+    assert (result.summary.completed, result.summary.node_energy) == (3, ())
+    (sentence,) = damaged_node_energy(folder)
+    assert sentence.startswith(f"{file} is damaged") and "asks the cluster again" in sentence
+    assert sentence in changed_files(folder, read_manifest(folder))
+    assert ask_node_energy(folder, ScriptedCluster(reading(700.0))).n_new == 1  # type: ignore[arg-type]
+    assert damaged_node_energy(folder) == ()
+    assert merge_study(folder).summary.node_energy[0].energy_j == 700.0
+
+
+# --- folders in which other people may write
+
+
+@pytest.mark.parametrize("name", ["../../../OUTSIDE", "..", "/tmp", "a/b", "", "a\n"])
+def test_a_cluster_whose_name_would_leave_the_study_is_refused(tmp_path: Path, name: str) -> None:
+    folder = made(tmp_path / "a/b/c", PlainCluster())
+    record = folder / "shards/0001/a01/attempt.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"cluster": name}))
+    before = sorted(tmp_path.rglob("*"))
+    for use in (merge_study, ask_node_energy):
+        with pytest.raises(StudyError, match=r"attempt.json is damaged: cluster: expected"):
+            use(folder)
+    assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(StudyError, match="expected the name of a cluster"):
+        add_node_energy(folder, [msgspec.structs.replace(RECORD, cluster=name)])
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_shard_of_a_cluster_with_such_a_name_does_not_begin(tmp_path: Path) -> None:
+    cluster = PlainCluster(cluster="../x")
+    with pytest.raises(StudyError, match=r"cluster: expected .* found '../x'"):
+        made(tmp_path, cluster)
+    assert not list(tmp_path.rglob("a01"))
+
+
+@pytest.mark.parametrize("link", ["cluster", "cluster/scripted"])
+def test_nothing_is_written_or_read_through_a_link(tmp_path: Path, link: str) -> None:
+    folder = made(tmp_path / "results", ScriptedCluster(reading(is_final=False)))
+    victim = tmp_path / "victim"
+    own = victim if link.endswith("scripted") else victim / "scripted"
+    own.mkdir(parents=True)
+    (folder / link).parent.mkdir(exist_ok=True)
+    (folder / link).symlink_to(victim)
+    with pytest.raises(StudyError, match="found a link, which is not followed"):
+        ask_node_energy(folder, ScriptedCluster(reading()))  # type: ignore[arg-type]
+    assert list(own.iterdir()) == []
+    (own / "node_energy.json").write_bytes(encode_json(NodeEnergyFile(records=(RECORD,))))
+    assert merge_study(folder).summary.node_energy == ()
+    assert damaged_node_energy(folder) == ()
 
 
 # --- which joules are set beside one another

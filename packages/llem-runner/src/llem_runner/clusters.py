@@ -36,7 +36,7 @@ from llem_runner._shards.submission import (
     submit_shards,
     submit_study,
 )
-from llem_runner._storage.node_energy import Coverage
+from llem_runner._storage.node_energy import Coverage, damaged_node_energy
 from llem_runner._storage.tickets import Ticket
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "cancel_study",
     "cluster_names",
     "cluster_states",
+    "damaged_node_energy",
     "find_cluster",
     "find_place",
     "granted_gpus",

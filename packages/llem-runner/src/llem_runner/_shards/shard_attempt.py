@@ -17,6 +17,7 @@ from llem_runner._shards.records import Place
 from llem_runner._shards.stored_shard import StoredShard
 from llem_runner._storage.attempt_folders import AttemptFolder
 from llem_runner._storage.attempt_record import AttemptState, AttemptWriter, new_record
+from llem_runner._storage.cluster_folder import CLUSTER_NAME, is_cluster_name
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest
 from llem_runner._storage.manifest_writer import ManifestWriter
@@ -31,8 +32,10 @@ class ShardAttempt:
         """Claim a folder, and say in it who works there.
 
         Raises:
-            StudyError: nothing can be written.
+            StudyError: nothing can be written, or the cluster has a name that no folder can have.
         """
+        if place is not None and not is_cluster_name(place.cluster):
+            raise StudyError(f"cluster: expected {CLUSTER_NAME}, found {place.cluster[:80]!r}")
         self._shard = shard
         self._folder: AttemptFolder = shard.folder.claim_attempt(shard.number)
         record = new_record(shard.number, self._folder.number)

@@ -12,6 +12,7 @@ from llem_runner._plan.schedule import PlannedRun
 from llem_runner._storage.atomic_files import is_cut_off, read_json, reason_of
 from llem_runner._storage.attempt_folders import AttemptFolder
 from llem_runner._storage.attempt_record import AttemptRecord, record_file
+from llem_runner._storage.cluster_folder import CLUSTER_NAME, is_cluster_name
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.folders import open_folder, remove_scratch_in
 from llem_runner._storage.layout import Layout
@@ -34,12 +35,14 @@ class Attempt(NamedTuple):
     """None if it has begun no run. If the file was cut off, it has the runs with a complete result."""
     damage: tuple[str, ...] = ()
     """A sentence for each file that was cut off."""
+    n_rescued: int = 0
+    """Number of runs with a complete result, if the manifest was cut off."""
 
     @property
     def n_finished(self) -> int:
         """Return how many runs it has finished, with a result or without."""
         totals = None if self.manifest is None else self.manifest.totals
-        return 0 if totals is None else totals.completed + totals.failed
+        return self.n_rescued + (0 if totals is None else totals.completed + totals.failed)
 
     @property
     def is_open(self) -> bool:
@@ -99,7 +102,7 @@ def check_study_of(attempts: Iterable[Attempt], study_design_hash: str) -> None:
 def _read_attempt(study: DividedFolder, shard: int, folder: AttemptFolder) -> Attempt:
     path, manifest_path = record_file(folder.path), Layout(folder.path).manifest
     damage: list[str] = []
-    record, manifest = None, None
+    record, manifest, n_rescued = None, None, 0
     try:
         record = _read_record(path) if os.path.lexists(path) else None
     except StudyError:
@@ -116,12 +119,13 @@ def _read_attempt(study: DividedFolder, shard: int, folder: AttemptFolder) -> At
         if not is_cut_off(manifest_path):
             raise
         manifest = rescued_manifest(folder, study.read_shard(shard)[0].origin)
+        n_rescued = len(manifest.entries)
         damage.append(
             f"{manifest_path} was cut off, as on a full disk or a lost machine: "
-            f"{len(manifest.entries)} runs of the attempt have a complete result and count, the others "
+            f"{n_rescued} runs of the attempt have a complete result and count, the others "
             "run again"
         )
-    return Attempt(folder, record, manifest, tuple(damage))
+    return Attempt(folder, record, manifest, tuple(damage), n_rescued)
 
 
 def _read_record(path: Path) -> AttemptRecord:
@@ -133,6 +137,11 @@ def _read_record(path: Path) -> AttemptRecord:
                 f"{path} is damaged: {name}: expected a date and time, found {text!r}; restore it "
                 "from a copy"
             )
+    if record.cluster is not None and not is_cluster_name(record.cluster):
+        raise StudyError(
+            f"{path} is damaged: cluster: expected {CLUSTER_NAME}, found {record.cluster[:80]!r}; restore "
+            "it from a copy"
+        )
     return record
 
 

@@ -8,6 +8,7 @@ from llem_runner._storage.attempts import damaged_attempts
 from llem_runner._storage.input_files import changed_resolved, changed_study_file
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyManifest
+from llem_runner._storage.node_energy import damaged_node_energy
 from llem_runner._storage.result_files import changed_results, changed_study_result
 
 
@@ -27,5 +28,7 @@ def changed_files(folder: str | Path, manifest: StudyManifest) -> tuple[str, ...
         changed_study_file(layout, manifest),
         changed_study_result(layout, manifest),
     )
-    cut_off = damaged_attempts(folder) if manifest.is_divided else ()
+    cut_off = (
+        (*damaged_attempts(folder), *damaged_node_energy(folder)) if manifest.is_divided else ()
+    )
     return (*(line for line in files if line), *changed_results(layout, manifest), *cut_off)

@@ -6,6 +6,7 @@ is merged afterwards depends on files alone.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -13,8 +14,12 @@ from typing import Literal
 import msgspec
 
 from llem_runner._errors import StudyError
-from llem_runner._storage.atomic_files import encode_json, read_json, reason_of, write_atomically
+from llem_runner._storage.atomic_files import encode_json, read_json
+from llem_runner._storage.cluster_folder import cluster_files, write_cluster_file
+from llem_runner._storage.folders import folder_problem
 from llem_runner._storage.tickets import FOLDER
+
+_FILE = "node_energy.json"
 
 Coverage = Literal["machine", "processor", "gpus"]
 """Which joules a meter counts: all of a machine, its processors and their memory, or all its GPUs."""
@@ -53,38 +58,57 @@ class NodeEnergyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 def read_node_energy(folder: Path) -> tuple[NodeEnergyRecord, ...]:
     """Return what all clusters have said of a study; () if none was asked.
 
+    A damaged file is left out: `damaged_node_energy` names it.
+
     Raises:
-        StudyError: a file is damaged.
+        StudyError: the folder cannot be read.
     """
-    try:
-        files = sorted((folder / FOLDER).glob("*/node_energy.json"))
-    except OSError as error:
-        raise StudyError(f"{folder / FOLDER} cannot be read: {reason_of(error)}") from error
-    records = [record for file in files for record in read_json(file, NodeEnergyFile).records]
+    records = [record for file in cluster_files(folder, _FILE) for record in _read(file)[0]]
     return tuple(sorted(records, key=_place))
+
+
+def damaged_node_energy(folder: str | Path) -> tuple[str, ...]:
+    """Return a sentence for each damaged file with the energy of machines.
+
+    Raises:
+        StudyError: the folder cannot be read.
+    """
+    files = cluster_files(Path(folder), _FILE)
+    return tuple(
+        f"{problem.partition('; restore it')[0]}; the energy of whole machines in it is left out, and "
+        "the next `study merge` asks the cluster again"
+        for file in files
+        if (problem := _read(file)[1])
+    )
 
 
 def add_node_energy(folder: Path, new: Iterable[NodeEnergyRecord]) -> None:
     """Save what a cluster has said of attempts; what is known of an attempt stays as it is.
 
     Raises:
-        StudyError: a file is damaged, or cannot be written.
+        StudyError: a file cannot be written, or would be written below a link.
     """
     by_cluster: dict[str, list[NodeEnergyRecord]] = {}
     for record in new:
         by_cluster.setdefault(record.cluster, []).append(record)
     for name, records in by_cluster.items():
-        path = folder / FOLDER / name / "node_energy.json"
-        old = read_json(path, NodeEnergyFile).records if path.exists() else ()
+        path = folder / FOLDER / name / _FILE
+        old = _read(path)[0]
         known = {_place(record) for record in old}
         added = [record for record in records if _place(record) not in known]
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StudyError(f"{path.parent} cannot be created: {reason_of(error)}") from error
         if added:
             ordered = tuple(sorted((*old, *added), key=_place))
-            write_atomically(path, encode_json(NodeEnergyFile(records=ordered)))
+            write_cluster_file(path, encode_json(NodeEnergyFile(records=ordered)))
+
+
+def _read(path: Path) -> tuple[tuple[NodeEnergyRecord, ...], str]:
+    """Return the records of a file, and why it cannot be used; no file has no records."""
+    if folder_problem(path.parent) or not os.path.lexists(path):
+        return (), ""
+    try:
+        return read_json(path, NodeEnergyFile).records, ""
+    except StudyError as error:  # no figure uses it, so it must not stop the study
+        return (), str(error)
 
 
 def _place(record: NodeEnergyRecord) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from llem_cli._display.console import MAX_LINES, count, note, say, show_json
 from llem_cli._display.node_energy import node_energy_lines
 from llem_config import LlemError
 from llem_runner import MergedStudy, merge_studies
-from llem_runner.clusters import ask_node_energy
+from llem_runner.clusters import ask_node_energy, damaged_node_energy
 from llem_runner.records import encode_json
 from llem_runner.shards import damaged_attempts, is_divided, merge_study
 
@@ -40,6 +40,10 @@ def merge(
     """Merge the folders of studies into a new one, or the shards of one study."""
     del verbose  # read where errors are explained
     if not folder and is_divided(out):
+        for sentence in damaged_node_energy(
+            out
+        ):  # before an answer of the cluster replaces the file
+            note(f"warning: {sentence}")
         _ask_node_energy(out)
         result = merge_study(out)
         if json_:
