@@ -9,14 +9,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+_STATISTICS = r"(mean|geometric_mean|median|sd|lag1|ci95_low|ci95_high)"
+_RATIO = r"(ratio|ci95_low|ci95_high|distinguishable)"
 _REASONS = {
-    "blocks: each attempt at a cycle is one": r"blocks|n_unused|looks",
-    "energies, and what is compared: speeds where no energy is": r"energy|gain|residual|detectable|outliers|drift|compared|\.comparisons\.",
-    "times and speeds": r"_at$|_s\.|_s$|_hours|tokens_per_second|time_to_first_token|runs_needed",
-    "how the study was cut": r"shards_per_cycle|seconds_per_shard|result_files|executor|session",
-    "machine at that time": r"warnings|n_flagged|load|caveats|measurement_protocol",
+    "blocks: each attempt at a cycle is one": r"summary\.comparisons\.(blocks|n_blocks|looks)",
+    "energies, and what is compared: speeds where no energy is": (
+        rf"summary\.points\[\]\.(compared|energy_\w+_j)\.{_STATISTICS}|"
+        r"summary\.points\[\]\.(energy_bound_share|runs_needed(_high)?\.[\d.]+%)|"
+        rf"summary\.(drift|comparisons\.points\[\])\.{_RATIO}|"
+        r"summary\.comparisons\.(detectable_ratio|residual_cv|residual_cvs\.\w+|error_budget\.\w+)|"
+        r"summary\.(total_energy_j|emissions_gco2|electricity_cost)"
+    ),
+    "times and speeds": (
+        rf"summary\.points\[\]\.(time_to_first_token_s|tokens_per_second)\.{_STATISTICS}|"
+        r"summary\.(wall_time_s|device_hours)"
+    ),
+    "how the study was cut": r"measurement_protocol\.shards_per_cycle|result_files",
+    "machine at that time": r"summary\.(warnings|outliers|node_energy|comparisons\.caveats)",
 }
-"""First match counts, by the path of a value in `study_result.json`."""
+"""Fields of `study_result.json` that may differ; a field that is not named here may not."""
+_WHOLE = re.compile(
+    r"result_files|summary\.(warnings|outliers|node_energy|comparisons\.(blocks|looks|caveats))"
+)
+"""Compared as one value: lists whose length depends on the attempts or the machine, and an object whose
+names are texts of what has happened."""
+_NULL_ON_ONE_MACHINE = "measurement_protocol.shards_per_cycle"
 _BY_VALUE = re.compile(r"\.(warnings|residual_cvs)$")
 """Objects whose names are values: texts of what has happened, hashes of the compared points."""
 
@@ -80,14 +97,41 @@ def comparison(folder: Path) -> str:
 
 def differences(one: Path, cluster: Path) -> Counter[str]:
     """Return how many values of both `study_result.json` differ, by the reason."""
-    here, there = (dict(_leaves(_Study.read(folder).result)) for folder in (one, cluster))
-    paths = [path for path in here.keys() | there.keys() if here.get(path) != there.get(path)]
-    return Counter(map(_reason, paths))
+    here, there = _Study.read(one).result, _Study.read(cluster).result
+    # If one of them compares no points, nothing of that comparison is in both.
+    whys = [result["summary"]["comparisons"]["reason"] for result in (here, there)]
+    return differing(here, there, next(filter(None, whys), None))
 
 
-def _reason(path: str) -> str:
-    found = (reason for reason, pattern in _REASONS.items() if re.search(pattern, path))
-    return next(found, f"not explained: {path}")
+def differing(here: Any, there: Any, why_not_compared: str | None = None) -> Counter[str]:
+    """Return how many values of two results differ, by the reason.
+
+    Args:
+        here: one result.
+        there: the other one.
+        why_not_compared: why one of them has no comparison of points; None: both have one.
+    """
+    first, other = dict(_leaves(here)), dict(_leaves(there))
+    found: Counter[str] = Counter()
+    for path in first.keys() | other.keys():
+        pair = first.get(path), other.get(path)
+        if pair[0] != pair[1]:
+            found[
+                _reason(path, is_null_in_one=None in pair, why_not_compared=why_not_compared)
+            ] += 1
+    return found
+
+
+def _reason(path: str, *, is_null_in_one: bool, why_not_compared: str | None) -> str:
+    """Return why a value may differ. A value that only one result has is never explained by its name."""
+    field = re.sub(r"\[\d+\]", "[]", path)
+    if why_not_compared is not None and field.startswith("summary.comparisons."):
+        return f"the points are not compared: {why_not_compared}"
+    if not is_null_in_one or field == _NULL_ON_ONE_MACHINE:
+        for reason, pattern in _REASONS.items():
+            if re.fullmatch(pattern, field):
+                return reason
+    return f"not explained: {path}"
 
 
 def _row(what: str, here: str, there: str) -> Row:
@@ -116,10 +160,12 @@ def _points(study: _Study) -> set[str]:
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield path and value of everything that has no parts."""
-    if isinstance(value, dict):
+    """Yield path and value of everything that has no parts, or is compared as a whole."""
+    if _WHOLE.fullmatch(path):
+        yield path, value
+    elif isinstance(value, dict):
         for key, part in value.items():
-            yield from _leaves(part, f"{path}.{key}")
+            yield from _leaves(part, f"{path}.{key}" if path else key)
     elif isinstance(value, list):
         for place, part in enumerate(value):
             yield from _leaves(part, f"{path}[{place}]")
@@ -127,18 +173,32 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _fields(here: Any, there: Any, path: str = "") -> tuple[set[str], set[str]]:
-    """Return the paths of the fields that objects in both results have.
+def _fields(here: Any, there: Any) -> tuple[set[str], set[str]]:
+    """Return the paths of the fields that objects in both results have, of all elements of lists.
 
     What is empty in one of them has no fields to compare.
     """
-    if isinstance(here, list) and isinstance(there, list):
-        here, there = here[0] if here else None, there[0] if there else None
-        path = f"{path}[]"
-    if not (isinstance(here, dict) and isinstance(there, dict)) or _BY_VALUE.search(path):
+    return _fields_of([here], [there], "")
+
+
+def _fields_of(here: list[Any], there: list[Any], path: str) -> tuple[set[str], set[str]]:
+    """Return the paths of the fields of values that have one path, such as all elements of a list."""
+    sides = [list(_objects(values)) for values in (here, there)]
+    if not all(sides) or _BY_VALUE.search(path):
         return set(), set()
-    first, other = ({f"{path}.{key}" for key in part} for part in (here, there))
-    for key in here.keys() & there.keys():
-        below, beside = _fields(here[key], there[key], f"{path}.{key}")
+    names = [{name for part in parts for name in part} for parts in sides]
+    first, other = ({f"{path}.{name}" for name in side} for side in names)
+    for name in names[0] & names[1]:
+        one, two = ([part[name] for part in parts if name in part] for parts in sides)
+        below, beside = _fields_of(one, two, f"{path}.{name}")
         first, other = first | below, other | beside
     return first, other
+
+
+def _objects(values: list[Any]) -> Iterator[dict[str, Any]]:
+    """Yield the objects among values, and those in lists among them."""
+    for value in values:
+        if isinstance(value, dict):
+            yield value
+        elif isinstance(value, list):
+            yield from _objects(value)
