@@ -55,7 +55,7 @@ class Counts(NamedTuple):
     def __str__(self) -> str:
         """Return them in words."""
         return (
-            f"{self.completed} of {self.planned} runs complete, 0 lost, 0 overwritten, {self.begun} begun "
+            f"{self.completed} of {self.planned} runs complete, {self.begun} begun "
             f"({self.begun / self.planned:.3f} x planned), {self.twice} results made twice, "
             f"{self.attempts} attempts, {self.processes} processes and {self.scratch_files} scratch "
             "files left"
