@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,8 +39,17 @@ def test_the_archive_of_a_divided_study_opens_like_its_folder(folder: Path, tmp_
     (folder / "cluster/slurm/node_energy.json").write_text('{"records": []}')
     (folder / "cluster/slurm/tickets.json").write_text("{}")
     (folder / "shards/0001/a01/notes.txt").write_text("of a person")
+    (folder / "cluster/linked").symlink_to(folder / "cluster/slurm")
+    (folder / "shards/mine").mkdir()
+    (folder / "shards/mine/a.txt").write_text("of a person")
     archive = tmp_path / "a.zip"
     made = archive_study(folder, archive)
+    assert made.left_out == (
+        "cluster/linked",
+        "cluster/slurm/tickets.json",
+        "shards/0001/a01/notes.txt",
+        "shards/mine",
+    )
     assert archive_study(folder, tmp_path / "b.zip").sha256 == made.sha256
     found = verify_study(archive, files_only=True)
     assert (found.verdict, found.is_running) == ("intact", False)
@@ -90,4 +100,13 @@ def test_a_study_with_a_changed_result_is_not_archived(folder: Path, tmp_path: P
     result = sorted(folder.glob("shards/0002/a01/*/result.json"))[0]
     result.write_text(result.read_text().replace(" ", "  ", 1))
     with pytest.raises(ReportError, match=r"not as the study wrote it: shards/0002/a01/"):
+        archive_study(folder, tmp_path / "a.zip")
+
+
+def test_a_study_whose_shard_was_deleted_is_not_archived(tmp_path: Path) -> None:
+    folder = divided(tmp_path / "out", 4, 2, 1).folder
+    run_shard(folder, 1, executor=InlineExecutor(), measure=on_a_node)
+    merge_study(folder)
+    shutil.rmtree(folder / "shards/0002")
+    with pytest.raises(ReportError, match=r"shards/0002: expected a folder .* restore it"):
         archive_study(folder, tmp_path / "a.zip")

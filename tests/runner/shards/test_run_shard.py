@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -339,6 +340,9 @@ def test_another_version_of_llem_is_refused(plan: ShardPlan) -> None:
     data = json.loads(path.read_text())
     data["origin"]["versions"]["llem-runner"] = "0.0.1"
     path.write_text(json.dumps(data))
+    divided = json.loads(DividedFolder(plan.folder).plan.read_text())
+    divided["shard_sha256"][0] = hashlib.sha256(path.read_bytes()).hexdigest()
+    DividedFolder(plan.folder).plan.write_text(json.dumps(divided))
     before = tree(plan.folder)
     with pytest.raises(StudyError, match=r"llem-runner: the folder was started with 0\.0\.1"):
         run(plan)

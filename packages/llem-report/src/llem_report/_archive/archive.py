@@ -53,7 +53,7 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True):
     n_bytes: int
     """Size of the archive."""
     left_out: tuple[str, ...]
-    """Names in the folder that are not in the archive."""
+    """Paths in the folder that are not in the archive; of a whole folder, only its own."""
     notes: tuple[str, ...]
     """What the author should look at before publishing it, a sentence each."""
 

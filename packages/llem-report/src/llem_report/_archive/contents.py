@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from llem_config.credentials import kind_of_credential
@@ -32,20 +32,21 @@ def study_files(folder: Path, manifest: StudyManifest) -> dict[str, Path]:
         manifest: of the folder.
 
     Raises:
-        ReportError: a file is a link, or has a password or a token.
+        ReportError: a file is a link, or has a password or a token, or the folder of a shard is gone.
     """
     added = [each.study_file for each in manifest.extensions if each.study_file is not None]
     names = (*_OF_STUDY, *added)
     files = {name: folder / name for name in names if os.path.lexists(folder / name)}
     runs = {(entry.index, entry.cycle) for entry in manifest.entries}
     if manifest.is_divided:  # what clusters said of the energy of their machines
-        energies = sorted(folder.glob("cluster/*/node_energy.json"))
-        files |= {path.relative_to(folder).as_posix(): path for path in energies}
+        for path in sorted(folder.glob("cluster/*/node_energy.json")):
+            if not (path.parent.is_symlink() or path.parent.parent.is_symlink()):
+                files[path.relative_to(folder).as_posix()] = path
     for parent in _divided(folder, manifest) if manifest.is_divided else (folder,):
         named = _OF_ATTEMPT if _ATTEMPT.fullmatch(parent.name) else _OF_SHARD
         if parent != folder:
             files |= _present(folder, parent, named)
-        for path in sorted(parent.iterdir()):
+        for path in _entries(folder, parent):
             match = _RUN_FOLDER.fullmatch(path.name)
             if match and (int(match[1]), int(match[2])) in runs and not path.is_symlink():
                 files |= _present(folder, path, _OF_RUN)
@@ -59,9 +60,24 @@ def _divided(folder: Path, manifest: StudyManifest) -> Iterator[Path]:
     yield folder / "shards"
     for name in manifest.shards:
         yield folder / name
-        for path in sorted((folder / name).iterdir()):
+        for path in _entries(folder, folder / name):
             if _ATTEMPT.fullmatch(path.name) and not path.is_symlink():
                 yield path
+
+
+def _entries(study: Path, folder: Path) -> list[Path]:
+    """Return what is in a folder of a study, in order of the names.
+
+    Raises:
+        ReportError: it cannot be read.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise ReportError(
+            f"{study} cannot be archived: {folder}: expected a folder of the study, found none that can be "
+            f"read ({error.strerror}); restore it from a copy"
+        ) from error
 
 
 def _present(folder: Path, parent: Path, names: Iterable[str]) -> dict[str, Path]:
@@ -74,11 +90,23 @@ def _present(folder: Path, parent: Path, names: Iterable[str]) -> dict[str, Path
 
 
 def left_out(folder: Path, files: dict[str, Path]) -> Iterator[str]:
-    """Yield the names in a study's folder that are not in the archive."""
-    packed = {Path(name).parts[0] for name in files}
-    for path in sorted(folder.iterdir()):
-        if path.name not in packed and not path.name.startswith("."):
-            yield path.name
+    """Yield what is in a study's folder but not in the archive, by its path from there.
+
+    Of a folder of which nothing is packed, only the folder is named.
+    """
+    packed = {each for name in files for each in (Path(name), *Path(name).parents)}
+    yield from _left_out_below(folder, folder, packed)
+
+
+def _left_out_below(study: Path, folder: Path, packed: Container[Path]) -> Iterator[str]:
+    for path in _entries(study, folder):
+        name = path.relative_to(study)
+        if path.name.startswith("."):
+            continue
+        if name not in packed:
+            yield name.as_posix()
+        elif path.is_dir():
+            yield from _left_out_below(study, path, packed)
 
 
 def _check(name: str, path: Path) -> None:

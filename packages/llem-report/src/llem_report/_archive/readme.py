@@ -49,7 +49,7 @@ def readme(
         licence: of the archive.
         title: of the archive.
         manifest_sha256: SHA-256 of the study's manifest.
-        left_out: names in the folder of the study that are not in the archive.
+        left_out: paths in the folder of the study that are not in the archive.
     """
     lines = [
         f"# {_plain(title)}",

@@ -55,7 +55,9 @@ def archive(
     say(f"SHA-256: {made.sha256}")
     if made.left_out:
         names = ", ".join(made.left_out[:MAX_LINES])
-        note(f"left out, because the study did not write it: {names}")
+        n_more = len(made.left_out) - MAX_LINES
+        more = f" and {n_more} more" if n_more > 0 else ""
+        note(f"left out, because it is no record of a measurement: {names}{more}")
     for line in made.notes:
         note(f"note: {line}")
     return OK
