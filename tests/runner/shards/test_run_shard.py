@@ -336,13 +336,14 @@ def test_attempts_that_were_told_to_stop_do_not_count(plan: ShardPlan) -> None:
 
 
 def test_another_version_of_llem_is_refused(plan: ShardPlan) -> None:
-    path = DividedFolder(plan.folder).shard_file(1)
+    folder = DividedFolder(plan.folder)
+    path = folder.shard_file(1)
     data = json.loads(path.read_text())
     data["origin"]["versions"]["llem-runner"] = "0.0.1"
     path.write_text(json.dumps(data))
-    divided = json.loads(DividedFolder(plan.folder).plan.read_text())
+    divided = json.loads(folder.plan.read_text())
     divided["shard_sha256"][0] = hashlib.sha256(path.read_bytes()).hexdigest()
-    DividedFolder(plan.folder).plan.write_text(json.dumps(divided))
+    folder.plan.write_text(json.dumps(divided))
     before = tree(plan.folder)
     with pytest.raises(StudyError, match=r"llem-runner: the folder was started with 0\.0\.1"):
         run(plan)

@@ -104,8 +104,8 @@ def _overheads(folder: Path) -> Iterator[tuple[Kind, float]]:
 
 
 def _kind(config: ExperimentConfig) -> Kind:
-    section = config.pytorch
-    return config.model, config.backend, section.device if section is not None else None
+    section = getattr(config, config.backend, None)  # whichever the backend is
+    return config.model, config.backend, getattr(section, "device", None)
 
 
 def _written_at(folder: Path) -> float:
