@@ -172,8 +172,12 @@ def test_a_cut_off_node_and_its_successor_both_write_and_nothing_is_overwritten(
 
 
 def test_a_task_continues_without_the_controller(on_slurm: Loopback, tmp_path: Path) -> None:
-    study = SlurmStudy(on_slurm, tmp_path, n_points=8)
+    study = SlurmStudy(on_slurm, tmp_path, n_points=20)
     begun(study, 1)
+    # A controller forgets a job that it has not saved, which it does some seconds after a change.
+    changed = time.time()
+    on_slurm.ask("scontrol", "update", f"jobid={study.jobs[1]}", "Comment=saved")
+    study.wait_until(lambda: (on_slurm.folder / "state" / "job_state").stat().st_mtime > changed)
     on_slurm.kill("slurmctld", signal.SIGKILL)
     try:
         n_results = len(study.results())
