@@ -82,6 +82,15 @@ BEHAVIOURS = {
     "checked, short tail: 50 W for 50 ms": Behaviour(
         _BASE, short_tail_s=0.05, tail_w=50.0, is_checked=True
     ),
+    "checked, plateau: 30 W for 150 ms": Behaviour(
+        _BASE, short_tail_s=0.15, tail_w=30.0, is_checked=True
+    ),
+    "checked, plateau: 50 W for 120 ms": Behaviour(
+        _BASE, short_tail_s=0.12, tail_w=50.0, is_checked=True
+    ),
+    "checked, plateau: 20 W for 200 ms": Behaviour(
+        _BASE, short_tail_s=0.2, tail_w=20.0, is_checked=True
+    ),
     "filter 300 ms": Behaviour(replace(_BASE, counter_filter_s=0.3), lags=True),
     "filter 1 s": Behaviour(replace(_BASE, counter_filter_s=1.0), lags=True),
     "filter 300 ms, no instant power": Behaviour(

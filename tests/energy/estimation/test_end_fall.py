@@ -7,7 +7,7 @@ import math
 import pytest
 from energy.estimation.test_far_guard import END_S, energy, metered, power
 
-from llem_energy._estimation.end_fall import fall_j
+from llem_energy._estimation.end_fall import fall_j, is_confirmed
 
 LENGTH_S = 0.1
 
@@ -34,6 +34,46 @@ def test_a_fall_in_a_line_is_found() -> None:
 def test_power_that_does_not_fall_adds_nothing() -> None:
     assert fall_j([70.0, 70.0, 70.0], 0.05, LENGTH_S) == 0.0
     assert fall_j([70.0, 75.0, 70.0], 0.05, LENGTH_S) == 0.0
+
+
+@pytest.mark.parametrize("tau_s", [0.05, 0.1, 0.3, 1.0])
+def test_an_exponential_fall_is_confirmed_by_the_fourth_interval(tau_s: float) -> None:
+    powers = [70 + 30 * math.exp(-LENGTH_S * k / tau_s) for k in range(4)]
+    assert is_confirmed(powers, 0.01)
+    assert not is_confirmed([*powers[:3], powers[2]], 0.01)
+
+
+@pytest.mark.parametrize(
+    "powers",
+    [
+        pytest.param([80.0, 70.0, 70.0, 70.0], id="step in the first interval"),
+        pytest.param([100.0, 75.0, 70.0, 70.0], id="step in the second interval"),
+        pytest.param([70.0, 70.0, 70.0, 70.0], id="no fall"),
+        pytest.param([100.0, 80.0, 70.0, 69.0], id="the third fall is too small"),
+    ],
+)
+def test_a_step_of_power_is_not_followed_back(powers: list[float]) -> None:
+    assert not is_confirmed(powers, 0.1)
+
+
+@pytest.mark.parametrize("late_s", [0.01 * k for k in range(10)])
+@pytest.mark.parametrize(("watts", "lasts_s"), [(30.0, 0.15), (50.0, 0.12), (20.0, 0.2)])
+def test_a_plateau_after_the_work_is_in_the_uncertainty(
+    watts: float, lasts_s: float, late_s: float
+) -> None:
+    """It ends in a step between two updates, which is no fall to follow back."""
+
+    def counted(t_s: float) -> float:
+        return energy(t_s + late_s) + watts * min(max(t_s + late_s - END_S, 0.0), lasts_s)
+
+    def drawn(t_s: float) -> float:
+        return power(t_s + late_s) + (watts if END_S <= t_s + late_s < END_S + lasts_s else 0.0)
+
+    device = metered(counted, drawn, is_checked=True, shift_s=late_s)
+    assert device.energy_j is not None
+    # Readings are 1 ms apart, and the counter moves at one of them: half of that is 0.2 J.
+    error_j = abs(device.energy_j - 400 * 2.015) - 0.2
+    assert error_j <= (device.estimates[0].uncertainty_j or 0.0) < 15.0
 
 
 @pytest.mark.parametrize("late_s", [0.0, 0.02, 0.04, 0.06])

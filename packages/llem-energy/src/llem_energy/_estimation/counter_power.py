@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from llem_energy._estimation.counter import Reading, find_updates, place, quantum_j
-from llem_energy._estimation.end_fall import fall_j
+from llem_energy._estimation.end_fall import fall_j, is_confirmed
 from llem_energy._estimation.idle_noise import IdleNoise, idle_noise
 
 _FALL = 0.1  # of what a fall adds before the first update after the end: the model may be wrong
@@ -65,31 +65,43 @@ class CounterPower:
         rise_j = self.updates[last].energy_j - self.updates[first].energy_j
         return rise_j / length_s if length_s > 0 else None
 
-    def fall(self, after: int, outside_s: float, likely_w: float = 0.0) -> tuple[float, float]:
+    def fall(
+        self, after: int, outside_s: float, likely_w: float = 0.0
+    ) -> tuple[float, float] | None:
         """Return the energy of a fall of power between the end of a window and an update.
 
         Args:
-            after: number of the first update after the end; there are two more.
+            after: number of the first update after the end.
             outside_s: between the end and this update.
             likely_w: error (95 %) of the mean power of an interval.
 
         Returns:
             What is above the power of the first interval after that update, and its uncertainty.
+            None if the next four intervals do not confirm that power fell before the update as it
+            did after it.
         """
-        near_w, far_w, later_w = (self.mean_w(i) for i in range(after + 1, after + 4))
-        if near_w is None or far_w is None:
-            return 0.0, 0.0
-        powers = (near_w, far_w, far_w if later_w is None else later_w)
+        powers = [w for i in range(after + 1, after + 5) if (w := self.mean_w(i)) is not None]
+        if len(powers) < 4 or not is_confirmed(powers, likely_w):
+            return None
         length_s = self.time_s(after + 1) - self.time_s(after)
-        # It was not more than the power of the work.
-        max_j = max(0.0, (self.mean_w(after - 1) or near_w) - near_w) * outside_s
-        more_j = min(max_j, fall_j(powers, outside_s, length_s))
+        max_j = self.max_fallen_j(after, outside_s)
+        more_j = min(max_j, fall_j(powers[:3], outside_s, length_s))
         changes_j = [
-            fall_j([w + likely_w * (i == k) for i, w in enumerate(powers)], outside_s, length_s)
+            fall_j([w + likely_w * (i == k) for i, w in enumerate(powers[:3])], outside_s, length_s)
             for k in range(3)
         ]
         noise_j = math.hypot(*(min(max_j, each) - more_j for each in changes_j))
         return more_j, math.hypot(_FALL * more_j, noise_j)
+
+    def max_fallen_j(self, after: int, outside_s: float) -> float:
+        """Return the energy above that of the interval after an update at the power of the work.
+
+        Args:
+            after: number of the first update after the end of the work.
+            outside_s: between the end and this update.
+        """
+        near_w = self.mean_w(after + 1) or 0.0
+        return max(0.0, (self.mean_w(after - 1) or near_w) - near_w) * outside_s
 
     def idle_noise(self, start_s: float, end_s: float, guard_s: float) -> IdleNoise | None:
         """Return how much power varies in the idle times before and after a window.

@@ -36,6 +36,9 @@ Side = Literal["start", "end"]
 _STEADY = 0.10  # idle power is steady if it changes less than this between two intervals
 _STEP = 0.05  # a smaller change between neighbouring intervals is not a step of the load
 _TAIL = 3.0  # before the first update after the end, power may have fallen this much faster
+_EARLY_STEP = (
+    19.0  # a step in the last 19 of 20 parts of an interval is at most 20 times its effect
+)
 _SHOWS = 0.5  # of an uncertainty (95 %): about one standard deviation
 _N_WORK = 7  # intervals of work, at most, that show how much its power varies
 _QUANTA = 0.55  # at each end: the sum of two errors is below 0.78 quanta in 19 of 20 windows
@@ -133,9 +136,7 @@ class CounterWindow(CounterPower):
         noise: IdleNoise | None,
         from_work: Edge | None = None,
     ) -> list[Edge]:
-        quiet = self._quiet(t_s, side, guard_s, noise)
-        if quiet is not None and from_work is not None:
-            quiet = _with_tail(quiet, from_work)
+        quiet = self._quiet(t_s, side, guard_s, noise, from_work)
         edges = [quiet, self._interpolated(t_s), self._read(t_s)]
         return [edge for edge in edges if edge is not None]
 
@@ -202,7 +203,12 @@ class CounterWindow(CounterPower):
         return Edge("interpolated", energy_j, uncertainty_j)
 
     def _quiet(
-        self, t_s: float, side: Side, guard_s: float, noise: IdleNoise | None
+        self,
+        t_s: float,
+        side: Side,
+        guard_s: float,
+        noise: IdleNoise | None,
+        from_work: Edge | None,
     ) -> Edge | None:
         """Subtract idle power between the edge and the nearest update outside the window."""
         after = self.first_after(t_s)
@@ -223,17 +229,11 @@ class CounterWindow(CounterPower):
             return None
         outside_s, off_s = abs(places[0][0] - t_s), places[0][1]
         idle_j = near_w * (places[0][0] - t_s)  # negative at the start
-        is_noise = noise is not None and noise.explains(near_w - far_w)
-        if is_noise:
-            fallen_j = _TAIL * fall_w * outside_s
-        elif side == "end":
-            later_w = self.mean_w(after + 3)
-            if _TAIL * fall_w > near_w and far_w - (later_w or far_w) < _STEADY * fall_w:
-                return None  # a step after the end, so power before the update is not known
-            more_j, fallen_j = self.fall(nearest, outside_s, noise.likely_w if noise else 0.0)
-            idle_j += more_j
-        else:
-            fallen_j = 0.0
+        fallen = self._fallen(nearest, outside_s, fall_w, noise, from_work is not None)
+        if fallen is None:
+            return None
+        more_j, fallen_j, is_step = fallen
+        idle_j += more_j
         if noise is not None:
             spread_j = noise.likely_j(outside_s, abs(places[1][0] - places[0][0]))
         else:
@@ -246,7 +246,29 @@ class CounterWindow(CounterPower):
         uncertainty_j = math.hypot(
             spread_j, fallen_j, off_s * near_w, inside_j, _QUANTA * self.quantum_j
         )
-        return Edge("quiet edge", self.updates[nearest].energy_j - idle_j, uncertainty_j)
+        quiet = Edge("quiet edge", self.updates[nearest].energy_j - idle_j, uncertainty_j)
+        return quiet if from_work is None else _with_tail(quiet, from_work, is_step)
+
+    def _fallen(
+        self, after: int, outside_s: float, fall_w: float, noise: IdleNoise | None, has_work: bool
+    ) -> tuple[float, float, bool] | None:
+        """Return what a fall of power adds before an update, its uncertainty, and if it may be a step.
+
+        Returns:
+            None if it is too steep a step, so that the power before the update is not known.
+        """
+        if fall_w <= 0:
+            return 0.0, 0.0, False
+        if noise is not None and noise.explains(fall_w):
+            return 0.0, _TAIL * fall_w * outside_s, False
+        fall = self.fall(after, outside_s, noise.likely_w if noise else 0.0)
+        if fall is not None:
+            return (*fall, False)
+        if _TAIL * fall_w > (self.mean_w(after + 1) or 0.0):
+            return None
+        # The work shows how much power there was before the step. Without it, the step is anywhere.
+        possible_j = (_TAIL if has_work else _EARLY_STEP) * fall_w * outside_s
+        return 0.0, min(possible_j, self.max_fallen_j(after, outside_s)), True
 
     def _step_j(self, i: int) -> float:
         return self.updates[i].energy_j - self.updates[i - 1].energy_j if i > 0 else 0.0
@@ -258,13 +280,17 @@ class CounterWindow(CounterPower):
         return limit_w is not None and rose_too_fast(self._certain_updates, limit_w)
 
 
-def _with_tail(quiet: Edge, from_work: Edge) -> Edge:
+def _with_tail(quiet: Edge, from_work: Edge, is_step: bool) -> Edge:
     """Return a quiet edge at the end, wider if the board used more than idle power just after it.
 
     Such a tail can be over before the next update. It shows as energy that the work does not explain.
     Less energy than that of the work means that the device idled before the end already.
+    A step of power after the next update is the end of such a tail, whose power is not known.
     """
     tail_j = quiet.energy_j - from_work.energy_j
+    if is_step:
+        uncertainty_j = math.hypot(quiet.uncertainty_j, max(0.0, tail_j) + from_work.uncertainty_j)
+        return msgspec.structs.replace(quiet, uncertainty_j=uncertainty_j)
     if tail_j <= _SHOWS * math.hypot(quiet.uncertainty_j, from_work.uncertainty_j):
         return quiet
     tail_j += _SHOWS * from_work.uncertainty_j

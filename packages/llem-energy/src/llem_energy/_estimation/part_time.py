@@ -146,7 +146,10 @@ def saw_the_end(counter: CounterWindow, span: Span) -> bool:
     if change_w < max(_CONTRAST * before_w, counter.quantum_j / length_s / _CLOSE):
         return False
     place = (span.end_s - times_s[1]) / length_s
-    fall_w = counter.fall(after, times_s[2] - span.end_s)[0] / length_s
+    noise = counter.idle_noise(span.start_s, span.end_s, span.guard_s)
+    outside_s, likely_w = times_s[2] - span.end_s, noise.likely_w if noise else 0.0
+    fall_j, _ = counter.fall(after, outside_s, likely_w) or (0.0, 0.0)
+    fall_w = fall_j / length_s
     shown = (mean_w - fall_w - idle_w) / change_w
     return _INSIDE[0] <= place <= _INSIDE[1] and abs(shown - place) <= _CLOSE
 
