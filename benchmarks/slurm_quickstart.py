@@ -3,7 +3,8 @@
     uv run python benchmarks/slurm_quickstart.py [--limit 6m] [--warn 60] [--set FIELD=VALUE]...
 
 Starts a Slurm with two nodes on this machine (as root; packages slurm-wlm and munge). The models are
-loaded and measured; a machine without a meter has no energies. The study is put back into the queue twice,
+loaded and measured; a machine without a meter has no energies. Both nodes are this machine, so one task
+works at a time: beside another one, its runs would be flagged. The study is put back into the queue twice,
 loses a node whose processes live on, and reaches time limits. Then the same study runs without a cluster,
 and a table says what was compared. The exit code is 1 if runs, points, tokens or fields are not the same,
 if a value differs for no known reason, or if a disturbance did not happen.
@@ -64,15 +65,16 @@ def disturb(slurm: Loopback, work: Path, folder: Path) -> list[str]:
         slurm.hurry()
         n_results = len(list(folder.glob("shards/*/a*/*/result.json")))
         running = slurm.ask("squeue", "-h", "-r", "-t", "R", "-o", "%F_%K %N", check=False)
-        # Not in its last run, because its process must notice its successor.
-        tasks = [line.split() for line in running.splitlines() if _n_open(folder, line) > 1]
+        tasks = [line.split() for line in running.splitlines() if _has_just_begun(folder, line)]
         if len(done) < 2 and n_results > 2 * len(done) and tasks:
             slurm.ask("scontrol", "requeue", tasks[0][0])
             done.append(f"requeue {tasks[0][0]}")
         elif n_results >= 5 and len(done) == 2 and tasks:
-            node = tasks[0][1]
+            task, node = tasks[0]
             slurm.kill(f"slurmd-{node}")
             slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=cut off")
+            # Before the other shards: the process that lives on must still be there to notice.
+            slurm.ask("scontrol", "update", f"jobid={task}", "priority=1000000", check=False)
             done.append(f"cut off {node}")
         elif len(done) == 3 and _is_fenced(folder):
             node = done[2].split()[-1]
@@ -92,11 +94,22 @@ def _is_fenced(folder: Path) -> bool:
     return any(record["state"] == "fenced" for record in attempts(folder))
 
 
-def _n_open(folder: Path, line: str) -> int:
-    """Return how many runs of a task have no result; of a line such as `12_3 n1`."""
+def _has_just_begun(folder: Path, line: str) -> bool:
+    """Return whether a task has an attempt without a result, and more than one run before it.
+
+    So it is disturbed in the middle, and one that lives on has time to notice its successor.
+
+    Args:
+        folder: of the study.
+        line: of a task, such as `12_3 n1`.
+    """
     shard = folder / "shards" / f"{int(line.split()[0].rpartition('_')[2]):04d}"
+    last = max(shard.glob("a*/attempt.json"), default=None)
+    if last is None or json.loads(last.read_text())["state"] != "running":
+        return False
     n_runs = len(json.loads((shard / "shard.json").read_text())["shard"]["runs"])
-    return n_runs - len({path.parent.name for path in shard.glob("a*/*/result.json")})
+    n_done = len({path.parent.name for path in shard.glob("a*/*/result.json")})
+    return n_runs - n_done > 1 and not any(last.parent.glob("*/result.json"))
 
 
 def attempts(folder: Path) -> list[dict[str, Any]]:
@@ -150,7 +163,7 @@ def main() -> int:
     flags = ["--no-gaps", *(part for text in options.set for part in ("--set", text))]
     study = ROOT / "examples" / "quickstart.yaml"
     (work / "config.yaml").write_text(
-        f"clusters:\n  slurm: {{gpus: 0, time: {options.limit}, warn_seconds: {options.warn}}}\n"
+        f"clusters:\n  slurm: {{gpus: 0, at_most: 1, time: {options.limit}, warn_seconds: {options.warn}}}\n"
     )
     try:
         with started() as slurm:

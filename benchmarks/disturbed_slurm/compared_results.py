@@ -16,7 +16,9 @@ _REASONS = {
     "energies, and what is compared: speeds where no energy is": (
         rf"summary\.points\[\]\.(compared|energy_\w+_j)\.{_STATISTICS}|"
         r"summary\.points\[\]\.(energy_bound_share|runs_needed(_high)?\.[\d.]+%)|"
-        rf"summary\.(drift|comparisons\.points\[\])\.{_RATIO}|"
+        rf"summary\.(drift|comparisons\.points\[\])\.{_RATIO}|summary\.drift\.figure|"
+        # In the order of their ratios.
+        r"summary\.comparisons\.points\[\]\.(config_hash|label)|"
         r"summary\.comparisons\.(detectable_ratio|residual_cv|residual_cvs\.\w+|error_budget\.\w+)|"
         r"summary\.(total_energy_j|emissions_gco2|electricity_cost)"
     ),
@@ -25,7 +27,10 @@ _REASONS = {
         r"summary\.(wall_time_s|device_hours)"
     ),
     "how the study was cut": r"measurement_protocol\.shards_per_cycle|result_files",
-    "machine at that time": r"summary\.(warnings|outliers|node_energy|comparisons\.caveats)",
+    "machine at that time": (
+        r"summary\.(warnings|outliers|node_energy|comparisons\.(caveats|n_unused))|"
+        r"summary\.points\[\]\.(n_flagged|compared\.n)"
+    ),
 }
 """Fields of `study_result.json` that may differ; a field that is not named here may not."""
 _WHOLE = re.compile(
@@ -33,7 +38,11 @@ _WHOLE = re.compile(
 )
 """Compared as one value: lists whose length depends on the attempts or the machine, and an object whose
 names are texts of what has happened."""
-_NULL_ON_ONE_MACHINE = "measurement_protocol.shards_per_cycle"
+_MAY_BE_NULL_IN_ONE = re.compile(
+    r"measurement_protocol\.shards_per_cycle|summary\.drift\.\w+|"
+    r"summary\.points\[\]\.runs_needed(_high)?\.[\d.]+%"
+)
+"""Null on one machine; without a cycle whose runs all count; where more runs are needed than we state."""
 _BY_VALUE = re.compile(r"\.(warnings|residual_cvs)$")
 """Objects whose names are values: texts of what has happened, hashes of the compared points."""
 
@@ -127,7 +136,7 @@ def _reason(path: str, *, is_null_in_one: bool, why_not_compared: str | None) ->
     field = re.sub(r"\[\d+\]", "[]", path)
     if why_not_compared is not None and field.startswith("summary.comparisons."):
         return f"the points are not compared: {why_not_compared}"
-    if not is_null_in_one or field == _NULL_ON_ONE_MACHINE:
+    if not is_null_in_one or _MAY_BE_NULL_IN_ONE.fullmatch(field):
         for reason, pattern in _REASONS.items():
             if re.fullmatch(pattern, field):
                 return reason
