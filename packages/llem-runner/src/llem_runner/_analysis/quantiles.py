@@ -1,11 +1,11 @@
 """Quantiles of Student's t and of the studentised range.
 
-Both are found by bisection on the distribution function, which is exact for t and computed by
-quadrature for the range.
+Both are roots of the distribution function, which is exact for t and computed by quadrature for the
+range: by Newton's method for t, by bisection for the range.
 
 We compute them ourselves because the alternative, scipy, is a dependency of 114 MB that takes
 seconds to import (1.5 to 8 s on a busy machine with 2 processors; this module takes milliseconds).
-The results agree with scipy 1.17.1 to 1e-11 for t and 3e-10 for the range, over the sizes that
+The results agree with scipy 1.17.1 to 3e-11 for t and 3e-10 for the range, over the sizes that
 studies have, and the range takes no longer than in scipy (0.1 to 0.3 s per quantile). To print
 these figures: `uv run --with scipy python benchmarks/scipy_quantiles.py`.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from functools import cache, lru_cache
 
-_N_HALVINGS = 60  # narrow an interval of length below 2 to the last bit of a double
+_MAX_STEPS = 100  # up to 34 were seen
 
 
 @lru_cache(maxsize=4096)
@@ -26,16 +26,18 @@ def t_quantile(probability: float, df: int) -> float:
         probability: 0.5 <= p < 1; 0.975 for a two-sided 95 % interval.
         df: degrees of freedom, a whole number >= 1.
     """
-    # t = tan(angle) * sqrt(df) maps all t >= 0 to a bounded interval, so bisection can start there.
-    low, high = 0.0, math.pi / 2
+    # In angle = atan(t / sqrt(df)) the probability is increasing and concave, so Newton's method
+    # that starts at 0 comes nearer with each step and never passes the root.
     target = 2 * probability - 1
-    for _ in range(_N_HALVINGS):
-        middle = (low + high) / 2
-        if _t_inside(middle, df) < target:
-            low = middle
-        else:
-            high = middle
-    return math.tan(low) * math.sqrt(df)
+    log_slope = math.lgamma((df + 1) / 2) - math.lgamma(df / 2)
+    slope = 2 / math.sqrt(math.pi) * math.exp(log_slope)
+    angle = 0.0
+    for _ in range(_MAX_STEPS):
+        step = (target - _t_inside(angle, df)) / (slope * math.cos(angle) ** (df - 1))
+        if angle + step <= angle:  # the last bit of a double
+            break
+        angle += step
+    return math.tan(angle) * math.sqrt(df)
 
 
 def t_quantile_between(probability: float, df: float) -> float:

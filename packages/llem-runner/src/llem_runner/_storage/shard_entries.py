@@ -112,19 +112,17 @@ class ShardMerge:
         if entry.status == "completed" and entry.result_file is not None:
             if not is_read:
                 return _Found(entry.result_file, entry.result_sha256, None)
-            path = folder / entry.result_file
+            name = entry.result_file
         elif entry.status == "running":
             # Its process may have been killed between writing the result and the manifest.
             run_folder = find_run_folder(folder, entry)
             if run_folder is None:
                 return None
-            path = run_folder / RESULT
+            name = f"{run_folder.name}/{RESULT}"
         else:
             return None
-        kept = intact_result(path, entry)
-        if kept is None:
-            return None
-        return _Found(path.relative_to(folder).as_posix(), kept.sha256, kept.result)
+        kept = intact_result(folder / name, entry)
+        return None if kept is None else _Found(name, kept.sha256, kept.result)
 
     def _completed(self, attempt: Attempt, entry: ManifestEntry, found: _Found) -> ManifestEntry:
         if found.result is not None and self._facts is not None:
