@@ -30,7 +30,7 @@ from llem_runner import (
     verify_study,
 )
 from llem_runner._storage.lock import hold
-from llem_runner._study.growth import _anchors
+from llem_runner._study.anchors import anchor_positions
 from llem_runner.executors import InlineExecutor
 from llem_runner.plan import schedule
 
@@ -104,7 +104,7 @@ def test_a_point_that_lacks_runs_is_an_anchor_only_if_there_are_no_others(
             msgspec.structs.replace(entry, status="failed" if has_failed else "completed")
         )
     manifest = msgspec.structs.replace(manifest, entries=tuple(entries))
-    chosen = _anchors(known, manifest, None)
+    chosen = anchor_positions(known, manifest, set(known.config_hashes), None)
     assert [known.experiments[position].n for position in chosen] == anchors
 
 

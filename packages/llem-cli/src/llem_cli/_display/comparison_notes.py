@@ -72,6 +72,7 @@ def comparison_lines(result: StudyResult) -> Iterator[str]:
             )
     elif len(summary.points) > 1:
         yield f"points are not compared: {comparisons.reason}"
+    yield from (f"warning: {sentence}" for sentence in comparisons.late_points)
     yield from _of_machines([*comparisons.left_out_blocks, *comparisons.distant_machines])
     if summary.drift is not None:
         yield from _drift(summary.drift)
@@ -80,7 +81,14 @@ def comparison_lines(result: StudyResult) -> Iterator[str]:
     for caveat in comparisons.caveats:
         yield f"caveat: {caveat}"
     left_out = comparisons.left_out if len(summary.points) > 1 else ()
-    yield from _first_lines([f"not compared (too few results): {label}" for label in left_out])
+    apart = set(comparisons.apart)
+    yield from _first_lines(
+        [
+            f"not compared ({'no cycle in common with the others' if label in apart else 'too few results'}): "
+            f"{label}"
+            for label in left_out
+        ]
+    )
     yield from _precision(summary.points, comparisons.figure)
 
 

@@ -84,13 +84,16 @@ def caveats(
     yield from _first(input_changes)
 
 
-def machine_caveats(comparisons: Comparisons | None) -> Iterator[str]:
-    """Yield a sentence for each block on a machine of another kind, which the comparison leaves out.
+def connection_caveats(comparisons: Comparisons | None) -> Iterator[str]:
+    """Yield what keeps points that were added later, or blocks on other machines, from a comparison.
 
     Args:
         comparisons: of the points; None if there is none yet.
     """
-    blocks = () if comparisons is None else comparisons.left_out_blocks
+    if comparisons is None:
+        return
+    yield from comparisons.late_points
+    blocks = comparisons.left_out_blocks
     yield from _first(
         [f"the ranking contains runs on another kind of machine: {b}" for b in blocks]
     )

@@ -12,7 +12,7 @@ from llem_config import StudyConfig, canonical
 from llem_config.text import one_line
 from llem_energy.records import Quality
 from llem_report._errors import ReportError
-from llem_report._study_data.cautions import caveats, machine_caveats, why_not_comparable
+from llem_report._study_data.cautions import caveats, connection_caveats, why_not_comparable
 from llem_report._study_data.field_columns import columns_of_fields
 from llem_report._study_data.figures import ENERGY, FIGURES, SPEED, figure_named
 from llem_report._study_data.level_columns import Column, Factors, comparable_factors
@@ -126,7 +126,9 @@ class _Reading:
             manifest=self.manifest,
             problems=tuple(self.problems),
             caveats=(
-                *machine_caveats(None if self.result is None else self.result.summary.comparisons),
+                *connection_caveats(
+                    None if self.result is None else self.result.summary.comparisons
+                ),
                 *caveats(
                     runs,
                     figure,

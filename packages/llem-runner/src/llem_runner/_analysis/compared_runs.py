@@ -34,6 +34,8 @@ class ComparedRuns(msgspec.Struct, frozen=True):
     """Hashes of the points with enough results."""
     left_out: tuple[str, ...]
     """Hashes of the other points."""
+    apart: tuple[str, ...]
+    """Of these, the ones with enough results, which no cycle connects with those that are compared."""
     blocks: dict[Block, dict[str, int]]
     """For each block, in order of its cycle, the index of the run of each point that has one there;
     at least two."""
@@ -127,7 +129,7 @@ def runs_to_compare(
     enough = [point for point, share in shares.items() if share and 2 * share >= largest]
     part = _largest_part(enough, points)
     kept = part if len(part) > 1 else enough  # no block has two points: nothing can be compared
-    is_kept = set(kept)
+    is_kept, has_enough = set(kept), set(enough)
     by_block: dict[Block, dict[str, int]] = {}
     for point in kept:
         for block, index in points[point].items():
@@ -136,6 +138,7 @@ def runs_to_compare(
         figure=figure,
         points=tuple(kept),
         left_out=tuple(point for point in points if point not in is_kept),
+        apart=tuple(point for point in points if point in has_enough - is_kept),
         blocks={
             block: runs
             for block, runs in sorted(by_block.items())

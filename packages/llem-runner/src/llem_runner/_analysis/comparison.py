@@ -13,12 +13,13 @@ from llem_runner._analysis.compared_runs import ComparedRuns, runs_to_compare
 from llem_runner._analysis.complete_blocks import BlockComparison
 from llem_runner._analysis.headline import FIGURE_NAMES
 from llem_runner._analysis.incomplete_blocks import IncompleteBlockComparison
+from llem_runner._analysis.late_points import late_point_sentences
 from llem_runner._analysis.looks import alpha_after
 from llem_runner._analysis.machine_effects import distant_machines
 from llem_runner._analysis.machines import devices_of, machine_of
 from llem_runner._plan.comparability import CONSTANT_ORDER, MIN_CYCLES, has_constant_order
 from llem_runner._storage.comparison_records import ComparedBlock, Comparison, Comparisons
-from llem_runner._storage.manifest import ManifestEntry
+from llem_runner._storage.manifest import Extension, ManifestEntry
 from llem_runner._storage.run_facts import MeasuredRun
 
 _Fit = BlockComparison | IncompleteBlockComparison
@@ -48,6 +49,7 @@ def compare_points(
     input_changes: Sequence[str] = (),
     looks: Sequence[int] = (),
     outliers: Sequence[int] = (),
+    extensions: Sequence[Extension] = (),
     runs: ComparedRuns | None = None,
 ) -> Comparisons:
     """Return the ratio of every point to the best one, or the reason why there is none.
@@ -60,6 +62,7 @@ def compare_points(
             nothing is compared.
         looks: number of cycles at each earlier result after which cycles were added.
         outliers: indices of the runs that are far from the others of their point.
+        extensions: points that were added to the study.
         runs: those that are compared, if they are known; None: `runs_to_compare` of the others.
     """
     runs = runs or runs_to_compare(entries, results)
@@ -68,6 +71,8 @@ def compare_points(
         figure=runs.figure,
         n_blocks=len(runs.blocks),
         left_out=tuple(labels[point] for point in runs.left_out),
+        apart=tuple(labels[point] for point in runs.apart),
+        late_points=tuple(late_point_sentences(extensions, entries, runs)),
         left_out_blocks=tuple(runs.machines.left_out.values()),
         n_unused=len(runs.values),
         method=_METHOD,

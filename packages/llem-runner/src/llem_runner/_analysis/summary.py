@@ -87,6 +87,7 @@ def summarise(
         input_changes=changes,
         looks=manifest.looks,
         outliers=[outlier.index for outlier in outliers],
+        extensions=manifest.extensions,
         runs=compared,
     )
     values = comparable_values(compared, comparisons)

@@ -84,7 +84,12 @@ class Comparisons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Number of cycles at each earlier result after which cycles were added. The intervals are wider
     then: see `caveats`."""
     left_out: tuple[str, ...]
-    """Labels of the points with too few results to compare."""
+    """Labels of the points that are not compared: with too few results, or `apart` from the others."""
+    apart: tuple[str, ...] = ()
+    """Of these, the ones with enough results, which no cycle connects with the compared points."""
+    late_points: tuple[str, ...] = ()
+    """For each extension whose points are not compared with the others, or through one point only, a
+    sentence with the reason and what to do."""
     left_out_blocks: tuple[str, ...] = ()
     """For each block that is not compared because it ran on another kind of GPU, or with another power
     limit or MIG, a sentence that says so."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llem_config import Settings, StudyConfig, load_study
 from llem_energy import measure as default_measure
-from llem_energy.preflight import find_machine
+from llem_energy.preflight import Machine, find_machine, gpus_used
 from llem_runner._control import Control
 from llem_runner._errors import StudyError
 from llem_runner._events import OnEvent
@@ -102,12 +102,13 @@ def extend_study(
             study,
             manifest,
             requested,
+            gpus_here=_gpus_here(requested, machine),
             n_anchors=anchors,
             n_cycles=requested.execution.n_cycles if cycles is None else cycles,
             file_sha256=None if source is None else hashlib.sha256(source).hexdigest(),
         )
         check_same_study(layout, study, manifest, None)
-        warnings = check_input_files(layout, study, manifest)
+        warnings = [*growth.warnings, *check_input_files(layout, study, manifest)]
         caller = Caller(machine, stop, limits, on_event, measure, executor, wait)
         return restart(
             layout, growth.study, manifest, caller, warnings, growth.extension, source=source
@@ -126,6 +127,12 @@ def _requested(
     execution["n_cycles"] = study.parts[0].last_cycle if study.parts else execution["n_cycles"]
     overrides = without_cycles(manifest.overrides)
     return load_study(config, defaults={"execution": execution}, overrides=overrides)
+
+
+def _gpus_here(requested: StudyConfig, machine: Machine) -> set[str]:
+    """Return the names of the GPUs that runs may use; of GPUs without a name, nothing is known."""
+    used = gpus_used(requested.experiments, machine)
+    return {gpu.name for gpu in machine.gpus if gpu.uuid in used and gpu.name}
 
 
 def _check_finished(layout: Layout, manifest: StudyManifest) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -16,11 +15,10 @@ from llem_runner._storage.field_changes import field_changes, measurement_change
 from llem_runner._storage.layout import Layout, encode_study
 from llem_runner._storage.manifest import Extension, StudyManifest, tool_versions
 from llem_runner._storage.resolved_digest import digest_of_resolved
+from llem_runner._study.anchors import choose_anchors, measured_points
 from llem_runner._study.merged_study import merged_factors
 
 _FREE = frozenset({"n_cycles"})
-_N_ANCHORS = 2
-"""One anchor connects new and old points; a second one shows whether they agree."""
 
 
 class Growth(msgspec.Struct, frozen=True):
@@ -28,6 +26,8 @@ class Growth(msgspec.Struct, frozen=True):
 
     study: StudyConfig
     extension: Extension
+    warnings: tuple[str, ...]
+    """What will not be known of the larger study, and what to do."""
 
 
 def grow(
@@ -36,6 +36,7 @@ def grow(
     manifest: StudyManifest,
     requested: StudyConfig,
     *,
+    gpus_here: Collection[str],
     n_anchors: int | None,
     n_cycles: int,
     file_sha256: str | None,
@@ -47,6 +48,7 @@ def grow(
         study: of the folder.
         manifest: of the folder.
         requested: has the new points; it may have the old ones too.
+        gpus_here: names of the GPUs that the new runs may use; empty if they use none.
         n_anchors: number of old points that are measured again; None: two, or all if there are fewer.
         n_cycles: number of cycles of the new points.
         file_sha256: of the study file of `requested`; None: there is none.
@@ -65,15 +67,12 @@ def grow(
             "new point; add a level or a point to the file, or add cycles with `llem-cli study resume "
             "--cycles N`"
         )
-    _check_comparable(layout, study, manifest, requested, tuple(new.values()))
+    measured = measured_points(layout, manifest)
+    gpus = measured.gpus, frozenset(gpus_here)
+    _check_comparable(layout, study, manifest, requested, tuple(new.values()), gpus)
     _check_numbers(n_anchors, n_cycles)
-    anchors = _anchors(study, manifest, n_anchors)
-    if not anchors:
-        raise StudyError(
-            f"{layout.folder} has no point with a result, which could connect the new points with the old "
-            "ones; resume the study first"
-        )
-    grown = _grown(study, requested, new, anchors, n_cycles)
+    anchors = choose_anchors(layout, study, manifest, measured.compared, n_anchors)
+    grown = _grown(study, requested, new, anchors.positions, n_cycles)
     first = study.execution.n_cycles + 1
     number = len(manifest.extensions) + 1
     extension = Extension(
@@ -83,12 +82,12 @@ def grow(
         study_file=None if file_sha256 is None else layout.extension_source(number).name,
         study_file_sha256=file_sha256,
         new_points=tuple(new),
-        anchors=tuple(study.config_hashes[position] for position in anchors),
+        anchors=tuple(study.config_hashes[position] for position in anchors.positions),
         is_open=True,
         study_design_hash=grown.study_design_hash,
         resolved_sha256=digest_of_resolved(encode_study(grown)),
     )
-    return Growth(grown, extension)
+    return Growth(grown, extension, anchors.warnings)
 
 
 def _check_numbers(n_anchors: int | None, n_cycles: int) -> None:
@@ -110,6 +109,7 @@ def _check_comparable(
     manifest: StudyManifest,
     requested: StudyConfig,
     new: Sequence[ExperimentConfig],
+    gpus: tuple[frozenset[str], frozenset[str]],
 ) -> None:
     """Return if new runs would be comparable with those of the folder.
 
@@ -125,6 +125,9 @@ def _check_comparable(
     wrong += measurement_changes(study.experiments, new)
     wrong += version_differences(manifest.versions, tool_versions())
     wrong += file_differences(study, manifest.directory)
+    then, here = gpus
+    if then and here and not then & here:  # the comparison would leave their blocks out
+        wrong.append(f"GPU {', '.join(sorted(then))} -> {', '.join(sorted(here))}")
     if wrong:
         fine = [
             line
@@ -137,38 +140,6 @@ def _check_comparable(
             f"{'; '.join(wrong)}{also}; use what the folder has, or run the file as a study of its own and "
             "compare both with `llem-cli study compare`"
         )
-
-
-def _anchors(study: StudyConfig, manifest: StudyManifest, n_wanted: int | None) -> tuple[int, ...]:
-    """Return positions of old points with results, spread evenly over the study.
-
-    The choice does not depend on the results: a point that was low by chance would be higher the
-    second time, and shift the new points against the old ones. Points that lack runs are left out as
-    long as there are others, and points that were anchors before come last.
-    """
-    n_completed: Counter[str] = Counter()
-    n_planned: Counter[str] = Counter()
-    for entry in manifest.entries:
-        n_planned[entry.config_hash] += 1
-        n_completed[entry.config_hash] += entry.status == "completed"
-    points = [position for position, point in enumerate(study.config_hashes) if n_completed[point]]
-    n = min(_N_ANCHORS if n_wanted is None else n_wanted, len(points))
-    # A point whose runs have failed may have none in a cycle with other points, and connect nothing.
-    lacking = {p: n_planned[h] - n_completed[h] for p, h in enumerate(study.config_hashes)}
-    most = sorted(lacking[p] for p in points)[n - 1 : n]
-    points = [p for p in points if lacking[p] <= most[0]]
-    fewest = min((n_planned[study.config_hashes[p]] for p in points), default=0)
-    fresh = [p for p in points if n_planned[study.config_hashes[p]] == fewest]
-    used = [p for p in points if p not in fresh]
-    chosen = _spread(fresh, min(n, len(fresh)))
-    return tuple(sorted([*chosen, *_spread(used, n - len(chosen))]))
-
-
-def _spread(points: Sequence[int], n: int) -> list[int]:
-    """Return `n` of some points: the first, the last and others between them."""
-    if n <= 1:
-        return [*points[:n]]
-    return [points[round(i * (len(points) - 1) / (n - 1))] for i in range(n)]
 
 
 def _grown(
