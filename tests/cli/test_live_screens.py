@@ -84,7 +84,7 @@ def test_a_running_study_shows_stages_seconds_and_what_is_left(
     assert screens.have(r": load, \d+ s\s+of\s+about \d+ s$")
     assert screens.have(r": measured window, about 2 s,\s+since\s+\d\d:\d\d:\d\d;\s+nothing")
     assert screens.have(r"^run 2 of 4, cycle 1, \d+ s of about \d+ s")
-    assert screens.have(r"0/4 runs, at least 10 s, plus loading and warm-up$")
+    assert screens.have(r"0/4 runs, at least 10 s, plus loading tiny-llama$")
     assert screens.have(r"1/4 runs, about \d+ s left, until \d\d:\d\d$")
     assert screens.have(r"^gap between runs: 1 s left$")
     # Nothing of the live lines is left at the end, and no run is missing.

@@ -30,6 +30,18 @@ def test_without_earlier_runs_the_time_is_a_least_one() -> None:
     )
 
 
+def test_what_is_not_known_is_named_beside_what_is() -> None:
+    planned = study((1, 2))
+    expected = Forecast(
+        gaps_s=0.0, windows_s=30.0, overhead_s=None, known_overhead_s=60.0, unknown=("org/new",),
+        n_earlier_runs=8, has_needless_gaps=False,
+    )  # fmt: skip
+    assert list(summary_lines(planned, schedule(planned), expected))[-1] == (
+        "takes at least 1 min 30 s (0 s of gaps, 30 s of measured windows, 1 min of loading and warm-up "
+        "as in 8 earlier runs here), plus loading and warm-up of org/new, which has not run here before"
+    )
+
+
 def test_no_time_is_given_where_none_is_known() -> None:
     planned = study((1, 2))
     (first, *others) = summary_lines(planned, schedule(planned), None)

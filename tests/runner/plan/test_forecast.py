@@ -6,15 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from fakes.results import make_result
 from fakes.studies import only_folder, study
 
 from llem_config import ExperimentConfig, Settings, StudyConfig
 from llem_energy import ExperimentResult
-from llem_runner import run_study
+from llem_runner import read_manifest, run_study
+from llem_runner._study.forecast import usual_run_s
+from llem_runner.events import Event, StudyStarted
 from llem_runner.executors import InlineExecutor
-from llem_runner.plan import Forecast, forecast, schedule
+from llem_runner.plan import Forecast, forecast, schedule, time_left_s
+from llem_runner.records import StudyManifest, encode_json
 
 GAPS = {"config_gap_seconds": 60.0, "cycle_gap_seconds": 300.0, "n_cycles": 3}
 
@@ -72,6 +76,67 @@ def test_nothing_is_told_from_runs_of_another_model_or_device_or_machine(results
         assert expected(both, results).overhead_s is None
     change(results, [20.0, 30.0], host="elsewhere")
     assert expected(planned, results).overhead_s is None
+
+
+def with_models(*models: str) -> StudyConfig:
+    planned = study((4,), n_cycles=2, cycle_order="shuffled")
+    (point,) = planned.experiments
+    fields = point.model_dump(exclude_none=True)
+    points = tuple(ExperimentConfig.model_validate(fields | {"model": model}) for model in models)
+    return planned.model_copy(update={"experiments": points})
+
+
+def test_what_is_known_of_some_models_is_told_and_the_others_are_named(results: Path) -> None:
+    planned = with_models("builtin:tiny-llama", "builtin:tiny-moe")
+    found = expected(planned, results)
+    assert found.overhead_s is None
+    assert (found.known_overhead_s, found.unknown) == (2 * 25.0, ("builtin:tiny-moe",))
+    usual = usual_run_s(planned, results)
+    assert usual == {planned.config_hashes[0]: 25.0}
+
+
+def started(planned: StudyConfig, results: Path) -> StudyStarted:
+    events: list[Event] = []
+    run_study(
+        planned, output=results, measure=measured, executor=InlineExecutor(), on_event=events.append
+    )
+    (found,) = (event for event in events if isinstance(event, StudyStarted))
+    return found
+
+
+def test_the_display_of_a_study_starts_from_earlier_studies_as_its_plan_does(results: Path) -> None:
+    known = started(with_models("builtin:tiny-llama"), results)
+    assert (known.left_s, known.unknown) == (2 * 25.0, ())
+
+
+def test_the_display_says_at_least_only_if_a_model_has_not_run_here(results: Path) -> None:
+    partly = started(with_models("builtin:tiny-llama", "builtin:tiny-moe"), results)
+    assert (partly.left_s, partly.least_s) == (None, 2 * 25.0)
+    assert partly.unknown == ("builtin:tiny-moe",)
+
+
+def test_another_process_estimates_a_study_that_has_just_started(results: Path) -> None:
+    run_study(
+        with_models("builtin:tiny-llama"),
+        output=results / "new",
+        measure=measured,
+        executor=InlineExecutor(),
+    )
+    folder = only_folder(results / "new")
+    manifest = read_manifest(folder)
+    pending = tuple(
+        msgspec.structs.replace(e, status="pending", started_at=None, ended_at=None, run_s=None)
+        for e in manifest.entries
+    )
+    manifest = msgspec.structs.replace(manifest, entries=pending)
+    write_manifest(folder, manifest)
+    assert time_left_s(folder, manifest) is None
+    moved = folder.rename(results / f"{folder.name}_new")
+    assert time_left_s(moved, manifest) == pytest.approx(2 * 25.0)
+
+
+def write_manifest(folder: Path, manifest: StudyManifest) -> None:
+    (folder / "manifest.json").write_bytes(encode_json(manifest))
 
 
 @pytest.mark.parametrize("content", ["{", "[]", ""])

@@ -61,10 +61,12 @@ class StudyStarted(msgspec.Struct, frozen=True):
     gap_s: float
     """Sum of all remaining gaps, in seconds."""
     left_s: float | None = None
-    """Estimated time for all remaining runs and gaps; None before the first run is complete."""
+    """Estimated time for all remaining runs and gaps, from earlier runs of the same models, also of other
+    studies here; None if a model has none."""
     least_s: float = 0.0
-    """Gaps and measured windows of all remaining runs: what the study file sets, without loading and
-    warm-up."""
+    """The part of it that is known: without loading and warm-up of the models in `unknown`."""
+    unknown: tuple[str, ...] = ()
+    """Models that this machine has not run before, in order of their runs."""
 
 
 class GapStarted(msgspec.Struct, frozen=True):

@@ -69,12 +69,27 @@ def _time_line(forecast: Forecast) -> str:
             f"gaps, {duration(measured_s)} of measured windows, and loading and warm-up as in "
             f"{count(forecast.n_earlier_runs, 'earlier run')} here)"
         )
-    if gaps_s + measured_s < 1:
+    if gaps_s + measured_s + forecast.known_overhead_s < 1:
         return "takes the time of loading and warm-up; gaps and measured windows add less than 1 s"
+    earlier = ""
+    if forecast.known_overhead_s:
+        earlier = (
+            f", {duration(forecast.known_overhead_s)} of loading and warm-up as in "
+            f"{count(forecast.n_earlier_runs, 'earlier run')} here"
+        )
     return (
-        f"takes at least {duration(gaps_s + measured_s)} ({duration(gaps_s)} of gaps, "
-        f"{duration(measured_s)} of measured windows), plus loading and warm-up"
+        f"takes at least {duration(gaps_s + measured_s + forecast.known_overhead_s)} "
+        f"({duration(gaps_s)} of gaps, {duration(measured_s)} of measured windows{earlier}), plus loading "
+        f"and warm-up{_of_models(forecast.unknown)}"
     )
+
+
+def _of_models(models: Sequence[str]) -> str:
+    """Return of which models nothing is known: ` of gpt2, which has not run here before`."""
+    if not models:
+        return ""
+    shown = f"{', '.join(models[:MAX_LINES])}{' and others' if len(models) > MAX_LINES else ''}"
+    return f" of {shown}, which {'has' if len(models) == 1 else 'have'} not run here before"
 
 
 def _factor(factor: Factor) -> str:

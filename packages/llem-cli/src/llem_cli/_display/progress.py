@@ -18,7 +18,7 @@ from llem_cli._display.console import (
 )
 from llem_cli._display.run_status import RunStatus, short, words
 from llem_cli._display.status_bar import StatusBar
-from llem_cli._display.time_left import TimeLeft
+from llem_cli._display.time_left import TimeLeft, unknown_times
 from llem_energy.models import gigabytes
 from llem_runner.events import (
     Event,
@@ -119,7 +119,7 @@ class Progress:
             if event.n_runs == 0:
                 runs = f"nothing to run: {count(n_completed, 'run')} completed already"
             self._line(f"{runs}; results in {event.folder}")
-            self._time_left.estimate(event.left_s, event.least_s)
+            self._time_left.estimate(event.left_s, event.least_s, unknown_times(event.unknown))
             self._bar.show_count(0, event.n_runs, self._time_left)
         elif event.status in ("interrupted", "aborted"):
             reason = f": {event.reason}" if event.reason else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from llem_config import ExecutionConfig
@@ -28,7 +28,8 @@ class RemainingTime:
     """Estimates the seconds that the runs and gaps to come will take.
 
     A run is expected to take the mean of its point's runs; if its point has none yet, of the runs
-    of the same model, or else of all runs. A gap is expected to take the mean of the gaps of its
+    of the same model, or else what runs of its model took in earlier studies, or else the mean of all
+    runs. A gap is expected to take the mean of the gaps of its
     kind. A gap may last longer than its seconds: until a GPU is cool, or until a child process has
     finished its imports.
     """
@@ -38,6 +39,7 @@ class RemainingTime:
         runs: Sequence[PlannedRun],
         execution: ExecutionConfig,
         entries: Iterable[ManifestEntry] = (),
+        usual_run_s: Mapping[str, float] | None = None,
     ) -> None:
         """Prepare an estimate.
 
@@ -45,6 +47,7 @@ class RemainingTime:
             runs: the runs to come, in their order.
             execution: of their study.
             entries: of earlier runs, e.g. of a study that is resumed.
+            usual_run_s: seconds of a run of a point by earlier studies; None: nothing is known of any.
         """
         cycles = [None, *(run.cycle for run in runs)]
         kinds = [gap_between(a, run.cycle, execution) for a, run in zip(cycles, runs, strict=False)]
@@ -54,7 +57,8 @@ class RemainingTime:
         self._points: dict[str, _Mean] = {}
         self._model_of = {run.config_hash: run.config.model for run in runs}
         self._models: dict[str, _Mean] = {}
-        self._windows_s = sum(windows_s(run.config) for run in runs)
+        self._windows_s = {run.config_hash: windows_s(run.config) for run in runs}
+        self._usual_s = usual_run_s or {}
         self._all = _Mean()
         self._gaps_seen: dict[GapKind, _Mean] = {}
         self.n_left = len(runs)
@@ -85,10 +89,12 @@ class RemainingTime:
         self._add(run.config_hash, seconds)
 
     def run_s(self, config_hash: str) -> float | None:
-        """Return the seconds of a run of a point; None before any run is done."""
+        """Return the seconds of a run of a point; None if nothing is known yet."""
         model = self._model_of.get(config_hash, "")
-        known = self._points.get(config_hash) or self._models.get(model) or self._all
-        return known.value_s
+        known = self._points.get(config_hash) or self._models.get(model)
+        if known is not None:
+            return known.value_s
+        return self._usual_s.get(config_hash, self._all.value_s)
 
     @property
     def gaps_s(self) -> float:
@@ -97,12 +103,21 @@ class RemainingTime:
 
     @property
     def least_s(self) -> float:
-        """Return the seconds of all gaps and measured windows, before any run is done."""
-        return self.gaps_s + self._windows_s
+        """Return the seconds of everything that is known: of runs of which nothing is, the windows."""
+        return self.gaps_s + sum(
+            n * (self._windows_s[h] if (run_s := self.run_s(h)) is None else run_s)
+            for h, n in self._n_runs.items()
+        )
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Return the models of whose loading and warm-up nothing is known, in order of their runs."""
+        unknown = (self._model_of[h] for h in self._n_runs if self.run_s(h) is None)
+        return tuple(dict.fromkeys(unknown))
 
     def left_s(self) -> float | None:
-        """Return the seconds of everything to come; None before any run is done."""
-        if self.n_left and self._all.value_s is None:
+        """Return the seconds of everything to come; None if that of a run is not known yet."""
+        if self.unknown:
             return None
         return self.gaps_s + sum(n * (self.run_s(h) or 0.0) for h, n in self._n_runs.items())
 

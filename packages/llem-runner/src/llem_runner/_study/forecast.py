@@ -1,8 +1,12 @@
-"""How long a study will take before any of its runs is done, from its plan and from earlier studies."""
+"""How long a study will take before any of its runs is done, from its plan and from earlier studies.
+
+The live display starts from the same figures, so that it agrees with the plan.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import platform
 import statistics
 from collections.abc import Iterator, Sequence
@@ -14,7 +18,7 @@ from llem_config import ExperimentConfig, LlemError, Settings, StudyConfig
 from llem_energy.preflight import find_machine, gpus_used
 from llem_runner._plan.schedule import PlannedRun, gap_seconds, windows_s
 from llem_runner._storage.layout import Layout
-from llem_runner._storage.manifest import read_manifest_file
+from llem_runner._storage.manifest import StudyManifest, read_manifest_file
 from llem_runner._storage.study_folder import find_studies
 from llem_runner._storage.study_reader import read_study
 
@@ -34,6 +38,10 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     overhead_s: float | None
     """Loading, warm-up and everything else beside the windows, as long as in earlier runs; None if a
     model has none."""
+    known_overhead_s: float = 0.0
+    """The same of the runs whose model has earlier runs."""
+    unknown: tuple[str, ...] = ()
+    """Models without earlier runs on this machine and device."""
     n_earlier_runs: int
     """Number of the earlier runs that say so."""
     has_needless_gaps: bool
@@ -54,14 +62,36 @@ def forecast(
     gaps_s = sum(gap_seconds(run.gap, study.execution) for run in runs)
     kinds = [_kind(run.config) for run in runs]
     earlier = _earlier_overheads(results_dir, set(kinds))
-    is_known = bool(runs) and all(kind in earlier for kind in kinds)
+    known_s = sum(statistics.median(earlier[kind]) for kind in kinds if kind in earlier)
+    unknown = tuple(dict.fromkeys(kind[0] for kind in kinds if kind not in earlier))
     return Forecast(
         gaps_s=gaps_s,
         windows_s=sum(windows_s(run.config) for run in runs),
-        overhead_s=sum(statistics.median(earlier[k]) for k in kinds) if is_known else None,
-        n_earlier_runs=sum(map(len, earlier.values())) if is_known else 0,
+        overhead_s=known_s if runs and not unknown else None,
+        known_overhead_s=known_s,
+        unknown=unknown,
+        n_earlier_runs=sum(map(len, earlier.values())),
         has_needless_gaps=gaps_s > 0 and _gaps_are_needless(study, settings),
     )
+
+
+def usual_run_s(study: StudyConfig, results_dir: Path) -> dict[str, float]:
+    """Return how long a run of each point takes by earlier runs of its model, in seconds.
+
+    Args:
+        study: whose points run.
+        results_dir: the folder with earlier studies; those of this machine count.
+
+    Returns:
+        The seconds by `measurement_config_hash`; a point whose model has no earlier runs is left out.
+    """
+    points = dict(zip(study.config_hashes, study.experiments, strict=True))
+    earlier = _earlier_overheads(results_dir, set(map(_kind, points.values())))
+    return {
+        point: windows_s(config) + statistics.median(earlier[_kind(config)])
+        for point, config in points.items()
+        if _kind(config) in earlier
+    }
 
 
 def _gaps_are_needless(study: StudyConfig, settings: Settings) -> bool:
@@ -82,19 +112,26 @@ def _earlier_overheads(results_dir: Path, kinds: set[Kind]) -> dict[Kind, list[f
     found: dict[Kind, list[float]] = {}
     for folder in sorted(find_studies(results_dir), key=_written_at, reverse=True)[:_MAX_STUDIES]:
         with contextlib.suppress(LlemError, OSError):  # damaged, or of another version
-            for kind, seconds in _overheads(folder):
+            for kind, seconds in _overheads(folder, _written_at(folder)):
                 if kind in kinds:
                     found.setdefault(kind, []).append(seconds)
     return found
 
 
-def _overheads(folder: Path) -> Iterator[tuple[Kind, float]]:
+@functools.lru_cache(maxsize=2 * _MAX_STUDIES)  # the plan and the display ask for the same
+def _overheads(folder: Path, written_at: float) -> tuple[tuple[Kind, float], ...]:
+    """Return the kind and the overhead of each run of a study; `written_at` tells its states apart."""
+    del written_at
     layout = Layout(folder)
     if layout.resolved.stat().st_size > _MAX_BYTES:
-        return
+        return ()
     manifest = read_manifest_file(layout.manifest)
     if manifest.host != platform.node() or manifest.shards:
-        return
+        return ()
+    return tuple(_overheads_of(folder, manifest))
+
+
+def _overheads_of(folder: Path, manifest: StudyManifest) -> Iterator[tuple[Kind, float]]:
     study = read_study(folder)
     configs = dict(zip(study.config_hashes, study.experiments, strict=True))
     for entry in manifest.entries:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from llem_config import LlemError, Settings, StudyConfig
@@ -48,6 +48,7 @@ class StudyRunner(Generic[Record]):
         expected_failures: frozenset[str] = frozenset(),
         history: InputHistory | None = None,
         earlier: Sequence[ManifestEntry] = (),
+        usual_run_s: Mapping[str, float] | None = None,
     ) -> None:
         """Prepare to run a study, or a part of one.
 
@@ -68,6 +69,7 @@ class StudyRunner(Generic[Record]):
             history: what earlier runs of the study have read; None: there are none.
             earlier: entries of runs in other folders of the study, from which the duration of a
                 run is estimated.
+            usual_run_s: seconds of a run of a point by earlier studies, by its hash.
         """
         self._study = study
         self._layout = layout
@@ -83,6 +85,7 @@ class StudyRunner(Generic[Record]):
         self._expected_failures = expected_failures
         self._history = history or InputHistory()
         self._earlier = earlier
+        self._usual_run_s = usual_run_s
         self._abort_reason: str | None = None
 
     @property
@@ -111,7 +114,7 @@ class StudyRunner(Generic[Record]):
             for note in self._executor.notes(sorted({run.config.backend for run in runs})):
                 self._on_event(Note(note))
         known = (*self._earlier, *self._manifest.manifest.entries)
-        remaining = RemainingTime(runs, self._study.execution, known)
+        remaining = RemainingTime(runs, self._study.execution, known, self._usual_run_s)
         self._on_event(
             StudyStarted(
                 self._layout.folder,
@@ -120,6 +123,7 @@ class StudyRunner(Generic[Record]):
                 remaining.gaps_s,
                 remaining.left_s(),
                 remaining.least_s,
+                remaining.unknown,
             )
         )
         attempts = AttemptMaker(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import ManifestEntry
 from llem_runner._storage.manifest_writer import ManifestWriter
 from llem_runner._storage.study_result import StudyResult
+from llem_runner._study.forecast import usual_run_s as usual_run_s_of
 from llem_runner._study.limits import Limits
 from llem_runner._study.preflight import check
 from llem_runner._study.preparation import ChosenExecutor, choose_executor, gpus_to_watch
@@ -87,7 +88,8 @@ class Session(NamedTuple):
                 limits_enforced=self.chosen.executor.enforces_limits,
             )
 
-        return self.runner(layout, manifest, record, history)
+        usual_run_s = usual_run_s_of(self.study, layout.folder.parent)
+        return self.runner(layout, manifest, record, history, usual_run_s=usual_run_s)
 
     def runner(
         self,
@@ -96,6 +98,7 @@ class Session(NamedTuple):
         record: Callable[[], Record],
         history: InputHistory | None = None,
         earlier: Sequence[ManifestEntry] = (),
+        usual_run_s: Mapping[str, float] | None = None,
     ) -> StudyRunner[Record]:
         """Return a runner of the study; `history` is of the runs that are kept."""
         caller = self.caller
@@ -114,6 +117,7 @@ class Session(NamedTuple):
             expected_failures=self.expected_failures,
             history=history,
             earlier=earlier,
+            usual_run_s=usual_run_s,
         )
 
 

@@ -9,6 +9,7 @@ from llem_runner._plan.schedule import gap_between, gap_seconds, schedule
 from llem_runner._storage.manifest import StudyManifest
 from llem_runner._storage.study_reader import read_study
 from llem_runner._study.duration import RemainingTime
+from llem_runner._study.forecast import usual_run_s
 
 
 def time_left_s(folder: str | Path, manifest: StudyManifest) -> float | None:
@@ -19,7 +20,7 @@ def time_left_s(folder: str | Path, manifest: StudyManifest) -> float | None:
         manifest: its state.
 
     Returns:
-        Seconds; None before any run is completed.
+        Seconds; None before any run is completed, unless earlier studies beside it have run its models.
 
     Raises:
         StudyError: not a study folder, or a damaged one.
@@ -28,7 +29,8 @@ def time_left_s(folder: str | Path, manifest: StudyManifest) -> float | None:
     planned = {(run.config_hash, run.cycle): run for run in schedule(study)}
     open_entries = [entry for entry in manifest.entries if entry.status in ("running", "pending")]
     runs = [run for entry in open_entries if (run := planned.get((entry.config_hash, entry.cycle)))]
-    remaining = RemainingTime(runs, study.execution, manifest.entries)
+    usual = usual_run_s(study, Path(folder).parent)
+    remaining = RemainingTime(runs, study.execution, manifest.entries, usual)
     left_s = remaining.left_s()
     if left_s is None or not runs:
         return left_s
