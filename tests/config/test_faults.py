@@ -29,7 +29,7 @@ ONE_FAULT = [
     ("n: true", "2:4: n: expected a whole number >= 1, found true"),
     ("n: 3.0", "2:4: n: expected a whole number >= 1, found 3.0"),
     ("n:", "2:3: n: expected a whole number >= 1, found nothing"),
-    ("n: '3'", "2:4: n: expected a whole number >= 1, found '3'"),
+    ("n: '3'", "2:4: n: expected a whole number >= 1, found '3'; write 3 without the quotes"),
     (
         "random_seed: 4294967296",
         "2:14: random_seed: expected a whole number >= 0 and < 4294967296, found 4294967296",
@@ -57,7 +57,7 @@ ONE_FAULT = [
      "for several values write `decoder.preset: [hot]` in sweep"),
     ("weights: pretrained", "2:10: weights: "
      "expected random, because a builtin model has no other weights, found 'pretrained'"),
-    ("lora: {merge_weights: true}", "2:7: lora.adapter: required, but missing"),
+    ("lora: {merge_weights: true}", "2:7: lora.adapter: required, but missing; write `adapter: ...`"),
     ("passthrough_kwargs: {batch_size: 3}", "2:21: passthrough_kwargs: "
      "may not repeat the field batch_size; set the field itself"),
     # keys
@@ -194,10 +194,10 @@ def test_a_mistake_gives_one_fault_with_its_position(faults: Faults, text: str, 
         ("", "1:1: expected a mapping of keys, found an empty file"),
         ("- a\n", "1:1: expected a mapping of keys at the top level, found a list"),
         ("7\n", "1:1: expected a mapping of keys at the top level, found a single value"),
-        ("n: 1\n", "1:1: model: required, but missing"),
-        ("n: 1\nsweep: {n: [1, 2]}\n", "1:1: model: required, but missing"),
+        ("n: 1\n", "1:1: model: required, but missing; write `model: ...`"),
+        ("n: 1\nsweep: {n: [1, 2]}\n", "1:1: model: required, but missing; write `model: ...`"),
         ("experiments:\n  - {model: m}\n  - {n: 1}\n",
-         "3:5: experiments[1].model: required, but missing"),
+         "3:5: experiments[1].model: required, but missing; write `model: ...`"),
         ("model: 7\n", "1:8: model: expected text, found 7"),
         ("model: ~\n", "1:8: model: expected text, found nothing"),
         (b"model: a\nn: \xff\n", "2:4: expected UTF-8 text, found the byte 0xff; save the file as UTF-8"),

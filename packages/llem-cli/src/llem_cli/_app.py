@@ -20,9 +20,7 @@ from typing import Annotated, Any
 from cyclopts import (
     App,
     CycloptsError,
-    MissingArgumentError,
     Parameter,
-    UnknownCommandError,
     UnusedCliTokensError,
 )
 from rich.console import Console
@@ -145,12 +143,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(tokens, exit_on_error=False, print_error=False)
         results().flush()  # while a closed pipe can still be reported
-    except UnusedCliTokensError as error:
-        unused = " ".join(error.unused_tokens or ())
-        return _usage(f"unexpected argument: {unused}", as_json=as_json)
     except CycloptsError as error:
-        hint = _hint(error, own, tokens)
-        return _usage(str(error).strip() + hint, as_json=as_json)
+        from llem_cli._display.usage_hints import hint
+
+        problem = str(error).strip()
+        if isinstance(error, UnusedCliTokensError):
+            problem = f"unexpected argument: {' '.join(error.unused_tokens or ())}"
+        return _usage(problem + hint(error, own, tokens, tuple(study)), as_json=as_json)
     except KeyboardInterrupt as error:
         return _fail(str(error) or "interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has exited, e.g. `| head`
@@ -166,18 +165,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         n_more = getattr(error, "n_more", 0)
         return _fail(message, code, as_json=as_json, faults=faults_of(error), n_more=n_more)
     return code if isinstance(code, int) else OK
-
-
-def _hint(error: CycloptsError, own: Sequence[str], tokens: Sequence[str]) -> str:
-    """Return what to do about a wrong command line, or nothing."""
-    if own == tokens and own[:1] == ["meter"]:
-        return " Put -- before the command to measure."
-    if isinstance(error, UnknownCommandError) and own and own[0] in tuple(study):
-        return f" Use `llem-cli study {own[0]}`."
-    argument = error.argument if isinstance(error, MissingArgumentError) else None
-    if argument is not None and argument.name in ("STUDY", "FOLDER"):
-        return " `llem-cli study list` lists the folders of studies."
-    return ""
 
 
 def _usage(problem: str, *, as_json: bool) -> int:

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from llem_cli._commands.study.folder import usage_error
 from llem_cli._display.console import resume_command
 from llem_config.overrides import parse_value
+from llem_runner.archives import is_archive
 
 Model = Annotated[
     str | None,
@@ -44,6 +45,8 @@ def check_source(path: Path | None, model: str | None, sweep: Sequence[str], wha
     """
     if path is None and model is None:
         raise usage_error("", f"expected {what} file or --model MODEL, found neither")
+    if path is not None and model is not None and (flag := _divided_sweep(path, sweep)):
+        raise usage_error("--sweep", f"expected one word, found a space in it; write {flag}")
     if path is not None and model is not None:
         raise usage_error(
             "--model", f"expected {what} file or --model, found both; write --set model={model}"
@@ -56,11 +59,23 @@ def check_source(path: Path | None, model: str | None, sweep: Sequence[str], wha
         )
 
 
+def _divided_sweep(path: Path, sweep: Sequence[str]) -> str | None:
+    """Return the whole flag if the last word of a sweep was taken for the file."""
+    for text in sweep:
+        if "=" not in text:
+            return f"--sweep {text}={path}"
+        if text.endswith((",", "=")):
+            return f"--sweep {text}{path}"
+    return None
+
+
 def _found_instead(path: Path) -> str | None:
     """Return what a path is that is no file, and what to do; None for what a file's reader explains."""
     with contextlib.suppress(OSError, ValueError):  # not readable, or no possible name
         if (path / "manifest.json").is_file():
             return f"the folder of a study; continue it with {resume_command(path)}"
+        if is_archive(path):
+            return f"the archive of a study; look at it with `llem-cli study show {path}`"
         if (path / "config.json").is_file():
             return f"the folder of a model; use --model {path}"
         if path.suffix not in _SUFFIXES and not path.exists():
@@ -84,11 +99,12 @@ def study_fields(model: str, sweep: Sequence[str]) -> dict[str, Any]:
     for text in sweep:
         key, _, values = text.partition("=")
         if not key or not values.strip():
-            problem = f"expected --sweep KEY=VALUE,VALUE, found {text!r}"
+            problem = f"expected KEY=VALUE,VALUE, such as precision=fp32,bf16, found {text!r}"
             raise usage_error("--sweep", problem)
         if key in axes:
             raise usage_error("--sweep", f"expected each field once, found {key} twice")
-        axes[key] = parse_value(f"[{values}]")
+        is_list = values.startswith("[") and values.endswith("]")
+        axes[key] = parse_value(values if is_list else f"[{values}]")
     if axes:
         fields["sweep"] = axes
     return fields

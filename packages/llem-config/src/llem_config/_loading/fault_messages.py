@@ -58,13 +58,15 @@ def describe_error(error: Mapping[str, Any], schema: Mapping[str, Any], route: R
         )
         return f"unknown key {describe_value(route[-1])}{hint}"
     if kind == "missing":
-        return "required, but missing"
+        return f"required, but missing; write `{route[-1]}: ...`"
     value = error["input"]
     expected = expectation(schema, route, value)
     if expected is None:
         return str(error["msg"])
     hint = value_hint(_field(route), value, choices(schema, route))
-    hint = hint or next_step(route, value, is_list=is_list(schema, route))
+    hint = hint or next_step(
+        route, value, is_list=is_list(schema, route), is_number=is_number(schema, route)
+    )
     return f"expected {expected}, found {describe_value(value)}{hint}"
 
 
@@ -109,6 +111,12 @@ def is_list(schema: Mapping[str, Any], route: Route) -> bool:
     """Return whether a field accepts a list."""
     branches = _branches_at(schema, route)
     return any(not branch or branch.get("type") == "array" for branch in branches)
+
+
+def is_number(schema: Mapping[str, Any], route: Route) -> bool:
+    """Return whether a field accepts a number."""
+    branches = _branches_at(schema, route)
+    return any(branch.get("type") in ("integer", "number") for branch in branches)
 
 
 def expectation(schema: Mapping[str, Any], route: Route, value: object) -> str | None:

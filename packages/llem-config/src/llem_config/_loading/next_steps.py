@@ -13,6 +13,9 @@ _MAX_CHARACTERS = 60
 _OFF = "to switch it off, leave it out"
 _GREEDY = "for greedy decoding write decoder.temperature: 0"
 
+_8_BIT = "for weights of 8 bits write pytorch.load_in_8bit: true"
+_4_BIT = "for weights of 4 bits write pytorch.load_in_4bit: true"
+
 _STEPS: dict[tuple[str, object], str] = {
     ("top_k", 0): "to sample from all tokens, leave it out",
     ("top_k", -1): "to sample from all tokens, leave it out",
@@ -25,21 +28,31 @@ _STEPS: dict[tuple[str, object], str] = {
     ("max_warmup", 0): "for no warm-up write warmup.enabled: false",
     ("duration_seconds", 0): "to measure no idle power, write baseline.enabled: false",
     ("sources", "none"): "write [none]",
+    **{("precision", name): _8_BIT for name in ("int8", "8bit", "8-bit", "w8a8")},
+    **{("precision", name): _4_BIT for name in ("int4", "4bit", "4-bit", "nf4")},
 }
 """By field and value: values that switch something off in other tools."""
 
 
-def next_step(route: Route, value: Any, *, is_list: bool) -> str:
+_UNITS_S = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+
+
+def next_step(route: Route, value: Any, *, is_list: bool, is_number: bool = False) -> str:
     """Return `; ` and what to write instead of a wrong value, or an empty text.
 
     Args:
         route: of the field, below the experiment.
         value: as found.
         is_list: whether the field accepts a list.
+        is_number: whether the field accepts a number.
     """
     key = spell(route)
     field = str(route[-1]) if route else ""
     if not isinstance(value, bool | list | Mapping) and (step := _STEPS.get((field, value))):
+        return f"; {step}"
+    if field == "device" and isinstance(value, str) and (gpu := re.fullmatch(r"cuda:(\d+)", value)):
+        return f"; write cuda, and choose the GPU with the variable CUDA_VISIBLE_DEVICES={gpu[1]}"
+    if isinstance(value, str) and is_number and (step := _number_step(field, value.strip())):
         return f"; {step}"
     if isinstance(value, str) and is_list:
         return f"; write {_listed(_items(value) or [value])}"
@@ -50,6 +63,19 @@ def next_step(route: Route, value: Any, *, is_list: bool) -> str:
     if isinstance(value, list) and value and not is_list:
         return f"; for several values write `{key}: {_listed(value)}` in sweep"
     return ""
+
+
+def _number_step(field: str, text: str) -> str | None:
+    """Return how to write a number in quotes, or one with a unit; None if it is neither."""
+    found = re.fullmatch(r"([+-]?\d+(?:\.\d*)?)\s*([a-zA-Z%]*)", text)
+    if found is None:
+        return None
+    number, unit = found[1], found[2].lower()
+    if not unit:
+        return f"write {number} without the quotes"
+    if field.endswith("_seconds") and unit in _UNITS_S:
+        return f"write {float(number) * _UNITS_S[unit]:g}, in seconds without a unit"
+    return "write the number without a unit; `llem-cli study fields " + f"{field}` names its unit"
 
 
 def _items(text: str) -> list[str]:

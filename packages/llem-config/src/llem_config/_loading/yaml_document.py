@@ -6,6 +6,8 @@ duplicate keys and unknown tags, and limits the size, the depth and the aliases 
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import itertools
 import os
 from collections.abc import Iterator, Mapping
@@ -17,7 +19,7 @@ import yaml
 
 from llem_config._faults import MAX_BYTES, MAX_FAULTS, ConfigError, Fault
 from llem_config._loading.file_contents import other_content
-from llem_config._loading.yaml_indent import wrong_indent
+from llem_config._loading.yaml_indent import missing_space, wrong_indent
 from llem_config._loading.yaml_places import (
     MERGE,
     Place,
@@ -107,11 +109,20 @@ def read_document(path: Path, *, may_be_empty: bool = False) -> Document:
 def _unreadable(path: Path, error: ForeignFileError) -> str:
     match error.__cause__:
         case FileNotFoundError():
-            return "no such file"
+            return f"no such file{_similar_name(path)}"
         case ValueError() as reason:  # a null byte in the path
             return f"cannot be read: {reason}"
     problem, _, _ = str(error).removeprefix(f"{path}: ").partition(";")
     return f"{problem}; correct the path"
+
+
+def _similar_name(path: Path) -> str:
+    """Return the YAML file of a similar name beside a missing one, as a question."""
+    with contextlib.suppress(OSError, ValueError):  # no such folder, or no possible name
+        names = [each.name for each in path.parent.iterdir() if each.suffix in (".yaml", ".yml")]
+        if near := difflib.get_close_matches(path.name, sorted(names), 1):
+            return f"; did you mean {path.with_name(near[0])}?"
+    return ""
 
 
 def parse(text: str, file: Path | str, *, may_be_empty: bool = False) -> Document:
@@ -184,7 +195,8 @@ def _compose(text: str, file: Path | str) -> Any:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         problem = f"this is not valid YAML: {_reason(error)}"
-        indent = None if "flow" in f"{error.context}" else wrong_indent(text, line)
+        in_flow = "flow" in f"{error.context}"
+        indent = None if in_flow else wrong_indent(text, line) or missing_space(text, line)
         if indent is not None:
             line, column, problem = indent.line, indent.column, indent.problem
         raise ConfigError([Fault(file, line, column, "", problem)]) from error

@@ -1,4 +1,4 @@
-"""Which line of invalid YAML has the wrong indent.
+"""Which line of invalid YAML has the wrong indent, or no space after a colon.
 
 A parser reports the first line that does not fit those above. If that line has a usual indent, the
 line above it, with an unusual one, is more likely the mistake.
@@ -62,6 +62,22 @@ def wrong_indent(text: str, line: int) -> WrongIndent | None:
     if is_usual and not nearest.is_after_dash and nearest.indent % step:
         return _wrong(nearest, here)
     return _wrong(here, *candidates)
+
+
+def missing_space(text: str, line: int) -> WrongIndent | None:
+    """Return the line without a space after the colon of its key, as in `n:2`; None if there is none.
+
+    Args:
+        text: the document.
+        line: 1-based, where the parser stopped: at that line or below it.
+    """
+    lines = LINE_BREAK.split(text)
+    for number in range(min(line, len(lines)), max(line - 3, 0), -1):
+        if found := re.match(r"(\s*(?:- )?)([A-Za-z_][\w.]*):(?=[^\s:/])", lines[number - 1]):
+            column = len(found[1]) + 1
+            problem = f"expected a space after the colon of {found[2]!r}, found none"
+            return WrongIndent(number, column, problem)
+    return None
 
 
 def _wrong(level: _Level, *others: _Level) -> WrongIndent:

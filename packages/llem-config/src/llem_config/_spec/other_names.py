@@ -27,6 +27,7 @@ OTHER_KEYS: dict[str, tuple[str, ...]] = {
     "max_prompt_tokens": _INPUT, "random_input_len": _INPUT, "n_input_tokens": _INPUT,
     "num_input_tokens": _INPUT,
     "min_tokens": ("decoder.min_new_tokens",), "min_output_tokens": ("decoder.min_new_tokens",),
+    "num_input_prompts": ("n",), "n_input_prompts": ("n",), "number_of_prompts": ("n",),
     "num_prompts": ("n",), "n_prompts": ("n",), "num_samples": ("n",), "n_samples": ("n",),
     "limit": ("n",), "num_examples": ("n",), "num_requests": ("n",), "n_requests": ("n",),
     "num_queries": ("n",), "max_examples": ("n",), "max_samples": ("n",),

@@ -35,6 +35,8 @@ def check_folders(folders: Iterable[Path]) -> None:
     """
     for folder in folders:
         if found := found_instead(folder):
+            if is_archive(folder):
+                found = "an archive, which is not changed; unpack it, and use the folder data/study in it"
             problem = f"{folder}: expected the folder of a study, found {found}"
             raise usage_error("", problem + (_near(folder) if found == "a file" else ""))
 

@@ -1,0 +1,91 @@
+"""What to write instead of a wrong command line."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+
+from cyclopts import (
+    CycloptsError,
+    MissingArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+
+_FILES = (".yaml", ".yml")
+_FIELDS = ("--set", "--sweep")
+_WITH_FIELDS = ("run", "plan", "validate", "submit")
+"""Commands that take fields of a study file as `--set KEY=VALUE`."""
+
+
+def hint(
+    error: CycloptsError, own: Sequence[str], tokens: Sequence[str], study: Container[str]
+) -> str:
+    """Return what to do about a wrong command line, or nothing.
+
+    Args:
+        error: that was found.
+        own: the words that are for llem, without a measured command.
+        tokens: all words.
+        study: names of the commands of `llem-cli study`.
+    """
+    if own == tokens and own[:1] == ["meter"]:
+        return " Put -- before the command to measure."
+    match error:
+        case UnusedCliTokensError():
+            return _of_unused(error.unused_tokens or (), tokens)
+        case UnknownOptionError() if any(word in own for word in _WITH_FIELDS):
+            return _of_option(error.token.keyword or "" if error.token else "", own)
+        case UnknownCommandError():
+            return _of_command(own, study)
+        case MissingArgumentError() if error.argument is not None:
+            return _of_missing(error.argument.name, own)
+    return ""
+
+
+def _of_unused(unused: Sequence[str], tokens: Sequence[str]) -> str:
+    """Return how to write a field whose value is another word, such as `--set n 8`."""
+    for position, word in enumerate(tokens[2:], 2):
+        flag, key = tokens[position - 2 : position]
+        if word in unused and flag in _FIELDS and not key.startswith("-"):
+            joined = f"{key}{word}" if key.endswith(("=", ",")) else f"{key}={word}"
+            return f"; write {flag} {joined}"
+    return ""
+
+
+def _of_option(option: str, own: Sequence[str]) -> str:
+    """Return the field that an option of another tool means."""
+    from llem_config.fields import UnknownFieldError, find_fields
+
+    word, _, value = option.lstrip("-").partition("=")
+    if not value:
+        following = own[own.index(option) + 1 :][:1] if option in own else []
+        value = next((each for each in following if not each.startswith("-")), "VALUE")
+    try:
+        found = [field for field in find_fields(word) if not field.is_section]
+    except UnknownFieldError:
+        return ""
+    exact = [field for field in found if field.key.rpartition(".")[2] == word.replace("-", "_")]
+    fields = exact or found
+    if not fields:
+        return ""
+    keys = [field.key for field in fields]
+    key = next((each for each in keys if each.startswith("pytorch.")), keys[0])
+    return f" For the field of a study write --set {key}={value}."
+
+
+def _of_command(own: Sequence[str], study: Container[str]) -> str:
+    """Return the command that was meant by one without its group, or by a file alone."""
+    if own and own[0] in study:
+        return f" Use `llem-cli study {own[0]}`."
+    files = [word for word in own if word.endswith(_FILES)]
+    return f" Use `llem-cli study run {files[0]}`." if files else ""
+
+
+def _of_missing(name: str, own: Sequence[str]) -> str:
+    files = [word for word in own if word.endswith(_FILES)]
+    if name == "--study" and files:
+        return f" Write --study {files[0]}."
+    if name in ("STUDY", "FOLDER"):
+        return " `llem-cli study list` lists the folders of studies."
+    return ""
