@@ -104,7 +104,9 @@ def test_a_missing_study_file_is_reported(llem: Run, tmp_path: Path) -> None:
 def test_a_folder_without_a_study_is_refused(llem: Run, tmp_path: Path, command: str) -> None:
     missing = llem("study", command, "nowhere")
     assert missing.returncode == 2
-    assert "nowhere: expected the folder of a study, found no such folder\n" in missing.stderr
+    assert (
+        "nowhere: expected the folder of a study, found no such folder; `llem-cli" in missing.stderr
+    )
     other = llem("study", command, tmp_path)
     assert other.returncode == 1
     assert "is not the folder of a study (it has no manifest.json)" in other.stderr

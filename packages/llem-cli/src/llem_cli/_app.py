@@ -21,7 +21,6 @@ from cyclopts import (
     App,
     CycloptsError,
     Parameter,
-    UnusedCliTokensError,
 )
 from rich.console import Console
 
@@ -144,12 +143,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code = app(tokens, exit_on_error=False, print_error=False)
         results().flush()  # while a closed pipe can still be reported
     except CycloptsError as error:
-        from llem_cli._display.usage_hints import hint
+        from llem_cli._display.usage_hints import hint, problem_of
 
-        problem = str(error).strip()
-        if isinstance(error, UnusedCliTokensError):
-            problem = f"unexpected argument: {' '.join(error.unused_tokens or ())}"
-        return _usage(problem + hint(error, own, tokens, tuple(study)), as_json=as_json)
+        advice = hint(error, own, tokens, tuple(study))
+        return _usage(problem_of(error) + advice, as_json=as_json)
     except KeyboardInterrupt as error:
         return _fail(str(error) or "interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has exited, e.g. `| head`

@@ -91,7 +91,9 @@ def _route(key: str) -> tuple[str, ...]:
         ]
         by_name = {full.partition(".")[2]: full for full in keys}
         hint = did_you_mean(by_name.get(key, key), keys) or did_you_mean(key, by_name)
-        hint = hint or listed(clusters or keys)
+        containing = [full for full in keys if len(key) > 2 and key in full]
+        hint = hint or (did_you_mean(containing[0], keys) if len(containing) == 1 else "")
+        hint = hint or listed(clusters or keys) or "; `llem-cli config` prints all settings"
         raise ConfigError([Fault(_PLACE, 0, 0, "", f"expected a setting, found {key!r}{hint}")])
     return tuple(key.split("."))
 

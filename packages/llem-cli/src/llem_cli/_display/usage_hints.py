@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from cyclopts import (
+    CoercionError,
     CycloptsError,
     MissingArgumentError,
     UnknownCommandError,
@@ -16,6 +17,20 @@ _FILES = (".yaml", ".yml")
 _FIELDS = ("--set", "--sweep")
 _WITH_FIELDS = ("run", "plan", "validate", "submit")
 """Commands that take fields of a study file as `--set KEY=VALUE`."""
+
+
+_KINDS: dict[object, str] = {int: "a whole number", float: "a number"}
+
+
+def problem_of(error: CycloptsError) -> str:
+    """Return what is wrong with a command line, in the words of our other messages."""
+    match error:
+        case UnusedCliTokensError():
+            return f"unexpected argument: {' '.join(error.unused_tokens or ())}"
+        case CoercionError(msg=None, token=token) if token and error.target_type in _KINDS:
+            where = f"{token.keyword}: " if token.keyword else ""
+            return f"{where}expected {_KINDS[error.target_type]}, found {token.value!r}"
+    return str(error).strip()
 
 
 def hint(

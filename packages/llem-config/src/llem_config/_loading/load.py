@@ -216,7 +216,8 @@ class _Loader:
         except (OSError, ValueError, RuntimeError):  # too long, a null byte, `~nobody`
             path, is_there = Path(name), False
         if not is_there:
-            self.reader.add(self.document, ("base",), f"no such file: {path}")
+            problem = f"no such file: {path}; correct the path, which counts from this file"
+            self.reader.add(self.document, ("base",), problem)
             return []
         base = read_document(path)
         for key in STUDY_KEYS:

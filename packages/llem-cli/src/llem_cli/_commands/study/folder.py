@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from llem_cli._display.console import note
 from llem_config import ConfigError, Fault, load_settings
-from llem_config.folders import found_instead
+from llem_config.folders import NO_SUCH_FOLDER, found_instead
 from llem_runner import StudyError, list_studies, read_study
 from llem_runner.archives import is_archive
 from llem_runner.plan import levels
@@ -37,6 +37,8 @@ def check_folders(folders: Iterable[Path]) -> None:
         if found := found_instead(folder):
             if is_archive(folder):
                 found = "an archive, which is not changed; unpack it, and use the folder data/study in it"
+            if found == NO_SUCH_FOLDER:
+                found += "; `llem-cli study list` lists those in the folder for results"
             problem = f"{folder}: expected the folder of a study, found {found}"
             raise usage_error("", problem + (_near(folder) if found == "a file" else ""))
 
