@@ -99,3 +99,16 @@ def test_a_hostile_name_is_no_command_of_latex(folder: Path, tmp_path: Path) -> 
     assert "\\input{" not in text.replace("% \\input", "")
     assert "\\textbackslash{}input\\{/etc/passwd\\} 5 \\% \\& \\_x" in text
     assert text.count("\\begin{tabular}") == text.count("\\end{tabular}") == 1
+
+
+def test_order_and_cycles_are_known_without_the_package_of_the_backend(
+    folder: Path, tmp_path: Path
+) -> None:
+    """As on the machine of a stranger: the points cannot be read, but how they ran can."""
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    resolved = copy / "study_resolved.json"
+    text = resolved.read_text("utf-8")
+    resolved.write_text(text.replace('"backend": "pytorch"', '"backend": "elsewhere"'))
+    found = describe_methods(copy)
+    assert found.how == describe_methods(folder).how
+    assert any("package is not installed here" in each for each in found.admissions)

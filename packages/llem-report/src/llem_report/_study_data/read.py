@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from llem_config import StudyConfig, canonical
+from llem_config import ExecutionConfig, StudyConfig, canonical
+from llem_config.foreign_files import ForeignFileError, opened
 from llem_config.text import one_line
 from llem_energy.records import Quality
 from llem_report._errors import ReportError
@@ -38,6 +40,7 @@ from llem_runner.records import ManifestEntry, StudyManifest
 
 By = Literal["axis", "field"]
 _OK = Quality("ok")
+_MAX_RESOLVED_BYTES = 100_000_000
 _MISSING = Quality("missing")
 
 
@@ -105,7 +108,7 @@ class _Reading:
         changes = self._input_changes()
         used = [run for run in runs if run.used]
         executors = [entry.executor for entry in self.entries if entry.status == "completed"]
-        execution = None if self.study is None else self.study.execution
+        execution = self._execution()
         protocol = None if self.result is None else self.result.measurement_protocol
         order = execution or protocol
         return StudyData(
@@ -148,6 +151,16 @@ class _Reading:
         except StudyError as error:
             self.problems.append(str(error))
             return None
+
+    def _execution(self) -> ExecutionConfig | None:
+        """Return how the study ran, also where the package of its backend is not installed."""
+        if self.study is not None:
+            return self.study.execution
+        with contextlib.suppress(ForeignFileError, OSError, ValueError, TypeError, KeyError):
+            with opened(self.folder / "study_resolved.json", follow_links=False) as file:
+                data = json.loads(file.read(_MAX_RESOLVED_BYTES))
+            return ExecutionConfig.model_validate(data["execution"])
+        return None
 
     def _result(self) -> StudyResult | None:
         """Return the result of the study; a running study has none yet, or an old one."""
