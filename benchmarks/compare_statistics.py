@@ -25,7 +25,7 @@ from llem_report._comparison.compare import compare_studies
 from llem_report._comparison.measured_study import MeasuredRun, MeasuredStudy
 from llem_report._comparison.welch import Part, cycles_needed, difference, t_quantile
 from llem_report._study_data.figures import ENERGY
-from llem_runner.records import ManifestEntry, StudyManifest, Totals
+from llem_runner.records import MachineKind, ManifestEntry, StudyManifest, Totals
 
 N_POINTS = 20
 NOISE = 0.02  # standard deviation of the logarithm of a run
@@ -140,6 +140,8 @@ def simulated_study(
         tuple(runs),
         frozenset(),
         (),
+        {},
+        (),
     )
 
 
@@ -154,6 +156,7 @@ def _run(number: int, block: tuple[int, int], point: str, value: float) -> Measu
         frozenset(),
         (point, f"{value!r}"),
         "",
+        MachineKind(False, (), None, None, None),
     )
 
 

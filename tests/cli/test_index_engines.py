@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +17,11 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from fakes.shard_studies import SECONDS, divided
+from fakes.shard_studies import REPEATABLE, SECONDS, divided, on_a_node
 
-from llem_runner import read_manifest
-from llem_runner.shards import merge_study, open_shards
+from llem_runner import StudyResult, read_manifest
+from llem_runner.executors import InlineExecutor
+from llem_runner.shards import merge_study, open_shards, resume_shards
 
 ROOT = Path(__file__).parents[2]
 JOB = ROOT / "examples" / "clusters" / "kubernetes-job.yaml"
@@ -52,10 +54,27 @@ def test_the_skypilot_task_fits_the_description_of_one() -> None:
         jsonschema.validate({**loaded(TASK), "runs": "x"}, schema)
 
 
-def test_shards_that_are_started_three_times_at_once_and_killed_give_one_complete_study(
-    tmp_path: Path,
+def figures_of(result: StudyResult) -> list[object]:
+    """Return what a study says of its points, but not what depends on when runs took place."""
+    return [
+        (
+            point.label,
+            point.n_completed,
+            figure and (figure.n, figure.mean, figure.sd, figure.median),
+        )
+        for point in result.summary.points
+        for figure in [point.energy_per_output_token_j]
+    ]
+
+
+def test_shards_that_are_started_three_times_at_once_and_killed_give_the_study_of_one_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(REPEATABLE, "1")
     plan = divided(tmp_path / "results", 5, 4, 1)
+    alone = shutil.copytree(plan.folder, tmp_path / "alone")
+    monkeypatch.setenv(SECONDS, "0")
+    undisturbed = resume_shards(alone, executor=InlineExecutor(), measure=on_a_node).result
     command = [
         part.replace("/studies/FOLDER", str(plan.folder))
         for part in loaded(JOB)["spec"]["template"]["spec"]["containers"][0]["command"]
@@ -94,3 +113,4 @@ def test_shards_that_are_started_three_times_at_once_and_killed_give_one_complet
     manifest = read_manifest(plan.folder)
     assert {entry.status for entry in manifest.entries} == {"completed"}
     assert merge_study(plan.folder) == result
+    assert figures_of(result) == figures_of(undisturbed)

@@ -108,7 +108,13 @@ def test_what_is_rendered_is_what_slurm_is_given(
     plan = plan_of(folder)
     made = slurm.render(plan, [1, 3])
     assert not list(folder.iterdir())
+    victim = tmp_path / "victim"
+    victim.write_text("of the user")
+    (path,) = made.files
+    (folder / path).parent.mkdir(parents=True)
+    (folder / path).symlink_to(victim)  # of another user, in a shared folder
     (ticket,) = slurm.submit(plan, [1, 3])
+    assert victim.read_text() == "of the user"
     assert {p: (folder / p).read_text() for p in made.files} == made.files
     (script,) = made.files.values()
     assert (

@@ -117,3 +117,36 @@ def test_a_shared_processor_is_missing_with_its_reason(
         monkeypatch.setenv("LLEM_OTHER_JOBS", value)
         with pytest.raises(SourceUnavailable, match="other jobs share the package"):
             RaplSource(root=tmp_path, topology=more_cpus_than_this_machine_has)
+
+
+SHARED = """
+import sys
+from pathlib import Path
+import msgspec
+from llem_config import ExperimentConfig, Settings
+from llem_energy import measure
+from llem_energy.sources import RaplSource
+RaplSource.__init__.__kwdefaults__.update(root=Path(sys.argv[2]), topology=Path(sys.argv[3]))
+settings = Settings.model_validate({"devices": {"gpus": [0]}})
+result = measure(ExperimentConfig.model_validate_json(sys.argv[1]), settings=settings)
+print(msgspec.json.encode({
+    "total": result.figures["energy_total_j"], "host": result.figures["energy_host_j"],
+    "host_j": result.energy_host_j, "warnings": result.measurement_warnings,
+}).decode())
+"""
+
+
+def test_on_a_shared_node_the_gpu_is_metered_and_the_processor_is_missing_with_its_reason(
+    library: Path, tmp_path: Path
+) -> None:
+    add_domain(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
+    more_cpus_than_this_machine_has = topology(tmp_path / "cpus", *[0] * 2_000)
+    config = merged(QUICK, {"energy": {"min_window_seconds": 0.5}})
+    found = with_gpus(
+        SHARED, library, [FakeGpu(uuid="GPU-own", points=((0.0, 150.0),))], tmp_path,
+        json.dumps(config), str(tmp_path), str(more_cpus_than_this_machine_has),
+        env={"LLEM_OTHER_JOBS": "possible"},
+    )  # fmt: skip
+    assert found["total"]["status"] == "ok", found
+    assert (found["host_j"], found["host"]["status"]) == (None, "missing")
+    assert any("other jobs share the package" in reason for reason in found["host"]["reasons"])

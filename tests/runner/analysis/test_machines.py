@@ -3,74 +3,161 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
+from fakes.machines import GPU, on_machine, on_processor
 from fakes.results import make_result
 from fakes.studies import experiment, study
 
 from llem_energy import ExperimentResult
-from llem_energy.records import GpuSnapshot
 from llem_runner._analysis.compared_runs import runs_to_compare
 from llem_runner._analysis.comparison import compare_points
 from llem_runner._analysis.machine_effects import distant_machines
-from llem_runner._analysis.machines import compare_machines
+from llem_runner._analysis.machine_kinds import OtherKinds, kinds_of, other_kinds
+from llem_runner._analysis.machines import other_differences
 from llem_runner._analysis.study_drift import find_drift
 from llem_runner.plan import schedule
 from llem_runner.records import Comparisons, ManifestEntry
 
-GPU = GpuSnapshot(
-    index=0, uuid="GPU-1", name="H200", power_limit_w=700.0, power_limit_default_w=700.0, vbios=None,
-    memory_bytes=141 << 30, sm_clock_max_mhz=1980.0, application_sm_clock_mhz=None,
-    persistence_mode=True, ecc=True, mig=False, compute_mode=0, n_other_processes=0, temperature_c=30.0,
-)  # fmt: skip
+
+def result(n: int = 1, **changes: Any) -> ExperimentResult:
+    return make_result(experiment(n=n), **changes)
 
 
-def on_machine(
-    host: str = "n1", gpu: Mapping[str, Any] | None = None, **snapshot: Any
-) -> dict[str, Any]:
-    """Return the fields of a result that describe its machine."""
-    board = msgspec.structs.replace(GPU, uuid=f"GPU-{host}", **(gpu or {}))
-    other = msgspec.structs.replace(GPU, uuid="GPU-unused", name="A2", power_limit_w=60.0)
-    environment = msgspec.structs.replace(
-        make_result(experiment()).environment_snapshot, host=host, gpus=(other, board), **snapshot
-    )
-    return {"environment_snapshot": environment, "energy_per_device_j": {board.uuid: 100.0}}
-
-
-def result(**changes: Any) -> ExperimentResult:
-    return make_result(experiment(), **changes)
+def judged(*results: ExperimentResult) -> OtherKinds:
+    """Return what is said of runs with the numbers 1, 2, ..."""
+    return other_kinds(kinds_of(dict(enumerate(results, 1))))
 
 
 @pytest.mark.parametrize(
     ("gpu", "words"),
     [
-        ({"name": "A100"}, "GPU A100, but H200 in the other blocks"),
-        ({"power_limit_w": 500.0}, "power limit 500 W, but 700 W in the other blocks"),
-        ({"power_limit_w": None}, "power limit unknown, but 700 W in the other blocks"),
-        ({"mig": True}, "MIG on, but off in the other blocks"),
+        ({"name": "A100"}, "GPU A100 instead of H200"),
+        ({"power_limit_w": 500.0}, "power limit 500 W instead of 700 W"),
+        ({"power_limit_default_w": 600.0}, "default power limit 600 W instead of 700 W"),
+        ({"memory_bytes": 80 << 30}, "memory of the GPU 80 GiB instead of 141 GiB"),
+        ({"mig": True}, "MIG on instead of off"),
         (
             {"name": "A100", "power_limit_w": 400.0},
-            "GPU A100, but H200 in the other blocks; power limit 400 W, but 700 W in the other blocks",
+            "GPU A100 instead of H200, power limit 400 W instead of 700 W",
         ),
     ],
 )
-def test_a_block_on_another_kind_of_machine_is_left_out_with_a_sentence(
+def test_a_run_on_another_kind_of_machine_is_left_out_with_a_sentence(
     gpu: dict[str, Any], words: str
 ) -> None:
     usual, other = result(**on_machine()), result(**on_machine("n2", gpu))
-    found = compare_machines({"a": [usual, usual], "b": [other], "c": [usual]})
-    assert found.left_out == {"b": f"1 run on n2 is not compared: {words}"}
+    found = judged(usual, usual, other, usual)
+    assert found.reasons == {3: f"{words}, which the 3 runs that are kept have"}
+    assert found.sentences == (
+        f"1 run on n2 is not compared, because the kind of machine is another one: {found.reasons[3]} "
+        "(run 3)",
+    )
     assert found.caveats == ()
+
+
+def test_runs_of_one_machine_that_differ_alike_share_a_sentence_with_their_numbers() -> None:
+    usual, low = result(**on_machine()), result(**on_machine(gpu={"power_limit_w": 300.0}))
+    mig = result(**on_machine("n2", {"mig": True}))
+    found = judged(usual, low, low, low, usual, mig, usual, low, usual, usual, mig)
+    assert set(found.reasons) == {2, 3, 4, 6, 8, 11}
+    first, second = found.sentences
+    assert first.startswith("4 runs on n1 are not compared") and first.endswith("(runs 2 to 4, 8)")
+    assert second.startswith("2 runs on n2 are not compared") and second.endswith("(runs 6, 11)")
+
+
+def test_at_a_tie_the_kind_of_the_first_run_is_kept_and_the_sentence_says_so() -> None:
+    one, two = result(**on_machine()), result(**on_machine("n2", {"mig": True}))
+    found = judged(two, one, one, two)
+    assert set(found.reasons) == {2, 3}
+    assert found.reasons[2] == (
+        "MIG off instead of on, which the 2 runs that are kept have; as many have another kind, and that "
+        "of run 1 is kept"
+    )
+    # Not the one whose results were written first.
+    found = other_kinds(dict(reversed(kinds_of({1: two, 2: one, 3: one, 4: two}).items())))
+    assert set(found.reasons) == {2, 3}
+
+
+def test_the_kind_with_the_most_runs_is_kept_of_several() -> None:
+    kinds: list[dict[str, Any]] = [{"power_limit_w": 300.0}, {"name": "A100"}, {}]
+    runs = [result(**on_machine(gpu=kinds[n % 3])) for n in range(9)]
+    found = judged(*runs, result(**on_machine(gpu=kinds[1])))
+    assert set(found.reasons) == {1, 3, 4, 6, 7, 9}
+
+
+def test_what_a_run_does_not_say_is_no_difference_but_a_caveat() -> None:
+    usual = result(**on_machine())
+    silent = result(**on_machine(gpu={"power_limit_default_w": None, "mig": None}))
+    found = judged(silent, usual, silent, silent)
+    assert found.reasons == {}
+    assert found.caveats == (
+        "3 runs do not say their default power limit; compared as if it were 700 W, as in the others",
+        "3 runs do not say their MIG; compared as if it were off, as in the others",
+    )
+    # Runs that say little do not make two kinds equal that differ.
+    other = result(**on_machine(gpu={"power_limit_default_w": 500.0}))
+    assert set(judged(silent, silent, silent, usual, usual, other).reasons) == {6}
+
+
+def test_drivers_reserve_memory_and_a_board_stays_of_its_kind() -> None:
+    a, b = 81559 << 20, 81251 << 20
+    runs = [result(**on_machine(gpu={"memory_bytes": size})) for size in (a, b, b)]
+    assert judged(*runs).reasons == {}
+
+
+def test_machines_without_a_gpu_differ_by_their_processor() -> None:
+    xeon, epyc = result(**on_processor()), result(**on_processor("n2", "EPYC"))
+    found = judged(xeon, xeon, epyc)
+    assert found.reasons == {
+        3: "processor EPYC instead of Xeon, which the 2 runs that are kept have"
+    }
+    # With a GPU, the processor is a caveat.
+    runs = {1: result(**on_machine()), 2: result(**on_machine("n2", cpu_model="EPYC"))}
+    assert other_kinds(kinds_of(runs)).reasons == {}
+
+
+def test_a_run_without_a_gpu_is_not_compared_with_runs_that_have_one() -> None:
+    on_gpu = result(**on_machine())
+    anywhere = msgspec.structs.replace(result(**on_processor()), config={})
+    found = judged(on_gpu, on_gpu, anywhere)
+    assert found.reasons[3].startswith("GPU none instead of H200")
+
+
+def test_points_on_the_processor_and_on_the_gpu_of_one_machine_are_compared() -> None:
+    on_gpu = result(**on_machine())  # the other points ask for the processor: see `TINY`
+    on_cpu = msgspec.structs.replace(on_gpu, energy_per_device_j={"package-0": 1.0})
+    assert judged(on_cpu, on_gpu, on_gpu).reasons == {}
+
+
+def test_points_may_use_several_gpus_but_each_the_same_number() -> None:
+    boards = tuple(msgspec.structs.replace(GPU, uuid=uuid) for uuid in ("GPU-1", "GPU-2"))
+    environment = msgspec.structs.replace(on_machine()["environment_snapshot"], gpus=boards)
+    one = {"environment_snapshot": environment, "energy_per_device_j": {"GPU-1": 1.0}}
+    two = one | {"energy_per_device_j": {"GPU-1": 1.0, "GPU-2": 1.0}}
+    assert judged(result(1, **one), result(2, **two), result(1, **one)).reasons == {}
+    assert judged(result(1, **one), result(1, **two), result(1, **one)).reasons == {
+        2: "2 GPUs instead of 1, which most runs of this point have"
+    }
+
+
+def test_a_run_without_a_meter_is_of_the_kind_of_the_gpus_of_its_machine() -> None:
+    metered = msgspec.structs.replace(result(**on_machine()), config={})
+    alike = msgspec.structs.replace(metered.environment_snapshot, gpus=(GPU, GPU))
+    silent = msgspec.structs.replace(metered, energy_per_device_j={}, environment_snapshot=alike)
+    assert judged(metered, silent) == ({}, (), ())
+    # Of two kinds, it is not known which computed.
+    unequal = msgspec.structs.replace(metered, energy_per_device_j={})
+    found = judged(metered, unequal)
+    assert found.reasons == {} and "1 run does not say its GPU" in found.caveats[0]
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"gpu": {"memory_bytes": 80 << 30}}, "the memory of the GPU: 151,397,597,184 bytes, 85"),
-        ({"gpu": {"power_limit_default_w": 600.0}}, "the default power limit: 600 W, 700 W"),
         ({"gpu": {"ecc": False}}, "ECC: off, on"),
         ({"driver": "570"}, "the driver: 570, 580"),
         ({"cuda_driver": "12.8"}, "the CUDA version of the driver: 12.8, 13.0"),
@@ -83,27 +170,16 @@ def test_every_other_difference_is_a_caveat(changes: dict[str, Any], words: str)
         "driver": "580", "cuda_driver": "13.0", "cpu_model": "Xeon",
         "packages": {"torch": "2.9", "numpy": "2.0"},
     }  # fmt: skip
-    blocks = {
-        1: [result(**on_machine(**usual))],
-        2: [result(**on_machine("n2", **usual | changes))],
-    }
-    found = compare_machines(blocks)
-    assert found.left_out == {}
-    (caveat,) = found.caveats
+    runs = [result(**on_machine(**usual)), result(**on_machine("n2", **usual | changes))]
+    assert judged(*runs).reasons == {}
+    (caveat,) = other_differences(runs)
     assert caveat.startswith(f"the machines of the blocks differ in {words}")
 
 
 def test_equal_machines_and_unused_gpus_are_not_mentioned() -> None:
     one, two = result(**on_machine()), result(**on_machine("n2"))
-    assert compare_machines({1: [one], 2: [two]}) == ({}, ())
-
-
-def test_a_limit_that_changes_within_a_block_leaves_the_block_out() -> None:
-    usual, lower = result(**on_machine()), result(**on_machine(gpu={"power_limit_w": 300.0}))
-    found = compare_machines({1: [usual, lower], 2: [usual]})
-    assert found.left_out == {
-        1: "2 runs on n1 are not compared: the GPU, its power limit or MIG changed between them"
-    }
+    assert judged(one, two) == ({}, (), ())
+    assert list(other_differences([one, two])) == []
 
 
 Machine = Callable[[int], dict[str, Any]]
@@ -147,10 +223,39 @@ def test_mixed_machines_are_left_out_of_the_comparison_and_named() -> None:
     assert found.n_blocks == 5 and found.n_unused == 4
     assert [block.machine for block in found.blocks] == ["n1", "n2", "n4", "n5", "n6"]
     assert found.blocks[0].devices == ("GPU-n1",)
-    assert found.left_out_blocks == (
-        "4 runs on n3 are not compared: power limit 300 W, but 700 W in the other blocks",
+    assert found.left_out_runs == (9, 10, 11, 12)
+    assert found.left_out_machines == (
+        "4 runs on n3 are not compared, because the kind of machine is another one: power limit 300 W "
+        "instead of 700 W, which the 20 runs that are kept have (runs 9 to 12)",
     )
     assert all(point.distinguishable for point in found.points)
+
+
+def test_a_limit_that_changes_within_a_block_leaves_out_its_later_runs_alone() -> None:
+    entries, results = divided(lambda _: on_machine(), lambda _: 1.0)
+    low = on_machine(gpu={"power_limit_w": 300.0})["environment_snapshot"]
+    results |= {
+        index: msgspec.structs.replace(results[index], environment_snapshot=low)
+        for index in (11, 12)
+    }
+    found = compare_points(entries, results, "shuffled")
+    assert found.left_out_runs == (11, 12)
+    assert found.n_blocks == 6 and found.blocks[2].n_runs == 2
+
+
+def test_a_point_that_ran_on_the_other_kind_alone_is_left_out_with_its_reason() -> None:
+    entries, results = divided(lambda _: on_machine(), lambda _: 1.0)
+    low = on_machine(gpu={"power_limit_w": 300.0})["environment_snapshot"]
+    alone = [entry.index for entry in entries if entry.label == entries[0].label]
+    results |= {
+        index: msgspec.structs.replace(results[index], environment_snapshot=low) for index in alone
+    }
+    found = compare_points(entries, results, "shuffled")
+    assert found.left_out == (entries[0].label,)
+    assert found.left_out_reasons == (
+        "too few results: 6 of its runs are on another kind of machine",
+    )
+    assert found.left_out_runs == tuple(alone) and len(found.points) == 2
 
 
 def test_a_machine_far_from_the_others_is_named_and_removed_from_the_ratios() -> None:

@@ -159,7 +159,7 @@ class PointEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     levels: dict[str, str]
     """Factor to level; a factor that does not exist at this point is left out."""
     n_runs: int
-    """Runs that have the figure of merit."""
+    """Runs that have the figure of merit, and whose machine is of the kind that most runs have."""
     n_planned: int
     n_flagged: int
     """Runs whose figure of merit has a quality other than `ok`."""
@@ -202,6 +202,9 @@ class PointEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Of the time between tokens, 99 % quantile: geometric mean over the runs."""
     phases: tuple[PointPhase, ...] = ()
     """Those of which anything is known."""
+    n_other_machine: int = 0
+    """Runs on another kind of machine than most. They are in no ratio, and in the figures only of a
+    point that has no other runs."""
 
 
 class RunEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -216,7 +219,7 @@ class RunEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Of the figure of merit; `missing` if the run has none."""
     value: float | None
     ratio_to_point: float | None
-    """Value over the geometric mean of its point."""
+    """Value over the geometric mean of its point; None if the value is not in this mean."""
     is_outlier: bool
     started_at: str | None
     reasons: tuple[str, ...]
@@ -225,6 +228,9 @@ class RunEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Maximum error of the total energy over this energy; None if the source has no bound."""
     gpu_temperature_c: float | None = None
     """Of the hottest metered GPU just before the run; None if no GPU reported it."""
+    other_machine: str | None = None
+    """In what its machine differs from the kind that most runs have, so that the run is not compared;
+    None if it does not."""
 
 
 class Analysis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -246,6 +252,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     n_cycles: int
     n_runs_planned: int
     n_runs_used: int
+    """Those that are compared."""
     n_runs_failed: int
     n_runs_pending: int
     """Not started yet, or running."""
@@ -277,6 +284,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     caveats: tuple[str, ...] = ()
     """Possible errors that the intervals do not cover."""
     left_out: tuple[str, ...] = ()
-    """What takes no part, a sentence each: choices with one level, files that cannot be read."""
+    """What takes no part, a sentence each: runs on another kind of machine than most, choices with one
+    level, files that cannot be read."""
     reason: str | None = None
     """Why there is no ranking; ratios without intervals may be there all the same."""

@@ -8,6 +8,7 @@ from llem_runner._analysis.answer_quality import ScoredPoint, point_qualities, w
 from llem_runner._analysis.caveats import caveat_of_unfinished
 from llem_runner._analysis.looks import alpha_after
 from llem_runner._analysis.looks import caveat as caveat_of_looks
+from llem_runner._analysis.machine_kinds import MachineKind, OtherKinds, machine_kind, other_kinds
 from llem_runner._provenance.code_version import CodeVersion
 from llem_runner._provenance.start import Start, packages_at
 from llem_runner._storage.atomic_files import encode_json
@@ -47,11 +48,13 @@ __all__ = [
     "Extension",
     "FailedRun",
     "ListedStudy",
+    "MachineKind",
     "ManifestEntry",
     "MeasurementProtocol",
     "NeighbourChange",
     "NeighbourEffects",
     "NodeEnergy",
+    "OtherKinds",
     "Outlier",
     "PlanFile",
     "PointQuality",
@@ -69,6 +72,8 @@ __all__ = [
     "caveat_of_looks",
     "caveat_of_unfinished",
     "encode_json",
+    "machine_kind",
+    "other_kinds",
     "packages_at",
     "point_qualities",
     "worse_answers",

@@ -1,7 +1,7 @@
 """Divide a study into shards, which any number of processes and machines can run.
 
     from llem_runner.shards import divide_study, merge_study, run_shard
-    plan = divide_study("study.yaml", shards=4)          # writes the folder; nothing runs yet
+    plan = divide_study("study.yaml", shards=1)          # one for each cycle; nothing runs yet
     for shard in plan.shards:
         run_shard(plan.folder, shard.number)             # or elsewhere, at the same time
     result = merge_study(plan.folder)                    # at any time

@@ -120,7 +120,10 @@ class Slurm:
         """Submit an array, or the largest first part of it that Slurm takes."""
         while True:
             script = plan.folder / array.script
-            script.write_text(batch_script(plan, array, self.settings), "utf-8")
+            # A new file, because a link of another user in its place would be followed.
+            script.unlink(missing_ok=True)
+            with script.open("x", encoding="utf-8") as file:
+                file.write(batch_script(plan, array, self.settings))
             try:
                 job = submit_array(script, job_name(plan, array), self.settings)
             except TooManyJobs:

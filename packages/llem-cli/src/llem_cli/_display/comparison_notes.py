@@ -65,15 +65,27 @@ def comparison_lines(result: StudyResult) -> Iterator[str]:
             share = percent(comparisons.detectable_ratio - 1)
             yield f"this study can tell differences of {share}"
         yield from _noisy(summary.points, comparisons)
-        if comparisons.n_unused:
+        n_unused = comparisons.n_unused - _n_elsewhere(summary.points)
+        if n_unused > 0:
             yield (
-                f"not compared: {count(comparisons.n_unused, 'run')} with a result, whose point "
+                f"not compared: {count(n_unused, 'run')} with a result, whose point "
                 "has too few results, or which no other point shares a cycle with"
             )
     elif len(summary.points) > 1:
         yield f"points are not compared: {comparisons.reason}"
     yield from (f"warning: {sentence}" for sentence in comparisons.late_points)
-    yield from _of_machines([*comparisons.left_out_blocks, *comparisons.distant_machines])
+    yield from _of_machines(
+        [
+            *comparisons.left_out_machines,
+            *comparisons.left_out_blocks,
+            *comparisons.distant_machines,
+        ]
+    )
+    if any(0 < point.n_other_machine < point.n_completed for point in summary.points):
+        yield (
+            "the means in the table contain these runs, except those of the figure by which points are "
+            "compared"
+        )
     if summary.drift is not None:
         yield from _drift(summary.drift)
     if summary.neighbours is not None:
@@ -81,15 +93,19 @@ def comparison_lines(result: StudyResult) -> Iterator[str]:
     for caveat in comparisons.caveats:
         yield f"caveat: {caveat}"
     left_out = comparisons.left_out if len(summary.points) > 1 else ()
-    apart = set(comparisons.apart)
+    reasons = comparisons.left_out_reasons or ("too few results",) * len(left_out)
     yield from _first_lines(
         [
-            f"not compared ({'no cycle in common with the others' if label in apart else 'too few results'}): "
-            f"{label}"
-            for label in left_out
+            f"not compared ({reason}): {label}"
+            for label, reason in zip(left_out, reasons, strict=False)
         ]
     )
     yield from _precision(summary.points, comparisons.figure)
+
+
+def _n_elsewhere(points: Sequence[PointSummary]) -> int:
+    """Return the number of runs on another kind of machine, which have lines of their own."""
+    return sum(point.n_other_machine for point in points)
 
 
 def _has_modelled_column(points: Sequence[PointSummary]) -> bool:

@@ -33,7 +33,7 @@ def show_ranking(
 
     Args:
         analysis: of the study.
-        shown: caveats that were printed already.
+        shown: caveats, and sentences about what is left out, that were printed already.
         console: where to print the table; stdout if not given.
     """
     if analysis.n_points < 2:
@@ -141,7 +141,7 @@ def _notes(analysis: Analysis, shown: Sequence[str]) -> Iterator[str]:
         yield analysis.flips_note
     if analysis.shares_reason is not None and analysis.reason is None:
         yield f"the shares of variance are not known: {analysis.shares_reason}"
-    yield from _left_out(analysis.left_out)
+    yield from _left_out([sentence for sentence in analysis.left_out if sentence not in shown])
     for caveat in analysis.caveats:
         if caveat not in shown:
             yield f"caveat: {caveat}"

@@ -96,7 +96,10 @@ def figure_columns(result: StudyResult) -> list[Column]:
 def _runs(point: PointSummary) -> str:
     n_planned = point.n_planned or point.n_completed
     of = f" of {n_planned}" if n_planned > point.n_completed else ""
-    return f"{point.n_completed}{of}" + (f" ({point.n_failed} failed)" if point.n_failed else "")
+    notes = [f"{point.n_failed} failed"] if point.n_failed else []
+    if point.n_other_machine:
+        notes.append(f"{point.n_other_machine} elsewhere")
+    return f"{point.n_completed}{of}" + (f" ({', '.join(notes)})" if notes else "")
 
 
 def _answers(point: PointSummary) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from llem_cli._display.console import (
@@ -13,6 +13,7 @@ from llem_cli._display.console import (
     stdout_console,
 )
 from llem_cli._display.point_names import print_rows
+from llem_runner.progress import UnseenProcess
 from llem_runner.records import StudyManifest
 
 
@@ -21,6 +22,7 @@ def show_study_progress(
     folder: Path,
     *,
     running: bool | None,
+    unseen: Sequence[UnseenProcess] = (),
     left_s: float | None = None,
     levels: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
@@ -30,6 +32,7 @@ def show_study_progress(
         manifest: the state of the study and of its runs.
         folder: the study's folder.
         running: whether a process is running the study; None if that is unknown.
+        unseen: processes that may be running it on other machines, newest sign of life first.
         left_s: an estimate of the seconds that the study still takes.
         levels: of each factor, by the hash of the point; None if they cannot be read.
     """
@@ -55,7 +58,10 @@ def show_study_progress(
         f"{manifest.study_name}: {len(manifest.entries)} runs, "
         + ", ".join(f"{number} {status}" for status, number in counts.items() if number)
     )
-    say(_activity(manifest, folder, running=running, left_s=left_s))
+    if running is None and unseen:
+        say(_unseen(unseen, folder))
+    else:
+        say(_activity(manifest, folder, running=running, left_s=left_s))
     say(f"results: {folder}")
 
 
@@ -72,6 +78,17 @@ def _show_runs(manifest: StudyManifest, levels: Mapping[str, Mapping[str, str]])
         levels,
         {entry.config_hash: entry.label for entry in manifest.entries},
         stdout_console(),
+    )
+
+
+def _unseen(unseen: Sequence[UnseenProcess], folder: Path) -> str:
+    """Return that it cannot be told whether the study is running, and what the user can do."""
+    n_more = len(unseen) - 1
+    more = f" (and {n_more} more {'process' if n_more == 1 else 'processes'})" if n_more else ""
+    command = resume_command(folder).rstrip("`")
+    return (
+        f"cannot tell whether the study is running: {unseen[0]}{more}; if it has ended, continue with "
+        f"{command} --even-if-running`"
     )
 
 

@@ -26,6 +26,11 @@ def show_verification(found: Verification, *, every_file: bool = False) -> None:
         every_file: also list the intact files.
     """
     say(f"{found.study_name}: {found.verdict}; {found.reason}")
+    if found.is_running is None:
+        say(
+            "the study may be running: an attempt at a shard on another machine has not ended, as far as its "
+            "files say; `study show` says when it gave the last sign of life"
+        )
     if found.is_running:
         say(
             "the study is running, so its files are still changing; verify it again when it has ended"

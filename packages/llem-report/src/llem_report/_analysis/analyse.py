@@ -96,7 +96,11 @@ def analysis_of(data: StudyData) -> Analysis:
         runs=run_estimates(data, values),
         method=method(study),
         caveats=(*data.caveats, *worse, *(() if study is None else study.caveats)),
-        left_out=(*(each.reason for each in data.dropped), *data.problems),
+        left_out=(
+            *data.other_machines,
+            *(each.reason for each in data.dropped),
+            *data.problems,
+        ),
         reason=reason,
     )
 

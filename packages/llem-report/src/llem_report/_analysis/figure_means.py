@@ -26,7 +26,8 @@ def figure_means(data: StudyData, name: str) -> dict[int, FigureMean]:
     """Return the mean of a figure at each point that has it, by position in `StudyData.points`.
 
     Where a run of a point is missing, the difference of its cycle from the others is taken out, so
-    that the means have the ratios that the ranking states.
+    that the means have the ratios that the ranking states. Runs on another kind of machine than most
+    count only at a point that has no others with this figure.
 
     Args:
         data: the study.
@@ -34,10 +35,15 @@ def figure_means(data: StudyData, name: str) -> dict[int, FigureMean]:
     """
     import numpy as np
 
+    having = [
+        run for run in data.runs if run.facts is not None and run.facts.values.get(name, 0.0) > 0
+    ]
+    comparable = {run.point for run in having if run.other_machine is None}
     runs = [
-        (run.point, run.block, run.facts.values[name])
-        for run in data.runs
-        if run.facts is not None and run.facts.values.get(name, 0.0) > 0
+        # Two kinds of machine have no block in common, also where a limit was changed within one.
+        (run.point, (run.other_machine or "", *run.block), run.facts.values[name])
+        for run in having
+        if run.facts is not None and (run.other_machine is None or run.point not in comparable)
     ]
     if not runs:
         return {}

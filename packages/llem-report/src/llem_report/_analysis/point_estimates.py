@@ -59,8 +59,10 @@ def point_estimates(
         data.runs, [p.label for p in data.points], [p.config for p in data.points]
     )
     slowest, phases = figure_means(data, _SLOWEST_TOKENS), point_phases(data.runs)
-    front = _front(energies, speeds)
-    first_token_front = _front(energies, {i: _per_second(wait) for i, wait in waits.items()})
+    comparable = {run.point for run in data.runs if run.facts and run.other_machine is None}
+    compared = {i: energy for i, energy in energies.items() if i in comparable}
+    front = _front(compared, speeds)
+    first_token_front = _front(compared, {i: _per_second(wait) for i, wait in waits.items()})
     runs: dict[int, list[StudyRun]] = defaultdict(list)
     for run in data.runs:
         runs[run.point].append(run)
@@ -102,6 +104,7 @@ def point_estimates(
                 quality=qualities[i],
                 inter_token_latency_p99_s=_value(slowest, i),
                 phases=phases.get(i, ()),
+                n_other_machine=sum(run.other_machine is not None for run in runs[i]),
             )
         )
     return tuple(estimates)
@@ -114,6 +117,7 @@ def run_estimates(data: StudyData, values: Means) -> tuple[RunEstimate, ...]:
         data: the study.
         values: means of the figure of merit.
     """
+    has_others = {run.point for run in data.runs if run.used}
     return tuple(
         RunEstimate(
             index=run.index,
@@ -124,13 +128,18 @@ def run_estimates(data: StudyData, values: Means) -> tuple[RunEstimate, ...]:
             quality=run.quality,
             value=run.value,
             ratio_to_point=(
-                run.value / values[run.point].value if run.used and run.value is not None else None
+                run.value / values[run.point].value
+                if run.value is not None
+                and run.value > 0
+                and (run.used or run.point not in has_others)
+                else None
             ),
             is_outlier=run.is_outlier,
             started_at=run.started_at,
             reasons=run.reasons,
             energy_bound_share=None if run.facts is None else run.facts.energy_bound_share,
             gpu_temperature_c=run.gpu_temperature_c,
+            other_machine=run.other_machine,
         )
         for run in data.runs
     )

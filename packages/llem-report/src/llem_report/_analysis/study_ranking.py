@@ -41,6 +41,8 @@ def rank_study(data: StudyData) -> StudyRanking | str:
     if not used:
         if not any(run.status == "completed" for run in data.runs):
             return "no run has completed"
+        if any(run.other_machine is not None and run.value is not None for run in data.runs):
+            return f"only runs on another kind of machine than most have {name}"
         return f"no run has {name}"
     if data.reason is not None:
         return data.reason

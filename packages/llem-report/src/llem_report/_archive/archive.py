@@ -37,6 +37,7 @@ from llem_runner.archives import (
     TAG_MANIFEST,
     digest_lines,
 )
+from llem_runner.progress import unseen_processes
 from llem_runner.records import StudyManifest
 from llem_runner.shards import is_merged
 
@@ -215,9 +216,13 @@ def _check(folder: Path, path: Path, manifest: StudyManifest, *, force: bool) ->
     if path.suffix.lower() != ".zip":
         raise ReportError(f"{path}: expected the name of a file that ends with .zip")
     if manifest.is_divided and manifest.status == "running":
+        unseen = unseen_processes(folder)
+        who = f" ({unseen[0]})" if unseen else ""
+        flag = " --even-if-running" if unseen else ""
         raise ReportError(
-            f"{folder} has an attempt at a shard that has not ended, as far as its files say: wait until it "
-            f"ends, or use `llem-cli study resume {folder}` if its process was killed, and archive it then"
+            f"{folder} has an attempt at a shard that has not ended, as far as its files say{who}: wait until "
+            f"it ends, or use `llem-cli study resume {folder}{flag}` if its process was killed, and archive it "
+            "then"
         )
     if not manifest.is_divided and is_running(folder):
         raise ReportError(

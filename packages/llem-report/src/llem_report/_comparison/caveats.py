@@ -64,6 +64,7 @@ def caveats(
             n_completed, n_runs = manifest.totals.completed, len(manifest.entries)
             yield f"{name} is {manifest.status}: {n_completed} of {n_runs} runs are completed"
         yield from (f"{name}: {problem}" for problem in study.problems)
+        yield from (f"{name}: {sentence}" for sentence in study.other_machines)
     if gain:
         yield (
             f"the studies were metered on different boards, whose gains differ by up to about "

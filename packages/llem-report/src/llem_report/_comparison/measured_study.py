@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,13 @@ from llem_report._study_data.figures import ENERGY, FIGURES, SPEED, figure_named
 from llem_report._study_data.planned_runs import read_planned_run
 from llem_report._study_data.site import Site, read_site
 from llem_runner import read_manifest
-from llem_runner.records import ManifestEntry, StudyManifest
+from llem_runner.records import (
+    MachineKind,
+    ManifestEntry,
+    StudyManifest,
+    machine_kind,
+    other_kinds,
+)
 
 
 class MeasuredRun(NamedTuple):
@@ -34,6 +41,7 @@ class MeasuredRun(NamedTuple):
     identity: tuple[str, str]
     """Equal for the same run in two folders."""
     prompts_sha256: str
+    kind: MachineKind
 
 
 class MeasuredStudy(NamedTuple):
@@ -46,10 +54,15 @@ class MeasuredStudy(NamedTuple):
     configs: Mapping[str, Mapping[str, Any]]
     """Of the points with a result, by hash."""
     runs: tuple[MeasuredRun, ...]
+    """Without those on another kind of machine than most."""
     conditions: frozenset[Condition]
     """Those that hold for all runs."""
     problems: tuple[str, ...]
     """A sentence for each result that cannot be read, or was changed."""
+    elsewhere: Mapping[str, int]
+    """Number of runs on another kind of machine than most, by the hash of their point."""
+    other_machines: tuple[str, ...]
+    """A sentence for the runs on each such machine."""
 
 
 def read_measured_study(folder: str | Path) -> MeasuredStudy:
@@ -76,14 +89,17 @@ def read_measured_study(folder: str | Path) -> MeasuredStudy:
             problems.append(f"the result of run {entry.index} is not the file that the run wrote")
         configs.setdefault(entry.config_hash, result.config)
         runs.append(_run(entry, result, site))
+    others = other_kinds({run.number: (run.config_hash, run.kind) for run in runs})
     return MeasuredStudy(
         folder,
         manifest,
         labels,
         configs,
-        tuple(runs),
+        tuple(run for run in runs if run.number not in others.reasons),
         conditions_of_study(folder, manifest),
         tuple(problems),
+        Counter(run.config_hash for run in runs if run.number in others.reasons),
+        (*others.sentences, *others.caveats),
     )
 
 
@@ -99,6 +115,7 @@ def _run(entry: ManifestEntry, result: ExperimentResult, site: Site) -> Measured
         conditions_of_run(entry, result),
         (result.measurement_config_hash, result.started_at),
         result.prompts_sha256,
+        machine_kind(result),
     )
 
 

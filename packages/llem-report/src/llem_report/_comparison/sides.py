@@ -96,10 +96,18 @@ def with_results(
                 study="new" if side else "base",
                 config_hash=point,
                 label=study.labels[point],
-                reason=f"too few results: {numbers[side]} of up to {maxima[side]}",
+                reason=f"too few results: {numbers[side]} of up to {maxima[side]}"
+                + _elsewhere(study.elsewhere.get(point, 0)),
             )
         )
     return kept, left_out
+
+
+def _elsewhere(n: int) -> str:
+    """Return that runs of a point are not compared because of their machine, if so."""
+    if not n:
+        return ""
+    return f", and {n} {'run' if n == 1 else 'runs'} on another kind of machine"
 
 
 def sensor_gain(old: Side, later: Side, figure: FigureInfo) -> float:

@@ -10,12 +10,13 @@ from typing import Any
 
 import altair as alt
 
-from llem_report.records import Analysis
+from llem_report.records import Analysis, PointEstimate
 
 NAME = "picked"
 LABELS = "labels"
 """The data set of `point_labels`."""
 _FADED = 0.12
+_ELSEWHERE = " (another kind of machine, not compared)"
 
 
 def parameter() -> Any:
@@ -36,11 +37,16 @@ def point_labels(analysis: Analysis) -> list[dict[str, Any]]:
     return [
         {
             "p": number,
-            "point": point.label,
+            "point": point.label + (_ELSEWHERE if _is_elsewhere(point) else ""),
             "l": [names.get(point.levels.get(key, ""), -1) for key, names in numbers.items()],
         }
         for number, point in enumerate(analysis.points, 1)
     ]
+
+
+def _is_elsewhere(point: PointEstimate) -> bool:
+    """Return whether all runs of a point with the figure are on another kind of machine than most."""
+    return point.n_other_machine > 0 and point.n_runs == 0
 
 
 def point_numbers(analysis: Analysis) -> dict[str, int]:

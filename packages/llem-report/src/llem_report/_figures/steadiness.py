@@ -36,6 +36,15 @@ _TEMPERATURE_CAPTION = (
 )
 
 
+def _elsewhere(analysis: Analysis) -> str:
+    """Return how many runs are not drawn because of their machine, if there are any."""
+    n = sum(run.other_machine is not None and not run.ratio_to_point for run in analysis.runs)
+    if not n:
+        return ""
+    runs = "1 run" if n == 1 else f"{n} runs"
+    return f" Not drawn: {runs} on another kind of machine than most."
+
+
 def steadiness(analysis: Analysis) -> Figure | None:
     """Return each run beside its point; None if no run has a figure."""
     runs = sorted(
@@ -70,6 +79,7 @@ def steadiness(analysis: Analysis) -> Figure | None:
             "Each run over the mean of its point, in the order in which the runs ran. Shades are "
             "cycles, lines their means: lines far from 0 show that whole cycles differ, which the "
             "comparison removes. Rings: outliers, which are listed below and never dropped."
+            + _elsewhere(analysis)
             + (_TEMPERATURE_CAPTION if temperatures_c else "")
         ),
         description=(

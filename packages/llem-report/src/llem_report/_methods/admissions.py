@@ -37,9 +37,10 @@ def admissions(
 def _runs(data: StudyData, analysis: Analysis) -> Iterator[str]:
     if data.status != "completed":
         yield f"the study is {data.status}"
-    without = analysis.n_runs_planned - analysis.n_runs_used
+    lacking = [run for run in data.runs if not run.used and run.other_machine is None]
+    without = len(lacking)
     if without:
-        states = Counter(run.status for run in data.runs if not run.used)
+        states = Counter(run.status for run in lacking)
         text = ", ".join(f"{n} {state}" for state, n in states.most_common())
         yield f"{without} of {analysis.n_runs_planned} planned runs have no figure ({text})"
     if analysis.reason:

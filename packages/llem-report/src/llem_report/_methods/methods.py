@@ -94,6 +94,8 @@ def _rows(
     yield from _row(
         "runs", f"{analysis.n_runs_used} with the figure of {analysis.n_runs_planned} planned"
     )
+    if n_others := sum(run.other_machine is not None for run in data.runs):
+        yield from _row("runs on another kind of machine", f"{n_others}, not compared")
     yield from _row("cycles", str(data.n_cycles))
     yield from _row("blocks", str(len({run.block for run in data.runs if run.used})))
     if data.execution is not None:

@@ -61,6 +61,12 @@ def points_tex(analysis: Analysis) -> str:
     ]
     columns = "l" * max(len(names), 1) + "rrr" + ("r" if speeds else "")
     note = f"Geometric means over the runs of a point: {analysis.figure}."
+    elsewhere = [run.index for run in analysis.runs if run.other_machine is not None]
+    if elsewhere:
+        note += (
+            f" {len(elsewhere)} runs on another kind of machine are in no ratio, and in the mean only of a "
+            "point without other runs."
+        )
     return _tabular(columns, head, rows, note)
 
 

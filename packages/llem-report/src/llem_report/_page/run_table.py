@@ -6,7 +6,7 @@ from llem_report._figures.quality import state_of
 from llem_report._figures.scales import MINUS, number
 from llem_report._page.html import Cell, Column, table
 from llem_report._page.tables import NONE, number_cell
-from llem_report.records import Analysis
+from llem_report.records import Analysis, RunEstimate
 
 _MIN_RUNS_ALIKE = 10
 
@@ -54,10 +54,17 @@ def runs_table(analysis: Analysis) -> str:
                     + ("not run yet" if state == "pending" else state),
                     alarms=run.is_outlier or state not in ("ok", "pending"),
                 ),
-                Cell("; ".join(reason for reason in run.reasons if reason not in of_all)),
+                Cell("; ".join([*_elsewhere(run), *(r for r in run.reasons if r not in of_all)])),
             ]
         )
     return table(columns, rows, name="runs")
+
+
+def _elsewhere(run: RunEstimate) -> list[str]:
+    """Return that a run is not compared because of its machine, if so."""
+    if run.other_machine is None:
+        return []
+    return [f"not compared, because the kind of machine is another one: {run.other_machine}"]
 
 
 def _bound(share: float | None) -> Cell:

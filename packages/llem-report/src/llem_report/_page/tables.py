@@ -106,8 +106,12 @@ def _interval(over: Interval) -> Cell:
 def _runs(point: PointEstimate) -> Cell:
     shown = f"{point.n_runs} of {point.n_planned}"
     flagged = f", {point.n_flagged} flagged" if point.n_flagged else ""
+    n_others = point.n_other_machine
+    elsewhere = f", {n_others} on another kind of machine" if n_others else ""
     return Cell(
-        shown + flagged, point.n_runs, alarms=point.n_runs < point.n_planned or bool(flagged)
+        shown + flagged + elsewhere,
+        point.n_runs,
+        alarms=point.n_runs < point.n_planned or bool(flagged),
     )
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from llem_energy.records import random_data_caveat
 from llem_report._study_data.shares import power_limit_caveat
 from llem_report._study_data.study_data import FigureInfo, StudyRun
-from llem_runner.records import Comparisons
 
 MAX_LINES = 10
 
@@ -77,25 +76,29 @@ def caveats(
             "some runs were repeated after their cycle, so the cycle effect removed may not apply "
             "to them"
         )
-    if n_negative := sum(run.value is not None and not run.used for run in runs):
+    if n_negative := sum(run.value is not None and run.value <= 0 for run in runs):
         noun = "1 run has" if n_negative == 1 else f"{n_negative} runs have"
         yield f"{noun} a figure of 0 or less, of which there is no ratio; left out"
     yield from _first(changed_files)
     yield from _first(input_changes)
 
 
-def connection_caveats(comparisons: Comparisons | None) -> Iterator[str]:
-    """Yield what keeps points that were added later, or blocks on other machines, from a comparison.
+def points_elsewhere(runs: Sequence[StudyRun], labels: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for each point that is not compared, because all its runs are on another machine.
 
     Args:
-        comparisons: of the points; None if there is none yet.
+        runs: all planned runs.
+        labels: of each point, by `StudyRun.point`.
     """
-    if comparisons is None:
-        return
-    yield from comparisons.late_points
-    blocks = comparisons.left_out_blocks
+    used = {run.point for run in runs if run.used}
+    elsewhere = Counter(run.point for run in runs if run.other_machine is not None)
     yield from _first(
-        [f"the ranking contains runs on another kind of machine: {b}" for b in blocks]
+        [
+            f"{labels[point]} is not compared: {n} of its runs {'is' if n == 1 else 'are'} on another kind of "
+            "machine, and no other run has the figure"
+            for point, n in sorted(elsewhere.items())
+            if point not in used
+        ]
     )
 
 

@@ -14,7 +14,7 @@ from llem_config.foreign_files import ForeignFileError, opened
 from llem_config.text import one_line
 from llem_energy.records import Quality
 from llem_report._errors import ReportError
-from llem_report._study_data.cautions import caveats, connection_caveats, why_not_comparable
+from llem_report._study_data.cautions import caveats, points_elsewhere, why_not_comparable
 from llem_report._study_data.field_columns import columns_of_fields
 from llem_report._study_data.figures import ENERGY, FIGURES, SPEED, figure_named
 from llem_report._study_data.level_columns import Column, Factors, comparable_factors
@@ -36,7 +36,7 @@ from llem_runner import (
     read_study,
     read_study_result,
 )
-from llem_runner.records import ManifestEntry, StudyManifest
+from llem_runner.records import ManifestEntry, StudyManifest, other_kinds
 
 By = Literal["axis", "field"]
 _OK = Quality("ok")
@@ -97,10 +97,18 @@ class _Reading:
         self.readings = [reader.read(entry) for entry in self.entries]
         self.problems += [reading.problem for reading in self.readings if reading.problem]
         self.measured_configs = reader.configs
+        self.others = other_kinds(
+            {
+                entry.index: (entry.config_hash, reading.facts.kind)
+                for entry, reading in zip(self.entries, self.readings, strict=True)
+                if reading.facts is not None
+            }
+        )
 
     def data(self, name: str | None, by: By) -> StudyData:
         figure = self._figure(name)
         configs = self._configs()
+        labels = {entry.config_hash: entry.label for entry in self.entries}
         columns = self._axes(configs) if by == "axis" else []
         fields = [] if columns else columns_of_fields(list(configs.values()))
         factors = comparable_factors(columns or fields, len(configs))
@@ -128,10 +136,13 @@ class _Reading:
             protocol=protocol,
             manifest=self.manifest,
             problems=tuple(self.problems),
+            other_machines=(
+                *self.others.sentences,
+                *points_elsewhere(runs, [labels[config_hash] for config_hash in configs]),
+            ),
             caveats=(
-                *connection_caveats(
-                    None if self.result is None else self.result.summary.comparisons
-                ),
+                *(() if self.result is None else self.result.summary.comparisons.late_points),
+                *self.others.caveats,
                 *caveats(
                     runs,
                     figure,
@@ -177,7 +188,12 @@ class _Reading:
         facts = [reading.facts for reading in self.readings if reading.facts is not None]
         measured = {figure for item in facts for figure in item.values}
         if name is None:
-            return FIGURES[ENERGY if ENERGY in measured else SPEED].info
+            comparable = (
+                reading.facts.values
+                for entry, reading in zip(self.entries, self.readings, strict=True)
+                if reading.facts is not None and entry.index not in self.others.reasons
+            )
+            return FIGURES[ENERGY if any(ENERGY in each for each in comparable) else SPEED].info
         if facts and name not in measured:
             names = ", ".join(figure for figure in FIGURES if figure in measured)
             raise ReportError(f"{self.folder}: no run has {name}; the runs have {names}")
@@ -222,6 +238,7 @@ class _Reading:
         runs = []
         for entry, reading in zip(self.entries, self.readings, strict=True):
             value = None if reading.facts is None else reading.facts.values.get(figure.name)
+            elsewhere = self.others.reasons.get(entry.index)
             quality = reading.qualities.get(figure.name, _OK if reading.facts else _MISSING)
             runs.append(
                 StudyRun(
@@ -233,7 +250,8 @@ class _Reading:
                     status=self._status(entry),
                     value=value,
                     quality=quality.status,
-                    used=value is not None and value > 0,
+                    used=value is not None and value > 0 and elsewhere is None,
+                    other_machine=elsewhere,
                     reasons=quality.reasons if reading.facts else _why_missing(entry, reading),
                     started_at=entry.started_at,
                     gpu_temperature_c=_temperature_c(entry, reading),

@@ -14,7 +14,7 @@ from llem_report._study_data.phase_uses import phase_uses
 from llem_report._study_data.planned_runs import read_planned_run
 from llem_report._study_data.site import NO_SITE, Site
 from llem_report._study_data.study_data import RunFacts
-from llem_runner.records import ManifestEntry
+from llem_runner.records import ManifestEntry, machine_kind
 
 Values = Mapping[str, float | None]
 """Figures of a result by name."""
@@ -80,6 +80,7 @@ class RunReader:
             boards=self._share(_boards(result)),
             energy_bound_share=bound_j / energy_j if energy_j and bound_j is not None else None,
             warnings=self._texts(result.measurement_warnings),
+            kind=self._share(machine_kind(result)),
             quality=self._share(result.quality),
             phases=phase_uses(result),
         )

@@ -10,7 +10,7 @@ import msgspec
 
 from llem_config import ExecutionConfig
 from llem_energy.records import AnswerQuality
-from llem_runner.records import MeasurementProtocol, StudyManifest
+from llem_runner.records import MachineKind, MeasurementProtocol, StudyManifest
 
 RunStatus = Literal["completed", "failed", "pending", "running", "interrupted"]
 QualityStatus = Literal["ok", "flagged", "missing"]
@@ -89,6 +89,8 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     energy_bound_share: float | None
     """Maximum error of the total energy over this energy."""
     warnings: tuple[str, ...]
+    kind: MachineKind
+    """Of the machine."""
     quality: AnswerQuality | None = None
     """Of the answers."""
     phases: tuple[PhaseUse, ...] = ()
@@ -99,11 +101,10 @@ class StudyRun(msgspec.Struct, frozen=True, kw_only=True):
 
     index: int
     cycle: int
-    """All runs of a cycle belong to one shard."""
     session: int | None = None
     """Which start of the study made the run; None if unknown."""
     shard: int | None = None
-    """Number of the part of a merged study; None in any other study."""
+    """Number of the shard of a divided study, or of the part of a merged one; None in any other study."""
     point: int
     """Position in `StudyData.points`."""
     status: RunStatus
@@ -113,7 +114,10 @@ class StudyRun(msgspec.Struct, frozen=True, kw_only=True):
     quality: QualityStatus
     """Of `value`."""
     used: bool
-    """Whether the run takes part in comparisons: its value is a positive number."""
+    """Whether the run takes part in comparisons: its value is a positive number, and its machine is of
+    the same kind as that of most runs."""
+    other_machine: str | None = None
+    """In what its machine differs from the kind that most runs have; None if it does not."""
     reasons: tuple[str, ...]
     """Why the figure is flagged or missing, or why the run failed."""
     started_at: str | None
@@ -126,9 +130,9 @@ class StudyRun(msgspec.Struct, frozen=True, kw_only=True):
     """None without a readable result."""
 
     @property
-    def block(self) -> tuple[int, int]:
-        """Return what the run has in common with others: its cycle and the start that ran it."""
-        return self.cycle, self.session or 0
+    def block(self) -> tuple[int, int, int]:
+        """Return what the run has in common with others: its cycle, its shard and the start that ran it."""
+        return self.cycle, self.shard or 0, self.session or 0
 
 
 class StudyData(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +167,8 @@ class StudyData(msgspec.Struct, frozen=True, kw_only=True):
     """Possible errors that no interval covers."""
     reason: str | None
     """Why no runs of this study may be compared, such as different meters; None if they may."""
+    other_machines: tuple[str, ...] = ()
+    """A sentence for the runs on each machine of another kind than most, which are not compared."""
 
     @property
     def cycle_order(self) -> str | None:

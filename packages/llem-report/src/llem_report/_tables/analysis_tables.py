@@ -115,7 +115,9 @@ def _point_parts() -> tuple[list[_Part], list[_Part]]:
     after = [
         *_figure_parts(),
         _point("n_planned", "integer", "Number of planned runs.", source=f"{manifest}config_hash"),
-        _point("n_runs", "integer", "Number of runs that have the figure of merit."),
+        _point("n_runs", "integer", "Number of runs that have the figure of merit and are compared."),
+        _point("n_other_machine", "integer", "Number of runs on another kind of machine than most: in no "
+               "ratio, and in the figures only of a point that has no other runs."),
         _point("n_flagged", "integer", "Number of runs whose figure of merit is flagged."),
         _point("value", "number", "Figure of merit: geometric mean of the runs, in `unit`."),
         _point("ci95_low", "number", "Lower end of the 95 % interval of `value`, in `unit`; null for "

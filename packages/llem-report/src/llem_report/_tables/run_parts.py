@@ -85,6 +85,8 @@ _STRUCTS: tuple[tuple[str, type[msgspec.Struct], str, str], ...] = (
     ("chat_template", ChatTemplate, "chat_template", "Chat template:"),
     ("answers", AnswerQuality, "quality", "Quality of the answers:"),
 )
+OTHER_MACHINE = "other_machine"
+"""The column that depends on all runs."""
 _INPUTS = ("model", "draft model", "adapter", "data set", "chat template")
 
 
@@ -277,26 +279,27 @@ def _other_parts() -> list[Part]:
         attrgetter("entry"),
         source="manifest.json: entries[].",
         names=(
-            "executor",
-            "run_s",
-            "gap_s",
-            "result_file",
-            "error_type",
-            "error_message",
-            "shard",
+            "executor", "run_s", "gap_s", "result_file", "error_type", "error_message", "shard",
         ),
-    )
+    )  # fmt: skip
     problem = column(
         "problem",
         "text",
         "Why the stored result is not used or was changed, or why the point cannot run.",
         "result.json or study_resolved.json: skipped[].reason",
     )
+    other = column(
+        OTHER_MACHINE,
+        "text",
+        "In what the machine differs from that of most runs, so that the run is not compared; null if not.",
+        f"{_RESULT}environment_snapshot of all runs",
+    )
     return [
         times,
         entry,
         struct_part(ExperimentResult, _result, source=_RESULT, names=notes),
         Part((problem,), lambda record: (record.problem,)),
+        Part((other,), lambda _: (None,)),  # known once all runs have been read
     ]
 
 

@@ -15,7 +15,7 @@ from llem_energy import ExperimentResult
 from llem_report._study_data.planned_runs import read_planned_run
 from llem_report._study_data.site import Site, read_site
 from llem_runner import read_manifest
-from llem_runner.records import ManifestEntry, StudyManifest
+from llem_runner.records import MachineKind, ManifestEntry, StudyManifest, machine_kind, other_kinds
 
 MAX_STUDY_BYTES = 2**29
 
@@ -52,6 +52,7 @@ class StudyRecords:
         """`study_resolved.json` as plain data; empty if it cannot be read."""
         self.notes: list[str] = []
         """What could not be read, one sentence each; complete after all runs were read."""
+        self._kinds: dict[int, tuple[str, MachineKind]] = {}
         self._configs: dict[str, dict[str, Any]] = {}
         self._levels: dict[str, dict[str, str | None]] = {}
         self._site = read_site(folder)
@@ -72,6 +73,13 @@ class StudyRecords:
         for point in skipped if isinstance(skipped, list) else ():
             if isinstance(point, dict) and isinstance(point.get("config"), dict):
                 yield self._record(None, None, point.get("reason"), point["config"])
+
+    def other_machines(self) -> dict[int, str]:
+        """Return in what the machines of runs that are not compared differ, by index of the run.
+
+        Complete after all runs were read.
+        """
+        return other_kinds(self._kinds).reasons
 
     def run_file(self, entry: ManifestEntry, name: str) -> Path | None:
         """Return the path of a file of a completed run; None if there is none."""
@@ -100,6 +108,8 @@ class StudyRecords:
     def _result(self, entry: ManifestEntry) -> tuple[ExperimentResult | None, str | None]:
         """Return the result of a run, or why it cannot be used; a link is not followed."""
         result, problem, is_changed = read_planned_run(self.folder, entry)
+        if result is not None:
+            self._kinds[entry.index] = (entry.config_hash, machine_kind(result))
         if problem is not None:
             self.notes.append(f"run {entry.index} has no result: {problem}")
         elif is_changed:

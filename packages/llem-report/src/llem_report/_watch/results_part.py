@@ -39,8 +39,9 @@ def results_part(folder: Path) -> str:
         return f"<p class=quiet>No run has a result yet.</p>\n{_failures(failed)}{problems}"
     analysis = analysis_of(data)
     ranking = _TOO_EARLY if _is_too_early(data) else _ranking(analysis)
+    elsewhere = _lines("Runs that are not compared", data.other_machines)
     return (
-        f"{ranking}{_points(analysis)}"
+        f"{ranking}{elsewhere}{_points(analysis)}"
         f"{_failures(run for run in data.runs if run.status == 'failed')}{problems}"
     )
 

@@ -17,7 +17,7 @@ from llem_report._watch.power_trace import Power, PowerTrace
 from llem_report._watch.sparing import Sparing
 from llem_runner import StudyError, is_running, read_manifest, read_study
 from llem_runner.plan import time_left_s
-from llem_runner.progress import find_run_folder, manifest_signature, read_live
+from llem_runner.progress import find_run_folder, manifest_signature, read_live, unseen_processes
 from llem_runner.records import ManifestEntry, StudyManifest
 
 MAX_AGE_S = 5.0
@@ -45,6 +45,8 @@ class StudyState(msgspec.Struct, frozen=True, kw_only=True):
     """Number of runs by their status, from the runs themselves."""
     running: bool | None = False
     """Whether a process is running the study; None if that cannot be found out."""
+    unseen: str | None = None
+    """What is known of a process on another machine, which cannot be seen from here."""
     run: CurrentRun | None = None
     left_s: float | None = None
     """Estimated time for the rest of the study."""
@@ -85,6 +87,7 @@ class StudyWatch:
             manifest=manifest,
             counts=self._counts,
             running=running,
+            unseen=self._unseen() if running is None else None,
             run=run,
             left_s=self._estimate_left_s() if running is not False else None,
             power=self._trace.now(MAX_AGE_S),
@@ -122,6 +125,11 @@ class StudyWatch:
     def _is_running(self) -> bool | None:
         with contextlib.suppress(StudyError):  # no access to the lock file, e.g. of another user
             return is_running(self._folder)
+        return None
+
+    def _unseen(self) -> str | None:
+        with contextlib.suppress(StudyError):
+            return next(map(str, unseen_processes(self._folder)), None)
         return None
 
     def _look_at_run(self, entry: ManifestEntry) -> CurrentRun:

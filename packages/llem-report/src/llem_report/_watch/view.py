@@ -78,7 +78,8 @@ def _sentence(state: StudyState) -> str:
     if manifest is None:
         return "The study has not begun its first run." if state.problem is None else "No state."
     if state.running is None:
-        return "Cannot tell whether the study is running (no access to its lock file)."
+        why = state.unseen or "no access to its lock file"
+        return f"Cannot tell whether the study is running ({why})."
     if state.running:
         if state.run is not None:
             return f"Run {state.run.index} of {len(manifest.entries)} is in progress."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -15,7 +15,8 @@ from llem_runner._analysis.complete_blocks import BlockComparison, compare_compl
 from llem_runner._analysis.headline import headline, headline_values
 from llem_runner._analysis.incomplete_blocks import IncompleteBlockComparison
 from llem_runner._analysis.incomplete_spreads import BlockRun
-from llem_runner._analysis.machines import Machines, compare_machines
+from llem_runner._analysis.machine_kinds import kinds_of, other_kinds
+from llem_runner._analysis.machines import Machines, other_differences
 from llem_runner._analysis.statistics import geometric_mean
 from llem_runner._storage.comparison_records import Comparisons, Figure
 from llem_runner._storage.manifest import ManifestEntry
@@ -24,6 +25,8 @@ from llem_runner._storage.run_facts import MeasuredRun
 Block = tuple[
     int, int, int
 ]  # the cycle, the shard, and the start of the study or shard that ran it
+TOO_FEW = "too few results"
+NO_COMMON_BLOCK = "no block in common with the compared points"
 
 
 class ComparedRuns(msgspec.Struct, frozen=True):
@@ -41,8 +44,10 @@ class ComparedRuns(msgspec.Struct, frozen=True):
     at least two."""
     values: dict[int, float]
     """The figure of every run that has a positive one, also of runs that are not compared."""
-    machines: Machines = Machines({}, ())
-    """What is known of the machines of all blocks, and which blocks are left out because of it."""
+    machines: Machines = Machines({}, (), ())
+    """What is known of the machines of all runs, and which runs are left out because of it."""
+    reasons: tuple[str, ...] = ()
+    """For each point of `left_out`, why it is not compared."""
 
     @property
     def rows(self) -> list[list[int]]:
@@ -114,13 +119,14 @@ def runs_to_compare(
         entries: every planned run of the study.
         results: results of the completed runs, by index.
     """
-    figure = headline(results.values())
+    others = other_kinds(kinds_of(results))
+    comparable = {i: result for i, result in results.items() if i not in others.reasons}
+    figure = headline(comparable.values())
     values = headline_values(results, figure)
-    machines = _machines(entries, results, values)
     points: dict[str, dict[Block, int]] = {}
     for entry in entries:
         runs = points.setdefault(entry.config_hash, {})
-        if entry.index in values and block_of(entry) not in machines.left_out:
+        if entry.index in values and entry.index in comparable:
             runs[block_of(entry)] = entry.index
     # Shares, because points that were added later, and their anchors, have other numbers of runs.
     planned = Counter(entry.config_hash for entry in entries)
@@ -130,6 +136,8 @@ def runs_to_compare(
     part = _largest_part(enough, points)
     kept = part if len(part) > 1 else enough  # no block has two points: nothing can be compared
     is_kept, has_enough = set(kept), set(enough)
+    left_out = tuple(point for point in points if point not in is_kept)
+    elsewhere = Counter(entry.config_hash for entry in entries if entry.index in others.reasons)
     by_block: dict[Block, dict[str, int]] = {}
     for point in kept:
         for block, index in points[point].items():
@@ -137,15 +145,23 @@ def runs_to_compare(
     return ComparedRuns(
         figure=figure,
         points=tuple(kept),
-        left_out=tuple(point for point in points if point not in is_kept),
-        apart=tuple(point for point in points if point in has_enough - is_kept),
+        left_out=left_out,
+        apart=tuple(point for point in left_out if point in has_enough),
         blocks={
             block: runs
             for block, runs in sorted(by_block.items())
             if len(runs) > 1 or len(kept) == 1
         },
         values=values,
-        machines=machines,
+        machines=Machines(
+            others.reasons,
+            others.sentences,
+            (*others.caveats, *other_differences(r for i, r in comparable.items() if i in values)),
+        ),
+        reasons=tuple(
+            NO_COMMON_BLOCK if point in has_enough else _why_too_few(elsewhere[point])
+            for point in left_out
+        ),
     )
 
 
@@ -154,17 +170,12 @@ def block_of(entry: ManifestEntry) -> Block:
     return entry.cycle, entry.shard or 0, entry.session or 0
 
 
-def _machines(
-    entries: Sequence[ManifestEntry],
-    results: Mapping[int, MeasuredRun],
-    values: Collection[int],
-) -> Machines:
-    """Return what is known of the machines of the blocks of the runs that have the figure."""
-    blocks: dict[Block, list[MeasuredRun]] = {}
-    for entry in entries:
-        if entry.index in values:
-            blocks.setdefault(block_of(entry), []).append(results[entry.index])
-    return compare_machines(blocks)
+def _why_too_few(n_elsewhere: int) -> str:
+    """Return why a point is not compared, of which some runs are on another kind of machine."""
+    if not n_elsewhere:
+        return TOO_FEW
+    runs = "1 of its runs is" if n_elsewhere == 1 else f"{n_elsewhere} of its runs are"
+    return f"{TOO_FEW}: {runs} on another kind of machine"
 
 
 def _largest_part(points: Sequence[str], runs: Mapping[str, Iterable[Block]]) -> list[str]:

@@ -34,8 +34,8 @@ _METHOD = (
 )
 _RULE = (
     "no run with a result is dropped because of its value; a point with results in "
-    "less than half as large a share of its planned runs as the best point is left out, and so is a block on another kind of GPU or with another "
-    "power limit or MIG; the runs compared are those of the remaining "
+    "less than half as large a share of its planned runs as the best point is left out, and so is a run on another kind of machine than most runs "
+    "(name, memory, power limit, default power limit or MIG of the GPU; the processor where no GPU computes); the runs compared are those of the remaining "
     f"points in blocks of at least two of them, at least {MIN_CYCLES} runs of each point; two points "
     "differ if their interval excludes 1"
 )
@@ -71,9 +71,10 @@ def compare_points(
         figure=runs.figure,
         n_blocks=len(runs.blocks),
         left_out=tuple(labels[point] for point in runs.left_out),
-        apart=tuple(labels[point] for point in runs.apart),
         late_points=tuple(late_point_sentences(extensions, entries, runs)),
-        left_out_blocks=tuple(runs.machines.left_out.values()),
+        left_out_reasons=runs.reasons,
+        left_out_runs=tuple(runs.machines.left_out),
+        left_out_machines=runs.machines.sentences,
         n_unused=len(runs.values),
         method=_METHOD,
         rule=_RULE,

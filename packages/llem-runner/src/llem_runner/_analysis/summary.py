@@ -78,8 +78,10 @@ def summarise(
             if entry.status == "completed" and entry.result_file is not None
         }
     changes = input_changes(entries, results)
-    outliers = find_outliers(entries, results)
     compared = runs_to_compare(entries, results)
+    elsewhere = compared.machines.left_out
+    # On another machine, a run is far from the others of its point without being an outlier.
+    outliers = find_outliers(entries, {i: r for i, r in results.items() if i not in elsewhere})
     comparisons = compare_points(
         entries,
         results,
@@ -125,6 +127,7 @@ def summarise(
                     values.get(point),
                     factors.get(point, {}),
                     qualities.get(point),
+                    sum(entry.index in elsewhere for entry in group),
                 )
                 for point, group in by_point.items()
             ),
@@ -197,6 +200,7 @@ def _point(
     compared: Sequence[float] | None,
     levels: dict[str, str],
     answers: PointQuality | None,
+    n_elsewhere: int,
 ) -> PointSummary:
     """Return the statistics of a point.
 
@@ -207,6 +211,7 @@ def _point(
         compared: this figure in the compared runs; None if the point is not compared.
         levels: its level of each factor.
         answers: their quality.
+        n_elsewhere: number of its runs on another kind of machine than most.
     """
     point_results = [results[entry.index] for entry in entries if entry.index in results]
     # By time, not by place in the schedule: a resume repeats a run later than planned.
@@ -253,6 +258,7 @@ def _point(
         ),
         compared=None if compared is None else describe(compared, is_one_place=is_one_place),
         quality=answers,
+        n_other_machine=n_elsewhere,
     )
 
 

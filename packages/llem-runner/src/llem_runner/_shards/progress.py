@@ -12,8 +12,9 @@ import msgspec
 from llem_runner._storage.attempts import Attempt, read_attempts
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.divided_manifest import merge_manifests
+from llem_runner._storage.running import unseen_process
 
-ShardStatus = Literal["not started", "running", "stopped", "failed", "complete"]
+ShardStatus = Literal["not started", "running", "unknown", "stopped", "failed", "complete"]
 
 
 class ShardProgress(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,10 +25,11 @@ class ShardProgress(msgspec.Struct, frozen=True, kw_only=True):
     cycle: int
     """The cycle of its runs, from 1."""
     status: ShardStatus
-    """`running`: an attempt has not ended, as far as can be told from here. `stopped`: runs are left.
-    `failed`: no run is left, but some have no result."""
+    """`running`: the process of an attempt is alive. `unknown`: an attempt has not ended, as far as its
+    files say, and its process cannot be seen from here. `stopped`: runs are left. `failed`: no run is
+    left, but some have no result."""
     reason: str | None
-    """Why the last attempt ended before the last run, in words."""
+    """Why the last attempt ended before the last run, or when its process gave the last sign of life."""
     machine: str | None
     """The machine of the last attempt."""
     n_attempts: int
@@ -54,7 +56,7 @@ def shard_progress(folder: str | Path) -> tuple[ShardProgress, ...]:
     for shard in divided.read_plan().shards:
         attempts = read_attempts(divided, shard.number)
         count = counts[shard.number]
-        status, reason = _status(attempts, count, len(shard.runs))
+        status, reason = _status(shard.number, attempts, count, len(shard.runs))
         record = attempts[-1].record if attempts else None
         progress.append(
             ShardProgress(
@@ -73,7 +75,7 @@ def shard_progress(folder: str | Path) -> tuple[ShardProgress, ...]:
 
 
 def _status(
-    attempts: Sequence[Attempt], counts: Counter[str], n_runs: int
+    shard: int, attempts: Sequence[Attempt], counts: Counter[str], n_runs: int
 ) -> tuple[ShardStatus, str | None]:
     if counts["completed"] == n_runs:
         return "complete", None
@@ -86,7 +88,7 @@ def _status(
     if alive is True:
         return "running", None
     if alive is None:
-        return "running", "its process cannot be seen from this machine"
+        return "unknown", str(unseen_process(shard, last))
     if last.damage:
         return "stopped", "a file of its last attempt was cut off"
     if last.record is None or last.is_open:

@@ -20,6 +20,7 @@ from llem_runner._shards.outcome import ShardOutcome
 from llem_runner._shards.run_shard import reopen_shards, run_shard
 from llem_runner._storage.attempts import read_attempts
 from llem_runner._storage.divided_folder import DividedFolder
+from llem_runner._storage.running import unseen_process
 from llem_runner._storage.study_result import StudyResult
 
 
@@ -109,9 +110,11 @@ def check_idle(divided: DividedFolder, numbers: Sequence[int]) -> None:
             if alive is False or is_fenced or attempt.record is None:
                 continue
             process = attempt.record.process
-            who = f"process {process.pid} on {process.host}"
-            runs = "is running" if alive else "may be running; its machine cannot be seen from here"
+            if alive:
+                who, runs = f"process {process.pid} on {process.host}", " is running"
+            else:
+                who, runs = str(unseen_process(number, attempt)), ", so it may be running"
             raise StudyError(
-                f"{attempt.folder.path}: {who} {runs}; wait until it ends, or use --even-if-running: "
+                f"{attempt.folder.path}: {who}{runs}; wait until it ends, or use --even-if-running: "
                 "it then ends after its present run"
             )

@@ -109,8 +109,10 @@ def submit_shards(plan: ShardPlan, numbers: Sequence[int], cluster: Cluster) -> 
     Raises:
         SubmissionRefused: the cluster took nothing.
         SubmissionUnknown: it cannot be told whether it took something.
-        StudyError: the tickets cannot be saved.
+        StudyError: earlier tickets cannot be read, or the new ones cannot be saved.
     """
+    # Before the cluster is asked: without its tickets, what it accepts would be submitted again.
+    read_tickets(plan.folder)
     tickets = tuple(cluster.submit(plan, sorted(numbers)))
     add_tickets(plan.folder, tickets)
     taken = {number for ticket in tickets for number in ticket.shards}

@@ -6,6 +6,7 @@ link is followed.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,8 @@ from pathlib import Path
 from llem_runner._errors import StudyError
 from llem_runner._storage.atomic_files import reason_of, write_atomically
 from llem_runner._storage.folders import folder_problem
-from llem_runner._storage.tickets import FOLDER
 
+FOLDER = "cluster"
 CLUSTER_NAME = "at most 64 letters, digits, dots, hyphens and underscores, a letter or digit first"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -24,22 +25,52 @@ def is_cluster_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def cluster_files(folder: Path, name: str) -> Iterator[Path]:
+def cluster_files(folder: Path, name: str, *, strict: bool = False) -> Iterator[Path]:
     """Yield the files with a name that clusters have in a study's folder, in order of the clusters.
 
-    What is below a link is left out.
+    Args:
+        folder: of the study.
+        name: of the files.
+        strict: whether a link in place of a folder is an error; otherwise what is below it is left out.
 
     Raises:
-        StudyError: the folder cannot be read.
+        StudyError: the folder cannot be read, or is a link.
     """
     top = folder / FOLDER
-    if folder_problem(top):
+    if problem := folder_problem(top):
+        if strict:
+            raise StudyError(problem)
         return
     try:
-        files = sorted(top.glob(f"*/{name}"))
+        folders = sorted(top.iterdir())
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise StudyError(f"{top} cannot be read: {reason_of(error)}") from error
-    yield from (file for file in files if not folder_problem(file.parent))
+    for own in folders:
+        # Another user may have put a link here, through which nothing is read or written.
+        if own.is_symlink() and strict:
+            raise StudyError(folder_problem(own))
+        if not folder_problem(own) and os.path.lexists(own / name):
+            yield own / name
+
+
+def check_cluster_folder(folder: Path, name: str) -> Path:
+    """Make the folder of a cluster in a study's folder, if there is none, and return it.
+
+    Raises:
+        StudyError: the cluster's name is none, one of the two folders is a link, or it cannot be made.
+    """
+    own, top = folder / FOLDER / name, folder / FOLDER
+    if not is_cluster_name(name):
+        raise StudyError(f"{own} cannot be written: expected the name of a cluster, {CLUSTER_NAME}")
+    if problem := folder_problem(top) or folder_problem(own):
+        raise StudyError(problem)
+    try:
+        own.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(f"{own} cannot be created: {reason_of(error)}") from error
+    return own
 
 
 def write_cluster_file(path: Path, content: bytes) -> None:
@@ -50,18 +81,13 @@ def write_cluster_file(path: Path, content: bytes) -> None:
         content: of the file.
 
     Raises:
-        StudyError: the cluster's name is none, one of the two folders is a link, or the file cannot be
+        StudyError: it is in no folder of a cluster, one of the two folders is a link, or the file cannot be
             written.
     """
     own, top = path.parent, path.parent.parent
-    if top.name != FOLDER or not is_cluster_name(own.name):
+    if top.name != FOLDER:
         raise StudyError(
             f"{path} cannot be written: expected the name of a cluster, {CLUSTER_NAME}"
         )
-    if problem := folder_problem(top) or folder_problem(own):
-        raise StudyError(problem)
-    try:
-        own.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StudyError(f"{own} cannot be created: {reason_of(error)}") from error
+    check_cluster_folder(top.parent, own.name)
     write_atomically(path, content, follow_links=False)

@@ -84,15 +84,20 @@ class Comparisons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Number of cycles at each earlier result after which cycles were added. The intervals are wider
     then: see `caveats`."""
     left_out: tuple[str, ...]
-    """Labels of the points that are not compared: with too few results, or `apart` from the others."""
-    apart: tuple[str, ...] = ()
-    """Of these, the ones with enough results, which no cycle connects with the compared points."""
+    """Labels of the points that are not compared, e.g. because they have too few results."""
+    left_out_reasons: tuple[str, ...] = ()
+    """For each of these points the reason; empty in an older file."""
     late_points: tuple[str, ...] = ()
     """For each extension whose points are not compared with the others, or through one point only, a
     sentence with the reason and what to do."""
+    left_out_runs: tuple[int, ...] = ()
+    """Indices of the runs that are not compared because they ran on another kind of machine than most:
+    another name, memory, power limit, default power limit or MIG of the GPU, or another processor where
+    no GPU computes."""
+    left_out_machines: tuple[str, ...] = ()
+    """For the runs of each such machine, a sentence: how many, which, and in what the machine differs."""
     left_out_blocks: tuple[str, ...] = ()
-    """For each block that is not compared because it ran on another kind of GPU, or with another power
-    limit or MIG, a sentence that says so."""
+    """In an older file: a sentence for each block on another kind of GPU. Empty in a new one."""
     distant_machines: tuple[str, ...] = ()
     """For each machine that is further from the others than these are from one another, a sentence."""
     n_unused: int

@@ -15,9 +15,8 @@ import msgspec
 
 from llem_runner._errors import StudyError
 from llem_runner._storage.atomic_files import encode_json, read_json
-from llem_runner._storage.cluster_folder import cluster_files, write_cluster_file
+from llem_runner._storage.cluster_folder import FOLDER, cluster_files, write_cluster_file
 from llem_runner._storage.folders import folder_problem
-from llem_runner._storage.tickets import FOLDER
 
 _FILE = "node_energy.json"
 

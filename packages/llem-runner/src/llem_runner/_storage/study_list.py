@@ -69,5 +69,6 @@ def _state(folder: Path, manifest: StudyManifest) -> str:
     if manifest.status != "running":
         return manifest.status
     with contextlib.suppress(StudyError):  # no access to the lock file, e.g. of another user
-        return "running" if is_running(folder) else "stopped"
+        running = is_running(folder)
+        return "unknown" if running is None else "running" if running else "stopped"
     return "running"

@@ -78,6 +78,9 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     quality: PointQuality | None = None
     """How good the answers are beside other points; None if no run says so, and in a file without
     this field."""
+    n_other_machine: int = 0
+    """Number of its runs on another kind of machine than most runs of the study. The statistics have
+    them, `compared` and all ratios do not; 0 in a file without this field."""
 
 
 _FOLDER = "_folder"

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from llem_runner._errors import StudyError
-from llem_runner._storage.atomic_files import encode_json, read_json, reason_of, write_atomically
+from llem_runner._storage.atomic_files import encode_json, read_json
+from llem_runner._storage.cluster_folder import (
+    FOLDER,
+    check_cluster_folder,
+    cluster_files,
+    write_cluster_file,
+)
 
-FOLDER = "cluster"
+_FILE = "tickets.json"
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,12 +45,10 @@ def read_tickets(folder: Path) -> tuple[Ticket, ...]:
     """Return what all clusters have accepted of a study; () if it was never submitted.
 
     Raises:
-        StudyError: a file is damaged.
+        StudyError: a file is damaged, or a folder is a link. Without its tickets, a study would look like
+            one that was never submitted, and would be submitted again.
     """
-    try:
-        files = sorted((folder / FOLDER).glob("*/tickets.json"))
-    except OSError as error:
-        raise StudyError(f"{folder / FOLDER} cannot be read: {reason_of(error)}") from error
+    files = cluster_files(folder, _FILE, strict=True)
     return tuple(ticket for file in files for ticket in read_json(file, TicketFile).tickets)
 
 
@@ -52,22 +56,19 @@ def add_tickets(folder: Path, new: Iterable[Ticket]) -> None:
     """Save what clusters have accepted, beside earlier tickets; a known job is not added again.
 
     Raises:
-        StudyError: a file is damaged, or cannot be written.
+        StudyError: a file is damaged or cannot be written, or a folder is a link.
     """
     by_cluster: dict[str, list[Ticket]] = {}
     for ticket in new:
         by_cluster.setdefault(ticket.cluster, []).append(ticket)
     for name, tickets in by_cluster.items():
-        path = folder / FOLDER / name / "tickets.json"
-        old = read_json(path, TicketFile).tickets if path.exists() else ()
+        check_cluster_folder(folder, name)
+        path = folder / FOLDER / name / _FILE
+        old = read_json(path, TicketFile).tickets if os.path.lexists(path) else ()
         known = {ticket.job for ticket in old}
         added = [ticket for ticket in tickets if ticket.job not in known]
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StudyError(f"{path.parent} cannot be created: {reason_of(error)}") from error
         if added:
-            write_atomically(path, encode_json(TicketFile(tickets=(*old, *added))))
+            write_cluster_file(path, encode_json(TicketFile(tickets=(*old, *added))))
 
 
 def of_cluster(tickets: Sequence[Ticket], name: str) -> tuple[Ticket, ...]:

@@ -55,8 +55,9 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     study_name: str
     study_design_hash: str
     study_status: StudyStatus
-    is_running: bool
-    """Whether a process runs the study; its files are then still changing."""
+    is_running: bool | None
+    """Whether a process runs the study; its files are then still changing. None: its process, on another
+    machine, cannot be seen from here."""
     verdict: Verdict
     """`unverifiable`: nothing contradicts, but the format of the manifest is too old for digests."""
     reason: str

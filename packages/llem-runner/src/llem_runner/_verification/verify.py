@@ -139,7 +139,7 @@ def _study(layout: Layout) -> tuple[StudyConfig | None, UnknownBackendError | No
         return None, None
 
 
-def _is_running(layout: Layout) -> bool:
+def _is_running(layout: Layout) -> bool | None:
     with contextlib.suppress(StudyError):  # the lock file of another user
         return is_running(layout.folder)
     return False

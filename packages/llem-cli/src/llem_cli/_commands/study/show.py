@@ -32,6 +32,7 @@ from llem_runner import (
 from llem_runner.archives import is_archive, open_study
 from llem_runner.clusters import ShardState, cluster_states
 from llem_runner.plan import time_left_s
+from llem_runner.progress import unseen_processes
 from llem_runner.records import StudyManifest, encode_json
 from llem_runner.shards import ShardProgress, merge_study, shard_progress
 
@@ -86,6 +87,9 @@ def _show(folder: Path, named: Path, *, by: By, figure: FigureName, json_: bool)
     states = _states(folder, shards)
     result = _result(folder, manifest)
     running = _is_running(folder) if result is None else False
+    unseen = unseen_processes(folder) if running is None and manifest.is_divided else ()
+    if running is None and any(state.phase == "running" for state in states.values()):
+        running = True  # a cluster sees what this machine cannot
     left_s = None
     if running:
         # The versions installed here may not read a study that other versions are running.
@@ -102,6 +106,7 @@ def _show(folder: Path, named: Path, *, by: By, figure: FigureName, json_: bool)
                 {
                     "status": manifest.status,
                     "running": running,
+                    "unseen": [each._asdict() for each in unseen],
                     "left_s": left_s,
                     "warnings": warnings,
                     "manifest": manifest,
@@ -114,7 +119,9 @@ def _show(folder: Path, named: Path, *, by: By, figure: FigureName, json_: bool)
         )
     elif result is None:
         levels = point_levels(folder)
-        show_study_progress(manifest, named, running=running, left_s=left_s, levels=levels)
+        show_study_progress(
+            manifest, named, running=running, unseen=unseen, left_s=left_s, levels=levels
+        )
         if isinstance(analysis, Analysis) and analysis.n_runs_used:
             show_ranking(analysis)
     else:

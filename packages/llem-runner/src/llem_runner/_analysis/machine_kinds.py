@@ -1,0 +1,258 @@
+"""Which runs of a study ran on another kind of machine than most, so that they cannot be compared with them.
+
+Another kind of GPU, another power limit or MIG changes points by different factors, which no effect of
+a block removes. The kind with the most runs stays, at a tie that of the first planned run. Nothing
+here depends on a value that was measured.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from llem_energy.records import GpuSnapshot
+from llem_runner._storage.run_facts import MeasuredRun, metered_devices
+
+Properties = dict[str, str | None]
+"""What a property of a machine is, in words, by its name in words; None: not known."""
+SWITCH = {None: None, True: "on", False: "off"}
+_MEMORY = "memory of the GPU"
+_SAME_MEMORY = 0.02
+"""Drivers reserve a part of the memory of one board, and not always the same part."""
+_MAX_RANGES = 12
+
+
+class MachineKind(NamedTuple):
+    """What a run must have in common with others to be compared with them, and where it ran."""
+
+    asks_for_cpu: bool
+    """Whether the point asks for the processor, and no GPU was metered. Such points and those of the GPU
+    are of one machine, so each are judged among themselves."""
+    properties: tuple[tuple[str, str | None], ...]
+    """Of what computed: the GPUs, or the processor if there is none."""
+    memory_bytes: int | None
+    """Of each GPU; None: not known, or GPUs of several sizes, which `properties` has."""
+    n_gpus: int | None
+    """Number of metered GPUs; None: none was metered."""
+    host: str | None
+    """Name of the machine; None: not known."""
+
+
+class OtherKinds(NamedTuple):
+    """The runs that ran on another kind of machine than most."""
+
+    reasons: dict[int, str]
+    """By index, in what the machine of the run differs, such as `power limit 300 W, but 700 W ...`."""
+    sentences: tuple[str, ...]
+    """For the runs of each machine that differ in the same way: which runs, how many, and why."""
+    caveats: tuple[str, ...]
+    """A sentence for compared runs whose kind is only known in part."""
+
+
+def machine_kind(result: MeasuredRun) -> MachineKind:
+    """Return the kind of machine of a run."""
+    snapshot = result.environment_snapshot
+    metered = [gpu for gpu in snapshot.gpus if gpu.is_among(metered_devices(result))]
+    asks_for_cpu = not metered and any(
+        isinstance(section, Mapping) and section.get("device") == "cpu"
+        for section in result.config.values()
+    )
+    used = metered or ([] if asks_for_cpu else list(snapshot.gpus))
+    if not used:
+        properties: Properties = {"GPU": "none", "processor": snapshot.cpu_model}
+    else:
+        # Without a meter it is not known which GPU the run used; it matters only if they differ.
+        properties = {
+            name: _joined(values, is_known=bool(metered))
+            for name, values in _properties_of(used).items()
+        }
+    sizes = {gpu.memory_bytes for gpu in used}
+    if len(sizes) > 1:
+        texts = [None if gpu.memory_bytes is None else _size(gpu.memory_bytes) for gpu in used]
+        properties[_MEMORY] = _joined(texts, is_known=bool(metered))
+    return MachineKind(
+        asks_for_cpu,
+        tuple(properties.items()),
+        sizes.pop() if len(sizes) == 1 else None,
+        len(metered) or None,
+        snapshot.host,
+    )
+
+
+def kinds_of(results: Mapping[int, MeasuredRun]) -> dict[int, tuple[str, MachineKind]]:
+    """Return the point and the kind of machine of each run, by index."""
+    known: dict[object, MachineKind] = {}
+    found = {}
+    for index in sorted(results):
+        run = results[index]
+        # Runs share the description of their machine, and 50,000 runs have few of them.
+        key = (id(run.environment_snapshot), id(run.config), tuple(metered_devices(run)))
+        kind = known.get(key) or known.setdefault(key, machine_kind(run))
+        found[index] = (run.measurement_config_hash, kind)
+    return found
+
+
+def other_kinds(runs: Mapping[int, tuple[str, MachineKind]]) -> OtherKinds:
+    """Return the runs that cannot be compared with most others because of their machine.
+
+    Args:
+        runs: the point and the kind of machine of each run with a result, by index, whatever figures
+            it has, so that the same kind stays for every figure.
+    """
+    in_order = {index: runs[index] for index in sorted(runs)}
+    reasons: dict[int, str] = {}
+    caveats: list[str] = []
+    for asks_for_cpu in (False, True):
+        kinds = {i: kind for i, (_, kind) in in_order.items() if kind.asks_for_cpu is asks_for_cpu}
+        judged = _judge(_with_memory(kinds))
+        reasons |= judged[0]
+        caveats += judged[1]
+    reasons |= _other_numbers({i: run for i, run in in_order.items() if i not in reasons})
+    hosts = {index: in_order[index][1].host for index in sorted(reasons)}
+    return OtherKinds(reasons, tuple(_sentences(reasons, hosts)), tuple(caveats))
+
+
+def _judge(kinds: Mapping[int, Properties]) -> tuple[dict[int, str], list[str]]:
+    """Return in what the runs of other kinds differ, and what is not known of the others."""
+    if not kinds:
+        return {}, []
+    counts = Counter(tuple(kind.items()) for kind in kinds.values())
+    ranked = counts.most_common()  # the first of those that are as frequent comes first
+    usual = _completed(dict(ranked[0][0]), list(kinds.values()))
+    kept = [kind for kind in kinds.values() if not _differences(kind, usual)]
+    tie = ""
+    if len(ranked) > 1 and ranked[1][1] == len(kept) and _differences(dict(ranked[1][0]), usual):
+        first = next(index for index, kind in kinds.items() if not _differences(kind, usual))
+        tie = f"; as many have another kind, and that of run {first} is kept"
+    runs = "the run that is" if len(kept) == 1 else f"the {len(kept)} runs that are"
+    reasons = {}
+    for index, kind in kinds.items():
+        if names := _differences(kind, usual):
+            texts = ", ".join(f"{name} {kind[name]} instead of {usual[name]}" for name in names)
+            reasons[index] = (
+                f"{texts}, which {runs} kept {'has' if len(kept) == 1 else 'have'}{tie}"
+            )
+    return reasons, _unknown(kept, usual)
+
+
+def _differences(kind: Properties, usual: Properties) -> list[str]:
+    """Return the names of the properties that differ; what is not known does not show a difference."""
+    return [
+        name
+        for name, text in usual.items()
+        if name in kind and None not in (text, kind[name]) and kind[name] != text
+    ]
+
+
+def _completed(usual: Properties, kinds: Sequence[Properties]) -> Properties:
+    """Return a kind with what other runs that do not differ from it know of it.
+
+    Otherwise two kinds could both agree with one of which little is known.
+    """
+    names = dict.fromkeys(name for kind in kinds for name in kind)
+    for name in names:
+        if usual.get(name) is None:
+            alike = [kind for kind in kinds if not _differences(kind, usual)]
+            known = Counter(text for kind in alike if (text := kind.get(name)) is not None)
+            usual[name] = known.most_common(1)[0][0] if known else None
+    return usual
+
+
+def _unknown(kept: Sequence[Properties], usual: Properties) -> list[str]:
+    """Return a sentence if some kept runs do not say everything that others say of their machine."""
+    sentences = []
+    for name, text in usual.items():
+        n = sum(kind.get(name) is None for kind in kept)
+        if text is not None and n:
+            who = "1 run does not say its" if n == 1 else f"{n} runs do not say their"
+            sentences.append(f"{who} {name}; compared as if it were {text}, as in the others")
+    return sentences
+
+
+def _other_numbers(runs: Mapping[int, tuple[str, MachineKind]]) -> dict[int, str]:
+    """Return the runs that were metered on another number of GPUs than most runs of their point."""
+    counts: dict[str, Counter[int]] = {}
+    for point, kind in runs.values():
+        if kind.n_gpus is not None:
+            counts.setdefault(point, Counter())[kind.n_gpus] += 1
+    usual = {point: numbers.most_common(1)[0][0] for point, numbers in counts.items()}
+    return {
+        index: f"{kind.n_gpus} GPUs instead of {usual[point]}, which most runs of this point have"
+        for index, (point, kind) in runs.items()
+        if kind.n_gpus not in (None, usual.get(point))
+    }
+
+
+def _sentences(reasons: Mapping[int, str], hosts: Mapping[int, str | None]) -> Iterator[str]:
+    groups: dict[tuple[str | None, str], list[int]] = {}
+    for index, host in hosts.items():
+        groups.setdefault((host, reasons[index]), []).append(index)
+    for (host, reason), indices in groups.items():
+        where = host or "a machine"
+        runs, verb, noun = (
+            ("1 run", "is", "run") if len(indices) == 1 else (f"{len(indices)} runs", "are", "runs")
+        )
+        yield (
+            f"{runs} on {where} {verb} not compared, because the kind of machine is another one: "
+            f"{reason} ({noun} {_ranges(indices)})"
+        )
+
+
+def _ranges(indices: Sequence[int]) -> str:
+    """Return numbers as short text, such as `1, 4 to 9`."""
+    ranges: list[list[int]] = []
+    for index in indices:
+        if ranges and ranges[-1][1] == index - 1:
+            ranges[-1][1] = index
+        else:
+            ranges.append([index, index])
+    texts = [f"{a}" if a == b else f"{a} to {b}" for a, b in ranges]
+    if len(texts) <= _MAX_RANGES:
+        return ", ".join(texts)
+    n_more = sum(b - a + 1 for a, b in ranges[_MAX_RANGES:])
+    return f"{', '.join(texts[:_MAX_RANGES])} and {n_more} more"
+
+
+def _properties_of(gpus: Sequence[GpuSnapshot]) -> dict[str, list[str | None]]:
+    return {
+        "GPU": [gpu.name for gpu in gpus],
+        "power limit": [watts(gpu.power_limit_w) for gpu in gpus],
+        "default power limit": [watts(gpu.power_limit_default_w) for gpu in gpus],
+        "MIG": [SWITCH[gpu.mig] for gpu in gpus],
+    }
+
+
+def _joined(texts: Iterable[str | None], *, is_known: bool) -> str | None:
+    """Return the different texts; None if one is not known, or it is not known which of them holds."""
+    found = set(texts)
+    known = sorted(text for text in found if text is not None)
+    if None in found or (len(known) > 1 and not is_known):
+        return None
+    return " and ".join(known)
+
+
+def _with_memory(kinds: Mapping[int, MachineKind]) -> dict[int, Properties]:
+    """Return the properties with the memory in words, equal for boards whose memory is about equal."""
+    sizes: list[int] = []
+    found: dict[int, Properties] = {}
+    for index, kind in kinds.items():
+        properties = dict(kind.properties)
+        if _MEMORY not in properties and properties.get("GPU") != "none":
+            size = kind.memory_bytes
+            if size is not None:
+                size = next((s for s in sizes if abs(s - size) <= _SAME_MEMORY * s), size)
+                if size not in sizes:
+                    sizes.append(size)
+            properties[_MEMORY] = None if size is None else _size(size)
+        found[index] = properties
+    return found
+
+
+def watts(limit_w: float | None) -> str | None:
+    """Return a power limit in words; None if it is not known."""
+    return None if limit_w is None else f"{limit_w:.0f} W"
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.0f} GiB"
