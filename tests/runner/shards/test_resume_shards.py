@@ -84,7 +84,9 @@ def test_a_shard_that_runs_here_is_not_run_twice(plan: ShardPlan) -> None:
 
 def test_a_shard_that_may_run_elsewhere_needs_a_flag(plan: ShardPlan) -> None:
     open_attempt(plan, boot_id="another", host="another")
-    with pytest.raises(StudyError, match="may be running; its machine cannot be seen from here"):
+    with pytest.raises(
+        StudyError, match="cannot be seen from this machine; last sign .* so it may be running"
+    ):
         resume(plan)
     done = resume(plan, even_if_running=True)
     assert done.result.status == "completed"
@@ -116,5 +118,7 @@ def test_a_process_of_another_boot_may_be_on_another_machine(
     plan: ShardPlan, other: dict[str, str | None]
 ) -> None:
     open_attempt(plan, **{"boot_id": "earlier", "pid_namespace": "pid:[4026531836]"} | other)
-    with pytest.raises(StudyError, match="may be running; its machine cannot be seen from here"):
+    with pytest.raises(
+        StudyError, match="cannot be seen from this machine; last sign .* so it may be running"
+    ):
         resume(plan)

@@ -7,7 +7,8 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from llem_runner._storage import lock
 from llem_runner._storage.attempts import Attempt, read_attempts
@@ -15,7 +16,7 @@ from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.live_reading import find_run_folder
 
 
-class UnseenProcess(NamedTuple):
+class UnseenProcess(msgspec.Struct, frozen=True):
     """The process of an attempt that has not ended, as far as its files say, on another machine."""
 
     shard: int

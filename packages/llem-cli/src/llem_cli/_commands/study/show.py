@@ -106,7 +106,7 @@ def _show(folder: Path, named: Path, *, by: By, figure: FigureName, json_: bool)
                 {
                     "status": manifest.status,
                     "running": running,
-                    "unseen": [each._asdict() for each in unseen],
+                    "unseen": unseen,
                     "left_s": left_s,
                     "warnings": warnings,
                     "manifest": manifest,
