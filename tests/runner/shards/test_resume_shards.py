@@ -85,7 +85,7 @@ def test_a_shard_that_runs_here_is_not_run_twice(plan: ShardPlan) -> None:
 def test_a_shard_that_may_run_elsewhere_needs_a_flag(plan: ShardPlan) -> None:
     open_attempt(plan, boot_id="another", host="another")
     with pytest.raises(
-        StudyError, match="cannot be seen from this machine; last sign .* so it may be running"
+        StudyError, match=r"cannot be seen from this machine; last sign .* so it may be running"
     ):
         resume(plan)
     done = resume(plan, even_if_running=True)
@@ -119,6 +119,6 @@ def test_a_process_of_another_boot_may_be_on_another_machine(
 ) -> None:
     open_attempt(plan, **{"boot_id": "earlier", "pid_namespace": "pid:[4026531836]"} | other)
     with pytest.raises(
-        StudyError, match="cannot be seen from this machine; last sign .* so it may be running"
+        StudyError, match=r"cannot be seen from this machine; last sign .* so it may be running"
     ):
         resume(plan)
