@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from llem_runner._storage.attempt_folders import attempt_folder
 from llem_runner._storage.attempt_record import AttemptRecord, new_record, record_file
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.divided_records import planned_runs
-from llem_runner._storage.layout import RESULT, Layout
+from llem_runner._storage.layout import REQUESTS, RESULT, TIMESERIES, Layout
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest
 from llem_runner._storage.manifest_writer import ManifestWriter, encode_manifest
 
@@ -28,7 +28,13 @@ class Simulation:
     """Writes attempts at the shards of a study on nodes that differ by 3 %."""
 
     def __init__(
-        self, folder: Path, seed: int, *, killed: float = 0.05, doubled: float = 0.01
+        self,
+        folder: Path,
+        seed: int,
+        *,
+        killed: float = 0.05,
+        doubled: float = 0.01,
+        files: Mapping[str, bytes] | None = None,
     ) -> None:
         """Write into a folder; nothing is written yet.
 
@@ -37,7 +43,14 @@ class Simulation:
             seed: of all that is random.
             killed: share of shards whose first attempt is killed at a random run.
             doubled: share of shards that run twice.
+            files: content of further files of each run by name, such as `timeseries.parquet`.
         """
+        self._files = files or {}
+        self._digests = {
+            name: hashlib.sha256(body).hexdigest()
+            for name, body in self._files.items()
+            if name in (TIMESERIES, REQUESTS)
+        }
         self._killed, self._doubled = killed, doubled
         self._divided = DividedFolder(folder)
         self._chance = random.Random(seed)
@@ -97,7 +110,10 @@ class Simulation:
             shard=shard,
             attempt=number,
             state="running" if is_killed else "complete",
-            process=msgspec.structs.replace(self._record.process, host=f"node{shard % 100}"),
+            # Another process than this one, which is still alive.
+            process=msgspec.structs.replace(
+                self._record.process, host=f"node{shard % 100}", started_ticks=1
+            ),
         )
         record_file(folder).write_bytes(encode_json(record))
         self.n_attempts += 1
@@ -109,11 +125,14 @@ class Simulation:
         start = _BEGIN + timedelta(seconds=180 * (run.cycle * 1000 + place))
         content = self._content(run, energy_j, start.isoformat())
         (folder / RESULT).write_bytes(content)
+        for name, body in self._files.items():
+            (folder / name).write_bytes(body)
         return msgspec.structs.replace(
             entry_of(run),
             status="completed",
             result_file=layout.relative(folder / RESULT),
             result_sha256=hashlib.sha256(content).hexdigest(),
+            files_sha256=self._digests,
             started_at=start.isoformat(),
             ended_at=(start + timedelta(seconds=120)).isoformat(),
             run_s=120.0,
@@ -133,6 +152,8 @@ class Simulation:
                     run.config,
                     energy_per_output_token_j=0.123456789,
                     started_at="2001-02-03T04:05:06+00:00",
+                    timeseries_file=TIMESERIES if TIMESERIES in self._files else None,
+                    requests_file=REQUESTS if REQUESTS in self._files else None,
                 )
             )
         body = self._bodies[run.config_hash].replace(b"0.123456789", repr(energy_j).encode())

@@ -65,6 +65,7 @@ PUBLIC_MODULES = {
         "progress.py",
         "records.py",
         "repeats.py",
+        "run_files.py",
         "shards.py",
         "parallel.py",
         "verification.py",

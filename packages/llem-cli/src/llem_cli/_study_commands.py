@@ -46,6 +46,13 @@ study.command(
     "Finished runs are kept. Exits with code 1 if a shard has not ended after a minute.",
 )
 study.command(
+    "llem_cli._commands.study.pack:pack",
+    name="pack",
+    help="Pack the files of the runs of a divided study into one zip file for each attempt.\n\n"
+    "For file systems that limit the number of files. Takes the shards that are complete; every command reads a "
+    "packed study. Exits with code 1 if a pack cannot be written: then no file is lost.",
+)
+study.command(
     "llem_cli._commands.study.show:show",
     name="show",
     help="Show the result of a study, or its progress while it runs.",

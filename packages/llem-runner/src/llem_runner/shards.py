@@ -22,6 +22,7 @@ from llem_runner._shards.growth import Addition, add_cycles, add_points
 from llem_runner._shards.merge import is_merged, merge_study
 from llem_runner._shards.open_shards import open_shards
 from llem_runner._shards.outcome import ShardOutcome
+from llem_runner._shards.pack import PackedStudy, pack_study
 from llem_runner._shards.progress import ShardProgress, ShardStatus, shard_progress
 from llem_runner._shards.records import Needs, ShardPlan
 from llem_runner._shards.resume import Resumed, resume_shards
@@ -32,6 +33,7 @@ __all__ = [
     "Addition",
     "Division",
     "Needs",
+    "PackedStudy",
     "Resumed",
     "Shard",
     "ShardOutcome",
@@ -46,6 +48,7 @@ __all__ = [
     "is_merged",
     "merge_study",
     "open_shards",
+    "pack_study",
     "plan_division",
     "plan_shards",
     "precision_kept",

@@ -11,6 +11,7 @@ from llem_config import Settings
 from llem_energy import ExperimentResult
 from llem_energy.gain import BoardRun, read_board_run
 from llem_runner import StudyError, read_manifest, read_run_result
+from llem_runner.run_files import opened_run_file
 
 _MANIFEST = "manifest.json"
 
@@ -48,6 +49,7 @@ def metered_runs(folders: Sequence[Path]) -> MeteredRuns:
     Raises:
         StudyError: no run can be used.
         MeasurementError: the samples of a run are damaged.
+        ForeignFileError: they cannot be read.
     """
     found = MeteredRuns([], {}, [])
     for folder in folders:
@@ -62,7 +64,8 @@ def metered_runs(folders: Sequence[Path]) -> MeteredRuns:
             (device,) = result.energy_per_device_j
             found.drivers[device] = result.environment_snapshot.driver
             path = (folder / entry.result_file).with_name("timeseries.parquet")
-            found.runs.append(read_board_run(path, device))
+            with opened_run_file(path) as content:
+                found.runs.append(read_board_run(path, device, content=content))
     if not found.runs:
         reason = f" ({found.notes[0]})" if found.notes else ""
         raise StudyError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from llem_config.foreign_files import ForeignFileError, opened
 from llem_config.text import one_line
@@ -35,7 +36,7 @@ class BoardRun(NamedTuple):
     """Every phase, in order of time."""
 
 
-def read_board_run(path: Path, device: str) -> BoardRun:
+def read_board_run(path: Path, device: str, *, content: BinaryIO | None = None) -> BoardRun:
     """Read the samples of a board.
 
     Mean power is from the energy counter, between its updates, because energies of results are from
@@ -44,11 +45,12 @@ def read_board_run(path: Path, device: str) -> BoardRun:
     Args:
         path: of a `timeseries.parquet`; a link is not followed.
         device: UUID of the board.
+        content: of the file, which may be a part of another one; None: the file is opened.
 
     Raises:
         MeasurementError: the file cannot be read, or has too few samples of the board.
     """
-    times_s, rows = _read(path, device)
+    times_s, rows = _read(path, device, content)
     points = _updates(times_s, [row["energy_j"] for row in rows])
     if len(points) < 3:
         powers = [(t, row["power_w"]) for t, row in zip(times_s, rows, strict=True)]
@@ -63,12 +65,17 @@ def read_board_run(path: Path, device: str) -> BoardRun:
     return BoardRun(device, curve, tuple(_spans(times_s, [row["phase"] for row in rows])))
 
 
-def _read(path: Path, device: str) -> tuple[list[float], list[dict[str, Any]]]:
+def _read(
+    path: Path, device: str, content: BinaryIO | None
+) -> tuple[list[float], list[dict[str, Any]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with opened(path, follow_links=False) as content, pq.ParquetFile(content) as file:
+        with (
+            opened(path, follow_links=False) if content is None else nullcontext(content) as source,
+            pq.ParquetFile(source) as file,
+        ):
             if file.metadata.num_rows > MAX_ROWS:
                 raise MeasurementError(f"{path}: expected at most {MAX_ROWS:,} rows, found more")
             offset_s = float((file.schema_arrow.metadata or {})[b"wall_offset_s"])

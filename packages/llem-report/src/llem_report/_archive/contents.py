@@ -8,9 +8,10 @@ from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from llem_config.credentials import kind_of_credential
-from llem_config.foreign_files import ForeignFileError, opened
+from llem_config.foreign_files import ForeignFileError
 from llem_report._errors import ReportError
 from llem_runner.records import StudyManifest
+from llem_runner.run_files import has_run_file, is_packed_run, list_as_unpacked, opened_run_file
 
 _OF_STUDY = ("study.yaml", "study_resolved.json", "manifest.json", "study_result.json")
 _OF_SHARD = ("plan.json", "shard.json")
@@ -72,7 +73,7 @@ def _entries(study: Path, folder: Path) -> list[Path]:
         ReportError: it cannot be read.
     """
     try:
-        return sorted(folder.iterdir())
+        return list_as_unpacked(folder)
     except OSError as error:
         raise ReportError(
             f"{study} cannot be archived: {folder}: expected a folder of the study, found none that can be "
@@ -85,7 +86,7 @@ def _present(folder: Path, parent: Path, names: Iterable[str]) -> dict[str, Path
     return {
         (parent / name).relative_to(folder).as_posix(): parent / name
         for name in names
-        if os.path.lexists(parent / name)
+        if has_run_file(parent / name)
     }
 
 
@@ -105,13 +106,13 @@ def _left_out_below(study: Path, folder: Path, packed: Container[Path]) -> Itera
             continue
         if name not in packed:
             yield name.as_posix()
-        elif path.is_dir():
+        elif path.is_dir() or is_packed_run(path):
             yield from _left_out_below(study, path, packed)
 
 
 def _check(name: str, path: Path) -> None:
     try:
-        with opened(path, follow_links=False) as file:
+        with opened_run_file(path) as file:
             if path.suffix != ".yaml" and path.name not in _TEXTS:
                 return
             for number, line in enumerate(file, 1):

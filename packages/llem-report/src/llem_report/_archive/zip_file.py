@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from llem_config.foreign_files import opened
+from llem_runner.run_files import opened_run_file
 
 Content = bytes | Path
 _BLOCK_BYTES = 2**20
@@ -57,7 +57,7 @@ class Packer:
                 target.write(content)
                 self.n_bytes += len(content)
                 return hashlib.sha256(content).hexdigest()
-            with opened(content, follow_links=False) as source:
+            with opened_run_file(content) as source:
                 while block := source.read(_BLOCK_BYTES):
                     digest.update(block)
                     target.write(block)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from llem_report._study_data.planned_runs import read_planned_run
 from llem_report._study_data.study_data import StudyData
 from llem_report._tables.run_file_tables import samples_of_run
 from llem_report.records import Analysis
+from llem_runner.run_files import has_run_file
 
 _COLUMNS = ("t_s", "device", "phase", "power_w", "power_average_w", "throttle_reasons")
 _MAX_READINGS = 2_000_000
@@ -69,7 +69,7 @@ def _figure(folder: Path, entry: Any) -> Figure | None:
     if result is None or entry.result_file is None:
         return None
     path = (folder / entry.result_file).with_name("timeseries.parquet")
-    if not os.path.lexists(path) or path.parent.is_symlink():
+    if not has_run_file(path) or path.parent.is_symlink():
         return None
     rows = _rows(path)
     if not rows:

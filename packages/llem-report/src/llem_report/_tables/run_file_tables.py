@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from llem_config.foreign_files import ForeignFileError, opened
+from llem_config.foreign_files import ForeignFileError
 from llem_config.text import one_line
 from llem_energy.records import Request
 from llem_energy.sources import Sample
@@ -23,6 +23,7 @@ from llem_report._tables.run_records import StudyRecords
 from llem_report._tables.struct_columns import struct_part
 from llem_report._tables.table_data import TableData, TableName, metadata_of
 from llem_runner.records import ManifestEntry, StudyManifest
+from llem_runner.run_files import opened_run_file
 
 MAX_ROWS = 100_000_000
 """Of the file of one run: eight devices for a week."""
@@ -146,7 +147,7 @@ def _batches(
     schema = pa.schema([(each.name, arrow_type(each.type)) for each in columns])
     try:
         with (
-            opened(path, follow_links=False) as content,
+            opened_run_file(path) as content,
             pq.ParquetFile(content, buffer_size=_BUFFER_BYTES) as file,
         ):
             if file.metadata.num_rows > MAX_ROWS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from llem_report._study_data.planned_runs import read_planned_run
 from llem_report._study_data.site import Site, read_site
 from llem_runner import read_manifest
 from llem_runner.records import MachineKind, ManifestEntry, StudyManifest, machine_kind, other_kinds
+from llem_runner.run_files import has_run_file
 
 MAX_STUDY_BYTES = 2**29
 
@@ -86,7 +86,7 @@ class StudyRecords:
         if entry.status != "completed" or entry.result_file is None:
             return None
         path = (self.folder / entry.result_file).with_name(name)
-        return path if os.path.lexists(path) and _is_in_run_folder(path) else None
+        return path if has_run_file(path) and _is_in_run_folder(path) else None
 
     def _record(
         self,

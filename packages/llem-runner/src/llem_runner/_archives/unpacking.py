@@ -65,7 +65,7 @@ def _checked(archive: Path, packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo
     tops: set[str] = set()
     for member in members:
         name = member.filename
-        if problem := _problem(member):
+        if problem := member_problem(member):
             raise StudyError(
                 f"{archive} is not safe to unpack: {name!a} {problem}; do not use this archive"
             )
@@ -92,7 +92,7 @@ def _check_size(archive: Path, members: list[zipfile.ZipInfo]) -> None:
             f"{len(members):,}; do not use this archive"
         )
     n_bytes = sum(member.file_size for member in members)
-    limit = min(MAX_BYTES, max(_MIN_BYTES, _MAX_RATIO * archive.stat().st_size))
+    limit = max_unpacked_bytes(archive.stat().st_size)
     if n_bytes > limit:
         raise StudyError(
             f"{archive} is not safe to unpack: expected at most {limit:,} bytes, found "
@@ -100,8 +100,13 @@ def _check_size(archive: Path, members: list[zipfile.ZipInfo]) -> None:
         )
 
 
-def _problem(member: zipfile.ZipInfo) -> str | None:
-    """Return why a member of an archive may not be unpacked; None if it may."""
+def max_unpacked_bytes(n_bytes: int) -> int:
+    """Return how many bytes a zip file of this size may have when it is unpacked."""
+    return min(MAX_BYTES, max(_MIN_BYTES, _MAX_RATIO * n_bytes))
+
+
+def member_problem(member: zipfile.ZipInfo) -> str | None:
+    """Return why a member of a zip file may not be unpacked; None if it may."""
     name = member.filename
     parts = name.rstrip("/").split("/")
     if name.startswith("/") or "\\" in name or any(part in ("", ".", "..") for part in parts):

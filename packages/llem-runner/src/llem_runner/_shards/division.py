@@ -45,6 +45,8 @@ class Division(msgspec.Struct, frozen=True, kw_only=True):
     """Numbered from 1."""
     seconds_per_run: float | None
     """Expected duration of a run in seconds, without the gap before it; None: not known."""
+    pack: bool = False
+    """Whether the process that completes a shard packs the files of its runs."""
 
     @property
     def seconds_per_shard(self) -> float | None:
@@ -67,6 +69,7 @@ def plan_division(
     limit_s: float | None = None,
     seconds_per_run: float | None = None,
     settings: Settings | None = None,
+    pack: bool = False,
 ) -> Division:
     """Return how a study would be divided; writes nothing.
 
@@ -79,6 +82,8 @@ def plan_division(
         limit_s: time limit of a shard in seconds.
         seconds_per_run: expected duration of a run in seconds; None: not known.
         settings: of this machine; None: loaded. All shards use its gaps and executor.
+        pack: whether the process that completes a shard packs the files of its runs, so that the study has
+            fewer files.
 
     Raises:
         ConfigError: mistakes in the study file.
@@ -99,6 +104,7 @@ def plan_division(
             study, n=shards, limit_s=limit_s, seconds_per_run=seconds_per_run, runs=runs
         ),
         seconds_per_run=seconds_per_run,
+        pack=pack,
     )
 
 
@@ -110,6 +116,7 @@ def divide_study(
     limit_s: float | None = None,
     seconds_per_run: float | None = None,
     settings: Settings | None = None,
+    pack: bool = False,
 ) -> ShardPlan:
     """Write a new folder with a study and its shards. Nothing runs until a shard is started.
 
@@ -120,6 +127,7 @@ def divide_study(
         limit_s: as in `plan_division`.
         seconds_per_run: as in `plan_division`.
         settings: as in `plan_division`.
+        pack: as in `plan_division`.
 
     Raises:
         ConfigError: mistakes in the study file.
@@ -135,6 +143,7 @@ def divide_study(
             limit_s=limit_s,
             seconds_per_run=seconds_per_run,
             settings=settings,
+            pack=pack,
         )
     )
     results_dir = Path(output) if output is not None else division.settings.output.results_dir
@@ -190,4 +199,5 @@ def _origin(division: Division) -> StudyOrigin:
             "execution": {name: execution[name] for name in _EXECUTION},
             "measurement": settings.measurement.model_dump(mode="json"),
         },
+        pack=division.pack,
     )

@@ -19,6 +19,7 @@ from llem_runner._shards.cluster import Cluster
 from llem_runner._shards.limits import ShardLimits, seconds_left
 from llem_runner._shards.merge import merge_if_done
 from llem_runner._shards.outcome import ShardEnd, ShardOutcome
+from llem_runner._shards.pack import pack_shard
 from llem_runner._shards.records import Place
 from llem_runner._shards.shard_attempt import ShardAttempt
 from llem_runner._shards.stored_shard import StoredShard
@@ -75,6 +76,7 @@ def run_shard(
     check_caller(measure)
     shard = StoredShard.read(DividedFolder(Path(folder)), number, retry_failed=retry_failed)
     if not shard.open_runs:
+        _pack_if_wanted(shard, on_event)  # a packing may have been stopped
         return shard.outcome(None, "failed" if shard.failed else "complete", None)
     shard.check()
     for sentence in (line for earlier in shard.attempts for line in earlier.damage):
@@ -102,6 +104,7 @@ def run_shard(
             attempt.run(caller, limits)
     outcome = attempt.outcome()
     if outcome.end in ("complete", "failed"):
+        _pack_if_wanted(shard, on_event)
         try:
             merge_if_done(shard.folder, cluster)
         except LlemError as error:  # the shard is complete all the same
@@ -109,6 +112,18 @@ def run_shard(
     if cluster is None or place is None:
         return outcome
     return msgspec.structs.replace(outcome, is_restarted=_start_again(cluster, place, outcome.end))
+
+
+def _pack_if_wanted(shard: StoredShard, on_event: OnEvent | None) -> None:
+    """Pack the runs of a shard that is complete, if the study was divided so; no failure stops the shard."""
+    if not shard.file.origin.pack:
+        return
+    try:
+        left = pack_shard(shard.folder, shard.number).left
+    except LlemError as error:
+        left = (f"{error}; use `study pack`",)
+    for sentence in left:
+        (on_event or ignore)(Note(sentence))
 
 
 def _grant(place: Place | None) -> Grant | None:

@@ -48,7 +48,7 @@ class StoredShard(NamedTuple):
         """
         file, study = folder.read_shard(number)
         runs = planned_runs(file, study)
-        attempts = read_attempts(folder, number)
+        attempts = read_attempts(folder, number, check_packs=True)
         check_study_of(attempts, file.origin.study_design_hash)
         kept = kept_results(attempts, runs)
         failed = failed_runs(attempts) - kept.keys()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from llem_config.foreign_files import ForeignFileError
 from llem_runner._errors import StudyError
 from llem_runner._plan.schedule import PlannedRun
 from llem_runner._storage.atomic_files import is_cut_off, read_json, reason_of
@@ -17,8 +18,10 @@ from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.folders import open_folder, remove_scratch_in
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyManifest, read_manifest_file
+from llem_runner._storage.pack_reading import members_of
 from llem_runner._storage.rescued_runs import rescued_manifest
 from llem_runner._storage.result_files import KeptResult, valid_result
+from llem_runner._storage.run_files import pack_of
 from llem_runner._storage.stored_values import is_instant
 
 MAX_FRUITLESS = 3
@@ -34,7 +37,7 @@ class Attempt(NamedTuple):
     manifest: StudyManifest | None
     """None if it has begun no run. If the file was cut off, it has the runs with a complete result."""
     damage: tuple[str, ...] = ()
-    """A sentence for each file that was cut off."""
+    """A sentence for each file that was cut off or damaged."""
     n_rescued: int = 0
     """Number of runs with a complete result, if the manifest was cut off."""
 
@@ -57,18 +60,24 @@ class Attempt(NamedTuple):
         return self.record.process.is_alive()
 
 
-def read_attempts(folder: DividedFolder, shard: int) -> list[Attempt]:
+def read_attempts(folder: DividedFolder, shard: int, *, check_packs: bool = False) -> list[Attempt]:
     """Return the attempts at a shard, first to last.
+
+    Args:
+        folder: of the study.
+        shard: its number.
+        check_packs: whether a pack of runs that cannot be read is named; each is opened for that.
 
     Raises:
         StudyError: a file is damaged. One that was cut off is no error: no copy of it can be restored,
             and it must not stop the other attempts.
     """
-    return [_read_attempt(folder, shard, each) for each in folder.attempts(shard)]
+    attempts = [_read_attempt(folder, shard, each) for each in folder.attempts(shard)]
+    return list(map(_with_pack_damage, attempts)) if check_packs else attempts
 
 
 def damaged_attempts(folder: str | Path) -> tuple[str, ...]:
-    """Return a sentence for each file of an attempt at a divided study that was cut off.
+    """Return a sentence for each file of an attempt that was cut off, and for each damaged pack of runs.
 
     Raises:
         StudyError: not the folder of a divided study, or it is damaged in another way.
@@ -77,7 +86,7 @@ def damaged_attempts(folder: str | Path) -> tuple[str, ...]:
     return tuple(
         sentence
         for shard in divided.read_plan().shards
-        for attempt in read_attempts(divided, shard.number)
+        for attempt in read_attempts(divided, shard.number, check_packs=True)
         for sentence in attempt.damage
     )
 
@@ -126,6 +135,17 @@ def _read_attempt(study: DividedFolder, shard: int, folder: AttemptFolder) -> At
             "run again"
         )
     return Attempt(folder, record, manifest, tuple(damage), n_rescued)
+
+
+def _with_pack_damage(attempt: Attempt) -> Attempt:
+    pack = pack_of(attempt.folder.path)
+    if pack is not None:
+        try:
+            members_of(pack)
+        except ForeignFileError as error:
+            sentence = f"{error}; until then the runs in it have no result"
+            return attempt._replace(damage=(*attempt.damage, sentence))
+    return attempt
 
 
 def _read_record(path: Path) -> AttemptRecord:

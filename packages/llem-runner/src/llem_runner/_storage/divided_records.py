@@ -37,6 +37,8 @@ class StudyOrigin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What was set above the study file, such as flags."""
     settings: dict[str, dict[str, Any]]
     """The settings that all its runs must share, by section."""
+    pack: bool = False
+    """Whether the process that completes a shard packs the files of its runs."""
 
 
 class PlanFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

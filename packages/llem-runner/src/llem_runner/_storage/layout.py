@@ -25,11 +25,20 @@ from llem_runner._storage.atomic_files import reason_of, sync_folder, write_atom
 RESULT, TIMESERIES, LOG = "result.json", "timeseries.parquet", "log.txt"
 REQUESTS = "requests.parquet"  # the measurement writes it beside its time series
 LIVE = "live.json"  # likewise; it is there only while the run is in progress
+PACK = "runs.zip"
+"""In the folder of an attempt at a shard: the files of its runs, once they are packed."""
+RUN_FOLDER = re.compile(r"([0-9]{4,12})_c([0-9]{1,12})_[A-Za-z0-9._-]{1,100}")
+_OLD = ".old"
 
 
 def extension_file(number: int) -> str:
     """Return the name of the study file of the n-th extension, from 1."""
     return f"extension_{number}.yaml"
+
+
+def is_run_file(name: str) -> bool:
+    """Return whether a run has a file of this name, also one that a resume has moved aside."""
+    return name.removesuffix(_OLD) in (RESULT, TIMESERIES, REQUESTS, LOG, LIVE)
 
 
 def encode_study(study: StudyConfig) -> bytes:

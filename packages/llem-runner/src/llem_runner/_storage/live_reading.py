@@ -14,6 +14,7 @@ from llem_runner._storage.attempt_folders import attempt_folder
 from llem_runner._storage.folders import folder_problem
 from llem_runner._storage.layout import LIVE
 from llem_runner._storage.manifest import ManifestEntry
+from llem_runner._storage.run_files import packed_run_folders
 
 _MAX_BYTES = 1 << 17
 _MAX_NAMES = 1_000_000
@@ -37,6 +38,9 @@ def find_run_folder(folder: str | Path, entry: ManifestEntry) -> Path | None:
                     return Path(folder) / each.name
     except (OSError, ValueError):
         pass
+    for path in packed_run_folders(Path(folder)):
+        if path.name.startswith(start) and path.name.endswith(end):
+            return path
     return None
 
 

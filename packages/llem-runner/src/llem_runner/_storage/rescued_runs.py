@@ -16,9 +16,9 @@ from llem_runner._storage.divided_records import StudyOrigin
 from llem_runner._storage.layout import RESULT
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest, Totals
 from llem_runner._storage.result_files import stored_result
-from llem_runner._storage.stale_handles import list_folder
+from llem_runner._storage.run_files import list_as_unpacked
 
-_RUN_FOLDER = re.compile(r"([0-9]{4,12})_c([0-9]{1,12})_.+_([0-9a-f]{8})")
+_NAME = re.compile(r"([0-9]{4,12})_c([0-9]{1,12})_.+_([0-9a-f]{8})")
 
 
 def rescued_manifest(attempt: AttemptFolder, origin: StudyOrigin) -> StudyManifest:
@@ -48,11 +48,11 @@ def rescued_manifest(attempt: AttemptFolder, origin: StudyOrigin) -> StudyManife
 
 def _entries(attempt: AttemptFolder) -> Iterator[ManifestEntry]:
     try:
-        paths = sorted(list_folder(attempt.path))
+        paths = list_as_unpacked(attempt.path)
     except OSError as error:
         raise StudyError(f"{attempt.path} cannot be read: {error.strerror}") from error
     for path in paths:
-        match = _RUN_FOLDER.fullmatch(path.name)
+        match = _NAME.fullmatch(path.name)
         if match is None:
             continue
         with contextlib.suppress(StudyError):  # it has no result, or a damaged one

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from llem_config.foreign_files import ForeignFileError, opened
+from llem_config.foreign_files import ForeignFileError
 from llem_energy import ExperimentResult, MeasurementError
 from llem_energy.records import MAX_RESULT_BYTES, decode_result
 from llem_runner._errors import StudyError
@@ -17,9 +17,9 @@ from llem_runner._storage.atomic_files import MAX_JSON_BYTES
 from llem_runner._storage.folders import folder_problem
 from llem_runner._storage.layout import REQUESTS, RESULT, TIMESERIES, Layout
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest
+from llem_runner._storage.run_files import has_complete_samples, opened_run_file, read_run_file
 from llem_runner._storage.stale_handles import read_file
 
-_PARQUET_MAGIC = b"PAR1"
 _BLOCK_BYTES = 2**20
 
 
@@ -70,7 +70,7 @@ def sha256_of_large(path: Path) -> str:
     if problem := folder_problem(path.parent):
         raise ForeignFileError(problem)
     digest = hashlib.sha256()
-    with opened(path, follow_links=False) as file:
+    with opened_run_file(path) as file:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
@@ -190,7 +190,7 @@ def _content(path: Path) -> bytes:
     """Read a file in the folder of a run."""
     if problem := folder_problem(path.parent):
         raise ForeignFileError(problem)
-    return read_file(path, max_bytes=MAX_RESULT_BYTES)
+    return read_run_file(path, max_bytes=MAX_RESULT_BYTES)
 
 
 def _digest(path: Path) -> str | None:
@@ -201,12 +201,5 @@ def _digest(path: Path) -> str | None:
 
 
 def _is_complete(folder: Path, name: str) -> bool:
-    """Return whether a Parquet file is complete: it begins and ends with the same bytes."""
-    if name != TIMESERIES:  # a path that leads out of the folder
-        return False
-    try:
-        with opened(folder / name, follow_links=False) as file:
-            file.seek(-len(_PARQUET_MAGIC), 2)
-            return file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
-    except (OSError, ForeignFileError):
-        return False
+    """Return whether the samples of a run are complete; a name that leads out of the folder is not."""
+    return name == TIMESERIES and has_complete_samples(folder / name)

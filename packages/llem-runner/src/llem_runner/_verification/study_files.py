@@ -19,6 +19,7 @@ from llem_runner._storage.layout import REQUESTS, TIMESERIES, Layout
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest, read_manifest_file
 from llem_runner._storage.resolved_digest import study_file_digest
 from llem_runner._storage.result_files import sha256_of_large
+from llem_runner._storage.run_files import read_run_file
 
 _CHANGED = "its SHA-256 is not the one in manifest.json"
 _NO_DIGEST = "manifest.json has no digest of it"
@@ -108,9 +109,9 @@ def _run_files(layout: Layout, entry: ManifestEntry, results: Results) -> Iterat
         yield CheckedFile(name=name, state="changed", reason=problem)
         return
     try:
-        content = read_bytes(path, max_bytes=MAX_RESULT_BYTES, follow_links=False)
+        content = read_run_file(path, max_bytes=MAX_RESULT_BYTES)
     except ForeignFileError as error:
-        yield _unreadable(name, path, error)
+        yield _unreadable(name, error)
         return
     checked = _compared(name, entry.result_sha256, hashlib.sha256(content).hexdigest())
     try:
@@ -134,7 +135,7 @@ def _beside(path: Path, name: str, entry: ManifestEntry) -> CheckedFile:
     try:
         digest = sha256_of_large(path)
     except (ForeignFileError, OSError) as error:
-        return _unreadable(name, path, error)
+        return _unreadable(name, error)
     return _compared(name, entry.files_sha256.get(path.name), digest)
 
 
@@ -150,8 +151,9 @@ def _compared(name: str, before: str | None, now: str | None) -> CheckedFile:
     return CheckedFile(name=name, state=state, reason=reason)
 
 
-def _unreadable(name: str, path: Path, error: Exception) -> CheckedFile:
-    is_missing = not os.path.lexists(path)
+def _unreadable(name: str, error: Exception) -> CheckedFile:
+    cause = error.__cause__ if isinstance(error, ForeignFileError) else error
+    is_missing = isinstance(cause, FileNotFoundError)
     reason = "it is not in the folder" if is_missing else f"it cannot be read: {error}"
     return CheckedFile(name=name, state="missing" if is_missing else "changed", reason=reason)
 

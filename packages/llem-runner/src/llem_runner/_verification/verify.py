@@ -26,6 +26,7 @@ from llem_runner._storage.running import is_running
 from llem_runner._storage.study_reader import read_study
 from llem_runner._verification.foreign_files import find_foreign
 from llem_runner._verification.inputs_here import check_inputs_here
+from llem_runner._verification.packs import check_packs
 from llem_runner._verification.records import (
     CheckedInput,
     CheckedVersion,
@@ -76,6 +77,7 @@ def _verify(
     found = (*checked, *foreign)
     if manifest.is_divided:
         found = _worse(found, check_merged(layout, manifest))
+        found = (*found, *check_packs(layout.folder, manifest))
     files = found if opened.archive is None else _joined(opened.files, found)
     verdict, reason = _verdict(files)
     versions, n_same = ((), 0) if files_only else _versions(manifest)

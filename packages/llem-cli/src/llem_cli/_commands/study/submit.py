@@ -48,6 +48,13 @@ class Dividing(ClusterFlags):
     time_per_run: Annotated[
         str | None, Parameter(help="Expected time of one run, e.g. 3m, for --shards auto.")
     ] = None
+    pack: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="When a shard is complete, pack the files of its runs into one zip file for each attempt.",
+        ),
+    ] = False
 
 
 AS_USUAL = Dividing()
@@ -88,6 +95,7 @@ def submit(
         limit_s=limit_s,
         seconds_per_run=parse_duration_s(dividing.time_per_run, "--time-per-run"),
         settings=machine_settings,
+        pack=dividing.pack,
     )
     if not json_:
         show_division(division)
