@@ -27,9 +27,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fakes.shard_studies import shuffled
-from report.tables.folders import REQUESTS, SAMPLES
 
 from benchmarks.runner.simulated_attempts import Simulation
+from llem_energy.records import Request
 from llem_runner.shards import divide_study
 
 MAX_RATIO = 2.0
@@ -88,13 +88,11 @@ def files_of_a_run(work: Path) -> dict[str, bytes]:
     }
     requests = {
         name: [chance.random() if name.endswith("_s") else i for i in range(_REQUESTS)]
-        for name in REQUESTS.names
+        for name in Request.__struct_fields__
     }
-    samples |= {name: [None] * n for name in SAMPLES.names if name not in samples}
-    tables = {"timeseries.parquet": (SAMPLES, samples), "requests.parquet": (REQUESTS, requests)}
-    for name, (schema, columns) in tables.items():
-        rows = [columns[each] for each in schema.names]
-        pq.write_table(pa.table(rows, schema=schema), work / name, compression="zstd")
+    tables = {"timeseries.parquet": samples, "requests.parquet": requests}
+    for name, columns in tables.items():
+        pq.write_table(pa.table(columns), work / name, compression="zstd")
     log = "".join(f"batch {i}: {chance.random():.3f} s\n" for i in range(64))
     return {**{name: (work / name).read_bytes() for name in tables}, "log.txt": log.encode()}
 
