@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from energy.parts import run_python
 from fakes import fake_nvml
 from fakes.fake_nvml import FakeGpu
+
+from llem_energy.sources import BoardCheck
 
 TESTS = Path(__file__).parents[2]
 RUN = "import sys; from fakes.virtual_board import main; main()"
@@ -54,6 +57,15 @@ def test_a_late_counter_is_late_by_its_delay(library: Path, tmp_path: Path) -> N
     assert check["verdict"] == "late"
     assert check["counter_delay_s"] == pytest.approx(0.25, abs=0.01)
     assert check["phase_spread_share"] < 0.05
+
+
+@pytest.mark.parametrize("flaw", ["counter_delay_s", "counter_filter_s"])
+def test_a_small_delay_counts_as_none_but_is_not_forgotten(
+    library: Path, tmp_path: Path, flaw: str
+) -> None:
+    check = msgspec.convert(checked(library, tmp_path, **{flaw: 0.02}), BoardCheck)
+    assert check.verdict == "exact"
+    assert 0.02 <= check.possible_delay_s <= 0.1
 
 
 def test_a_filtered_counter_has_the_lag_of_its_filter(library: Path, tmp_path: Path) -> None:

@@ -58,10 +58,12 @@ def metered(
     is_gpu: bool = True,
     is_checked: bool = False,
     shift_s: float = 0.0,
+    late_s: float = 0.0,
 ) -> DeviceEnergy:
     """Return the energy of a window that a counter and a sensor of power have seen.
 
-    It begins and ends by `shift_s` earlier, at another place in the period of the counter.
+    It begins and ends by `shift_s` earlier, at another place in the period of the counter. A check
+    may have missed that the counter is late by `late_s`.
     """
 
     def step(t_s: float) -> float:
@@ -77,8 +79,9 @@ def metered(
     start_s, end_s = START_S - shift_s, END_S - shift_s
     span = MeasuredSpan(start_s, end_s, 0.0, 1, 0.35, after_s=after_s)
     return device_energy(
-        samples, span, limit_w=700.0, checks_guard=is_gpu, sees_all=is_checked, is_exact=is_checked
-    )
+        samples, span, limit_w=700.0, checks_guard=is_gpu, sees_all=is_checked, is_exact=is_checked,
+        late_s=late_s,
+    )  # fmt: skip
 
 
 def error_j(device: DeviceEnergy) -> float:

@@ -9,7 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from llem_energy._metering.board_check import exact, exactness, sees_all, valid_checks
+from llem_energy._metering.board_check import (
+    exact,
+    exactness,
+    possible_delays_s,
+    sees_all,
+    valid_checks,
+)
 from llem_energy.sources import (
     BoardCheck,
     Calibration,
@@ -109,3 +115,16 @@ def test_a_late_counter_can_observe_everything_but_is_not_exact() -> None:
     ]  # fmt: skip
     assert sees_all(checks) == ("GPU-1", "GPU-2")
     assert exact(checks) == ("GPU-1", "GPU-4")
+
+
+def test_what_a_check_could_not_tell_from_an_exact_counter_is_its_possible_delay() -> None:
+    checks = [
+        check(),
+        check(device="GPU-2", counter_delay_s=0.02),
+        check(device="GPU-3", counter_lag_s=0.015, power_lag_s=0.01),
+        check(device="GPU-4", counter_delay_s=-0.01),
+        check(device="GPU-5", verdict="late", counter_delay_s=0.1),
+    ]
+    assert possible_delays_s(checks) == pytest.approx(
+        {"GPU-1": 0.005, "GPU-2": 0.025, "GPU-3": 0.02, "GPU-4": 0.005}
+    )

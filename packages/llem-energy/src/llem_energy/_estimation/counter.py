@@ -101,6 +101,7 @@ def enclose(
     updates: Sequence[Update],
     t_s: float,
     max_power_w: float | None = None,
+    late_s: float = 0.0,
 ) -> Interval | None:
     """Return an interval that is certain to contain the true energy at an instant.
 
@@ -110,12 +111,13 @@ def enclose(
         t_s: the instant.
         max_power_w: power that the device never exceeds for long, if known. An update just before
             or after the instant then gives a closer limit than the next update.
+        late_s: an update may show the energy of up to this long before it.
 
     Returns:
         None if there is no reading before the instant, or no update that is certainly after it.
     """
     before = bisect_right(readings, t_s, key=lambda reading: reading.end_s) - 1
-    after = bisect_left(readings, t_s, key=lambda reading: reading.begin_s)
+    after = bisect_left(readings, t_s + late_s, key=lambda reading: reading.begin_s)
     if before < 0 or after == len(readings):
         return None
     # The first reading after an instant may show an update from before it. Only a change between
@@ -131,7 +133,8 @@ def enclose(
         # the maximum power times the time.
         nearest = bisect_left(updates, t_s, key=lambda update: update.latest_s)
         for update in updates[max(0, nearest - 1) : nearest + 1]:
-            high_j = min(high_j, update.energy_j + max_power_w * max(0.0, t_s - update.earliest_s))
+            since_s = max(0.0, t_s + late_s - update.earliest_s)
+            high_j = min(high_j, update.energy_j + max_power_w * since_s)
             low_j = max(low_j, update.energy_j - max_power_w * max(0.0, update.latest_s - t_s))
     return Interval(low_j, high_j) if low_j <= high_j else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import pairwise
 
 from llem_energy._estimation.counter import Reading, find_updates, place, quantum_j
 from llem_energy._estimation.end_fall import fall_j, is_confirmed
@@ -12,6 +13,7 @@ from llem_energy._estimation.idle_noise import IdleNoise, idle_noise
 
 _FALL = 0.1  # of what a fall adds before the first update after the end: the model may be wrong
 _QUANTUM_J = 0.001  # the resolution of a driver's counter, or finer
+_A_TICK = 0.8  # of the shortest time between two updates: a smaller jitter is none of whole ticks
 _UNIFORM = 3**-0.5  # standard deviation of a number between -1 and 1
 
 
@@ -130,6 +132,32 @@ class CounterPower:
         return idle_noise(
             powers, max((self._read_w(i) for each in intervals for i in each), default=0.0)
         )
+
+    def rounding_j(self, i: int, j: int, outside_s: float) -> float:
+        """Return by how much the energy at an idle update may differ from what is shown there.
+
+        A counter with a coarse quantum is updated at the first tick of its clock after the energy has
+        passed a multiple of the quantum, so it hides at most the energy of a tick. The times between
+        such updates differ by whole ticks: a tick is not longer than the jitter.
+
+        Args:
+            i: number of the update.
+            j: number of the update next to it, on the side that is idle.
+            outside_s: from the end of the work to update i.
+        """
+        length_s = abs(self.time_s(j) - self.time_s(i))
+        rise_j = abs(self.updates[j].energy_j - self.updates[i].energy_j)
+        is_next_multiple = rise_j < 1.5 * self.quantum_j
+        times_s = [update.middle_s for update in self.updates]
+        shortest_s = min(later_s - earlier_s for earlier_s, later_s in pairwise(times_s))
+        has_ticks = _A_TICK * shortest_s <= self._jitter_s <= min(length_s, outside_s)
+        if not (is_next_multiple and has_ticks):
+            return self.quantum_j
+        return self.quantum_j * self._jitter_s / length_s
+
+    def read_noise(self, *intervals: int) -> IdleNoise:
+        """Return how much power seems to vary in these intervals, because of errors of updates only."""
+        return IdleNoise(0.0, max(map(self._read_w, intervals)), 1)
 
     def change_error_w(self, i: int) -> float:
         """Return the standard deviation of the change of power at update i, by errors of updates."""

@@ -69,6 +69,7 @@ def device_energy(
     checks_guard: bool = True,
     sees_all: bool = False,
     is_exact: bool = False,
+    late_s: float = 0.0,
     step_s: float | None = None,
 ) -> DeviceEnergy:
     """Return the energy of one device.
@@ -81,11 +82,12 @@ def device_energy(
         checks_guard: whether the device idles in the guards, so that they show if its counter lags.
         sees_all: whether its counter is known to observe it all the time.
         is_exact: whether its counter is known not to lag.
+        late_s: by which a check that found it exact may have missed that it is late.
         step_s: median time between two tokens in the window, if there are any.
     """
     period_s = calibration.power_period_s if calibration else None
     powers = [(s, s.power_w) for s in samples] if _reports_power(samples) else []
-    counter, counter_reasons = _counter(samples, span, calibration, limit_w)
+    counter, counter_reasons = _counter(samples, span, calibration, limit_w, late_s)
     counted, reasons = _counted(counter, span, calibration, samples) if counter else ([], [])
     counter_reasons += reasons
     beat = None
@@ -167,6 +169,7 @@ def _counter(
     span: Span,
     calibration: Calibration | None,
     limit_w: float | None,
+    late_s: float,
 ) -> tuple[CounterWindow | None, list[str]]:
     """Return the counter around a window, or why it cannot be used."""
     readings = [
@@ -190,6 +193,7 @@ def _counter(
         jitter_s=jitter_s + 0.001,
         max_power_w=_max_power_w(samples, limit_w),
         swing_w=_swing_w(samples, span) if (period_s or 0.0) > _SLOW_COUNTER_S else 0.0,
+        late_s=late_s,
     )
     if counter.rose_too_fast:
         return None, ["the energy counter rose by more than the device can draw"]

@@ -29,8 +29,8 @@ from llem_energy._estimation.counter import (
 )
 from llem_energy._estimation.counter_power import CounterPower
 from llem_energy._estimation.idle_noise import IdleNoise
+from llem_energy._estimation.window_edge import Edge, with_tail
 
-EdgeMethod = Literal["edge read", "interpolated", "quiet edge"]
 Side = Literal["start", "end"]
 
 _STEADY = 0.10  # idle power is steady if it changes less than this between two intervals
@@ -39,17 +39,8 @@ _TAIL = 3.0  # before the first update after the end, power may have fallen this
 _EARLY_STEP = (
     19.0  # a step in the last 19 of 20 parts of an interval is at most 20 times its effect
 )
-_SHOWS = 0.5  # of an uncertainty (95 %): about one standard deviation
 _N_WORK = 7  # intervals of work, at most, that show how much its power varies
 _QUANTA = 0.55  # at each end: the sum of two errors is below 0.78 quanta in 19 of 20 windows
-
-
-class Edge(msgspec.Struct, frozen=True):
-    """The energy up to one end of a window, on the scale of the counter."""
-
-    method: EdgeMethod
-    energy_j: float
-    uncertainty_j: float
 
 
 class WindowEstimate(msgspec.Struct, frozen=True):
@@ -83,6 +74,7 @@ class CounterWindow(CounterPower):
         jitter_s: float = 0.0,
         max_power_w: float | None = None,
         swing_w: float = 0.0,
+        late_s: float = 0.0,
     ) -> None:
         """Find the updates.
 
@@ -92,11 +84,13 @@ class CounterWindow(CounterPower):
             jitter_s: maximum deviation of an update from its period.
             max_power_w: power that the device never exceeds for long.
             swing_w: range of power within the window, for a counter too slow to show it.
+            late_s: an update may show the energy of up to this long before it.
         """
         super().__init__(readings, period_s=period_s, jitter_s=jitter_s)
         self._certain_updates = find_updates(readings)
         self._max_power_w = max_power_w
         self._swing_w = swing_w
+        self._late_s = late_s
 
     def estimates(
         self, start_s: float, end_s: float, *, guard_s: float = 0.0
@@ -111,8 +105,12 @@ class CounterWindow(CounterPower):
         Returns:
             [] if the counter does not enclose the window.
         """
-        low = enclose(self.readings, self._certain_updates, start_s, self._max_power_w)
-        high = enclose(self.readings, self._certain_updates, end_s, self._max_power_w)
+        # In idle, a counter that is late shows less by the same energy at all times.
+        lates_s = (0.0 if guard_s else self._late_s, self._late_s)
+        low, high = (
+            enclose(self.readings, self._certain_updates, t_s, self._max_power_w, late_s)
+            for t_s, late_s in zip((start_s, end_s), lates_s, strict=True)
+        )
         if low is None or high is None:
             return []
         min_energy_j = max(0.0, high.low_j - low.high_j - self.quantum_j)
@@ -126,7 +124,9 @@ class CounterWindow(CounterPower):
             pair = [edge for edges in (starts, ends) for edge in edges if edge.method == method]
             if len(pair) == 2 and (pair[0], pair[1]) != chosen:
                 pairs.append((pair[0], pair[1]))
-        return [_window(start, end, min_energy_j, max_energy_j) for start, end in pairs]
+        return [
+            _window(start, end, min_energy_j, max_energy_j, self._late_s) for start, end in pairs
+        ]
 
     def _edges(
         self,
@@ -175,7 +175,7 @@ class CounterWindow(CounterPower):
         swing_w = max(self._swing_w, max(powers) - min(powers))
         shape_j = max(abs(step_j - linear_j), swing_w * inside_s) / 2
         uncertainty_j = math.hypot(timing_j, shape_j, _QUANTA * self.quantum_j)
-        return Edge("interpolated", shown_j + step_j, uncertainty_j)
+        return Edge("interpolated", shown_j + step_j, uncertainty_j, mean_w)
 
     def _from_work(self, start_s: float, end_s: float) -> Edge | None:
         """Return the energy up to the end if the power of the work did not change until then.
@@ -225,50 +225,62 @@ class CounterWindow(CounterPower):
         if near_w is None or far_w is None or near_w < 0 or far_w < 0:
             return None
         fall_w = max(0.0, near_w - far_w) if side == "end" else 0.0
-        if side == "start" and abs(near_w - far_w) > _STEADY * max(near_w, far_w):
+        # With a coarse quantum, the power of an interval is hardly known.
+        rounding = self.read_noise(max(nearest, second), max(second, third))
+        is_steady = abs(near_w - far_w) <= _STEADY * max(near_w, far_w)
+        if side == "start" and not (is_steady or rounding.explains(near_w - far_w)):
             return None
         outside_s, off_s = abs(places[0][0] - t_s), places[0][1]
         idle_j = near_w * (places[0][0] - t_s)  # negative at the start
-        fallen = self._fallen(nearest, outside_s, fall_w, noise, from_work is not None)
+        fallen = self._fallen(nearest, outside_s, fall_w, noise or rounding, from_work is not None)
         if fallen is None:
             return None
-        more_j, fallen_j, is_step = fallen
+        more_j, fallen_j, step_j = fallen
         idle_j += more_j
+        length_s = abs(places[1][0] - places[0][0])
         if noise is not None:
-            spread_j = noise.likely_j(outside_s, abs(places[1][0] - places[0][0]))
+            spread_j = noise.own_likely_j(outside_s, length_s)
         else:
             spread_j = outside_s * max(abs(near_w - far_w), _STEADY * near_w)
+        # The error of the nearest update changes idle power too, in the same direction.
+        share = outside_s / length_s
+        rounding_j = self.rounding_j(nearest, second, outside_s if side == "end" else math.inf)
+        # Two such errors add up to less in 19 of 20 windows.
+        update_j = (
+            math.hypot(1 + share, share) * _QUANTA * math.hypot(rounding_j, 2 * off_s * near_w)
+        )
         # If the update is really on the other side of the edge, it counted load, not idle power.
         load_w = self.mean_w(after + (1 if side == "start" else 0)) or near_w
         update = self.updates[nearest]
         beyond_s = update.latest_s - t_s if side == "start" else t_s - update.earliest_s
-        inside_j = max(0.0, min(off_s - outside_s, beyond_s)) * load_w
-        uncertainty_j = math.hypot(
-            spread_j, fallen_j, off_s * near_w, inside_j, _QUANTA * self.quantum_j
-        )
-        quiet = Edge("quiet edge", self.updates[nearest].energy_j - idle_j, uncertainty_j)
-        return quiet if from_work is None else _with_tail(quiet, from_work, is_step)
+        # One that is late shows what was used before it, which at the end may be load too.
+        late_s = self._late_s if side == "end" else 0.0
+        inside_j = max(0.0, min(off_s - outside_s, beyond_s) + late_s) * load_w
+        uncertainty_j = math.hypot(spread_j, fallen_j, update_j, inside_j)
+        quiet = Edge("quiet edge", self.updates[nearest].energy_j - idle_j, uncertainty_j, near_w)
+        return quiet if from_work is None else with_tail(quiet, from_work, step_j)
 
     def _fallen(
-        self, after: int, outside_s: float, fall_w: float, noise: IdleNoise | None, has_work: bool
-    ) -> tuple[float, float, bool] | None:
-        """Return what a fall of power adds before an update, its uncertainty, and if it may be a step.
+        self, after: int, outside_s: float, fall_w: float, noise: IdleNoise, has_work: bool
+    ) -> tuple[float, float, float | None] | None:
+        """Return what a fall of power adds before an update, its uncertainty, and what a step adds at most.
 
         Returns:
             None if it is too steep a step, so that the power before the update is not known.
         """
         if fall_w <= 0:
-            return 0.0, 0.0, False
-        if noise is not None and noise.explains(fall_w):
-            return 0.0, _TAIL * fall_w * outside_s, False
-        fall = self.fall(after, outside_s, noise.likely_w if noise else 0.0)
+            return 0.0, 0.0, None
+        if noise.explains(fall_w):
+            return 0.0, _TAIL * fall_w * outside_s, None
+        fall = self.fall(after, outside_s, noise.likely_w)
         if fall is not None:
-            return (*fall, False)
+            return (*fall, None)
         if _TAIL * fall_w > (self.mean_w(after + 1) or 0.0):
             return None
+        most_j = self.max_fallen_j(after, outside_s)
         # The work shows how much power there was before the step. Without it, the step is anywhere.
-        possible_j = (_TAIL if has_work else _EARLY_STEP) * fall_w * outside_s
-        return 0.0, min(possible_j, self.max_fallen_j(after, outside_s)), True
+        possible_j = 0.0 if has_work else min(_EARLY_STEP * fall_w * outside_s, most_j)
+        return 0.0, possible_j, most_j
 
     def _step_j(self, i: int) -> float:
         return self.updates[i].energy_j - self.updates[i - 1].energy_j if i > 0 else 0.0
@@ -280,33 +292,19 @@ class CounterWindow(CounterPower):
         return limit_w is not None and rose_too_fast(self._certain_updates, limit_w)
 
 
-def _with_tail(quiet: Edge, from_work: Edge, is_step: bool) -> Edge:
-    """Return a quiet edge at the end, wider if the board used more than idle power just after it.
-
-    Such a tail can be over before the next update. It shows as energy that the work does not explain.
-    Less energy than that of the work means that the device idled before the end already.
-    A step of power after the next update is the end of such a tail, whose power is not known.
-    """
-    tail_j = quiet.energy_j - from_work.energy_j
-    if is_step:
-        uncertainty_j = math.hypot(quiet.uncertainty_j, max(0.0, tail_j) + from_work.uncertainty_j)
-        return msgspec.structs.replace(quiet, uncertainty_j=uncertainty_j)
-    if tail_j <= _SHOWS * math.hypot(quiet.uncertainty_j, from_work.uncertainty_j):
-        return quiet
-    tail_j += _SHOWS * from_work.uncertainty_j
-    uncertainty_j = math.hypot(quiet.uncertainty_j, tail_j)
-    return msgspec.structs.replace(quiet, uncertainty_j=uncertainty_j)
-
-
-def _window(start: Edge, end: Edge, min_energy_j: float, max_energy_j: float) -> WindowEstimate:
+def _window(
+    start: Edge, end: Edge, min_energy_j: float, max_energy_j: float, late_s: float
+) -> WindowEstimate:
     method: str = start.method
     if start.method != end.method:
         method = f"{start.method} at the start, {end.method} at the end"
     energy_j = min(max(end.energy_j - start.energy_j, min_energy_j), max_energy_j)
     # No error can exceed the bound, which needs no assumption.
     bound_j = max(energy_j - min_energy_j, max_energy_j - energy_j)
-    # The errors of the two ends have nothing in common.
-    uncertainty_j = min(math.hypot(start.uncertainty_j, end.uncertainty_j), bound_j)
+    # The errors of the two ends have nothing in common, except that both are late.
+    known = start.power_w is not None and end.power_w is not None
+    late_j = late_s * abs((end.power_w or 0.0) - (start.power_w or 0.0)) if known else 0.0
+    uncertainty_j = min(math.hypot(start.uncertainty_j, end.uncertainty_j) + late_j, bound_j)
     return WindowEstimate(
         method, energy_j, uncertainty_j, min_energy_j, max_energy_j, start.energy_j,
         start.uncertainty_j,

@@ -17,6 +17,9 @@ _T_975 = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """Quantiles of Student's t from 1 degree of freedom on. Source: any printed table."""
 
 
+_Z_975 = 1.96  # of a normal distribution: the errors of updates are known, not estimated
+
+
 class IdleNoise(NamedTuple):
     """Standard deviations of the mean power of an interval between two updates."""
 
@@ -34,21 +37,26 @@ class IdleNoise(NamedTuple):
             outside_s: between the end of the window and the update.
             interval_s: in which idle power was measured.
         """
+        read_j = _Z_975 * math.sqrt(2) * self.read_w * outside_s
+        return math.hypot(self.own_likely_j(outside_s, interval_s), read_j)
+
+    def own_likely_j(self, outside_s: float, interval_s: float) -> float:
+        """Return the part of `likely_j` of idle power itself, without errors of updates."""
         # The measured mean is wrong for all of the time. Power itself varies more in a shorter time:
         # its variations are taken as independent from one moment to the next.
-        own_j = self.own_w * math.sqrt(outside_s * interval_s)
-        return math.hypot(self.likely_w * outside_s, self._quantile() * own_j)
+        seen_s = math.hypot(outside_s, math.sqrt(outside_s * interval_s))
+        return self._quantile() * self.own_w * seen_s
 
     @property
     def likely_w(self) -> float:
         """The error of the mean power of an interval, exceeded in 1 of 20."""
-        return self._quantile() * math.hypot(self.own_w, math.sqrt(2) * self.read_w)
+        return math.hypot(self._quantile() * self.own_w, _Z_975 * math.sqrt(2) * self.read_w)
 
     def explains(self, difference_w: float) -> bool:
         """Return whether two neighbouring intervals differ by no more than idle power varies."""
         # They share an update, whose error counts twice.
-        sd_w = math.hypot(math.sqrt(2) * self.own_w, math.sqrt(6) * self.read_w)
-        return abs(difference_w) <= self._quantile() * sd_w
+        own_w = self._quantile() * math.sqrt(2) * self.own_w
+        return abs(difference_w) <= math.hypot(own_w, _Z_975 * math.sqrt(6) * self.read_w)
 
     def _quantile(self) -> float:
         return _T_975[min(self.n_free, len(_T_975)) - 1]

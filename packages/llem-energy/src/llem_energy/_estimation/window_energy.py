@@ -57,6 +57,7 @@ def energy_figures(
     advice: str = "raise energy.min_window_seconds",
     seen: Collection[str] = (),
     exact: Collection[str] = (),
+    late_s: Mapping[str, float] | None = None,
     step_s: float | None = None,
 ) -> EnergyFigures:
     """Return every energy figure of a window.
@@ -70,6 +71,7 @@ def energy_figures(
         advice: what to do if the bound is wide.
         seen: devices whose counter was found to observe them all the time.
         exact: devices whose counter was found to be exact, so that it does not lag.
+        late_s: by how much such a counter may be late all the same, for each device.
         step_s: median time between two tokens in the window, if there are any.
     """
     if source is None:
@@ -87,6 +89,7 @@ def energy_figures(
             # The counters of processors add up all the time.
             sees_all=source.kind != "gpu" or device in seen,
             is_exact=device in exact,
+            late_s=(late_s or {}).get(device, 0.0),
             step_s=step_s,
         )
         for device, readings in by_device.items()

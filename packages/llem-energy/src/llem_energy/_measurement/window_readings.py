@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
 from llem_energy._measurement.raw_measurement import RawMeasurement
-from llem_energy._metering.board_check import exact, sees_all
+from llem_energy._metering.board_check import exact, possible_delays_s, sees_all
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.window import MeasuredSpan
 from llem_energy._sources.protocol import Sample
@@ -35,6 +35,7 @@ def window_energy(raw: RawMeasurement, span: MeasuredSpan) -> EnergyFigures:
         raw.gains,
         seen=sees_all(raw.board_checks),
         exact=exact(raw.board_checks),
+        late_s=possible_delays_s(raw.board_checks),
         # Steps of a model on the CPU do not change the power of a GPU.
         step_s=step_s(raw) if raw.gpus and not _is_prefill(raw, span) else None,
     )

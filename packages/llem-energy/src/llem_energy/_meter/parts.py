@@ -12,7 +12,14 @@ from llem_energy._meter.guarded_source import GuardedSource
 from llem_energy._meter.sample_store import SampleStore
 from llem_energy._meter.span_energy import AROUND_S, window_energy
 from llem_energy._meter.window_energy import WindowEnergy
-from llem_energy._metering.board_check import BoardCheck, doubts, exact, sees_all, valid_checks
+from llem_energy._metering.board_check import (
+    BoardCheck,
+    doubts,
+    exact,
+    possible_delays_s,
+    sees_all,
+    valid_checks,
+)
 from llem_energy._metering.boot import boot_id
 from llem_energy._metering.calibration import Calibration, calibrate, usable
 from llem_energy._metering.calibration_cache import (
@@ -115,6 +122,7 @@ class Metered:
             gains=self._gains,
             seen=sees_all(self._checks),
             exact=exact(self._checks),
+            late_s=possible_delays_s(self._checks),
             reasons=(*reasons, *doubts(self._checks)),
         )
 

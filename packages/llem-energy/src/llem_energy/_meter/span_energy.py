@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from llem_energy._estimation.window_energy import energy_figures
 from llem_energy._meter.window_energy import WindowEnergy
@@ -25,6 +25,7 @@ def window_energy(
     gains: Sequence[GainCalibration] = (),
     seen: Collection[str] = (),
     exact: Collection[str] = (),
+    late_s: Mapping[str, float] | None = None,
     reasons: Sequence[str] = (),
     step_s: float | None = None,
 ) -> WindowEnergy:
@@ -38,13 +39,14 @@ def window_energy(
         gains: of sensors that were calibrated with an external meter, of any device.
         seen: devices whose counter was found to observe them all the time.
         exact: devices whose counter was found to be exact, so that it does not lag.
+        late_s: by how much such a counter may be late all the same, in seconds, for each device.
         reasons: why the energy is flagged, besides what the samples show.
         step_s: median time between two tokens in the window, if there are any.
     """
     advice = _LONGER if span.guard_s else f"{_LONGER}, or use the mode exact"
     figures = energy_figures(
-        source, samples, span, calibration, gains, seen=seen, exact=exact, advice=advice,
-        step_s=step_s,
+        source, samples, span, calibration, gains, seen=seen, exact=exact, late_s=late_s,
+        advice=advice, step_s=step_s,
     )  # fmt: skip
     return WindowEnergy(
         total_j=figures.total_j,

@@ -16,6 +16,8 @@ Verdict = Literal["exact", "late", "filtered", "part-time", "unclear"]
 observes the board only part of the time; or the load does not explain what it shows."""
 Exactness = Literal["exact", "late", "filtered", "part-time", "unclear", "unverified"]
 """`unverified`: this board was not checked with this version of the driver."""
+_RESOLUTION = 0.05  # of a period: the check tries no delay or filter that differs less
+_LET_GO = 3.0  # time constants, in which idle power adds more than a filter still holds back
 _WORST_FIRST: tuple[Exactness, ...] = (
     "part-time", "filtered", "late", "unclear", "unverified", "exact",
 )  # fmt: skip
@@ -49,6 +51,14 @@ class BoardCheck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Why the two values above are None."""
     checked_at: str
     """UTC, ISO 8601."""
+
+    @property
+    def possible_delay_s(self) -> float:
+        """By how much an update may show the energy of an earlier instant, although it counts as exact."""
+        # What the board itself needs to change its power is not a filter of the counter.
+        filter_s = max(0.0, self.counter_lag_s - (self.power_lag_s or 0.0))
+        found_s = max(0.0, self.counter_delay_s) + _LET_GO * filter_s
+        return found_s + _RESOLUTION * self.counter_period_s
 
     def doubt(self) -> str | None:
         """Return why energies of this counter may be wrong; None if it was found exact."""
@@ -118,6 +128,15 @@ def exact(checks: Sequence[BoardCheck]) -> tuple[str, ...]:
         checks: the valid ones.
     """
     return tuple(check.device for check in checks if check.verdict == "exact")
+
+
+def possible_delays_s(checks: Sequence[BoardCheck]) -> dict[str, float]:
+    """Return by how much the counter of each device that was found exact may still be late, in seconds.
+
+    Args:
+        checks: the valid ones.
+    """
+    return {check.device: check.possible_delay_s for check in checks if check.verdict == "exact"}
 
 
 def doubts(checks: Sequence[BoardCheck]) -> Iterator[str]:
