@@ -1,6 +1,7 @@
 """Accuracy and cost of our energy measurement, compared with Zeus and CodeCarbon in the same run.
 
     uv run python benchmarks/energy_accuracy.py [PART ...] [--quick] [--only TEXT] [--no-peers]
+        [--seed TEXT]
 
 All meters read the scripted driver of `tests/fakes`, whose true energy is a closed form. uv installs
 the unmodified peers into separate environments. Errors of windows are measured on the virtual clock,
@@ -108,6 +109,9 @@ def main() -> None:
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="of flaws, the rows whose name contains this"
     )
+    parser.add_argument(
+        "--seed", default="", metavar="TEXT", help="of flaws: play other loads and ripple"
+    )
     parser.add_argument("--no-peers", action="store_true", help="of flaws, our side only")
     options = parser.parse_args()
     start = time.perf_counter()
@@ -115,8 +119,9 @@ def main() -> None:
           f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(
-            Path(folder), quick=options.quick, only=options.only, has_peers=not options.no_peers
-        )
+            Path(folder), quick=options.quick, only=options.only, seed=options.seed,
+            has_peers=not options.no_peers,
+        )  # fmt: skip
         shown: tuple[str, ...] = ()
         for name in options.part or PARTS:
             header = _HEADERS.get(name, _HEADER)

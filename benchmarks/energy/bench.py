@@ -53,7 +53,13 @@ class Bench:
     """Runs our meter and the peers on the same scripts."""
 
     def __init__(
-        self, folder: Path, *, quick: bool, only: str = "", has_peers: bool = True
+        self,
+        folder: Path,
+        *,
+        quick: bool,
+        only: str = "",
+        seed: str = "",
+        has_peers: bool = True,
     ) -> None:
         """Prepare.
 
@@ -61,11 +67,12 @@ class Bench:
             folder: for the environments of the peers.
             quick: fewer windows, shorter runs.
             only: part of the names of the counters with flaws to play.
+            seed: of their loads and their idle power.
             has_peers: whether Zeus and CodeCarbon measure the counters with flaws too.
         """
         self.peers = Peers(folder)
         self.folder = folder
-        self.only = only
+        self.only, self.seed = only, seed
         self.has_peers = has_peers
         self.n = 200 if quick else 1000
         self.n_bound = 500 if quick else 10_000

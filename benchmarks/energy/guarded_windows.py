@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from benchmarks.energy.peers.stage import virtual_clock
@@ -148,15 +149,19 @@ def guarded(request: dict[str, Any]) -> dict[str, Any]:
         sampler.read()
         span = edges.leave(quiet, start_s, end_s)
         around = [s for s in stage.samples if s.t_s >= span.start_s - _AROUND_S]
-        energy = window_energy(
+        estimated = partial(
+            window_energy,
             stage,
             around,
             span,
             calibration,
-            seen=stage.devices if request["is_checked"] else (),
             exact=stage.devices if request["is_checked"] else (),
+            late_s=dict.fromkeys(stage.devices, request["late_s"]),
             step_s=request["step_s"],
         )
+        energy = estimated(seen=stage.devices if request["is_checked"] else ())
+        # The same readings of a counter that is known to observe the board all the time.
+        if_seen = estimated(seen=stage.devices)
         answers.append(
             {
                 "window": (span.start_s, span.end_s),
@@ -164,6 +169,7 @@ def guarded(request: dict[str, Any]) -> dict[str, Any]:
                 "energy_j": energy.total_j,
                 "bound_j": energy.bound_j,
                 "uncertainty_j": energy.uncertainty_j,
+                "uncertainty_if_seen_j": if_seen.uncertainty_j,
                 "sampling_j": energy.sampling_j,
                 "far_guard_j": _far_guard_j(energy),
                 "reasons": energy.reasons,

@@ -26,6 +26,7 @@ def test_the_power_that_was_played_has_the_energy_that_was_measured(
         "ripple": 0.01,
         "seed": "x",
         "is_checked": False,
+        "late_s": 0.0,
         "step_s": 0.0,
         "loads": loads,
     }
