@@ -42,6 +42,9 @@ SCRIPTED = "benchmarks.report.scripted_backend:ScriptedBackend"
 class ScriptedStudy:
     """A study whose runs work on one GPU of the scripted driver."""
 
+    timeout_s = 280.0
+    """Of each command."""
+
     def __init__(
         self,
         parent: Path,
@@ -72,7 +75,7 @@ class ScriptedStudy:
         done = subprocess.run(
             [sys.executable, "-m", "llem_cli", *map(str, arguments)],
             cwd=self.parent, env=self._env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            check=False, timeout=280,
+            check=False, timeout=self.timeout_s,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
