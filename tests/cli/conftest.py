@@ -1,14 +1,19 @@
-"""Runs `llem-cli` as a user does, in its own process, and a study file for it."""
+"""Runs `llem-cli` as a user does, in its own process, and a study file for it.
+
+The first call of each command in a file has a new process; those after it may have a forked one.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
+from fakes.forked_commands import ForkedCommands
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 STUDY = """\
@@ -24,15 +29,45 @@ execution: {config_gap_seconds: 0, cycle_gap_seconds: 0}
 """
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[Callable[[], ForkedCommands]]:
+    """Return a function that returns the server of forked commands, and starts it at first."""
+    servers: list[ForkedCommands] = []
+
+    def started() -> ForkedCommands:
+        if not servers:
+            servers.append(ForkedCommands())
+        return servers[0]
+
+    yield started
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def called() -> set[tuple[str, ...]]:
+    """Return the commands that the tests of this file have called, such as ("study", "plan")."""
+    return set()
+
+
 @pytest.fixture
-def llem(tmp_path: Path) -> Run:
+def llem(tmp_path: Path, server: Callable[[], ForkedCommands], called: set[tuple[str, ...]]) -> Run:
     """Return a function that runs `llem-cli` in an empty folder and waits for it."""
 
     def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+        words = tuple(map(str, arguments))
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", **env}
+        command = tuple(takewhile(lambda word: not word.startswith("-"), words[:2]))
+        is_new = command not in called
+        called.add(command)
+        if not is_new and server().can_start(environment):
+            return server().run(
+                ["-m", "llem_cli", *words], cwd=tmp_path, env=environment, timeout=280
+            )
         return subprocess.run(
-            [sys.executable, "-m", "llem_cli", *map(str, arguments)],
+            [sys.executable, "-m", "llem_cli", *words],
             cwd=tmp_path,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", **env},
+            env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
