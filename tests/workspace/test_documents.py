@@ -182,7 +182,7 @@ def test_names_that_snippets_import_from_llem_exist(document: Path) -> None:
 
 
 def test_names_that_ci_imports_from_llem_exist() -> None:
-    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    script = (ROOT / ".ci" / "wheels").read_text("utf-8")
     programs = re.findall(r"<<'PYTHON'\n(.*?)\nPYTHON", script, re.DOTALL)
     programs += re.findall(r"python -I -c '(.*?)'", script)
     assert len(programs) == script.count("bin/python -I")
