@@ -298,8 +298,8 @@ def _other_parts() -> list[Part]:
         times,
         entry,
         struct_part(ExperimentResult, _result, source=_RESULT, names=notes),
-        Part((problem,), lambda record: (record.problem,)),
         Part((other,), lambda _: (None,)),  # known once all runs have been read
+        Part((problem,), lambda record: (record.problem,)),
     ]
 
 

@@ -54,13 +54,16 @@ def machine_kind(result: MeasuredRun) -> MachineKind:
     """Return the kind of machine of a run."""
     snapshot = result.environment_snapshot
     metered = [gpu for gpu in snapshot.gpus if gpu.is_among(metered_devices(result))]
-    asks_for_cpu = not metered and any(
+    # The driver may name a GPU otherwise than the snapshot, as an instance of MIG.
+    is_gpu = any(name.startswith(("GPU-", "MIG-")) for name in metered_devices(result))
+    asks_for_cpu = not is_gpu and any(
         isinstance(section, Mapping) and section.get("device") == "cpu"
         for section in result.config.values()
     )
     used = metered or ([] if asks_for_cpu else list(snapshot.gpus))
     if not used:
         properties: Properties = {"GPU": "none", "processor": snapshot.cpu_model}
+        properties = {"GPU": None} if is_gpu else properties
     else:
         # Without a meter it is not known which GPU the run used; it matters only if they differ.
         properties = {
