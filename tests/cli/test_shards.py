@@ -160,8 +160,69 @@ def test_a_killed_shard_is_shown_and_a_resume_runs_what_is_left_here(
     assert json.loads((plan.folder / "manifest.json").read_text())["status"] == "completed"
 
 
-def test_a_divided_study_has_no_more_cycles_than_its_shards(tmp_path: Path) -> None:
+def test_cycles_are_added_as_shards_that_run_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = divided(tmp_path)
-    refused = cli("resume", plan.folder, "--cycles", "5")
-    assert refused.returncode == 2
-    assert "the shards of this one are fixed" in refused.stderr
+    assert resume(plan.folder, measure=on_a_node, quiet=True) == 0
+    fewer = cli("resume", plan.folder, "--cycles", "2")
+    assert (fewer.returncode, fewer.stdout) == (1, "")
+    assert "cycles: expected at least 3 (the study has 3), found 2" in fewer.stderr
+    (tmp_path / "study.yaml").write_text(STUDY)
+    other = cli("resume", plan.folder, "--study", tmp_path / "study.yaml")
+    assert other.returncode == 1
+    assert "cannot be continued" in other.stderr
+    assert len(read_plan(plan.folder).shards) == 6
+    capsys.readouterr()
+    assert resume(plan.folder, cycles=5, measure=on_a_node, quiet=True) == 0
+    assert "4 shards added: numbers 7 to 10, cycles 4 to 5" in capsys.readouterr().err
+    assert read_manifest(plan.folder).totals.completed == 50
+    shown = cli("show", plan.folder)
+    assert "10 shards: 10 complete" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (("--sbatch", "x"), "--sbatch: expected --on with this flag, e.g. --on slurm"),
+        (("--dry-run",), "--dry-run: expected --on with this flag, e.g. --on slurm"),
+        (("--on", "none"), "--on: expected a cluster, found none; leave out --on to run here"),
+        (("--on", "none", "--wait"), "--wait: expected no --wait with --on, because jobs wait in"),
+    ],
+    ids=["no cluster", "dry run", "none", "wait"],
+)
+def test_flags_that_do_not_go_together_exit_with_2(
+    tmp_path: Path, flags: tuple[str, ...], problem: str
+) -> None:
+    plan = divided(tmp_path)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    for command in (("resume",), ("extend", "--study", tmp_path / "study.yaml")):
+        refused = cli(*command, plan.folder, *flags)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert problem in refused.stderr
+
+
+def test_run_on_a_cluster_is_submit(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(STUDY)
+    given = ("--shards", "2", "--dry-run", "--json", "--output", tmp_path / "out", "--cycles", "2")
+    run = cli("run", file, "--on", "none", *given)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == cli("submit", file, "--on", "none", *given).stdout
+    assert len(json.loads(run.stdout)["shards"]) == 4
+    for flags, problem in (
+        (("--time-limit", "1h"), "each job has a time limit of its own; use --time-per-shard"),
+        (("--gpus", "all"), "the settings of the cluster say which GPUs each job gets"),
+        (("--timeout", "9"), "the file says it; use --set execution.timeout_seconds=N"),
+        (("--report",), "the command does not wait for the runs; use `llem-cli study report"),
+    ):
+        refused = cli("run", file, "--on", "none", *flags)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"expected no {flags[0]} with --on, because {problem}" in refused.stderr
+    without = cli("run", file, "--shards", "2")
+    assert without.returncode == 2
+    assert "--shards: expected --on with this flag, e.g. --on slurm" in without.stderr
+    model = cli("run", "--model", "builtin:tiny-llama", "--on", "none")
+    assert model.returncode == 2
+    assert "expected no --model with --on" in model.stderr
+    assert not (tmp_path / "out").exists()

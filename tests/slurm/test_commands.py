@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from slurm.loopback import Loopback
 from slurm.plans import counting_programs
+
+from llem_runner import read_manifest
+from llem_runner.shards import read_plan
 
 pytestmark = pytest.mark.slurm
 
@@ -98,6 +102,56 @@ def test_a_refused_study_is_kept_and_continued_after_the_correction(
     llem(work, "study", "cancel", folder)
     shown = llem(work, "study", "show", folder)
     assert "ended: cancelled" in shown.stdout
+
+
+def test_run_on_slurm_is_submit_and_added_cycles_are_submitted_alone(
+    on_slurm: Loopback, work: Path
+) -> None:
+    """Real measurements: the tasks of Slurm run the small model of the quickstart."""
+    on = ["--on", "slurm", "--cycles", "2", *SMALL]
+    dry = json.loads(
+        llem(work, "study", "run", "quickstart.yaml", *on, "--dry-run", "--json").stdout
+    )
+    assert not (work / "results").exists()
+    ran = json.loads(llem(work, "study", "run", "quickstart.yaml", *on, "--json").stdout)
+    folder = folder_of(work)
+    ((path, text),) = dry["files"].items()
+    name = text.split("--job-name=llem-")[1].split()[0]
+    assert (folder / path).read_text() == text.replace(name, folder.name)
+    assert (ran["n_shards"], ran["submitted"]) == (2, [1, 2])
+    refused = llem(work, "study", "run", "quickstart.yaml", *on, "--wait", code=2)
+    assert (
+        "expected no --wait with --on, because jobs wait in the queue of the cluster"
+        in refused.stderr
+    )
+    _settle(on_slurm)
+    assert read_manifest(folder).status == "completed"
+    before = {p: p.read_bytes() for p in folder.glob("shards/*/shard.json")}
+    # Cycles are added, shown before, and only their shards submitted.
+    more = ["study", "resume", str(folder), "--cycles", "4", "--on", "slurm"]
+    dry = json.loads(llem(work, *more, "--dry-run", "--json").stdout)
+    assert len(read_plan(folder).shards) == 2
+    done = json.loads(llem(work, *more, "--json").stdout)
+    assert (done["n_shards"], done["submitted"]) == (4, [3, 4])
+    assert (folder / path).read_text() == dry["files"][path]
+    assert "--array=3-4" in dry["files"][path]
+    again = llem(work, *more)  # nothing is added or submitted twice
+    assert "nothing to submit" in again.stdout
+    _settle(on_slurm)
+    manifest = read_manifest(folder)
+    assert (manifest.status, manifest.totals.completed, manifest.looks) == ("completed", 16, (2,))
+    assert {p: p.read_bytes() for p in before} == before
+    assert "4 shards: 4 complete" in llem(work, "study", "show", folder).stdout
+    llem(work, "study", "verify", folder, "--files-only")
+
+
+def _settle(slurm: Loopback) -> None:
+    """Return when no task waits or runs."""
+    end = time.monotonic() + 240
+    while slurm.ask("squeue", "-h", check=False):
+        assert time.monotonic() < end, slurm.ask("squeue", "-r", "-t", "all", check=False)
+        slurm.hurry()
+        time.sleep(0.5)
 
 
 def test_without_slurm_nothing_is_written(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,11 +123,13 @@ def test_a_study_runs_and_merges_where_files_cannot_be_locked(tmp_path: Path) ->
         "import fcntl, os, sys\n"
         "from fakes.shard_studies import on_a_node\n"
         "from llem_runner._executors.inline import InlineExecutor\n"
-        "from llem_runner.shards import resume_shards\n"
+        "from llem_runner.shards import add_cycles, resume_shards\n"
         "try: fcntl.flock(os.open('/', os.O_RDONLY), fcntl.LOCK_EX)\n"
         "except OSError as error: print(error.errno)\n"
         "done = resume_shards(sys.argv[1], executor=InlineExecutor(), measure=on_a_node)\n"
         "print(done.result.status)\n"
+        "print(len(add_cycles(sys.argv[1], 4).numbers))\n"
+        "resume_shards(sys.argv[1], executor=InlineExecutor(), measure=on_a_node)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, plan.folder],
@@ -142,7 +144,7 @@ def test_a_study_runs_and_merges_where_files_cannot_be_locked(tmp_path: Path) ->
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [str(errno.ENOSYS), "completed"]
+    assert done.stdout.split() == [str(errno.ENOSYS), "completed", "2"]
     assert read_manifest(plan.folder).status == "completed"
     with_shim = {n: (plan.folder / n).read_bytes() for n in ("manifest.json", "study_result.json")}
     merge_study(plan.folder)

@@ -20,7 +20,8 @@ study.command(
     "llem_cli._commands.study.resume:resume",
     name="resume",
     help="Continue a study that stopped early, or add cycles to it.\n\n"
-    "Runs everything that is not completed: pending, interrupted and failed runs.",
+    "Runs everything that is not completed: pending, interrupted and failed runs. Cycles of a divided study are "
+    "added as shards.",
 )
 study.command(
     "llem_cli._commands.study.shard:shard",
@@ -139,6 +140,7 @@ study.command(
     "llem_cli._commands.study.extend:extend",
     name="extend",
     help="Add points to a study that was measured, from a study file with one more level or point.\n\n"
-    "The new points run in new cycles, with some of the old ones to connect both. Refuses a running or "
+    "The new points run in new cycles, with some of the old ones to connect both; in a divided study they are "
+    "new shards. Refuses a running or "
     "unfinished study, another version of llem, and other settings of the measurement, each by name.",
 )

@@ -5,6 +5,7 @@
     for shard in plan.shards:
         run_shard(plan.folder, shard.number)             # or elsewhere, at the same time
     result = merge_study(plan.folder)                    # at any time
+    add_cycles(plan.folder, 5)                           # more shards, which run as the others
 
 `llem-cli study shard FOLDER NUMBER` is the same as `run_shard`, on any machine that sees the folder.
 """
@@ -17,6 +18,7 @@ from llem_runner._shards.division import (
     plan_division,
     read_plan,
 )
+from llem_runner._shards.growth import Addition, add_cycles, add_points
 from llem_runner._shards.merge import is_merged, merge_study
 from llem_runner._shards.open_shards import open_shards
 from llem_runner._shards.outcome import ShardOutcome
@@ -27,6 +29,7 @@ from llem_runner._shards.run_shard import reopen_shards, run_shard
 from llem_runner._storage.attempts import damaged_attempts
 
 __all__ = [
+    "Addition",
     "Division",
     "Needs",
     "Resumed",
@@ -35,6 +38,8 @@ __all__ = [
     "ShardPlan",
     "ShardProgress",
     "ShardStatus",
+    "add_cycles",
+    "add_points",
     "damaged_attempts",
     "divide_study",
     "is_divided",

@@ -24,7 +24,7 @@ _SHARE_OF_LIMIT = 0.8
 
 
 class Shard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Runs of one cycle that one process at a time works on. It is fixed when a study is divided."""
+    """Runs of one cycle that one process at a time works on. It never changes."""
 
     number: int
     """From 1; the index of a task in an array of tasks."""
@@ -62,21 +62,64 @@ def plan_shards(
     per_cycle = _fewest(study, limit_s, seconds_per_run) if n is None else n
     _check_size(n_points, n_cycles, per_cycle, is_wanted=n is not None)
     runs = schedule(study) if runs is None else runs
-    points = {run.index: run.config_hash for run in runs}
+    shards = _cut_cycles(study, runs, per_cycle, first=1)
+    _check_connected(runs, shards, f"{per_cycle} shards of each cycle")
+    return shards
+
+
+def added_shards(
+    study: StudyConfig, runs: Sequence[PlannedRun], shards: Sequence[Shard], per_cycle: int
+) -> tuple[Shard, ...]:
+    """Return the shards of the cycles that were added to a divided study, numbered on.
+
+    Cycles with all points are cut as the first ones. Others, in which new points run with some old
+    ones, are cut only if a shard would else have more points than any before.
+
+    Args:
+        study: with the added cycles.
+        runs: all of the study, in its order.
+        shards: that it has.
+        per_cycle: number of shards of each of its first cycles.
+
+    Raises:
+        StudyError: the order of the runs is not shuffled, or some points could not be compared.
+    """
+    _check_order(study)
+    n_known = sum(len(shard.runs) for shard in shards)
+    new = [run for run in runs if run.index > n_known]
+    n_points = len({run.config_hash for run in new})
+    if n_points < len(study.experiments):
+        longest = max(len(shard.runs) for shard in shards)
+        per_cycle = max(1, min(math.ceil(n_points / longest), n_points // MIN_POINTS))
+    added = _cut_cycles(study, new, per_cycle, first=len(shards) + 1)
+    _check_connected(runs, [*shards, *added], "the added cycles")
+    return added
+
+
+def _cut_cycles(
+    study: StudyConfig, runs: Sequence[PlannedRun], per_cycle: int, *, first: int
+) -> tuple[Shard, ...]:
+    """Return the shards of whole cycles, numbered from `first`."""
     by_cycle: dict[int, dict[str, int]] = {}
     for run in runs:
         by_cycle.setdefault(run.cycle, {})[run.config_hash] = run.index
     shards: list[Shard] = []
     for cycle, indices in sorted(by_cycle.items()):
-        for part in cut(study.config_hashes, cycle, per_cycle, study.execution.shuffle_seed):
+        points = [point for point in study.config_hashes if point in indices]
+        for part in cut(points, cycle, per_cycle, study.execution.shuffle_seed):
             own = tuple(sorted(indices[point] for point in part))
-            shards.append(Shard(number=len(shards) + 1, cycle=cycle, runs=own))
+            shards.append(Shard(number=first + len(shards), cycle=cycle, runs=own))
+    return tuple(shards)
+
+
+def _check_connected(runs: Sequence[PlannedRun], shards: Sequence[Shard], what: str) -> None:
+    """Return if every two points are compared by a shard, directly or through other points."""
+    points = {run.index: run.config_hash for run in runs}
     if not _is_connected([{points[index] for index in shard.runs} for shard in shards]):
         raise StudyError(
-            f"shards: {per_cycle} shards of each cycle leave points that no shard compares with the "
-            "others, directly or through a third point; use fewer shards or more cycles"
+            f"shards: {what} leave points that no shard compares with the others, directly or through a "
+            "third point; use fewer shards or more cycles"
         )
-    return tuple(shards)
 
 
 def _is_connected(parts: Sequence[set[str]]) -> bool:

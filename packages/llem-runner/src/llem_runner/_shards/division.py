@@ -7,17 +7,22 @@ from pathlib import Path
 
 import msgspec
 
-from llem_config import ExperimentConfig, Settings, StudyConfig, load_study
+from llem_config import Settings, StudyConfig, load_study
 from llem_config.settings import load_settings
-from llem_energy.backends import facts_of
-from llem_energy.sources import RaplSource
 from llem_runner._errors import PreflightError
 from llem_runner._plan.schedule import PlannedRun, schedule
 from llem_runner._plan.shards import Shard, plan_shards, shard_seconds
+from llem_runner._shards.planned_files import (
+    needs_of,
+    point_of_run,
+    points_of,
+    shard_file,
+    shard_plan,
+)
 from llem_runner._shards.records import Needs, ShardPlan
 from llem_runner._storage.atomic_files import sync_folder
 from llem_runner._storage.divided_folder import DividedFolder
-from llem_runner._storage.divided_records import PlanFile, Point, ShardFile, StudyOrigin
+from llem_runner._storage.divided_records import PlanFile, StudyOrigin
 from llem_runner._storage.input_files import digest_inputs
 from llem_runner._storage.layout import new_divided_folder
 from llem_runner._storage.manifest import tool_versions
@@ -52,13 +57,7 @@ class Division(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def needs(self) -> Needs:
         """Return what a shard needs of its machine."""
-        return Needs(
-            n_gpus=int(not all(map(_is_on_cpu, self.study.experiments))),
-            whole_machine=any(
-                config.energy.sources[0] == RaplSource.name or _is_on_cpu(config)
-                for config in self.study.experiments
-            ),
-        )
+        return needs_of(self.study.experiments)
 
 
 def plan_division(
@@ -150,12 +149,12 @@ def divide_study(
             whole_machine=division.needs.whole_machine,
             study_file_sha256=inputs.study_file_sha256,
             resolved_sha256=inputs.resolved_sha256,
-            points=_points(division),
-            point_of_run=_point_of_run(division),
+            points=points_of(division.study, division.runs),
+            point_of_run=point_of_run(division.study, division.runs),
             shards=division.shards,
         )
         digests = [
-            folder.write_shard(_shard_file(division, plan, shard)) for shard in division.shards
+            folder.write_shard(shard_file(division.study, plan, shard)) for shard in division.shards
         ]
         folder.write_plan(msgspec.structs.replace(plan, shard_sha256=tuple(digests)))
         sync_folder(layout.folder)
@@ -169,13 +168,7 @@ def read_plan(folder: str | Path) -> ShardPlan:
         StudyError: not the folder of a divided study, or it is damaged.
     """
     divided = DividedFolder(Path(folder).absolute())
-    plan = divided.read_plan()
-    return ShardPlan(
-        folder=divided.folder,
-        shards=plan.shards,
-        seconds_per_shard=plan.seconds_per_shard,
-        needs=Needs(n_gpus=plan.n_gpus, whole_machine=plan.whole_machine),
-    )
+    return shard_plan(divided, divided.read_plan())
 
 
 def is_divided(folder: str | Path) -> bool:
@@ -198,36 +191,3 @@ def _origin(division: Division) -> StudyOrigin:
             "measurement": settings.measurement.model_dump(mode="json"),
         },
     )
-
-
-def _points(division: Division) -> tuple[Point, ...]:
-    labels = {run.config_hash: run.label for run in division.runs}
-    return tuple(
-        Point(config_hash=config_hash, label=labels[config_hash])
-        for config_hash in division.study.config_hashes
-    )
-
-
-def _point_of_run(division: Division) -> tuple[int, ...]:
-    places = {config_hash: n for n, config_hash in enumerate(division.study.config_hashes)}
-    return tuple(places[run.config_hash] for run in division.runs)
-
-
-def _shard_file(division: Division, plan: PlanFile, shard: Shard) -> ShardFile:
-    places = [plan.point_of_run[index - 1] for index in shard.runs]
-    # A copy would keep the hashes of all points, which the study has computed already.
-    study = StudyConfig(
-        name=division.study.name,
-        experiments=tuple(division.study.experiments[place] for place in places),
-        execution=division.study.execution,
-    )
-    return ShardFile(
-        origin=plan.origin,
-        shard=shard,
-        points=tuple(plan.points[place] for place in places),
-        study=msgspec.Raw(study.model_dump_json().encode()),
-    )
-
-
-def _is_on_cpu(config: ExperimentConfig) -> bool:
-    return facts_of(config.backend).device(config) == "cpu"

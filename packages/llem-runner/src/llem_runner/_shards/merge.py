@@ -15,7 +15,7 @@ from llem_config import LlemError, Settings
 from llem_config.foreign_files import ForeignFileError, read_bytes
 from llem_runner._analysis.node_energy import node_energies
 from llem_runner._analysis.summary import summarise
-from llem_runner._errors import StudyError
+from llem_runner._errors import StudyError, StudyLocked
 from llem_runner._shards.cluster import Cluster
 from llem_runner._shards.node_meter import ask_node_energy
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES, encode_json, write_atomically
@@ -23,6 +23,7 @@ from llem_runner._storage.attempts import Attempt, remove_scratch_of_killed
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.divided_manifest import merge_manifests, merge_runs
 from llem_runner._storage.input_files import changed_resolved
+from llem_runner._storage.lock import hold
 from llem_runner._storage.manifest import StudyManifest, read_manifest_file
 from llem_runner._storage.manifest_reader import manifest_signature
 from llem_runner._storage.manifest_writer import encode_manifest
@@ -61,6 +62,7 @@ def merge_study(folder: str | Path, *, write: bool = True) -> StudyResult:
     divided = DividedFolder(Path(folder))
     if not write:
         return merge_in_memory(divided).result.stored_in(divided.folder)
+    _finish_growth(divided)
     for _ in range(_MAX_ROUNDS):
         before = manifest_signature(divided.folder)
         merged = merge_in_memory(divided)
@@ -76,6 +78,16 @@ def merge_study(folder: str | Path, *, write: bool = True) -> StudyResult:
     for attempts in merged.attempts.values():
         remove_scratch_of_killed(attempts)
     return merged.result.stored_in(divided.folder)
+
+
+def _finish_growth(divided: DividedFolder) -> None:
+    """Do what a process has left to do that was killed while it added shards."""
+    if divided.is_divided() and os.path.lexists(divided.next_plan):
+        with (
+            contextlib.suppress(StudyLocked),
+            hold(divided.layout.lock, str(divided.folder), is_required=False),
+        ):
+            divided.finish_growth()
 
 
 def merge_in_memory(divided: DividedFolder) -> Merged:

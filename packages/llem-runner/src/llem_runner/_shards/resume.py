@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from llem_config import Settings
 from llem_energy import measure as default_measure
 from llem_runner._control import Control
-from llem_runner._errors import StudyError
 from llem_runner._events import OnEvent
 from llem_runner._executors.protocol import Executor
 from llem_runner._executors.task import Measure
+from llem_runner._shards.idle import check_idle
 from llem_runner._shards.merge import merge_study
 from llem_runner._shards.open_shards import open_shards
 from llem_runner._shards.outcome import ShardOutcome
 from llem_runner._shards.run_shard import reopen_shards, run_shard
-from llem_runner._storage.attempts import read_attempts
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.study_result import StudyResult
 
@@ -93,25 +91,3 @@ def resume_shards(
             if outcome.end not in ("complete", "failed", "fenced"):
                 break
     return Resumed(merge_study(folder), tuple(outcomes))
-
-
-def check_idle(divided: DividedFolder, numbers: Sequence[int]) -> None:
-    """Return if no process can be running one of some shards.
-
-    Raises:
-        StudyError: one may be.
-    """
-    for number in numbers:
-        attempts = read_attempts(divided, number)
-        for attempt in attempts:
-            alive = attempt.is_alive
-            is_fenced = alive is None and attempt is not attempts[-1]
-            if alive is False or is_fenced or attempt.record is None:
-                continue
-            process = attempt.record.process
-            who = f"process {process.pid} on {process.host}"
-            runs = "is running" if alive else "may be running; its machine cannot be seen from here"
-            raise StudyError(
-                f"{attempt.folder.path}: {who} {runs}; wait until it ends, or use --even-if-running: "
-                "it then ends after its present run"
-            )

@@ -59,7 +59,7 @@ def preview(
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     name = f"{division.study.name}_{stamp}_{secrets.token_hex(2)}"
     plan = _with(_plan(division, (results_dir / name).absolute()), arguments)
-    _check(cluster, plan)
+    check_obstacles(cluster, plan)
     return cluster.render(plan, [shard.number for shard in plan.shards])
 
 
@@ -89,7 +89,7 @@ def submit_study(
         StudyError: the folder cannot be written.
     """
     results_dir = Path(output) if output is not None else division.settings.output.results_dir
-    _check(cluster, _plan(division, (results_dir / division.study.name).absolute()))
+    check_obstacles(cluster, _plan(division, (results_dir / division.study.name).absolute()))
     plan = _with(divide_study(division, output=output), arguments)
     try:
         return submit_shards(plan, [shard.number for shard in plan.shards], cluster)
@@ -148,7 +148,7 @@ def resubmit_shards(
         StudyError: the cluster does not tell whether shards run, or a file is damaged.
     """
     plan = _with(read_plan(folder), arguments)
-    _check(cluster, plan)
+    check_obstacles(cluster, plan)
     # A submission whose answer was lost has no ticket yet.
     add_tickets(plan.folder, cluster.found(plan))
     wanted = set(numbers)
@@ -204,6 +204,11 @@ def _with(plan: ShardPlan, arguments: Sequence[str]) -> ShardPlan:
     return msgspec.structs.replace(plan, arguments=tuple(arguments))
 
 
-def _check(cluster: Cluster, plan: ShardPlan) -> None:
+def check_obstacles(cluster: Cluster, plan: ShardPlan) -> None:
+    """Return if a cluster can be given shards from here.
+
+    Raises:
+        SubmissionObstructed: it cannot.
+    """
     if problems := cluster.obstacles(plan):
         raise SubmissionObstructed("\n".join(problems))

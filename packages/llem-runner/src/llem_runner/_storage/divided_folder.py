@@ -1,8 +1,8 @@
 """The names and the files of a study that is divided among several processes.
 
 {study_name}_{UTC timestamp}_{4 hex digits}/
-study.yaml  study_resolved.json        written once
-shards/plan.json                       which runs belong to which shard
+study.yaml  study_resolved.json        written once; the second one again when the study becomes larger
+shards/plan.json                       which runs belong to which shard; only replaced to add shards
 shards/0007/shard.json                 everything that a process needs to run shard 7
 shards/0007/a01/attempt.json           which process worked on it first, and how that ended
 shards/0007/a01/manifest.json          the runs of this attempt, as in a study of one process
@@ -27,6 +27,7 @@ from llem_runner._storage.atomic_files import (
     encode_json,
     read_json,
     reason_of,
+    remove_file,
     write_atomically,
 )
 from llem_runner._storage.attempt_folders import (
@@ -37,6 +38,7 @@ from llem_runner._storage.attempt_folders import (
 )
 from llem_runner._storage.divided_records import PlanFile, ShardFile, problem_of
 from llem_runner._storage.layout import Layout
+from llem_runner._storage.resolved_digest import is_resolved_of
 from llem_runner._storage.stale_handles import read_file
 from llem_runner._storage.stored_values import SHARDS
 
@@ -48,6 +50,7 @@ class DividedFolder:
         self.folder = folder
         self.layout = Layout(folder)
         self.plan = folder / SHARDS / "plan.json"
+        self.next_plan = folder / SHARDS / "next_plan.json"
         self._digests: tuple[str, ...] = ()
 
     def shard(self, number: int) -> Path:
@@ -85,10 +88,7 @@ class DividedFolder:
                 f"{self.folder}: expected a study that was divided by `study submit`, found no "
                 f"{self.plan.relative_to(self.folder)}"
             )
-        plan = read_json(self.plan, PlanFile)
-        if problem := problem_of(plan):
-            raise StudyError(f"{self.plan} is damaged: {problem}; restore it from a copy")
-        return plan
+        return self._larger_plan() or _read_plan(self.plan)
 
     def is_divided(self) -> bool:
         """Return whether the folder holds a divided study."""
@@ -128,7 +128,9 @@ class DividedFolder:
     def _check_unchanged(self, path: Path, number: int) -> None:
         """Return if the file of a shard is as it was written, or its folder was copied alone."""
         if number > len(self._digests) and self.is_divided():
-            self._digests = self.read_plan().shard_sha256  # once for many shards
+            plan = self.read_plan()
+            plan.shard(number)  # the folder of one that is not in the plan was never completed
+            self._digests = plan.shard_sha256  # once for many shards
         if not 1 <= number <= len(self._digests):
             return
         with contextlib.suppress(ForeignFileError):  # the reader of its content says why
@@ -140,21 +142,77 @@ class DividedFolder:
                     "it from a copy"
                 )
 
-    def write_shard(self, shard: ShardFile) -> str:
+    def write_shard(self, shard: ShardFile, *, may_exist: bool = False) -> str:
         """Make the folder of a shard, describe the shard in it, and return the SHA-256 of that file.
+
+        Args:
+            shard: that is not in the plan yet.
+            may_exist: whether a process that was killed may have left the folder.
 
         Raises:
             StudyError: it cannot be written.
         """
-        path = self.shard_file(shard.shard.number)
+        number = shard.shard.number
+        path = self.shard_file(number)
         try:
             path.parent.mkdir(parents=True)
         except OSError as error:
-            raise StudyError(f"{path.parent} cannot be created: {reason_of(error)}") from error
+            if not (may_exist and isinstance(error, FileExistsError)):
+                raise StudyError(f"{path.parent} cannot be created: {reason_of(error)}") from error
+            if self.attempts(number):
+                raise StudyError(
+                    f"{path.parent}: expected no runs, because {self.plan} has no shard {number}, found "
+                    "attempts; move the folder to the study that it is of"
+                ) from None
         content = encode_json(shard)
-        write_atomically(path, content)
+        write_atomically(path, content, follow_links=False)
         return hashlib.sha256(content).hexdigest()
 
     def write_plan(self, plan: PlanFile) -> None:
         """Write how the study is divided; after every shard, because it makes the study complete."""
         write_atomically(self.plan, encode_json(plan))
+
+    def grow(self, plan: PlanFile, study: StudyConfig) -> None:
+        """Replace the plan and the study by larger ones, after every new shard was written.
+
+        Two files cannot change at once, so `study_resolved.json` decides which plan holds: a process
+        that is killed leaves the smaller study or the larger one. Call it with the lock of the folder.
+
+        Raises:
+            StudyError: they cannot be written.
+        """
+        write_atomically(self.next_plan, encode_json(plan))
+        self.layout.write_study(study)
+        self.finish_growth()
+
+    def finish_growth(self) -> None:
+        """Do what a process that was killed has left to do in `grow`; call it with the lock.
+
+        Raises:
+            StudyError: a file is damaged, or cannot be written.
+        """
+        if not os.path.lexists(self.next_plan):
+            return
+        if (plan := self._larger_plan()) is not None:
+            self.write_plan(plan)
+        remove_file(self.next_plan)
+
+    def _larger_plan(self) -> PlanFile | None:
+        """Return the plan of a study that became larger, if the process was killed just then."""
+        if not os.path.lexists(self.next_plan):
+            return None
+        try:
+            plan = _read_plan(self.next_plan)
+        except StudyError:
+            if os.path.lexists(self.next_plan):
+                raise
+            return None  # it has just become the plan
+        is_done = is_resolved_of(self.layout, plan.resolved_sha256, plan.n_cycles)
+        return plan if is_done else None
+
+
+def _read_plan(path: Path) -> PlanFile:
+    plan = read_json(path, PlanFile)
+    if problem := problem_of(plan):
+        raise StudyError(f"{path} is damaged: {problem}; restore it from a copy")
+    return plan

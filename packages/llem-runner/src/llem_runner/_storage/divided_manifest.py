@@ -68,7 +68,7 @@ def _merged(divided: DividedFolder, *, read_results: bool) -> MergedRuns:
     n_superseded = 0
     for shard in plan.shards:
         attempts[shard.number] = read_attempts(divided, shard.number)
-        check_study_of(attempts[shard.number], plan.origin.study_design_hash)
+        check_study_of(attempts[shard.number], plan.design_hash(shard.cycle))
         merge = ShardMerge(plan, shard, attempts[shard.number], facts)
         for entry in merge.entries():
             entries[entry.index] = entry
@@ -97,7 +97,7 @@ def _manifest(
     ends = [record.ended_at for record in records if record.ended_at is not None]
     return StudyManifest(
         study_name=plan.origin.study_name,
-        study_design_hash=plan.origin.study_design_hash,
+        study_design_hash=plan.design_hash(),
         versions=plan.origin.versions,
         host=", ".join(dict.fromkeys(sorted(record.process.host for record in records))),
         pid=0,
@@ -109,6 +109,8 @@ def _manifest(
         resolved_sha256=plan.resolved_sha256,
         study_result_sha256=_digest_of_result(divided),
         overrides=plan.origin.overrides,
+        looks=plan.looks,
+        extensions=plan.extensions,
         input_changes=tuple(dict.fromkeys(line for m in manifests for line in m.input_changes)),
         shards=tuple(
             divided.shard(shard.number).relative_to(divided.folder).as_posix()

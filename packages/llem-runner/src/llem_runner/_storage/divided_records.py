@@ -10,6 +10,7 @@ from llem_config import StudyConfig
 from llem_runner._errors import StudyError
 from llem_runner._plan.schedule import PlannedRun
 from llem_runner._plan.shards import Shard
+from llem_runner._storage.manifest import Extension, wrong_extensions
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,6 +26,7 @@ class StudyOrigin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     study_name: str
     study_design_hash: str
+    """In `plan.json` of the study as it was divided first, without points that were added later."""
     versions: dict[str, str]
     """Of the packages that divided the study; those that run it must be the same."""
     directory: str
@@ -38,9 +40,12 @@ class StudyOrigin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class PlanFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of `shards/plan.json`."""
+    """The content of `shards/plan.json`. It is only replaced to add shards.
 
-    schema_version: Literal[1] = 1
+    Format 1 had no `looks` and `extensions`.
+    """
+
+    schema_version: Literal[1, 2] = 2
     origin: StudyOrigin
     shards_per_cycle: int
     seconds_per_shard: float | None
@@ -57,6 +62,23 @@ class PlanFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     shards: tuple[Shard, ...]
     shard_sha256: tuple[str, ...] = ()
     """Of the file `shard.json` of each shard, in their order; empty in an older file."""
+    looks: tuple[int, ...] = ()
+    """As in the manifest: number of cycles with results each time cycles were added."""
+    extensions: tuple[Extension, ...] = ()
+    """As in the manifest: each time points were added."""
+
+    @property
+    def n_cycles(self) -> int:
+        """Return the number of cycles of the study."""
+        return max((shard.cycle for shard in self.shards), default=0)
+
+    def design_hash(self, cycle: int | None = None) -> str:
+        """Return the `study_design_hash` of the study as it was when a cycle was added; None: as it is now."""
+        design_hash = self.origin.study_design_hash
+        for extension in self.extensions:
+            if cycle is None or extension.first_cycle <= cycle:
+                design_hash = extension.study_design_hash
+        return design_hash
 
     def shard(self, number: int) -> Shard:
         """Return a shard by its number.
@@ -111,4 +133,4 @@ def problem_of(plan: PlanFile) -> str | None:
         return "it does not have one digest for each shard"
     if any(not 0 <= place < len(plan.points) for place in plan.point_of_run):
         return "a run has no point"
-    return None
+    return next(wrong_extensions(plan.extensions), None)

@@ -23,30 +23,38 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
-def hold(path: Path, locked: str) -> Iterator[None]:
+def hold(path: Path, locked: str, *, is_required: bool = True) -> Iterator[None]:
     """Hold a lock file for the duration of the context.
 
     Args:
         path: the lock file; it gets the permissions of any new file of the user.
         locked: what it protects, for messages, e.g. the folder of a study.
+        is_required: whether a file system without locks is an error; else nothing is held there.
 
     Raises:
         StudyLocked: another process holds the lock; the message says who.
         StudyError: the lock file cannot be opened.
     """
+    number: int | None
     try:
         number = _take(path, locked)
     except OSError as error:
-        if error.errno in _NO_LOCKS:
+        if error.errno in _NO_LOCKS and not is_required:
+            number = None
+        elif error.errno in _NO_LOCKS:
             raise StudyError(
                 f"{locked} cannot be locked, because its file system has no locks ({error.strerror}); "
                 "use a folder on a local disk, or divide the study by `study submit`: its shards need no "
                 "lock"
             ) from error
-        raise StudyError(
-            f"{locked} cannot be locked: lock file {path}: {error.strerror}. Make the folder "
-            "writable, or copy it to a folder of your own"
-        ) from error
+        else:
+            raise StudyError(
+                f"{locked} cannot be locked: lock file {path}: {error.strerror}. Make the folder "
+                "writable, or copy it to a folder of your own"
+            ) from error
+    if number is None:
+        yield
+        return
     try:
         if os.fstat(number).st_nlink > 1:  # writing to it would change the other file too
             raise StudyError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -202,7 +202,7 @@ def _problems(manifest: StudyManifest) -> Iterator[str]:
     """Yield what is wrong with the values of a manifest, each with its field."""
     yield from _wrong_dates(manifest, "")
     yield from _wrong_temperatures(manifest.first_temperatures_c, "first_temperatures_c")
-    yield from _wrong_extensions(manifest)
+    yield from wrong_extensions(manifest.extensions)
     seen: set[int] = set()
     for number, entry in enumerate(manifest.entries):
         where = f"entries[{number}]."
@@ -230,8 +230,9 @@ def _problems(manifest: StudyManifest) -> Iterator[str]:
             )
 
 
-def _wrong_extensions(manifest: StudyManifest) -> Iterator[str]:
-    for number, extension in enumerate(manifest.extensions, 1):
+def wrong_extensions(extensions: Sequence[Extension]) -> Iterator[str]:
+    """Yield what is wrong with the names of files in the records of added points."""
+    for number, extension in enumerate(extensions, 1):
         # The name is opened, so it may not lead elsewhere.
         if extension.study_file not in (None, extension_file(number)):
             found = shown(extension.study_file or "")

@@ -38,7 +38,7 @@ def manifest_signature(folder: str | Path) -> tuple[int, ...]:
     divided = DividedFolder(Path(folder))
     files = [divided.layout.manifest]
     if divided.is_divided():
-        files = [divided.plan]
+        files = [divided.plan, divided.next_plan, divided.layout.resolved]
         for shard in divided.read_plan().shards:
             for attempt in divided.attempts(shard.number):
                 files += [record_file(attempt.path), Layout(attempt.path).manifest]

@@ -29,6 +29,16 @@ def digest_of_resolved(content: bytes) -> str:
     return hashlib.sha256(without_cycles(content)).hexdigest()
 
 
+def is_resolved_of(layout: Layout, sha256: str | None, n_cycles: int) -> bool:
+    """Return whether the resolved study on disk has this digest and this number of cycles."""
+    try:
+        content = read_file(layout.resolved, max_bytes=MAX_JSON_BYTES)
+        n_found = json.loads(content)["execution"]["n_cycles"]
+    except (ForeignFileError, ValueError, TypeError, KeyError, RecursionError):
+        return False
+    return bool(n_found == n_cycles and digest_of_resolved(content) == sha256)
+
+
 def _digest(path: Path, meaning: Any) -> str | None:
     if not os.path.lexists(path):
         return None

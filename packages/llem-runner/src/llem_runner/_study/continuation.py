@@ -36,7 +36,7 @@ from llem_runner._storage.result_files import KeptResult
 CONTINUE_SHARDS = "which are continued one by one: use `study resume`, in Python `llem_runner.shards.resume_shards`"
 
 
-def check_undivided(folder: Path, instead: str = CONTINUE_SHARDS) -> None:
+def check_undivided(folder: Path, instead: str) -> None:
     """Return if one process at a time runs the study of a folder.
 
     Args:
@@ -135,7 +135,7 @@ def check_same_study(
     Raises:
         StudyError: they would not be; the message lists every difference.
     """
-    if manifest.shards:
+    if manifest.shards and not manifest.is_divided:
         raise StudyError(
             f"{layout.folder} was merged from {len(manifest.shards)} folders and cannot be continued, "
             "because each part belongs to a machine of its own; resume those folders, and merge "
@@ -268,7 +268,9 @@ def comparison_warnings(study: StudyConfig, manifest: StudyManifest) -> list[str
     ]
 
 
-def add_cycles(study: StudyConfig, cycles: int | None, expected: StudyConfig | None) -> StudyConfig:
+def with_cycles(
+    study: StudyConfig, cycles: int | None, expected: StudyConfig | None
+) -> StudyConfig:
     """Return the study with the number of cycles to reach.
 
     Args:

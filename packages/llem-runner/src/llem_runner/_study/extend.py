@@ -7,34 +7,25 @@ from pathlib import Path
 
 from llem_config import Settings, StudyConfig, load_study
 from llem_energy import measure as default_measure
-from llem_energy.preflight import find_machine
 from llem_runner._control import Control
 from llem_runner._errors import StudyError
 from llem_runner._events import OnEvent
 from llem_runner._executors.protocol import Executor
 from llem_runner._executors.task import Measure
 from llem_runner._storage.layout import Layout
-from llem_runner._storage.lock import hold
 from llem_runner._storage.manifest import StudyManifest
-from llem_runner._storage.study_reader import read_study
 from llem_runner._storage.study_result import StudyResult
 from llem_runner._study.continuation import (
     check_input_files,
     check_same_study,
-    check_undivided,
-    find_manifest,
     without_cycles,
 )
-from llem_runner._study.growth import grow
-from llem_runner._study.limits import Limits
-from llem_runner._study.preparation import check_caller, fill_gaps
-from llem_runner._study.progress_lines import with_progress
+from llem_runner._study.growth import Growth, grow
+from llem_runner._study.opening import opened_study
 from llem_runner._study.restart import restart
-from llem_runner._study.session import Caller
 
-_EXTEND_SHARDS = (
-    "which are fixed: submit the new points, with some of the old ones, as a study of their own, and compare "
-    "both with `llem-cli study compare`"
+EXTEND_SHARDS = (
+    "to which shards are added: use `study extend`, in Python `llem_runner.shards.add_points`"
 )
 
 
@@ -82,36 +73,66 @@ def extend_study(
             would not be comparable; nothing was changed.
         PreflightError: the study cannot run on this machine; nothing was changed.
     """
-    check_caller(measure)
-    layout = Layout(Path(folder))
-    check_undivided(layout.folder, _EXTEND_SHARDS)
-    machine = find_machine(settings)
-    study = fill_gaps(read_study(layout.folder), machine.settings)
-    on_event = with_progress(on_event, progress)
-    with (
-        hold(layout.lock, str(layout.folder)),
-        Control.owned(control) as stop,
-        Limits(stop, retry=retry, time_limit_s=time_limit_s) as limits,
-    ):
-        manifest = find_manifest(layout, study)
-        _check_finished(layout, manifest)
-        requested = _requested(config, study, manifest)
-        source = None if requested.source is None else requested.source.encode()
-        growth = grow(
-            layout,
-            study,
-            manifest,
-            requested,
-            n_anchors=anchors,
-            n_cycles=requested.execution.n_cycles if cycles is None else cycles,
-            file_sha256=None if source is None else hashlib.sha256(source).hexdigest(),
+    with opened_study(
+        folder,
+        EXTEND_SHARDS,
+        on_event=on_event,
+        control=control,
+        measure=measure,
+        settings=settings,
+        executor=executor,
+        retry=retry,
+        time_limit_s=time_limit_s,
+        wait=wait,
+        progress=progress,
+    ) as (layout, study, manifest, caller):
+        growth, source = requested_growth(
+            layout, study, manifest, config, anchors=anchors, cycles=cycles
         )
         check_same_study(layout, study, manifest, None)
         warnings = check_input_files(layout, study, manifest)
-        caller = Caller(machine, stop, limits, on_event, measure, executor, wait)
         return restart(
             layout, growth.study, manifest, caller, warnings, growth.extension, source=source
         )
+
+
+def requested_growth(
+    layout: Layout,
+    study: StudyConfig,
+    manifest: StudyManifest,
+    config: str | Path | StudyConfig,
+    *,
+    anchors: int | None,
+    cycles: int | None,
+) -> tuple[Growth, bytes | None]:
+    """Return a study with the new points of another one, and the content of the file of that one.
+
+    Args:
+        layout: of the folder.
+        study: of the folder.
+        manifest: of the folder.
+        config: as in `extend_study`.
+        anchors: as in `extend_study`.
+        cycles: as in `extend_study`.
+
+    Raises:
+        ConfigError: mistakes in the study file.
+        StudyError: the study is not finished, has all points already, or the new runs would not be
+            comparable.
+    """
+    _check_finished(layout, manifest)
+    requested = _requested(config, study, manifest)
+    source = None if requested.source is None else requested.source.encode()
+    growth = grow(
+        layout,
+        study,
+        manifest,
+        requested,
+        n_anchors=anchors,
+        n_cycles=requested.execution.n_cycles if cycles is None else cycles,
+        file_sha256=None if source is None else hashlib.sha256(source).hexdigest(),
+    )
+    return growth, source
 
 
 def _requested(
@@ -129,7 +150,7 @@ def _requested(
 
 
 def _check_finished(layout: Layout, manifest: StudyManifest) -> None:
-    if manifest.shards:
+    if manifest.shards and not manifest.is_divided:
         return  # refused with its reason below
     n_open = sum(entry.status not in ("completed", "failed") for entry in manifest.entries)
     if n_open:

@@ -6,28 +6,20 @@ from pathlib import Path
 
 from llem_config import Settings, StudyConfig
 from llem_energy import measure as default_measure
-from llem_energy.preflight import find_machine
 from llem_runner._control import Control
 from llem_runner._events import OnEvent
 from llem_runner._executors.protocol import Executor
 from llem_runner._executors.task import Measure
-from llem_runner._storage.layout import Layout
-from llem_runner._storage.lock import hold
-from llem_runner._storage.study_reader import read_study
 from llem_runner._storage.study_result import StudyResult
 from llem_runner._study.continuation import (
-    add_cycles,
+    CONTINUE_SHARDS,
     check_input_files,
     check_same_study,
-    check_undivided,
     expected_study,
-    find_manifest,
+    with_cycles,
 )
-from llem_runner._study.limits import Limits
-from llem_runner._study.preparation import check_caller, fill_gaps
-from llem_runner._study.progress_lines import with_progress
+from llem_runner._study.opening import opened_study
 from llem_runner._study.restart import restart
-from llem_runner._study.session import Caller
 
 
 def resume_study(
@@ -70,22 +62,21 @@ def resume_study(
         StudyError: not a study folder, or a damaged one; another study; in use (`StudyLocked`).
         PreflightError: the study cannot run on this machine.
     """
-    check_caller(measure)
-    layout = Layout(Path(folder))
-    check_undivided(layout.folder)
-    machine = find_machine(settings)
-    study = fill_gaps(read_study(layout.folder), machine.settings)
-    on_event = with_progress(on_event, progress)
-    # The lock first: the manifest is reliable only while no other process can change it.
-    with (
-        hold(layout.lock, str(layout.folder)),
-        Control.owned(control) as stop,
-        Limits(stop, retry=retry, time_limit_s=time_limit_s) as limits,
-    ):
-        manifest = find_manifest(layout, study)
+    with opened_study(
+        folder,
+        CONTINUE_SHARDS,
+        on_event=on_event,
+        control=control,
+        measure=measure,
+        settings=settings,
+        executor=executor,
+        retry=retry,
+        time_limit_s=time_limit_s,
+        wait=wait,
+        progress=progress,
+    ) as (layout, study, manifest, caller):
         expected = expected_study(config, study, manifest)
         check_same_study(layout, study, manifest, expected)
         warnings = check_input_files(layout, study, manifest)
-        study = add_cycles(study, cycles, expected)
-        caller = Caller(machine, stop, limits, on_event, measure, executor, wait)
+        study = with_cycles(study, cycles, expected)
         return restart(layout, study, manifest, caller, warnings)

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from llem_cli._commands.options import (
-    Json,
-    Quiet,
-    Retry,
-    TimeLimit,
-    Verbose,
-    Wait,
-    parse_duration_s,
-)
+from llem_cli._commands.options import Json, Quiet, Verbose
+from llem_cli._commands.study.continuing import HERE, Continuing, continue_shards, continue_study
 from llem_cli._commands.study.folder import StudyFolder, check_folders
-from llem_cli._commands.study.run import MeasureFunction, finish
-from llem_cli._display.progress import Progress
-from llem_cli._signals import controlled_by_terminal
-from llem_energy import measure as default_measure
+from llem_cli._commands.study.run import MeasureFunction
 from llem_runner import extend_study
+from llem_runner.shards import add_points, is_divided
 
 
 def extend(
@@ -49,9 +41,7 @@ def extend(
             help="Number of cycles of the new points (default: from the file, or as the old points).",
         ),
     ] = None,
-    retry: Retry = 0,
-    time_limit: TimeLimit = None,
-    wait: Wait = False,
+    how: Continuing = HERE,
     json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -59,21 +49,28 @@ def extend(
 ) -> int:
     """Measure new points of a study, and return the exit code."""
     check_folders([folder])
-    time_limit_s = parse_duration_s(time_limit)
-    with (
-        controlled_by_terminal() as control,
-        Progress(quiet=quiet, verbose=verbose) as progress,
-    ):
-        result = extend_study(
-            folder,
-            study,
-            anchors=anchors,
-            cycles=cycles,
-            control=control,
-            on_event=progress,
-            measure=measure or default_measure,
-            retry=retry,
-            time_limit_s=time_limit_s,
-            wait=wait,
+    cluster = how.cluster_of(folder)
+    if not is_divided(folder):
+        run = functools.partial(extend_study, config=study, anchors=anchors, cycles=cycles)
+        return continue_study(
+            run, folder, how, as_json=json_, quiet=quiet, verbose=verbose, measure=measure
         )
-    return finish(result, folder, as_json=json_)
+    added = add_points(
+        folder,
+        study,
+        anchors=anchors,
+        cycles=cycles,
+        cluster=cluster,
+        even_if_running=how.even_if_running,
+        write=not how.dry_run,
+    )
+    return continue_shards(
+        folder,
+        how,
+        cluster,
+        added,
+        as_json=json_,
+        quiet=quiet,
+        verbose=verbose,
+        measure=measure,
+    )

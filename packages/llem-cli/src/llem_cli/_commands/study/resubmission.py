@@ -10,7 +10,7 @@ from llem_cli._app import OK
 from llem_cli._display.console import say
 from llem_cli._display.submission import show_preview, show_submitted
 from llem_runner.clusters import Cluster, resubmit_shards
-from llem_runner.shards import open_shards, read_plan, reopen_shards
+from llem_runner.shards import Addition, open_shards, read_plan, reopen_shards
 
 
 def resubmit(
@@ -18,6 +18,8 @@ def resubmit(
     cluster: Cluster,
     name: str,
     *,
+    added: Addition | None,
+    retry: int,
     even_if_running: bool,
     retry_failed: bool,
     dry_run: bool,
@@ -29,6 +31,8 @@ def resubmit(
         folder: of the study.
         cluster: that starts the shards.
         name: of the cluster.
+        added: shards that the study has just got, or would get; None: none.
+        retry: how often a run is repeated whose process has died.
         even_if_running: whether to submit shards also if the cluster does not tell their state.
         retry_failed: whether failed runs are repeated.
         dry_run: whether only to show what would be submitted.
@@ -37,9 +41,13 @@ def resubmit(
     Raises:
         StudyError: the folder is damaged, or the cluster refuses the shards.
     """
-    plan = read_plan(folder)
-    numbers = open_shards(folder, retry_failed=retry_failed)
-    arguments = ("--retry-failed",) if retry_failed else ()
+    plan = read_plan(folder) if added is None else added.plan
+    numbers = [
+        *open_shards(folder, retry_failed=retry_failed),
+        *(added.numbers if added is not None and dry_run else ()),
+    ]
+    arguments: tuple[str, ...] = ("--retry-failed",) if retry_failed else ()
+    arguments += ("--retry", str(retry)) if retry else ()
     if not numbers and not as_json:
         say(f"{folder}: nothing to submit, because every shard is complete")
         return OK

@@ -25,8 +25,10 @@ from llem_cli._commands.options import (
     command_line_layer,
     parse_duration_s,
 )
+from llem_cli._commands.study.cluster_flags import On, check_of_cluster
 from llem_cli._commands.study.on_gpus import Gpus, measure_on_gpus, parse_gpus
 from llem_cli._commands.study.plan import load_planned_study
+from llem_cli._commands.study.submit import AS_USUAL, Dividing, submit
 from llem_cli._commands.without_file import Model, Sweep, check_source, study_fields
 from llem_cli._display.console import closed_terminal_ignored, note, resume_command, show_json
 from llem_cli._display.plan import show_plan, summary_lines
@@ -77,6 +79,8 @@ def run(
     time_limit: TimeLimit = None,
     wait: Wait = False,
     gpus: Gpus = None,
+    on: On = None,
+    dividing: Dividing = AS_USUAL,
     settings: Set = (),
     dry_run: Annotated[
         bool, Parameter(negative=(), help="Show the plan and exit; measure nothing.")
@@ -91,6 +95,32 @@ def run(
 ) -> int:
     """Run every experiment of a study and return the exit code."""
     check_source(path, model, sweep, "a study")
+    if on is not None:
+        check_of_cluster(
+            {
+                "--gpus": gpus,
+                "--model": model,
+                "--report": report,
+                "--time-limit": time_limit,
+                "--timeout": timeout,
+                "--wait": wait,
+            }
+        )
+        assert path is not None  # without a model there is one
+        return submit(
+            path,
+            on=on,
+            dividing=dividing,
+            retry=retry,
+            cycles=cycles,
+            order=order,
+            gaps=gaps,
+            output=output,
+            settings=settings,
+            dry_run=dry_run,
+            json_=json_,
+        )
+    dividing.check_unused()
     layer = command_line_layer(settings, cycles=cycles, order=order, gaps=gaps, timeout=timeout)
     time_limit_s = parse_duration_s(time_limit)
     wanted = None if gpus is None else parse_gpus(gpus, wait=wait)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
-from cyclopts.validators import Number
 
 from llem_cli._app import OK
 from llem_cli._commands.options import (
@@ -22,66 +22,45 @@ from llem_cli._commands.options import (
     command_line_layer,
     parse_duration_s,
 )
+from llem_cli._commands.study.cluster_flags import NONE, ClusterFlags, DryRun
 from llem_cli._commands.study.folder import usage_error
 from llem_cli._commands.study.plan import load_planned_study
 from llem_cli._display.console import say, show_json
 from llem_cli._display.submission import show_division, show_preview, show_submitted
 from llem_config import load_settings
-from llem_runner.clusters import (
-    Cluster,
-    find_cluster,
-    preview,
-    submit_study,
-)
+from llem_runner.clusters import preview, submit_study
 from llem_runner.records import encode_json
 from llem_runner.shards import Shard, divide_study, plan_division
 
-On = Annotated[
-    str, Parameter(help="Cluster that starts the shards: slurm, or none to start them by hand.")
-]
-TimePerShard = Annotated[
-    str | None,
-    Parameter(help="Time limit of each shard, e.g. 4h (default: that of the cluster's settings)."),
-]
-AtMost = Annotated[
-    int | None,
-    Parameter(
-        validator=Number(gte=1),
-        help="Shards that run at the same time (default: no limit of llem).",
-    ),
-]
-Sbatch = Annotated[
-    tuple[str, ...],
-    Parameter(
-        name="--sbatch",
-        negative=(),
-        help="Further option of sbatch, e.g. --sbatch=--mail-type=END; repeatable.",
-    ),
-]
-DryRun = Annotated[
-    bool, Parameter(negative=(), help="Print what would be submitted; write and submit nothing.")
-]
-NONE = "none"
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Dividing(ClusterFlags):
+    """How a study is divided, and given to a cluster."""
 
-def submit(
-    path: StudyFile,
-    /,
-    *,
-    on: On = NONE,
     shards: Annotated[
         str,
         Parameter(
             help="Number of shards of each cycle, or auto: as few as the time limit permits, which "
             "needs --time-per-run (default: auto)."
         ),
-    ] = "auto",
-    time_per_shard: TimePerShard = None,
+    ] = "auto"
     time_per_run: Annotated[
         str | None, Parameter(help="Expected time of one run, e.g. 3m, for --shards auto.")
-    ] = None,
-    at_most: AtMost = None,
-    sbatch: Sbatch = (),
+    ] = None
+
+
+AS_USUAL = Dividing()
+
+
+def submit(
+    path: StudyFile,
+    /,
+    *,
+    on: Annotated[
+        str, Parameter(help="Cluster that starts the shards: slurm, or none to start them by hand.")
+    ] = NONE,
+    dividing: Dividing = AS_USUAL,
     retry: Retry = 0,
     cycles: Cycles = None,
     order: Order = None,
@@ -98,16 +77,16 @@ def submit(
     """Divide a study, give its shards to a cluster, and return the exit code."""
     del verbose  # read where errors are explained
     machine_settings = load_settings()
-    cluster = cluster_named(on, time_per_shard=time_per_shard, at_most=at_most, sbatch=sbatch)
-    limit_s = parse_duration_s(time_per_shard, "--time-per-shard")
+    cluster = dividing.cluster(on)
+    limit_s = parse_duration_s(dividing.time_per_shard, "--time-per-shard")
     if cluster is not None:
         limit_s = cluster.time_limit_s
     layer = command_line_layer(settings, cycles=cycles, order=order, gaps=gaps)
     division = plan_division(
         load_planned_study(path, layer, machine_settings),
-        shards=_number(shards),
+        shards=_number(dividing.shards),
         limit_s=limit_s,
-        seconds_per_run=parse_duration_s(time_per_run, "--time-per-run"),
+        seconds_per_run=parse_duration_s(dividing.time_per_run, "--time-per-run"),
         settings=machine_settings,
     )
     if not json_:
@@ -138,25 +117,6 @@ def _show_shards(shards: Sequence[Shard], folder: Path | None, *, as_json: bool)
         show_json(encode_json({"folder": name, "shards": shards}))
         return
     say(f"{folder}: start each shard by `llem-cli study shard {folder} NUMBER`")
-
-
-def cluster_named(
-    name: str, *, time_per_shard: str | None, at_most: int | None, sbatch: tuple[str, ...]
-) -> Cluster | None:
-    """Return a cluster with the options of the command line; None for `none`.
-
-    Raises:
-        StudyError: no installed package provides it.
-        ConfigError: an option needs a cluster, or is wrong.
-    """
-    given = {"time": time_per_shard, "at_most": at_most, "extra": list(sbatch) or None}
-    options: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-    if name != NONE:
-        return find_cluster(name, options)
-    for flag, key in (("--at-most", "at_most"), ("--sbatch", "extra")):
-        if key in options:
-            raise usage_error(flag, "expected a cluster with this option; add --on slurm")
-    return None
 
 
 def _number(shards: str) -> int | None:

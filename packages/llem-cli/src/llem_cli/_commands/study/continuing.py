@@ -1,0 +1,201 @@
+"""How `study resume` and `study extend` make the runs that are left: here, on GPUs, or on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from cyclopts import Parameter
+
+from llem_cli._commands.options import Retry, TimeLimit, Wait, parse_duration_s
+from llem_cli._commands.study.cluster_flags import ClusterFlags, DryRun, On, check_of_cluster
+from llem_cli._commands.study.folder import usage_error
+from llem_cli._commands.study.on_gpus import Gpus, parse_gpus, resume_measured_on_gpus
+from llem_cli._commands.study.resubmission import resubmit
+from llem_cli._commands.study.run import finish
+from llem_cli._display.console import count, note
+from llem_cli._display.progress import Progress
+from llem_cli._signals import controlled_by_terminal
+from llem_energy import measure as default_measure
+from llem_runner import StudyResult
+from llem_runner.clusters import Cluster
+from llem_runner.executors import Measure
+from llem_runner.shards import Addition, is_divided, resume_shards
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Continuing(ClusterFlags):
+    """How the runs that are left are made."""
+
+    of_runs: ClassVar[frozenset[str]] = frozenset(
+        ("retry", "time_limit", "wait", "gpus", "even_if_running", "retry_failed")
+    )
+
+    retry: Retry = 0
+    time_limit: TimeLimit = None
+    wait: Wait = False
+    gpus: Gpus = None
+    on: On = None
+    even_if_running: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Of a divided study: run or submit shards also if it cannot be told whether they run.",
+        ),
+    ] = False
+    retry_failed: Annotated[
+        bool, Parameter(negative=(), help="Of a divided study: also repeat runs that have failed.")
+    ] = False
+    dry_run: DryRun = False
+
+    def cluster_of(self, folder: Path) -> Cluster | None:
+        """Return the cluster that gets the shards of a study; None if they run here.
+
+        Raises:
+            StudyError: no installed package provides it.
+            ConfigError: the flags do not go together, or not with the study.
+        """
+        if self.on is None:
+            self.check_unused()
+            if self.gpus is not None and not is_divided(folder):
+                raise usage_error(
+                    "--gpus", "expected a study that began with --gpus or was submitted"
+                )
+            return None
+        if not is_divided(folder):
+            raise usage_error(
+                "--on",
+                f"{folder}: expected a study that was divided by `study submit`, found one that was not; "
+                "leave out --on to run here",
+            )
+        check_of_cluster(
+            {"--gpus": self.gpus, "--time-limit": self.time_limit, "--wait": self.wait}
+        )
+        cluster = self.cluster(self.on)
+        if cluster is None:
+            raise usage_error("--on", "expected a cluster, found none; leave out --on to run here")
+        return cluster
+
+
+HERE = Continuing()
+
+
+def continue_study(
+    run: Callable[..., StudyResult],
+    folder: Path,
+    how: Continuing,
+    *,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    measure: Measure | None,
+) -> int:
+    """Run what is left of a study that is not divided, and return the exit code.
+
+    Args:
+        run: `resume_study` or `extend_study`, with the arguments that only one of them has.
+        folder: of the study.
+        how: by the user.
+        as_json: whether to print JSON.
+        quiet: whether to show no progress.
+        verbose: whether to show every stage.
+        measure: what each run calls; None: the usual measurement.
+    """
+    time_limit_s = parse_duration_s(how.time_limit)
+    with (
+        controlled_by_terminal() as control,
+        Progress(quiet=quiet, verbose=verbose) as progress,
+    ):
+        result = run(
+            folder,
+            control=control,
+            on_event=progress,
+            measure=measure or default_measure,
+            retry=how.retry,
+            time_limit_s=time_limit_s,
+            wait=how.wait,
+        )
+    return finish(result, folder, as_json=as_json)
+
+
+def continue_shards(
+    folder: Path,
+    how: Continuing,
+    cluster: Cluster | None,
+    added: Addition | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    measure: Measure | None,
+) -> int:
+    """Run or submit what is left of a divided study, and return the exit code.
+
+    Args:
+        folder: of the study.
+        how: by the user.
+        cluster: that gets the shards; None: they run here.
+        added: shards that the study has just got; None: none.
+        as_json: as in `continue_study`.
+        quiet: as in `continue_study`.
+        verbose: as in `continue_study`.
+        measure: as in `continue_study`.
+    """
+    if added is not None:
+        _show_added(added, is_written=not how.dry_run)
+    if cluster is not None and how.on is not None:
+        return resubmit(
+            folder,
+            cluster,
+            how.on,
+            added=added,
+            retry=how.retry,
+            even_if_running=how.even_if_running,
+            retry_failed=how.retry_failed,
+            dry_run=how.dry_run,
+            as_json=as_json,
+        )
+    time_limit_s = parse_duration_s(how.time_limit)
+    if how.gpus is not None:
+        result = resume_measured_on_gpus(
+            folder,
+            parse_gpus(how.gpus, wait=how.wait),
+            even_if_running=how.even_if_running,
+            retry_failed=how.retry_failed,
+            measure=measure or default_measure,
+            retry=how.retry,
+            time_limit_s=time_limit_s,
+            quiet=quiet,
+        )
+        return finish(result, folder, as_json=as_json, gpus=how.gpus)
+    with (
+        controlled_by_terminal() as control,
+        Progress(quiet=quiet, verbose=verbose) as progress,
+    ):
+        resumed = resume_shards(
+            folder,
+            even_if_running=how.even_if_running,
+            retry_failed=how.retry_failed,
+            control=control,
+            on_event=progress,
+            measure=measure or default_measure,
+            retry=how.retry,
+            time_limit_s=time_limit_s,
+            wait=how.wait,
+        )
+    return finish(resumed.result, folder, as_json=as_json)
+
+
+def _show_added(added: Addition, *, is_written: bool) -> None:
+    for warning in added.warnings:
+        note(f"warning: {warning}")
+    if not added.numbers:
+        return
+    cycles = [shard.cycle for shard in added.plan.shards if shard.number in added.numbers]
+    note(
+        f"{count(len(added.numbers), 'shard')} {'added' if is_written else 'would be added'}: numbers "
+        f"{added.numbers[0]} to {added.numbers[-1]}, cycles {cycles[0]} to {cycles[-1]}"
+    )
