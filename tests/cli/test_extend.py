@@ -9,12 +9,12 @@ import pytest
 from cli.conftest import Run
 from fakes import measures
 from fakes.studies import TINY
-from report.comparison.folders import make_folder
+from report.comparison.folders import KnownMeter, make_folder
 
 from llem_cli._commands.study.extend import extend
-from llem_cli._commands.study.resume import resume
 from llem_runner import read_manifest, verify_study
-from llem_runner.shards import divide_study
+from llem_runner.executors import InlineExecutor
+from llem_runner.shards import divide_study, resume_shards
 
 
 @pytest.fixture
@@ -55,12 +55,12 @@ def test_a_level_is_added_in_processes_of_their_own(folder: Path, tmp_path: Path
 
 def test_a_level_is_added_to_a_divided_study(tmp_path: Path) -> None:
     folder = divide_study(write(tmp_path / "a.yaml", [1, 2]), output=tmp_path).folder
-    assert resume(folder, quiet=True, measure=measures.quick) == 0
+    resume_shards(folder, executor=InlineExecutor(), measure=KnownMeter(1, 2))
     more = write(tmp_path / "b.yaml", [1, 2, 3])
     assert extend(folder, study=more, quiet=True, measure=measures.quick) == 0
     manifest = read_manifest(folder)
     assert (manifest.status, manifest.totals.completed) == ("completed", 15)
-    assert [name for name in manifest.shards[3:]] == [f"shards/000{n}" for n in (4, 5, 6)]
+    assert list(manifest.shards[3:]) == [f"shards/000{n}" for n in (4, 5, 6)]
     assert verify_study(folder, files_only=True).verdict == "intact"
 
 

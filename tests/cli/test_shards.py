@@ -17,7 +17,8 @@ from fakes.shard_studies import SECONDS, divided, on_a_node
 from llem_cli._commands.study.resume import resume
 from llem_report import analyse, write_report
 from llem_runner import read_manifest
-from llem_runner.shards import ShardPlan, read_plan, shard_progress
+from llem_runner.executors import InlineExecutor
+from llem_runner.shards import ShardPlan, read_plan, resume_shards, shard_progress
 
 TESTS = Path(__file__).parents[1]
 STUDY = """\
@@ -163,8 +164,8 @@ def test_a_killed_shard_is_shown_and_a_resume_runs_what_is_left_here(
 def test_cycles_are_added_as_shards_that_run_here(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = divided(tmp_path)
-    assert resume(plan.folder, measure=on_a_node, quiet=True) == 0
+    plan = divided(tmp_path, n_points=2, n=1)
+    resume_shards(plan.folder, executor=InlineExecutor(), measure=on_a_node)
     fewer = cli("resume", plan.folder, "--cycles", "2")
     assert (fewer.returncode, fewer.stdout) == (1, "")
     assert "cycles: expected at least 3 (the study has 3), found 2" in fewer.stderr
@@ -172,13 +173,13 @@ def test_cycles_are_added_as_shards_that_run_here(
     other = cli("resume", plan.folder, "--study", tmp_path / "study.yaml")
     assert other.returncode == 1
     assert "cannot be continued" in other.stderr
-    assert len(read_plan(plan.folder).shards) == 6
+    assert len(read_plan(plan.folder).shards) == 3
     capsys.readouterr()
     assert resume(plan.folder, cycles=5, measure=on_a_node, quiet=True) == 0
-    assert "4 shards added: numbers 7 to 10, cycles 4 to 5" in capsys.readouterr().err
-    assert read_manifest(plan.folder).totals.completed == 50
+    assert "2 shards added: numbers 4 to 5, cycles 4 to 5" in capsys.readouterr().err
+    assert read_manifest(plan.folder).totals.completed == 10
     shown = cli("show", plan.folder)
-    assert "10 shards: 10 complete" in shown.stdout
+    assert "5 shards: 5 complete" in shown.stdout
 
 
 @pytest.mark.parametrize(

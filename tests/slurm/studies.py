@@ -56,12 +56,8 @@ class SlurmStudy:
             options: settings of the cluster.
         """
         work.mkdir(parents=True, exist_ok=True)
-        python = program(
-            work / "python",
-            f"export PYTHONPATH={_TESTS} {SECONDS}={seconds} "
-            f"{FIRST_SECONDS}={seconds if first_seconds is None else first_seconds}\n"
-            f'exec {sys.executable} {_TESTS}/slurm/stand_in.py "$@"',
-        )
+        first = seconds if first_seconds is None else first_seconds
+        python = stand_in_python(work / "python", seconds, first)
         self.slurm = slurm
         self.cluster = Slurm({"python": python, "exclusive": False, "gpus": 0, **options})
         division = plan_division(shuffled(n_points, n_cycles), shards=shards)
@@ -153,6 +149,15 @@ class SlurmStudy:
         texts = [f"{log.name}: {log.read_text(errors='replace')[-1500:]}" for log in logs]
         queue = self.slurm.ask("squeue", "-r", "-t", "all", check=False)
         return "\n".join([f"open: {self.open_shards()}", queue, *texts])
+
+
+def stand_in_python(path: Path, seconds: float, first_seconds: float) -> str:
+    """Write a program in place of Python, in which a run takes some seconds, and return its path."""
+    return program(
+        path,
+        f"export PYTHONPATH={_TESTS} {SECONDS}={seconds} {FIRST_SECONDS}={first_seconds}\n"
+        f'exec {sys.executable} {_TESTS}/slurm/stand_in.py "$@"',
+    )
 
 
 def children(pid: int) -> list[int]:
