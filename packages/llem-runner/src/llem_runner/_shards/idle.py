@@ -49,7 +49,7 @@ def check_not_running(
     Args:
         divided: the study.
         plan: of the study.
-        cluster: that is asked for the shards whose processes cannot be seen from here; None: none.
+        cluster: that knows the shards whose processes cannot be seen from here; None: none does.
         even_if_running: whether to return in any case.
 
     Raises:

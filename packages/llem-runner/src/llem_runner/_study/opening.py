@@ -35,7 +35,7 @@ class OpenedStudy(NamedTuple):
 
 
 class Options(TypedDict):
-    """What `resume_study` and `extend_study` are told about the runs."""
+    """The arguments of `resume_study` and `extend_study` that say how to run."""
 
     on_event: OnEvent | None
     control: Control | None
