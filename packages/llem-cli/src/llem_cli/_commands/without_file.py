@@ -99,7 +99,7 @@ def study_fields(model: str, sweep: Sequence[str]) -> dict[str, Any]:
     for text in sweep:
         key, _, values = text.partition("=")
         if not key or not values.strip():
-            problem = f"expected KEY=VALUE,VALUE, such as precision=fp32,bf16, found {text!r}"
+            problem = f"expected --sweep KEY=VALUE,VALUE, found {text!r}; e.g. --sweep precision=fp32,bf16"
             raise usage_error("--sweep", problem)
         if key in axes:
             raise usage_error("--sweep", f"expected each field once, found {key} twice")
