@@ -35,7 +35,7 @@ LATER = ("asyncio", "llem_energy._backends.pytorch.facts", "llem_energy._backend
 
 
 class Order(NamedTuple):
-    """What is asked for: `[arguments, folder, environment, umask]`, its streams, and its reply."""
+    """What the caller requests: `[arguments, folder, environment, umask]`, its streams, and its reply."""
 
     content: list[Any]
     streams: list[int]
@@ -135,12 +135,12 @@ def _receive(orders: socket.socket) -> Order | None:
 
 
 def _answer(reply: socket.socket, number: int) -> None:
-    with contextlib.suppress(OSError):  # nobody waits for it any more
+    with contextlib.suppress(OSError):  # the caller has stopped waiting
         reply.sendall(f"{number}\n".encode())
 
 
 def _become(order: Order) -> NoReturn:
-    """Run what is asked for in this process, as `python -m MODULE` or `python -c CODE` does."""
+    """Run the requested program in this process, as `python -m MODULE` or `python -c CODE` does."""
     order.reply.close()
     for number, descriptor in enumerate(order.streams, 1):
         os.dup2(descriptor, number)
