@@ -51,10 +51,10 @@ class _Handle(io.RawIOBase):
         except OSError as error:
             raise ForeignFileError(f"{self._path}: cannot be read: {error.strerror}") from error
 
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        if whence == os.SEEK_SET and offset < 0:
+    def seek(self, offset: int, origin: int = 0, /) -> int:
+        if origin == os.SEEK_SET and offset < 0:
             raise zipfile.BadZipFile("a file in it begins before the first byte")
-        return self.file.seek(offset, whence)
+        return self.file.seek(offset, origin)
 
     def tell(self) -> int:
         return self.file.tell()

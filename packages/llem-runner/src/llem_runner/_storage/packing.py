@@ -1,7 +1,7 @@
 """Packs the files of an attempt's runs into one zip file, and removes them once it is safe.
 
 A kill at any point leaves every file in its place, in the pack, or in both with the same content; packing again
-goes on from there.
+continues from there.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def ignore_step(step: str) -> None:
 
 
 def pack_runs(attempt: Path, *, on_step: OnStep = ignore_step) -> Packed:
-    """Pack the files of an attempt's runs; nobody may write them meanwhile.
+    """Pack the files of an attempt's runs; no process may write them meanwhile.
 
     A run whose samples are incomplete is not packed. Two processes that pack at once lose nothing.
 
