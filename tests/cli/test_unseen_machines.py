@@ -12,6 +12,7 @@ from fakes.measures import quick
 from fakes.shard_studies import divided
 
 from llem_cli._commands.study.archive import archive
+from llem_cli._commands.study.continuing import Continuing
 from llem_cli._commands.study.listing import list_
 from llem_cli._commands.study.resume import resume
 from llem_cli._commands.study.show import show
@@ -101,7 +102,7 @@ def test_a_resume_needs_the_flag_and_ends_the_doubt(
 ) -> None:
     with pytest.raises(StudyError, match=f"{SIGN}, so it may be running; wait .* --even-if-runn"):
         resume(folder, measure=quick, quiet=True)
-    assert resume(folder, measure=quick, quiet=True, even_if_running=True) == 0
+    assert resume(folder, how=Continuing(even_if_running=True), measure=quick, quiet=True) == 0
     # A later attempt at the shard has ended, so the earlier one can only end.
     assert is_running(folder) is False and unseen_processes(folder) == ()
 

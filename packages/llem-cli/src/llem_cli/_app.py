@@ -17,11 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import (
-    App,
-    CycloptsError,
-    Parameter,
-)
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from llem_cli._display.error_text import write_error

@@ -141,7 +141,7 @@ class _Reading:
                 *points_elsewhere(runs, [labels[config_hash] for config_hash in configs]),
             ),
             caveats=(
-                *(() if self.result is None else self.result.summary.comparisons.late_points),
+                *self._late_points(),
                 *self.others.caveats,
                 *caveats(
                     runs,
@@ -155,6 +155,10 @@ class _Reading:
             ),
             reason=why_not_comparable(used, figure, changes),
         )
+
+    def _late_points(self) -> tuple[str, ...]:
+        comparisons = None if self.result is None else self.result.summary.comparisons
+        return () if comparisons is None else comparisons.late_points
 
     def _study(self) -> StudyConfig | None:
         try:

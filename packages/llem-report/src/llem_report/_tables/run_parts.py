@@ -313,9 +313,7 @@ def _below_result(route: str) -> Callable[[RunRecord], Any]:
     def get(record: RunRecord) -> Any:
         value: Any = record.result
         for name in names:
-            if value is None:
-                return None
-            value = getattr(value, name)
+            value = None if value is None else getattr(value, name)
         return value
 
     return get

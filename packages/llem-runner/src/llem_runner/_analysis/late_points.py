@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from llem_runner._analysis.compared_runs import ComparedRuns, block_of
+from llem_runner._analysis.compared_runs import ComparedRuns
 from llem_runner._analysis.headline import FIGURE_NAMES
 from llem_runner._plan.comparability import MIN_CYCLES
 from llem_runner._storage.manifest import Extension, ManifestEntry
@@ -88,7 +88,7 @@ class _Late:
         valued = [entry for entry in own if entry.index in self._runs.values]
         if not valued:
             return f"no {self._figure} in these cycles"
-        if all(block_of(entry) in self._runs.machines.left_out for entry in valued):
+        if all(entry.index in self._runs.machines.left_out for entry in valued):
             return "on another kind of machine in these cycles"
         earlier = [e for e in self._entries if e.config_hash == anchor and e.cycle < self._first]
         if not any(entry.index in self._runs.values for entry in earlier):

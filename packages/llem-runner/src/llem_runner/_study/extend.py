@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llem_config import Settings, StudyConfig, load_study
 from llem_energy import measure as default_measure
-from llem_energy.preflight import Machine, find_machine, gpus_used
+from llem_energy.preflight import Machine, gpus_used
 from llem_runner._control import Control
 from llem_runner._errors import StudyError
 from llem_runner._events import OnEvent
