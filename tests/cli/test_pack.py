@@ -35,6 +35,7 @@ READERS = {
     "report": ("report", "{}", "--output", "out/report.html"),
     "report of a run": ("report", "{}", "--output", "out/one.html", "--run", "{run}"),
     "tables": ("export", "{}", "out/tables/", "--format", "csv"),
+    "samples": ("export", "{}", "out/samples.csv", "--table", "samples"),
     "methods": ("methods", "{}"),
     "methods as LaTeX": ("methods", "{}", "--latex"),
     "comparison": ("compare", "{}", "{}"),
@@ -115,7 +116,7 @@ def test_every_reader_gives_the_same_of_a_packed_study(both: tuple[Path, Path]) 
     assert {name for name in written[0] if written[0][name] != written[1][name]} == set()
     tables = {Path(name).name for name in written[0]}
     assert {"report.html", "samples.csv", "requests.csv", "archive.zip"} <= tables
-    assert written[1]["tables/samples.csv"].count(b"\n") == 1 + 18 * 200
+    assert written[1]["samples.csv"].count(b"\n") == 1 + 18 * 200
 
 
 def test_a_calibration_reads_the_same_samples(both: tuple[Path, Path]) -> None:
