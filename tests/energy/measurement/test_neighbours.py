@@ -147,6 +147,8 @@ def test_on_a_shared_node_the_gpu_is_metered_and_the_processor_is_missing_with_i
         json.dumps(config), str(tmp_path), str(more_cpus_than_this_machine_has),
         env={"LLEM_OTHER_JOBS": "possible"},
     )  # fmt: skip
-    assert found["total"]["status"] == "ok", found
+    # Flagged because the window is short, but not because of the other jobs.
+    assert found["total"]["status"] != "missing"
+    assert not any("other jobs" in reason for reason in found["total"]["reasons"])
     assert (found["host_j"], found["host"]["status"]) == (None, "missing")
     assert any("other jobs share the package" in reason for reason in found["host"]["reasons"])

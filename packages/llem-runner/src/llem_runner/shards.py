@@ -1,6 +1,6 @@
 """Divide a study into shards, which any number of processes and machines can run.
 
-    from llem_runner.shards import divide_study, merge_study, run_shard
+    from llem_runner.shards import add_cycles, divide_study, merge_study, run_shard
     plan = divide_study("study.yaml", shards=1)          # one for each cycle; nothing runs yet
     for shard in plan.shards:
         run_shard(plan.folder, shard.number)             # or elsewhere, at the same time
