@@ -224,9 +224,7 @@ def test_a_resume_of_the_whole_study_and_a_link_are_refused(tmp_path: Path) -> N
     run(plan.folder, 1)
     with pytest.raises(StudyError, match="divided into 6 shards"):
         resume_study(plan.folder, executor=InlineExecutor(), measure=on_a_node)
-    with pytest.raises(
-        StudyError, match="divided into 6 shards, which are fixed: submit the new points"
-    ):
+    with pytest.raises(StudyError, match="divided into 6 shards, to which shards are added: use"):
         extend_study(plan.folder, shuffled(12))
     attempt = DividedFolder(plan.folder).shard(1) / "a01"
     attempt.rename(tmp_path / "elsewhere")
