@@ -103,6 +103,42 @@ def test_what_a_run_does_not_say_is_no_difference_but_a_caveat() -> None:
     assert set(judged(silent, silent, silent, usual, usual, other).reasons) == {6}
 
 
+def test_runs_that_say_less_count_for_the_kind_that_they_do_not_contradict() -> None:
+    usual, low = result(**on_machine()), result(**on_machine("n2", {"power_limit_w": 300.0}))
+    silent = result(**on_machine(gpu={"mig": None}))
+    found = judged(usual, usual, silent, silent, low, low, low)
+    assert found.reasons == dict.fromkeys(
+        (5, 6, 7), "power limit 300 W instead of 700 W, which the 4 runs that are kept have"
+    )
+    # Also if they do not say in what the kinds differ.
+    silent = result(**on_machine(gpu={"power_limit_w": None}))
+    found = judged(silent, silent, low, low, low, usual, usual, usual, usual)
+    assert found.reasons == dict.fromkeys(
+        (3, 4, 5),
+        "power limit 300 W instead of 700 W, which 4 of the 6 runs that are kept have; 2 do not say it",
+    )
+
+
+def test_no_sentence_states_a_property_that_no_kept_run_has_in_full() -> None:
+    without_mig = result(**on_machine(gpu={"mig": None}))
+    without_limit = result(**on_machine(gpu={"power_limit_w": None}))
+    other = result(**on_machine("n2", {"power_limit_w": 300.0, "mig": True}))
+    assert judged(without_mig, without_limit, other).reasons == {
+        3: "power limit 300 W instead of 700 W, MIG on instead of off, which none of the 2 runs that are "
+        "kept contradicts"
+    }
+
+
+def test_a_tie_between_runs_that_say_what_most_do_not_is_said() -> None:
+    silent = result(**on_machine(gpu={"mig": None}))
+    on, off = result(**on_machine(gpu={"mig": True})), result(**on_machine())
+    found = judged(silent, silent, silent, on, off)
+    assert found.reasons == {
+        5: "MIG off instead of on, which 1 of the 4 runs that are kept has; 3 do not say it; as many could "
+        "have another kind, and that of run 4 is kept"
+    }
+
+
 def test_drivers_reserve_memory_and_a_board_stays_of_its_kind() -> None:
     a, b = 81559 << 20, 81251 << 20
     runs = [result(**on_machine(gpu={"memory_bytes": size})) for size in (a, b, b)]
@@ -140,7 +176,11 @@ def test_points_may_use_several_gpus_but_each_the_same_number() -> None:
     two = one | {"energy_per_device_j": {"GPU-1": 1.0, "GPU-2": 1.0}}
     assert judged(result(1, **one), result(2, **two), result(1, **one)).reasons == {}
     assert judged(result(1, **one), result(1, **two), result(1, **one)).reasons == {
-        2: "2 GPUs instead of 1, which most runs of this point have"
+        2: "2 GPUs instead of 1, which 2 runs of this point have"
+    }
+    assert judged(result(1, **two), result(1, **one)).reasons == {
+        2: "1 GPU instead of 2, which 1 run of this point has; as many have another number, and that of "
+        "run 1 is kept"
     }
 
 

@@ -1,8 +1,8 @@
 """Which runs of a study ran on another kind of machine than most, so that they cannot be compared with them.
 
 Another kind of GPU, another power limit or MIG changes points by different factors, which no effect of
-a block removes. The kind with the most runs stays, at a tie that of the first planned run. Nothing
-here depends on a value that was measured.
+a block removes. The kind that the fewest runs contradict stays, at a tie that of the first planned run.
+Nothing here depends on a value that was measured.
 """
 
 from __future__ import annotations
@@ -121,22 +121,53 @@ def _judge(kinds: Mapping[int, Properties]) -> tuple[dict[int, str], list[str]]:
     if not kinds:
         return {}, []
     counts = Counter(tuple(kind.items()) for kind in kinds.values())
-    ranked = counts.most_common()  # the first of those that are as frequent comes first
-    usual = _completed(dict(ranked[0][0]), list(kinds.values()))
+    described = [(dict(items), n) for items, n in counts.items()]
+    candidates = [_completed(kind, described) for kind, _ in described]
+    n_agreeing = [
+        sum(n for kind, n in described if not _differences(kind, candidate))
+        for candidate in candidates
+    ]
+    largest = [c for c, n in zip(candidates, n_agreeing, strict=True) if n == max(n_agreeing)]
+    usual, deciding = _of_first_run(largest, kinds)
     kept = [kind for kind in kinds.values() if not _differences(kind, usual)]
     tie = ""
-    if len(ranked) > 1 and ranked[1][1] == len(kept) and _differences(dict(ranked[1][0]), usual):
-        first = next(index for index, kind in kinds.items() if not _differences(kind, usual))
-        tie = f"; as many have another kind, and that of run {first} is kept"
-    runs = "the run that is" if len(kept) == 1 else f"the {len(kept)} runs that are"
+    if deciding is not None:
+        others = [kind for kind in kinds.values() if _differences(kind, usual)]
+        n_others = max(sum(not _differences(kind, c) for kind in others) for c in largest)
+        # Runs that do not say in what two kinds differ count for both.
+        verb = "have" if n_others == len(kept) else "could have"
+        tie = f"; as many {verb} another kind, and that of run {deciding} is kept"
     reasons = {}
     for index, kind in kinds.items():
         if names := _differences(kind, usual):
             texts = ", ".join(f"{name} {kind[name]} instead of {usual[name]}" for name in names)
-            reasons[index] = (
-                f"{texts}, which {runs} kept {'has' if len(kept) == 1 else 'have'}{tie}"
-            )
+            reasons[index] = f"{texts}, {_which_runs(names, kept)}{tie}"
     return reasons, _unknown(kept, usual)
+
+
+def _of_first_run(
+    candidates: list[Properties], kinds: Mapping[int, Properties]
+) -> tuple[Properties, int | None]:
+    """Return the kind of the first run that is not of all kinds, and this run; None: there is none."""
+    deciding = None
+    for index, kind in kinds.items():
+        agreeing = [each for each in candidates if not _differences(kind, each)]
+        if 0 < len(agreeing) < len(candidates):
+            candidates, deciding = agreeing, index
+    return candidates[0], deciding
+
+
+def _which_runs(names: Sequence[str], kept: Sequence[Properties]) -> str:
+    """Return how many of the kept runs have some properties, of which none has others."""
+    n, n_kept = sum(all(kind.get(name) for name in names) for kind in kept), len(kept)
+    if n == n_kept:
+        return (
+            "which the run that is kept has" if n == 1 else f"which the {n} runs that are kept have"
+        )
+    if n == 0:
+        return f"which none of the {n_kept} runs that are kept contradicts"
+    rest = f"{n_kept - n} {'does' if n_kept - n == 1 else 'do'} not say {'all of ' * (len(names) > 1)}it"
+    return f"which {n} of the {n_kept} runs that are kept {'has' if n == 1 else 'have'}; {rest}"
 
 
 def _differences(kind: Properties, usual: Properties) -> list[str]:
@@ -148,16 +179,22 @@ def _differences(kind: Properties, usual: Properties) -> list[str]:
     ]
 
 
-def _completed(usual: Properties, kinds: Sequence[Properties]) -> Properties:
+def _completed(kind: Properties, described: Sequence[tuple[Properties, int]]) -> Properties:
     """Return a kind with what other runs that do not differ from it know of it.
 
     Otherwise two kinds could both agree with one of which little is known.
+
+    Args:
+        kind: of some runs.
+        described: each kind, with its number of runs.
     """
-    names = dict.fromkeys(name for kind in kinds for name in kind)
-    for name in names:
+    usual = dict(kind)
+    for name in dict.fromkeys(name for each, _ in described for name in each):
         if usual.get(name) is None:
-            alike = [kind for kind in kinds if not _differences(kind, usual)]
-            known = Counter(text for kind in alike if (text := kind.get(name)) is not None)
+            known: Counter[str] = Counter()
+            for each, n in described:
+                if (text := each.get(name)) is not None and not _differences(each, usual):
+                    known[text] += n
             usual[name] = known.most_common(1)[0][0] if known else None
     return usual
 
@@ -176,15 +213,24 @@ def _unknown(kept: Sequence[Properties], usual: Properties) -> list[str]:
 def _other_numbers(runs: Mapping[int, tuple[str, MachineKind]]) -> dict[int, str]:
     """Return the runs that were metered on another number of GPUs than most runs of their point."""
     counts: dict[str, Counter[int]] = {}
-    for point, kind in runs.values():
+    first: dict[tuple[str, int], int] = {}
+    for index, (point, kind) in runs.items():
         if kind.n_gpus is not None:
             counts.setdefault(point, Counter())[kind.n_gpus] += 1
-    usual = {point: numbers.most_common(1)[0][0] for point, numbers in counts.items()}
-    return {
-        index: f"{kind.n_gpus} GPUs instead of {usual[point]}, which most runs of this point have"
-        for index, (point, kind) in runs.items()
-        if kind.n_gpus not in (None, usual.get(point))
-    }
+            first.setdefault((point, kind.n_gpus), index)
+    reasons = {}
+    for index, (point, kind) in runs.items():
+        if kind.n_gpus is None:
+            continue
+        (usual, n), *others = counts[point].most_common()  # at a tie the first one comes first
+        if kind.n_gpus != usual:
+            gpus = "1 GPU" if kind.n_gpus == 1 else f"{kind.n_gpus} GPUs"
+            which = "1 run of this point has" if n == 1 else f"{n} runs of this point have"
+            tie = f"; as many have another number, and that of run {first[point, usual]} is kept"
+            reasons[index] = (
+                f"{gpus} instead of {usual}, which {which}{tie if others[0][1] == n else ''}"
+            )
+    return reasons
 
 
 def _sentences(reasons: Mapping[int, str], hosts: Mapping[int, str | None]) -> Iterator[str]:
