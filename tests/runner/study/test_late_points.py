@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from fakes.machines import on_machine
 from fakes.results import make_result
 from fakes.studies import experiment, study
 from report.comparison.folders import KnownMeter, make_folder
@@ -160,6 +161,53 @@ def test_new_points_without_a_figure_are_not_blamed_on_the_anchors(folder: Path)
     assert comparisons.late_points == (
         "the points added in cycles 4 to 6 (n=6) are not compared with the others: none of their runs has "
         "J per output token",
+    )
+
+
+_LOW = on_machine("n2", {"power_limit_w": 300.0})
+_ELSEWHERE = "ran on another kind of machine than the runs that are kept"
+
+
+class TwoPlaces:
+    """A meter whose first runs are on the usual machine, and the others at a lower power limit."""
+
+    def __init__(self, n_usual: int) -> None:
+        self.n_left = n_usual
+        self.usual, self.low = KnownMeter(5, 3, **on_machine()), KnownMeter(6, 3, **_LOW)
+
+    def __call__(self, config: ExperimentConfig, **others: Any) -> ExperimentResult:
+        self.n_left -= 1
+        return (self.low if self.n_left < 0 else self.usual)(config, **others)
+
+
+@pytest.mark.parametrize(
+    ("n_usual", "reason"),
+    [
+        (0, f"all their runs with J per output token {_ELSEWHERE}"),
+        (
+            3,
+            f"of their 3 runs with J per output token, 2 {_ELSEWHERE}, and the others are too few",
+        ),
+    ],
+)
+def test_new_points_at_another_power_limit_do_not_lack_a_figure(
+    tmp_path: Path, n_usual: int, reason: str
+) -> None:
+    folder = make_folder(tmp_path, 1, ns=NS, cycles=3, **on_machine())
+    comparisons = comparisons_of(extend(folder, meter=TwoPlaces(n_usual)))
+    assert comparisons.late_points == (
+        f"the points added in cycles 4 to 6 (n=6) are not compared with the others: {reason}",
+    )
+
+
+def test_an_extension_that_leaves_out_the_original_study_is_named(tmp_path: Path) -> None:
+    """The kind of machine with the most runs stays, and it is that of the added points."""
+    folder = make_folder(tmp_path, 1, ns=NS, cycles=3, **on_machine())
+    comparisons = comparisons_of(extend(folder, (6, 7, 8, 9), TwoPlaces(0)))
+    assert set(comparisons.left_out) == {"n=2", "n=3"}
+    assert comparisons.late_points == (
+        "most runs from before cycle 4, the first with added points (n=6, n=7, n=8, n=9), are not "
+        f"compared: 12 of 12 with J per output token {_ELSEWHERE}",
     )
 
 

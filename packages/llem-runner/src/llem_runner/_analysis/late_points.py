@@ -10,6 +10,7 @@ from llem_runner._plan.comparability import MIN_CYCLES
 from llem_runner._storage.manifest import Extension, ManifestEntry
 
 _MAX_LABELS = 6
+_ELSEWHERE = "on another kind of machine than the runs that are kept"
 
 
 class _Late:
@@ -35,7 +36,28 @@ class _Late:
         """Return whether each of its runs was tried."""
         return all(entry.status in ("completed", "failed") for entry in self._new_entries)
 
-    def sentence(self) -> str | None:
+    def sentences(self) -> Iterator[str]:
+        """Yield what keeps its points from a comparison with earlier runs, or leaves it unchecked."""
+        yield from self._earlier_left_out()
+        if (sentence := self._connection()) is not None:
+            yield sentence
+
+    def _earlier_left_out(self) -> Iterator[str]:
+        """Yield a sentence if the machine of the extension left out most runs from before it."""
+        earlier = [
+            entry.index
+            for entry in self._entries
+            if entry.cycle < self._first and entry.index in self._runs.values
+        ]
+        n = sum(index in self._runs.machines.left_out for index in earlier)
+        if 2 * n > len(earlier):
+            names = _names(map(self._label, self._extension.new_points))
+            yield (
+                f"most runs from before cycle {self._first}, the first with added points ({names}), are not "
+                f"compared: {n} of {len(earlier)} with {self._figure} ran {_ELSEWHERE}"
+            )
+
+    def _connection(self) -> str | None:
         """Return what keeps its points from a comparison, or leaves it unchecked; None: nothing."""
         old = {entry.config_hash for entry in self._entries if entry.cycle < self._first}
         if not any(point in self._cycles for point in self._new) or not old & self._cycles.keys():
@@ -52,9 +74,18 @@ class _Late:
         names = _names(map(self._label, self._extension.new_points))
         text = f"{points} ({names}) are not compared with the others"
         new = [entry for entry in self._new_entries if entry.config_hash in self._new]
-        if not any(entry.index in self._runs.values for entry in new):
+        valued = [entry.index for entry in new if entry.index in self._runs.values]
+        if not valued:
             return f"{text}: none of their runs has {self._figure}"
+        n_elsewhere = sum(index in self._runs.machines.left_out for index in valued)
+        if n_elsewhere == len(valued):
+            return f"{text}: all their runs with {self._figure} ran {_ELSEWHERE}"
         if self._new <= set(self._runs.left_out) - set(self._runs.apart):
+            if n_elsewhere:
+                return (
+                    f"{text}: of their {len(valued)} runs with {self._figure}, {n_elsewhere} ran {_ELSEWHERE}, "
+                    "and the others are too few"
+                )
             return f"{text}: too few of their runs have {self._figure}"
         return (
             f"{text}, because no anchor connects them: {'; '.join(self._reasons())}. Figures of both groups "
@@ -104,7 +135,7 @@ class _Late:
 def late_point_sentences(
     extensions: Iterable[Extension], entries: Sequence[ManifestEntry], runs: ComparedRuns
 ) -> Iterator[str]:
-    """Yield a sentence for each extension whose points are not compared, or through one point only.
+    """Yield what keeps the points of each extension from a comparison with the runs before it.
 
     Args:
         extensions: of the study; one that has not run yet is skipped.
@@ -113,8 +144,8 @@ def late_point_sentences(
     """
     for extension in extensions:
         late = _Late(extension, entries, runs)
-        if late.is_measured and (sentence := late.sentence()) is not None:
-            yield sentence
+        if late.is_measured:
+            yield from late.sentences()
 
 
 def _cycles(runs: ComparedRuns) -> dict[str, set[int]]:

@@ -89,7 +89,8 @@ class Comparisons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """For each of these points the reason; empty in an older file."""
     late_points: tuple[str, ...] = ()
     """For each extension whose points are not compared with the others, or through one point only, a
-    sentence with the reason and what to do."""
+    sentence with the reason and what to do; and one if most runs from before it are left out, because
+    their machine is of another kind."""
     left_out_runs: tuple[int, ...] = ()
     """Indices of the runs that are not compared because they ran on another kind of machine than most:
     another name, memory, power limit, default power limit or MIG of the GPU, or another processor where
