@@ -22,6 +22,20 @@ class FigureMean(NamedTuple):
     high: float | None
 
 
+def points_on_usual_machine(data: StudyData, name: str) -> set[int]:
+    """Return the points that have a figure in a run on the kind of machine of most runs.
+
+    The mean of another point is that of another machine, which no front may compare.
+    """
+    return {
+        run.point
+        for run in data.runs
+        if run.facts is not None
+        and run.other_machine is None
+        and run.facts.values.get(name, 0.0) > 0
+    }
+
+
 def figure_means(data: StudyData, name: str) -> dict[int, FigureMean]:
     """Return the mean of a figure at each point that has it, by position in `StudyData.points`.
 
@@ -35,15 +49,14 @@ def figure_means(data: StudyData, name: str) -> dict[int, FigureMean]:
     """
     import numpy as np
 
-    having = [
-        run for run in data.runs if run.facts is not None and run.facts.values.get(name, 0.0) > 0
-    ]
-    comparable = {run.point for run in having if run.other_machine is None}
+    comparable = points_on_usual_machine(data, name)
     runs = [
         # Two kinds of machine have no block in common, also where a limit was changed within one.
         (run.point, (run.other_machine or "", *run.block), run.facts.values[name])
-        for run in having
-        if run.facts is not None and (run.other_machine is None or run.point not in comparable)
+        for run in data.runs
+        if run.facts is not None
+        and run.facts.values.get(name, 0.0) > 0
+        and (run.other_machine is None or run.point not in comparable)
     ]
     if not runs:
         return {}

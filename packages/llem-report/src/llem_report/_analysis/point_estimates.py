@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from llem_report._analysis.figure_means import FigureMean, figure_means
+from llem_report._analysis.figure_means import FigureMean, figure_means, points_on_usual_machine
 from llem_report._analysis.level_effects import interval_of
 from llem_report._analysis.study_ranking import StudyRanking
 from llem_report._ranking.contrasts import contrasts_of, half_widths
@@ -59,10 +59,14 @@ def point_estimates(
         data.runs, [p.label for p in data.points], [p.config for p in data.points]
     )
     slowest, phases = figure_means(data, _SLOWEST_TOKENS), point_phases(data.runs)
-    comparable = {run.point for run in data.runs if run.facts and run.other_machine is None}
-    compared = {i: energy for i, energy in energies.items() if i in comparable}
-    front = _front(compared, speeds)
-    first_token_front = _front(compared, {i: _per_second(wait) for i, wait in waits.items()})
+    usual_energies, usual_speeds, usual_waits = (
+        {i: means[i] for i in means.keys() & points_on_usual_machine(data, name)}
+        for name, means in ((ENERGY, energies), (SPEED, speeds), (_FIRST_TOKEN, waits))
+    )
+    front = _front(usual_energies, usual_speeds)
+    first_token_front = _front(
+        usual_energies, {i: _per_second(wait) for i, wait in usual_waits.items()}
+    )
     runs: dict[int, list[StudyRun]] = defaultdict(list)
     for run in data.runs:
         runs[run.point].append(run)
