@@ -14,6 +14,7 @@ from fakes.results import make_result
 from fakes.studies import experiment, study
 from report.comparison.folders import KnownMeter, make_folder
 
+from llem_cli._commands.study.show import show
 from llem_cli._display.comparison_notes import comparison_lines
 from llem_config import ExperimentConfig
 from llem_energy import ExperimentResult, MeasurementError
@@ -112,7 +113,11 @@ def warned(folder: Path, **arguments: Any) -> list[str]:
 )
 @pytest.mark.parametrize("new", [(6, 7), (6, 7, 8, 9, 10)], ids=["fewer", "more"])
 def test_points_that_no_anchor_connects_are_named_beside_the_table(
-    folder: Path, meter: Unlucky, reason: str, new: tuple[int, ...]
+    folder: Path,
+    meter: Unlucky,
+    reason: str,
+    new: tuple[int, ...],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Whichever group is larger is compared; the other has no ratio, and a sentence says why."""
     result = extend(folder, new, meter)
@@ -136,6 +141,9 @@ def test_points_that_no_anchor_connects_are_named_beside_the_table(
     assert f"warning: {sentence}" in lines
     named = [line for line in lines if line.startswith(f"not compared ({NO_COMMON_BLOCK})")]
     assert len(named) == len(apart)
+    show(folder)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("are not compared with the others, because no anchor connects them") == 1
 
 
 def test_added_cycles_connect_the_groups_as_the_sentence_says(folder: Path) -> None:

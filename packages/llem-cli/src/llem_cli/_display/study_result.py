@@ -63,7 +63,11 @@ def show_study_result(
         say(f"no ranking of the choices: {analysis}")
     elif analysis is not None:
         compared = result.summary.comparisons
-        shown = (*compared.caveats, *compared.left_out_machines) if compared else ()
+        shown = (
+            (*compared.caveats, *compared.late_points, *compared.left_out_machines)
+            if compared
+            else ()
+        )
         show_ranking(analysis, shown=shown, console=console)
     say(f"results: {folder}")
 
