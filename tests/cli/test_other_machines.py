@@ -96,9 +96,8 @@ class Meter:
             config,
             started_at=now.isoformat(),
             ended_at=(now + timedelta(seconds=1)).isoformat(),
-            energy_per_output_token_j=2.0 * ratio,
-            tokens_per_second=50.0 / ratio,
-            **self._mixture.place(cycle, config.n),
+            **{"energy_per_output_token_j": 2.0 * ratio, "tokens_per_second": 50.0 / ratio}
+            | dict(self._mixture.place(cycle, config.n)),
         )
 
 
@@ -119,7 +118,7 @@ def conclusions(folder: Path, base: Path) -> tuple[object, ...]:
         found.comparisons.blocks,
         found.comparisons.residual_cv,
         [outlier.index for outlier in found.outliers],
-        [point.compared for point in found.points],
+        [(point.compared, point.runs_needed, point.runs_needed_high) for point in found.points],
         analysis.finding,
         analysis.factors,
         analysis.level_pairs,
@@ -236,6 +235,38 @@ def test_a_point_that_ran_on_the_other_kind_alone_is_named_with_its_reason(
     assert (alone.value is None, alone.ratio_to_best, alone.on_front) == (False, None, False)
     compared = compare(folder, folder)
     assert any("5 runs on another kind of machine" in point.reason for point in compared.unpaired)
+
+
+def without_energy(place: Place, where: Callable[[int, int], bool]) -> Place:
+    """Take the energy from some runs."""
+    dark = {"energy_per_output_token_j": None}
+    return lambda cycle, n: dict(place(cycle, n)) | (dark if where(cycle, n) else {})
+
+
+def test_a_point_whose_energy_is_of_another_machine_is_on_no_front(tmp_path: Path) -> None:
+    place = without_energy(low_in(5, power_limit_w=300.0), lambda cycle, n: n == 1 and cycle < 5)
+    mixture = Mixture(place, 5, lambda cycle, _: cycle == 5)
+    first, second, *_ = sorted(
+        analyse(measured(tmp_path, mixture, 0.1)).points, key=lambda point: point.label
+    )
+    assert (first.label, first.on_front, first.on_first_token_front) == ("n=1", False, False)
+    assert first.energy_per_output_token_j is not None and first.tokens_per_second is not None
+    assert second.on_front and second.front_is_certain
+
+
+def test_runs_elsewhere_without_the_figure_hide_no_unused_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = without_energy(
+        low_in(5, power_limit_w=300.0), lambda cycle, n: cycle == 5 or (n == 3 and cycle > 1)
+    )
+    folder = measured(tmp_path, Mixture(place, 5, lambda cycle, _: cycle == 5))
+    found = read_study_result(folder).summary.comparisons
+    assert found is not None and len(found.left_out_runs) == N_POINTS
+    assert (found.n_unused, found.n_unused_other_machine) == (1, 0)
+    show(folder)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "not compared: 1 run with a result, whose point has too few results" in shown
 
 
 def test_attempts_on_another_kind_of_machine_are_named_in_a_divided_study(tmp_path: Path) -> None:

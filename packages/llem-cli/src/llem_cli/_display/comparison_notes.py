@@ -65,7 +65,7 @@ def comparison_lines(result: StudyResult) -> Iterator[str]:
             share = percent(comparisons.detectable_ratio - 1)
             yield f"this study can tell differences of {share}"
         yield from _noisy(summary.points, comparisons)
-        n_unused = comparisons.n_unused - _n_elsewhere(summary.points)
+        n_unused = comparisons.n_unused - _n_elsewhere(comparisons, summary.points)
         if n_unused > 0:
             yield (
                 f"not compared: {count(n_unused, 'run')} with a result, whose point "
@@ -103,8 +103,10 @@ def comparison_lines(result: StudyResult) -> Iterator[str]:
     yield from _precision(summary.points, comparisons.figure)
 
 
-def _n_elsewhere(points: Sequence[PointSummary]) -> int:
-    """Return the number of runs on another kind of machine, which have lines of their own."""
+def _n_elsewhere(comparisons: Comparisons, points: Sequence[PointSummary]) -> int:
+    """Return the number of unused runs on another kind of machine, which have lines of their own."""
+    if comparisons.n_unused_other_machine is not None:
+        return comparisons.n_unused_other_machine
     return sum(point.n_other_machine for point in points)
 
 
@@ -170,7 +172,11 @@ def _change(ratio: float) -> str:
 def _precision(points: Sequence[PointSummary], figure: str) -> Iterator[str]:
     """Yield which confidence intervals are too narrow, and how many runs a narrower one needs."""
     yield from _first_lines(list(_correlated(points, figure)))
-    imprecise = [p for p in points if p.runs_needed and _n_needed(p, "1%") > p.n_completed]
+    imprecise = [
+        point
+        for point in points
+        if point.runs_needed and _n_needed(point, "1%") > point.n_completed - point.n_other_machine
+    ]
     if imprecise:
         widest = max(imprecise, key=lambda point: _n_needed(point, "1%"))
         yield (

@@ -76,6 +76,7 @@ def compare_points(
         left_out_runs=tuple(runs.machines.left_out),
         left_out_machines=runs.machines.sentences,
         n_unused=len(runs.values),
+        n_unused_other_machine=len(runs.values.keys() & runs.machines.left_out.keys()),
         method=_METHOD,
         rule=_RULE,
         looks=tuple(looks),

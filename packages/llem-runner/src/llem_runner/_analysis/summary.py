@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from llem_config import ExecutionConfig, Settings, StudyConfig
 from llem_config.carbon import carbon_of
@@ -127,7 +127,7 @@ def summarise(
                     values.get(point),
                     factors.get(point, {}),
                     qualities.get(point),
-                    sum(entry.index in elsewhere for entry in group),
+                    elsewhere.keys(),
                 )
                 for point, group in by_point.items()
             ),
@@ -200,7 +200,7 @@ def _point(
     compared: Sequence[float] | None,
     levels: dict[str, str],
     answers: PointQuality | None,
-    n_elsewhere: int,
+    elsewhere: Collection[int],
 ) -> PointSummary:
     """Return the statistics of a point.
 
@@ -211,25 +211,30 @@ def _point(
         compared: this figure in the compared runs; None if the point is not compared.
         levels: its level of each factor.
         answers: their quality.
-        n_elsewhere: number of its runs on another kind of machine than most.
+        elsewhere: indices of the runs of the study on another kind of machine than most.
     """
-    point_results = [results[entry.index] for entry in entries if entry.index in results]
+    runs = [(entry.index, results[entry.index]) for entry in entries if entry.index in results]
     # By time, not by place in the schedule: a resume repeats a run later than planned.
-    point_results.sort(key=lambda result: result.started_at)
+    runs.sort(key=lambda run: run[1].started_at)
+    point_results = [result for _, result in runs]
+    usual = [result for index, result in runs if index not in elsewhere]
     is_one_place = not run_elsewhere(point_results)
 
-    def over_cycles(figure: _Figure) -> Statistics | None:
-        values = [value for result in point_results if (value := figure(result)) is not None]
+    def over_cycles(
+        figure: _Figure, of: Sequence[MeasuredRun] = point_results
+    ) -> Statistics | None:
+        values = [value for result in of if (value := figure(result)) is not None]
         return describe(values, is_one_place=is_one_place)
 
-    energy = over_cycles(lambda r: r.energy_per_output_token_j)
-    speed = over_cycles(lambda r: r.tokens_per_second)
+    energy, speed = (lambda r: r.energy_per_output_token_j), (lambda r: r.tokens_per_second)
+    # The difference between two kinds of machine is no spread that further runs would average out.
+    spread = over_cycles(energy, usual) or over_cycles(speed, usual)
     return PointSummary(
         config_hash=entries[0].config_hash,
         label=entries[0].label,
         n_completed=len(point_results),
         n_failed=sum(entry.status == "failed" for entry in entries),
-        energy_per_output_token_j=energy,
+        energy_per_output_token_j=over_cycles(energy),
         energy_total_j=over_cycles(lambda r: r.energy_total_j),
         energy_bound_share=max(
             (
@@ -240,12 +245,12 @@ def _point(
             default=None,
         ),
         energy_estimated_j=over_cycles(lambda r: r.energy_estimated_j),
-        tokens_per_second=speed,
+        tokens_per_second=over_cycles(speed),
         time_to_first_token_s=over_cycles(
             lambda r: None if r.time_to_first_token is None else r.time_to_first_token.mean_s
         ),
-        runs_needed=_runs_needed(energy or speed),
-        runs_needed_high=_runs_needed(energy or speed, upper=True),
+        runs_needed=_runs_needed(spread),
+        runs_needed_high=_runs_needed(spread, upper=True),
         n_planned=len(entries),
         n_flagged=sum(
             quality.status == "flagged"
@@ -258,7 +263,7 @@ def _point(
         ),
         compared=None if compared is None else describe(compared, is_one_place=is_one_place),
         quality=answers,
-        n_other_machine=n_elsewhere,
+        n_other_machine=len(runs) - len(usual),
     )
 
 

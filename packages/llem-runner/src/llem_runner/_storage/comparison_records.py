@@ -103,7 +103,10 @@ class Comparisons(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """For each machine that is further from the others than these are from one another, a sentence."""
     n_unused: int
     """Number of runs that have the figure but are not compared, because their point is left out
-    or no other point ran in their block; all runs if nothing is compared."""
+    or no other point ran in their block, or because they are of `left_out_runs`; all runs if nothing is
+    compared."""
+    n_unused_other_machine: int | None = None
+    """Of these, the number of runs of `left_out_runs`; None in a file without this field."""
     method: str
     rule: str
     """What is left out and when two points differ. It does not depend on the values measured."""

@@ -59,7 +59,8 @@ class PointSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     runs_needed: dict[str, int | None] = {}
     """How many runs a 95 % interval with a half-width of `0.5%`, `1%`, `2%` of the mean needs at
     the observed spread of joules per output token, or of tokens per second if no energy was
-    measured. None: more than 1000."""
+    measured, in the runs that are not of `n_other_machine`; empty if there is no such spread. None: more
+    than 1000."""
     runs_needed_high: dict[str, int | None] = {}
     """The same at the upper limit of the spread: the true spread is below it in 80 % of cases. A few
     runs say little about their spread, so the number needed is between the two."""
