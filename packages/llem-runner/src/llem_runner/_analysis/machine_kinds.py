@@ -21,6 +21,9 @@ _MEMORY = "memory of the GPU"
 _SAME_MEMORY = 0.02
 """Drivers reserve a part of the memory of one board, and not always the same part."""
 _MAX_RANGES = 12
+_MAX_CANDIDATES = 50
+"""Descriptions that are counted as the usual kind, the most frequent first; a file can have one for each of
+50,000 runs, and each is compared with all others."""
 
 
 class MachineKind(NamedTuple):
@@ -122,7 +125,8 @@ def _judge(kinds: Mapping[int, Properties]) -> tuple[dict[int, str], list[str]]:
         return {}, []
     counts = Counter(tuple(kind.items()) for kind in kinds.values())
     described = [(dict(items), n) for items, n in counts.items()]
-    candidates = [_completed(kind, described) for kind, _ in described]
+    frequent = counts.most_common(_MAX_CANDIDATES)
+    candidates = [_completed(dict(items), described) for items, _ in frequent]
     n_agreeing = [
         sum(n for kind, n in described if not _differences(kind, candidate))
         for candidate in candidates
