@@ -11,10 +11,11 @@ from fakes import measures
 from fakes.studies import TINY
 from report.comparison.folders import KnownMeter, make_folder
 
+from llem_cli._app import run
 from llem_cli._commands.study.extend import extend
 from llem_runner import read_manifest, verify_study
 from llem_runner.executors import InlineExecutor
-from llem_runner.shards import divide_study, resume_shards
+from llem_runner.shards import divide_study, read_plan, resume_shards
 
 
 @pytest.fixture
@@ -62,6 +63,37 @@ def test_a_level_is_added_to_a_divided_study(tmp_path: Path) -> None:
     assert (manifest.status, manifest.totals.completed) == ("completed", 15)
     assert list(manifest.shards[3:]) == [f"shards/000{n}" for n in (4, 5, 6)]
     assert verify_study(folder, files_only=True).verdict == "intact"
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "problem"),
+    [
+        (("--time-limit", "nonsense"), 2, "--time-limit: expected a time such as 90s"),
+        (("--gpus", "0,,1"), 2, "--gpus: expected `all`, or numbers or UUIDs"),
+        (("--gpus", "0", "--wait"), 2, "--wait: expected either --wait or --gpus"),
+        (("--gpus", "no-such-gpu"), 1, "gpus: expected `all`, or numbers or UUIDs"),
+        (("--on", "slurm", "--time-per-shard", "x"), 2, "time: expected a time"),
+    ],
+    ids=["time limit", "no number", "wait", "no GPU", "time per shard"],
+)
+def test_a_wrong_flag_adds_nothing_to_a_divided_study(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    flags: tuple[str, ...],
+    code: int,
+    problem: str,
+) -> None:
+    folder = divide_study(write(tmp_path / "a.yaml", [1, 2]), output=tmp_path).folder
+    resume_shards(folder, executor=InlineExecutor(), measure=KnownMeter(1, 2))
+    more = str(write(tmp_path / "b.yaml", [1, 2, 3]))
+    plan, before = read_plan(folder), sorted(folder.rglob("*"))
+    for command in (("resume", "--cycles", "6"), ("extend", "--study", more)):
+        assert run(["study", *command, str(folder), *flags]) == code
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert problem in shown.err
+    assert read_plan(folder) == plan
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_a_wrong_path_or_number_exits_with_2(llem: Run, tmp_path: Path) -> None:

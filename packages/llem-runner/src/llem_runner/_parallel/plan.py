@@ -8,7 +8,7 @@ from typing import Literal
 
 from llem_config import StudyConfig
 from llem_energy.backends import facts_of
-from llem_energy.preflight import Machine
+from llem_energy.preflight import Machine, find_machine
 from llem_runner._errors import StudyError
 from llem_runner._plan.shards import MIN_POINTS, precision_kept
 
@@ -56,6 +56,15 @@ def _named(name: int | str, every: Sequence[str], usable: Sequence[str]) -> str:
         f"gpus: expected `all`, or numbers or UUIDs of GPUs that this process may use "
         f"({', '.join(usable) or 'there is none'}), found {name!r}"
     )
+
+
+def check_gpus(wanted: Gpus) -> None:
+    """Return if this process may use these GPUs; takes 0.2 s.
+
+    Raises:
+        StudyError: there is none, or one that is named is not there or not given to this process.
+    """
+    chosen_gpus(wanted, find_machine())
 
 
 def check_points(study: StudyConfig) -> None:

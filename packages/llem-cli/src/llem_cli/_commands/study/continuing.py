@@ -22,6 +22,7 @@ from llem_energy import measure as default_measure
 from llem_runner import StudyResult
 from llem_runner.clusters import Cluster
 from llem_runner.executors import Measure
+from llem_runner.parallel import check_gpus
 from llem_runner.shards import Addition, is_divided, resume_shards
 
 
@@ -54,16 +55,21 @@ class Continuing(ClusterFlags):
     def cluster_of(self, folder: Path) -> Cluster | None:
         """Return the cluster that gets the shards of a study; None if they run here.
 
+        All flags are checked here, before cycles or points are added to the study.
+
         Raises:
-            StudyError: no installed package provides it.
-            ConfigError: the flags do not go together, or not with the study.
+            StudyError: no installed package provides it, or a GPU is not there.
+            ConfigError: a flag is wrong, or the flags do not go together or not with the study.
         """
+        parse_duration_s(self.time_limit)
         if self.on is None:
             self.check_unused()
             if self.gpus is not None and not is_divided(folder):
                 raise usage_error(
                     "--gpus", "expected a study that began with --gpus or was submitted"
                 )
+            if self.gpus is not None:
+                check_gpus(parse_gpus(self.gpus, wait=self.wait))
             return None
         if not is_divided(folder):
             raise usage_error(
@@ -77,6 +83,7 @@ class Continuing(ClusterFlags):
         cluster = self.cluster(self.on)
         if cluster is None:
             raise usage_error("--on", "expected a cluster, found none; leave out --on to run here")
+        _ = cluster.time_limit_s  # reads the options of the cluster, and refuses wrong ones
         return cluster
 
 
