@@ -178,6 +178,10 @@ ON_COMMAND_LINES = (
         "--cycles: expected a whole number, found '3x'",
     ),
     on_line(
+        "half a cycle", "study run study.yaml --cycles=2.5",
+        "--cycles: expected a whole number, found '2.5'",
+    ),
+    on_line(
         "another ending of the file", "study run study.yml",
         "study.yml: no such file", "study.yaml",
     ),

@@ -9,9 +9,12 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from cli.conftest import Run
+
+from llem_cli._app import app
 
 GOOD = "model: builtin:tiny-llama\nn: 2\npytorch: {device: cpu}\n"
 
@@ -36,6 +39,20 @@ def test_a_mistake_in_the_study_file_is_reported_with_its_position(
     (line,) = done.stderr.splitlines()
     assert sentence in line
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+def test_every_flag_for_whole_numbers_refuses_others() -> None:
+    groups = (app, app["study"])
+    commands = [group[name] for group in groups for name in group if not name.startswith("-")]
+    flags = [
+        argument
+        for command in commands
+        if command.default_command is not None
+        for argument in command.assemble_argument_collection()
+        if int in (argument.hint, *get_args(argument.hint))
+    ]
+    assert {flag.name for flag in flags} >= {"--cycles", "--retry", "--at-most", "--runs", "--port"}
+    assert [flag.name for flag in flags if flag.parameter.converter is None] == []
 
 
 def test_a_terminal_shows_the_line_of_the_mistake_whole(tmp_path: Path) -> None:

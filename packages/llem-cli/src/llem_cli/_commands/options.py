@@ -7,13 +7,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import CoercionError, Parameter, Token
 from cyclopts.validators import Number
 
 from llem_config import ConfigError, Fault
 from llem_config.overrides import merge, override, parse_value
 from llem_config.text import shortened
 
+
+def _whole_numbers(kind: Any, tokens: Sequence[Token]) -> Any:
+    """Return the number of a flag, or the numbers of a repeatable one.
+
+    Raises:
+        CoercionError: a text is not a whole number; cyclopts would round 2.5.
+    """
+    numbers = []
+    for token in tokens:
+        try:
+            numbers.append(int(token.value))
+        except ValueError as error:
+            raise CoercionError(token=token, target_type=int) from error
+    return numbers[0] if kind is int else tuple(numbers)
+
+
+WHOLE = Parameter(converter=_whole_numbers)
+"""Of every flag that takes whole numbers."""
 CLI_DEFAULTS: Mapping[str, Any] = {"execution": {"n_cycles": 3}}
 """Enough repeats for an error bar; the study file and the flags override it."""
 
@@ -45,6 +63,7 @@ Tracebacks = Annotated[
 ]
 Cycles = Annotated[
     int | None,
+    WHOLE,
     Parameter(help="Number of repeats of every experiment (default: from the file, or 3)."),
 ]
 Data = Annotated[
@@ -64,6 +83,7 @@ Gaps = Annotated[
 Timeout = Annotated[float | None, Parameter(help="Kill a run after this number of seconds.")]
 Retry = Annotated[
     int,
+    WHOLE,
     Parameter(
         validator=Number(gte=0, lte=1000), help="Retry a crashed run up to N times (default: 0)."
     ),

@@ -16,7 +16,7 @@ from llem_cli._commands.meter.series import run_in_turn
 from llem_cli._commands.meter.session import MeterSession
 from llem_cli._commands.meter.signals import SignalQueue, fetched_signals
 from llem_cli._commands.meter.summary import compared, summary
-from llem_cli._commands.options import Json, Tracebacks
+from llem_cli._commands.options import WHOLE, Json, Tracebacks
 from llem_cli._display.console import note, show_json
 from llem_cli._display.meter import show_report, show_run
 from llem_cli._display.meter_line import LiveLine
@@ -29,7 +29,7 @@ Command = Annotated[
         help="The program to run and its arguments, after --.",
     ),
 ]
-Pid = Annotated[int | None, Parameter(help="Measure until the process with this id ends.")]
+Pid = Annotated[int | None, WHOLE, Parameter(help="Measure until the process with this id ends.")]
 For = Annotated[
     str | None,
     Parameter(
@@ -37,9 +37,11 @@ For = Annotated[
     ),
 ]
 Runs = Annotated[
-    int | None, Parameter(help="Measure the command N times (default: 1; 5 with --compare).")
+    int | None, WHOLE, Parameter(help="Measure the command N times (default: 1; 5 with --compare).")
 ]
-Warmup = Annotated[int, Parameter(help="Runs before them that are not measured (default: 0).")]
+Warmup = Annotated[
+    int, WHOLE, Parameter(help="Runs before them that are not measured (default: 0).")
+]
 Gap = Annotated[str, Parameter(help="Pause between two runs, such as 10s (default: 2s).")]
 Compare = Annotated[
     str | None,
@@ -49,7 +51,7 @@ Compare = Annotated[
     ),
 ]
 Tokens = Annotated[
-    int | None, Parameter(help="Tokens that one run generates, for the energy per token.")
+    int | None, WHOLE, Parameter(help="Tokens that one run generates, for the energy per token.")
 ]
 Gpus = Annotated[
     str | None,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from llem_cli._commands.options import WHOLE
 from llem_cli._commands.study.folder import usage_error
 from llem_runner.clusters import Cluster, find_cluster
 
@@ -47,6 +48,7 @@ class ClusterFlags:
     ] = None
     at_most: Annotated[
         int | None,
+        WHOLE,
         Parameter(
             validator=Number(gte=1),
             help="Shards that run at the same time (default: no limit of llem).",

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from llem_cli._commands.options import Json, Quiet, Verbose
+from llem_cli._commands.options import WHOLE, Json, Quiet, Verbose
 from llem_cli._commands.study.continuing import HERE, Continuing, continue_shards, continue_study
 from llem_cli._commands.study.folder import StudyFolder, check_folders
 from llem_cli._commands.study.run import MeasureFunction
@@ -29,6 +29,7 @@ def extend(
     ],
     anchors: Annotated[
         int | None,
+        WHOLE,
         Parameter(
             validator=Number(gte=1, lte=100_000),
             help="Number of old points that run again beside the new ones (default: 2).",
@@ -36,6 +37,7 @@ def extend(
     ] = None,
     cycles: Annotated[
         int | None,
+        WHOLE,
         Parameter(
             validator=Number(gte=1, lte=100_000),
             help="Number of cycles of the new points (default: from the file, or as the old points).",

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 from cyclopts import Parameter
 
 from llem_cli._app import OK
-from llem_cli._commands.options import Json, Tracebacks
+from llem_cli._commands.options import WHOLE, Json, Tracebacks
 from llem_cli._commands.study.figure import figure_flag
 from llem_cli._commands.study.folder import StudyOrArchive, check_studies, usage_error
 from llem_cli._display.console import say, show_json
@@ -52,6 +52,7 @@ def report(
     ] = "axis",
     run: Annotated[
         tuple[int, ...],
+        WHOLE,
         Parameter(
             negative=(), help="Draw the power of this run; repeatable (default: the best point's)."
         ),

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from llem_cli._commands.options import Json, Quiet, Verbose
+from llem_cli._commands.options import WHOLE, Json, Quiet, Verbose
 from llem_cli._commands.study.continuing import HERE, Continuing, continue_shards, continue_study
 from llem_cli._commands.study.folder import StudyFolder, check_folders
 from llem_cli._commands.study.run import MeasureFunction
@@ -30,6 +30,7 @@ def resume(
     ] = None,
     cycles: Annotated[
         int | None,
+        WHOLE,
         Parameter(
             validator=Number(gte=1, lte=100_000),
             help="New number of cycles; added cycles run after the existing ones.",

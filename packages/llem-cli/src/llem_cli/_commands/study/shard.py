@@ -9,7 +9,15 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from llem_cli._commands.options import Json, Quiet, Retry, TimeLimit, Verbose, parse_duration_s
+from llem_cli._commands.options import (
+    WHOLE,
+    Json,
+    Quiet,
+    Retry,
+    TimeLimit,
+    Verbose,
+    parse_duration_s,
+)
 from llem_cli._commands.study.run import MeasureFunction
 from llem_cli._display.console import closed_terminal_ignored, count, note, say, show_json
 from llem_cli._display.progress import Progress
@@ -22,7 +30,9 @@ from llem_runner.shards import ShardOutcome, run_shard
 
 def shard(
     folder: Annotated[Path, Parameter(help="Folder of the study, made by `study submit`.")],
-    number: Annotated[int, Parameter(validator=Number(gte=1), help="Number of the shard, from 1.")],
+    number: Annotated[
+        int, WHOLE, Parameter(validator=Number(gte=1), help="Number of the shard, from 1.")
+    ],
     /,
     *,
     retry: Retry = 0,

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from llem_cli._app import OK
-from llem_cli._commands.options import Tracebacks
+from llem_cli._commands.options import WHOLE, Tracebacks
 from llem_cli._commands.study.folder import StudyFolder, check_folders
 from llem_cli._display.console import note, say
 from llem_cli._display.streams import results
@@ -22,6 +22,7 @@ _NICENESS = 10  # runs that are measured on the same CPUs go first
 
 Port = Annotated[
     int,
+    WHOLE,
     Parameter(
         validator=Number(gte=0, lte=65535), help="Port of 127.0.0.1 (default: a random free one)."
     ),
