@@ -14,7 +14,7 @@ from typing import get_args
 import pytest
 from cli.conftest import Run
 
-from llem_cli._app import app
+from llem_cli._app import app, run
 
 GOOD = "model: builtin:tiny-llama\nn: 2\npytorch: {device: cpu}\n"
 
@@ -53,6 +53,28 @@ def test_every_flag_for_whole_numbers_refuses_others() -> None:
     ]
     assert {flag.name for flag in flags} >= {"--cycles", "--retry", "--at-most", "--runs", "--port"}
     assert [flag.name for flag in flags if flag.parameter.converter is None] == []
+
+
+@pytest.mark.parametrize(
+    ("option", "advice"),
+    [
+        ("--batch-size 8", "--set pytorch.batch_size=8"),
+        ("--decoder.temperature=0", "--set decoder.temperature=0"),
+        ("--dtype bf16", "--set precision=bf16"),
+        ("--runs 3", "--set execution.n_cycles=3"),
+        ("--quantization int4", "`llem-cli study fields quantization` lists the fields"),
+        *((option, None) for option in ("--gpus all", "--out x", "--warmup 3", "--repeat 3")),
+        *((option, None) for option in ("--time 3h", "--sets n=3", "--no-gap", "--parallel 2")),
+    ],
+)
+def test_an_unknown_option_is_a_field_only_if_it_has_the_name_of_one(
+    capsys: pytest.CaptureFixture[str], option: str, advice: str | None
+) -> None:
+    assert run(["study", "plan", "study.yaml", *option.split(" ")]) == 2
+    (shown,) = capsys.readouterr().err.splitlines()
+    assert "Unknown option" in shown
+    assert advice is None or advice in shown
+    assert any(word in shown for word in (" --set ", "study fields")) == (advice is not None)
 
 
 def test_a_terminal_shows_the_line_of_the_mistake_whole(tmp_path: Path) -> None:

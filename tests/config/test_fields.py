@@ -10,6 +10,7 @@ from llem_config import ExperimentConfig, study_json_schema
 from llem_config.fields import (
     StudyField,
     UnknownFieldError,
+    fields_called,
     find_fields,
     related_fields,
     study_fields,
@@ -142,6 +143,21 @@ def test_quantisation_in_every_spelling_finds_the_fields_of_each_backend(word: s
 )
 def test_a_word_of_a_description_finds_its_field_in_any_form(word: str, key: str) -> None:
     assert key in {field.key for field in find_fields(word)}
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("batch-size", ["pytorch.batch_size"]),
+        ("decoder.temperature", ["decoder.temperature"]),
+        ("dtype", ["precision"]),
+        ("out", []),
+        ("warmup", []),
+        ("", []),
+    ],
+)
+def test_only_an_exact_name_calls_a_field(name: str, keys: list[str]) -> None:
+    assert [field.key for field in fields_called(name)] == keys
 
 
 def test_all_words_must_be_in_the_description() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llem_config._errors import LlemError
-from llem_config._loading.field_names import key_hint
+from llem_config._loading.field_names import key_hint, other_keys
 from llem_config._loading.field_search import describing_keys, named_keys, near_words
 from llem_config._loading.suggest import plain
 from llem_config._schema import MAY_BE_SWEPT, study_json_schema
@@ -22,7 +22,14 @@ from llem_config._spec.study_keys import STUDY_KEY_DESCRIPTIONS
 from llem_config.settings import setting_names
 from llem_config.text import shortened
 
-__all__ = ["StudyField", "UnknownFieldError", "find_fields", "related_fields", "study_fields"]
+__all__ = [
+    "StudyField",
+    "UnknownFieldError",
+    "fields_called",
+    "find_fields",
+    "related_fields",
+    "study_fields",
+]
 
 _ENERGY = "Energy: "
 _EXECUTION = "execution"
@@ -90,6 +97,17 @@ def find_fields(word: str) -> tuple[StudyField, ...]:
     return tuple(field for field in fields if field.key in keys)
 
 
+def fields_called(name: str) -> tuple[StudyField, ...]:
+    """Return the fields with exactly this name, here or in another tool; empty if there is none."""
+    letters, others = plain(name), other_keys(name)
+    return tuple(
+        field
+        for field in study_fields()
+        if not field.is_section
+        and (field.key in others or letters in (plain(field.key), plain(_name(field.key))))
+    )
+
+
 def related_fields(word: str) -> tuple[StudyField, ...]:
     """Return the fields whose descriptions have a word and whose names do not mean it."""
     fields = study_fields()
@@ -97,6 +115,11 @@ def related_fields(word: str) -> tuple[StudyField, ...]:
     named = set(named_keys(word, [field.key for field in fields]))
     keys = set(describing_keys(word, texts)) - named if named else ()
     return tuple(field for field in fields if field.key in keys)
+
+
+def _name(key: str) -> str:
+    """Return the name of a field without its section."""
+    return key.rpartition(".")[2]
 
 
 def _text(field: StudyField) -> str:

@@ -50,7 +50,8 @@ def hint(
         case UnusedCliTokensError():
             return _of_unused(error.unused_tokens or (), tokens)
         case UnknownOptionError() if any(word in own for word in _WITH_FIELDS):
-            return _of_option(error.token.keyword or "" if error.token else "", own)
+            option = error.token.keyword or "" if error.token else ""
+            return _of_option(option, own, has_guess="Did you mean" in str(error))
         case UnknownCommandError():
             return _of_command(own, study)
         case MissingArgumentError() if error.argument is not None:
@@ -68,25 +69,31 @@ def _of_unused(unused: Sequence[str], tokens: Sequence[str]) -> str:
     return ""
 
 
-def _of_option(option: str, own: Sequence[str]) -> str:
-    """Return the field that an option of another tool means."""
-    from llem_config.fields import UnknownFieldError, find_fields
+def _of_option(option: str, own: Sequence[str], *, has_guess: bool) -> str:
+    """Return the field with the name of an option, here or in another tool.
 
-    word, _, value = option.lstrip("-").partition("=")
-    if not value:
-        following = own[own.index(option) + 1 :][:1] if option in own else []
+    Args:
+        option: as typed.
+        own: the words that are for llem.
+        has_guess: whether the message names a similar option, which a name of another tool means as well.
+    """
+    from llem_config.fields import fields_called
+
+    word = option.lstrip("-")
+    name = word.replace("-", "_")
+    keys = [field.key for field in fields_called(word)]
+    is_ours = any(name in (key, key.rpartition(".")[2]) for key in keys)
+    if not keys or (has_guess and not is_ours):
+        return ""
+    if len(keys) > 1:
+        return f" `llem-cli study fields {name}` lists the fields of a study with this name."
+    if option in own:
+        following = own[own.index(option) + 1 :][:1]
         value = next((each for each in following if not each.startswith("-")), "VALUE")
-    try:
-        found = [field for field in find_fields(word) if not field.is_section]
-    except UnknownFieldError:
-        return ""
-    exact = [field for field in found if field.key.rpartition(".")[2] == word.replace("-", "_")]
-    fields = exact or found
-    if not fields:
-        return ""
-    keys = [field.key for field in fields]
-    key = next((each for each in keys if each.startswith("pytorch.")), keys[0])
-    return f" For the field of a study write --set {key}={value}."
+    else:
+        joined = (each.partition("=")[2] for each in own if each.startswith(f"{option}="))
+        value = next(joined, "") or "VALUE"
+    return f" For the field of a study write --set {keys[0]}={value}."
 
 
 def _of_command(own: Sequence[str], study: Container[str]) -> str:
