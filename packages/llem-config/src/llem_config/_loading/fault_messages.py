@@ -5,7 +5,8 @@ What a field expects comes from its JSON schema, so that it is defined once, in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llem_config._loading.field_names import key_hint, value_hint
@@ -28,6 +29,12 @@ _BOUNDS = {
     "exclusiveMinimum": ">",
     "maximum": "<=",
     "exclusiveMaximum": "<",
+}
+_WITHIN: dict[str, Callable[[float, float], bool]] = {
+    "minimum": operator.ge,
+    "exclusiveMinimum": operator.gt,
+    "maximum": operator.le,
+    "exclusiveMaximum": operator.lt,
 }
 _MAX_CHARACTERS = 60
 _MAX_STRUCK = 10_000  # characters that are searched for passwords
@@ -65,7 +72,10 @@ def describe_error(error: Mapping[str, Any], schema: Mapping[str, Any], route: R
         return str(error["msg"])
     hint = value_hint(_field(route), value, choices(schema, route))
     hint = hint or next_step(
-        route, value, is_list=is_list(schema, route), is_number=is_number(schema, route)
+        route,
+        value,
+        is_list=is_list(schema, route),
+        accepts=lambda number: accepts_number(schema, route, number),
     )
     return f"expected {expected}, found {describe_value(value)}{hint}"
 
@@ -113,10 +123,15 @@ def is_list(schema: Mapping[str, Any], route: Route) -> bool:
     return any(not branch or branch.get("type") == "array" for branch in branches)
 
 
-def is_number(schema: Mapping[str, Any], route: Route) -> bool:
-    """Return whether a field accepts a number."""
-    branches = _branches_at(schema, route)
-    return any(branch.get("type") in ("integer", "number") for branch in branches)
+def accepts_number(schema: Mapping[str, Any], route: Route, number: float) -> bool:
+    """Return whether a field accepts a number, by its kind and its limits."""
+    return any(
+        branch.get("type") == "number" or (branch.get("type") == "integer" and number.is_integer())
+        for branch in _branches_at(schema, route)
+        if all(
+            is_within(number, branch[key]) for key, is_within in _WITHIN.items() if key in branch
+        )
+    )
 
 
 def expectation(schema: Mapping[str, Any], route: Route, value: object) -> str | None:

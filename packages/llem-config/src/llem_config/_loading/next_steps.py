@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from llem_config._loading.yaml_places import Route, spell
@@ -37,14 +37,16 @@ _STEPS: dict[tuple[str, object], str] = {
 _UNITS_S = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 
 
-def next_step(route: Route, value: Any, *, is_list: bool, is_number: bool = False) -> str:
+def next_step(
+    route: Route, value: Any, *, is_list: bool, accepts: Callable[[float], bool] = lambda _: False
+) -> str:
     """Return `; ` and what to write instead of a wrong value, or an empty text.
 
     Args:
         route: of the field, below the experiment.
         value: as found.
         is_list: whether the field accepts a list.
-        is_number: whether the field accepts a number.
+        accepts: whether the field accepts a number.
     """
     key = spell(route)
     field = str(route[-1]) if route else ""
@@ -52,7 +54,7 @@ def next_step(route: Route, value: Any, *, is_list: bool, is_number: bool = Fals
         return f"; {step}"
     if field == "device" and isinstance(value, str) and (gpu := re.fullmatch(r"cuda:(\d+)", value)):
         return f"; write cuda, and choose the GPU with the variable CUDA_VISIBLE_DEVICES={gpu[1]}"
-    if isinstance(value, str) and is_number and (step := _number_step(field, value.strip())):
+    if isinstance(value, str) and (step := _number_step(field, value.strip(), accepts)):
         return f"; {step}"
     if isinstance(value, str) and is_list:
         return f"; write {_listed(_items(value) or [value])}"
@@ -65,16 +67,20 @@ def next_step(route: Route, value: Any, *, is_list: bool, is_number: bool = Fals
     return ""
 
 
-def _number_step(field: str, text: str) -> str | None:
-    """Return how to write a number in quotes, or one with a unit; None if it is neither."""
+def _number_step(field: str, text: str, accepts: Callable[[float], bool]) -> str | None:
+    """Return how to write a number in quotes or with a unit; None if the field does not accept it."""
     found = re.fullmatch(r"([+-]?\d+(?:\.\d*)?)\s*([a-zA-Z%]*)", text)
     if found is None:
         return None
     number, unit = found[1], found[2].lower()
+    in_seconds = field.endswith("_seconds") and unit in _UNITS_S
+    factor = _UNITS_S[unit] if in_seconds else 1.0
+    if not accepts(float(number) * factor):
+        return None
     if not unit:
         return f"write {number} without the quotes"
-    if field.endswith("_seconds") and unit in _UNITS_S:
-        return f"write {float(number) * _UNITS_S[unit]:g}, in seconds without a unit"
+    if in_seconds:
+        return f"write {float(number) * factor:g}, in seconds without a unit"
     return "write the number without a unit; `llem-cli study fields " + f"{field}` names its unit"
 
 

@@ -9,9 +9,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
+
+import yaml
 
 from llem_config._faults import LINE_BREAK
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NO_SPACE = re.compile(r"(\s*(?:- )?)(?!builtin:)([A-Za-z_][\w.]*):(?=[^\s:/])")
+"""A key and its colon without a space after it; `builtin:` is how the name of a model begins."""
 _USUAL_STEP = 2  # spaces, if the file has no other habit
 
 
@@ -72,12 +78,31 @@ def missing_space(text: str, line: int) -> WrongIndent | None:
         line: 1-based, where the parser stopped: at that line or below it.
     """
     lines = LINE_BREAK.split(text)
+    corrected = list(lines)  # several lines may lack the space
     for number in range(min(line, len(lines)), max(line - 3, 0), -1):
-        if found := re.match(r"(\s*(?:- )?)([A-Za-z_][\w.]*):(?=[^\s:/])", lines[number - 1]):
-            column = len(found[1]) + 1
+        written = lines[number - 1]
+        if (found := _NO_SPACE.match(written)) is None:
+            continue
+        corrected[number - 1] = f"{found[0]} {written[found.end() :]}"
+        alone = [*lines[: number - 1], corrected[number - 1], *lines[number:]]
+        if any(_is_valid_to("\n".join(each), line) for each in (alone, corrected)):
             problem = f"expected a space after the colon of {found[2]!r}, found none"
-            return WrongIndent(number, column, problem)
+            return WrongIndent(number, len(found[1]) + 1, problem)
     return None
+
+
+def _is_valid_to(text: str, line: int) -> bool:
+    """Return whether a parser reads all lines up to this one, and the one itself."""
+    try:
+        event: Any
+        for event in yaml.parse(text, Loader=_LOADER):
+            if event.start_mark.line >= line:
+                break
+    except yaml.MarkedYAMLError as error:
+        return error.problem_mark is not None and error.problem_mark.line >= line
+    except yaml.YAMLError:
+        return False
+    return True
 
 
 def _wrong(level: _Level, *others: _Level) -> WrongIndent:
