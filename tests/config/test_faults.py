@@ -156,7 +156,8 @@ ONE_FAULT = [
     ("name: ../../etc", f"2:7: name: {NAME}'../../etc'"),
     ("name: 7", f"2:7: name: {NAME}7"),
     # base
-    ("base: nowhere.yaml", "2:7: base: no such file: nowhere.yaml"),
+    ("base: nowhere.yaml",
+     "2:7: base: no such file: nowhere.yaml; correct the path, which counts from this file"),
     ("base: [a]", "2:7: base: expected the path of an experiment file, found a list"),
     # text
     ("n: [1", f"3:1: {NOT_YAML}did not find expected ',' or ']' (while parsing a flow sequence)"),
