@@ -21,8 +21,8 @@ from llem_runner._storage.folders import open_folder, remove_scratch_in, sync_en
 from llem_runner._storage.layout import PACK, RESULT, RUN_FOLDER, TIMESERIES, is_run_file
 from llem_runner._storage.pack_reading import DAMAGE, copy_member, members_of
 from llem_runner._storage.pack_writing import Digest, LooseFile, OnStep, opened_loose, write_pack
-from llem_runner._storage.run_files import has_complete_samples, pack_of
-from llem_runner._storage.stale_handles import list_folder
+from llem_runner._storage.run_files import has_complete_samples
+from llem_runner._storage.stale_handles import list_folder, without_stale
 
 _BLOCK_BYTES = 2**20
 
@@ -61,8 +61,7 @@ def pack_runs(attempt: Path, *, on_step: OnStep = ignore_step) -> Packed:
             files, left = _loose_files(attempt)
             on_step("listed")
             # After the list: another process may have packed them since, and this pack has both.
-            pack = pack_of(attempt)
-            earlier = {} if pack is None else dict(members_of(pack))
+            earlier = dict(members_of(attempt / PACK)) if _has_pack(folder) else {}
             _check_equal(attempt, [file for file in files if file.in_pack in earlier])
             added = [file for file in files if file.in_pack not in earlier]
             if added:
@@ -74,6 +73,19 @@ def pack_runs(attempt: Path, *, on_step: OnStep = ignore_step) -> Packed:
             f"the runs in {attempt} cannot be packed: {reason}; no file of them is lost"
         ) from error
     return Packed(len(files), sum(file.status.st_size for file in files), tuple(left))
+
+
+def _has_pack(folder: int) -> bool:
+    """Return whether there is a pack; without one, the new pack takes its name.
+
+    Raises:
+        OSError: the system cannot tell.
+    """
+    try:
+        without_stale(lambda: os.stat(PACK, dir_fd=folder, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _loose_files(attempt: Path) -> tuple[list[LooseFile], list[str]]:

@@ -20,7 +20,7 @@ from typing import BinaryIO, cast
 from llem_config.foreign_files import ForeignFileError, opened
 from llem_runner._storage.layout import PACK, RUN_FOLDER
 from llem_runner._storage.pack_reading import copy_member, members_of
-from llem_runner._storage.stale_handles import list_folder, read_file
+from llem_runner._storage.stale_handles import list_folder, read_file, without_stale
 from llem_runner._storage.stored_values import SHARDS
 
 _ATTEMPT = re.compile(r"a[0-9]{2,6}")
@@ -30,11 +30,14 @@ _IN_MEMORY_BYTES = 2**24
 
 
 def pack_of(attempt: Path) -> Path | None:
-    """Return the pack in the folder of an attempt; None if it has none, or is no attempt."""
+    """Return the pack in the folder of an attempt; None if it has none, or is no attempt.
+
+    If the system cannot tell whether there is a pack, its path is returned, and reading it says why.
+    """
     if not _ATTEMPT.fullmatch(attempt.name) or attempt.parent.parent.name != SHARDS:
         return None
     pack = attempt / PACK
-    return pack if os.path.lexists(pack) else None
+    return pack if _may_exist(pack) else None
 
 
 @contextlib.contextmanager
@@ -85,8 +88,11 @@ def read_run_file(path: Path, *, max_bytes: int) -> bytes:
 
 
 def has_run_file(path: Path) -> bool:
-    """Return whether a name is in the folder of a run, or in the pack of its attempt."""
-    return os.path.lexists(path) or _is_packed(path)
+    """Return whether a name is in the folder of a run, or in the pack of its attempt.
+
+    If the system cannot tell, it counts as there, and opening it says why.
+    """
+    return _may_exist(path) or _is_packed(path)
 
 
 def has_complete_samples(path: Path) -> bool:
@@ -142,6 +148,16 @@ def packed_run_folders(attempt: Path) -> list[Path]:
     except ForeignFileError:
         return []
     return [attempt / name for name in sorted(names)]
+
+
+def _may_exist(path: Path) -> bool:
+    try:
+        without_stale(lambda: os.stat(path, follow_symlinks=False))
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _temporary_file() -> AbstractContextManager[BinaryIO]:
