@@ -77,17 +77,55 @@ def test_packing_again_does_nothing_and_unpacking_by_hand_restores_the_study(fol
     assert files_below(folder) == before
 
 
-def test_a_private_log_stays_private(folder: Path) -> None:
-    attempt = folder / "shards/0003/a01"
+def test_a_private_log_stays_where_it_is_and_the_results_can_still_be_read(folder: Path) -> None:
+    """Of a run that was killed, passwords are not struck out of the log."""
+    before, attempt = files_below(folder), folder / "shards/0003/a01"
     log = sorted(attempt.glob("*/log.txt"))[0]
     log.chmod(0o600)
-    pack_study(folder)
+    packed = pack_study(folder)
+    assert packed.left == (
+        f"{log} can be read by fewer people than the results, so it is not packed",
+    )
+    assert [*log.parent.iterdir()] == [log]
+    assert log.stat().st_mode & 0o777 == 0o600
+    packs = sorted(folder.glob("shards/*/a*/runs.zip"))
+    results = (folder / "manifest.json").stat().st_mode
+    assert [pack.stat().st_mode for pack in packs] == [results] * 6
+    assert_all_there(folder, before)
+    assert merge_study(folder, write=False).summary.completed == 18
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
+def test_a_pack_can_be_read_by_whom_its_results_can_be_read(folder: Path, mode: int) -> None:
+    attempt = folder / "shards/0003/a01"
+    for path in attempt.glob("*/*"):
+        path.chmod(mode)
+    umask = os.umask(0o077)
+    try:
+        assert pack_runs(attempt).left == ()
+    finally:
+        os.umask(umask)
+    assert (attempt / "runs.zip").stat().st_mode & 0o777 == mode
+    # A result that is more private than the pack makes the next pack private too.
+    run = attempt / "0001_c1_x_01234567"
+    run.mkdir()
+    (run / "result.json").write_text("{}")
+    (run / "result.json").chmod(0o600)
+    pack_runs(attempt)
     assert (attempt / "runs.zip").stat().st_mode & 0o777 == 0o600
-    other = folder / "shards/0004/a01/runs.zip"
-    assert other.stat().st_mode & 0o077
+
+
+def test_an_attempt_with_logs_alone_is_packed_without_the_private_ones(folder: Path) -> None:
+    attempt = folder / "shards/0003/a01"
+    for path in attempt.glob("*/*"):
+        if path.name != "log.txt":
+            path.unlink()
+    private, *others = sorted(attempt.glob("*/log.txt"))
+    private.chmod(0o600)
+    assert len(pack_runs(attempt).left) == 1
+    assert [*attempt.glob("*/*")] == [private]
     with zipfile.ZipFile(attempt / "runs.zip") as content:
-        info = content.getinfo(f"{log.parent.name}/log.txt")
-    assert (info.external_attr >> 16) & 0o777 == 0o600
+        assert len(content.namelist()) == len(others) > 0
 
 
 def test_files_of_people_and_incomplete_samples_stay_where_they_are(folder: Path) -> None:

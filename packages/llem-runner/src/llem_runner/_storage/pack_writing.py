@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
+import operator
 import os
 import shutil
 import stat
@@ -16,12 +18,13 @@ from typing import BinaryIO, NamedTuple
 
 from llem_config.foreign_files import ForeignFileError, opened, pinned_folder
 from llem_runner._storage.folders import create_scratch, sync_entries
-from llem_runner._storage.layout import PACK
+from llem_runner._storage.layout import LOG, PACK
 from llem_runner._storage.pack_reading import Writable, copy_member
 
 OnStep = Callable[[str], None]
 """Called after each step of a packing, with its name."""
 _BLOCK_BYTES = 2**20
+_READ, _WRITE = 0o444, 0o222
 _SHRUNK = (".parquet", ".parquet.old")
 """They are compressed already."""
 _FIRST_TIME = (1980, 1, 1, 0, 0, 0)  # of a zip file
@@ -46,6 +49,15 @@ class LooseFile(NamedTuple):
         same = ("st_ino", "st_size", "st_mtime_ns")
         return all(getattr(status, each) == getattr(self.status, each) for each in same)
 
+    @property
+    def is_log(self) -> bool:
+        """Return whether it is a log, also one that was moved aside."""
+        return self.name.startswith(LOG)
+
+    def is_hidden_from_readers(self, mode: int) -> bool:
+        """Return whether somebody may read a pack with these permissions, and must not read this log."""
+        return self.is_log and bool(mode & _READ & ~self.status.st_mode)
+
 
 class Digest:
     """Computes the SHA-256 of what is written."""
@@ -68,6 +80,7 @@ class Digest:
 def write_pack(
     attempt: Path,
     folder: int,
+    mode: int,
     earlier: Mapping[str, zipfile.ZipInfo],
     added: Sequence[LooseFile],
     on_step: OnStep,
@@ -77,6 +90,7 @@ def write_pack(
     Args:
         attempt: folder of the attempt.
         folder: its descriptor.
+        mode: permissions of the pack.
         earlier: the files in the present pack; empty if there is none.
         added: the files that are added.
         on_step: called after each step.
@@ -85,9 +99,11 @@ def write_pack(
         ForeignFileError: a file cannot be read, or was changed since it was found.
         OSError: the pack cannot be written, or what was read back is not what was written.
     """
-    scratch, number = create_scratch(folder, _mode(attempt, earlier, added))
+    scratch, number = create_scratch(folder, mode)
     try:
         with os.fdopen(number, "wb") as file:
+            with contextlib.suppress(OSError):  # not every file system can; then the umask counts
+                os.fchmod(file.fileno(), mode)  # whatever the umask is now
             digests = dict(_fill(file, attempt, earlier, added, on_step))
             on_step("written")
             file.flush()
@@ -120,13 +136,20 @@ def opened_loose(attempt: Path, file: LooseFile) -> Iterator[BinaryIO]:
         yield source
 
 
-def _mode(attempt: Path, earlier: Mapping[str, zipfile.ZipInfo], added: Sequence[LooseFile]) -> int:
-    """Return the permissions of the pack: a pack with a private log is private."""
-    modes = [file.status.st_mode for file in added]
-    modes += [(attempt / PACK).lstat().st_mode] if earlier else []
-    mode = 0o666
+def mode_of_pack(earlier: os.stat_result | None, files: Sequence[LooseFile]) -> int:
+    """Return the permissions of a pack: nobody can read it who cannot read all results in it.
+
+    Args:
+        earlier: status of the present pack; None if there is none.
+        files: what may be added. A log that is more private than the pack must not be added.
+    """
+    modes = [file.status.st_mode for file in files if not file.is_log]
+    modes += [] if earlier is None else [earlier.st_mode]
+    mode = _READ | _WRITE
     for each in modes:
         mode &= each
+    if not modes:  # only logs: the least private one decides, and those that are more private stay
+        mode &= functools.reduce(operator.or_, (file.status.st_mode for file in files), 0)
     return mode | stat.S_IRUSR | stat.S_IWUSR
 
 

@@ -20,7 +20,14 @@ from llem_runner._storage.atomic_files import reason_of
 from llem_runner._storage.folders import open_folder, remove_scratch_in, sync_entries
 from llem_runner._storage.layout import PACK, RESULT, RUN_FOLDER, TIMESERIES, is_run_file
 from llem_runner._storage.pack_reading import DAMAGE, copy_member, members_of
-from llem_runner._storage.pack_writing import Digest, LooseFile, OnStep, opened_loose, write_pack
+from llem_runner._storage.pack_writing import (
+    Digest,
+    LooseFile,
+    OnStep,
+    mode_of_pack,
+    opened_loose,
+    write_pack,
+)
 from llem_runner._storage.run_files import has_complete_samples
 from llem_runner._storage.stale_handles import list_folder, without_stale
 
@@ -35,7 +42,7 @@ class Packed(NamedTuple):
     n_bytes: int
     """Their size."""
     left: tuple[str, ...] = ()
-    """A sentence for each run that was not packed."""
+    """A sentence for each run, and each private log, that was not packed."""
 
 
 def ignore_step(step: str) -> None:
@@ -45,7 +52,8 @@ def ignore_step(step: str) -> None:
 def pack_runs(attempt: Path, *, on_step: OnStep = ignore_step) -> Packed:
     """Pack the files of an attempt's runs; no process may write them meanwhile.
 
-    A run whose samples are incomplete is not packed. Two processes that pack at once lose nothing.
+    A run whose samples are incomplete is not packed, and no log that fewer people can read than the results:
+    the log of a killed run is private. Two processes that pack at once lose nothing.
 
     Args:
         attempt: folder of the attempt.
@@ -61,11 +69,19 @@ def pack_runs(attempt: Path, *, on_step: OnStep = ignore_step) -> Packed:
             files, left = _loose_files(attempt)
             on_step("listed")
             # After the list: another process may have packed them since, and this pack has both.
-            earlier = dict(members_of(attempt / PACK)) if _has_pack(folder) else {}
+            status = _status_of_pack(folder)
+            earlier = {} if status is None else dict(members_of(attempt / PACK))
+            mode = mode_of_pack(status, files)
+            left += [
+                f"{attempt / file.in_pack} can be read by fewer people than the results, so it is not packed"
+                for file in files
+                if file.is_hidden_from_readers(mode)
+            ]
+            files = [file for file in files if not file.is_hidden_from_readers(mode)]
             _check_equal(attempt, [file for file in files if file.in_pack in earlier])
             added = [file for file in files if file.in_pack not in earlier]
             if added:
-                write_pack(attempt, folder, earlier, added, on_step)
+                write_pack(attempt, folder, mode, earlier, added, on_step)
             _remove(attempt, folder, files, on_step)
     except (OSError, ForeignFileError, *DAMAGE) as error:
         reason = reason_of(error) if isinstance(error, OSError) else str(error)
@@ -75,17 +91,16 @@ def pack_runs(attempt: Path, *, on_step: OnStep = ignore_step) -> Packed:
     return Packed(len(files), sum(file.status.st_size for file in files), tuple(left))
 
 
-def _has_pack(folder: int) -> bool:
-    """Return whether there is a pack; without one, the new pack takes its name.
+def _status_of_pack(folder: int) -> os.stat_result | None:
+    """Return the status of the pack; None if there is none, so that a new one can take its name.
 
     Raises:
         OSError: the system cannot tell.
     """
     try:
-        without_stale(lambda: os.stat(PACK, dir_fd=folder, follow_symlinks=False))
+        return without_stale(lambda: os.stat(PACK, dir_fd=folder, follow_symlinks=False))
     except FileNotFoundError:
-        return False
-    return True
+        return None
 
 
 def _loose_files(attempt: Path) -> tuple[list[LooseFile], list[str]]:
