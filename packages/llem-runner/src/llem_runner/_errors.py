@@ -16,6 +16,13 @@ class UnknownBackendError(StudyError):
     """A study cannot be read here, because the package of its backend is not installed."""
 
 
+class TemporaryFolderError(LlemError):
+    """A packed file cannot be copied to the folder for temporary files, so it cannot be read now.
+
+    It says nothing about the study: a reader that takes other errors for damage must not take this one.
+    """
+
+
 class PreflightError(StudyError):
     """The study cannot run on this machine. Lists every reason; nothing was written.
 

@@ -7,6 +7,7 @@
 The path of a file is the same whether it was packed or not.
 """
 
+from llem_runner._errors import TemporaryFolderError
 from llem_runner._storage.run_files import (
     has_run_file,
     is_packed_run,
@@ -14,4 +15,10 @@ from llem_runner._storage.run_files import (
     opened_run_file,
 )
 
-__all__ = ["has_run_file", "is_packed_run", "list_as_unpacked", "opened_run_file"]
+__all__ = [
+    "TemporaryFolderError",
+    "has_run_file",
+    "is_packed_run",
+    "list_as_unpacked",
+    "opened_run_file",
+]

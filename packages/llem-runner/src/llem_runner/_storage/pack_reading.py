@@ -7,6 +7,7 @@ is open only while something is read from it, so that a folder can be deleted at
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import struct
@@ -27,6 +28,8 @@ DAMAGE = (
     RuntimeError,  # also NotImplementedError: a method that no pack has
 )
 """What `zipfile` raises for a file that is no zip file, or a damaged one."""
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+"""Of a file in a zip file: its signature, and how many bytes its name and the extra field have."""
 _MAX_KNOWN = 4
 _BLOCK_BYTES = 2**20
 
@@ -54,7 +57,12 @@ class _Handle(io.RawIOBase):
     def seek(self, offset: int, origin: int = 0, /) -> int:
         if origin == os.SEEK_SET and offset < 0:
             raise zipfile.BadZipFile("a file in it begins before the first byte")
-        return self.file.seek(offset, origin)
+        try:
+            return self.file.seek(offset, origin)
+        except OSError as error:
+            if origin != os.SEEK_SET:  # zipfile expects it of a file that is too short
+                raise
+            raise ForeignFileError(f"{self._path}: cannot be read: {error.strerror}") from error
 
     def tell(self) -> int:
         return self.file.tell()
@@ -102,9 +110,7 @@ def copy_member(pack: Path, name: str, target: Writable, *, max_bytes: int | Non
         OSError: the target cannot be written.
     """
     with _opened_pack(pack) as found:
-        member = found.members.get(name)
-        if member is None:  # the pack was replaced since
-            raise ForeignFileError(f"{pack}: {name} is not in it; restore it from a copy")
+        member = _member(pack, found, name)
         if max_bytes is not None and member.file_size > max_bytes:
             raise ForeignFileError(
                 f"{pack}: {name}: expected at most {max_bytes:,} bytes, found {member.file_size:,}; is it "
@@ -116,11 +122,46 @@ def copy_member(pack: Path, name: str, target: Writable, *, max_bytes: int | Non
                 target.write(block)
 
 
+def last_bytes_of(pack: Path, name: str, n_bytes: int) -> bytes:
+    """Return the end of a file in a pack; of one that is not compressed, nothing else is read.
+
+    Args:
+        pack: path of the pack.
+        name: one of `members_of`.
+        n_bytes: how many bytes; a shorter file is returned as a whole.
+
+    Raises:
+        ForeignFileError: the pack cannot be read or is damaged.
+    """
+    with _opened_pack(pack) as found:
+        member = _member(pack, found, name)
+        if member.compress_type != zipfile.ZIP_STORED:
+            end = b""
+            with found.content.open(member) as source:
+                while block := source.read(_BLOCK_BYTES):
+                    end = (end + block)[-n_bytes:]
+            return end
+        found.handle.seek(member.header_offset)
+        signature, *lengths = _LOCAL_HEADER.unpack(found.handle.read(_LOCAL_HEADER.size))
+        if signature != b"PK\x03\x04":
+            raise zipfile.BadZipFile(f"expected a file at byte {member.header_offset}")
+        begin, n_read = found.handle.tell() + sum(lengths), min(n_bytes, member.file_size)
+        found.handle.seek(begin + member.file_size - n_read)
+        return found.handle.read(n_read)
+
+
+def _member(pack: Path, found: _Pack, name: str) -> zipfile.ZipInfo:
+    member = found.members.get(name)
+    if member is None:  # the pack was replaced since
+        raise ForeignFileError(f"{pack}: {name} is not in it; restore it from a copy")
+    return member
+
+
 def pack_problem(pack: Path) -> str | None:
     """Return why a pack cannot be used; the content of every file in it is compared with its checksum."""
     try:
         for name in members_of(pack):
-            copy_member(pack, name, _Nothing())
+            without_stale(functools.partial(copy_member, pack, name, _Nothing()))
     except ForeignFileError as error:
         return str(error)
     return None

@@ -18,7 +18,7 @@ from llem_config.foreign_files import ForeignFileError
 from llem_runner._errors import StudyError
 from llem_runner._storage.atomic_files import reason_of
 from llem_runner._storage.folders import open_folder, remove_scratch_in, sync_entries
-from llem_runner._storage.layout import PACK, RESULT, RUN_FOLDER, TIMESERIES, is_run_file
+from llem_runner._storage.layout import PACK, RUN_FOLDER, TIMESERIES, is_run_file
 from llem_runner._storage.pack_reading import DAMAGE, copy_member, members_of
 from llem_runner._storage.pack_writing import (
     Digest,
@@ -117,7 +117,7 @@ def _loose_files(attempt: Path) -> tuple[list[LooseFile], list[str]]:
         wrong = [file.name for file in files if not stat.S_ISREG(file.status.st_mode)]
         if wrong:
             left.append(f"{path / wrong[0]}: expected a regular file, found none; it is not packed")
-        elif {RESULT, TIMESERIES} <= names and not has_complete_samples(path / TIMESERIES):
+        elif TIMESERIES in names and not has_complete_samples(path / TIMESERIES):
             left.append(f"{path / TIMESERIES} is incomplete, so its run is not packed")
         else:
             found += files

@@ -11,22 +11,19 @@ import contextlib
 import io
 import os
 import re
-import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
-from llem_config.foreign_files import ForeignFileError, opened
+from llem_config.foreign_files import ForeignFileError, opened, read_bytes
 from llem_runner._storage.layout import PACK, RUN_FOLDER
-from llem_runner._storage.pack_reading import copy_member, members_of
-from llem_runner._storage.stale_handles import list_folder, read_file, without_stale
+from llem_runner._storage.pack_reading import copy_member, last_bytes_of, members_of
+from llem_runner._storage.stale_handles import list_folder, without_stale
 from llem_runner._storage.stored_values import SHARDS
+from llem_runner._storage.temporary_copies import temporary_copy
 
 _ATTEMPT = re.compile(r"a[0-9]{2,6}")
 _PARQUET_MAGIC = b"PAR1"
-_IN_MEMORY_BYTES = 2**24
-"""Of a file from a pack; a larger one is copied to the disk."""
 
 
 def pack_of(attempt: Path) -> Path | None:
@@ -50,19 +47,10 @@ def opened_run_file(path: Path, *, max_bytes: int | None = None) -> Iterator[Bin
 
     Raises:
         ForeignFileError: it is missing, too large, or no regular file; or the pack is damaged.
-        OSError: it is in a pack, and cannot be copied to the folder for temporary files.
+        TemporaryFolderError: it is in a pack, and cannot be copied to the folder for temporary files.
     """
-    with contextlib.ExitStack() as stack:
-        try:
-            file = stack.enter_context(opened(path, max_bytes=max_bytes, follow_links=False))
-        except ForeignFileError as error:
-            pack = _pack_with(path, error)
-            if pack is None:
-                raise
-            # The copy is complete and checked before anything is used of it.
-            file = stack.enter_context(_temporary_file())
-            copy_member(pack, _name_in_pack(path), file, max_bytes=max_bytes)
-            file.seek(0)
+    stack, file = without_stale(lambda: _open(path, max_bytes))
+    with stack:
         yield file
 
 
@@ -76,15 +64,19 @@ def read_run_file(path: Path, *, max_bytes: int) -> bytes:
     Raises:
         ForeignFileError: it is missing, too large, or no regular file; or the pack is damaged.
     """
-    try:
-        return read_file(path, max_bytes=max_bytes)
-    except ForeignFileError as error:
-        pack = _pack_with(path, error)
-        if pack is None:
-            raise
-    content = io.BytesIO()
-    copy_member(pack, _name_in_pack(path), content, max_bytes=max_bytes)
-    return content.getvalue()
+
+    def read() -> bytes:
+        try:
+            return read_bytes(path, max_bytes=max_bytes, follow_links=False)
+        except ForeignFileError as error:
+            pack = _pack_with(path, error)
+            if pack is None:
+                raise
+        content = io.BytesIO()
+        copy_member(pack, _name_in_pack(path), content, max_bytes=max_bytes)
+        return content.getvalue()
+
+    return without_stale(read)
 
 
 def has_run_file(path: Path) -> bool:
@@ -96,16 +88,14 @@ def has_run_file(path: Path) -> bool:
 
 
 def has_complete_samples(path: Path) -> bool:
-    """Return whether a Parquet file of a run is complete: it begins and ends with the same bytes."""
+    """Return whether a Parquet file of a run is complete: it begins and ends with the same bytes.
+
+    Only its end is read, so that a merge need not read all samples.
+    """
     try:
-        with opened(path, follow_links=False) as file:
-            file.seek(-len(_PARQUET_MAGIC), 2)
-            return file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
-    except OSError:
+        return without_stale(lambda: _last_bytes(path, len(_PARQUET_MAGIC))) == _PARQUET_MAGIC
+    except (OSError, ForeignFileError):
         return False
-    except ForeignFileError as error:
-        # A run whose samples are incomplete is not packed, so that a merge need not read all samples.
-        return isinstance(error.__cause__, FileNotFoundError) and _is_packed(path)
 
 
 def list_as_unpacked(folder: Path) -> list[Path]:
@@ -152,7 +142,7 @@ def packed_run_folders(attempt: Path) -> list[Path]:
 
 def _may_exist(path: Path) -> bool:
     try:
-        without_stale(lambda: os.stat(path, follow_symlinks=False))
+        without_stale(path.lstat)
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
         return False
     except OSError:
@@ -160,10 +150,34 @@ def _may_exist(path: Path) -> bool:
     return True
 
 
-def _temporary_file() -> AbstractContextManager[BinaryIO]:
-    return cast(
-        AbstractContextManager[BinaryIO], tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)
-    )
+def _open(path: Path, max_bytes: int | None) -> tuple[contextlib.ExitStack, BinaryIO]:
+    """Open a file of a run, and return it with what closes it."""
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(opened(path, max_bytes=max_bytes, follow_links=False))
+        except ForeignFileError as error:
+            pack = _pack_with(path, error)
+            if pack is None:
+                raise
+            # The copy is complete and checked before anything is used of it.
+            name = _name_in_pack(path)
+            file = temporary_copy(
+                path, lambda target: copy_member(pack, name, target, max_bytes=max_bytes)
+            )
+            stack.callback(file.close)
+        return stack.pop_all(), file
+
+
+def _last_bytes(path: Path, n_bytes: int) -> bytes:
+    try:
+        with opened(path, follow_links=False) as file:
+            file.seek(-n_bytes, os.SEEK_END)
+            return file.read(n_bytes)
+    except ForeignFileError as error:
+        pack = _pack_with(path, error)
+        if pack is None:
+            raise
+    return last_bytes_of(pack, _name_in_pack(path), n_bytes)
 
 
 def _pack_with(path: Path, error: ForeignFileError) -> Path | None:
