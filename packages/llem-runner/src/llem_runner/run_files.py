@@ -13,6 +13,7 @@ from llem_runner._storage.run_files import (
     is_packed_run,
     list_as_unpacked,
     opened_run_file,
+    pack_that_has,
 )
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "is_packed_run",
     "list_as_unpacked",
     "opened_run_file",
+    "pack_that_has",
 ]

@@ -11,7 +11,13 @@ from llem_config.credentials import kind_of_credential
 from llem_config.foreign_files import ForeignFileError
 from llem_report._errors import ReportError
 from llem_runner.records import StudyManifest
-from llem_runner.run_files import has_run_file, is_packed_run, list_as_unpacked, opened_run_file
+from llem_runner.run_files import (
+    has_run_file,
+    is_packed_run,
+    list_as_unpacked,
+    opened_run_file,
+    pack_that_has,
+)
 
 _OF_STUDY = ("study.yaml", "study_resolved.json", "manifest.json", "study_result.json")
 _OF_SHARD = ("plan.json", "shard.json")
@@ -110,6 +116,18 @@ def _left_out_below(study: Path, folder: Path, packed: Container[Path]) -> Itera
             yield from _left_out_below(study, path, packed)
 
 
+def _password_found(path: Path, line: int, kind: str) -> str:
+    pack = pack_that_has(path)
+    place, how = f"{path}", "remove this line"
+    if pack is not None:
+        place = f"{path.relative_to(pack.parent)} in {pack}"
+        how = f'unpack {pack.name} as "Few files" in docs/clusters.md says, and {how}'
+    return (
+        f"{place}, line {line}: expected no password, found {kind}; an archive is for strangers, so revoke "
+        f"it, then {how}"
+    )
+
+
 def _check(name: str, path: Path) -> None:
     try:
         with opened_run_file(path) as file:
@@ -117,9 +135,6 @@ def _check(name: str, path: Path) -> None:
                 return
             for number, line in enumerate(file, 1):
                 if kind := kind_of_credential(line.decode(errors="replace")):
-                    raise ReportError(
-                        f"{path}, line {number}: expected no password, found {kind}; an archive is for "
-                        "strangers, so revoke it and remove this line"
-                    )
+                    raise ReportError(_password_found(path, number, kind))
     except ForeignFileError as error:
         raise ReportError(f"{name} cannot be archived: {error}") from error

@@ -123,6 +123,13 @@ def list_as_unpacked(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(there | in_pack)]
 
 
+def pack_that_has(path: Path) -> Path | None:
+    """Return the pack in which a file of a run is; None if the file is not packed, or also beside the pack."""
+    if _may_exist(path) or not _is_packed(path):
+        return None
+    return path.parents[1] / PACK
+
+
 def is_packed_run(folder: Path) -> bool:
     """Return whether files of a run are in the pack of its attempt."""
     return bool(RUN_FOLDER.fullmatch(folder.name) and _names_of(folder))
