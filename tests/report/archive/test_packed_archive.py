@@ -50,7 +50,7 @@ def test_a_full_folder_for_temporary_files_is_named_and_nothing_is_written(
     pack_study(folder)
 
     def full() -> BinaryIO:
-        return Path("/dev/full").open("r+b")  # type: ignore[return-value]
+        return Path("/dev/full").open("r+b")
 
     monkeypatch.setattr(temporary_copies, "_new_file", full)
     with pytest.raises(TemporaryFolderError, match="is full: No space left on device"):

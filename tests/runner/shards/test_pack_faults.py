@@ -152,7 +152,7 @@ def test_a_full_folder_for_temporary_files_is_no_damage(
     folder: Path, monkeypatch: pytest.MonkeyPatch, buffering: int
 ) -> None:
     def full() -> BinaryIO:
-        return Path("/dev/full").open("r+b", buffering)  # type: ignore[return-value]
+        return Path("/dev/full").open("r+b", buffering)
 
     monkeypatch.setattr(temporary_copies, "_new_file", full)
     with (
