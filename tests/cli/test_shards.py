@@ -12,13 +12,17 @@ import time
 from pathlib import Path
 
 import pytest
+from fakes import measures
 from fakes.shard_studies import SECONDS, divided, on_a_node
+from fakes.studies import study
 
+from llem_cli._commands.study.continuing import Continuing
 from llem_cli._commands.study.resume import resume
+from llem_cli._display.study_result import show_study_result
 from llem_report import analyse, write_report
-from llem_runner import read_manifest
+from llem_runner import read_manifest, read_study_result
 from llem_runner.executors import InlineExecutor
-from llem_runner.shards import ShardPlan, read_plan, resume_shards, shard_progress
+from llem_runner.shards import ShardPlan, divide_study, read_plan, resume_shards, shard_progress
 
 TESTS = Path(__file__).parents[1]
 STUDY = """\
@@ -159,6 +163,28 @@ def test_a_killed_shard_is_shown_and_a_resume_runs_what_is_left_here(
     assert "30" in capsys.readouterr().out
     assert read_manifest(plan.folder).status == "completed"
     assert json.loads((plan.folder / "manifest.json").read_text())["status"] == "completed"
+
+
+def test_runs_that_have_failed_are_counted_where_no_run_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = study((1, measures.BAD_N), n_cycles=2, cycle_order="shuffled")
+    folder = divide_study(failing, output=tmp_path).folder
+    resume_shards(folder, executor=InlineExecutor(), measure=measures.fails_at_bad_n)
+    show_study_result(read_study_result(folder), folder)
+    shown = capsys.readouterr().out
+    assert (
+        f"run the failed runs again with `llem-cli study resume {folder} --retry-failed`" in shown
+    )
+    on_slurm = Continuing(on="slurm", dry_run=True)
+    assert resume(folder, how=on_slurm) == 0
+    left = f"{folder}: nothing to submit, because no run is left"
+    assert capsys.readouterr().out == f"{left} (2 failed; --retry-failed repeats them)\n"
+    again = Continuing(retry_failed=True)
+    assert resume(folder, how=again, measure=on_a_node, quiet=True) == 0
+    capsys.readouterr()
+    assert resume(folder, how=on_slurm) == 0
+    assert capsys.readouterr().out == f"{left}\n"
 
 
 def test_cycles_are_added_as_shards_that_run_here(

@@ -75,7 +75,7 @@ def test_a_dry_run_prints_what_is_submitted_and_writes_nothing(
     script = on_slurm.ask("scontrol", "write", "batch_script", f"{_newest(folder)}_1", "-")
     assert f"{script}\n" == dry["files"][path]
     assert submitted["tickets"][0]["job"] != _newest(folder)
-    assert "nothing to submit, because every shard that is not complete waits" in (
+    assert "nothing to submit, because every shard with runs left waits" in (
         llem(work, "study", "resume", folder, "--on", "slurm").stdout
     )
     llem(work, "study", "cancel", folder)

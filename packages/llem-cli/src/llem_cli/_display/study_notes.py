@@ -11,6 +11,7 @@ from llem_cli._display.meter_notes import meter_lines
 from llem_cli._display.node_energy import node_energy_lines
 from llem_cli._display.similar_warnings import warning_lines
 from llem_runner import StudyResult
+from llem_runner.shards import is_divided
 
 
 def result_notes(result: StudyResult, folder: Path) -> Iterator[str]:
@@ -60,7 +61,9 @@ def _problems(result: StudyResult, folder: Path) -> Iterator[str]:
         error = f"{failure.error_type}: {failure.error_message}"
         yield from message_lines(f"run {failure.index} failed: {error}")
     if result.failed:
-        yield f"run the failed runs again with {resume_command(folder)}"
+        option = " --retry-failed" if is_divided(folder) else ""
+        command = resume_command(folder).rstrip("`")
+        yield f"run the failed runs again with {command}{option}`"
     for skipped in result.skipped:
         yield f"skipped: {skipped.reason}"
 

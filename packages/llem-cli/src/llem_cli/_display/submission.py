@@ -52,9 +52,9 @@ def show_submitted(done: SubmittedStudy, cluster: str, *, as_json: bool) -> None
         return
     folder = shlex.quote(done.folder)
     if not done.submitted:
-        what = "every shard is complete"
+        what = "no run is left"
         if done.waiting:
-            what = "every shard that is not complete waits or runs already"
+            what = "every shard with runs left waits or runs already"
         say(f"{done.folder}: nothing to submit, because {what}")
         return
     jobs = ", ".join(ticket.job for ticket in done.tickets)

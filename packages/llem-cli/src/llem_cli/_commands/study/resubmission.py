@@ -9,6 +9,7 @@ from msgspec import structs
 from llem_cli._app import OK
 from llem_cli._display.console import say
 from llem_cli._display.submission import show_preview, show_submitted
+from llem_runner import read_manifest
 from llem_runner.clusters import Cluster, resubmit_shards
 from llem_runner.shards import Addition, open_shards, read_plan, reopen_shards
 
@@ -49,7 +50,7 @@ def resubmit(
     arguments: tuple[str, ...] = ("--retry-failed",) if retry_failed else ()
     arguments += ("--retry", str(retry)) if retry else ()
     if not numbers and not as_json:
-        say(f"{folder}: nothing to submit, because every shard is complete")
+        say(f"{folder}: nothing to submit, because no run is left{_failed(folder)}")
         return OK
     if dry_run:
         show_preview(
@@ -66,3 +67,9 @@ def resubmit(
     reopen_shards(folder, done.submitted)
     show_submitted(done, name, as_json=as_json)
     return OK
+
+
+def _failed(folder: Path) -> str:
+    """Return how many runs have failed, and how they run again; empty if none has."""
+    n_failed = read_manifest(folder).totals.failed
+    return f" ({n_failed} failed; --retry-failed repeats them)" if n_failed else ""
