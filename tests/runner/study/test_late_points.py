@@ -262,7 +262,9 @@ def test_a_single_possible_anchor_is_told_before_the_first_run(tmp_path: Path) -
 def test_one_requested_anchor_is_too_few_to_check_it(folder: Path) -> None:
     (warning,) = warned(folder, anchors=1)
     assert warning.startswith("only one point, n=1, connects the new points with the old ones")
-    assert warning.endswith("Ctrl-C stops; `--anchors 2` adds a second one")
+    assert warning.endswith(
+        "agree; more cycles of all points, with `llem-cli study resume FOLDER --cycles N`, help"
+    )
 
 
 def test_a_study_without_any_usable_figure_cannot_be_extended(tmp_path: Path) -> None:

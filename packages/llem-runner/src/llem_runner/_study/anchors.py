@@ -136,9 +136,9 @@ def _warnings(
         yield f"anchors: {n_wanted} were requested, but only {len(positions)} can run again: {why}"
     if len(positions) > 1 or len(labels) == 1:  # one old point is compared in the new cycles alone
         return
-    advice = f"{lack}; more cycles of all points, with `llem-cli study resume --cycles N`, help"
-    if n_wanted == 1 and len(compared.points) > 1:
-        advice = "Ctrl-C stops; `--anchors 2` adds a second one"
+    advice = "more cycles of all points, with `llem-cli study resume FOLDER --cycles N`, help"
+    if lack and (n_wanted != 1 or len(compared.points) == 1):
+        advice = f"{lack}; {advice}"
     (label,) = (labels[study.config_hashes[position]] for position in positions)
     yield (
         f"only one point, {label}, connects the new points with the old ones, so it cannot be checked "
