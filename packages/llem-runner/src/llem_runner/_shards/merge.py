@@ -22,6 +22,7 @@ from llem_runner._storage.atomic_files import MAX_JSON_BYTES, encode_json, write
 from llem_runner._storage.attempts import Attempt, remove_scratch_of_killed
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.divided_manifest import merge_manifests, merge_runs
+from llem_runner._storage.divided_records import PlanFile
 from llem_runner._storage.input_files import changed_resolved
 from llem_runner._storage.lock import hold
 from llem_runner._storage.manifest import StudyManifest, read_manifest_file
@@ -97,6 +98,16 @@ def merge_in_memory(divided: DividedFolder) -> Merged:
         StudyError: not the folder of a divided study, or it is damaged.
     """
     plan = divided.read_plan()
+    try:
+        return _merged(divided, plan)
+    except StudyError:
+        larger = divided.read_plan()
+        if larger == plan:
+            raise
+        return _merged(divided, larger)  # shards were added just then
+
+
+def _merged(divided: DividedFolder, plan: PlanFile) -> Merged:
     manifest, results, attempts = merge_runs(divided)
     if changed := changed_resolved(divided.layout, manifest):
         raise StudyError(changed)
