@@ -23,7 +23,7 @@ from llem_energy import ExperimentResult
 from llem_runner import StudyError, read_manifest, read_study_result
 from llem_runner._executors.inline import InlineExecutor
 from llem_runner._storage.divided_folder import DividedFolder
-from llem_runner.shards import ShardOutcome, merge_study, run_shard
+from llem_runner.shards import ShardOutcome, merge_study, read_plan, run_shard
 
 SHIM = """
 #define _GNU_SOURCE
@@ -112,7 +112,9 @@ def test_a_full_disk_ends_a_shard_with_75_and_it_continues_when_there_is_room(
     assert list(plan.folder.rglob(".llem-*.tmp")) == []
 
 
-def test_a_study_runs_and_merges_where_files_cannot_be_locked(tmp_path: Path) -> None:
+def test_a_study_runs_and_merges_but_does_not_grow_where_files_cannot_be_locked(
+    tmp_path: Path,
+) -> None:
     if shutil.which("cc") is None:
         pytest.skip("needs a C compiler")
     (tmp_path / "shim.c").write_text(SHIM)
@@ -123,13 +125,14 @@ def test_a_study_runs_and_merges_where_files_cannot_be_locked(tmp_path: Path) ->
         "import fcntl, os, sys\n"
         "from fakes.shard_studies import on_a_node\n"
         "from llem_runner._executors.inline import InlineExecutor\n"
+        "from llem_runner import StudyError\n"
         "from llem_runner.shards import add_cycles, resume_shards\n"
         "try: fcntl.flock(os.open('/', os.O_RDONLY), fcntl.LOCK_EX)\n"
         "except OSError as error: print(error.errno)\n"
         "done = resume_shards(sys.argv[1], executor=InlineExecutor(), measure=on_a_node)\n"
         "print(done.result.status)\n"
-        "print(len(add_cycles(sys.argv[1], 4).numbers))\n"
-        "resume_shards(sys.argv[1], executor=InlineExecutor(), measure=on_a_node)\n"
+        "try: add_cycles(sys.argv[1], 4)\n"
+        "except StudyError as error: print(error)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, plan.folder],
@@ -144,7 +147,14 @@ def test_a_study_runs_and_merges_where_files_cannot_be_locked(tmp_path: Path) ->
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [str(errno.ENOSYS), "completed", "2"]
+    number, status, refused = done.stdout.splitlines()
+    assert (number, status) == (str(errno.ENOSYS), "completed")
+    assert refused == (
+        f"{plan.folder} cannot be locked, because its file system has no locks (Function not implemented); "
+        "copy it to a file system with locks and add to the copy, because two commands that add something "
+        "at once would damage it"
+    )
+    assert len(read_plan(plan.folder).shards) == 6
     assert read_manifest(plan.folder).status == "completed"
     with_shim = {n: (plan.folder / n).read_bytes() for n in ("manifest.json", "study_result.json")}
     merge_study(plan.folder)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from llem_config import StudyConfig
+from llem_energy.preflight import find_machine
 from llem_runner._errors import PreflightError, StudyError
 from llem_runner._plan.schedule import PlannedRun, schedule
 from llem_runner._plan.shards import Shard, added_shards
@@ -126,7 +127,7 @@ def add_points(
         config: as in `extend_study`.
         anchors: as in `extend_study`.
         cycles: as in `extend_study`.
-        cluster: as in `add_cycles`.
+        cluster: as in `add_cycles`; with None, the GPUs of this machine are checked as in `extend_study`.
         even_if_running: as in `add_cycles`.
         write: as in `add_cycles`.
 
@@ -139,8 +140,9 @@ def add_points(
     with _opened(folder, cluster, write=write) as opened:
         divided, plan, study, manifest = opened
         check_not_running(divided, plan, cluster, even_if_running=even_if_running)
+        machine = find_machine() if cluster is None else None  # this may be a login node
         growth, source = requested_growth(
-            divided.layout, study, manifest, config, None, anchors=anchors, cycles=cycles
+            divided.layout, study, manifest, config, machine, anchors=anchors, cycles=cycles
         )
         check_same_study(divided.layout, study, manifest, None)
         warnings = [*growth.warnings, *check_input_files(divided.layout, study, manifest)]
@@ -157,8 +159,13 @@ def _opened(folder: str | Path, cluster: Cluster | None, *, write: bool) -> Iter
         check_obstacles(cluster, shard_plan(divided, plan))
     with contextlib.ExitStack() as stack:
         if write:
-            # Without locks, the digests of the shards show if two processes have added some at once.
-            lock = hold(divided.layout.lock, str(divided.folder), is_required=False)
+            lock = hold(
+                divided.layout.lock,
+                str(divided.folder),
+                in_use=f"another command is adding to {divided.folder}",
+                without_locks="copy it to a file system with locks and add to the copy, because two "
+                "commands that add something at once would damage it",
+            )
             stack.enter_context(lock)
             divided.finish_growth()
         plan, manifest = divided.read_plan(), merge_manifests(divided)

@@ -177,36 +177,55 @@ class DividedFolder:
 
         Two files cannot change at once, so `study_resolved.json` decides which plan holds: a process
         that is killed leaves the smaller study or the larger one. Call it with the lock of the folder.
+        Some file systems lock files only among the processes of one machine: there the last of two
+        processes wins, and its plan fits its study.
 
         Raises:
             StudyError: they cannot be written.
         """
-        write_atomically(self.next_plan, encode_json(plan))
+        write_atomically(self.next_plan, encode_json(plan), follow_links=False)
         self.layout.write_study(study)
-        self.finish_growth()
+        self.write_plan(plan)
+        self._remove_next_plan(plan)
 
     def finish_growth(self) -> None:
         """Do what a process that was killed has left to do in `grow`; call it with the lock.
 
+        A `next_plan.json` that does not hold is left, because another machine may just have written it.
+
         Raises:
             StudyError: a file is damaged, or cannot be written.
         """
-        if not os.path.lexists(self.next_plan):
-            return
         if (plan := self._larger_plan()) is not None:
             self.write_plan(plan)
-        remove_file(self.next_plan)
+            self._remove_next_plan(plan)
+
+    def _remove_next_plan(self, plan: PlanFile) -> None:
+        """Delete the next plan, unless it is another one."""
+        with contextlib.suppress(StudyError):
+            if _read_plan(self.next_plan) == plan:
+                remove_file(self.next_plan)
 
     def _larger_plan(self) -> PlanFile | None:
-        """Return the plan of a study that became larger, if the process was killed just then."""
+        """Return the plan of a study that became larger, if the process was killed just then.
+
+        Raises:
+            StudyError: it is damaged, and `study_resolved.json` does not fit the smaller plan.
+        """
         if not os.path.lexists(self.next_plan):
             return None
         try:
             plan = _read_plan(self.next_plan)
-        except StudyError:
-            if os.path.lexists(self.next_plan):
-                raise
-            return None  # it has just become the plan
+        except StudyError as error:
+            if not os.path.lexists(self.next_plan):
+                return None  # it has just become the plan
+            plan = _read_plan(self.plan)
+            if is_resolved_of(self.layout, plan.resolved_sha256, plan.n_cycles):
+                return None  # the study did not become larger
+            raise StudyError(
+                f"{error} (the study cannot be read without it, because {self.layout.resolved.name} is not "
+                f"that of {self.plan.name})"
+            ) from error
         is_done = is_resolved_of(self.layout, plan.resolved_sha256, plan.n_cycles)
         return plan if is_done else None
 

@@ -20,16 +20,28 @@ from llem_runner._storage.lock_file import (
 
 _MAX_TRIES = 10
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+_ON_A_LOCAL_DISK = (
+    "use a folder on a local disk, or divide the study by `study submit`: its shards need no lock"
+)
 
 
 @contextlib.contextmanager
-def hold(path: Path, locked: str, *, is_required: bool = True) -> Iterator[None]:
+def hold(
+    path: Path,
+    locked: str,
+    *,
+    is_required: bool = True,
+    in_use: str | None = None,
+    without_locks: str = _ON_A_LOCAL_DISK,
+) -> Iterator[None]:
     """Hold a lock file for the duration of the context.
 
     Args:
         path: the lock file; it gets the permissions of any new file of the user.
         locked: what it protects, for messages, e.g. the folder of a study.
         is_required: whether a file system without locks is an error; else nothing is held there.
+        in_use: what another process does that holds the lock, for its message; None: it runs a study.
+        without_locks: what to do on a file system without locks, for its message.
 
     Raises:
         StudyLocked: another process holds the lock; the message says who.
@@ -37,15 +49,14 @@ def hold(path: Path, locked: str, *, is_required: bool = True) -> Iterator[None]
     """
     number: int | None
     try:
-        number = _take(path, locked)
+        number = _take(path, in_use or f"{locked} is in use by another study")
     except OSError as error:
         if error.errno in _NO_LOCKS and not is_required:
             number = None
         elif error.errno in _NO_LOCKS:
             raise StudyError(
                 f"{locked} cannot be locked, because its file system has no locks ({error.strerror}); "
-                "use a folder on a local disk, or divide the study by `study submit`: its shards need no "
-                "lock"
+                f"{without_locks}"
             ) from error
         else:
             raise StudyError(
@@ -94,25 +105,25 @@ def is_running(folder: str | Path) -> bool:
         os.close(number)
 
 
-def _take(path: Path, locked: str) -> int:
+def _take(path: Path, in_use: str) -> int:
     """Return the descriptor of the locked file."""
     for _ in range(_MAX_TRIES):
         try:
-            number = _open(path)
+            number = _open(path, in_use)
         except FileExistsError:  # made by another process just now
             continue
         if not take_lock(number):
             who = describe(number)
             os.close(number)
-            raise StudyLocked(f"{locked} is in use by another study ({who}); wait until it ends")
+            raise StudyLocked(f"{in_use} ({who}); wait until it ends")
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(number), os.lstat(path)):
                 return number
         os.close(number)  # it was replaced between the two steps
-    raise StudyLocked(f"{locked} is in use by other processes; try again")
+    raise StudyLocked(f"{path.parent} is in use by other processes; try again")
 
 
-def _open(path: Path) -> int:
+def _open(path: Path, in_use: str) -> int:
     try:
         return open_lock(path, os.O_RDWR)
     except FileNotFoundError:
@@ -123,9 +134,7 @@ def _open(path: Path) -> int:
         try:
             if is_locked(number):
                 who = describe(number)
-                raise StudyLocked(
-                    f"{path.parent} is in use by another study ({who}); wait until it ends"
-                ) from None
+                raise StudyLocked(f"{in_use} ({who}); wait until it ends") from None
         finally:
             os.close(number)
         path.unlink()
