@@ -51,11 +51,16 @@ class Verdict:
     """The reasons of each figure."""
     ok: tuple[str, ...]
     missing: tuple[str, ...]
+    by_run: tuple[Mapping[str, tuple[str, ...]], ...]
+    """The reasons of each figure that is not missing, run by run; none of one that is ok."""
 
     def is_right(self) -> bool:
-        """Return whether exactly the spoilt figures name what has spoilt them."""
-        reasons = {name: () for name in self.ok} | dict(self.flagged)
-        return all(_causes(each) == self._spoilt_by(name) for name, each in reasons.items())
+        """Return whether, in each run, exactly the spoilt figures name what has spoilt them."""
+        return all(
+            "energy_total_j" in run
+            and all(_causes(reasons) == self._spoilt_by(name) for name, reasons in run.items())
+            for run in self.by_run
+        )
 
     def _spoilt_by(self, name: str) -> set[str]:
         """Return what makes a figure wrong: times are right, and the integral needs no counter."""
@@ -88,6 +93,14 @@ def verdicts(counter: str, results: Iterable[dict[str, Any]]) -> Iterator[Verdic
             {n: tuple(dict.fromkeys(reasons[n])) for n, s in statuses.items() if "flagged" in s},
             tuple(name for name, status in statuses.items() if status == {"ok"}),
             tuple(name for name, status in statuses.items() if "missing" in status),
+            tuple(
+                {
+                    name: tuple(quality["reasons"]) if quality["status"] == "flagged" else ()
+                    for name, quality in run["figures"].items()
+                    if quality["status"] != "missing"
+                }
+                for run in runs
+            ),
         )
 
 

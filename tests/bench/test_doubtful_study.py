@@ -51,3 +51,15 @@ def test_a_lagging_counter_and_a_neighbour_flag_energies_with_both_reasons() -> 
 )
 def test_anything_else_is_wrong(figures: dict[str, dict[str, Any]]) -> None:
     assert not verdict("250 ms late", 16, **figures).is_right()
+
+
+def test_each_run_has_to_be_right_and_to_have_an_energy() -> None:
+    right, unflagged = flagged(LAGS), OK
+    runs = [
+        {"config": {"scripted": {"batch_size": 1}}, "figures": {"energy_total_j": total}}
+        for total in (right, unflagged)
+    ]
+    (found,) = verdicts("250 ms late", runs)
+    assert not found.is_right()
+    missing = {"status": "missing", "reasons": ["the counter was reset"]}
+    assert not verdict("250 ms late", 1, energy_total_j=missing).is_right()

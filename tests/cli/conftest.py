@@ -1,7 +1,7 @@
 """Runs `llem-cli` as a user does, in its own process, and a study file for it.
 
-In the files with most calls, the first of each command has a new process; those after it may have a
-forked one.
+In each file of tests, the first call of each command has a new process; those after it may have a forked
+one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import pytest
 from fakes.forked_commands import ForkedCommands
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-FORKED = ("bad_input", "commands", "compare", "hostile_settings", "merge", "plan", "study_list")
 STUDY = """\
 model: builtin:tiny-llama
 n: 2
@@ -60,9 +59,8 @@ def llem(tmp_path: Path, server: Callable[[], ForkedCommands], called: set[tuple
         words = tuple(map(str, arguments))
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", **env}
         command = tuple(takewhile(lambda word: not word.startswith("-"), words[:2]))
-        is_first = called is None or command not in called
-        if called is not None:
-            called.add(command)
+        is_first = command not in called
+        called.add(command)
         if not is_first and server().can_start(environment):
             return server().run(
                 ["-m", "llem_cli", *words], cwd=tmp_path, env=environment, timeout=280

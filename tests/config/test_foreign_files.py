@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,17 @@ def test_a_study_file_may_be_a_link_and_its_text_is_kept(tmp_path: Path) -> None
     (tmp_path / "a.yaml").write_text("model: builtin:tiny-llama  # mine\n")
     (tmp_path / "link.yaml").symlink_to("a.yaml")
     assert load_study(tmp_path / "link.yaml").source == "model: builtin:tiny-llama  # mine\n"
+
+
+def test_a_small_file_takes_no_memory_for_the_largest_one(tmp_path: Path) -> None:
+    (tmp_path / "small").write_bytes(b"x" * 100_000)
+    tracemalloc.start()
+    try:
+        assert len(read_bytes(tmp_path / "small", max_bytes=2**29)) == 100_000
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+    assert read_bytes(tmp_path / "small", max_bytes=100_000) == b"x" * 100_000
+    with pytest.raises(ForeignFileError, match="99,999"):
+        read_bytes(tmp_path / "small", max_bytes=99_999)
+    assert read_bytes(Path("/proc/self/status"), max_bytes=2**20).startswith(b"Name:")

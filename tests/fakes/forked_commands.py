@@ -95,19 +95,18 @@ class ForkedCommands:
                 os.close(write)
             ours.sendall(json.dumps([list(arguments), str(cwd), dict(env), _umask()]).encode())
             ours.shutdown(socket.SHUT_WR)
-            answers = ours.makefile("rb")
-            with answers:
+            ours.settimeout(timeout)  # it may close its output, and go on
+            with ours.makefile("rb") as answers:
                 pid = int(answers.readline())
                 try:
                     output = _read_all([read for read, _ in pipes], timeout)
-                except TimeoutError:
-                    os.kill(pid, signal.SIGKILL)
-                    answers.readline()
-                    raise subprocess.TimeoutExpired(command, timeout) from None
-                except BaseException:  # e.g. Ctrl-C
-                    os.kill(pid, signal.SIGKILL)
+                    code = int(answers.readline())
+                except BaseException as error:  # also Ctrl-C
+                    with contextlib.suppress(ProcessLookupError):  # only what it started is left
+                        os.kill(pid, signal.SIGKILL)
+                    if isinstance(error, TimeoutError):
+                        raise subprocess.TimeoutExpired(command, timeout) from None
                     raise
-                code = int(answers.readline())
         return subprocess.CompletedProcess(command, code, *map(_text, output))
 
     def close(self) -> None:

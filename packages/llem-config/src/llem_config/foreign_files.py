@@ -180,10 +180,10 @@ def read_bytes(path: Path, *, max_bytes: int, follow_links: bool = True) -> byte
     """
     with opened(path, max_bytes=max_bytes, follow_links=follow_links) as file:
         try:
-            # Not `max_bytes` at once: that reserves memory for the largest file each time.
-            content = file.read(min(os.fstat(file.fileno()).st_size, max_bytes) + 1)
-            if len(content) <= max_bytes:  # the size may be unknown, or may grow
-                content += file.read(max_bytes + 1 - len(content))
+            # Not `max_bytes` at once: that reserves memory for the largest file. The size may be unknown.
+            step, content = max(os.fstat(file.fileno()).st_size + 1, 65_536), b""
+            while more := file.read(min(step, max_bytes + 1 - len(content))):
+                content += more
         except OSError as error:
             raise ForeignFileError(_unreadable(path, error)) from error
     if len(content) > max_bytes:
