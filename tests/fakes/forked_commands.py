@@ -104,6 +104,9 @@ class ForkedCommands:
                 except BaseException as error:  # also Ctrl-C
                     with contextlib.suppress(ProcessLookupError):  # only what it started is left
                         os.kill(pid, signal.SIGKILL)
+                    ours.settimeout(60)
+                    while ours.recv(64):  # until the server has seen it end
+                        pass
                     if isinstance(error, TimeoutError):
                         raise subprocess.TimeoutExpired(command, timeout) from None
                     raise

@@ -178,6 +178,18 @@ def test_a_process_is_killed_after_its_time(forked: ForkedCommands, tmp_path: Pa
     assert forked.run(["-c", ""], cwd=tmp_path, env=os.environ, timeout=60).returncode == 0
 
 
+def test_a_process_that_has_closed_its_output_is_killed_too(
+    forked: ForkedCommands, tmp_path: Path
+) -> None:
+    program = (
+        "import os, time, pathlib; pathlib.Path('pid').write_text(str(os.getpid()))\n"
+        "os.closerange(0, 3); time.sleep(600)"
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        forked.run(["-c", program], cwd=tmp_path, env=os.environ, timeout=2)
+    assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
+
+
 def test_processes_run_side_by_side(forked: ForkedCommands, tmp_path: Path) -> None:
     """Each waits for a file of the other."""
     program = (
