@@ -27,10 +27,7 @@ _REASONS = {
         r"summary\.(wall_time_s|device_hours)"
     ),
     "how the study was cut": r"measurement_protocol\.shards_per_cycle|result_files",
-    "machine at that time": (
-        r"summary\.(warnings|outliers|node_energy|comparisons\.(caveats|n_unused))|"
-        r"summary\.points\[\]\.(n_flagged|compared\.n)"
-    ),
+    "machine at that time": r"summary\.(warnings|outliers|node_energy|comparisons\.caveats)",
 }
 """Fields of `study_result.json` that may differ; a field that is not named here may not."""
 _WHOLE = re.compile(
