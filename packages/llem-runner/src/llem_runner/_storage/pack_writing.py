@@ -55,7 +55,7 @@ class LooseFile(NamedTuple):
         return self.name.startswith(LOG)
 
     def is_hidden_from_readers(self, mode: int) -> bool:
-        """Return whether somebody may read a pack with these permissions, and must not read this log."""
+        """Return whether a user may read a pack with these permissions who must not read this log."""
         return self.is_log and bool(mode & _READ & ~self.status.st_mode)
 
 
@@ -137,7 +137,7 @@ def opened_loose(attempt: Path, file: LooseFile) -> Iterator[BinaryIO]:
 
 
 def mode_of_pack(earlier: os.stat_result | None, files: Sequence[LooseFile]) -> int:
-    """Return the permissions of a pack: nobody can read it who cannot read all results in it.
+    """Return the permissions of a pack: only who can read all results in it can read it.
 
     Args:
         earlier: status of the present pack; None if there is none.
