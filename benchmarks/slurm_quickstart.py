@@ -4,9 +4,9 @@
 
 Starts a Slurm with two nodes on this machine (as root; packages slurm-wlm and munge). The models are
 loaded and measured; a machine without a meter has no energies. Both nodes are this machine, so one task
-works at a time: beside another one, its runs would be flagged. Any other program has the same effect, and the
-benchmark then names the counts that differ. The study is put back into the queue twice,
-loses a node whose processes live on, and reaches time limits. Then the same study runs without a cluster,
+works at a time: beside another one, its runs would be flagged. Any other program has the same effect, and
+the benchmark then names the counts that differ. The study is put back into the queue twice, loses a node
+whose processes live on, and reaches time limits. Then the same study runs without a cluster,
 and a table says what was compared. The exit code is 1 if runs, points, tokens or fields are not the same,
 if a value differs for no known reason, or if a disturbance did not happen.
 """

@@ -137,7 +137,7 @@ def opened_loose(attempt: Path, file: LooseFile) -> Iterator[BinaryIO]:
 
 
 def mode_of_pack(earlier: os.stat_result | None, files: Sequence[LooseFile]) -> int:
-    """Return the permissions of a pack: only who can read all results in it can read it.
+    """Return the permissions of a pack: a user who can read it can read all results in it.
 
     Args:
         earlier: status of the present pack; None if there is none.
