@@ -83,18 +83,21 @@ def test_the_stages_before_the_window_are_told_with_their_seconds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("left_s", "passed_s", "expected"),
+    ("left_s", "unknown", "passed_s", "expected"),
     [
-        (90.0, 0, ", about 1 min 30 s left, until "),
-        (90.0, 30, ", about 1 min left, until "),
-        (90.0, 300, ""),
-        (None, 0, ", at least 36 s, plus loading and warm-up"),
+        (90.0, "", 0, ", about 1 min 30 s left, until "),
+        (90.0, "", 30, ", about 1 min left, until "),
+        (90.0, "", 300, ""),
+        (None, "loading gpt2", 0, ", at least 36 s, plus loading gpt2"),
+        (None, "", 0, ", at least 36 s"),
     ],
 )
-def test_the_time_left_counts_down(left_s: float | None, passed_s: float, expected: str) -> None:
+def test_the_time_left_counts_down(
+    left_s: float | None, unknown: str, passed_s: float, expected: str
+) -> None:
     clock = Clock()
     left = TimeLeft(clock, time_of_day=clock)
-    left.estimate(left_s, least_s=36.0)
+    left.estimate(left_s, least_s=36.0, unknown=unknown)
     clock.now_s += passed_s
     assert str(left).startswith(expected)
     assert bool(str(left)) == bool(expected)

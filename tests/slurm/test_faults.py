@@ -21,7 +21,13 @@ def begun(study: SlurmStudy, number: int, n_results: int = 1) -> None:
     """Return when a shard has some results and a run in progress."""
     shard = study.folder / "shards" / f"{number:04d}"
     study.wait_until(lambda: len(list(shard.glob("a*/*/result.json"))) >= n_results)
-    study.wait_until(lambda: any(children(pid) for pid in study.pids(number)))
+    # A process alone is not enough: between two runs, the next one is still pending.
+    study.wait_until(
+        lambda: (
+            any(children(pid) for pid in study.pids(number))
+            and any('"running"' in file.read_text() for file in shard.glob("a*/manifest.json"))
+        )
+    )
 
 
 def attempts(study: SlurmStudy) -> list[dict[str, Any]]:

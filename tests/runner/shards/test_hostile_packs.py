@@ -134,7 +134,7 @@ def test_a_bad_pack_gives_one_sentence_and_nothing_leaves_the_folder(
 ) -> None:
     result, n_left = first_result(folder), n_elsewhere(folder)
     DAMAGES[name](folder / PACK)
-    outside = files_below(tmp_path.parent)
+    outside = files_below(tmp_path)
     with pytest.raises(ForeignFileError) as caught:
         read_run_file(folder / result, max_bytes=10**6)
     sentence = str(caught.value)
@@ -155,7 +155,7 @@ def test_a_bad_pack_gives_one_sentence_and_nothing_leaves_the_folder(
     assert PACK.rpartition("/")[2] in [
         path.name for path in list_as_unpacked((folder / PACK).parent)
     ]
-    assert files_below(tmp_path.parent) == outside
+    assert files_below(tmp_path) == outside
 
 
 def pack_one_more(folder: Path) -> None:

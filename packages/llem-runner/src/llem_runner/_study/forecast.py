@@ -128,6 +128,8 @@ def _overheads(folder: Path, written_at: float) -> tuple[tuple[Kind, float], ...
     manifest = read_manifest_file(layout.manifest)
     if manifest.host != platform.node() or manifest.shards:
         return ()
+    if all(entry.run_s is None for entry in manifest.entries):  # as in a study that has just begun
+        return ()
     return tuple(_overheads_of(folder, manifest))
 
 
