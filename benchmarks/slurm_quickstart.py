@@ -4,8 +4,8 @@
 
 Starts a Slurm with two nodes on this machine (as root; packages slurm-wlm and munge). The models are
 loaded and measured; a machine without a meter has no energies. Both nodes are this machine, so one task
-works at a time: beside another one, its runs would be flagged. Any other program has the same effect, and
-the benchmark then names the counts that differ. The study is put back into the queue twice, loses a node
+works at a time: beside another one, its runs would be flagged. Any other program has the same effect: the
+benchmark prints the reasons of all flags. The study is put back into the queue twice, loses a node
 whose processes live on, and reaches time limits. Then the same study runs without a cluster,
 and a table says what was compared. The exit code is 1 if runs, points, tokens or fields are not the same,
 if a value differs for no known reason, or if a disturbance did not happen.
@@ -30,7 +30,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))  # for the Slurm
 from slurm.daemons import missing
 from slurm.loopback import Loopback, started
 
-from benchmarks.disturbed_slurm.compared_results import compare, comparison, differences
+from benchmarks.disturbed_slurm.compared_results import compare, comparison, differences, flags
 from llem_runner.shards import open_shards
 
 ROOT = Path(__file__).parents[1]
@@ -60,10 +60,12 @@ def disturb(slurm: Loopback, work: Path, folder: Path) -> list[str]:
         AssertionError: it does not complete.
     """
     done: list[str] = []
+    held: frozenset[str] = frozenset()
+    cut_off = 0
     end = time.monotonic() + _LIMIT_S
     while open_shards(folder):
         assert time.monotonic() < end, f"not complete: {open_shards(folder)}"
-        slurm.hurry()
+        slurm.hurry(held)
         n_results = len(list(folder.glob("shards/*/a*/*/result.json")))
         running = slurm.ask("squeue", "-h", "-r", "-t", "R", "-o", "%F_%K %N", check=False)
         tasks = [line.split() for line in running.splitlines() if _has_just_begun(folder, line)]
@@ -74,13 +76,18 @@ def disturb(slurm: Loopback, work: Path, folder: Path) -> list[str]:
             task, node = tasks[0]
             slurm.kill(f"slurmd-{node}")
             slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=cut off")
-            # Before the other shards: the process that lives on must still be there to notice.
-            slurm.ask("scontrol", "update", f"jobid={task}", "priority=1000000", check=False)
+            # The process that lives on must still be there to notice its successor.
+            held = frozenset(slurm.ask("squeue", "-h", "-r", "-t", "PD", "-o", "%F_%K").split())
+            held -= {task}
+            for other in held:
+                slurm.ask("scontrol", "hold", other, check=False)
             done.append(f"cut off {node}")
-        elif len(done) == 3 and _is_fenced(folder):
+            cut_off = int(task.rpartition("_")[2])
+        elif len(done) == 3 and (_is_fenced(folder) or cut_off not in open_shards(folder)):
             node = done[2].split()[-1]
             slurm.start_node(int(node[1:]))
             slurm.ask("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+            held = frozenset()
             done.append(f"{node} back")
         if not slurm.ask("squeue", "-h", check=False) and open_shards(folder):
             llem(work, "study", "resume", folder, "--on", "slurm")
@@ -137,6 +144,9 @@ def show(one: Path, cluster: Path) -> bool:
     reasons = differences(one, cluster)
     for reason, n in reasons.most_common():
         print(f"  {n:4d}  {reason}")
+    print("\nreasons of flags (runs on one machine, on Slurm):")
+    for reason, n_one, n_cluster in flags(one, cluster):
+        print(f"  {n_one:4d} {n_cluster:4d}  {reason}")
     states = {record["state"] for record in made}
     return (
         all(row.is_equal for row in rows)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.disturbed_slurm.flagged_runs import differ_by_moment, reasons
+
 _STATISTICS = r"(mean|geometric_mean|median|sd|lag1|ci95_low|ci95_high)"
 _RATIO = r"(ratio|ci95_low|ci95_high|distinguishable)"
 _REASONS = {
@@ -30,11 +32,15 @@ _REASONS = {
     "machine at that time": r"summary\.(warnings|outliers|node_energy|comparisons\.caveats)",
 }
 """Fields of `study_result.json` that may differ; a field that is not named here may not."""
+_FLAGGED = re.compile(r"summary\.(points\[\]\.(n_flagged|compared\.n)|comparisons\.n_unused)")
+"""Counts that may differ if other programs made the runs flagged."""
 _WHOLE = re.compile(
     r"result_files|summary\.(warnings|outliers|node_energy|comparisons\.(blocks|looks|caveats))"
 )
 """Compared as one value: lists whose length depends on the attempts or the machine, and an object whose
 names are texts of what has happened."""
+_FLAGGED_AT_THAT_TIME = "runs flagged for other programs at that time"
+_UNEXPLAINED = "not explained: "
 _MAY_BE_NULL_IN_ONE = re.compile(
     r"measurement_protocol\.shards_per_cycle|summary\.drift\.\w+|"
     r"summary\.points\[\]\.runs_needed(_high)?\.[\d.]+%"
@@ -103,10 +109,21 @@ def comparison(folder: Path) -> str:
 
 def differences(one: Path, cluster: Path) -> Counter[str]:
     """Return how many values of both `study_result.json` differ, by the reason."""
-    here, there = _Study.read(one).result, _Study.read(cluster).result
+    here, there = _Study.read(one), _Study.read(cluster)
     # If one of them compares no points, nothing of that comparison is in both.
-    whys = [result["summary"]["comparisons"]["reason"] for result in (here, there)]
-    return differing(here, there, next(filter(None, whys), None))
+    whys = [study.result["summary"]["comparisons"]["reason"] for study in (here, there)]
+    found: Counter[str] = Counter()
+    for reason, n in differing(here.result, there.result, next(filter(None, whys), None)).items():
+        path = re.sub(r"\[\d+\]", "[]", reason.removeprefix(_UNEXPLAINED))
+        is_flag = _FLAGGED.fullmatch(path) and differ_by_moment(here.runs, there.runs)
+        found[_FLAGGED_AT_THAT_TIME if is_flag else reason] += n
+    return found
+
+
+def flags(one: Path, cluster: Path) -> list[tuple[str, int, int]]:
+    """Return each reason for a flag with the runs that have it, on one machine and on the cluster."""
+    here, there = reasons(_Study.read(one).runs), reasons(_Study.read(cluster).runs)
+    return [(reason, here[reason], there[reason]) for reason in sorted(here | there)]
 
 
 def differing(here: Any, there: Any, why_not_compared: str | None = None) -> Counter[str]:
@@ -137,7 +154,7 @@ def _reason(path: str, *, is_null_in_one: bool, why_not_compared: str | None) ->
         for reason, pattern in _REASONS.items():
             if re.fullmatch(pattern, field):
                 return reason
-    return f"not explained: {path}"
+    return f"{_UNEXPLAINED}{path}"
 
 
 def _row(what: str, here: str, there: str) -> Row:

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from slurm.configuration import munge_socket, write_configuration
@@ -146,8 +146,11 @@ class Loopback:
         while self.ask("squeue", "-h", check=False) and time.monotonic() < end:
             time.sleep(0.1)
 
-    def hurry(self) -> None:
+    def hurry(self, held: Collection[str] = ()) -> None:
         """Let all tasks begin now that wait two minutes after a requeue; call it again and again.
+
+        Args:
+            held: tasks that shall not begin.
 
         The wait gives the old process time to end. If it still did when its successor begins, Slurm
         would take its exit code for that of the successor, so each task waits some seconds here too.
@@ -156,8 +159,9 @@ class Loopback:
         waiting = self.ask("squeue", "-h", "-r", "-t", "PD", "-o", "%i %r", check=False)
         lines = [line.partition(" ") for line in waiting.splitlines()]
         tasks = {task for task, _, reason in lines if reason in ("BeginTime", "None")}
-        for held in (task for task, _, reason in lines if reason.endswith("held")):
-            self.ask("scontrol", "release", held, check=False)
+        stopped = {task for task, _, reason in lines if "held" in reason.lower()}
+        for task in stopped - set(held):
+            self.ask("scontrol", "release", task, check=False)
             drained = self.ask("sinfo", "-h", "-N", "-t", "drain", "-o", "%N", check=False)
             for node in set(drained.split()):
                 self.ask("scontrol", "update", f"nodename={node}", "state=resume", check=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from fakes.shard_studies import SECONDS, divided, on_a_node, shuffled
 from fakes.studies import only_folder
 
-from benchmarks.disturbed_slurm.compared_results import compare, differences
+from benchmarks.disturbed_slurm.compared_results import compare, differences, flags
 from llem_runner import run_study
 from llem_runner.executors import InlineExecutor
 from llem_runner.shards import merge_study, run_shard
@@ -88,3 +90,29 @@ def test_counts_missing_values_and_unknown_fields_are_never_explained(
         )  # also of an element that is not the first
     finally:
         file.write_text(before)
+
+
+BUSY = "other processes kept 1.4 of the 2 CPUs busy during the window"
+STOPPED = "the process of the run or its machine was stopped for 2 s of the window of 10 s"
+
+
+@pytest.mark.parametrize(
+    "reasons", [[BUSY], [STOPPED], [BUSY, STOPPED]], ids=["busy", "stopped", "both"]
+)
+def test_a_flag_is_explained_by_other_programs_alone(
+    pair: tuple[Path, Path], tmp_path: Path, reasons: list[str]
+) -> None:
+    one, shards = pair
+    changed = Path(shutil.copytree(shards, tmp_path / "changed"))
+    study_result = changed / "study_result.json"
+    result = json.loads(study_result.read_text())
+    result["summary"]["points"][0]["n_flagged"] += 1
+    study_result.write_text(json.dumps(result))
+    run_file = min(changed.glob("shards/*/a*/*/result.json"))
+    run = json.loads(run_file.read_text())
+    run["figures"]["energy_total_j"] = {"status": "flagged", "reasons": reasons}
+    run_file.write_text(json.dumps(run))
+    expected = set() if reasons == [BUSY] else {"summary.points[0].n_flagged"}
+    assert unexplained(one, changed) == expected
+    masked = re.sub(r"\d+(\.\d+)?", "N", reasons[0])
+    assert (masked, 0, 1) in flags(one, changed)

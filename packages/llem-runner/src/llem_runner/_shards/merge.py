@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,13 +99,26 @@ def merge_in_memory(divided: DividedFolder) -> Merged:
         StudyError: not the folder of a divided study, or it is damaged.
     """
     plan = divided.read_plan()
+    with _no_search_for_cycles():
+        try:
+            return _merged(divided, plan)
+        except StudyError:
+            larger = divided.read_plan()
+            if larger == plan:
+                raise
+            return _merged(divided, larger)  # shards were added just then
+
+
+@contextlib.contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Keep Python from searching millions of new objects again and again for garbage that is none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
     try:
-        return _merged(divided, plan)
-    except StudyError:
-        larger = divided.read_plan()
-        if larger == plan:
-            raise
-        return _merged(divided, larger)  # shards were added just then
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _merged(divided: DividedFolder, plan: PlanFile) -> Merged:
