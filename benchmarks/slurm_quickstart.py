@@ -72,8 +72,8 @@ def disturb(slurm: Loopback, work: Path, folder: Path) -> list[str]:
         if len(done) < 2 and n_results > 2 * len(done) and tasks:
             slurm.ask("scontrol", "requeue", tasks[0][0])
             done.append(f"requeue {tasks[0][0]}")
-        elif n_results >= 5 and len(done) == 2 and tasks:
-            task, node = tasks[0]
+        elif n_results >= 5 and len(done) == 2 and (whole := _without_results(folder, tasks)):
+            task, node = whole[0]
             slurm.kill(f"slurmd-{node}")
             slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=cut off")
             # The process that lives on must still be there to notice its successor.
@@ -118,6 +118,14 @@ def _has_just_begun(folder: Path, line: str) -> bool:
     n_runs = len(json.loads((shard / "shard.json").read_text())["shard"]["runs"])
     n_done = len({path.parent.name for path in shard.glob("a*/*/result.json")})
     return n_runs - n_done > 1 and not any(last.parent.glob("*/result.json"))
+
+
+def _without_results(folder: Path, tasks: list[list[str]]) -> list[list[str]]:
+    """Return the tasks, each with its node, whose shards have all their runs before them."""
+    numbers = {task[0]: int(task[0].rpartition("_")[2]) for task in tasks}
+    return [
+        t for t in tasks if not list(folder.glob(f"shards/{numbers[t[0]]:04d}/a*/*/result.json"))
+    ]
 
 
 def attempts(folder: Path) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ _OF_THE_MOMENT = re.compile(
     r"other processes kept .* busy during the window|"
     r"the energy includes that of other processes, .*|"
     r"the hypervisor withheld .* of the CPU time of this machine|"
-    r"after \d+ warm-up repeats .*"
+    r"after N warm-up repeats .*"
 )
 """Reasons that depend on the moment alone. That a run was stopped is not among them: Slurm can stop it."""
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
@@ -27,14 +27,12 @@ def reasons(runs: Runs) -> Counter[str]:
 
 def differ_by_moment(here: Runs, there: Runs) -> bool:
     """Return whether some runs have other reasons in the other study, and only those of the moment."""
-    changed = [
-        {*_reasons(here[key]), *_reasons(there[key])}
+    changed = {
+        reason
         for key in here.keys() & there.keys()
-        if _masked(here[key]) != _masked(there[key])
-    ]
-    return bool(changed) and all(
-        _OF_THE_MOMENT.fullmatch(reason) for either in changed for reason in either
-    )
+        for reason in _masked(here[key]) ^ _masked(there[key])
+    }
+    return bool(changed) and all(map(_OF_THE_MOMENT.fullmatch, changed))
 
 
 def _masked(run: dict[str, Any]) -> set[str]:
