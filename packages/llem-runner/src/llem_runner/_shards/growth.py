@@ -91,7 +91,7 @@ def add_cycles(
     Raises:
         ConfigError: mistakes in the study file.
         StudyError: not the folder of a divided study, or a damaged one; it runs; it has more cycles
-            already; or new runs would not be comparable. Nothing was changed.
+            already; new runs would not be comparable; or the cluster does not answer. Nothing was changed.
         SubmissionObstructed: nothing can be given to the cluster from here; likewise.
         PreflightError: no machine could run the study; likewise.
     """
@@ -156,7 +156,10 @@ def _opened(folder: str | Path, cluster: Cluster | None, *, write: bool) -> Iter
     divided = DividedFolder(Path(folder).absolute())
     plan = divided.read_plan()  # no lock file in a folder of another kind
     if cluster is not None:
-        check_obstacles(cluster, shard_plan(divided, plan))
+        before = shard_plan(divided, plan)
+        check_obstacles(cluster, before)
+        if write:
+            cluster.found(before)  # one that does not answer is refused before the shards are there
     with contextlib.ExitStack() as stack:
         if write:
             lock = hold(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from llem_cli._display.console import count, note
 from llem_cli._display.progress import Progress
 from llem_cli._signals import controlled_by_terminal
 from llem_energy import measure as default_measure
-from llem_runner import StudyResult
+from llem_runner import StudyError, StudyResult
 from llem_runner.clusters import Cluster
 from llem_runner.executors import Measure
 from llem_runner.parallel import check_gpus
@@ -154,17 +155,25 @@ def continue_shards(
     if added is not None:
         _show_added(added, is_written=not how.dry_run)
     if cluster is not None and how.on is not None:
-        return resubmit(
-            folder,
-            cluster,
-            how.on,
-            added=added,
-            retry=how.retry,
-            even_if_running=how.even_if_running,
-            retry_failed=how.retry_failed,
-            dry_run=how.dry_run,
-            as_json=as_json,
-        )
+        try:
+            return resubmit(
+                folder,
+                cluster,
+                how.on,
+                added=added,
+                retry=how.retry,
+                even_if_running=how.even_if_running,
+                retry_failed=how.retry_failed,
+                dry_run=how.dry_run,
+                as_json=as_json,
+            )
+        except StudyError as error:
+            if added is None or not added.numbers or how.dry_run:
+                raise
+            again = shlex.join(["llem-cli", "study", "resume", str(folder), "--on", how.on])
+            raise StudyError(
+                f"{error}\nthe added shards are kept; submit them with `{again}`"
+            ) from error
     time_limit_s = parse_duration_s(how.time_limit)
     if how.gpus is not None:
         result = resume_measured_on_gpus(
