@@ -10,7 +10,7 @@ from typing import NamedTuple
 from llem_report._comparison.measured_study import MeasuredRun
 from llem_report._comparison.welch import Part
 
-Block = tuple[int, int]  # number of the shard, and the cycle
+Block = tuple[int, int]  # as in MeasuredRun
 
 
 class Table(NamedTuple):
@@ -80,17 +80,17 @@ def complete_cycles(values: Mapping[str, Mapping[Block, float]]) -> CompleteCycl
 
 
 def _parts(values: Mapping[str, Mapping[Block, float]]) -> list[list[str]]:
-    """Return the points in groups: two points that have runs of one shard are in one group."""
+    """Return the points in groups: two points that share the first number of a block are in one group."""
     groups: list[tuple[set[int], list[str]]] = []
     for point, runs in values.items():
-        shards, points = {shard for shard, _ in runs}, [point]
+        parts, points = {part for part, _ in runs}, [point]
         separate = []
         for group in groups:
-            if shards & group[0]:
-                shards |= group[0]
+            if parts & group[0]:
+                parts |= group[0]
                 points = [*group[1], *points]
             else:
                 separate.append(group)
-        groups = [*separate, (shards, points)]
+        groups = [*separate, (parts, points)]
     order = {point: position for position, point in enumerate(values)}
     return [sorted(points, key=order.__getitem__) for _, points in groups]

@@ -29,7 +29,10 @@ class MeasuredRun(NamedTuple):
     number: int
     """Its index in the manifest."""
     block: tuple[int, int]
-    """Number of the shard, and the cycle."""
+    """What no other part of the study shares, and the cycle.
+
+    The shards of a divided study may share a cycle, so it is the cycle; in a merged one it is the shard.
+    """
     config_hash: str
     figures: Mapping[str, float]
     """Those that are there and positive, by name."""
@@ -88,7 +91,8 @@ def read_measured_study(folder: str | Path) -> MeasuredStudy:
         if is_changed:
             problems.append(f"the result of run {entry.index} is not the file that the run wrote")
         configs.setdefault(entry.config_hash, result.config)
-        runs.append(_run(entry, result, site))
+        part = entry.cycle if manifest.is_divided else entry.shard or 0
+        runs.append(_run(entry, result, site, part))
     others = other_kinds({run.number: (run.config_hash, run.kind) for run in runs})
     return MeasuredStudy(
         folder,
@@ -103,11 +107,11 @@ def read_measured_study(folder: str | Path) -> MeasuredStudy:
     )
 
 
-def _run(entry: ManifestEntry, result: ExperimentResult, site: Site) -> MeasuredRun:
+def _run(entry: ManifestEntry, result: ExperimentResult, site: Site, part: int) -> MeasuredRun:
     values = {name: figure.value(result, site) for name, figure in FIGURES.items()}
     return MeasuredRun(
         entry.index,
-        (entry.shard or 0, entry.cycle),
+        (part, entry.cycle),
         entry.config_hash,
         {name: value for name, value in values.items() if value is not None and value > 0},
         result.energy_source,
