@@ -150,7 +150,7 @@ class Loopback:
         """Let all tasks begin now that wait two minutes after a requeue; call it again and again.
 
         Args:
-            held: tasks that shall not begin.
+            held: tasks that must not begin yet.
 
         The wait gives the old process time to end. If it still did when its successor begins, Slurm
         would take its exit code for that of the successor, so each task waits some seconds here too.
