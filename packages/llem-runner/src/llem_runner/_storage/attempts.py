@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from llem_runner._storage.pack_reading import members_of
 from llem_runner._storage.rescued_runs import rescued_manifest
 from llem_runner._storage.result_files import KeptResult, valid_result
 from llem_runner._storage.run_files import pack_of
+from llem_runner._storage.stale_handles import may_exist
 from llem_runner._storage.stored_values import is_instant
 
 MAX_FRUITLESS = 3
@@ -113,7 +113,7 @@ def _read_attempt(study: DividedFolder, shard: int, folder: AttemptFolder) -> At
     damage: list[str] = []
     record, manifest, n_rescued = None, None, 0
     try:
-        record = _read_record(path) if os.path.lexists(path) else None
+        record = _read_record(path) if may_exist(path) else None
     except StudyError:
         if not is_cut_off(path):
             raise
@@ -123,7 +123,7 @@ def _read_attempt(study: DividedFolder, shard: int, folder: AttemptFolder) -> At
             "its results count"
         )
     try:
-        manifest = read_manifest_file(manifest_path) if os.path.lexists(manifest_path) else None
+        manifest = read_manifest_file(manifest_path) if may_exist(manifest_path) else None
     except StudyError:
         if not is_cut_off(manifest_path):
             raise

@@ -6,7 +6,6 @@ link is followed.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from llem_runner._errors import StudyError
 from llem_runner._storage.atomic_files import reason_of, write_atomically
 from llem_runner._storage.folders import folder_problem
+from llem_runner._storage.stale_handles import may_exist
 
 FOLDER = "cluster"
 CLUSTER_NAME = "at most 64 letters, digits, dots, hyphens and underscores, a letter or digit first"
@@ -51,7 +51,7 @@ def cluster_files(folder: Path, name: str, *, strict: bool = False) -> Iterator[
         # Another user may have put a link here, through which nothing is read or written.
         if own.is_symlink() and strict:
             raise StudyError(folder_problem(own))
-        if not folder_problem(own) and os.path.lexists(own / name):
+        if not folder_problem(own) and may_exist(own / name):
             yield own / name
 
 

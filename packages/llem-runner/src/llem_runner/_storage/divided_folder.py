@@ -39,7 +39,7 @@ from llem_runner._storage.attempt_folders import (
 from llem_runner._storage.divided_records import PlanFile, ShardFile, problem_of
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.resolved_digest import is_resolved_of
-from llem_runner._storage.stale_handles import read_file
+from llem_runner._storage.stale_handles import may_exist, read_file
 from llem_runner._storage.stored_values import SHARDS
 
 
@@ -91,10 +91,12 @@ class DividedFolder:
         return self._larger_plan() or _read_plan(self.plan)
 
     def is_divided(self) -> bool:
-        """Return whether the folder holds a divided study."""
-        with contextlib.suppress(OSError, ValueError):  # no permission, or a NUL in the name
-            return os.path.lexists(self.plan)
-        return False
+        """Return whether the folder holds a divided study.
+
+        If the system cannot tell whether it has a plan, it counts as divided, and reading the plan says
+        why; unless the whole folder is closed or has no possible name.
+        """
+        return may_exist(self.plan) and os.path.lexists(f"{self.folder}/.")
 
     def read_shard(self, number: int) -> tuple[ShardFile, StudyConfig]:
         """Read one shard, and the study of its points; no other file of the study is needed.
@@ -103,7 +105,7 @@ class DividedFolder:
             StudyError: there is no such shard, or its file is missing, damaged or changed.
         """
         path = self.shard_file(number)
-        if not os.path.lexists(path):
+        if not may_exist(path):
             self.read_plan().shard(number)  # says which numbers there are
             raise StudyError(
                 f"{path} is missing: expected the description of shard {number} of {self.plan}; restore "
@@ -212,12 +214,12 @@ class DividedFolder:
         Raises:
             StudyError: it is damaged, and `study_resolved.json` does not fit the smaller plan.
         """
-        if not os.path.lexists(self.next_plan):
+        if not may_exist(self.next_plan):
             return None
         try:
             plan = _read_plan(self.next_plan)
         except StudyError as error:
-            if not os.path.lexists(self.next_plan):
+            if not may_exist(self.next_plan):
                 return None  # it has just become the plan
             plan = _read_plan(self.plan)
             if is_resolved_of(self.layout, plan.resolved_sha256, plan.n_cycles):

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from llem_config.foreign_files import ForeignFileError, opened, read_bytes
 from llem_runner._storage.layout import PACK, RUN_FOLDER
 from llem_runner._storage.pack_reading import copy_member, last_bytes_of, members_of
-from llem_runner._storage.stale_handles import list_folder, without_stale
+from llem_runner._storage.stale_handles import list_folder, may_exist, without_stale
 from llem_runner._storage.stored_values import SHARDS
 from llem_runner._storage.temporary_copies import temporary_copy
 
@@ -34,7 +34,7 @@ def pack_of(attempt: Path) -> Path | None:
     if not _ATTEMPT.fullmatch(attempt.name) or attempt.parent.parent.name != SHARDS:
         return None
     pack = attempt / PACK
-    return pack if _may_exist(pack) else None
+    return pack if may_exist(pack) else None
 
 
 @contextlib.contextmanager
@@ -84,7 +84,7 @@ def has_run_file(path: Path) -> bool:
 
     If the system cannot tell, it counts as there, and opening it says why.
     """
-    return _may_exist(path) or _is_packed(path)
+    return may_exist(path) or _is_packed(path)
 
 
 def has_complete_samples(path: Path) -> bool:
@@ -125,7 +125,7 @@ def list_as_unpacked(folder: Path) -> list[Path]:
 
 def pack_that_has(path: Path) -> Path | None:
     """Return the pack in which a file of a run is; None if the file is not packed, or also beside the pack."""
-    if _may_exist(path) or not _is_packed(path):
+    if may_exist(path) or not _is_packed(path):
         return None
     return path.parents[1] / PACK
 
@@ -145,16 +145,6 @@ def packed_run_folders(attempt: Path) -> list[Path]:
     except ForeignFileError:
         return []
     return [attempt / name for name in sorted(names)]
-
-
-def _may_exist(path: Path) -> bool:
-    try:
-        without_stale(path.lstat)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _open(path: Path, max_bytes: int | None) -> tuple[contextlib.ExitStack, BinaryIO]:

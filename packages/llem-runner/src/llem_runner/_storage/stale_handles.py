@@ -38,6 +38,20 @@ def list_folder(folder: Path) -> list[Path]:
     return without_stale(lambda: list(folder.iterdir()))
 
 
+def may_exist(path: Path) -> bool:
+    """Return whether a name is in its folder; True if the system cannot tell, and reading it says why.
+
+    To take such a file for a missing one could repeat runs, or overwrite it.
+    """
+    try:
+        without_stale(path.lstat)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def without_stale(read: Callable[[], _Value]) -> _Value:
     """Return what a function returns, and call it again while it meets a stale handle."""
     for _ in range(_N_TRIES - 1):

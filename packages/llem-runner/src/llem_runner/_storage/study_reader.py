@@ -12,7 +12,7 @@ from llem_config.text import one_line
 from llem_runner._errors import StudyError, UnknownBackendError
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES, MAX_REASON
 from llem_runner._storage.layout import Layout
-from llem_runner._storage.stale_handles import read_file
+from llem_runner._storage.stale_handles import may_exist, read_file
 from llem_runner._storage.stored_values import SHARDS
 from llem_runner._storage.study_folder import check_study_folder
 
@@ -28,7 +28,7 @@ def read_study(folder: str | Path) -> StudyConfig:
     """
     layout = Layout(Path(folder))
     check_study_folder(layout.folder)
-    if not os.path.lexists(layout.resolved):
+    if not may_exist(layout.resolved):
         if os.path.lexists(layout.folder / SHARDS):
             raise StudyError(
                 f"{layout.resolved} is missing, which has the points of all shards; restore it from a copy: "

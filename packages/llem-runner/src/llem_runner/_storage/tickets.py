@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,6 +15,7 @@ from llem_runner._storage.cluster_folder import (
     cluster_files,
     write_cluster_file,
 )
+from llem_runner._storage.stale_handles import may_exist
 
 _FILE = "tickets.json"
 
@@ -64,7 +64,7 @@ def add_tickets(folder: Path, new: Iterable[Ticket]) -> None:
     for name, tickets in by_cluster.items():
         check_cluster_folder(folder, name)
         path = folder / FOLDER / name / _FILE
-        old = read_json(path, TicketFile).tickets if os.path.lexists(path) else ()
+        old = read_json(path, TicketFile).tickets if may_exist(path) else ()
         known = {ticket.job for ticket in old}
         added = [ticket for ticket in tickets if ticket.job not in known]
         if added:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from llem_runner._storage.manifest import (
 from llem_runner._storage.manifest_reader import read_manifest
 from llem_runner._storage.manifest_writer import ManifestWriter
 from llem_runner._storage.result_files import KeptResult
+from llem_runner._storage.stale_handles import may_exist
 
 CONTINUE_SHARDS = "which are continued one by one: use `study resume`, in Python `llem_runner.shards.resume_shards`"
 
@@ -54,7 +54,7 @@ def check_undivided(folder: Path, instead: str) -> None:
 
 def find_manifest(layout: Layout, study: StudyConfig) -> StudyManifest:
     """Read the manifest; make one if the study was killed before it wrote its first."""
-    if os.path.lexists(layout.manifest) or next(layout.folder.glob("[0-9]*_c[0-9]*"), None):
+    if may_exist(layout.manifest) or next(layout.folder.glob("[0-9]*_c[0-9]*"), None):
         return read_manifest(layout.folder)
     runs = schedule(study)
     writer = ManifestWriter.create(layout, study.name, study.study_design_hash, runs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyManifest
 from llem_runner._storage.manifest_reader import read_manifest
 from llem_runner._storage.running import is_running
+from llem_runner._storage.stale_handles import may_exist
 from llem_runner._storage.study_reader import read_study
 from llem_runner._verification.foreign_files import find_foreign
 from llem_runner._verification.inputs_here import check_inputs_here
@@ -62,7 +62,7 @@ def _verify(
 ) -> Verification:
     layout = Layout(opened.folder)
     manifest = read_manifest(layout.folder)
-    if manifest.is_divided and not os.path.lexists(layout.manifest):
+    if manifest.is_divided and not may_exist(layout.manifest):
         raise StudyError(
             f"{layout.folder} has no manifest.json yet, because its shards were not merged: use `llem-cli "
             f"study merge {layout.folder}`, and verify it then"
