@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fakes.shard_studies import SECONDS, divided, on_a_node
+from fakes.shard_studies import SECONDS, divided, on_a_node, shuffled
 
 from llem_runner import StudyError, read_manifest, verify_study
 from llem_runner._executors.inline import InlineExecutor
-from llem_runner.shards import merge_study, run_shard
+from llem_runner._storage.divided_folder import DividedFolder
+from llem_runner._storage.layout import Layout
+from llem_runner._storage.manifest import StudyManifest
+from llem_runner._verification import verify
+from llem_runner.shards import add_points, merge_study, read_plan, resume_shards, run_shard
 
 
 @pytest.fixture
@@ -69,3 +75,61 @@ def test_a_shard_that_runs_makes_the_study_running(folder: Path) -> None:
     record = json.loads(path.read_text())  # its process is this one, which is alive
     path.write_text(json.dumps(record | {"state": "running", "ended_at": None}))
     assert verify_study(folder, files_only=True).is_running
+
+
+@pytest.fixture
+def complete(folder: Path) -> Path:
+    resume_shards(folder, executor=InlineExecutor(), measure=on_a_node)
+    return folder
+
+
+def after_the_manifest(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> list[Path]:
+    """Do something between the reading of the manifest and of the study; return each reading."""
+    readings: list[Path] = []
+
+    def read(folder: Path) -> StudyManifest:
+        manifest = read_manifest(folder)
+        readings.append(folder)
+        if len(readings) == 1:
+            act()
+        return manifest
+
+    patch.setattr(verify, "read_manifest", read)
+    return readings
+
+
+def test_points_that_are_added_meanwhile_do_not_make_a_study_changed(
+    complete: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = after_the_manifest(monkeypatch, lambda: add_points(complete, shuffled(11)))
+    found = verify_study(complete, files_only=True)
+    assert (found.verdict, len(readings)) == ("intact", 2)
+    assert len(read_plan(complete).shards) > 6
+
+
+def test_a_study_that_is_just_becoming_larger_is_not_changed(
+    complete: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next plan is there before, and its plan is replaced after the check."""
+    larger = DividedFolder(Path(shutil.copytree(complete, tmp_path / "larger")))
+    add_points(larger.folder, shuffled(11))
+    now = DividedFolder(complete)
+    for path in larger.folder.glob("shards/*/shard.json"):
+        (complete / path.relative_to(larger.folder)).parent.mkdir(exist_ok=True)
+        shutil.copy(path, complete / path.relative_to(larger.folder))
+    shutil.copy(larger.plan, now.next_plan)
+    for path in larger.folder.glob("extension_*"):
+        shutil.copy(path, complete)
+    content = larger.layout.resolved.read_bytes()
+    after_the_manifest(monkeypatch, lambda: now.layout.resolved.write_bytes(content))
+    assert verify_study(complete, files_only=True).verdict == "intact"
+
+
+def test_a_study_that_was_changed_is_checked_once(
+    complete: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Layout(complete).resolved
+    path.write_bytes(path.read_bytes().replace(b'"n": 1,', b'"n": 21,', 1))
+    readings = after_the_manifest(monkeypatch, lambda: None)
+    found = verify_study(complete, files_only=True)
+    assert (found.verdict, len(readings)) == ("not intact", 1)

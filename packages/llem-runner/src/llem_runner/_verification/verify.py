@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from llem_runner._archives.opening import OpenedStudy, open_study
 from llem_runner._errors import StudyError, UnknownBackendError
 from llem_runner._provenance.start import Start, installed_packages, packages_at
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES
+from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyManifest
 from llem_runner._storage.manifest_reader import read_manifest
@@ -37,6 +39,9 @@ from llem_runner._verification.records import (
 from llem_runner._verification.requirements import requirements_here
 from llem_runner._verification.study_files import Results, check_files, check_merged
 
+_N_TRIES = 3
+"""Checks at most, if shards are added to the study during each."""
+
 
 def verify_study(
     path: str | Path, *, files_only: bool = False, settings: Settings | None = None
@@ -54,7 +59,36 @@ def verify_study(
         StudyError: no study is there, its manifest cannot be read, or the archive is damaged.
     """
     with open_study(path, accept_changed=True) as opened:
-        return _verify(opened, str(path), files_only=files_only, settings=settings)
+        check = functools.partial(
+            _verify, opened, str(path), files_only=files_only, settings=settings
+        )
+        # If shards are added meanwhile, some files are those of the smaller study, and others are not.
+        for _ in range(_N_TRIES - 1):
+            before = _plan_signatures(opened.folder)
+            try:
+                found = check()
+            except StudyError:
+                if _plan_signatures(opened.folder) == before:
+                    raise
+                continue
+            if _plan_signatures(opened.folder) == before:
+                return found
+        return check()
+
+
+def _plan_signatures(folder: Path) -> list[tuple[int, ...] | None]:
+    """Return what changes when shards are added to a study."""
+    divided = DividedFolder(folder)
+    files = (divided.plan, divided.next_plan, divided.layout.resolved)
+    return [_signature(file) for file in files]
+
+
+def _signature(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.lstat()
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _verify(
