@@ -56,6 +56,7 @@ def test_a_report_of_an_archive_needs_a_place(llem: Run, archive: Path) -> None:
     done = llem("study", "report", archive)
     assert done.returncode == 2
     assert "is an archive, which is not changed" in done.stderr.replace("\n", " ")
+    assert "`--output report.html`" in done.stderr.replace("\n", " ")
 
 
 @pytest.mark.parametrize("command", ["show", "report", "export", "methods"])

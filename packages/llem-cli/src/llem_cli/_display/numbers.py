@@ -9,6 +9,11 @@ def plain(value: float, digits: int) -> str:
     return f"{value:.0f}" if "e+" in text and abs(value) < 1e7 else text
 
 
+def ratio_text(ratio: float, places: int = 3) -> str:
+    """Return a ratio with `places` decimals, and from a million on with an exponent: 1.72e+29."""
+    return f"{ratio:.{places}f}" if ratio < 1e6 else f"{ratio:.3g}"
+
+
 def percent(share: float) -> str:
     """Return a share as a percentage with two significant digits: 0.0312 as `3.1 %`."""
     return f"{plain(100 * share, 2)} %"

@@ -16,7 +16,7 @@ from llem_cli._display.console import (
     say,
     stdout_console,
 )
-from llem_cli._display.numbers import plain
+from llem_cli._display.numbers import plain, ratio_text
 from llem_report.records import Analysis, FactorEffect, Interval
 
 _MAX_CHOICES = 5
@@ -92,7 +92,7 @@ def _ratio(factor: FactorEffect) -> str:
     if effect is None:
         return "cannot be told"
     if factor.verdict == "no_effect_found" and effect.ci95_high is not None:
-        return f"no effect found; at most x {effect.ci95_high:.3f}"
+        return f"no effect found; at most x {ratio_text(effect.ci95_high)}"
     return f"x {_with_interval(effect)}"
 
 
@@ -100,8 +100,8 @@ def _with_interval(effect: Interval) -> str:
     if effect.ci95_low is None or effect.ci95_high is None:
         return plain(effect.ratio, 3)
     places = 3 if effect.ci95_high - effect.ci95_low < 0.02 else 2
-    low, high = f"{effect.ci95_low:.{places}f}", f"{effect.ci95_high:.{places}f}"
-    return f"{effect.ratio:.{places}f} ({low}-{high})"
+    low, high = ratio_text(effect.ci95_low, places), ratio_text(effect.ci95_high, places)
+    return f"{ratio_text(effect.ratio, places)} ({low}-{high})"
 
 
 def _share(share: float | None) -> str:

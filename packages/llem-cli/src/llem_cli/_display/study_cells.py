@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from llem_cli._display.numbers import percent, plain
+from llem_cli._display.numbers import percent, plain, ratio_text
 from llem_runner import StudyResult
 from llem_runner.records import Comparisons, PointSummary, Statistics
 
@@ -113,7 +113,9 @@ def _answers(point: PointSummary) -> str:
 def _ratios(compared: Comparisons) -> dict[str, str]:
     """Return the ratio of each point to the first one with its interval, by hash."""
     ratios = {
-        point.config_hash: f"{point.ratio:.3f} ({point.ci95_low:.3f}-{point.ci95_high:.3f})"
+        point.config_hash: (
+            f"{ratio_text(point.ratio)} ({ratio_text(point.ci95_low)}-{ratio_text(point.ci95_high)})"
+        )
         for point in compared.points
     }
     if compared.reference_hash is not None:

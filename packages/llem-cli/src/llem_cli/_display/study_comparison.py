@@ -14,7 +14,7 @@ from llem_cli._display.console import (
     say,
     stdout_console,
 )
-from llem_cli._display.numbers import plain
+from llem_cli._display.numbers import plain, ratio_text
 from llem_cli._display.point_names import print_rows
 from llem_report.comparison_records import (
     ComparedStudy,
@@ -124,10 +124,10 @@ def ratio(interval: Interval | None) -> str:
     """Return a ratio with its interval."""
     if interval is None:
         return "-"
-    text = f"{interval.ratio:.3f}"
+    text = ratio_text(interval.ratio)
     if interval.ci95_low is None or interval.ci95_high is None:
         return text
-    return f"{text} ({interval.ci95_low:.3f}-{interval.ci95_high:.3f})"
+    return f"{text} ({ratio_text(interval.ci95_low)}-{ratio_text(interval.ci95_high)})"
 
 
 def difference_cells(difference: EnvironmentDifference) -> tuple[str, str, str]:

@@ -72,7 +72,9 @@ def report(
     check_studies([study])
     if output is None and is_archive(study):
         raise usage_error(
-            "--output", f"{study} is an archive, which is not changed; name a file for the report"
+            "--output",
+            f"{study} is an archive, which is not changed; name a file for the report: "
+            "`--output report.html`",
         )
     formats = _formats(format_)
     with open_study(study) as opened, figure_flag(figure):

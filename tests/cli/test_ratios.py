@@ -1,0 +1,18 @@
+"""Ratios in the tables stay short enough to read, however wide an interval is."""
+
+from __future__ import annotations
+
+from llem_cli._display.numbers import ratio_text
+from llem_cli._display.study_comparison import ratio
+from llem_report.records import Interval
+
+
+def test_a_huge_end_of_an_interval_has_an_exponent() -> None:
+    interval = Interval(ratio=0.516, ci95_low=0.0001, ci95_high=172058498363410933211870527488.0)
+    assert ratio(interval) == "0.516 (0.000-1.72e+29)"
+
+
+def test_other_ratios_keep_their_decimals() -> None:
+    assert ratio_text(34.4251) == "34.425"
+    assert ratio_text(1.5, 2) == "1.50"
+    assert ratio_text(999_999.0) == "999999.000"
