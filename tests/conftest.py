@@ -18,6 +18,10 @@ import pytest
 from fakes import fake_nvml
 from xdist.scheduler import LoadFileScheduling
 
+# The models are too small for a second thread, which would only wait, long on a busy machine. It is
+# set for all tests, so that a named file runs like the whole suite.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _SLURM = "tests/slurm"
 _SLOW_S = 20  # the usual seconds of a test with the marker `slow` or `slurm`; others take about one
 

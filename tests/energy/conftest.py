@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +10,6 @@ from typing import Any, NamedTuple
 
 import pytest
 from energy.parts import experiment, loaded
-
-# The models are too small for a second thread, which would only wait, long on a busy machine.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 
 WORDS = [f"w{i}" for i in range(40)]
 
