@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import re
@@ -51,9 +52,15 @@ class _Page(HTMLParser):
             self._script = None
 
 
+@functools.cache
+def page_of(shape: str, *, static: bool = False) -> str:
+    """Return the page of a study of `examples.SHAPES`, which several tests read."""
+    return report_html(examples.SHAPES[shape](), static=static)
+
+
 @pytest.fixture(scope="module")
 def hostile() -> str:
-    return report_html(examples.hostile())
+    return page_of("hostile")
 
 
 def test_hostile_names_stay_text(hostile: str) -> None:
@@ -106,7 +113,7 @@ def test_a_static_page_has_no_script() -> None:
 @pytest.mark.parametrize("shape", examples.SHAPES)
 def test_every_shape_of_study_gives_a_page(shape: str) -> None:
     analysis = examples.SHAPES[shape]()
-    page = _Page(report_html(analysis, static=True))
+    page = _Page(page_of(shape, static=True))
     headings = [int(tag[1]) for tag in page.tags if re.fullmatch(r"h[1-6]", tag)]
     assert headings.count(1) == 1
     assert all(b - a <= 1 for a, b in pairwise(headings))
@@ -122,14 +129,14 @@ def test_two_pages_of_one_study_are_equal_byte_for_byte() -> None:
 
 def test_a_running_study_says_how_far_it_is() -> None:
     analysis = examples.flawed()
-    page = report_html(analysis, static=True)
+    page = page_of("flawed", static=True)
     n_done = analysis.n_runs_planned - analysis.n_runs_pending
     assert f"running: {n_done} of {analysis.n_runs_planned} runs" in page
     assert f"{analysis.n_runs_failed} failed" in page
 
 
 def test_a_study_without_energy_says_so() -> None:
-    page = report_html(examples.no_energy(), static=True)
+    page = page_of("no_energy", static=True)
     assert "no point has both energy and speed; see `llem-cli doctor`" in page
     assert "higher is better" in page
 
@@ -158,7 +165,7 @@ def table_of(page: str, name: str) -> list[list[str]]:
 
 
 def test_the_shares_of_all_pairs_are_a_matrix_below_figure_4() -> None:
-    page = report_html(examples.paper(), static=True)
+    page = page_of("paper", static=True)
     _, _, after = page.partition('id="figure-dependences"')
     assert 'id="pairs"' in after.partition("</section>")[0]
     head, *rows = table_of(page, "pairs")
@@ -186,13 +193,13 @@ def test_a_choice_inside_another_one_has_no_share_with_it() -> None:
 
 def test_the_table_of_runs_has_error_bounds_and_temperatures() -> None:
     analysis = examples.metered()
-    head, *rows = table_of(report_html(analysis, static=True), "runs")
+    head, *rows = table_of(page_of("metered", static=True), "runs")
     bound, temperature = head.index("max. error"), head.index("GPU before, \N{DEGREE SIGN}C")
     without = analysis.points[1].config_hash
     for run, row in zip(analysis.runs, rows, strict=True):
         assert (row[bound] == "\N{EN DASH}") == (run.config_hash == without)
         assert (row[temperature] == "\N{EN DASH}") == (run.index == 1)
-    head, *_ = table_of(report_html(examples.flawed(), static=True), "runs")
+    head, *_ = table_of(page_of("flawed", static=True), "runs")
     assert "max. error" not in head
 
 
@@ -213,8 +220,8 @@ def test_a_note_on_the_origin_of_the_results_is_at_the_top_as_text() -> None:
 
 @pytest.mark.slow
 def test_the_sizes_of_pages_stay_within_their_limits() -> None:
-    assert len(report_html(examples.paper()).encode()) < 1_600_000
-    assert len(report_html(examples.paper(), static=True).encode()) < 600_000
+    assert len(page_of("paper").encode()) < 1_600_000
+    assert len(page_of("paper", static=True).encode()) < 600_000
 
     large = examples.large()
     assert len(report_html(large).encode()) < 2_500_000
@@ -259,7 +266,7 @@ def test_a_reason_of_all_runs_stands_once_above_the_table_of_runs() -> None:
 def test_a_column_that_repeats_another_is_in_the_data_once() -> None:
     (data,) = (
         json.loads(script)
-        for attributes, script in _Page(report_html(examples.paper())).scripts
+        for attributes, script in _Page(page_of("paper")).scripts
         if attributes.get("id") == "figures"
     )
     runs = data["datasets"]["runs"]
