@@ -25,7 +25,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 @functools.cache
-def drawn(shape: str, width: Width = "text") -> tuple[tuple[Figure, str], ...]:
+def drawn(shape: str, width: Width) -> tuple[tuple[Figure, str], ...]:
     """Return the figures of a study of `examples.SHAPES` with their SVG, which several tests read."""
     return tuple((made, made.svg(width)) for made in figures(examples.SHAPES[shape]()))
 
@@ -171,18 +171,18 @@ def test_the_renderings_are_of_their_kind() -> None:
 
 
 def test_two_renderings_are_equal_byte_for_byte() -> None:
-    assert [svg for _, svg in drawn("flawed")] == [
+    assert [svg for _, svg in drawn("flawed", "text")] == [
         item.svg() for item in figures(examples.flawed())
     ]
 
 
 def test_a_file_has_colours_and_no_variables_of_a_page() -> None:
-    for _, svg in drawn("paper"):
+    for _, svg in drawn("paper", "text"):
         assert "var(" not in svg
 
 
 def test_hostile_names_stay_text() -> None:
-    for item, svg in drawn("hostile"):
+    for item, svg in drawn("hostile", "text"):
         root = ElementTree.fromstring(svg)
         assert not root.findall(f".//{SVG}script")
         assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in svg

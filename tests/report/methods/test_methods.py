@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from fakes import measures
 from fakes.studies import only_folder, study
-from report.comparison.folders import make_folder
+from report.comparison.folders import KnownMeter, make_folder
 
 from llem_report import Methods, describe_methods, methods_tex
-from llem_runner import run_study
+from llem_runner import extend_study, resume_study, run_study
 from llem_runner.executors import InlineExecutor
 
 
@@ -45,6 +45,22 @@ def test_the_paragraph_says_what_was_done(folder: Path) -> None:
     assert rows(found)["order"] == ("shuffled, seed 42",)
     assert rows(found)["runs"] == ("6 with the figure of 6 planned",)
     assert rows(found)["blocks"] == ("3",)
+
+
+def test_every_cycle_of_a_study_that_grew_twice_is_told(folder: Path, tmp_path: Path) -> None:
+    grown = Path(shutil.copytree(folder, tmp_path / "grown"))
+    options: dict[str, Any] = {"measure": KnownMeter(5, 3), "executor": InlineExecutor()}
+    extend_study(grown, study((6,), n_cycles=3, cycle_order="shuffled"), **options)
+    extended = describe_methods(grown).paragraph
+    assert "1 configuration was added in cycles 4 to 6, in which 2 of the earlier ones" in extended
+    assert "was then planned" not in extended
+    assert "are multiplied by one factor each" in extended
+    resume_study(grown, cycles=7, **options)
+    assert "so far was then planned once in cycle 7." in describe_methods(grown).paragraph
+    resume_study(grown, cycles=9, **options)
+    text = describe_methods(grown).paragraph
+    assert "so far was then planned once in each of the cycles 7 to 9." in text
+    assert "are multiplied" not in describe_methods(folder).paragraph
 
 
 def test_an_unverified_counter_is_admitted(folder: Path) -> None:

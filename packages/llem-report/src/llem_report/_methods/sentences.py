@@ -44,7 +44,7 @@ def sentences(
         tuple(what),
         (_machine(facts), _software(data, facts)),
         (*_design(data), _window(study, facts), *_energy(facts)),
-        (*_bounds(facts), *_statistics(analysis)),
+        (*_bounds(facts), *_statistics(data, analysis)),
     )
 
 
@@ -159,12 +159,18 @@ def _design(data: StudyData) -> Iterator[str]:
         f"{those} was planned once in each of {n_first} cycles, {process}, "
         f"{_order(execution)}{_gaps(execution)}."
     )
-    for each in extensions:
+    last_cycle = max((entry.cycle for entry in data.manifest.entries), default=0)
+    ends = [*(each.first_cycle - 1 for each in extensions[1:]), last_cycle]
+    for each, end in zip(extensions, ends, strict=False):
         yield (
             f"On {each.started_at[:10]}, {_count(len(each.new_points), 'configuration')} "
             f"{'was' if len(each.new_points) == 1 else 'were'} added in cycles {each.first_cycle} to "
             f"{each.last_cycle}, in which {len(each.anchors)} of the earlier ones ran again to connect both."
         )
+        if end > each.last_cycle:
+            n = end - each.last_cycle
+            later = f"cycle {end}" if n == 1 else f"each of the cycles {end - n + 1} to {end}"
+            yield f"Every configuration so far was then planned once in {later}."
     n_starts = len({entry.session for entry in data.manifest.entries if entry.session})
     if n_starts > 1:
         yield (
@@ -234,7 +240,7 @@ def _bounds(facts: RunFacts) -> Iterator[str]:
         )
 
 
-def _statistics(analysis: Analysis) -> Iterator[str]:
+def _statistics(data: StudyData, analysis: Analysis) -> Iterator[str]:
     if analysis.detectable_ratio is not None:
         ratio = analysis.detectable_ratio
         by = (
@@ -248,5 +254,10 @@ def _statistics(analysis: Analysis) -> Iterator[str]:
             "The figure of a configuration is the geometric mean of its runs, with a 95 % interval "
             "by Student's t on logarithms."
         )
+        if data.manifest.extensions:
+            yield (
+                "Of configurations that did not run in the same cycles, the figures are multiplied by one "
+                "factor each, so that their ratios are those within the cycles in which both ran."
+            )
     if analysis.reason is None and analysis.n_points > 1:
         yield analysis.method

@@ -34,6 +34,8 @@ from llem_runner._storage.study_reader import read_study
 from llem_runner._storage.study_result import StudyResult
 
 _MAX_ROUNDS = 5
+_GC_THRESHOLDS = (50_000, 20, 1_000_000)
+"""See `gc.set_threshold`: the last one keeps Python from searching old objects."""
 
 
 class Merged(NamedTuple):
@@ -99,7 +101,7 @@ def merge_in_memory(divided: DividedFolder) -> Merged:
         StudyError: not the folder of a divided study, or it is damaged.
     """
     plan = divided.read_plan()
-    with _no_search_for_cycles():
+    with _rare_garbage_collection():
         try:
             return _merged(divided, plan)
         except StudyError:
@@ -110,15 +112,17 @@ def merge_in_memory(divided: DividedFolder) -> Merged:
 
 
 @contextlib.contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
-    """Keep Python from searching millions of new objects again and again for garbage that is none."""
-    was_enabled = gc.isenabled()
-    gc.disable()
+def _rare_garbage_collection() -> Iterator[None]:
+    """Let Python look for cyclic garbage among new objects only, and rarely.
+
+    The millions of objects of a merge are not garbage, and each search among all of them takes seconds.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(*_GC_THRESHOLDS)
     try:
         yield
     finally:
-        if was_enabled:
-            gc.enable()
+        gc.set_threshold(*before)
 
 
 def _merged(divided: DividedFolder, plan: PlanFile) -> Merged:
