@@ -263,7 +263,7 @@ def test_cycles_added_after_a_result_make_the_intervals_wider() -> None:
     assert added.looks == (2, 3, 5)
     # Two cycles were not compared, so that look could not show a false difference.
     (caveat,) = added.caveats
-    assert "after the results of 3, 5 cycles could be seen" in caveat
+    assert "after the results of 3 and 5 cycles could be seen" in caveat
     assert "99.815 % instead of 95 %" in caveat
     for point, other in zip(added.points, planned.points, strict=True):
         assert point.ratio == other.ratio

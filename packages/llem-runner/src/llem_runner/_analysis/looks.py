@@ -31,7 +31,8 @@ def caveat(looks: Sequence[int], min_cycles: int = MIN_CYCLES) -> str | None:
     comparisons = _comparisons(looks, min_cycles)
     if not comparisons:
         return None
-    numbers = ", ".join(map(str, comparisons))
+    *first, last = map(str, comparisons)
+    numbers = f"{', '.join(first)} and {last}" if first else last
     return (
         f"cycles were added after the results of {numbers} cycles could be seen; the intervals are "
         f"wider ({100 * (1 - alpha_after(looks, min_cycles)):.3f} % instead of 95 %), so that adding cycles until "

@@ -49,7 +49,7 @@ def hold(
     """
     number: int | None
     try:
-        number = _take(path, in_use or f"{locked} is in use by another study")
+        number = _take(path, in_use or f"{locked} is in use by another process of llem")
     except OSError as error:
         if error.errno in _NO_LOCKS and not is_required:
             number = None
