@@ -76,7 +76,7 @@ def disturb(slurm: Loopback, work: Path, folder: Path) -> list[str]:
             task, node = whole[0]
             slurm.kill(f"slurmd-{node}")
             slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=cut off")
-            # The process that lives on must still be there to notice its successor.
+            # No other shard begins first: the process that lives on must be there when its successor begins.
             held = frozenset(slurm.ask("squeue", "-h", "-r", "-t", "PD", "-o", "%F_%K").split())
             held -= {task}
             for other in held:
@@ -121,7 +121,7 @@ def _has_just_begun(folder: Path, line: str) -> bool:
 
 
 def _without_results(folder: Path, tasks: list[list[str]]) -> list[list[str]]:
-    """Return the tasks, each with its node, whose shards have all their runs before them."""
+    """Return the tasks, each with its node, whose shards have no result yet."""
     numbers = {task[0]: int(task[0].rpartition("_")[2]) for task in tasks}
     return [
         t for t in tasks if not list(folder.glob(f"shards/{numbers[t[0]]:04d}/a*/*/result.json"))

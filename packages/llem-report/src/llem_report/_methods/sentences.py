@@ -256,8 +256,8 @@ def _statistics(data: StudyData, analysis: Analysis) -> Iterator[str]:
         )
         if data.manifest.extensions:
             yield (
-                "Of configurations that did not run in the same cycles, the figures are multiplied by one "
-                "factor each, so that their ratios are those within the cycles in which both ran."
+                "If configurations did not run in the same cycles, their figures are multiplied by one "
+                "factor each, so that the ratio of two is that of the cycles in which both ran."
             )
     if analysis.reason is None and analysis.n_points > 1:
         yield analysis.method
