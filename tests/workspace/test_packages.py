@@ -58,6 +58,7 @@ PUBLIC_MODULES = {
         "archives.py",
         "block_model.py",
         "clusters.py",
+        "compared_values.py",
         "distributions.py",
         "events.py",
         "executors.py",

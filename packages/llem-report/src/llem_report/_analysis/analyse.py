@@ -12,11 +12,10 @@ from llem_report._analysis.factor_effects import factor_effects, level_pairs
 from llem_report._analysis.figure_means import figure_means
 from llem_report._analysis.findings import finding, method
 from llem_report._analysis.point_estimates import (
-    PointRatios,
     point_estimates,
-    ratios_to_best,
     run_estimates,
 )
+from llem_report._analysis.point_ratios import point_ratios
 from llem_report._analysis.study_ranking import StudyRanking, rank_study
 from llem_report._ranking.shares import Shares, in_range
 from llem_report._study_data.read import read_study_data
@@ -61,8 +60,11 @@ def analysis_of(data: StudyData) -> Analysis:
     factors = () if study is None else factor_effects(data, study)
     if study is not None and reason is None and all(each.effect is None for each in factors):
         reason = "; ".join(str(each.reason) for each in factors)
-    values = figure_means(data, data.figure.name)
-    ratios = PointRatios({}, None) if study is None else ratios_to_best(data, study)
+    ratios = point_ratios(data, study)
+    # Of the compared runs, the means have the ratios that are stated, and the level of `study show`.
+    values = figure_means(data, data.figure.name) | figure_means(
+        data, data.figure.name, ratios.runs
+    )
     statuses = Counter(run.status for run in data.runs)
     points = point_estimates(data, ratios, values)
     worse = worse_answers((point.label, point.quality) for point in points)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import NamedTuple
 
 from llem_report._study_data.study_data import StudyData
@@ -36,7 +37,9 @@ def points_on_usual_machine(data: StudyData, name: str) -> set[int]:
     }
 
 
-def figure_means(data: StudyData, name: str) -> dict[int, FigureMean]:
+def figure_means(
+    data: StudyData, name: str, only: Collection[int] | None = None
+) -> dict[int, FigureMean]:
     """Return the mean of a figure at each point that has it, by position in `StudyData.points`.
 
     Where a run of a point is missing, the difference of its cycle from the others is taken out, so
@@ -46,6 +49,7 @@ def figure_means(data: StudyData, name: str) -> dict[int, FigureMean]:
     Args:
         data: the study.
         name: of a figure of which all values are used, whatever the figure of merit.
+        only: indices of the runs that count; None: all.
     """
     import numpy as np
 
@@ -55,6 +59,7 @@ def figure_means(data: StudyData, name: str) -> dict[int, FigureMean]:
         (run.point, (run.other_machine or "", *run.block), run.facts.values[name])
         for run in data.runs
         if run.facts is not None
+        and (only is None or run.index in only)
         and run.facts.values.get(name, 0.0) > 0
         and (run.other_machine is None or run.point not in comparable)
     ]

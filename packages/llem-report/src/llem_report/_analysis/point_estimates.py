@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from llem_report._analysis.figure_means import FigureMean, figure_means, points_on_usual_machine
-from llem_report._analysis.level_effects import interval_of
-from llem_report._analysis.study_ranking import StudyRanking
-from llem_report._ranking.contrasts import contrasts_of, half_widths
+from llem_report._analysis.point_ratios import PointRatios
 from llem_report._study_data.answer_quality import qualities_of_points
 from llem_report._study_data.derived_figures import POWER_LIMITED
 from llem_report._study_data.figures import ENERGY, FURTHER, SPEED
 from llem_report._study_data.phase_uses import point_phases
 from llem_report._study_data.shares import mean_shares
 from llem_report._study_data.study_data import StudyData, StudyRun
-from llem_report.records import Estimate, Interval, PointEstimate, RunEstimate
+from llem_report.records import Estimate, PointEstimate, RunEstimate
 
 _FIRST_TOKEN = "time_to_first_token_s"
 _SLOWEST_TOKENS = "inter_token_latency_p99_s"
 _PHASES = ("prefill", "decode")
-_CHUNK = 256
-"""Points compared at once; the weights of all would need the square of their number."""
 
 Means = Mapping[int, FigureMean]
-
-
-class PointRatios(NamedTuple):
-    """The points beside the best one."""
-
-    by_point: Mapping[int, Interval]
-    detectable: float | None
-    """Ratio of two points of median spread that can just be told from 1."""
 
 
 def point_estimates(
@@ -147,39 +133,6 @@ def run_estimates(data: StudyData, values: Means) -> tuple[RunEstimate, ...]:
         )
         for run in data.runs
     )
-
-
-def ratios_to_best(data: StudyData, study: StudyRanking) -> PointRatios:
-    """Return the ratio of each point to the best one.
-
-    The intervals hold together for all pairs of points, because the best one is found by looking.
-    """
-    import numpy as np
-
-    fit, errors = study.ranking.fit, study.ranking.errors
-    largest = int(Counter(fit.part.tolist()).most_common(1)[0][0])
-    connected = np.flatnonzero(fit.part == largest)
-    sign = 1 if data.figure.lower_is_better else -1
-    best = int(connected[(sign * fit.means[connected]).argmin()])
-    others = connected[connected != best]
-    n_pairs = max(len(connected) * (len(connected) - 1) // 2, 1)
-    found = {int(study.points[best]): Interval(ratio=1.0)}
-    widths: list[float] = []
-    for start in range(0, len(others), _CHUNK):
-        part = others[start : start + _CHUNK]
-        half = np.full(len(part), np.nan)
-        if errors is not None:
-            weights = np.zeros((len(part), len(fit.means)))
-            weights[np.arange(len(part)), part] = 1.0
-            weights[:, best] = -1.0
-            half = half_widths(contrasts_of(fit, errors, weights), n_pairs, study.ranking.alpha)
-            widths += half.tolist()
-        for i, difference, width in zip(
-            part.tolist(), (fit.means[part] - fit.means[best]).tolist(), half.tolist(), strict=True
-        ):
-            found[int(study.points[i])] = interval_of(difference, width)
-    detectable = interval_of(float(np.median(widths)), math.nan).ratio if widths else None
-    return PointRatios(found, detectable)
 
 
 def _front(energies: Means, speeds: Means) -> dict[int, bool]:

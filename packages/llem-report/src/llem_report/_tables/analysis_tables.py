@@ -119,7 +119,9 @@ def _point_parts() -> tuple[list[_Part], list[_Part]]:
         _point("n_other_machine", "integer", "Number of runs on another kind of machine than most: in no "
                "ratio, and in the figures only of a point that has no other runs."),
         _point("n_flagged", "integer", "Number of runs whose figure of merit is flagged."),
-        _point("value", "number", "Figure of merit: geometric mean of the runs, in `unit`."),
+        _point("value", "number", "Figure of merit: geometric mean of the runs, in `unit`. If "
+               "a point lacks runs in a block, the difference of the block from the others is taken out, here and "
+               "in all other figures."),
         _point("ci95_low", "number", "Lower end of the 95 % interval of `value`, in `unit`; null for "
                "fewer than 3 runs."),
         _point("ci95_high", "number", "Upper end of this interval, in `unit`."),

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from llem_runner._analysis.complete_blocks import BlockComparison, compare_complete_blocks
+from llem_runner._analysis.common_blocks import Block, Fit, common_blocks, fit_points
 from llem_runner._analysis.headline import headline, headline_values
-from llem_runner._analysis.incomplete_blocks import IncompleteBlockComparison
-from llem_runner._analysis.incomplete_spreads import BlockRun
 from llem_runner._analysis.machine_kinds import kinds_of, other_kinds
 from llem_runner._analysis.machines import Machines, other_differences
 from llem_runner._analysis.statistics import geometric_mean
@@ -22,9 +20,6 @@ from llem_runner._storage.comparison_records import Comparisons, Figure
 from llem_runner._storage.manifest import ManifestEntry
 from llem_runner._storage.run_facts import MeasuredRun
 
-Block = tuple[
-    int, int, int
-]  # the cycle, the shard, and the start of the study or shard that ran it
 TOO_FEW = "too few results"
 NO_COMMON_BLOCK = "no block in common with the compared points"
 
@@ -90,30 +85,15 @@ class ComparedRuns(msgspec.Struct, frozen=True):
                 values[point].append(self.values[index])
         return values
 
-    def fit(self, alpha: float) -> BlockComparison | IncompleteBlockComparison:
+    def fit(self, alpha: float) -> Fit:
         """Return the comparison of the points; `alpha` is how often any interval may be wrong."""
-        if self.is_complete:
-            return compare_complete_blocks(
-                [[self.values[index] for index in row] for row in self.complete_rows], alpha
-            )
-        position = {point: n for n, point in enumerate(self.points)}
-        return IncompleteBlockComparison(
-            [
-                BlockRun(position[point], block, math.log(self.values[index]))
-                for block, runs in enumerate(self.blocks.values())
-                for point, index in runs.items()
-            ],
-            alpha,
-        )
+        return fit_points(self.points, self.blocks, self.values, alpha)
 
 
 def runs_to_compare(
     entries: Sequence[ManifestEntry], results: Mapping[int, MeasuredRun]
 ) -> ComparedRuns:
     """Return the runs of the points that have enough results, by block.
-
-    A block is what one start of the study ran of one cycle: its runs share a machine and a stretch
-    of time. A run that is alone in its block says nothing about differences.
 
     Args:
         entries: every planned run of the study.
@@ -123,35 +103,14 @@ def runs_to_compare(
     comparable = {i: result for i, result in results.items() if i not in others.reasons}
     figure = headline(comparable.values())
     values = headline_values(results, figure)
-    points: dict[str, dict[Block, int]] = {}
-    for entry in entries:
-        runs = points.setdefault(entry.config_hash, {})
-        if entry.index in values and entry.index in comparable:
-            runs[block_of(entry)] = entry.index
-    # Shares, because points that were added later, and their anchors, have other numbers of runs.
-    planned = Counter(entry.config_hash for entry in entries)
-    shares = {point: len(runs) / planned[point] for point, runs in points.items()}
-    largest = max(shares.values(), default=0.0)
-    enough = [point for point, share in shares.items() if share and 2 * share >= largest]
-    part = _largest_part(enough, points)
-    kept = part if len(part) > 1 else enough  # no block has two points: nothing can be compared
-    is_kept, has_enough = set(kept), set(enough)
-    left_out = tuple(point for point in points if point not in is_kept)
+    found = common_blocks(entries, values.keys() & comparable.keys())
     elsewhere = Counter(entry.config_hash for entry in entries if entry.index in others.reasons)
-    by_block: dict[Block, dict[str, int]] = {}
-    for point in kept:
-        for block, index in points[point].items():
-            by_block.setdefault(block, {})[point] = index
     return ComparedRuns(
         figure=figure,
-        points=tuple(kept),
-        left_out=left_out,
-        apart=tuple(point for point in left_out if point in has_enough),
-        blocks={
-            block: runs
-            for block, runs in sorted(by_block.items())
-            if len(runs) > 1 or len(kept) == 1
-        },
+        points=found.points,
+        left_out=found.left_out,
+        apart=found.apart,
+        blocks=found.blocks,
         values=values,
         machines=Machines(
             others.reasons,
@@ -159,15 +118,10 @@ def runs_to_compare(
             (*others.caveats, *other_differences(r for i, r in comparable.items() if i in values)),
         ),
         reasons=tuple(
-            NO_COMMON_BLOCK if point in has_enough else _why_too_few(elsewhere[point])
-            for point in left_out
+            NO_COMMON_BLOCK if point in found.apart else _why_too_few(elsewhere[point])
+            for point in found.left_out
         ),
     )
-
-
-def block_of(entry: ManifestEntry) -> Block:
-    """Return the block of a run."""
-    return entry.cycle, entry.shard or 0, entry.session or 0
 
 
 def _why_too_few(n_elsewhere: int) -> str:
@@ -178,37 +132,26 @@ def _why_too_few(n_elsewhere: int) -> str:
     return f"{TOO_FEW}: {runs} on another kind of machine"
 
 
-def _largest_part(points: Sequence[str], runs: Mapping[str, Iterable[Block]]) -> list[str]:
-    """Return the points of the largest part that shared blocks connect, in the same order."""
-    part = {point: {point} for point in points}
-    members: dict[Block, str] = {}
-    for point in points:
-        for block in runs[point]:
-            other = members.setdefault(block, point)
-            if part[other] is not part[point]:
-                small, large = sorted((part[other], part[point]), key=len)
-                large |= small
-                for each in small:
-                    part[each] = large
-    largest = max((part[point] for point in points), key=len, default=set())
-    return [point for point in points if point in largest]
-
-
 def comparable_values(compared: ComparedRuns, comparisons: Comparisons) -> dict[str, list[float]]:
     """Return the figure of the compared runs of each point, in order of the blocks.
 
     If a point lacks a run in a block, its other runs say too little or too much about it. Then its
-    values are multiplied by one factor, so that its geometric mean and that of the reference have
-    the ratio that the comparison found. Returns {} if nothing is compared.
+    values are multiplied by one factor, so that the geometric means have the ratios that the comparison
+    found; the geometric mean of all values together stays as it was measured. Returns {} if nothing is
+    compared.
     """
     if comparisons.reference_hash is None:
         return {}
     values = compared.values_by_point()
     if compared.is_complete:
         return values
-    reference = geometric_mean(values[comparisons.reference_hash])
-    for point in comparisons.points:
-        own = values[point.config_hash]
-        factor = point.ratio * reference / geometric_mean(own)
-        values[point.config_hash] = [factor * value for value in own]
-    return values
+    ratios = {point.config_hash: math.log(point.ratio) for point in comparisons.points}
+    factors = {
+        point: ratios.get(point, 0.0) - math.log(geometric_mean(own))
+        for point, own in values.items()
+    }
+    level = sum(factors[point] * len(own) for point, own in values.items()) / compared.n_runs
+    return {
+        point: [math.exp(factors[point] - level) * value for value in own]
+        for point, own in values.items()
+    }

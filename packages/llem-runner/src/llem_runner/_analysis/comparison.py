@@ -9,21 +9,23 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from llem_runner._analysis.caveats import caveats, error_budget
+from llem_runner._analysis.common_blocks import (
+    Fit,
+    best_first,
+    ratio_of,
+    why_not_compared,
+)
 from llem_runner._analysis.compared_runs import ComparedRuns, runs_to_compare
-from llem_runner._analysis.complete_blocks import BlockComparison
 from llem_runner._analysis.headline import FIGURE_NAMES
-from llem_runner._analysis.incomplete_blocks import IncompleteBlockComparison
 from llem_runner._analysis.late_points import late_point_sentences
 from llem_runner._analysis.looks import alpha_after
 from llem_runner._analysis.machine_effects import distant_machines
 from llem_runner._analysis.machines import devices_of, machine_of
-from llem_runner._plan.comparability import CONSTANT_ORDER, MIN_CYCLES, has_constant_order
+from llem_runner._plan.comparability import MIN_CYCLES
 from llem_runner._storage.comparison_records import ComparedBlock, Comparison, Comparisons
 from llem_runner._storage.manifest import Extension, ManifestEntry
 from llem_runner._storage.run_facts import MeasuredRun
 
-_Fit = BlockComparison | IncompleteBlockComparison
-_MAX_LOG = 700.0
 _METHOD = (
     "additive model of point and block on logarithms, which removes what all runs of a block have "
     "in common; a block is what one process ran of one cycle; least squares; ratios of geometric means; simultaneous intervals over all pairs of points, because "
@@ -82,13 +84,16 @@ def compare_points(
         looks=tuple(looks),
         error_budget=error_budget(runs.rows, results, runs.figure),
     )
-    reason = _reason(runs, cycle_order) or _several_meters(runs, results)
+    name = FIGURE_NAMES[runs.figure]
+    reason = why_not_compared(runs.points, runs.blocks, cycle_order, name) or _several_meters(
+        runs, results
+    )
     if input_changes:
         reason = "not all runs measured the same files"
     if reason is not None:
         return msgspec.structs.replace(no_comparison, reason=reason)
     fit = runs.fit(alpha_after(looks))
-    reference, *others = _ranked(fit, runs)
+    reference, *others = best_first(fit, lower_is_better=runs.figure == "energy_per_output_token_j")
     blocks = _blocks(fit, runs, {entry.index: entry for entry in entries}, results)
     points = [(i, runs.points[i], labels[runs.points[i]]) for i in others]
     return msgspec.structs.replace(
@@ -104,29 +109,9 @@ def compare_points(
             point: fit.groups[group].sd
             for point, group in zip(runs.points, fit.group_of, strict=True)
         },
-        detectable_ratio=_ratio(fit.usual_half_width),
+        detectable_ratio=ratio_of(fit.usual_half_width),
         caveats=(*caveats(runs, entries, results, looks, outliers), *runs.machines.caveats),
     )
-
-
-def _reason(runs: ComparedRuns, cycle_order: str) -> str | None:
-    """Return why the points cannot be compared, or None if they can."""
-    n_points, name = len(runs.points), FIGURE_NAMES[runs.figure]
-    if n_points == 0:
-        return f"no run has {name}"
-    if n_points == 1:
-        return f"only one point has {name}"
-    n_cycles = min(runs.n_runs_of.values())
-    if n_cycles < MIN_CYCLES:
-        complete = "1 complete cycle" if n_cycles == 1 else f"{n_cycles} complete cycles"
-        return f"{complete} of the {n_points} points, but at least {MIN_CYCLES} are needed"
-    # Simulated: a drift of 3 % makes identical points differ every time in sequential order, and
-    # in most studies where every cycle has the same order (benchmarks/energy_statistics.py).
-    # Shuffled cycles can have the same order by chance: three cycles of two points in 1 of 4 studies.
-    orders = [sorted(block, key=block.__getitem__) for block in runs.blocks.values()]
-    if cycle_order == "sequential" or has_constant_order(orders):
-        return CONSTANT_ORDER
-    return None
 
 
 def _several_meters(compared: ComparedRuns, results: Mapping[int, MeasuredRun]) -> str | None:
@@ -141,35 +126,21 @@ def _several_meters(compared: ComparedRuns, results: Mapping[int, MeasuredRun]) 
     return f"the runs were metered by different meters ({counts}), which measure different devices"
 
 
-def _ratio(log: float) -> float:
-    """Return a ratio that JSON and a logarithmic axis can hold, however wide its interval is.
-
-    One degree of freedom and many pairs make the interval of a noisy point that wide.
-    """
-    return math.exp(min(max(log, -_MAX_LOG), _MAX_LOG))
-
-
-def _ranked(fit: _Fit, runs: ComparedRuns) -> list[int]:
-    """Return the positions of the points, best first."""
-    sign = 1 if runs.figure == "energy_per_output_token_j" else -1
-    return sorted(range(len(runs.points)), key=lambda i: sign * fit.means[i])
-
-
-def _comparison(fit: _Fit, i: int, reference: int, point: str, label: str) -> Comparison:
+def _comparison(fit: Fit, i: int, reference: int, point: str, label: str) -> Comparison:
     difference = fit.means[i] - fit.means[reference]
     half_width = fit.half_width(i, reference)
     return Comparison(
         config_hash=point,
         label=label,
-        ratio=_ratio(difference),
-        ci95_low=_ratio(difference - half_width),
-        ci95_high=_ratio(difference + half_width),
+        ratio=ratio_of(difference),
+        ci95_low=ratio_of(difference - half_width),
+        ci95_high=ratio_of(difference + half_width),
         distinguishable=abs(difference) > half_width,
     )
 
 
 def _blocks(
-    fit: _Fit,
+    fit: Fit,
     runs: ComparedRuns,
     entries: Mapping[int, ManifestEntry],
     results: Mapping[int, MeasuredRun],
@@ -187,9 +158,9 @@ def _blocks(
                 session=first.session,
                 shard=first.shard,
                 n_runs=len(members),
-                ratio=_ratio(effect),
-                ci95_low=_ratio(effect - half_width),
-                ci95_high=_ratio(effect + half_width),
+                ratio=ratio_of(effect),
+                ci95_low=ratio_of(effect - half_width),
+                ci95_high=ratio_of(effect + half_width),
                 machine=machine_of(own),
                 devices=devices_of(own),
             )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from llem_runner._analysis.block_model import fit_blocks
-from llem_runner._analysis.compared_runs import block_of
+from llem_runner._analysis.common_blocks import block_of
 from llem_runner._analysis.quantiles import t_quantile
 from llem_runner._storage.comparison_records import NeighbourChange, NeighbourEffects
 from llem_runner._storage.manifest import ManifestEntry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from llem_runner._analysis.compared_runs import Block, block_of
+from llem_runner._analysis.common_blocks import Block, block_of
 from llem_runner._analysis.headline import headline, headline_values
 from llem_runner._analysis.outliers import Run, outlying_runs
 from llem_runner._analysis.statistics import geometric_mean

@@ -1,0 +1,76 @@
+"""Compare the points of a study by any figure, with the rules and intervals of its comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from llem_runner._analysis.common_blocks import (
+    best_first,
+    common_blocks,
+    fit_points,
+    ratio_of,
+    why_not_compared,
+)
+from llem_runner._analysis.looks import alpha_after
+from llem_runner._storage.manifest import ManifestEntry
+
+
+class RatioInterval(NamedTuple):
+    """A ratio with its 95 % interval."""
+
+    ratio: float
+    low: float
+    high: float
+
+
+class ComparedValues(NamedTuple):
+    """The points of a study beside the best one, by one figure."""
+
+    best: str
+    """Hash of the best point."""
+    ratios: Mapping[str, RatioInterval]
+    """By hash, the figure of every other compared point over that of the best one; the intervals
+    hold together for all pairs of points."""
+    runs: frozenset[int]
+    """Indices of the compared runs."""
+    detectable_ratio: float
+    """As in `Comparisons`."""
+
+
+def compare_values(
+    entries: Sequence[ManifestEntry],
+    values: Mapping[int, float],
+    cycle_order: str,
+    *,
+    looks: Sequence[int] = (),
+    lower_is_better: bool = True,
+) -> ComparedValues | None:
+    """Return the points beside the best one, or None if they cannot be compared.
+
+    With the headline figure, these are the ratios and intervals of `study_result.json`.
+
+    Args:
+        entries: every planned run of the study.
+        values: by index, the figure of each run with a positive one, on the kind of machine of most.
+        cycle_order: the order in which the study ran its points.
+        looks: number of cycles at each earlier result after which cycles were added.
+        lower_is_better: whether the best point has the lowest figure.
+    """
+    points, _, _, blocks = common_blocks(entries, values.keys())
+    if why_not_compared(points, blocks, cycle_order, "the figure") is not None:
+        return None
+    fit = fit_points(points, blocks, values, alpha_after(looks))
+    best, *others = best_first(fit, lower_is_better=lower_is_better)
+    ratios = {}
+    for i in others:
+        difference, half = fit.means[i] - fit.means[best], fit.half_width(i, best)
+        ratios[points[i]] = RatioInterval(
+            ratio_of(difference), ratio_of(difference - half), ratio_of(difference + half)
+        )
+    return ComparedValues(
+        best=points[best],
+        ratios=ratios,
+        runs=frozenset(index for runs in blocks.values() for index in runs.values()),
+        detectable_ratio=ratio_of(fit.usual_half_width),
+    )

@@ -1,0 +1,91 @@
+"""The report of a study states the figures, ratios and intervals that its `study_result.json` states."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.studies import study
+from report.comparison.folders import KnownMeter, make_folder
+
+from llem_config import ExperimentConfig
+from llem_energy import ExperimentResult, MeasurementError
+from llem_report import analyse
+from llem_runner import StudyResult, extend_study, read_study_result, run_study
+from llem_runner.executors import InlineExecutor
+
+NS = (1, 2, 3, 4)
+
+
+class _FailsAtFirst:
+    """A meter whose first run of one point fails."""
+
+    def __init__(self) -> None:
+        self.meter, self.has_failed = KnownMeter(7, 3), False
+
+    def __call__(self, config: ExperimentConfig, **others: Any) -> ExperimentResult:
+        if config.n == 2 and not self.has_failed:
+            self.has_failed = True
+            raise MeasurementError("the GPU is gone")
+        return self.meter(config, **others)
+
+
+def _complete(folder: Path) -> Path:
+    return make_folder(folder, 1, ns=NS, cycles=4)
+
+
+def _with_a_failure(folder: Path) -> Path:
+    run_study(
+        study(NS, n_cycles=4, cycle_order="shuffled"), output=folder,
+        measure=_FailsAtFirst(), executor=InlineExecutor(),
+    )  # fmt: skip
+    return next(folder.iterdir())
+
+
+def _extended(folder: Path) -> Path:
+    folder = make_folder(folder, 1, ns=NS, cycles=4)
+    extend_study(
+        folder, study((6, 7), n_cycles=4, cycle_order="shuffled"),
+        measure=KnownMeter(5, 3), executor=InlineExecutor(),
+    )  # fmt: skip
+    return folder
+
+
+@pytest.mark.parametrize("make", [_complete, _with_a_failure, _extended])
+def test_the_report_states_the_figures_of_the_result(make: Any, tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    result, analysis = read_study_result(folder), analyse(folder)
+    comparisons = result.summary.comparisons
+    assert comparisons is not None
+    assert comparisons.reason is None
+    points = {point.config_hash: point for point in analysis.points}
+    assert analysis.detectable_ratio == pytest.approx(comparisons.detectable_ratio, rel=1e-12)
+    for compared in comparisons.points:
+        ratio = points[compared.config_hash].ratio_to_best
+        assert ratio is not None
+        assert (ratio.ratio, ratio.ci95_low, ratio.ci95_high) == pytest.approx(
+            (compared.ratio, compared.ci95_low, compared.ci95_high), rel=1e-12
+        )
+    for point in result.summary.points:
+        assert point.compared is not None
+        same = points[point.config_hash]
+        assert (same.value, same.ci95_low, same.ci95_high) == pytest.approx(
+            (point.compared.geometric_mean, point.compared.ci95_low, point.compared.ci95_high),
+            rel=1e-12,
+        )
+    _is_on_the_measured_scale(result, folder)
+
+
+def _is_on_the_measured_scale(result: StudyResult, folder: Path) -> None:
+    """The mean of all compared runs is that of their measured figures."""
+    stated = [
+        (math.log(point.compared.geometric_mean), point.compared.n)
+        for point in result.summary.points
+        if point.compared is not None and point.compared.geometric_mean is not None
+    ]
+    n_runs = sum(n for _, n in stated)
+    values = [run.value for run in analyse(folder).runs if run.value is not None]
+    assert n_runs == len(values)
+    assert sum(log * n for log, n in stated) == pytest.approx(sum(map(math.log, values)), rel=1e-9)
