@@ -12,7 +12,16 @@ from fakes.shard_studies import divided
 from fakes.willing_cluster import Willing, ticket
 from report.comparison.folders import KnownMeter
 
-from llem_runner import StudyError, is_running, read_manifest, resume_study, verify_study
+from llem_runner import (
+    StudyError,
+    is_running,
+    list_studies,
+    read_manifest,
+    read_study_result,
+    resume_study,
+    verify_study,
+)
+from llem_runner._storage.node_energy import NodeEnergyRecord, add_node_energy, read_node_energy
 from llem_runner._storage.tickets import add_tickets, read_tickets
 from llem_runner.clusters import cluster_states, resubmit_shards
 from llem_runner.executors import InlineExecutor
@@ -121,6 +130,57 @@ def test_tickets_that_cannot_be_read_are_neither_forgotten_nor_submitted_again(
                 call()
     assert cluster.asked == []
     assert len(read_tickets(folder)) == 1
+
+
+@pytest.mark.parametrize("read", [read_manifest, read_study_result, merge_study, resume_shards])
+def test_a_closed_study_folder_is_not_one_without_a_study(
+    folder: Path, read: Callable[[Path], object]
+) -> None:
+    merge_study(folder)
+    before = names(folder)
+    with closed(folder), pytest.raises(StudyError, match="cannot be read: Permission denied") as e:
+        read(folder)
+    assert "not the folder of a study" not in str(e.value) and "\n" not in str(e.value)
+    assert names(folder) == before
+
+
+def test_a_closed_folder_is_no_study_of_a_list(folder: Path) -> None:
+    with closed(folder):
+        assert list_studies(folder.parent) == ()
+    assert [listed.folder for listed in list_studies(folder.parent)] == [str(folder)]
+
+
+def test_energy_of_machines_that_cannot_be_read_is_not_overwritten(folder: Path) -> None:
+    first, second = (
+        NodeEnergyRecord(
+            shard=1,
+            attempt=n,
+            cluster="willing",
+            job="1",
+            machine="m",
+            whole_machine=True,
+            energy_j=1.0,
+        )
+        for n in (1, 2)
+    )
+    add_node_energy(folder, [first])
+    file = folder / "cluster/willing/node_energy.json"
+    for path in (folder / "cluster", file.parent):
+        path.chmod(0o777)
+    with (
+        closed(file),
+        pytest.raises(StudyError, match=r"node_energy\.json: cannot be read: Permission denied"),
+    ):
+        add_node_energy(folder, [second])
+    assert read_node_energy(folder) == (first,)
+    add_node_energy(folder, [second])
+    assert read_node_energy(folder) == (first, second)
+
+
+def test_a_merge_of_a_folder_without_a_study_is_a_sentence(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(StudyError, match=r"found no shards/plan\.json"):
+            merge_study(folder)
 
 
 def test_missing_files_are_still_missing(folder: Path) -> None:

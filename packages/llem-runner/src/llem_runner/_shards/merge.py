@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +29,7 @@ from llem_runner._storage.manifest import StudyManifest, read_manifest_file
 from llem_runner._storage.manifest_reader import manifest_signature
 from llem_runner._storage.manifest_writer import encode_manifest
 from llem_runner._storage.node_energy import read_node_energy
+from llem_runner._storage.stale_handles import may_exist
 from llem_runner._storage.study_reader import read_study
 from llem_runner._storage.study_result import StudyResult
 
@@ -66,6 +66,7 @@ def merge_study(folder: str | Path, *, write: bool = True) -> StudyResult:
     divided = DividedFolder(Path(folder))
     if not write:
         return merge_in_memory(divided).result.stored_in(divided.folder)
+    divided.read_plan()  # of another folder, the signature below raises no StudyError
     _finish_growth(divided)
     for _ in range(_MAX_ROUNDS):
         before = manifest_signature(divided.folder)
@@ -86,7 +87,7 @@ def merge_study(folder: str | Path, *, write: bool = True) -> StudyResult:
 
 def _finish_growth(divided: DividedFolder) -> None:
     """Do what a process has left to do that was killed while it added shards."""
-    if divided.is_divided() and os.path.lexists(divided.next_plan):
+    if divided.is_divided() and may_exist(divided.next_plan):
         with (
             contextlib.suppress(StudyLocked),
             hold(divided.layout.lock, str(divided.folder), is_required=False),
@@ -153,7 +154,7 @@ def is_merged(folder: str | Path) -> bool:
     """
     divided = DividedFolder(Path(folder))
     now = merge_manifests(divided)
-    if not os.path.lexists(divided.layout.manifest):
+    if not may_exist(divided.layout.manifest):
         return False
     before = read_manifest_file(divided.layout.manifest)
     return (before.status, before.entries) == (now.status, now.entries)

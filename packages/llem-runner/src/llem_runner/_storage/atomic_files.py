@@ -12,7 +12,7 @@ from llem_config.foreign_files import ForeignFileError, opened
 from llem_config.text import one_line
 from llem_runner._errors import StudyError
 from llem_runner._storage.folders import open_folder, replace_file, sync_entries
-from llem_runner._storage.stale_handles import read_file
+from llem_runner._storage.stale_handles import may_exist, read_file
 
 _Type = TypeVar("_Type")
 
@@ -61,7 +61,7 @@ def sync_file(path: Path) -> None:
     Raises:
         StudyError: the file cannot be flushed, or is no regular file.
     """
-    if not os.path.lexists(path):
+    if not may_exist(path):
         return
     try:
         with opened(path, follow_links=False) as file:

@@ -81,9 +81,9 @@ class DividedFolder:
         """Read how the study was divided.
 
         Raises:
-            StudyError: it was not, or the file is damaged.
+            StudyError: it was not, or the file is damaged or cannot be read.
         """
-        if not self.is_divided():
+        if not may_exist(self.plan):
             raise StudyError(
                 f"{self.folder}: expected a study that was divided by `study submit`, found no "
                 f"{self.plan.relative_to(self.folder)}"

@@ -6,17 +6,23 @@ is merged afterwards depends on files alone.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from llem_config.foreign_files import ForeignFileError
 from llem_runner._errors import StudyError
-from llem_runner._storage.atomic_files import encode_json, read_json
-from llem_runner._storage.cluster_folder import FOLDER, cluster_files, write_cluster_file
+from llem_runner._storage.atomic_files import MAX_JSON_BYTES, encode_json, read_json
+from llem_runner._storage.cluster_folder import (
+    FOLDER,
+    check_cluster_folder,
+    cluster_files,
+    write_cluster_file,
+)
 from llem_runner._storage.folders import folder_problem
+from llem_runner._storage.stale_handles import may_exist, read_file
 
 _FILE = "node_energy.json"
 
@@ -85,13 +91,17 @@ def add_node_energy(folder: Path, new: Iterable[NodeEnergyRecord]) -> None:
     """Save what a cluster has said of attempts; what is known of an attempt stays as it is.
 
     Raises:
-        StudyError: a file cannot be written, or would be written below a link.
+        StudyError: a file cannot be written, or would be written below a link; or the old one cannot be
+            read, and what it has would be lost.
     """
     by_cluster: dict[str, list[NodeEnergyRecord]] = {}
     for record in new:
         by_cluster.setdefault(record.cluster, []).append(record)
     for name, records in by_cluster.items():
         path = folder / FOLDER / name / _FILE
+        check_cluster_folder(folder, name)
+        if may_exist(path):
+            _check_readable(path)
         old = _read(path)[0]
         known = {_place(record) for record in old}
         added = [record for record in records if _place(record) not in known]
@@ -102,12 +112,25 @@ def add_node_energy(folder: Path, new: Iterable[NodeEnergyRecord]) -> None:
 
 def _read(path: Path) -> tuple[tuple[NodeEnergyRecord, ...], str]:
     """Return the records of a file, and why it cannot be used; no file has no records."""
-    if folder_problem(path.parent) or not os.path.lexists(path):
+    if folder_problem(path.parent) or not may_exist(path):
         return (), ""
     try:
         return read_json(path, NodeEnergyFile).records, ""
     except StudyError as error:  # no figure uses it, so it must not stop the study
         return (), str(error)
+
+
+def _check_readable(path: Path) -> None:
+    """Return if the system can read a file; what is in it may be damaged.
+
+    Raises:
+        StudyError: it cannot, e.g. because of a disk error.
+    """
+    try:
+        read_file(path, max_bytes=MAX_JSON_BYTES)
+    except ForeignFileError as error:
+        if isinstance(error.__cause__, OSError):  # otherwise it is no regular file, or too large
+            raise StudyError(str(error)) from error
 
 
 def _place(record: NodeEnergyRecord) -> tuple[int, int]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from llem_config.foreign_files import ForeignFileError
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES
 from llem_runner._storage.layout import Layout
-from llem_runner._storage.stale_handles import read_file
+from llem_runner._storage.stale_handles import may_exist, read_file
 
 
 def study_file_digest(path: Path) -> str | None:
@@ -40,7 +39,7 @@ def is_resolved_of(layout: Layout, sha256: str | None, n_cycles: int) -> bool:
 
 
 def _digest(path: Path, meaning: Any) -> str | None:
-    if not os.path.lexists(path):
+    if not may_exist(path):
         return None
     try:
         content = read_file(path, max_bytes=MAX_JSON_BYTES)

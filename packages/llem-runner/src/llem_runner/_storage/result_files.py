@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from llem_runner._storage.folders import folder_problem
 from llem_runner._storage.layout import REQUESTS, RESULT, TIMESERIES, Layout
 from llem_runner._storage.manifest import ManifestEntry, StudyManifest
 from llem_runner._storage.run_files import has_complete_samples, opened_run_file, read_run_file
-from llem_runner._storage.stale_handles import read_file
+from llem_runner._storage.stale_handles import may_exist, read_file
 
 _BLOCK_BYTES = 2**20
 
@@ -166,7 +165,7 @@ def changed_results(layout: Layout, manifest: StudyManifest) -> list[str]:
 def changed_study_result(layout: Layout, manifest: StudyManifest) -> str | None:
     """Return a sentence if `study_result.json` is not the file that the study wrote, or None."""
     path = layout.study_result
-    if manifest.study_result_sha256 is None or not os.path.lexists(path):
+    if manifest.study_result_sha256 is None or not may_exist(path):
         return None
     try:
         content = read_file(path, max_bytes=MAX_JSON_BYTES)

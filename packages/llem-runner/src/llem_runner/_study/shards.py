@@ -19,6 +19,7 @@ from llem_runner._storage.manifest import ManifestEntry, StudyManifest
 from llem_runner._storage.manifest_reader import read_manifest
 from llem_runner._storage.measurement_protocol import MeasurementProtocol
 from llem_runner._storage.result_files import read_run_result
+from llem_runner._storage.stale_handles import may_exist
 from llem_runner._storage.study_reader import read_study
 from llem_runner._storage.study_result import read_study_result
 
@@ -74,7 +75,7 @@ def read_shard(folder: Path) -> Shard:
     if unknown:
         raise StudyError(f"{folder}: the manifest does not list the runs of its study")
     protocol = None
-    if Layout(folder).study_result.exists():
+    if may_exist(Layout(folder).study_result):
         protocol = read_study_result(folder).measurement_protocol
     return Shard(folder, manifest, study, protocol)
 

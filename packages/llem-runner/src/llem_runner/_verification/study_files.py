@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from llem_runner._storage.manifest import ManifestEntry, StudyManifest, read_man
 from llem_runner._storage.resolved_digest import study_file_digest
 from llem_runner._storage.result_files import sha256_of_large
 from llem_runner._storage.run_files import read_run_file
+from llem_runner._storage.stale_handles import may_exist
 
 _CHANGED = "its SHA-256 is not the one in manifest.json"
 _NO_DIGEST = "manifest.json has no digest of it"
@@ -160,7 +160,7 @@ def _unreadable(name: str, error: Exception) -> CheckedFile:
 
 def _digest(path: Path, max_bytes: int) -> str | None:
     """Return the digest of a file; None if there is none, and of nothing if it cannot be read."""
-    if not os.path.lexists(path):
+    if not may_exist(path):
         return None
     try:
         content = read_bytes(path, max_bytes=max_bytes, follow_links=False)
