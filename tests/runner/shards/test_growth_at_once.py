@@ -129,7 +129,7 @@ def test_points_that_run_here_need_a_gpu_of_the_same_name(
     """The points run on the CPU, so the test says which GPUs there were and are."""
 
     def on_an_h200(layout: Layout, manifest: StudyManifest) -> MeasuredPoints:
-        return measured_points(layout, manifest)._replace(gpus=frozenset({"NVIDIA H200"}))
+        return measured_points(layout, manifest)._replace(gpus=machine_with("NVIDIA H200").gpus)
 
     monkeypatch.setattr(study_growth, "measured_points", on_an_h200)
     monkeypatch.setattr(extend, "gpus_used", lambda _, machine: machine.visible_gpus)

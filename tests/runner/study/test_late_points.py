@@ -18,6 +18,7 @@ from llem_cli._commands.study.show import show
 from llem_cli._display.comparison_notes import comparison_lines
 from llem_config import ExperimentConfig
 from llem_energy import ExperimentResult, MeasurementError
+from llem_energy.preflight import MachineGpu
 from llem_energy.records import GpuSnapshot
 from llem_report import analyse, describe_methods
 from llem_runner import (
@@ -279,14 +280,27 @@ def test_a_study_without_any_usable_figure_cannot_be_extended(tmp_path: Path) ->
     assert (folder / "manifest.json").read_bytes() == before
 
 
-def test_another_gpu_is_refused_because_its_runs_would_be_left_out(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"name": "NVIDIA A100"}, "GPU NVIDIA H200 -> NVIDIA A100"),
+        ({"power_limit_w": 400.0}, "power limit 700 W -> 400 W"),
+        ({"power_limit_default_w": 600.0}, "default power limit 700 W -> 600 W"),
+        ({"mig": True}, "MIG off -> on"),
+    ],
+)
+def test_another_kind_of_gpu_is_refused_because_its_runs_would_be_left_out(
+    tmp_path: Path, changes: dict[str, Any], refused: str
 ) -> None:
     folder = make_folder(tmp_path, 1, ns=NS, cycles=3, **on_gpu("NVIDIA H200"))
     arguments: dict[str, Any] = {"n_anchors": None, "n_cycles": 3, "file_sha256": None}
     files = Layout(folder), read_study(folder), read_manifest(folder)
     requested = study((6,), n_cycles=3, cycle_order="shuffled")
-    with pytest.raises(StudyError, match="not be comparable: GPU NVIDIA H200 -> NVIDIA A100"):
-        grow(*files, requested, gpus_here={"NVIDIA A100"}, **arguments)
-    assert grow(*files, requested, gpus_here={"NVIDIA H200"}, **arguments).warnings == ()
+    same = MachineGpu("GPU-2", 141 << 30, "NVIDIA H200", 700.0, 700.0, mig=False)
+    other = msgspec.structs.replace(same, uuid="GPU-3", **changes)
+    with pytest.raises(StudyError, match=rf"not be comparable: {refused} \(new, and no obstacle: n \+ 6\)"):
+        grow(*files, requested, gpus_here=[other], **arguments)
+    unknown = MachineGpu("GPU-4", None)
+    for gpus in ([same], [other, same], [unknown]):
+        assert grow(*files, requested, gpus_here=gpus, **arguments).warnings == ()
     assert grow(*files, requested, gpus_here=(), **arguments).warnings == ()

@@ -38,6 +38,12 @@ class MachineGpu(msgspec.Struct, frozen=True):
     """None if the driver does not report it."""
     name: str | None = None
     """Name of the product; None: not reported."""
+    power_limit_w: float | None = None
+    """Power limit; None: not reported."""
+    power_limit_default_w: float | None = None
+    """Power limit without a setting of the user."""
+    mig: bool | None = None
+    """Whether the GPU is divided into instances."""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +103,17 @@ def find_machine(settings: Settings | None = None, *, grant: Grant | None = None
     # An inference library is built for one of the two makers; most machines have GPUs of one.
     nvidia = snapshot_gpus(())
     snapshots = nvidia or snapshot_amd_gpus()
-    gpus = tuple(MachineGpu(gpu.uuid, gpu.memory_bytes, gpu.name) for gpu in snapshots)
+    gpus = tuple(
+        MachineGpu(
+            gpu.uuid,
+            gpu.memory_bytes,
+            gpu.name,
+            gpu.power_limit_w,
+            gpu.power_limit_default_w,
+            gpu.mig,
+        )
+        for gpu in snapshots
+    )
     choice = _choice(nvidia, grant) if nvidia else GpuChoice(_visible_amd(gpus))
     return Machine(
         settings=settings,

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from llem_energy.records import GpuSnapshot
+from llem_runner._analysis.gpu_kinds import properties_of
 from llem_runner._storage.run_facts import MeasuredRun, metered_devices
 
 Properties = dict[str, str | None]
 """What a property of a machine is, in words, by its name in words; None: not known."""
-SWITCH = {None: None, True: "on", False: "off"}
 _MEMORY = "memory of the GPU"
 _SAME_MEMORY = 0.02
 """Drivers reserve a part of the memory of one board, and not always the same part."""
@@ -268,12 +268,8 @@ def _ranges(indices: Sequence[int]) -> str:
 
 
 def _properties_of(gpus: Sequence[GpuSnapshot]) -> dict[str, list[str | None]]:
-    return {
-        "GPU": [gpu.name for gpu in gpus],
-        "power limit": [watts(gpu.power_limit_w) for gpu in gpus],
-        "default power limit": [watts(gpu.power_limit_default_w) for gpu in gpus],
-        "MIG": [SWITCH[gpu.mig] for gpu in gpus],
-    }
+    each = [properties_of(gpu) for gpu in gpus]
+    return {name: [gpu[name] for gpu in each] for name in each[0]}
 
 
 def _joined(texts: Iterable[str | None], *, is_known: bool) -> str | None:
@@ -300,11 +296,6 @@ def _with_memory(kinds: Mapping[int, MachineKind]) -> dict[int, Properties]:
             properties[_MEMORY] = None if size is None else _size(size)
         found[index] = properties
     return found
-
-
-def watts(limit_w: float | None) -> str | None:
-    """Return a power limit in words; None if it is not known."""
-    return None if limit_w is None else f"{limit_w:.0f} W"
 
 
 def _size(n_bytes: int) -> str:

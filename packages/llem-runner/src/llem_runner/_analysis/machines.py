@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from llem_energy.records import GpuSnapshot
-from llem_runner._analysis.machine_kinds import SWITCH
+from llem_runner._analysis.gpu_kinds import SWITCH
 from llem_runner._storage.run_facts import MeasuredRun, metered_devices
 
 _MAX_NAMED = 5

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from llem_config import StudyConfig
 from llem_runner._analysis.compared_runs import ComparedRuns, runs_to_compare
+from llem_runner._analysis.gpu_kinds import GpuKind
 from llem_runner._analysis.headline import FIGURE_NAMES
 from llem_runner._analysis.machines import gpus_of
 from llem_runner._errors import StudyError
@@ -26,8 +27,8 @@ class MeasuredPoints(NamedTuple):
     """What a study has measured so far."""
 
     compared: ComparedRuns
-    gpus: frozenset[str]
-    """Names of the GPUs that were metered."""
+    gpus: Sequence[GpuKind]
+    """The GPUs that each run was metered on, without runs on another kind of machine than most."""
 
 
 class Anchors(NamedTuple):
@@ -47,8 +48,9 @@ def measured_points(layout: Layout, manifest: StudyManifest) -> MeasuredPoints:
         if entry.status == "completed" and entry.result_file is not None:
             with contextlib.suppress(StudyError):
                 results[entry.index] = facts.of(stored_result(layout.folder / entry.result_file))
-    gpus = {gpu.name for result in results.values() for gpu in gpus_of(result) if gpu.name}
-    return MeasuredPoints(runs_to_compare(manifest.entries, results), frozenset(gpus))
+    compared = runs_to_compare(manifest.entries, results)
+    usual = [result for i, result in results.items() if i not in compared.machines.left_out]
+    return MeasuredPoints(compared, tuple(gpu for result in usual for gpu in gpus_of(result)))
 
 
 def choose_anchors(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llem_config import Settings, StudyConfig, load_study
 from llem_energy import measure as default_measure
-from llem_energy.preflight import Machine, gpus_used
+from llem_energy.preflight import Machine, MachineGpu, gpus_used
 from llem_runner._control import Control
 from llem_runner._errors import StudyError
 from llem_runner._events import OnEvent
@@ -131,7 +131,7 @@ def requested_growth(
         study,
         manifest,
         requested,
-        gpus_here=set() if machine is None else _gpus_here(requested, machine),
+        gpus_here=() if machine is None else _gpus_here(requested, machine),
         n_anchors=anchors,
         n_cycles=requested.execution.n_cycles if cycles is None else cycles,
         file_sha256=None if source is None else hashlib.sha256(source).hexdigest(),
@@ -153,10 +153,10 @@ def _requested(
     return load_study(config, defaults={"execution": execution}, overrides=overrides)
 
 
-def _gpus_here(requested: StudyConfig, machine: Machine) -> set[str]:
-    """Return the names of the GPUs that runs may use; of GPUs without a name, nothing is known."""
+def _gpus_here(requested: StudyConfig, machine: Machine) -> tuple[MachineGpu, ...]:
+    """Return the GPUs that runs may use."""
     used = gpus_used(requested.experiments, machine)
-    return {gpu.name for gpu in machine.gpus if gpu.uuid in used and gpu.name}
+    return tuple(gpu for gpu in machine.gpus if gpu.uuid in used)
 
 
 def _check_finished(layout: Layout, manifest: StudyManifest) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from llem_config import CyclePart, ExperimentConfig, StudyConfig
+from llem_runner._analysis.gpu_kinds import GpuKind, gpu_changes
 from llem_runner._errors import StudyError
 from llem_runner._plan.comparability import MIN_CYCLES
 from llem_runner._storage.differences import file_differences, version_differences
@@ -36,7 +37,7 @@ def grow(
     manifest: StudyManifest,
     requested: StudyConfig,
     *,
-    gpus_here: Collection[str],
+    gpus_here: Collection[GpuKind],
     n_anchors: int | None,
     n_cycles: int,
     file_sha256: str | None,
@@ -48,7 +49,7 @@ def grow(
         study: of the folder.
         manifest: of the folder.
         requested: has the new points; it may have the old ones too.
-        gpus_here: names of the GPUs that the new runs may use; empty if they use none.
+        gpus_here: the GPUs that the new runs may use; empty if they use none.
         n_anchors: number of old points that are measured again; None: two, or all if there are fewer.
         n_cycles: number of cycles of the new points.
         file_sha256: of the study file of `requested`; None: there is none.
@@ -68,8 +69,8 @@ def grow(
             "--cycles N`"
         )
     measured = measured_points(layout, manifest)
-    gpus = measured.gpus, frozenset(gpus_here)
-    _check_comparable(layout, study, manifest, requested, tuple(new.values()), gpus)
+    other_gpus = gpu_changes(measured.gpus, gpus_here)
+    _check_comparable(layout, study, manifest, requested, tuple(new.values()), other_gpus)
     _check_numbers(n_anchors, n_cycles)
     anchors = choose_anchors(layout, study, manifest, measured.compared, n_anchors)
     grown = _grown(study, requested, new, anchors.positions, n_cycles)
@@ -109,7 +110,7 @@ def _check_comparable(
     manifest: StudyManifest,
     requested: StudyConfig,
     new: Sequence[ExperimentConfig],
-    gpus: tuple[frozenset[str], frozenset[str]],
+    other_gpus: Sequence[str],
 ) -> None:
     """Return if new runs would be comparable with those of the folder.
 
@@ -125,9 +126,7 @@ def _check_comparable(
     wrong += measurement_changes(study.experiments, new)
     wrong += version_differences(manifest.versions, tool_versions())
     wrong += file_differences(study, manifest.directory)
-    then, here = gpus
-    if then and here and not then & here:  # the comparison would leave their blocks out
-        wrong.append(f"GPU {', '.join(sorted(then))} -> {', '.join(sorted(here))}")
+    wrong += other_gpus  # the comparison would leave their blocks out
     if wrong:
         fine = [
             line
