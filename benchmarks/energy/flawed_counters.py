@@ -55,6 +55,8 @@ BEHAVIOURS = {
     "ideal, idle ripple 5 %": Behaviour(_BASE, ripple=0.05, is_ideal=True),
     "ideal, power falls with 0.1 s": Behaviour(_BASE, tail_s=0.1),
     "ideal, power falls for 1 s": Behaviour(_BASE, ramp_s=1.0),
+    "checked, power falls with 0.1 s": Behaviour(_BASE, tail_s=0.1, is_checked=True),
+    "checked, power falls for 1 s": Behaviour(_BASE, ramp_s=1.0, is_checked=True),
     "checked, decay: falls with 0.1 s from 30 W": Behaviour(
         _BASE, tail_s=0.1, tail_w=30.0, is_checked=True
     ),
