@@ -128,6 +128,29 @@ def test_the_citation_has_the_required_fields_of_the_format(unpacked: Path) -> N
     assert "creativecommons.org/licenses/by/4.0" in (unpacked / "LICENCE.txt").read_text()
 
 
+@pytest.mark.parametrize(
+    ("measured", "subject"),
+    [({}, "energy"), ({"energy_per_output_token_j": None, "energy_total_j": None}, "speed")],
+    ids=["energy", "speed only"],
+)
+def test_the_archive_is_named_by_what_was_measured(
+    tmp_path: Path, measured: dict[str, None], subject: str
+) -> None:
+    folder = make_folder(tmp_path, 1, ns=(1, 2), cycles=3, **measured)
+    archive_study(folder, tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as packed:
+        files = {name.partition("/")[2]: packed.read(name).decode() for name in packed.namelist()
+                 if name.endswith(("README.md", ".cff", "croissant.json", "report.html"))}  # fmt: skip
+    citation = yaml.safe_load(files["CITATION.cff"])
+    assert citation["title"] == f"test: {subject} of LLM inference"
+    assert citation["keywords"] == [subject, "inference", "large language models"]
+    assert files["README.md"].startswith(f"# test: {subject} of LLM inference\n")
+    described = json.loads(files["data/tables/croissant.json"])["description"]
+    assert described.startswith(f"{subject.capitalize()} of LLM inference: the llem study test ")
+    header = files["report.html"].partition("</header>")[0].replace("\N{NO-BREAK SPACE}", " ")
+    assert f"Report of a study of the {subject} of LLM inference" in header
+
+
 def test_files_of_people_and_of_earlier_attempts_stay_out(folder: Path, tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("mine")
     next(folder.glob("0001*")).joinpath("result.json.old").write_text("{}")

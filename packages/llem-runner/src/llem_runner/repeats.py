@@ -7,6 +7,7 @@
 All work on logarithms of positive figures, so that no result depends on the unit.
 """
 
+from llem_runner._analysis.difference_words import difference_words
 from llem_runner._analysis.pairs import PairRatio, ratio_of_pairs
 from llem_runner._analysis.statistics import (
     MIN_RUNS_FOR_INTERVAL,
@@ -17,6 +18,7 @@ from llem_runner._analysis.statistics import (
 __all__ = [
     "MIN_RUNS_FOR_INTERVAL",
     "PairRatio",
+    "difference_words",
     "geometric_mean",
     "mean_interval",
     "ratio_of_pairs",

@@ -10,6 +10,7 @@ from llem_cli._display.numbers import percent
 from llem_cli._display.study_cells import FLAG, is_best_shown, ratio_name
 from llem_runner import StudyResult
 from llem_runner.records import Comparisons, Drift, NeighbourEffects, PointSummary, Statistics
+from llem_runner.repeats import difference_words
 
 _FIRST = {
     "energy_per_output_token_j": "lowest J/output token",
@@ -62,8 +63,8 @@ def comparison_lines(result: StudyResult) -> Iterator[str]:
     if comparisons.points:
         yield from _first(comparisons)
         if comparisons.detectable_ratio is not None:  # files of format 1 to 3 do not have it
-            share = percent(comparisons.detectable_ratio - 1)
-            yield f"this study can tell differences of {share}"
+            least = difference_words(comparisons.detectable_ratio)
+            yield f"this study can tell differences of {least}"
         yield from _noisy(summary.points, comparisons)
         n_unused = comparisons.n_unused - _n_elsewhere(comparisons, summary.points)
         if n_unused > 0:
@@ -127,7 +128,7 @@ def _first(comparisons: Comparisons) -> Iterator[str]:
         return
     alike = [point for point in comparisons.points if not point.distinguishable]
     if comparisons.figure == "energy_per_output_token_j":
-        limit = f"at most {percent(max(point.ci95_high for point in alike) - 1)} above it"
+        limit = f"at most {difference_words(max(point.ci95_high for point in alike))} above it"
     else:
         limit = f"at most {percent(1 - min(point.ci95_low for point in alike))} below it"
     yield f"{first} {over}: {label}; it is not shown to be the best"

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from llem_config.foreign_files import ForeignFileError
+from llem_report._analysis.subject import of_inference, subject_of
 from llem_report._archive.authors import Author, parse_authors
 from llem_report._archive.citation import citation_cff
 from llem_report._archive.codebook import codebook_csv, codebook_markdown, codebook_rows
@@ -150,7 +151,8 @@ class _Made:
         report = read_report(self.source)
         report.write(self.scratch / "report.html")
         rows = codebook_rows(tables)
-        name = title or f"{self.manifest.study_name}: energy of LLM inference"
+        subject = subject_of(report.analysis)
+        name = title or f"{self.manifest.study_name}: {of_inference(subject)}"
         page = readme(
             methods,
             report.analysis,
@@ -160,7 +162,9 @@ class _Made:
             manifest_sha256=self.manifest_sha256,
             left_out=tuple(left_out(self.source, files)),
         )
-        citation = citation_cff(methods, authors, licence, title=name, date=self._date)
+        citation = citation_cff(
+            methods, authors, licence, title=name, subject=subject, date=self._date
+        )
         self.tags = {
             "README.md": page.encode(),
             "report.html": self.scratch / "report.html",

@@ -16,7 +16,13 @@ from llem_report._methods.records import Methods
 
 
 def citation_cff(
-    methods: Methods, authors: Sequence[Author], licence: Licence, *, title: str, date: str
+    methods: Methods,
+    authors: Sequence[Author],
+    licence: Licence,
+    *,
+    title: str,
+    subject: str | None,
+    date: str,
 ) -> str:
     """Return the text of the file.
 
@@ -25,6 +31,7 @@ def citation_cff(
         authors: of the archive; without any, the study is cited as anonymous.
         licence: of the archive.
         title: of the archive.
+        subject: what was measured, `energy` or `speed`; None: nothing.
         date: day on which the study ended, ISO 8601.
     """
     fields: dict[str, Any] = {
@@ -36,7 +43,7 @@ def citation_cff(
         "abstract": f"{methods.what[0]} {methods.finding}",
         "date-released": date,
         "version": methods.study_design_hash,
-        "keywords": ["energy", "inference", "large language models"],
+        "keywords": [*([subject] if subject else []), "inference", "large language models"],
     }
     if licence.spdx is not None:
         fields["license"] = licence.spdx

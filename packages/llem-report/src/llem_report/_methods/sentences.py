@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from llem_config import ExecutionConfig, StudyConfig
-from llem_report._figures.scales import number, percent
 from llem_report._methods.run_facts import RunFacts
 from llem_report._study_data.study_data import StudyData
 from llem_report.records import Analysis
+from llem_runner.repeats import difference_words
 
 _MAX_LEVELS = 8
 _PACKAGES = ("torch", "transformers", "vllm", "tensorrt-llm", "accelerate", "bitsandbytes")
@@ -242,13 +242,8 @@ def _bounds(facts: RunFacts) -> Iterator[str]:
 
 def _statistics(data: StudyData, analysis: Analysis) -> Iterator[str]:
     if analysis.detectable_ratio is not None:
-        ratio = analysis.detectable_ratio
-        by = (
-            f"by less than {percent(ratio - 1)}"
-            if ratio < 2
-            else f"by a factor below {number(ratio)}"
-        )
-        yield f"Two configurations that differ {by} cannot be told apart."
+        least = difference_words(analysis.detectable_ratio)
+        yield f"Two configurations that differ by less than {least} cannot be told apart."
     if any(point.ci95_low is not None for point in analysis.points):
         yield (
             "The figure of a configuration is the geometric mean of its runs, with a 95 % interval "

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from llem_report._analysis.subject import of_inference, subject_of
 from llem_report._figures.figure import Figure
-from llem_report._figures.scales import percent
 from llem_report._page.conditions import Conditions
 from llem_report._page.html import text
 from llem_report.records import Analysis
+from llem_runner.repeats import difference_words
 
 
 def header(analysis: Analysis, conditions: Conditions) -> str:
@@ -21,7 +22,7 @@ def header(analysis: Analysis, conditions: Conditions) -> str:
     ]
     note = f"<p class=note>{text(conditions.note)}</p>\n" if conditions.note else ""
     return (
-        "<header>\n<p class=kind>Report of a study of the energy of LLM inference</p>\n"
+        f"<header>\n<p class=kind>Report of a study of {of_inference(subject_of(analysis), article=True)}</p>\n"
         f"<h1>{text(analysis.study_name)}</h1>\n<p class=finding>{text(analysis.finding)}</p>\n"
         f"<p class=facts>{text(' · '.join(fact for fact in facts if fact))}</p>\n"
         f"{note}{_alarm(analysis)}{_detectable(analysis)}</header>\n"
@@ -53,8 +54,8 @@ def _alarm(analysis: Analysis) -> str:
 def _detectable(analysis: Analysis) -> str:
     if analysis.detectable_ratio is None:
         return ""
-    share = percent(analysis.detectable_ratio - 1)
-    return f"<p class=facts>Two points that differ by less than {text(share)} cannot be told apart.</p>\n"
+    least = text(difference_words(analysis.detectable_ratio))
+    return f"<p class=facts>Two points that differ by less than {least} cannot be told apart.</p>\n"
 
 
 def navigation(made: Sequence[Figure]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from llem_config.text import one_line
 from llem_report._analysis.analyse import analysis_of
+from llem_report._analysis.subject import subject_of
 from llem_report._study_data.derived_figures import POWER_LIMITED
 from llem_report._study_data.figures import FIGURES, FURTHER
 from llem_report._study_data.read import read_study_data
@@ -70,7 +71,9 @@ def _analysis(records: StudyRecords) -> Analysis:
     data = read_study_data(records.folder)
     known = "\n".join(records.notes)
     records.notes += [problem for problem in data.problems if problem not in known]
-    return analysis_of(data)
+    analysis = analysis_of(data)
+    records.subject = records.subject or subject_of(analysis)
+    return analysis
 
 
 def _table(

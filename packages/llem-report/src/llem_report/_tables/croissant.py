@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from llem_report._analysis.subject import of_inference
 from llem_report._tables.columns import Column
 from llem_report._tables.data_package import MEDIA_TYPES, WrittenTable
 from llem_report._tables.table_data import ABOUT
@@ -60,16 +61,25 @@ _TYPES = {
 }
 
 
-def croissant(manifest: StudyManifest, tables: Sequence[WrittenTable]) -> dict[str, Any]:
-    """Return the description of exported tables as plain JSON-LD."""
+def croissant(
+    manifest: StudyManifest, tables: Sequence[WrittenTable], subject: str | None
+) -> dict[str, Any]:
+    """Return the description of exported tables as plain JSON-LD.
+
+    Args:
+        manifest: of the study.
+        tables: that were written.
+        subject: what was measured, `energy` or `speed`; None: nothing, or it is not known.
+    """
+    about = of_inference(subject)
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": manifest.study_name,
         "description": (
-            f"Energy and speed of LLM inference: the llem study {manifest.study_name} with the design "
-            f"hash {manifest.study_design_hash}."
+            f"{about[0].upper()}{about[1:]}: the llem study {manifest.study_name} with the design hash "
+            f"{manifest.study_design_hash}."
         ),
         "datePublished": (manifest.ended_at or manifest.started_at)[:10],
         "distribution": [_file(each) for each in tables],

@@ -163,7 +163,7 @@ def _describe(
 ) -> None:
     documents = {PACKAGE: data_package(records.manifest, tables)}
     if with_croissant:
-        documents[CROISSANT] = croissant(records.manifest, tables)
+        documents[CROISSANT] = croissant(records.manifest, tables, records.subject)
     for name, document in documents.items():
         with files.create(folder / name) as file:
             file.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")

@@ -11,6 +11,7 @@ import msgspec
 from llem_config import StudyConfig
 from llem_config.foreign_files import ForeignFileError, read_json
 from llem_energy import ExperimentResult
+from llem_report._analysis.subject import subject
 from llem_report._study_data.planned_runs import read_planned_run
 from llem_report._study_data.site import Site, read_site
 from llem_runner import read_manifest
@@ -52,6 +53,8 @@ class StudyRecords:
         """`study_resolved.json` as plain data; empty if it cannot be read."""
         self.notes: list[str] = []
         """What could not be read, one sentence each; complete after all runs were read."""
+        self.subject: str | None = None
+        """What was measured, `energy` or `speed`; None: nothing so far."""
         self._kinds: dict[int, tuple[str, MachineKind]] = {}
         self._configs: dict[str, dict[str, Any]] = {}
         self._levels: dict[str, dict[str, str | None]] = {}
@@ -110,6 +113,8 @@ class StudyRecords:
         result, problem, is_changed = read_planned_run(self.folder, entry)
         if result is not None:
             self._kinds[entry.index] = (entry.config_hash, machine_kind(result))
+            energy = self.subject == "energy" or result.energy_per_output_token_j is not None
+            self.subject = subject(energy=energy, speed=True)
         if problem is not None:
             self.notes.append(f"run {entry.index} has no result: {problem}")
         elif is_changed:
