@@ -203,7 +203,7 @@ ON_COMMAND_LINES = (
 WITH_PATHS = (
     on_line("a study that is not there", "study show results/none", "no such folder", "study list"),
     on_line("the parent of studies", "study report results", "use one of them", "STUDY", code=FAILED),
-    on_line("a file in place of a study", "study show study.yaml", "expected the folder of a study, found a file"),
+    on_line("a file in place of a study", "study show study.yaml", "the archive of a study, found another file"),
     on_line("a study in place of a file", "study run STUDY", "expected a study file", "study resume STUDY"),
     on_line(
         "an archive in place of a file", "study run study.zip",

@@ -139,13 +139,16 @@ def test_a_missing_study_file_is_reported(llem: Run, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["show", "resume"])
-def test_a_folder_without_a_study_is_refused(llem: Run, tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "expected"), [("show", "the folder or the archive"), ("resume", "the folder")]
+)
+def test_a_folder_without_a_study_is_refused(
+    llem: Run, tmp_path: Path, command: str, expected: str
+) -> None:
     missing = llem("study", command, "nowhere")
     assert missing.returncode == 2
-    assert (
-        "nowhere: expected the folder of a study, found no such folder; `llem-cli" in missing.stderr
-    )
+    problem = f"nowhere: expected {expected} of a study, found no such folder; `llem-cli"
+    assert problem in missing.stderr
     other = llem("study", command, tmp_path)
     assert other.returncode == 1
     assert "is not the folder of a study (it has no manifest.json)" in other.stderr
@@ -256,7 +259,21 @@ def test_a_file_instead_of_a_study_folder_is_reported(llem: Run, tmp_path: Path)
     (tmp_path / "study.yaml").write_text(GOOD)
     done = llem("study", "show", "study.yaml")
     assert done.returncode == 2
-    assert "study.yaml: expected the folder of a study, found a file\n" in done.stderr
+    assert (
+        "study.yaml: expected the folder or the archive of a study, found another file\n"
+        in done.stderr
+    )
+
+
+@pytest.mark.parametrize("command", ["show", "report", "export", "methods", "verify"])
+def test_an_archive_that_is_not_there_is_no_folder(llem: Run, tmp_path: Path, command: str) -> None:
+    done = llem("study", command, "none.zip", *(["runs.csv"] if command == "export" else []))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        "none.zip: expected the folder or the archive of a study, found no such file; "
+        in done.stderr
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["report", "watch", "compare"])

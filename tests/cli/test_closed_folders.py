@@ -42,7 +42,7 @@ COMMANDS = ("show", "resume", "compare", "merge", "export", "report", "watch")
 def test_a_name_that_is_too_long_is_a_sentence(llem: Run, tmp_path: Path, name: str) -> None:
     done = llem("study", name, *arguments_of(name, "x" * 300, tmp_path))
     assert done.returncode in (1, 2)
-    assert "expected the folder of a study, found one that cannot be read: File name" in done.stderr
+    assert " of a study, found one that cannot be read: File name" in done.stderr
 
 
 def test_a_name_of_a_results_folder_that_is_too_long_is_a_sentence(

@@ -72,7 +72,9 @@ def test_an_existing_file_needs_force(llem: Run, folder: Path) -> None:
 def test_a_folder_without_a_study_is_one_sentence(llem: Run, tmp_path: Path) -> None:
     done = llem("study", "export", tmp_path / "absent", "runs.csv")
     assert done.returncode == 2
-    assert "absent: expected the folder of a study, found no such folder" in done.stderr
+    assert (
+        "absent: expected the folder or the archive of a study, found no such folder" in done.stderr
+    )
 
 
 def test_schema_export_prints_the_columns_of_the_tables(llem: Run) -> None:

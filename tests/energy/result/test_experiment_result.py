@@ -125,7 +125,7 @@ def test_a_result_of_another_format_is_refused(tmp_path: Path, change: dict[str,
 
 def test_a_newer_result_is_refused_with_both_formats(tmp_path: Path) -> None:
     newer = changed(tmp_path, {"schema_version": 5, "a_later_field": 1})
-    with pytest.raises(MeasurementError, match="expected a result of format 4, found format 5"):
+    with pytest.raises(MeasurementError, match="1 to 4, found 5, of a newer llem; update"):
         read_result(newer)
 
 

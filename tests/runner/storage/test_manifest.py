@@ -129,7 +129,9 @@ def test_a_full_disk_leaves_the_old_file_intact_and_is_reported(
 def test_an_unknown_field_or_format_is_refused(writer: ManifestWriter, layout: Layout) -> None:
     data = json.loads(layout.manifest.read_text())
     layout.manifest.write_text(json.dumps({**data, "schema_version": 99}))
-    with pytest.raises(StudyError, match="schema_version"):
+    with pytest.raises(
+        StudyError, match="expected format 1 to 3, found 99, of a newer llem; update llem"
+    ):
         read_manifest(layout.folder)
     layout.manifest.write_text(json.dumps({**data, "surprise": 1}))
     with pytest.raises(StudyError, match="surprise"):

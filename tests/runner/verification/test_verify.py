@@ -173,7 +173,7 @@ def test_a_folder_of_an_unknown_format_is_refused_in_one_sentence(folder: Path) 
         (folder / "manifest.json").read_text().replace('"schema_version": 3', '"schema_version": 9')
     )
     (folder / "manifest.json").write_text(text)
-    with pytest.raises(StudyError, match="damaged or from another version of llem"):
+    with pytest.raises(StudyError, match=r"expected format 1 to 3, found 9, .*; update llem$"):
         verify_study(folder)
 
 

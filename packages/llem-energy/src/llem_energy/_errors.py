@@ -21,5 +21,9 @@ class OutOfMemory(BackendError):  # noqa: N818  # a state of the machine, not a 
     """The device has less memory than the experiment needs."""
 
 
+class NewerResultError(MeasurementError):
+    """The result is of a later format than this version of llem reads."""
+
+
 class DatasetError(MeasurementError):
     """The prompts cannot be read."""

@@ -4,6 +4,7 @@
 """
 
 from llem_energy._backends.roofline import PeakConditions, Peaks
+from llem_energy._errors import NewerResultError
 from llem_energy._estimation.figures import DeviceWindow, ErrorBudget, EstimateFigure, Quality
 from llem_energy._host.host_load import HostLoad, WindowStops
 from llem_energy._machine.snapshot import EnvironmentSnapshot
@@ -57,6 +58,7 @@ __all__ = [
     "LiveReading",
     "MemoryEstimate",
     "NeighbourGpu",
+    "NewerResultError",
     "PeakConditions",
     "Peaks",
     "PhaseResult",

@@ -15,7 +15,7 @@ import msgspec
 
 from llem_config.foreign_files import ForeignFileError, read_bytes
 from llem_config.text import one_line
-from llem_energy._errors import MeasurementError
+from llem_energy._errors import MeasurementError, NewerResultError
 from llem_energy._estimation.figures import DeviceWindow, ErrorBudget, Quality, Status
 from llem_energy._host.host_load import HostLoad, WindowStops
 from llem_energy._machine.snapshot import EnvironmentSnapshot
@@ -270,7 +270,7 @@ def read_result(path: str | Path) -> ExperimentResult:
     """Read a `result.json`, checked field by field.
 
     Raises:
-        MeasurementError: the file is missing, damaged or of another format.
+        MeasurementError: it is missing, damaged or of another format (`NewerResultError`).
     """
     try:
         content = read_bytes(Path(path), max_bytes=MAX_RESULT_BYTES)
@@ -296,9 +296,10 @@ def decode_result(content: bytes, path: str | Path) -> ExperimentResult:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         problem = one_line(str(error), 300)  # it may repeat a value of the file
         raise MeasurementError(f"{path}: damaged, or not a result of llem: {problem}") from error
-    raise MeasurementError(
-        f"{path}: expected a result of format {RESULT_SCHEMA_VERSION}, found format {version}"
-    )
+    problem = f"{path}: expected a result of format 1 to {RESULT_SCHEMA_VERSION}, found {version}"
+    if version < RESULT_SCHEMA_VERSION:
+        raise MeasurementError(problem)
+    raise NewerResultError(f"{problem}, of a newer llem; update llem")
 
 
 def check_finite(result: ExperimentResult) -> None:
@@ -316,5 +317,4 @@ def _numbers(data: Any, route: str) -> list[tuple[str, float]]:
             return [n for key, value in data.items() for n in _numbers(value, f"{route}.{key}")]
         case list() | tuple():
             return [n for i, value in enumerate(data) for n in _numbers(value, f"{route}[{i}]")]
-        case _:
-            return []
+    return []

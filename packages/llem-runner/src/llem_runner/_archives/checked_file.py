@@ -15,6 +15,6 @@ class CheckedFile(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """Relative to the folder of the study, or to that of the archive."""
     state: FileState
-    """`unverifiable`: no digest of it was recorded. `foreign`: neither the study nor llem wrote it."""
+    """`unverifiable`: no digest of it was recorded, or it is of a newer llem. `foreign`: neither the study nor llem wrote it."""
     reason: str | None = None
     """Why it is not intact."""

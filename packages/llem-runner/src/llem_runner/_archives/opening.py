@@ -7,9 +7,11 @@ import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
+from llem_config import LlemError
 from llem_config.foreign_files import ForeignFileError, opened
 from llem_runner._archives.bag import (
     DECLARATION,
@@ -20,11 +22,13 @@ from llem_runner._archives.bag import (
     parse_digests,
 )
 from llem_runner._archives.checked_file import CheckedFile
+from llem_runner._archives.naming import named_in_archive
 from llem_runner._archives.unpacking import unpack
 from llem_runner._errors import StudyError
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # a zip file, and one without files
 _BLOCK_BYTES = 2**20
+_Data = TypeVar("_Data")
 
 
 class OpenedStudy(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +40,18 @@ class OpenedStudy(msgspec.Struct, frozen=True, kw_only=True):
     archive_sha256: str | None = None
     files: tuple[CheckedFile, ...] = ()
     """Every file of the archive, with its state; empty for a folder."""
+
+    def named(self, data: _Data) -> _Data:
+        """Return text or data in which files of an archive are named as in it: `ARCHIVE.zip: PATH`.
+
+        What is read from the temporary folder may quote paths there, which are gone afterwards.
+
+        Args:
+            data: text, a struct, or lists, tuples and dictionaries of them.
+        """
+        if self.archive is None:
+            return data
+        return named_in_archive(data, _unpacked(self.folder), self.archive)
 
     @property
     def tampering(self) -> str | None:
@@ -70,14 +86,15 @@ def open_study(path: str | Path, *, accept_changed: bool = False) -> Iterator[Op
 
     Raises:
         StudyError: the archive is damaged, not safe to unpack, or was changed.
+
+    An error of llem inside the context names the file in the archive, not the temporary one.
     """
     path = Path(path)
     if not is_archive(path):
         yield OpenedStudy(folder=path)
         return
     with tempfile.TemporaryDirectory(prefix="llem-archive-") as scratch:
-        folder = Path(scratch) / path.stem
-        folder.mkdir()
+        folder = Path(scratch).resolve()
         digests = unpack(path, folder)
         if DECLARATION not in digests or not any(name.startswith(f"{STUDY}/") for name in digests):
             raise StudyError(
@@ -97,7 +114,16 @@ def open_study(path: str | Path, *, accept_changed: bool = False) -> Iterator[Op
         )
         if not accept_changed and found.tampering:
             raise StudyError(found.tampering)
-        yield found
+        try:
+            yield found
+        except LlemError as error:
+            error.args = found.named(error.args)
+            raise
+
+
+def _unpacked(study: Path) -> Path:
+    """Return the folder of an unpacked archive, from that of its study."""
+    return study.parents[len(Path(STUDY).parts) - 1]
 
 
 def _checked(folder: Path, digests: Mapping[str, str]) -> Iterator[CheckedFile]:

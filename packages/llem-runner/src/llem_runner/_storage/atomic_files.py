@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -15,6 +15,13 @@ from llem_runner._storage.folders import open_folder, replace_file, sync_entries
 from llem_runner._storage.stale_handles import may_exist, read_file
 
 _Type = TypeVar("_Type")
+
+
+class _Format(msgspec.Struct):
+    """The one field that every format has."""
+
+    schema_version: int
+
 
 MAX_JSON_BYTES = 2**29
 """Of a manifest; one of 100,000 runs has about 70 MB."""
@@ -124,13 +131,34 @@ def read_json(path: Path, kind: type[_Type]) -> _Type:
     Raises:
         StudyError: the file is missing, damaged, or from another version.
     """
+    content = b""
     try:
         content = read_file(path, max_bytes=MAX_JSON_BYTES)
         return msgspec.json.decode(content, type=kind)
     except ForeignFileError as error:
         raise StudyError(str(error)) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        if newer := _newer_format(content, kind):
+            raise StudyError(f"{path}: {newer}; update llem") from error
         problem = one_line(str(error), MAX_REASON)  # it may repeat a value of the file
         raise StudyError(
             f"{path} is damaged or from another version of llem: {problem}; restore it from a copy"
         ) from error
+
+
+def _newer_format(content: bytes, kind: Any) -> str | None:
+    """Return a sentence if a file is of a later format than this version of llem reads."""
+    try:
+        found = msgspec.json.decode(content, type=_Format).schema_version
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    formats = [
+        number
+        for field in msgspec.structs.fields(kind)
+        if field.name == "schema_version"
+        for number in get_args(field.type)
+    ]
+    if not formats or found <= max(formats):
+        return None
+    expected = f"{min(formats)} to {max(formats)}" if len(formats) > 1 else f"{formats[0]}"
+    return f"expected format {expected}, found {found}, of a newer llem"

@@ -59,7 +59,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a process runs the study; its files are then still changing. None: its process, on another
     machine, cannot be seen from here."""
     verdict: Verdict
-    """`unverifiable`: nothing contradicts, but the format of the manifest is too old for digests."""
+    """`unverifiable`: nothing contradicts, but the format of the manifest is too old for digests, or a
+    newer llem wrote the results."""
     reason: str
     """The verdict in a sentence."""
     manifest_sha256: str

@@ -9,7 +9,7 @@ from pathlib import Path
 from llem_config import StudyConfig
 from llem_config.foreign_files import ForeignFileError, read_bytes
 from llem_energy import ExperimentResult, MeasurementError
-from llem_energy.records import MAX_RESULT_BYTES, decode_result
+from llem_energy.records import MAX_RESULT_BYTES, NewerResultError, decode_result
 from llem_runner._archives.checked_file import CheckedFile, FileState
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES
 from llem_runner._storage.folders import folder_problem
@@ -22,7 +22,7 @@ from llem_runner._storage.run_files import read_run_file
 from llem_runner._storage.stale_handles import may_exist
 
 _CHANGED = "its SHA-256 is not the one in manifest.json"
-_NO_DIGEST = "manifest.json has no digest of it"
+NO_DIGEST = "manifest.json has no digest of it"
 
 
 class Results:
@@ -116,6 +116,12 @@ def _run_files(layout: Layout, entry: ManifestEntry, results: Results) -> Iterat
     checked = _compared(name, entry.result_sha256, hashlib.sha256(content).hexdigest())
     try:
         result = decode_result(content, path)
+    except NewerResultError as error:
+        if checked.state != "changed":
+            reason = str(error).removeprefix(f"{path}: ")
+            checked = CheckedFile(name=name, state="unverifiable", reason=reason)
+        yield checked
+        return
     except MeasurementError:
         if checked.state != "changed":
             checked = CheckedFile(name=name, state="changed", reason="it is damaged")
@@ -145,7 +151,7 @@ def _compared(name: str, before: str | None, now: str | None) -> CheckedFile:
     if now is None:
         state, reason = "missing", "it is not in the folder"
     elif before is None:
-        state, reason = "unverifiable", _NO_DIGEST
+        state, reason = "unverifiable", NO_DIGEST
     elif before != now:
         state, reason = "changed", _CHANGED
     return CheckedFile(name=name, state=state, reason=reason)

@@ -37,7 +37,7 @@ from llem_runner._verification.records import (
     Verification,
 )
 from llem_runner._verification.requirements import requirements_here
-from llem_runner._verification.study_files import Results, check_files, check_merged
+from llem_runner._verification.study_files import NO_DIGEST, Results, check_files, check_merged
 
 _N_TRIES = 3
 """Checks at most, if shards are added to the study during each."""
@@ -66,14 +66,14 @@ def verify_study(
         for _ in range(_N_TRIES - 1):
             before = _plan_signatures(opened.folder)
             try:
-                found = check()
+                found = opened.named(check())
             except StudyError:
                 if _plan_signatures(opened.folder) == before:
                     raise
                 continue
             if _plan_signatures(opened.folder) == before:
                 return found
-        return check()
+        return opened.named(check())
 
 
 def _plan_signatures(folder: Path) -> list[tuple[int, ...] | None]:
@@ -200,6 +200,12 @@ def _verdict(files: Sequence[CheckedFile]) -> tuple[Verdict, str]:
         names = ", ".join(f"{file.name} ({file.state})" for file in wrong[:3])
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         return "not intact", f"not as the study wrote it: {names}{more}"
+    for file in files:
+        if file.state == "unverifiable" and file.reason != NO_DIGEST:
+            reason = (
+                f"nothing contradicts the manifest, but {file.name} cannot be read: {file.reason}"
+            )
+            return "unverifiable", reason
     if any(name.endswith("result.json") for name in open_files) or not n_intact:
         return "unverifiable", (
             f"nothing contradicts the manifest, but it has no digest of {len(open_files)} files, "

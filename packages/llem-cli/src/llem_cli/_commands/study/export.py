@@ -76,6 +76,7 @@ def export_(
             boamps=boamps,
             force=force,
         )
+        exported = opened.named(exported)
     if json_:
         show_json(encode_json(exported))
     else:

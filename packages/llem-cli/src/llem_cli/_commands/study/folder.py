@@ -23,12 +23,18 @@ StudyOrArchive = Annotated[
     Path, Parameter(help="Folder of the study, as printed when it ran, or its archive (.zip).")
 ]
 
+_NO_SUCH_FILE = "no such file"
+_STUDY_OR_ARCHIVE = "the folder or the archive of a study"
 _FILES = ("manifest.json", "study_resolved.json", "study_result.json")
 """One of them is enough for the folder of a study: a study may be killed before its first run."""
 
 
-def check_folders(folders: Iterable[Path]) -> None:
+def check_folders(folders: Iterable[Path], expected: str = "the folder of a study") -> None:
     """Return if all are folders.
+
+    Args:
+        folders: as the user has named them.
+        expected: what they may be, for the message.
 
     Raises:
         ConfigError: one does not exist, or is a file.
@@ -38,9 +44,12 @@ def check_folders(folders: Iterable[Path]) -> None:
             if is_archive(folder):
                 found = "an archive, which is not changed; unpack it, and use the folder data/study in it"
             if found == NO_SUCH_FOLDER:
+                found = _NO_SUCH_FILE if folder.suffix.lower() == ".zip" else found
                 found += "; `llem-cli study list` lists those in the folder for results"
-            problem = f"{folder}: expected the folder of a study, found {found}"
-            raise usage_error("", problem + (_near(folder) if found == "a file" else ""))
+            near = _near(folder) if found == "a file" else ""
+            if found == "a file" and not near and expected == _STUDY_OR_ARCHIVE:
+                found = "another file"
+            raise usage_error("", f"{folder}: expected {expected}, found {found}{near}")
 
 
 def check_studies(paths: Iterable[Path]) -> None:
@@ -49,7 +58,8 @@ def check_studies(paths: Iterable[Path]) -> None:
     Raises:
         ConfigError: one does not exist, or is another file.
     """
-    check_folders(path for path in paths if not is_archive(path))
+    folders = (path for path in paths if not is_archive(path))
+    check_folders(folders, _STUDY_OR_ARCHIVE)
 
 
 def studies_in(folder: Path) -> tuple[ListedStudy, ...]:

@@ -41,7 +41,7 @@ def methods(
     del verbose  # read where errors are explained
     check_studies([study])
     with open_study(study) as opened:
-        found = describe_methods(opened.folder)
+        found = opened.named(describe_methods(opened.folder))
     if json_:
         show_json(encode_json(found))
     elif latex:

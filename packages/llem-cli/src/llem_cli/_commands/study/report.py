@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -79,6 +80,7 @@ def report(
     formats = _formats(format_)
     with open_study(study) as opened, figure_flag(figure):
         made = read_report(opened.folder, figure=figure, by=by, runs=run)
+        made = replace(made, analysis=opened.named(made.analysis))
         page = made.write(output, static=static, force=force)
         files = (
             made.write_figures(figures, formats=formats, width=width, force=force)

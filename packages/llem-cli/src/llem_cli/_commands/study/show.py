@@ -29,7 +29,7 @@ from llem_runner import (
     read_manifest,
     read_study_result,
 )
-from llem_runner.archives import is_archive, open_study
+from llem_runner.archives import OpenedStudy, is_archive, open_study
 from llem_runner.clusters import ShardState, cluster_states
 from llem_runner.plan import time_left_s
 from llem_runner.progress import unseen_processes
@@ -77,11 +77,12 @@ def show(
     study = latest_study() if study is None else study
     check_studies([study])
     with open_study(study) as opened:
-        return _show(opened.folder, study, by=by, figure=figure, json_=json_)
+        return _show(opened, study, by=by, figure=figure, json_=json_)
 
 
-def _show(folder: Path, named: Path, *, by: By, figure: FigureName, json_: bool) -> int:
+def _show(opened: OpenedStudy, named: Path, *, by: By, figure: FigureName, json_: bool) -> int:
     """Show a study; `named` is the folder or archive as the user has named it."""
+    folder = opened.folder
     manifest = read_manifest(folder)
     shards = shard_progress(folder) if manifest.is_divided else ()
     states = _states(folder, shards)
@@ -95,11 +96,11 @@ def _show(folder: Path, named: Path, *, by: By, figure: FigureName, json_: bool)
         # The versions installed here may not read a study that other versions are running.
         with contextlib.suppress(StudyError):
             left_s = time_left_s(folder, manifest)
-    warnings = changed_files(folder, manifest)
+    warnings = opened.named(changed_files(folder, manifest))
     analysis = None
     # A process that watches a running study should not pay for its statistics.
     if running is False or by or figure:
-        analysis = _analysis(folder, by, figure)
+        analysis = opened.named(_analysis(folder, by, figure))
     if json_:
         show_json(
             encode_json(
