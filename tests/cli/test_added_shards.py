@@ -102,3 +102,25 @@ def test_a_refusal_says_that_the_shards_are_there_and_how_they_are_submitted(
     (tmp_path / "bin/sbatch").write_text("#!/bin/bash\necho 7\n")
     assert run(again.split()[1:]) == 0
     assert "submitted" in capsys.readouterr().out
+
+
+def test_a_dry_run_names_new_points_anchors_and_runs(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    more = str(write(tmp_path / "b.yaml", [1, 2, 3]))
+    use_programs(tmp_path / "bin", monkeypatch, sbatch="exit 1", squeue="exit 0", scontrol="exit 1")
+    before = files(folder)
+    command = ["study", "extend", str(folder), "--study", more, "--on", "slurm", "--dry-run"]
+    assert run(command) == 0
+    shown = capsys.readouterr()
+    for line in (
+        "1 new point: n=3",
+        "2 old points measured again, to connect old and new (anchors): n=1, n=2",
+        "3 points x 3 cycles = 9 runs, in cycles 4 to 6",
+        "3 shards would be added: numbers 4 to 6, cycles 4 to 6",
+    ):
+        assert f"{line}\n" in shown.err
+    assert files(folder) == before

@@ -61,9 +61,9 @@ def test_every_flag_for_whole_numbers_refuses_others() -> None:
         ("--batch-size 8", "--set pytorch.batch_size=8"),
         ("--decoder.temperature=0", "--set decoder.temperature=0"),
         ("--dtype bf16", "--set precision=bf16"),
-        ("--runs 3", "--set execution.n_cycles=3"),
+        *((option, "--set execution.n_cycles=3") for option in ("--runs 3", "--repeat 3")),
         ("--quantization int4", "`llem-cli study fields quantization` lists the fields"),
-        *((option, None) for option in ("--gpus all", "--out x", "--warmup 3", "--repeat 3")),
+        *((option, None) for option in ("--gpus all", "--out x", "--warmup 3")),
         *((option, None) for option in ("--time 3h", "--sets n=3", "--no-gap", "--parallel 2")),
     ],
 )

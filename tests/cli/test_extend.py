@@ -101,3 +101,22 @@ def test_a_wrong_path_or_number_exits_with_2(llem: Run, tmp_path: Path) -> None:
     assert llem("study", "extend", tmp_path / "absent", "--study", file).returncode == 2
     assert llem("study", "extend", tmp_path, "--study", file, "--anchors", "0").returncode == 2
     assert llem("study", "extend", tmp_path).returncode == 2
+
+
+def test_new_points_anchors_and_runs_are_named_before_the_first_run(
+    llem: Run, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "r", 1, ns=(1, 2, 3), cycles=3)
+    file = write(tmp_path / "c.yaml", [4, 5])
+    done = llem("study", "extend", folder, "--study", file)
+    assert done.returncode == 0, done.stderr
+    before, _, _ = done.stderr.partition("run 10 (cycle 4): ")
+    assert before != done.stderr
+    for line in (
+        "note: 2 new points: n=4, n=5",
+        "note: 2 old points measured again, to connect old and new (anchors): n=1, n=3",
+        "note: 4 points x 3 cycles = 12 runs, in cycles 4 to 6",
+    ):
+        assert f"{line}\n" in before
+    assert "to avoid this next time, name all points before the first run" in before
+    assert "12 runs, 9 already completed" in before

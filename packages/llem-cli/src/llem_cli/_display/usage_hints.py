@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+import difflib
+from collections.abc import Container, Iterable, Sequence
+from itertools import takewhile
 
 from cyclopts import (
     CoercionError,
@@ -17,6 +19,17 @@ _FILES = (".yaml", ".yml")
 _FIELDS = ("--set", "--sweep")
 _WITH_FIELDS = ("run", "plan", "validate", "submit")
 """Commands that take fields of a study file as `--set KEY=VALUE`."""
+_CONTINUING = ("resume", "extend")
+_FIXED = ("--no-gaps", "--gaps", "--order", "--set", "--timeout")
+_KEPT = (
+    "A study keeps the gaps, the order and the other settings that it began with, because its runs would not "
+    "be comparable otherwise."
+)
+_MIN_SIMILARITY = 0.7
+_MIN_COMMON = 4
+"""Letters at the beginning; `--time-per-run` means `--time-per-shard`."""
+_MIN_BEGINNING = 3
+"""Letters of an option that is cut off; `--out` means `--output`."""
 
 
 _KINDS: dict[object, str] = {int: "a whole number", float: "a number"}
@@ -27,6 +40,11 @@ def problem_of(error: CycloptsError) -> str:
     match error:
         case UnusedCliTokensError():
             return f"unexpected argument: {' '.join(error.unused_tokens or ())}"
+        case UnknownOptionError():
+            near = _near_option(error)
+            return f"Unknown option: {_option_of(error)}." + (
+                f" Did you mean {near}?" if near else ""
+            )
         case CoercionError(msg=None, token=token) if token and error.target_type in _KINDS:
             where = f"{token.keyword}: " if token.keyword else ""
             return f"{where}expected {_KINDS[error.target_type]}, found {token.value!r}"
@@ -50,13 +68,47 @@ def hint(
         case UnusedCliTokensError():
             return _of_unused(error.unused_tokens or (), tokens)
         case UnknownOptionError() if any(word in own for word in _WITH_FIELDS):
-            option = error.token.keyword or "" if error.token else ""
-            return _of_option(option, own, has_guess="Did you mean" in str(error))
+            return _of_option(_option_of(error), own, has_guess=_near_option(error) is not None)
+        case UnknownOptionError() if any(word in own for word in _CONTINUING):
+            is_fixed = _option_of(error).partition("=")[0] in _FIXED
+            return f" {_KEPT}" if is_fixed else ""
         case UnknownCommandError():
             return _of_command(own, study)
         case MissingArgumentError() if error.argument is not None:
             return _of_missing(error.argument.name, own)
     return ""
+
+
+def _option_of(error: UnknownOptionError) -> str:
+    return (error.token.keyword or error.token.value) if error.token else ""
+
+
+def _near_option(error: UnknownOptionError) -> str | None:
+    """Return the option of the command of which an unknown one is a misspelling; None if there is none."""
+    arguments = error.argument_collection or ()
+    names = [name for argument in arguments if argument.parse for name in argument.names]
+    return near_option(_option_of(error), names)
+
+
+def near_option(option: str, names: Iterable[str]) -> str | None:
+    """Return the name of which an option is a misspelling; None if there is none.
+
+    Cyclopts compares the dashes too, so that `--no-gaps` would be close to `--gpus`. No option is
+    close to its opposite.
+    """
+    word = option.partition("=")[0].lstrip("-")
+    found = {
+        name: difflib.SequenceMatcher(None, word, name.lstrip("-")).ratio()
+        for name in names
+        if name.startswith("--") and name.startswith("--no-") == word.startswith("no-")
+    }
+    for name in sorted(found, key=lambda name: found[name], reverse=True):
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(word, name.lstrip("-"), strict=False))
+        n_common = sum(1 for _ in same)
+        is_beginning = n_common == len(word) >= _MIN_BEGINNING
+        if found[name] >= _MIN_SIMILARITY or n_common >= _MIN_COMMON or is_beginning:
+            return name
+    return None
 
 
 def _of_unused(unused: Sequence[str], tokens: Sequence[str]) -> str:

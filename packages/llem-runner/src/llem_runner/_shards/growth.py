@@ -45,6 +45,7 @@ from llem_runner._study.continuation import (
     with_cycles,
 )
 from llem_runner._study.extend import requested_growth
+from llem_runner._study.growth_notes import growth_notes
 from llem_runner._study.preflight import check_files
 
 
@@ -57,6 +58,8 @@ class Addition(msgspec.Struct, frozen=True, kw_only=True):
     """Of them; () if the study had all of it before."""
     warnings: tuple[str, ...] = ()
     """Sentences for the user."""
+    notes: tuple[str, ...] = ()
+    """Which points are new, which are measured again, and how many runs that makes; () for cycles."""
 
 
 class _Opened(NamedTuple):
@@ -204,7 +207,11 @@ def _add(
     return Addition(
         plan=shard_plan(divided, larger),
         numbers=tuple(shard.number for shard in shards),
-        warnings=(*warnings, *comparison_warnings(grown, manifest)),
+        warnings=(
+            *warnings,
+            *comparison_warnings(grown, manifest, adds_points=extension is not None),
+        ),
+        notes=() if extension is None else tuple(growth_notes(grown, extension)),
     )
 
 

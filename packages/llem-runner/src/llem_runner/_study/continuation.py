@@ -248,12 +248,15 @@ def other_executors(
     ]
 
 
-def comparison_warnings(study: StudyConfig, manifest: StudyManifest) -> list[str]:
+def comparison_warnings(
+    study: StudyConfig, manifest: StudyManifest, *, adds_points: bool
+) -> list[str]:
     """Return why the points will not be compared, or compared with wider intervals.
 
     Args:
         study: with the cycles to reach.
         manifest: the state before the resume.
+        adds_points: whether the new cycles are those of new points.
     """
     if (reason := why_not_comparable(study)) is not None:
         return [reason]
@@ -261,10 +264,11 @@ def comparison_warnings(study: StudyConfig, manifest: StudyManifest) -> list[str
     is_longer = study.execution.n_cycles > max(entry.cycle for entry in manifest.entries)
     if len(study.experiments) < 2 or len(seen) < MIN_CYCLES or not is_longer:
         return []
+    what = "points" if adds_points else "cycles"
+    advice = "name all points" if adds_points else "set the number of cycles"
     return [
-        f"cycles are added after the results of {len(seen)} cycles could be seen, so the intervals "
-        "of the comparison will be wider; to avoid this, set the number of cycles before the "
-        "first run"
+        f"{what} are added after the results of {len(seen)} cycles could be seen, so the intervals of the "
+        f"comparison will be wider; to avoid this next time, {advice} before the first run"
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from llem_config import StudyConfig
-from llem_runner._events import PreflightWarning
+from llem_runner._events import Note, PreflightWarning
 from llem_runner._storage.atomic_files import remove_file, write_atomically
 from llem_runner._storage.foreign_entries import check_entries, remove_scratch
 from llem_runner._storage.layout import Layout
@@ -23,6 +23,7 @@ from llem_runner._study.continuation import (
     number_runs,
     other_executors,
 )
+from llem_runner._study.growth_notes import growth_notes
 from llem_runner._study.session import Caller, begin_session
 
 
@@ -67,9 +68,11 @@ def restart(
     lines += [f"{line}; the run is repeated" for line in changed_results(layout, manifest)]
     if open_runs:
         lines += other_executors(manifest, kept, session.chosen.name)
-        lines += comparison_warnings(study, manifest)
+        lines += comparison_warnings(study, manifest, adds_points=extension is not None)
     for line in lines:
         caller.on_event(PreflightWarning(line))
+    for line in growth_notes(study, extension) if extension is not None else ():
+        caller.on_event(Note(line))
     with session.gpus_held():
         remove_scratch(layout, runs)
         if extension is not None:

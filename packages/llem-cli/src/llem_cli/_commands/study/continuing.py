@@ -208,6 +208,8 @@ def continue_shards(
 def _show_added(added: Addition, *, is_written: bool) -> None:
     for warning in added.warnings:
         note(f"warning: {warning}")
+    for line in added.notes:
+        note(line)
     if not added.numbers:
         return
     cycles = [shard.cycle for shard in added.plan.shards if shard.number in added.numbers]
