@@ -298,7 +298,9 @@ def test_another_kind_of_gpu_is_refused_because_its_runs_would_be_left_out(
     requested = study((6,), n_cycles=3, cycle_order="shuffled")
     same = MachineGpu("GPU-2", 141 << 30, "NVIDIA H200", 700.0, 700.0, mig=False)
     other = msgspec.structs.replace(same, uuid="GPU-3", **changes)
-    with pytest.raises(StudyError, match=rf"not be comparable: {refused} \(new, and no obstacle: n \+ 6\)"):
+    with pytest.raises(
+        StudyError, match=rf"not be comparable: {refused} \(new, and no obstacle: n \+ 6\)"
+    ):
         grow(*files, requested, gpus_here=[other], **arguments)
     unknown = MachineGpu("GPU-4", None)
     for gpus in ([same], [other, same], [unknown]):
