@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +25,28 @@ def check_possible(*, accounting: bool = False) -> None:
         pytest.skip(reason)
 
 
+@pytest.fixture(scope="session")
+def unconfigured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """Submit without a slurm.conf while other tests run, because Slurm takes a minute to say so."""
+    check_possible()
+    folder = tmp_path_factory.mktemp("unconfigured")
+    code = (
+        "import sys; from pathlib import Path; from llem_slurm import Slurm; from slurm.plans import plan_of; "
+        "Slurm({'python': '/bin/true', 'max_array': 9}).submit(plan_of(Path(sys.argv[1]), 2), [1, 2])"
+    )
+    names = {"PYTHONPATH": str(Path(__file__).parents[1]), "SLURM_CONF": f"{folder}/absent.conf"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, folder],
+        env={**os.environ, **names},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.kill()
+
+
 @pytest.fixture(scope="module")
-def plain_slurm() -> Iterator[Loopback]:
+def plain_slurm(unconfigured: object) -> Iterator[Loopback]:
     """Yield a Slurm without accounting, with two nodes."""
     check_possible()
     with started() as slurm:
@@ -32,7 +54,7 @@ def plain_slurm() -> Iterator[Loopback]:
 
 
 @pytest.fixture(scope="module")
-def accounted_slurm() -> Iterator[Loopback]:
+def accounted_slurm(unconfigured: object) -> Iterator[Loopback]:
     """Yield a Slurm with accounting, limits and, where this machine has them, control groups."""
     check_possible(accounting=True)
     with started(accounting=True) as slurm:
@@ -42,16 +64,17 @@ def accounted_slurm() -> Iterator[Loopback]:
 @pytest.fixture
 def on_slurm(plain_slurm: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
     """Let this process reach the Slurm without accounting; its queue is empty before and after."""
-    yield from _reached(plain_slurm, monkeypatch)
+    yield from reached(plain_slurm, monkeypatch)
 
 
 @pytest.fixture
 def on_accounted(accounted_slurm: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
     """Let this process reach the Slurm with accounting; its queue is empty before and after."""
-    yield from _reached(accounted_slurm, monkeypatch)
+    yield from reached(accounted_slurm, monkeypatch)
 
 
-def _reached(slurm: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
+def reached(slurm: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
+    """Let this process reach a Slurm; its queue is empty before and after."""
     for name in [name for name in os.environ if name.startswith(("SLURM", "SBATCH"))]:
         monkeypatch.delenv(name)
     for name in ("SLURM_CONF", "PATH"):

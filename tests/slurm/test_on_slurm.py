@@ -228,14 +228,6 @@ def test_a_held_shard_says_what_releases_it(
     assert f"until `scontrol release {ticket.job}_1`" in str(states[1].reason)
 
 
-def test_a_machine_without_a_configuration_of_slurm_says_so(
-    on_slurm: Loopback, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SLURM_CONF", str(folder / "absent.conf"))
-    with pytest.raises(SubmissionRefused, match="this machine has no configuration of a Slurm"):
-        submitted(Slurm({"python": "/bin/true", "max_array": 9}), plan_of(folder, 2))
-
-
 def test_an_array_above_the_limit_is_divided(on_slurm: Loopback, folder: Path) -> None:
     slurm = Slurm({"python": "/bin/true"})
     plan = plan_of(folder, 1005)
@@ -286,6 +278,13 @@ def test_an_answer_that_is_lost_for_good_is_unknown_and_not_refused(
     with pytest.raises(SubmissionUnknown, match="squeue --name=llem-x"):
         _submission.submit_array(script, "llem-x", Slurm({}).settings, sleep=waits.append)
     assert waits == [1.0, 30.0, 120.0]
+
+
+def test_a_machine_without_a_configuration_of_slurm_says_so(
+    on_slurm: Loopback, unconfigured: subprocess.Popen[str]
+) -> None:
+    _, said = unconfigured.communicate(timeout=200)
+    assert "SubmissionRefused: this machine has no configuration of a Slurm" in said
 
 
 def test_nothing_of_slurm_is_left_when_its_folder_is_gone(tmp_path: Path) -> None:

@@ -42,22 +42,32 @@ def ticket_job(job: str, offset: int) -> str:
 def named_jobs(offsets: Mapping[str, int]) -> list[tuple[str, int, tuple[int, ...]]]:
     """Return the arrays with some names that Slurm lists: number, offset and shards of each.
 
+    Those that it has refused are left out; see `is_refused`.
+
     Args:
         offsets: of the arrays, by their names.
 
     Raises:
         StudyError: Slurm does not answer.
     """
-    fields = "ArrayJobID:|,ArrayTaskID:|,Name:"
+    fields = "ArrayJobID:|,ArrayTaskID:|,State:|,Reason:|,Name:"
     answer = ask("squeue", "-h", "-r", "-t", "all", f"--name={','.join(offsets)}", "-O", fields)
     if not answer.is_ok:
         raise StudyError(_silence(answer))
     jobs: dict[tuple[str, int], list[int]] = {}
     for line in answer.text.splitlines():
-        job, index, name = (part.strip() for part in line.split("|", 2))
-        if index.isdigit() and name in offsets:
+        job, index, state, reason, name = (part.strip() for part in line.split("|", 4))
+        if index.isdigit() and name in offsets and not is_refused(state, reason):
             jobs.setdefault((job, offsets[name]), []).append(int(index) + offsets[name])
     return [(job, offset, tuple(sorted(shards))) for (job, offset), shards in jobs.items()]
+
+
+def is_refused(state: str, reason: str) -> bool:
+    """Return whether a job is one that Slurm lists although it has refused it.
+
+    Where no node can have what a job needs, sbatch fails, and Slurm lists the job for some minutes.
+    """
+    return (state, reason) == ("FAILED", "BadConstraints")
 
 
 def states(tickets: Sequence[Ticket]) -> dict[int, ShardState]:

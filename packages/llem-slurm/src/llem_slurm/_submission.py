@@ -12,6 +12,7 @@ from llem_runner.clusters import SubmissionRefused, SubmissionUnknown
 from llem_slurm._commands import Answer, ask, passed_on
 from llem_slurm._refusals import LOST, TOO_MANY, UNCONFIGURED, explain
 from llem_slurm._settings import SlurmSettings
+from llem_slurm._states import is_refused
 
 _TIMEOUT_S = 90.0
 BACK_OFF_S = (1.0, 30.0, 120.0)
@@ -86,10 +87,13 @@ def _may_be_lost(answer: Answer) -> bool:
 
 
 def _ask_for_jobs(name: str) -> Answer:
-    fields = ("-O", "ArrayJobID:20")
+    fields = ("-O", "ArrayJobID:|,State:|,Reason:")
     return ask("squeue", "-h", "-t", "all", f"--name={name}", *fields, timeout_s=_TIMEOUT_S)
 
 
 def _jobs(answer: Answer) -> set[str] | None:
-    """Return the numbers of the arrays that Slurm lists; None if it does not answer."""
-    return set(answer.text.split()) if answer.is_ok else None
+    """Return the numbers of the arrays that Slurm lists and has taken; None if it does not answer."""
+    if not answer.is_ok:
+        return None
+    lines = [[part.strip() for part in line.split("|", 2)] for line in answer.text.splitlines()]
+    return {job for job, state, reason in lines if not is_refused(state, reason)}
