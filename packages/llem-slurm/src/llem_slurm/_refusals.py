@@ -65,6 +65,14 @@ _REFUSALS = (
 )  # fmt: skip
 
 
+def is_refused(state: str, reason: str) -> bool:
+    """Return whether a job is one that Slurm lists although it has refused it.
+
+    Where no node can have what a job needs, sbatch fails, and Slurm lists the job for some minutes.
+    """
+    return (state, reason) == ("FAILED", "BadConstraints")
+
+
 def explain(problem: str, settings: SlurmSettings) -> str:
     """Return one sentence for a refusal, and below it what Slurm has said."""
     for refusal in _REFUSALS:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from llem_runner import StudyError
 from llem_runner.clusters import ShardPhase, ShardState, Ticket
 from llem_slurm._commands import Answer, ask
+from llem_slurm._refusals import is_refused
 
 _WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD"}
 _ENDED = {
@@ -60,14 +61,6 @@ def named_jobs(offsets: Mapping[str, int]) -> list[tuple[str, int, tuple[int, ..
         if index.isdigit() and name in offsets and not is_refused(state, reason):
             jobs.setdefault((job, offsets[name]), []).append(int(index) + offsets[name])
     return [(job, offset, tuple(sorted(shards))) for (job, offset), shards in jobs.items()]
-
-
-def is_refused(state: str, reason: str) -> bool:
-    """Return whether a job is one that Slurm lists although it has refused it.
-
-    Where no node can have what a job needs, sbatch fails, and Slurm lists the job for some minutes.
-    """
-    return (state, reason) == ("FAILED", "BadConstraints")
 
 
 def states(tickets: Sequence[Ticket]) -> dict[int, ShardState]:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from llem_runner.clusters import SubmissionRefused, SubmissionUnknown
 from llem_slurm._commands import Answer, ask, passed_on
-from llem_slurm._refusals import LOST, TOO_MANY, UNCONFIGURED, explain
+from llem_slurm._refusals import LOST, TOO_MANY, UNCONFIGURED, explain, is_refused
 from llem_slurm._settings import SlurmSettings
-from llem_slurm._states import is_refused
 
 _TIMEOUT_S = 90.0
 BACK_OFF_S = (1.0, 30.0, 120.0)
