@@ -47,5 +47,6 @@ def model_folder(folder: Path) -> str:
 
 def only_folder(results: Path) -> Path:
     """Return the folder of the only study in `results`."""
-    (folder,) = results.iterdir()
+    # Where Python may not write compiled files beside a library, runs keep them in the cache of llem.
+    (folder,) = (each for each in results.iterdir() if each.name != "cache")
     return folder
