@@ -45,8 +45,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return three processes for the whole suite, and none for named files, which start faster."""
-    return 0 if config.args_source is pytest.Config.ArgsSource.ARGS else 3
+    """Return four processes for the whole suite, and none for named files, which start faster.
+
+    On two cores: the tests of Slurm, which run in one process, and many others mostly wait.
+    """
+    return 0 if config.args_source is pytest.Config.ArgsSource.ARGS else 4
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
