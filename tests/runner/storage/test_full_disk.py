@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from fakes import measures
-from fakes.studies import study
+from fakes.studies import only_folder, study
 
 from llem_energy import read_result
 from llem_runner import StudyError, read_manifest, resume_study, run_study
@@ -68,7 +68,7 @@ def test_a_folder_that_becomes_read_only_stops_the_study(tmp_path: Path) -> None
         with pytest.raises(StudyError, match="cannot be written"):
             run_study(study((1, 2)), output=tmp_path, measure=measures.makes_its_study_read_only)
     finally:
-        (folder,) = tmp_path.iterdir()
+        folder = only_folder(tmp_path)
         subprocess.run(["chattr", "-i", folder], check=True)
     assert [e.status for e in read_manifest(folder).entries] == ["running", "pending"]
     assert resume_study(folder, measure=measures.quick).status == "completed"
@@ -94,7 +94,7 @@ _STUDY = """
 import sys, time
 from pathlib import Path
 from fakes import measures
-from fakes.studies import study
+from fakes.studies import only_folder, study
 from llem_runner.events import GapStarted, RunFinished
 from llem_runner import run_study
 if __name__ == "__main__":
