@@ -62,7 +62,7 @@ def script() -> str:
 
 def _header(view: View) -> str:
     return (
-        "<header>\n<p class=kind>A study of the energy of LLM inference</p>\n"
+        "<header>\n<p class=kind>A study of LLM inference</p>\n"
         f"{_slot('h1', 'name', view)}\n{_slot('p', 'sentence', view, 'class=finding aria-live=polite')}\n"
         f"{_slot('p', 'problem', view, 'class=alarm role=alert')}\n"
         "<p id=connection class=alarm role=alert hidden></p>\n</header>\n"
