@@ -81,8 +81,10 @@ def disturb(
         shards=options.shards,
         seconds=0.4,
     )
-    # Each fault waits for a number of results, so that all come before the end at any speed.
-    due = sorted(chance.uniform(0, 0.9 * study.n_runs) for _ in range(options.faults))
+    # Each fault waits for a number of results, one in each part of the study, so that all come
+    # before the end at any speed.
+    part = 0.8 * study.n_runs / options.faults
+    due = [(number + chance.random()) * part for number in range(options.faults)]
     faults: Counter[str] = Counter()
     began_s = time.monotonic()
     while open_shards := study.open_shards():
