@@ -79,7 +79,7 @@ def disturb(
         n_points=options.points,
         n_cycles=options.cycles,
         shards=options.shards,
-        seconds=0.4,
+        seconds=options.seconds,
     )
     # Each fault waits for a number of results, one in each part of the study, so that all come
     # before the end at any speed.
@@ -150,6 +150,8 @@ def main() -> int:
     parser.add_argument("--points", type=int, default=40)
     parser.add_argument("--cycles", type=int, default=5)
     parser.add_argument("--shards", type=int, default=2, help="of each cycle")
+    # Some faults take 12 s, in which too many shorter runs would end.
+    parser.add_argument("--seconds", type=float, default=1.5, help="of a run")
     options = parser.parse_args()
     if reason := missing():
         print(reason)

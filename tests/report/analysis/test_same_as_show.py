@@ -89,3 +89,23 @@ def _is_on_the_measured_scale(result: StudyResult, folder: Path) -> None:
     values = [run.value for run in analyse(folder).runs if run.value is not None]
     assert n_runs == len(values)
     assert sum(log * n for log, n in stated) == pytest.approx(sum(map(math.log, values)), rel=1e-9)
+
+
+@pytest.mark.parametrize("make", [_complete, _extended])
+def test_two_levels_that_are_points_have_the_interval_of_the_points(
+    make: Any, tmp_path: Path
+) -> None:
+    """A page with two intervals for one ratio would contradict itself."""
+    analysis = analyse(make(tmp_path))
+    (only,) = analysis.factors
+    ratios = {point.levels["n"]: point.ratio_to_best for point in analysis.points}
+    others = [level for level in only.levels if level.level != only.best]
+    assert len(others) == len(analysis.points) - 1
+    for level in others:
+        same = ratios[level.level]
+        assert same is not None
+        assert (level.ratio.ratio, level.ratio.ci95_low, level.ratio.ci95_high) == pytest.approx(
+            (same.ratio, same.ci95_low, same.ci95_high), rel=1e-12
+        )
+    assert "The levels of the only choice are points" in analysis.method
+    assert "pooled spread" not in analysis.method

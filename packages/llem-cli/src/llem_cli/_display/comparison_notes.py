@@ -53,6 +53,12 @@ def legend(result: StudyResult) -> Iterator[str]:
             f"{ratio_name(comparisons)}: ratio to the point with the {_FIRST[comparisons.figure]}, "
             "with simultaneous 95 % confidence intervals; differences between cycles are removed"
         )
+        if any(block.n_runs <= len(comparisons.points) for block in comparisons.blocks):
+            yield (
+                f"{_FIGURES[comparisons.figure]}: differences between cycles are removed, because some "
+                "points lack runs in some cycles; the other columns are means of the runs as they were, "
+                "and `llem-cli study report` removes the differences from all figures"
+            )
 
 
 def comparison_lines(result: StudyResult) -> Iterator[str]:

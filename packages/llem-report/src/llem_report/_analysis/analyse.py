@@ -15,7 +15,7 @@ from llem_report._analysis.point_estimates import (
     point_estimates,
     run_estimates,
 )
-from llem_report._analysis.point_ratios import point_ratios
+from llem_report._analysis.point_ratios import compared_points, point_ratios
 from llem_report._analysis.study_ranking import StudyRanking, rank_study
 from llem_report._ranking.shares import Shares, in_range
 from llem_report._study_data.read import read_study_data
@@ -54,13 +54,14 @@ def analyse(
 
 def analysis_of(data: StudyData) -> Analysis:
     """Return what a study that has been read allows to conclude."""
-    ranked = rank_study(data)
+    compared = compared_points(data)
+    ranked = rank_study(data, compared)
     study = None if isinstance(ranked, str) else ranked
     reason = ranked if isinstance(ranked, str) else ranked.reason
     factors = () if study is None else factor_effects(data, study)
     if study is not None and reason is None and all(each.effect is None for each in factors):
         reason = "; ".join(str(each.reason) for each in factors)
-    ratios = point_ratios(data, study)
+    ratios = point_ratios(data, study, compared)
     # Of the compared runs, the means have the ratios that are stated, and the level of `study show`.
     values = figure_means(data, data.figure.name) | figure_means(
         data, data.figure.name, ratios.runs

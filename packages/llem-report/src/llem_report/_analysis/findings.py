@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from llem_report._analysis.study_ranking import StudyRanking
 from llem_report._analysis.wording import interval_words, listed, number
-from llem_report._ranking.contrasts import Kind
+from llem_report._ranking.contrasts import ErrorModel, Kind
 from llem_report._study_data.study_data import FigureInfo
 from llem_report.records import FactorEffect
 
@@ -77,22 +77,33 @@ def _method(study: StudyRanking | None) -> Iterator[str]:
     if ranking.errors is None:
         yield "There are no intervals."
         return
-    n_pairs = sum(len(pairs.a) for pairs in ranking.pairs)
-    yield _ERRORS[ranking.errors.kind].format(df=ranking.errors.df)
-    share = f"in {100 * (1 - ranking.alpha):.4g} % of studies"
-    holds = (
-        f"The interval of the only pair of levels holds {share}. "
-        if n_pairs == 1
-        else f"The intervals of {n_pairs} pairs of levels hold all at once {share} (Sidak). "
-    )
+    yield _intervals(study, ranking.errors)
     yield (
-        f"{holds}"
         "The effect of a choice is the largest ratio of two of its levels, with the largest lower "
         "and the largest upper end of all its pairs. One choice is ranked above another only if "
         "its whole interval is."
     )
+    if not study.is_of_points:
+        yield (
+            "A choice can matter although two points that differ in it alone cannot be told apart: its "
+            "effect is an average over combinations, and pairs of points are more."
+        )
     if not isinstance(ranking.shares, str):
         yield (
             "Shares are sums of squares (type II) of the point means with the noise taken off: the "
             "main effect of a choice and half of its two-way interactions."
         )
+
+
+def _intervals(study: StudyRanking, errors: ErrorModel) -> str:
+    share = f"in {100 * (1 - study.alpha):.4g} % of studies"
+    if study.is_of_points:
+        return (
+            "The levels of the only choice are points. Their intervals are those of pairs of points: points "
+            f"are grouped by the spread of their runs, and all intervals hold at once {share}."
+        )
+    n_pairs = sum(len(pairs.a) for pairs in study.ranking.pairs)
+    error = _ERRORS[errors.kind].format(df=errors.df)
+    if n_pairs == 1:
+        return f"{error} The interval of the only pair of levels holds {share}."
+    return f"{error} The intervals of {n_pairs} pairs of levels hold all at once {share} (Sidak)."

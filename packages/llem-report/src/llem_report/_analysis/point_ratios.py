@@ -28,7 +28,9 @@ class PointRatios(NamedTuple):
     """Indices of the compared runs; empty if the ranking compares, which takes all."""
 
 
-def point_ratios(data: StudyData, study: StudyRanking | None) -> PointRatios:
+def point_ratios(
+    data: StudyData, study: StudyRanking | None, compared: ComparedValues | None
+) -> PointRatios:
     """Return the ratio of each point to the best one.
 
     Where `study_result.json` compares points, these are its ratios and intervals. In a study of fewer
@@ -38,20 +40,21 @@ def point_ratios(data: StudyData, study: StudyRanking | None) -> PointRatios:
     Args:
         data: the study.
         study: its ranking; None if there is none.
+        compared: from `compared_points`.
     """
-    if data.reason is not None:
-        return PointRatios({}, None)
-    compared = None if data.cycle_order is None else _compared(data, data.cycle_order)
     if compared is not None:
         return _ratios_of_runner(data, compared)
     return PointRatios({}, None) if study is None else _ratios_of_ranking(data, study)
 
 
-def _compared(data: StudyData, cycle_order: str) -> ComparedValues | None:
+def compared_points(data: StudyData) -> ComparedValues | None:
+    """Return the points beside the best one as `study_result.json` has them; None if it has none."""
+    if data.reason is not None or data.cycle_order is None:
+        return None
     return compare_values(
         data.manifest.entries,
         {run.index: run.value for run in data.used_runs if run.value is not None},
-        cycle_order,
+        data.cycle_order,
         looks=data.manifest.looks,
         lower_is_better=data.figure.lower_is_better,
     )

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from llem_report._analysis.pairs_of_points import (
+    levels_are_points,
+    with_intervals_of_points,
+)
 from llem_report._ranking.conditions import PlacedRun, drift_caveats, error_source
 from llem_report._ranking.designs import Design, nesting
 from llem_report._ranking.ranking import Ranking, rank_factors
 from llem_report._study_data.study_data import StudyData
+from llem_runner.compared_values import ComparedValues
 from llem_runner.records import alpha_after, caveat_of_looks, caveat_of_unfinished
 
 if TYPE_CHECKING:
@@ -32,10 +37,19 @@ class StudyRanking(NamedTuple):
     reason: str | None
     """Why there are no intervals, and so no ranks; None if there are."""
     caveats: tuple[str, ...]
+    alpha: float
+    """Share of studies in which an interval of a pair of levels may be wrong."""
+    is_of_points: bool
+    """Whether the levels of the only choice are points, and have their intervals."""
 
 
-def rank_study(data: StudyData) -> StudyRanking | str:
-    """Return the ranking of the factors of a study, or why nothing can be compared."""
+def rank_study(data: StudyData, compared: ComparedValues | None = None) -> StudyRanking | str:
+    """Return the ranking of the factors of a study, or why nothing can be compared.
+
+    Args:
+        data: the study.
+        compared: its points beside the best one; None if they cannot be compared.
+    """
     used = data.used_runs
     name = data.figure.name
     if not used:
@@ -51,10 +65,10 @@ def rank_study(data: StudyData) -> StudyRanking | str:
         return which if len(data.points) == 1 else f"{which} {name}"
     if not data.factors:
         return "; ".join(["the points differ in no choice", *(d.reason for d in data.dropped)])
-    return _rank(data)
+    return _rank(data, compared)
 
 
-def _rank(data: StudyData) -> StudyRanking:
+def _rank(data: StudyData, compared: ComparedValues | None) -> StudyRanking:
     import numpy as np
 
     used = data.used_runs
@@ -80,7 +94,14 @@ def _rank(data: StudyData) -> StudyRanking:
     source, reason = error_source(placed, order, design, nesting(design))
     looks = data.manifest.looks
     alpha = alpha_after(looks, _MIN_CYCLES)
+    caveat = caveat_of_looks(looks, _MIN_CYCLES)
     ranking = rank_factors(values, point, block, design, source, alpha)
+    is_of_points = compared is not None and ranking.errors is not None and levels_are_points(design)
+    if is_of_points and compared is not None:
+        hashes = [data.points[p].config_hash for p in points.tolist()]
+        ranking = with_intervals_of_points(ranking, design, hashes, compared)
+        # Points are compared from more cycles on, so fewer earlier results were looks.
+        alpha, caveat = alpha_after(looks), caveat_of_looks(looks)
     if reason is None and ranking.errors is None:
         reason = _NO_DF
     caveats = list(drift_caveats(ranking.fit, in_order)) if source == "runs" else []
@@ -89,8 +110,8 @@ def _rank(data: StudyData) -> StudyRanking:
     if ranking.errors is not None:
         completed = {run.index for run in data.runs if run.facts is not None}
         sentences = (
-            caveat_of_looks(looks, _MIN_CYCLES),
+            caveat,
             caveat_of_unfinished(data.manifest.entries, completed),
         )
         caveats += [sentence for sentence in sentences if sentence is not None]
-    return StudyRanking(points, design, ranking, reason, tuple(caveats))
+    return StudyRanking(points, design, ranking, reason, tuple(caveats), alpha, is_of_points)

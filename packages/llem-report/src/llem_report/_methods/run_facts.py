@@ -43,7 +43,7 @@ class RunFacts:
         self.n_with_energy += result.energy_total_j is not None
         if result.energy_bound_j is not None and result.energy_total_j:
             self.bounds.append(result.energy_bound_j / result.energy_total_j)
-        self.warnings.update(set(result.measurement_warnings))
+        self.warnings.update(dict.fromkeys(result.measurement_warnings, 1))
         self.warm_ups.add(result.n_warmup)
         for name, value in dict.fromkeys(_values(result)):
             self.values.setdefault(name, Counter())[value] += 1

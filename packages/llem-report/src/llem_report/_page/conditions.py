@@ -82,7 +82,7 @@ class ResultConditions:
         self._hardware.add_run(_hardware(result))
         self._software.add_run(_software(result))
         self._energy.add_run(_energy(result))
-        self._warnings.update(set(result.measurement_warnings))
+        self._warnings.update(dict.fromkeys(result.measurement_warnings, 1))
         if result.energy_bound_j is not None and result.energy_total_j:
             self._bounds.append(result.energy_bound_j / result.energy_total_j)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from llem_runner._analysis.common_blocks import (
+    Fit,
     best_first,
     common_blocks,
     fit_points,
@@ -36,6 +37,19 @@ class ComparedValues(NamedTuple):
     """Indices of the compared runs."""
     detectable_ratio: float
     """As in `Comparisons`."""
+    points: tuple[str, ...]
+    """Hashes of the compared points."""
+    fit: Fit
+    """Of these."""
+
+    def half_width(self, a: str, b: str) -> float | None:
+        """Return the half-width of the interval of two points, of logarithms.
+
+        It holds together with those of all other pairs. None if one of them is not compared.
+        """
+        if a not in self.points or b not in self.points:
+            return None
+        return self.fit.half_width(self.points.index(a), self.points.index(b))
 
 
 def compare_values(
@@ -73,4 +87,6 @@ def compare_values(
         ratios=ratios,
         runs=frozenset(index for runs in blocks.values() for index in runs.values()),
         detectable_ratio=ratio_of(fit.usual_half_width),
+        points=points,
+        fit=fit,
     )
