@@ -100,7 +100,7 @@ def _intervals(study: StudyRanking, errors: ErrorModel) -> str:
     if study.is_of_points:
         return (
             "The levels of the only choice are points. Their intervals are those of pairs of points: points "
-            f"are grouped by the spread of their runs, and all intervals hold at once {share}."
+            f"are grouped by the spread of their runs. The intervals hold all at once {share}."
         )
     n_pairs = sum(len(pairs.a) for pairs in study.ranking.pairs)
     error = _ERRORS[errors.kind].format(df=errors.df)
