@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,76 @@ def test_new_points_anchors_and_runs_are_named_before_the_first_run(
         assert f"{line}\n" in before
     assert "to avoid this next time, name all points before the first run" in before
     assert "12 runs, 9 already completed" in before
+
+
+def digests(folder: Path) -> dict[Path, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path: sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_dry_run_says_what_the_extension_says_and_writes_nothing(
+    llem: Run, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "r", 1, ns=(1, 2, 3), cycles=3)
+    (folder / ".lock").unlink(missing_ok=True)  # as in a folder that was copied without it
+    file = write(tmp_path / "c.yaml", [4, 5])
+    before = digests(folder)
+    dry = llem("study", "extend", folder, "--study", file, "--dry-run")
+    data = llem("study", "extend", folder, "--study", file, "--dry-run", "--json", "--quiet")
+    assert (dry.returncode, data.returncode) == (0, 0), dry.stderr
+    assert digests(folder) == before
+    said = json.loads(data.stdout)
+    assert (said["n_runs"], said["n_completed"], len(said["notes"])) == (12, 9, 3)
+    for line in (
+        "2 new points: n=4, n=5",
+        "2 old points measured again, to connect old and new (anchors): n=1, n=3",
+        "4 points x 3 cycles = 12 runs, in cycles 4 to 6",
+    ):
+        assert f"{line}\n" in dry.stdout
+    assert "12 runs, 9 already completed; takes about " in dry.stdout
+    assert "nothing was measured or written" in dry.stderr
+    real = llem("study", "extend", folder, "--study", file)
+    assert real.returncode == 0, real.stderr
+    for line in (*said["warnings"], *said["notes"]):
+        assert line in dry.stdout
+        assert line in real.stderr
+    assert any("the intervals of the comparison will be wider" in each for each in said["warnings"])
+
+
+def test_a_dry_run_is_refused_as_the_extension_is(llem: Run, folder: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.yaml", [1])
+    refused = llem("study", "extend", folder, "--study", file, "--dry-run")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "has all 1 points of the study file already" in refused.stderr
+    resumed = llem("study", "resume", folder, "--dry-run")
+    assert resumed.returncode == 2
+    assert "--dry-run: expected a study that was divided by `study submit`" in resumed.stderr
+
+
+def test_a_dry_run_of_a_divided_study_needs_no_cluster(llem: Run, tmp_path: Path) -> None:
+    folder = divide_study(write(tmp_path / "a.yaml", [1, 2]), output=tmp_path).folder
+    resume_shards(folder, executor=InlineExecutor(), measure=KnownMeter(1, 2))
+    before = digests(folder)
+    file = write(tmp_path / "b.yaml", [1, 2, 3])
+    dry = llem("study", "extend", folder, "--study", file, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "1 new point: n=3" in dry.stderr
+    assert "3 shards would be added: numbers 4 to 6, cycles 4 to 6" in dry.stderr
+    assert digests(folder) == before
+
+
+def test_an_extension_whose_time_is_up_keeps_its_points_and_says_how_to_continue(
+    llem: Run, folder: Path, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "c.yaml", [1, 2])
+    stopped = llem("study", "extend", folder, "--study", file, "--time-limit", "1s")
+    assert stopped.returncode == 130, stopped.stderr
+    print(stopped.stdout, stopped.stderr)
+    manifest = read_manifest(folder)
+    assert (manifest.totals.completed, len(manifest.entries)) == (3, 9)
+    last = stopped.stderr.strip().splitlines()[-1]
+    assert "continue with" in last
+    assert f"study resume {folder}" in last
+    resumed = llem("study", "resume", folder)
+    assert resumed.returncode == 0, resumed.stderr
+    assert read_manifest(folder).totals.completed == 9

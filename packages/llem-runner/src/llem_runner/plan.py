@@ -9,6 +9,7 @@ Nothing here starts a process or runs anything on a device.
 from llem_runner._plan.comparability import has_constant_order, why_not_comparable
 from llem_runner._plan.labels import levels
 from llem_runner._plan.schedule import PlannedRun, gap_seconds, schedule
+from llem_runner._study.extension_plan import PlannedExtension, plan_extension
 from llem_runner._study.forecast import Forecast, forecast
 from llem_runner._study.preflight import Expectation, check_data, check_files, expect
 from llem_runner._study.preparation import fill_gaps
@@ -17,6 +18,7 @@ from llem_runner._study.time_left import time_left_s
 __all__ = [
     "Expectation",
     "Forecast",
+    "PlannedExtension",
     "PlannedRun",
     "check_data",
     "check_files",
@@ -26,6 +28,7 @@ __all__ = [
     "gap_seconds",
     "has_constant_order",
     "levels",
+    "plan_extension",
     "schedule",
     "time_left_s",
     "why_not_comparable",

@@ -1,9 +1,9 @@
-"""The opening of a study in its folder, for `resume_study` and `extend_study`."""
+"""The opening of a study in its folder, for `resume_study`, `extend_study` and `plan_extension`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple, TypedDict, Unpack
 
@@ -25,7 +25,7 @@ from llem_runner._study.session import Caller
 
 
 class OpenedStudy(NamedTuple):
-    """A study in its folder, which no other process can change."""
+    """A study in its folder, which no other process can change while the lock is held."""
 
     layout: Layout
     study: StudyConfig
@@ -50,13 +50,14 @@ class Options(TypedDict):
 
 @contextmanager
 def opened_study(
-    folder: str | Path, of_shards: str, **options: Unpack[Options]
+    folder: str | Path, of_shards: str, *, write: bool = True, **options: Unpack[Options]
 ) -> Iterator[OpenedStudy]:
-    """Open the study of a folder, and hold its lock.
+    """Open the study of a folder, and hold its lock if it will be changed.
 
     Args:
         folder: of the study.
         of_shards: what to do with a study that is divided, for the message.
+        write: whether the folder will be changed; without, no lock is held, which would be a file.
         options: as in `resume_study`.
 
     Raises:
@@ -71,7 +72,7 @@ def opened_study(
     on_event = with_progress(options["on_event"], options["progress"])
     # The lock first: the manifest is reliable only while no other process can change it.
     with (
-        hold(layout.lock, str(layout.folder)),
+        hold(layout.lock, str(layout.folder)) if write else nullcontext(),
         Control.owned(options["control"]) as stop,
         Limits(stop, retry=options["retry"], time_limit_s=options["time_limit_s"]) as limits,
     ):

@@ -1,7 +1,7 @@
 """The flags of the commands that give shards to a cluster."""
 
 # No annotations as text: cyclopts would look up their names in the modules of the classes that inherit.
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar
 
@@ -22,6 +22,7 @@ DryRun = Annotated[
     bool, Parameter(negative=(), help="Print what would be submitted; write and submit nothing.")
 ]
 
+_ADD_ON = "expected --on with this flag, e.g. --on slurm"
 _INSTEAD = {
     "--gpus": "the settings of the cluster say which GPUs each job gets",
     "--model": "a study that is divided has a file; write one, e.g. with `llem-cli study init`",
@@ -83,17 +84,21 @@ class ClusterFlags:
                 raise usage_error(flag, "expected a cluster with this option; add --on slurm")
         return None
 
-    def check_unused(self) -> None:
+    def check_unused(self, *, allowed: Collection[str] = (), instead: str = _ADD_ON) -> None:
         """Return if no flag was given that needs a cluster, because the runs are made here.
+
+        Args:
+            allowed: fields that the command also has a meaning for.
+            instead: what was expected, for the message.
 
         Raises:
             ConfigError: one was.
         """
         for field in fields(self):
             is_given = getattr(self, field.name) != field.default
-            if is_given and field.name not in self.of_runs:
+            if is_given and field.name not in self.of_runs and field.name not in allowed:
                 flag = f"--{field.name.replace('_', '-')}"
-                raise usage_error(flag, "expected --on with this flag, e.g. --on slurm")
+                raise usage_error(flag, instead)
 
 
 def check_of_cluster(given: Mapping[str, Any]) -> None:

@@ -10,8 +10,9 @@ from typing import Annotated, ClassVar
 
 from cyclopts import Parameter
 
+from llem_cli._app import OK
 from llem_cli._commands.options import Retry, TimeLimit, Wait, parse_duration_s
-from llem_cli._commands.study.cluster_flags import ClusterFlags, DryRun, On, check_of_cluster
+from llem_cli._commands.study.cluster_flags import ClusterFlags, On, check_of_cluster
 from llem_cli._commands.study.folder import usage_error
 from llem_cli._commands.study.on_gpus import Gpus, parse_gpus, resume_measured_on_gpus
 from llem_cli._commands.study.resubmission import resubmit
@@ -51,12 +52,23 @@ class Continuing(ClusterFlags):
     retry_failed: Annotated[
         bool, Parameter(negative=(), help="Of a divided study: also repeat runs that have failed.")
     ] = False
-    dry_run: DryRun = False
+    dry_run: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Print what `study extend` would measure or, with --on, what would be submitted; write "
+            "and submit nothing.",
+        ),
+    ] = False
 
-    def cluster_of(self, folder: Path) -> Cluster | None:
+    def cluster_of(self, folder: Path, *, can_plan: bool = False) -> Cluster | None:
         """Return the cluster that gets the shards of a study; None if they run here.
 
         All flags are checked here, before cycles or points are added to the study.
+
+        Args:
+            folder: of the study.
+            can_plan: whether --dry-run has a meaning also for runs on this machine.
 
         Raises:
             StudyError: no installed package provides it, or a GPU is not there.
@@ -64,7 +76,13 @@ class Continuing(ClusterFlags):
         """
         parse_duration_s(self.time_limit)
         if self.on is None:
-            self.check_unused()
+            if can_plan or is_divided(folder):
+                self.check_unused(allowed=("dry_run",) if can_plan else ())
+            else:
+                self.check_unused(
+                    instead="expected a study that was divided by `study submit`, found one whose runs "
+                    "are made here; leave out this flag"
+                )
             if self.gpus is not None and not is_divided(folder):
                 raise usage_error(
                     "--gpus", "expected a study that began with --gpus or was submitted"
@@ -89,6 +107,7 @@ class Continuing(ClusterFlags):
 
 
 HERE = Continuing()
+MEASURED_NOTHING = "nothing was measured or written; leave out --dry-run to measure"
 
 
 def continue_study(
@@ -174,6 +193,9 @@ def continue_shards(
             raise StudyError(
                 f"{error}\nthe added shards are kept; submit them with `{again}`"
             ) from error
+    if how.dry_run:
+        note(MEASURED_NOTHING)
+        return OK
     time_limit_s = parse_duration_s(how.time_limit)
     if how.gpus is not None:
         result = resume_measured_on_gpus(

@@ -9,11 +9,25 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from llem_cli._app import OK
 from llem_cli._commands.options import WHOLE, Json, Quiet, Verbose
-from llem_cli._commands.study.continuing import HERE, Continuing, continue_shards, continue_study
+from llem_cli._commands.study.continuing import (
+    HERE,
+    MEASURED_NOTHING,
+    Continuing,
+    continue_shards,
+    continue_study,
+)
 from llem_cli._commands.study.folder import StudyFolder, check_folders
 from llem_cli._commands.study.run import MeasureFunction
+from llem_cli._display.console import count, duration, note, say, show_json
+from llem_cli._display.progress import Progress
+from llem_cli._display.time_left import unknown_times
+from llem_cli._signals import controlled_by_terminal
 from llem_runner import extend_study
+from llem_runner.events import Event, ReadingInputs
+from llem_runner.plan import PlannedExtension, plan_extension
+from llem_runner.records import encode_json
 from llem_runner.shards import add_points, is_divided
 
 
@@ -51,7 +65,9 @@ def extend(
 ) -> int:
     """Measure new points of a study, and return the exit code."""
     check_folders([folder])
-    cluster = how.cluster_of(folder)
+    cluster = how.cluster_of(folder, can_plan=True)
+    if not is_divided(folder) and how.dry_run:
+        return _plan(folder, study, anchors, cycles, as_json=json_, quiet=quiet, verbose=verbose)
     if not is_divided(folder):
         run = functools.partial(extend_study, config=study, anchors=anchors, cycles=cycles)
         return continue_study(
@@ -76,3 +92,43 @@ def extend(
         verbose=verbose,
         measure=measure,
     )
+
+
+def _plan(
+    folder: Path,
+    study: Path,
+    anchors: int | None,
+    cycles: int | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Print what would be measured of a study that is not divided."""
+    with (
+        controlled_by_terminal() as control,
+        Progress(quiet=quiet, verbose=verbose) as progress,
+    ):
+
+        def show(event: Event) -> None:
+            if isinstance(event, ReadingInputs):  # may take minutes; all others are printed below
+                progress(event)
+
+        planned = plan_extension(
+            folder, study, anchors=anchors, cycles=cycles, on_event=show, control=control
+        )
+    if as_json:
+        show_json(encode_json(planned))
+        return OK
+    for line in (*(f"warning: {each}" for each in planned.warnings), *planned.notes):
+        say(line)
+    runs = f"{count(planned.n_runs, 'run')}, {planned.n_completed} already completed"
+    say(f"{runs}; takes {_time(planned)}")
+    note(MEASURED_NOTHING)
+    return OK
+
+
+def _time(planned: PlannedExtension) -> str:
+    if planned.left_s is not None:
+        return f"about {duration(planned.left_s)}"
+    return f"at least {duration(planned.least_s)}, plus {unknown_times(planned.unknown)}"
