@@ -194,3 +194,33 @@ def test_an_extension_whose_time_is_up_keeps_its_points_and_says_how_to_continue
     resumed = llem("study", "resume", folder)
     assert resumed.returncode == 0, resumed.stderr
     assert read_manifest(folder).totals.completed == 9
+
+
+def test_too_few_cycles_are_named_where_they_were_given(
+    llem: Run, folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "few.yaml"
+    lines = (
+        *(f"{key}: {json.dumps(value)}" for key, value in TINY.items()),
+        "sweep: {n: [1, 2]}",
+        "execution:",
+        "  n_cycles: 2",
+    )
+    file.write_text("\n".join(lines))
+    few = llem("study", "extend", folder, "--study", file)
+    assert (few.returncode, few.stdout) == (2, "")
+    place = f"{file}:{len(lines)}:13: execution.n_cycles"
+    why = "expected at least 3, because points with fewer runs are not compared; found 2"
+    assert f"{place}: {why}; write 3 or more" in few.stderr
+    flag = llem("study", "extend", folder, "--study", file, "--cycles", "2")
+    assert (flag.returncode, flag.stdout) == (2, "")
+    assert f"--cycles: {why}; use 3 or more" in flag.stderr
+    more = llem("study", "extend", folder, "--study", file, "--cycles", "3", "--dry-run")
+    assert more.returncode == 0, more.stderr
+
+
+def test_the_study_file_is_said_to_be_required(llem: Run, folder: Path) -> None:
+    lacking = llem("study", "extend", folder)
+    assert lacking.returncode == 2
+    assert "--study FILE is required, found none." in lacking.stderr
+    assert "e.g. --study more.yaml" in lacking.stderr

@@ -6,7 +6,7 @@
 Nothing here starts a process or runs anything on a device.
 """
 
-from llem_runner._plan.comparability import has_constant_order, why_not_comparable
+from llem_runner._plan.comparability import MIN_CYCLES, has_constant_order, why_not_comparable
 from llem_runner._plan.labels import levels
 from llem_runner._plan.schedule import PlannedRun, gap_seconds, schedule
 from llem_runner._study.extension_plan import PlannedExtension, plan_extension
@@ -16,6 +16,7 @@ from llem_runner._study.preparation import fill_gaps
 from llem_runner._study.time_left import time_left_s
 
 __all__ = [
+    "MIN_CYCLES",
     "Expectation",
     "Forecast",
     "PlannedExtension",

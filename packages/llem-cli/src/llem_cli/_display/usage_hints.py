@@ -48,6 +48,10 @@ def problem_of(error: CycloptsError) -> str:
         case CoercionError(msg=None, token=token) if token and error.target_type in _KINDS:
             where = f"{token.keyword}: " if token.keyword else ""
             return f"{where}expected {_KINDS[error.target_type]}, found {token.value!r}"
+        case MissingArgumentError(argument=argument, keyword=None) if (
+            argument is not None and argument.name == "--study" and not argument.tokens
+        ):
+            return "--study FILE is required, found none."
     return str(error).strip()
 
 
@@ -160,6 +164,8 @@ def _of_missing(name: str, own: Sequence[str]) -> str:
     files = [word for word in own if word.endswith(_FILES)]
     if name == "--study" and files:
         return f" Write --study {files[0]}."
+    if name == "--study":
+        return " Name the study file with the new points, e.g. --study more.yaml."
     if name in ("STUDY", "FOLDER"):
         return " `llem-cli study list` lists the folders of studies."
     return ""

@@ -46,6 +46,7 @@ def load_study(
     *,
     defaults: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    min_cycles: int = 1,
 ) -> StudyConfig:
     """Read a study file and return the study with every point validated.
 
@@ -56,13 +57,14 @@ def load_study(
             not set a gap, because the default of a gap is a setting of the machine.
         overrides: the highest layer, in the same shape; a command's flags. It may not set a
             swept key. Relative paths in it count from the working directory.
+        min_cycles: a smaller `n_cycles` in the file is a mistake, because its points would not be compared.
 
     Raises:
         ConfigError: the file has mistakes, and this error has all of them with their lines; or
             no point can run.
     """
     path = Path(path)
-    return _Loader(path, read_document(path), defaults or {}, overrides or {}).study()
+    return _Loader(path, read_document(path), defaults or {}, overrides or {}).study(min_cycles)
 
 
 def load_experiment(
@@ -130,9 +132,10 @@ class _Loader:
         fixed = [
             self._fields_of(document) for document in (self.defaults, *self._base(), self.document)
         ]
+        self.files = tuple(source.document for source in fixed[1:])
         self.points = Points(self.document, fixed, self._fields_of(self.overrides), self.reader)
 
-    def study(self) -> StudyConfig:
+    def study(self, min_cycles: int = 1) -> StudyConfig:
         self._check_layer(self.defaults, ("execution",))
         self._check_layer(self.overrides, ("execution", "name", "max_experiments"))
         execution = self._execution()
@@ -146,6 +149,8 @@ class _Loader:
             problem = f"no point of this study can run: {why}"
             raise ConfigError([Fault(self.document.file, 0, 0, "", problem)])
         self._check_paths()
+        if execution.n_cycles < min_cycles:
+            self._check_cycles(execution.n_cycles, min_cycles)
         if too_many := too_many_runs(len(points.valid), execution.n_cycles):
             raise ConfigError([self.document.fault(("execution", "n_cycles"), too_many)])
         return StudyConfig(
@@ -160,6 +165,21 @@ class _Loader:
             source=self.document.text,
             overrides=dict(self.overrides.data) or None,
         )
+
+    def _check_cycles(self, n_cycles: int, least: int) -> None:
+        """Return if no file has the number of cycles, which is too small.
+
+        Raises:
+            ConfigError: one has it.
+        """
+        for document in reversed(self.files):
+            section = document.data.get("execution")
+            if isinstance(section, Mapping) and "n_cycles" in section:
+                problem = (
+                    f"expected at least {least}, because points with fewer runs are not compared; found "
+                    f"{n_cycles}; write {least} or more"
+                )
+                raise ConfigError([document.fault(("execution", "n_cycles"), problem)])
 
     def _check_paths(self) -> None:
         """Check that a relative path names the same file in every point that is otherwise equal.

@@ -13,6 +13,7 @@ from llem_runner._errors import StudyError
 from llem_runner._events import OnEvent
 from llem_runner._executors.protocol import Executor
 from llem_runner._executors.task import Measure
+from llem_runner._plan.comparability import MIN_CYCLES
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyManifest
 from llem_runner._storage.study_result import StudyResult
@@ -124,7 +125,7 @@ def requested_growth(
             comparable.
     """
     _check_finished(layout, manifest)
-    requested = _requested(config, study, manifest)
+    requested = _requested(config, study, manifest, MIN_CYCLES if cycles is None else 1)
     source = None if requested.source is None else requested.source.encode()
     growth = grow(
         layout,
@@ -140,7 +141,7 @@ def requested_growth(
 
 
 def _requested(
-    config: str | Path | StudyConfig, study: StudyConfig, manifest: StudyManifest
+    config: str | Path | StudyConfig, study: StudyConfig, manifest: StudyManifest, min_cycles: int
 ) -> StudyConfig:
     if isinstance(config, StudyConfig):
         return config
@@ -150,7 +151,8 @@ def _requested(
     # The cycles of the first points, before any were added.
     execution["n_cycles"] = study.parts[0].last_cycle if study.parts else execution["n_cycles"]
     overrides = without_cycles(manifest.overrides)
-    return load_study(config, defaults={"execution": execution}, overrides=overrides)
+    defaults = {"execution": execution}
+    return load_study(config, defaults=defaults, overrides=overrides, min_cycles=min_cycles)
 
 
 def _gpus_here(requested: StudyConfig, machine: Machine) -> tuple[MachineGpu, ...]:

@@ -18,7 +18,7 @@ from llem_cli._commands.study.continuing import (
     continue_shards,
     continue_study,
 )
-from llem_cli._commands.study.folder import StudyFolder, check_folders
+from llem_cli._commands.study.folder import StudyFolder, check_folders, usage_error
 from llem_cli._commands.study.run import MeasureFunction
 from llem_cli._display.console import count, duration, note, say, show_json
 from llem_cli._display.progress import Progress
@@ -26,7 +26,7 @@ from llem_cli._display.time_left import unknown_times
 from llem_cli._signals import controlled_by_terminal
 from llem_runner import extend_study
 from llem_runner.events import Event, ReadingInputs
-from llem_runner.plan import PlannedExtension, plan_extension
+from llem_runner.plan import MIN_CYCLES, PlannedExtension, plan_extension
 from llem_runner.records import encode_json
 from llem_runner.shards import add_points, is_divided
 
@@ -38,7 +38,7 @@ def extend(
     study: Annotated[
         Path,
         Parameter(
-            help="Study file with the new points; the points that the folder has already may be in it too."
+            help="Study file with the new points, required; the points that the folder has already may be in it too."
         ),
     ],
     anchors: Annotated[
@@ -65,6 +65,12 @@ def extend(
 ) -> int:
     """Measure new points of a study, and return the exit code."""
     check_folders([folder])
+    if cycles is not None and cycles < MIN_CYCLES:
+        raise usage_error(
+            "--cycles",
+            f"expected at least {MIN_CYCLES}, because points with fewer runs are not compared; found "
+            f"{cycles}; use {MIN_CYCLES} or more",
+        )
     cluster = how.cluster_of(folder, can_plan=True)
     if not is_divided(folder) and how.dry_run:
         return _plan(folder, study, anchors, cycles, as_json=json_, quiet=quiet, verbose=verbose)
