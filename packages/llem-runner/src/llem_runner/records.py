@@ -6,6 +6,7 @@ every field.
 
 from llem_runner._analysis.answer_quality import ScoredPoint, point_qualities, worse_answers
 from llem_runner._analysis.caveats import caveat_of_unfinished
+from llem_runner._analysis.connections import measured_apart as caveat_of_times
 from llem_runner._analysis.looks import alpha_after
 from llem_runner._analysis.looks import caveat as caveat_of_looks
 from llem_runner._analysis.machine_kinds import MachineKind, OtherKinds, machine_kind, other_kinds
@@ -70,6 +71,7 @@ __all__ = [
     "Totals",
     "alpha_after",
     "caveat_of_looks",
+    "caveat_of_times",
     "caveat_of_unfinished",
     "encode_json",
     "machine_kind",

@@ -67,7 +67,7 @@ def comparison_lines(result: StudyResult) -> Iterator[str]:
     if comparisons is None:
         return
     if comparisons.points:
-        yield from _first(comparisons)
+        yield from _first(comparisons, summary.points)
         if comparisons.detectable_ratio is not None:  # files of format 1 to 3 do not have it
             least = difference_words(comparisons.detectable_ratio)
             yield f"this study can tell differences of {least}"
@@ -122,9 +122,12 @@ def _has_modelled_column(points: Sequence[PointSummary]) -> bool:
     return not has_energy and any(point.energy_estimated_j for point in points)
 
 
-def _first(comparisons: Comparisons) -> Iterator[str]:
+def _first(comparisons: Comparisons, points: Sequence[PointSummary]) -> Iterator[str]:
     """Yield the first point, as the best one only if it is shown to be better than the others."""
     n_cycles = len({block.cycle for block in comparisons.blocks}) or comparisons.n_blocks
+    for point in points:
+        if point.config_hash == comparisons.reference_hash:  # it may lack runs in some cycles
+            n_cycles = min(n_cycles, point.n_completed - point.n_other_machine)
     over = f"over {count(n_cycles, 'cycle')}"
     label, first = comparisons.reference_label, _FIRST[comparisons.figure]
     n_others = count(len(comparisons.points), "other point")

@@ -59,3 +59,23 @@ def _places(low: float, high: float) -> int:
     """Return how many decimals show the width of an interval with one digit, from 2 to 4."""
     width = high - low
     return 4 if width <= 1e-3 else min(max(math.ceil(-math.log10(width)), 2), 4)
+
+
+def size_words(noun: str, n_points: int, n_cycles: int, n_runs: int, *, between: str = ", ") -> str:
+    """Return how large a study is: `4 points, 6 cycles`, or `4 points, 21 runs in 6 cycles`.
+
+    Args:
+        noun: for one of the points.
+        n_points: of the study.
+        n_cycles: in which any point was planned.
+        n_runs: planned ones; not all points are planned in each cycle if points were added later.
+        between: points and cycles, if all points are planned in each cycle.
+    """
+    points = _count(n_points, noun)
+    if n_runs == n_points * n_cycles:
+        return f"{points}{between}{_count(n_cycles, 'cycle')}"
+    return f"{points}, {_count(n_runs, 'run')} in {_count(n_cycles, 'cycle')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -87,11 +87,6 @@ def _other_warnings(data: StudyData, facts: RunFacts) -> Counter[str]:
 
 def _study(data: StudyData, analysis: Analysis) -> Iterator[str]:
     manifest = data.manifest
-    if manifest.extensions:
-        yield (
-            "not all configurations were measured in the same cycles: those that were added later are compared "
-            "with the others through the ones that ran in both"
-        )
     if (sentence := caveat_of_looks(manifest.looks)) is not None:
         yield sentence
     if data.n_cycles < 3 and analysis.n_runs_used:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from llem_config import StudyConfig
 from llem_report._analysis.analyse import analysis_of
+from llem_report._analysis.wording import size_words
 from llem_report._methods.admissions import admissions
 from llem_report._methods.records import MethodRow, Methods
 from llem_report._methods.run_facts import RunFacts
@@ -126,7 +127,5 @@ def _commits(data: StudyData) -> Iterator[str]:
 def _bibliography(data: StudyData, analysis: Analysis, conditions: Conditions) -> str:
     machine = f" on {conditions.machine}" if conditions.machine else ""
     versions = data.manifest.versions.get("llem-runner", "unknown")
-    return (
-        f"Study “{data.name}” (design {data.study_design_hash}): {analysis.n_points} configurations, "
-        f"{data.n_cycles} cycles, measured on {conditions.date}{machine} with llem {versions}."
-    )
+    size = size_words("configuration", analysis.n_points, data.n_cycles, analysis.n_runs_planned)
+    return f"Study “{data.name}” (design {data.study_design_hash}): {size}, measured on {conditions.date}{machine} with llem {versions}."

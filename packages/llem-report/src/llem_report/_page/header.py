@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llem_report._analysis.subject import of_inference, subject_of
+from llem_report._analysis.wording import size_words
 from llem_report._figures.figure import Figure
 from llem_report._page.conditions import Conditions
 from llem_report._page.html import text
@@ -16,7 +17,13 @@ def header(analysis: Analysis, conditions: Conditions) -> str:
     facts = [
         conditions.date,
         conditions.machine,
-        f"{analysis.n_points} points \N{MULTIPLICATION SIGN} {analysis.n_cycles} cycles",
+        size_words(
+            "point",
+            analysis.n_points,
+            analysis.n_cycles,
+            analysis.n_runs_planned,
+            between=" \N{MULTIPLICATION SIGN} ",
+        ),
         f"figure of merit: {analysis.unit}, "
         f"{'lower' if analysis.lower_is_better else 'higher'} is better",
     ]

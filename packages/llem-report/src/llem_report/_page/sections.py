@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llem_report._analysis.wording import size_words
 from llem_report._page.conditions import Conditions
 from llem_report._page.further_figures import further_figures_table
 from llem_report._page.html import bullets, definitions, text
@@ -129,9 +130,9 @@ def method(analysis: Analysis) -> str:
 
 def citation(analysis: Analysis, conditions: Conditions) -> str:
     versions = next((values for name, values in conditions.protocol if name == "llem"), [])
+    size = size_words("point", analysis.n_points, analysis.n_cycles, analysis.n_runs_planned)
     cited = (
-        f"Study “{analysis.study_name}” (design {analysis.study_design_hash}), {analysis.n_points} "
-        f"points, {analysis.n_cycles} cycles"
+        f"Study “{analysis.study_name}” (design {analysis.study_design_hash}), {size}"
         + (f", measured on {conditions.date}" if conditions.date else "")
         + (f" on {conditions.machine}" if conditions.machine else "")
         + f", with llem{' (' + ', '.join(versions) + ')' if versions else ''}. "

@@ -42,7 +42,8 @@ def caveats(
             "some runs were repeated after their cycle, so the cycle effect removed may not apply "
             "to them"
         )
-    if (sentence := measured_apart(runs, entries, results)) is not None:
+    started_at = {index: results[index].started_at for row in rows for index in row}
+    if (sentence := measured_apart(entries, started_at)) is not None:
         yield sentence
     if (sentence := caveat_of_looks(looks)) is not None:
         yield sentence

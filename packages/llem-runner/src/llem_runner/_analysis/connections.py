@@ -4,45 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from llem_runner._analysis.compared_runs import ComparedRuns
 from llem_runner._storage.manifest import ManifestEntry
-from llem_runner._storage.run_facts import MeasuredRun
 
 _MAX_LABELS = 6
 
 
-def measured_apart(
-    runs: ComparedRuns,
-    entries: Sequence[ManifestEntry],
-    results: Mapping[int, MeasuredRun],
-) -> str | None:
+def measured_apart(entries: Sequence[ManifestEntry], started_at: Mapping[int, str]) -> str | None:
     """Return a sentence if not all compared points were planned in the same cycles.
 
     Args:
-        runs: that are compared.
         entries: every planned run of the study.
-        results: of the completed runs, by index.
+        started_at: ISO 8601, of the compared runs, by index.
     """
-    planned: dict[str, set[int]] = {point: set() for point in runs.points}
+    compared = {entry.config_hash for entry in entries if entry.index in started_at}
+    planned: dict[str, set[int]] = {}
+    days: dict[str, set[str]] = {}
     labels = {}
     for entry in entries:
         labels[entry.config_hash] = entry.label
-        if entry.config_hash in planned:
-            planned[entry.config_hash].add(entry.cycle)
+        if entry.config_hash in compared:
+            planned.setdefault(entry.config_hash, set()).add(entry.cycle)
+        if entry.index in started_at:
+            days.setdefault(entry.config_hash, set()).add(started_at[entry.index][:10])
     groups: dict[tuple[int, ...], list[str]] = {}
     for point, cycles in planned.items():
         groups.setdefault(tuple(sorted(cycles)), []).append(point)
     if len(groups) < 2:
         return None
-    compared = {index for row in runs.rows for index in row}
-    days: dict[str, set[str]] = {}
-    for entry in entries:
-        if entry.index in compared:
-            day = results[entry.index].started_at[:10]
-            days.setdefault(entry.config_hash, set()).add(day)
     texts = [
         f"{_names(labels[point] for point in points)} in cycles {_ranges(cycles)} "
-        f"({_days(day for point in points for day in days.get(point, ()))})"
+        f"({_days(day for point in points for day in days[point])})"
         for cycles, points in sorted(groups.items())
     ]
     return (
@@ -59,8 +50,6 @@ def _names(labels: Iterable[str]) -> str:
 
 def _days(days: Iterable[str]) -> str:
     found = sorted(set(days))
-    if not found:
-        return "without a result"
     return found[0] if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 

@@ -99,8 +99,8 @@ def _check_numbers(n_anchors: int | None, n_cycles: int) -> None:
         )
     if n_cycles < MIN_CYCLES:
         raise StudyError(
-            f"cycles: expected at least {MIN_CYCLES}, because points with fewer runs are not compared; found "
-            f"{n_cycles}; set {MIN_CYCLES} or more for the new points, e.g. with `study extend --cycles "
+            f"cycles: expected at least {MIN_CYCLES}, found {n_cycles}; points with fewer runs are not "
+            f"compared; set {MIN_CYCLES} or more for the new points, e.g. with `study extend --cycles "
             f"{MIN_CYCLES}`"
         )
 
