@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from llem_runner import StudyError
+from llem_runner._archives.opening import open_files
 from llem_runner._archives.unpacking import unpack
 from llem_runner.archives import digest_lines, is_archive, open_study
 
@@ -137,7 +138,7 @@ def bag(tmp_path: Path, **changes: bytes | None) -> Path:
 
 
 def test_an_archive_as_it_was_made_opens_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    with open_study(bag(tmp_path)) as opened:
+    with open_files(bag(tmp_path)) as opened:
         assert (opened.folder / "manifest.json").read_text() == "{}"
         assert opened.tampering is None
         folder = opened.folder
@@ -150,8 +151,12 @@ def test_an_archive_as_it_was_made_opens_and_leaves_nothing_behind(tmp_path: Pat
         ({"data__study__manifest.json": b"[]"}, "data/study/manifest.json is changed"),
         ({"data__study__extra.json": b"[]"}, "data/study/extra.json is foreign"),
         ({"bagit.txt": b"y"}, "bagit.txt is changed"),
-        ({"manifest-sha256.txt": None}, "manifest-sha256.txt is missing"),
-        ({"tagmanifest-sha256.txt": b"nonsense\n"}, "is changed"),
+        ({"bagit.txt": None}, "bagit.txt is missing, because the archive lists it but lacks it;"),
+        ({"tagmanifest-sha256.txt": b"nonsense\n"}, "is changed, because it is damaged: line 1"),
+        (
+            {"manifest-sha256.txt": b"nonsense\n"},
+            "manifest-sha256.txt is changed, because it is dam",
+        ),
     ],
 )
 def test_every_change_is_found_and_said_in_one_sentence(
@@ -169,6 +174,17 @@ def test_every_change_is_found_and_said_in_one_sentence(
     with open_study(path, accept_changed=True) as opened:
         assert opened.tampering == str(caught.value)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["manifest-sha256.txt", "tagmanifest-sha256.txt"])
+def test_a_missing_list_of_checksums_is_said_in_one_sentence(tmp_path: Path, name: str) -> None:
+    path = bag(tmp_path, **{name: None})
+    with pytest.raises(StudyError) as caught, open_study(path, accept_changed=True):
+        pass
+    assert str(caught.value) == (
+        f"{path}: expected {name}, the list of checksums, found none, so it cannot be told whether the "
+        "files are as they were; get the archive again"
+    )
 
 
 def test_an_archive_without_the_manifest_of_its_study_is_refused_by_its_own_name(

@@ -16,7 +16,7 @@ from llem_runner._executors.inline import InlineExecutor
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyManifest
-from llem_runner._verification import verify
+from llem_runner._verification import all_files
 from llem_runner.shards import add_points, merge_study, read_plan, resume_shards, run_shard
 
 
@@ -94,7 +94,7 @@ def after_the_manifest(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> 
             act()
         return manifest
 
-    patch.setattr(verify, "read_manifest", read)
+    patch.setattr(all_files, "read_manifest", read)
     return readings
 
 

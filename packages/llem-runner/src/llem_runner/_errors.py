@@ -12,6 +12,10 @@ class StudyError(LlemError):
     """A study cannot be started, continued or read."""
 
 
+class NewerFormatError(StudyError):
+    """A file of a study is of a later format than this version of llem reads."""
+
+
 class UnknownBackendError(StudyError):
     """A study cannot be read here, because the package of its backend is not installed."""
 

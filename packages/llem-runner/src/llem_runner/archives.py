@@ -18,7 +18,8 @@ from llem_runner._archives.bag import (
     digest_lines,
 )
 from llem_runner._archives.checked_file import CheckedFile
-from llem_runner._archives.opening import OpenedStudy, is_archive, open_study
+from llem_runner._archives.opening import OpenedStudy, is_archive
+from llem_runner._verification.opening import open_study
 
 __all__ = [
     "DECLARATION",

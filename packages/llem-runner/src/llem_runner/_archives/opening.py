@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,13 +56,13 @@ class OpenedStudy(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def tampering(self) -> str | None:
         """Return a sentence if the archive is not as it was made; None if it is, and for a folder."""
-        wrong = [file for file in self.files if file.state != "intact"]
+        wrong = [file for file in self.files if file.state not in ("intact", "unverifiable")]
         if not wrong:
             return None
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        first = f"{wrong[0].name} is {wrong[0].state}{more}"
+        first = f"{wrong[0].name} is {wrong[0].state}, because {wrong[0].reason}"
         return (
-            f"{self.archive} was changed after it was made: {first}; get the archive again, or list "
+            f"{self.archive} was changed after it was made: {first}{more}; get the archive again, or list "
             f"all changes with `llem-cli study verify {self.archive}`"
         )
 
@@ -77,15 +77,14 @@ def is_archive(path: str | Path) -> bool:
 
 
 @contextlib.contextmanager
-def open_study(path: str | Path, *, accept_changed: bool = False) -> Iterator[OpenedStudy]:
-    """Open a folder, or an archive until the context ends; neither is changed.
+def open_files(path: str | Path) -> Iterator[OpenedStudy]:
+    """Open a folder, or an archive until the context ends, whatever the state of its files.
 
     Args:
         path: of the folder or of the archive.
-        accept_changed: whether an archive may have been changed since it was made.
 
     Raises:
-        StudyError: the archive is damaged, not safe to unpack, or was changed.
+        StudyError: the archive is damaged, not safe to unpack, or has no lists of checksums.
 
     An error of llem inside the context names the file in the archive, not the temporary one.
     """
@@ -96,29 +95,43 @@ def open_study(path: str | Path, *, accept_changed: bool = False) -> Iterator[Op
     with tempfile.TemporaryDirectory(prefix="llem-archive-") as scratch:
         folder = Path(scratch).resolve()
         digests = unpack(path, folder)
-        if DECLARATION not in digests or not any(name.startswith(f"{STUDY}/") for name in digests):
-            raise StudyError(
-                f"{path}: expected the archive of a study, found another zip file; `llem-cli study "
-                "archive` makes such an archive"
-            )
-        if f"{STUDY}/manifest.json" not in digests:  # nothing else has the digests of the results
-            raise StudyError(
-                f"{path} was changed after it was made: it has no {STUDY}/manifest.json; get the archive "
-                "again"
-            )
+        _check_names(path, digests)
         found = OpenedStudy(
             folder=folder / STUDY,
             archive=path,
             archive_sha256=_sha256(path),
             files=tuple(_checked(folder, digests)),
         )
-        if not accept_changed and found.tampering:
-            raise StudyError(found.tampering)
         try:
             yield found
         except LlemError as error:
             error.args = found.named(error.args)
             raise
+
+
+def _check_names(archive: Path, names: Collection[str]) -> None:
+    """Do nothing if an archive has the files without which nothing can be told about the others.
+
+    Raises:
+        StudyError: one is missing, or it is not the archive of a study.
+    """
+    manifest = f"{STUDY}/manifest.json"
+    is_bag = any(name in names for name in (DECLARATION, MANIFEST, TAG_MANIFEST))
+    if not is_bag or not any(name.startswith(f"{STUDY}/") for name in names):
+        raise StudyError(
+            f"{archive}: expected the archive of a study, found another zip file; `llem-cli study "
+            "archive` makes such an archive"
+        )
+    for name in (MANIFEST, TAG_MANIFEST):
+        if name not in names:
+            raise StudyError(
+                f"{archive}: expected {name}, the list of checksums, found none, so it cannot be told "
+                "whether the files are as they were; get the archive again"
+            )
+    if manifest not in names:  # nothing else has the digests of the results
+        raise StudyError(
+            f"{archive} was changed after it was made: it has no {manifest}; get the archive again"
+        )
 
 
 def _unpacked(study: Path) -> Path:
@@ -129,24 +142,31 @@ def _unpacked(study: Path) -> Path:
 def _checked(folder: Path, digests: Mapping[str, str]) -> Iterator[CheckedFile]:
     """Yield the state of each file of an unpacked archive, by name."""
     expected: dict[str, str] = {}
+    damaged: set[str] = set()
     for name in (MANIFEST, TAG_MANIFEST):
-        if name not in digests:
-            yield CheckedFile(name=name, state="missing", reason="it has the digests of the files")
-            continue
         try:
             expected.update(parse_digests((folder / name).read_text("utf-8")))
         except ValueError as error:  # also text that is not UTF-8
+            damaged.add(name)
             yield CheckedFile(name=name, state="changed", reason=f"it is damaged: {error}")
-    # Nothing inside can vouch for the last list; every line of it names a file that is checked.
-    for name in sorted({*expected, *digests} - {TAG_MANIFEST}):
-        yield _compared(name, expected.get(name), digests.get(name))
+    # A file that a damaged list does not name may be one of the study.
+    names = set(expected) if damaged else {*expected, *digests, DECLARATION}
+    checked = [
+        _compared(name, expected.get(name), digests.get(name))
+        for name in sorted(names - {TAG_MANIFEST, *damaged})
+    ]
+    yield from checked
+    # Nothing lists the last list. If the files that it lists are intact, so are its lines.
+    if not damaged and all(file.state == "intact" for file in checked):
+        yield CheckedFile(name=TAG_MANIFEST, state="intact")
 
 
 def _compared(name: str, before: str | None, now: str | None) -> CheckedFile:
+    if now is None:
+        reason = "the archive lists it but lacks it" if before else "every archive has it"
+        return CheckedFile(name=name, state="missing", reason=reason)
     if before == now:
         return CheckedFile(name=name, state="intact")
-    if now is None:
-        return CheckedFile(name=name, state="missing", reason="the archive lists it but lacks it")
     if before is None:
         listed = MANIFEST if name.startswith(f"{PAYLOAD}/") else TAG_MANIFEST
         return CheckedFile(name=name, state="foreign", reason=f"{listed} does not list it")

@@ -10,7 +10,7 @@ import msgspec
 
 from llem_config.foreign_files import ForeignFileError, opened
 from llem_config.text import one_line
-from llem_runner._errors import StudyError
+from llem_runner._errors import NewerFormatError, StudyError
 from llem_runner._storage.folders import open_folder, replace_file, sync_entries
 from llem_runner._storage.stale_handles import may_exist, read_file
 
@@ -129,7 +129,7 @@ def read_json(path: Path, kind: type[_Type]) -> _Type:
     """Read a file that this package wrote, checked field by field; a link is not followed.
 
     Raises:
-        StudyError: the file is missing, damaged, or from another version.
+        StudyError: the file is missing, damaged, or from another version (`NewerFormatError`).
     """
     content = b""
     try:
@@ -139,7 +139,7 @@ def read_json(path: Path, kind: type[_Type]) -> _Type:
         raise StudyError(str(error)) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if newer := _newer_format(content, kind):
-            raise StudyError(f"{path}: {newer}; update llem") from error
+            raise NewerFormatError(f"{path}: {newer}; update llem") from error
         problem = one_line(str(error), MAX_REASON)  # it may repeat a value of the file
         raise StudyError(
             f"{path} is damaged or from another version of llem: {problem}; restore it from a copy"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llem_config.folders import NO_SUCH_FOLDER, found_instead
+from llem_runner._archives.bag import STUDY
 from llem_runner._errors import StudyError
 from llem_runner._storage.atomic_files import reason_of
 from llem_runner._storage.layout import Layout
@@ -40,6 +41,11 @@ def check_study_folder(folder: Path) -> None:
             )
     if found:
         raise StudyError(f"{folder}: this is a file; expected the folder of a study")
+    if _holds_study(folder / STUDY):
+        raise StudyError(
+            f"{folder}: expected the folder of a study, found an unpacked archive; use the folder of the "
+            f"study in it, {folder / STUDY}"
+        )
     studies = find_studies(folder)
     if studies:
         shown = [path.name for path in studies[:_MAX_NAMES]]

@@ -11,6 +11,7 @@ from llem_config.foreign_files import ForeignFileError, read_bytes
 from llem_energy import ExperimentResult, MeasurementError
 from llem_energy.records import MAX_RESULT_BYTES, NewerResultError, decode_result
 from llem_runner._archives.checked_file import CheckedFile, FileState
+from llem_runner._errors import NewerFormatError, StudyError
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES
 from llem_runner._storage.folders import folder_problem
 from llem_runner._storage.input_files import digest_inputs
@@ -20,9 +21,12 @@ from llem_runner._storage.resolved_digest import study_file_digest
 from llem_runner._storage.result_files import sha256_of_large
 from llem_runner._storage.run_files import read_run_file
 from llem_runner._storage.stale_handles import may_exist
+from llem_runner._storage.study_result import read_study_result
 
 _CHANGED = "its SHA-256 is not the one in manifest.json"
 NO_DIGEST = "manifest.json has no digest of it"
+UNREADABLE = "it cannot be read"
+"""Although its digest is right, or was not recorded."""
 
 
 class Results:
@@ -89,7 +93,7 @@ def _input_files(
             yield _compared(extension.study_file, extension.study_file_sha256, digest)
     resolved = _compared(layout.resolved.name, manifest.resolved_sha256, now.resolved_sha256)
     if study is None and not can_be_unread and resolved.state in ("intact", "unverifiable"):
-        resolved = CheckedFile(name=resolved.name, state="changed", reason="it cannot be read")
+        resolved = CheckedFile(name=resolved.name, state="changed", reason=UNREADABLE)
     elif study is not None and study.study_design_hash != manifest.study_design_hash:
         reason = f"its points have another hash than {manifest.study_design_hash}"
         resolved = CheckedFile(name=resolved.name, state="changed", reason=reason)
@@ -98,8 +102,18 @@ def _input_files(
 
 def _study_result(layout: Layout, manifest: StudyManifest) -> Iterator[CheckedFile]:
     before, now = manifest.study_result_sha256, _digest(layout.study_result, MAX_JSON_BYTES)
-    if before is not None or now is not None:
-        yield _compared(layout.study_result.name, before, now)
+    if before is None and now is None:
+        return
+    checked = _compared(layout.study_result.name, before, now)
+    if checked.state in ("intact", "unverifiable"):
+        try:
+            read_study_result(layout.folder)
+        except NewerFormatError as error:
+            reason = str(error).removeprefix(f"{layout.study_result}: ")
+            checked = CheckedFile(name=checked.name, state="unverifiable", reason=reason)
+        except StudyError:
+            checked = CheckedFile(name=checked.name, state="changed", reason=UNREADABLE)
+    yield checked
 
 
 def _run_files(layout: Layout, entry: ManifestEntry, results: Results) -> Iterator[CheckedFile]:

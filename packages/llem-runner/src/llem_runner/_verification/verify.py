@@ -5,30 +5,24 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
-from llem_config import Settings, StudyConfig
+from llem_config import Settings
 from llem_config.foreign_files import read_bytes
 from llem_config.settings import load_settings
-from llem_runner._archives.bag import DECLARATION, STUDY
+from llem_runner._archives.bag import DECLARATION
 from llem_runner._archives.checked_file import CheckedFile
-from llem_runner._archives.opening import OpenedStudy, open_study
-from llem_runner._errors import StudyError, UnknownBackendError
+from llem_runner._archives.opening import OpenedStudy, open_files
+from llem_runner._errors import StudyError
 from llem_runner._provenance.start import Start, installed_packages, packages_at
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.layout import Layout
 from llem_runner._storage.manifest import StudyManifest
-from llem_runner._storage.manifest_reader import read_manifest
 from llem_runner._storage.running import is_running
-from llem_runner._storage.stale_handles import may_exist
-from llem_runner._storage.study_reader import read_study
-from llem_runner._verification.foreign_files import find_foreign
+from llem_runner._verification.all_files import check_all
 from llem_runner._verification.inputs_here import check_inputs_here
-from llem_runner._verification.packs import check_packs
 from llem_runner._verification.records import (
     CheckedInput,
     CheckedVersion,
@@ -37,7 +31,7 @@ from llem_runner._verification.records import (
     Verification,
 )
 from llem_runner._verification.requirements import requirements_here
-from llem_runner._verification.study_files import NO_DIGEST, Results, check_files, check_merged
+from llem_runner._verification.study_files import NO_DIGEST
 
 _N_TRIES = 3
 """Checks at most, if shards are added to the study during each."""
@@ -58,7 +52,7 @@ def verify_study(
     Raises:
         StudyError: no study is there, its manifest cannot be read, or the archive is damaged.
     """
-    with open_study(path, accept_changed=True) as opened:
+    with open_files(path) as opened:
         check = functools.partial(
             _verify, opened, str(path), files_only=files_only, settings=settings
         )
@@ -95,32 +89,17 @@ def _verify(
     opened: OpenedStudy, path: str, *, files_only: bool, settings: Settings | None
 ) -> Verification:
     layout = Layout(opened.folder)
-    manifest = read_manifest(layout.folder)
-    if manifest.is_divided and not may_exist(layout.manifest):
-        raise StudyError(
-            f"{layout.folder} has no manifest.json yet, because its shards were not merged: use `llem-cli "
-            f"study merge {layout.folder}`, and verify it then"
-        )
-    study, unknown_backend = _study(layout)
-    results = Results()
-    # The folders of the shards of a divided study have files of their own.
-    foreign = () if manifest.is_divided else find_foreign(layout, manifest)
-    checked = check_files(
-        layout, manifest, study, results, is_of_other_package=unknown_backend is not None
-    )
-    found = (*checked, *foreign)
-    if manifest.is_divided:
-        found = _worse(found, check_merged(layout, manifest))
-        found = (*found, *check_packs(layout.folder, manifest))
-    files = found if opened.archive is None else _joined(opened.files, found)
+    checked = check_all(opened)
+    manifest, results, files = checked.manifest, checked.results, checked.files
     verdict, reason = _verdict(files)
     versions, n_same = ((), 0) if files_only else _versions(manifest)
     inputs: tuple[CheckedInput, ...] = ()
     requirements: tuple[Requirement, ...] = ()
-    known = study or unknown_backend
+    known = checked.study or checked.unknown_backend
     if not files_only and known is not None:
         settings = settings or load_settings()
-        inputs = () if study is None else tuple(check_inputs_here(study, results.by_index))
+        if checked.study is not None:
+            inputs = tuple(check_inputs_here(checked.study, results.by_index))
         requirements = tuple(
             requirements_here(known, manifest, results.by_index.values(), inputs, settings)
         )
@@ -141,38 +120,6 @@ def _verify(
         inputs=inputs,
         requirements=requirements,
     )
-
-
-def _worse(
-    found: Sequence[CheckedFile], of_merge: Iterable[CheckedFile]
-) -> tuple[CheckedFile, ...]:
-    """Return all files once; one that the last merge saw otherwise has the state that this gives it."""
-    files = {file.name: file for file in found}
-    files |= {file.name: file for file in of_merge if file.state != "intact"}
-    return tuple(files.values())
-
-
-def _joined(
-    archived: Sequence[CheckedFile], of_study: Sequence[CheckedFile]
-) -> tuple[CheckedFile, ...]:
-    """Return the files of an archive; one that the study knows too has the worse of both states."""
-    files = {file.name: file for file in archived}
-    for file in of_study:
-        name = f"{STUDY}/{file.name}"
-        known = files.get(name)
-        if known is None or known.state == "intact":
-            files[name] = msgspec.structs.replace(file, name=name)
-    return tuple(files.values())
-
-
-def _study(layout: Layout) -> tuple[StudyConfig | None, UnknownBackendError | None]:
-    """Return the study, or None with the reason if it can be read on another machine."""
-    try:
-        return read_study(layout.folder), None
-    except UnknownBackendError as error:
-        return None, error
-    except StudyError:  # a damaged file is reported with the others
-        return None, None
 
 
 def _is_running(layout: Layout) -> bool | None:
