@@ -79,3 +79,26 @@ def test_a_changed_archive_is_refused_in_one_sentence(
     verified = llem("study", "verify", bad, "--files-only")
     assert verified.returncode == 1
     assert "changed" in verified.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (("--licence", "CC-BY-9"), "--licence: expected CC-BY-4.0, "),
+        (("--author", "Doe, Jane <1>"), "--author: expected an ORCID"),
+        (("--output", "a.tar"), "a.tar: expected the name of a file that ends with .zip"),
+        (("--output", ""), ".: expected the name of a file that ends with .zip"),
+        (("--output", "folder.zip"), "folder.zip: expected the name of a file, found a folder"),
+        (("--output", "a" * 300 + ".zip"), "aaa.zip' is no name of a file: File name too long"),
+    ],
+    ids=["licence", "author", "ending", "empty", "folder", "long"],
+)
+def test_a_wrong_argument_of_archive_is_wrong_usage(
+    llem: Run, tmp_path: Path, flags: tuple[str, str], problem: str
+) -> None:
+    (tmp_path / "folder.zip").mkdir()
+    make_folder(tmp_path / "made", 1, ns=(1,), cycles=1).rename(tmp_path / "study")
+    done = llem("study", "archive", "study", *flags)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert problem in done.stderr
+    assert len(done.stderr.splitlines()) == 1

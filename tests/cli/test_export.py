@@ -46,7 +46,7 @@ def test_what_cannot_be_read_is_a_warning_and_no_failure(llem: Run, folder: Path
 @pytest.mark.parametrize(
     ("arguments", "code", "problem"),
     [
-        (("runs.xlsx",), 1, "error: runs.xlsx: expected a file that ends with"),
+        (("runs.xlsx",), 2, "error: runs.xlsx: expected a file that ends with"),
         (("grid/0001_c1_x", "--force"), 1, "error: grid/0001_c1_x: expected a target outside"),
         (("runs.csv", "--table", "run"), 2, "run"),
         ((), 2, "target"),

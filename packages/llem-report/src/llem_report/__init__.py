@@ -13,7 +13,7 @@ frame = to_frame("results/my-study")  # or the result of run_study
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from llem_report._errors import ReportError, UnknownFigureError
+from llem_report._errors import ArgumentError, ReportError, UnknownFigureError
 
 if TYPE_CHECKING:
     from llem_report._analysis.analyse import analyse
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FIGURES",
     "Archive",
+    "ArgumentError",
     "Export",
     "ExportedFile",
     "Figure",

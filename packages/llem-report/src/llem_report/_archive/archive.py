@@ -20,7 +20,7 @@ from llem_report._archive.contents import left_out, study_files
 from llem_report._archive.licences import Licence, find_licence
 from llem_report._archive.readme import readme
 from llem_report._archive.zip_file import Content, Packer
-from llem_report._errors import ReportError
+from llem_report._errors import ArgumentError, ReportError
 from llem_report._methods.methods import describe_methods
 from llem_report._methods.records import Methods
 from llem_report._page.report import read_report
@@ -83,6 +83,7 @@ def archive_study(
 
     Raises:
         StudyError: no study is there.
+        ArgumentError: the licence, an author or the name of the output is wrong.
         ReportError: it is running or not intact, has a password in it, or the archive exists or
             cannot be written; nothing was written then.
     """
@@ -216,9 +217,25 @@ def _top(folder: Path) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-.") or "study"
 
 
-def _check(folder: Path, path: Path, manifest: StudyManifest, *, force: bool) -> None:
+def _check_name(path: Path) -> None:
+    """Do nothing if a path can be the name of an archive.
+
+    Raises:
+        ArgumentError: it has another ending, or no file can have this name.
+    """
     if path.suffix.lower() != ".zip":
-        raise ReportError(f"{path}: expected the name of a file that ends with .zip")
+        raise ArgumentError(f"{path}: expected the name of a file that ends with .zip")
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    except (OSError, ValueError) as error:  # too long a name; a NUL in it
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise ArgumentError(f"{str(path)!r} is no name of a file: {reason}") from error
+
+
+def _check(folder: Path, path: Path, manifest: StudyManifest, *, force: bool) -> None:
+    _check_name(path)
     if manifest.is_divided and manifest.status == "running":
         unseen = unseen_processes(folder)
         who = f" ({unseen[0]})" if unseen else ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from llem_report._errors import ReportError
+from llem_report._errors import ArgumentError
 
 _ORCID = re.compile(r"(?:https://orcid\.org/)?(\d{4}-\d{4}-\d{4}-\d{3}[\dX])")
 _AUTHOR = re.compile(r"(?P<name>[^<>]+?)\s*(?:<(?P<orcid>[^<>]*)>)?")
@@ -31,7 +31,7 @@ def parse_authors(texts: Sequence[str]) -> tuple[Author, ...]:
     """Return the authors of texts such as `Doe, Jane <0000-0002-1825-0097>` or `Institute`.
 
     Raises:
-        ReportError: a text has no name, or no valid ORCID.
+        ArgumentError: a text has no name, or no valid ORCID.
     """
     return tuple(map(_author, texts))
 
@@ -39,7 +39,7 @@ def parse_authors(texts: Sequence[str]) -> tuple[Author, ...]:
 def _author(text: str) -> Author:
     match = _AUTHOR.fullmatch(text.strip())
     if match is None:
-        raise ReportError(
+        raise ArgumentError(
             f"--author: expected 'Family, Given', 'Family, Given <ORCID>' or the name of an "
             f"institution, found {text!r}"
         )
@@ -47,7 +47,7 @@ def _author(text: str) -> Author:
     if match["orcid"] is not None:
         found = _ORCID.fullmatch(match["orcid"].strip())
         if found is None or not _is_valid(found[1]):
-            raise ReportError(
+            raise ArgumentError(
                 f"--author: expected an ORCID such as 0000-0002-1825-0097, found {match['orcid']!r}"
             )
         orcid = f"https://orcid.org/{found[1]}"

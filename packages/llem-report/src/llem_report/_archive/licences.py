@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from llem_config.foreign_files import ForeignFileError, read_bytes
-from llem_report._errors import ReportError
+from llem_report._errors import ArgumentError
 
 _MAX_BYTES = 2**20
 _KNOWN = {
@@ -56,7 +56,7 @@ def find_licence(name: str | None) -> Licence:
         name: an identifier of SPDX, or the path of a file with the text; None: no licence.
 
     Raises:
-        ReportError: there is no such licence, and no such file.
+        ArgumentError: there is no such licence, and no such file.
     """
     if name is None:
         sentence = (
@@ -72,7 +72,7 @@ def find_licence(name: str | None) -> Licence:
     try:
         text = read_bytes(Path(name), max_bytes=_MAX_BYTES).decode()
     except (ForeignFileError, UnicodeDecodeError):
-        raise ReportError(
+        raise ArgumentError(
             f"--licence: expected {', '.join(_KNOWN)} or a file with the text of a licence, found "
             f"{name!r}"
         ) from None

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from llem_report._errors import ReportError
+from llem_report._errors import ArgumentError, ReportError
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -76,7 +76,9 @@ def refuse_existing(path: Path, *, force: bool) -> None:
     if not os.path.lexists(path):
         return
     if path.is_dir():
-        raise ReportError(f"{path}: expected the name of a file, found a folder; use another name")
+        raise ArgumentError(
+            f"{path}: expected the name of a file, found a folder; use another name"
+        )
     if not force:
         raise ReportError(f"{path} exists; use another name, or --force to replace it")
     if not path.is_symlink() and not path.is_file():

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from llem_report._errors import ReportError
+from llem_report._errors import ArgumentError, ReportError
 from llem_report._tables.writing import FORMATS, Format
 from llem_runner import StudyError, is_running
 
@@ -31,19 +31,19 @@ def parse_target(text: str | Path) -> Target:
         text: a path. It is a folder if it exists as one, ends with `/` or has no ending.
 
     Raises:
-        ReportError: no format has this ending.
+        ArgumentError: no format has this ending.
     """
     path = Path(text)
     try:
         is_folder = str(text).endswith("/") or _is_folder(path)
     except (OSError, ValueError) as error:  # too long a name; a NUL in it
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        raise ReportError(f"{str(text)!r} is no path of a file or a folder: {reason}") from error
+        raise ArgumentError(f"{str(text)!r} is no path of a file or a folder: {reason}") from error
     if is_folder or not path.suffix:
         return Target(path, None)
     kind = _ENDINGS.get(path.suffix.lower())
     if kind is None:
-        raise ReportError(
+        raise ArgumentError(
             f"{path}: expected a file that ends with {', '.join(_ENDINGS)}, or a folder; found "
             f"{path.suffix!r}; for a folder of this name, write {path}/"
         )
