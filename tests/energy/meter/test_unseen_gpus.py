@@ -1,4 +1,4 @@
-"""A processor does not stand in for a GPU that the library of the driver does not show."""
+"""The joules of a processor are not the total of a GPU that the library of the driver does not show."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def opened_ledger(
     # Without a GPU, the error of the driver for the first one is the reason.
     tried = found if gpus is not None else found or (0,)
     hidden = None if found or requested is not None else _hidden_gpu(names)
-    if hidden is not None:  # the processor's joules must not stand in for those of a GPU
+    if hidden is not None:  # the joules of the processor are not those of a GPU
         notes = (*notes, hidden)
     opened = open_sources(names, tried, on_gpu=bool(found or hidden))
     ready = [_calibrated(each) for each in (opened.source, opened.host)]
