@@ -7,7 +7,12 @@
 All work on logarithms of positive figures, so that no result depends on the unit.
 """
 
-from llem_runner._analysis.difference_words import difference_words
+from llem_runner._analysis.difference_words import (
+    MAX_SAID,
+    difference_words,
+    interval_text,
+    possible_difference,
+)
 from llem_runner._analysis.pairs import PairRatio, ratio_of_pairs
 from llem_runner._analysis.statistics import (
     MIN_RUNS_FOR_INTERVAL,
@@ -16,10 +21,13 @@ from llem_runner._analysis.statistics import (
 )
 
 __all__ = [
+    "MAX_SAID",
     "MIN_RUNS_FOR_INTERVAL",
     "PairRatio",
     "difference_words",
     "geometric_mean",
+    "interval_text",
     "mean_interval",
+    "possible_difference",
     "ratio_of_pairs",
 ]

@@ -10,7 +10,7 @@ from llem_cli._display.numbers import percent
 from llem_cli._display.study_cells import FLAG, is_best_shown, ratio_name
 from llem_runner import StudyResult
 from llem_runner.records import Comparisons, Drift, NeighbourEffects, PointSummary, Statistics
-from llem_runner.repeats import difference_words
+from llem_runner.repeats import difference_words, possible_difference
 
 _FIRST = {
     "energy_per_output_token_j": "lowest J/output token",
@@ -136,10 +136,11 @@ def _first(comparisons: Comparisons, points: Sequence[PointSummary]) -> Iterator
         yield f"{len(comparisons.points)} of {n_others} can be distinguished from it (95 % confidence)"
         return
     alike = [point for point in comparisons.points if not point.distinguishable]
-    if comparisons.figure == "energy_per_output_token_j":
-        limit = f"at most {difference_words(max(point.ci95_high for point in alike))} above it"
-    else:
-        limit = f"at most {percent(1 - min(point.ci95_low for point in alike))} below it"
+    limit = possible_difference(
+        min(point.ci95_low for point in alike),
+        max(point.ci95_high for point in alike),
+        is_above=comparisons.figure == "energy_per_output_token_j",
+    )
     yield f"{first} {over}: {label}; it is not shown to be the best"
     yield (
         f"{len(alike)} of {n_others} cannot be distinguished from it (95 % confidence); {limit}"

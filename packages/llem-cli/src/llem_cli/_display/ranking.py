@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from llem_cli._display.console import (
 )
 from llem_cli._display.numbers import plain, ratio_text
 from llem_report.records import Analysis, FactorEffect, Interval
+from llem_runner.repeats import MAX_SAID, interval_text
 
 _MAX_CHOICES = 5
 _MAX_FLIPS = 3
@@ -92,6 +94,8 @@ def _ratio(factor: FactorEffect) -> str:
     if effect is None:
         return "cannot be told"
     if factor.verdict == "no_effect_found" and effect.ci95_high is not None:
+        if effect.ci95_high > MAX_SAID:
+            return "no effect found; even x 1,000 is possible"
         return f"no effect found; at most x {ratio_text(effect.ci95_high)}"
     return f"x {_with_interval(effect)}"
 
@@ -100,8 +104,9 @@ def _with_interval(effect: Interval) -> str:
     if effect.ci95_low is None or effect.ci95_high is None:
         return plain(effect.ratio, 3)
     places = 3 if effect.ci95_high - effect.ci95_low < 0.02 else 2
-    low, high = ratio_text(effect.ci95_low, places), ratio_text(effect.ci95_high, places)
-    return f"{ratio_text(effect.ratio, places)} ({low}-{high})"
+    plain_end = functools.partial(ratio_text, places=places)
+    ends = interval_text(effect.ci95_low, effect.ci95_high, plain_end)
+    return f"{ratio_text(effect.ratio, places)} ({ends})"
 
 
 def _share(share: float | None) -> str:

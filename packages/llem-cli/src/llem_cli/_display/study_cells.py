@@ -9,6 +9,7 @@ from typing import NamedTuple
 from llem_cli._display.numbers import percent, plain, ratio_text
 from llem_runner import StudyResult
 from llem_runner.records import Comparisons, PointSummary, Statistics
+from llem_runner.repeats import interval_text
 
 FLAG = "*"
 """Marks the figure of a point with flagged runs."""
@@ -114,7 +115,7 @@ def _ratios(compared: Comparisons) -> dict[str, str]:
     """Return the ratio of each point to the first one with its interval, by hash."""
     ratios = {
         point.config_hash: (
-            f"{ratio_text(point.ratio)} ({ratio_text(point.ci95_low)}-{ratio_text(point.ci95_high)})"
+            f"{ratio_text(point.ratio)} ({interval_text(point.ci95_low, point.ci95_high, ratio_text)})"
         )
         for point in compared.points
     }

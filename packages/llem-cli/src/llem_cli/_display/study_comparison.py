@@ -26,6 +26,7 @@ from llem_report.comparison_records import (
     UnpairedPoint,
 )
 from llem_report.records import Interval
+from llem_runner.repeats import interval_text
 
 VERDICTS: dict[StudyVerdict, str] = {
     "worse": "worse",
@@ -127,7 +128,7 @@ def ratio(interval: Interval | None) -> str:
     text = ratio_text(interval.ratio)
     if interval.ci95_low is None or interval.ci95_high is None:
         return text
-    return f"{text} ({ratio_text(interval.ci95_low)}-{ratio_text(interval.ci95_high)})"
+    return f"{text} ({interval_text(interval.ci95_low, interval.ci95_high, ratio_text)})"
 
 
 def difference_cells(difference: EnvironmentDifference) -> tuple[str, str, str]:

@@ -9,6 +9,7 @@ from llem_report._analysis.wording import interval_words, listed, number
 from llem_report._ranking.contrasts import ErrorModel, Kind
 from llem_report._study_data.study_data import FigureInfo
 from llem_report.records import FactorEffect
+from llem_runner.repeats import MAX_SAID
 
 _ERRORS: dict[Kind, str] = {
     "pooled": "The error is the pooled spread of the runs within cycles, with {df} degrees of "
@@ -36,10 +37,12 @@ def finding(figure: FigureInfo, factors: Sequence[FactorEffect], reason: str | N
     limit = " of those that can be compared" if len(known) < len(factors) else ""
     if not any(factor.verdict == "matters" for factor in known):
         most = max(f.effect.ci95_high or 1.0 for f in known if f.effect is not None)
-        return (
-            f"No choice{limit} was found to matter: any effect on the {figure.title} is at most "
-            f"x {number(most, 3)}."
+        reach = (
+            f"is at most x {number(most, 3)}"
+            if most <= MAX_SAID
+            else "may still be x 1,000 or more"
         )
+        return f"No choice{limit} was found to matter: any effect on the {figure.title} {reach}."
     first = [factor for factor in known if factor.rank_low == 1]
     if len(first) > 1:
         keys = listed([factor.key for factor in first])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
 from llem_report.records import Interval
+from llem_runner.repeats import interval_text
 
 _MAX_NAMES = 3
 
@@ -15,8 +17,8 @@ def ratio_text(interval: Interval) -> str:
     if interval.ci95_low is None or interval.ci95_high is None:
         return number(interval.ratio, 2)
     places = _places(interval.ci95_low, interval.ci95_high)
-    shown = (number(each, places) for each in (interval.ratio, *_ends(interval)))
-    return "{} ({}-{})".format(*shown)
+    ends = interval_text(*_ends(interval), functools.partial(number, places=places))
+    return f"{number(interval.ratio, places)} ({ends})"
 
 
 def interval_words(interval: Interval) -> str:
@@ -24,8 +26,8 @@ def interval_words(interval: Interval) -> str:
     if interval.ci95_low is None or interval.ci95_high is None:
         return ""
     places = _places(interval.ci95_low, interval.ci95_high)
-    low, high = (number(each, places) for each in _ends(interval))
-    return f" (95 % interval {low} to {high})"
+    plain = functools.partial(number, places=places)
+    return f" (95 % interval {interval_text(*_ends(interval), plain, dash=' to ')})"
 
 
 def number(ratio: float, places: int) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from llem_config.text import visible
+from llem_runner.repeats import interval_text
 
 _STEPS = (
     (1.0, 1.5, 2.0, 3.0, 5.0, 7.0),
@@ -22,6 +23,10 @@ _NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 _THOUSANDS = re.compile(r"(?<=\d)\\u202f(?=\d{3})")
 """The space of our numbers, as `visible` shows it."""
 MINUS = "\N{MINUS SIGN}"
+_MIN_PLAIN, _MAX_PLAIN = 1e-3, 1e6
+"""Of ratios that are written without an exponent."""
+_MIN_NUMBER, _MAX_NUMBER = 1e-6, 1e12
+"""Of numbers that are written without an exponent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,8 @@ def number(value: float | None, digits: int = 3) -> str:
         return "\N{EN DASH}"
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else "\N{INFINITY}"
+    if not _MIN_NUMBER <= abs(value) < _MAX_NUMBER:
+        return f"{MINUS if value < 0 else ''}{abs(value):.{digits - 1}e}"
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     text = f"{abs(value):,.{places}f}".replace(",", _NARROW_SPACE)
     return (MINUS if value < 0 else "") + text
@@ -115,7 +122,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def ratio(value: float | None) -> str:
     """Return a ratio such as `1.23`, after a sign of times."""
-    return number(value) if value is None else f"\N{MULTIPLICATION SIGN}{value:.{_places(value)}f}"
+    return number(value) if value is None else _times(value, _places(value))
 
 
 def ratio_with_interval(value: float, low: float | None, high: float | None) -> str:
@@ -125,9 +132,14 @@ def ratio_with_interval(value: float, low: float | None, high: float | None) -> 
     # More places where the interval is narrow, so that its ends differ.
     places = max(_places(value), min(4, math.ceil(-math.log10(max(high - low, 1e-4)))))
     places = min(places, 3) if value < 10 else _places(value)
-    return (
-        f"\N{MULTIPLICATION SIGN}{value:.{places}f} ({low:.{places}f}\N{EN DASH}{high:.{places}f})"
-    )
+    ends = interval_text(low, high, lambda end: f"{end:.{places}f}", dash="\N{EN DASH}")
+    return f"{_times(value, places)} ({ends})"
+
+
+def _times(value: float, places: int) -> str:
+    text = f"{value:.{places}f}" if value < _MAX_PLAIN else f"{value:.3g}"
+    shown = "<0.001" if 0 < value < _MIN_PLAIN else text
+    return f"\N{MULTIPLICATION SIGN}{shown}"
 
 
 def _places(value: float) -> int:
