@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 
@@ -57,3 +58,20 @@ def test_outliers_agree_with_a_published_example() -> None:
     # NIST/SEMATECH e-Handbook 1.3.5.17.1, uranium isotope data; one outlier, the last.
     values = [199.31, 199.53, 200.19, 200.82, 201.92, 201.95, 202.18, 245.57]
     assert outlying_runs(runs_of(values)) == [7]
+
+
+def test_a_run_can_be_an_outlier_where_another_run_of_its_point_is_further_off() -> None:
+    """All runs of cycle 4 are low, which the test removes; that of point 0 in cycle 2 is low alone."""
+    noise = random.Random(3)
+    runs = [
+        Run(
+            f"{point}",
+            cycle,
+            point + noise.gauss(0, 0.005) - 0.6 * (cycle == 4) - 0.4 * (cycle == 2 and point == 0),
+        )
+        for cycle in range(1, 6)
+        for point in range(4)
+    ]
+    (outlier,) = outlying_runs(runs)
+    assert (runs[outlier].point, runs[outlier].cycle) == ("0", 2)
+    assert min(run.log for run in runs if run.point == "0") < runs[outlier].log - 0.1

@@ -9,6 +9,7 @@ from llem_cli._display.comparison_notes import comparison_lines, legend
 from llem_cli._display.console import MAX_LINES, count, duration, message_lines, resume_command
 from llem_cli._display.meter_notes import meter_lines
 from llem_cli._display.node_energy import node_energy_lines
+from llem_cli._display.numbers import ratio_text
 from llem_cli._display.similar_warnings import warning_lines
 from llem_runner import StudyResult
 from llem_runner.shards import is_divided
@@ -49,8 +50,9 @@ def _problems(result: StudyResult, folder: Path) -> Iterator[str]:
     for outlier in summary.outliers:
         cause = "; ".join(outlier.warnings) or "cause unknown"
         yield (
-            f"run {outlier.index} is an outlier: {outlier.ratio:.3f} x the other runs of "
-            f"{outlier.label} ({cause}); it is included in the figures"
+            f"run {outlier.index} is an outlier once differences between cycles are removed: as measured, it "
+            f"is {ratio_text(outlier.ratio)} x the other runs of {outlier.label} ({cause}); it is included "
+            "in the figures"
         )
     warnings = list(warning_lines(summary.warnings))
     yield from warnings[:MAX_LINES]

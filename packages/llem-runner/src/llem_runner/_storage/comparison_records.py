@@ -17,7 +17,8 @@ class Outlier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     label: str
     figure: Figure
     ratio: float
-    """The figure of the run over the geometric mean of the other runs of its point."""
+    """The figure of the run over the geometric mean of the other runs of its point, both as measured. The
+    test of outliers removes the effects of the cycles, so other runs may be further from 1."""
     warnings: tuple[str, ...]
     """The measurement warnings of the run, such as throttling; empty if no cause is known."""
 
