@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 from energy.meter.test_failing_sources import SOURCE
-from energy.parts import run_python
+from energy.parts import run_python, with_gpus
+from fakes.fake_nvml import FakeGpu
 
 PROGRAM = """
 import json, os, sys, time
-from pathlib import Path
 from types import SimpleNamespace
 from llem_energy import EnergyMeter
-from llem_energy._sources import unseen_gpus
-unseen_gpus._DEVICES = Path(os.environ["DEVICES"])
 if "torch" in os.environ["SIGNS"]:
     sys.modules["torch"] = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True,
         is_initialized=lambda: False, synchronize=lambda: None))
@@ -44,16 +42,9 @@ def test_the_joules_of_the_processor_are_not_the_total(
     devices.mkdir()
     if sign.startswith("nvidia"):
         (devices / sign).touch()
-    (tmp_path / "shaky.py").write_text(SOURCE)
-    (tmp_path / "state").write_text("works")
-    info = tmp_path / "shaky-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shaky\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[llem.energy_sources]\nshaky = shaky:Shaky\n")
     environment = {
-        **no_meter,
-        "PYTHONPATH": str(tmp_path), "SHAKY": str(tmp_path / "state"), "DEVICES": str(devices),
-        "SIGNS": sign, "SOURCES": json.dumps(sources),
+        **no_meter, **processor(tmp_path),
+        "LLEM_DEV": str(devices), "SIGNS": sign, "SOURCES": json.dumps(sources),
     }  # fmt: skip
     total_j, status, reasons = answer(run_python(PROGRAM, env=environment))
     if not is_missing:
@@ -62,6 +53,32 @@ def test_the_joules_of_the_processor_are_not_the_total(
         return
     assert (total_j, status) == (None, "missing")
     assert any("no GPU can be metered although" in reason for reason in reasons)
+
+
+def test_a_process_without_gpus_meters_the_processor_where_the_driver_shows_some(
+    library: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "nvidia0").touch()
+    environment = {
+        **processor(tmp_path), "LLEM_DEV": str(tmp_path), "SIGNS": "",
+        "SOURCES": '["nvml", "shaky"]', "CUDA_VISIBLE_DEVICES": "",
+    }  # fmt: skip
+    gpu = FakeGpu(points=((0.0, 300.0),), uuid="GPU-a")
+    out = with_gpus(PROGRAM, library, [gpu], tmp_path, env=environment)
+    total_j, _, reasons = out
+    assert total_j == pytest.approx(0.5 * 160.0, rel=0.5)
+    assert not any("although" in reason for reason in reasons)
+
+
+def processor(folder: Path) -> dict[str, str]:
+    """Return the environment of a process that finds a meter of the processor, of 160 W."""
+    (folder / "shaky.py").write_text(SOURCE)
+    (folder / "state").write_text("works")
+    info = folder / "shaky-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shaky\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[llem.energy_sources]\nshaky = shaky:Shaky\n")
+    return {"PYTHONPATH": str(folder), "SHAKY": str(folder / "state")}
 
 
 def answer(out: str) -> list[Any]:

@@ -30,10 +30,11 @@ def opened_ledger(
     """
     names = (sources,) if isinstance(sources, str) else sources
     requested = (gpus,) if isinstance(gpus, int | str) else gpus
-    found, notes = gpus_to_meter(requested, names)
+    found, notes, is_hidden = gpus_to_meter(requested, names)
+    knows_gpus = bool(found) or is_hidden or requested is not None
     # Without a GPU, the error of the driver for the first one is the reason.
-    tried = found if gpus is not None else found or (0,)
-    hidden = None if found or requested is not None else _hidden_gpu(names)
+    tried = found if knows_gpus else (0,)
+    hidden = None if knows_gpus else _hidden_gpu(names)
     if hidden is not None:  # the joules of the processor are not those of a GPU
         notes = (*notes, hidden)
     opened = open_sources(names, tried, on_gpu=bool(found or hidden))

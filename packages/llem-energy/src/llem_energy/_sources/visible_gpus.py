@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from llem_energy._sources.gpu_choice import choose_gpus
 from llem_energy._sources.registry import diagnose_source
 
 
-def gpus_to_meter(
-    requested: Sequence[int | str] | None, sources: Sequence[str]
-) -> tuple[tuple[int | str, ...], tuple[str, ...]]:
-    """Return the GPUs to meter, and what is uncertain about the choice.
+class GpusToMeter(NamedTuple):
+    """The GPUs to meter."""
+
+    gpus: tuple[int | str, ...]
+    notes: tuple[str, ...] = ()
+    """What is uncertain about the choice."""
+    is_hidden: bool = False
+    """Whether a driver shows GPUs, but this process may use none of them."""
+
+
+def gpus_to_meter(requested: Sequence[int | str] | None, sources: Sequence[str]) -> GpusToMeter:
+    """Return the GPUs to meter.
 
     Args:
         requested: by the user; None for every visible one.
         sources: the names of energy sources in order of preference.
     """
     if requested is not None:
-        return tuple(requested), ()
+        return GpusToMeter(tuple(requested))
     for name in sources:
         if name == "nvml":
             from llem_energy._sources.shown_gpus import shown_gpus  # loads the driver's binding
@@ -28,9 +37,10 @@ def gpus_to_meter(
             if gpus:
                 choice = choose_gpus(gpus, os.environ)
                 note = f"{choice.problem}; all of these GPUs were metered, or name them with gpus="
-                return choice.uuids, (note,) if choice.problem and choice.uuids else ()
+                notes = (note,) if choice.problem and choice.uuids else ()
+                return GpusToMeter(choice.uuids, notes, is_hidden=not choice.uuids)
         elif name not in ("rapl", "none"):
             found = diagnose_source(name).open_with
             if found:
-                return found, ()
-    return (), ()
+                return GpusToMeter(found)
+    return GpusToMeter(())
