@@ -89,7 +89,10 @@ def test_a_changed_archive_is_refused_in_one_sentence(
         (("--output", "a.tar"), "a.tar: expected the name of a file that ends with .zip"),
         (("--output", ""), ".: expected the name of a file that ends with .zip"),
         (("--output", "folder.zip"), "folder.zip: expected the name of a file, found a folder"),
-        (("--output", "a" * 300 + ".zip"), "aaa.zip' is no name of a file: File name too long"),
+        (
+            ("--output", "a" * 300 + ".zip"),
+            "aaa.zip' cannot be the name of a file: File name too long",
+        ),
     ],
     ids=["licence", "author", "ending", "empty", "folder", "long"],
 )

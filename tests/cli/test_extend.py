@@ -185,7 +185,6 @@ def test_an_extension_whose_time_is_up_keeps_its_points_and_says_how_to_continue
     file = write(tmp_path / "c.yaml", [1, 2])
     stopped = llem("study", "extend", folder, "--study", file, "--time-limit", "1s")
     assert stopped.returncode == 130, stopped.stderr
-    print(stopped.stdout, stopped.stderr)
     manifest = read_manifest(folder)
     assert (manifest.totals.completed, len(manifest.entries)) == (3, 9)
     last = stopped.stderr.strip().splitlines()[-1]

@@ -12,9 +12,9 @@ from llem_runner import extend_study, read_study_result
 from llem_runner.executors import InlineExecutor
 
 SENTENCE = (
-    "J/output token: differences between cycles are removed, because some points lack runs in some "
-    "cycles; the other columns are means of the runs as they were, and `llem-cli study report` "
-    "removes the differences from all figures"
+    "J/output token: differences between blocks are removed, because not every point ran in every "
+    "block (what one process ran of one cycle); the other columns are means of the runs as they "
+    "were, and `llem-cli study report` removes the differences from all figures"
 )
 
 

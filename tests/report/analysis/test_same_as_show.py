@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +15,42 @@ from report.comparison.folders import KnownMeter, make_folder
 from llem_config import ExperimentConfig
 from llem_energy import ExperimentResult, MeasurementError
 from llem_report import analyse
-from llem_runner import StudyResult, extend_study, read_study_result, run_study
+from llem_runner import StudyResult, extend_study, read_study_result, resume_study, run_study
 from llem_runner.executors import InlineExecutor
 
 NS = (1, 2, 3, 4)
 
 
-class _FailsAtFirst:
-    """A meter whose first run of one point fails."""
+class _Unlucky:
+    """A meter with which some runs fail, or are metered by another source."""
 
-    def __init__(self) -> None:
-        self.meter, self.has_failed = KnownMeter(7, 3), False
+    def __init__(
+        self, failing: Collection[tuple[int, int]], other_meter: Collection[int] = ()
+    ) -> None:
+        """Make a meter.
+
+        Args:
+            failing: the runs that fail, by the `n` of their point and their number from 1.
+            other_meter: `n` of the points that another source meters.
+        """
+        self.meter, self.failing, self.n_runs = KnownMeter(7, 3), failing, Counter[int]()
+        self.of_other = KnownMeter(7, 3, energy_source="rapl")
+        self.other_meter = other_meter
 
     def __call__(self, config: ExperimentConfig, **others: Any) -> ExperimentResult:
-        if config.n == 2 and not self.has_failed:
-            self.has_failed = True
+        self.n_runs[config.n] += 1
+        if (config.n, self.n_runs[config.n]) in self.failing:
             raise MeasurementError("the GPU is gone")
-        return self.meter(config, **others)
+        meter = self.of_other if config.n in self.other_meter else self.meter
+        return meter(config, **others)
+
+
+def _measured(folder: Path, meter: Any, n_cycles: int = 8) -> Path:
+    run_study(
+        study(NS, n_cycles=n_cycles, cycle_order="shuffled"), output=folder,
+        measure=meter, executor=InlineExecutor(),
+    )  # fmt: skip
+    return next(folder.iterdir())
 
 
 def _complete(folder: Path) -> Path:
@@ -37,11 +58,28 @@ def _complete(folder: Path) -> Path:
 
 
 def _with_a_failure(folder: Path) -> Path:
-    run_study(
-        study(NS, n_cycles=4, cycle_order="shuffled"), output=folder,
-        measure=_FailsAtFirst(), executor=InlineExecutor(),
-    )  # fmt: skip
-    return next(folder.iterdir())
+    return _measured(folder, _Unlucky({(2, 1)}), 4)
+
+
+LATE_RUNS_OF_4 = {(4, number) for number in range(4, 9)}
+
+
+def _with_a_point_left_out(folder: Path) -> Path:
+    return _measured(folder, _Unlucky(LATE_RUNS_OF_4 | {(2, 1)}))
+
+
+def _with_a_left_out_point_of_another_meter(folder: Path) -> Path:
+    return _measured(folder, _Unlucky(LATE_RUNS_OF_4, other_meter=(4,)))
+
+
+def _with_a_run_alone_in_its_block(folder: Path) -> Path:
+    return _measured(folder, _Unlucky({(1, 8), (2, 8), (4, 8)}))
+
+
+def _with_more_cycles(folder: Path) -> Path:
+    folder = make_folder(folder, 1, ns=NS, cycles=3)
+    resume_study(folder, cycles=5, measure=KnownMeter(3, 4), executor=InlineExecutor())
+    return folder
 
 
 def _extended(folder: Path) -> Path:
@@ -53,10 +91,18 @@ def _extended(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("make", [_complete, _with_a_failure, _extended])
-def test_the_report_states_the_figures_of_the_result(make: Any, tmp_path: Path) -> None:
+HARD = [
+    _with_a_point_left_out,
+    _with_a_left_out_point_of_another_meter,
+    _with_a_run_alone_in_its_block,
+]
+
+
+@pytest.mark.parametrize("by", ["axis", "field"])
+@pytest.mark.parametrize("make", [_complete, _with_a_failure, _extended, _with_more_cycles, *HARD])
+def test_the_report_states_the_figures_of_the_result(make: Any, by: Any, tmp_path: Path) -> None:
     folder = make(tmp_path)
-    result, analysis = read_study_result(folder), analyse(folder)
+    result, analysis = read_study_result(folder), analyse(folder, by=by)
     comparisons = result.summary.comparisons
     assert comparisons is not None
     assert comparisons.reason is None
@@ -69,13 +115,18 @@ def test_the_report_states_the_figures_of_the_result(make: Any, tmp_path: Path) 
             (compared.ratio, compared.ci95_low, compared.ci95_high), rel=1e-12
         )
     for point in result.summary.points:
-        assert point.compared is not None
         same = points[point.config_hash]
+        if point.compared is None:
+            assert make in HARD
+            assert same.ratio_to_best is None
+            continue
+        assert same.n_runs == point.compared.n
         assert (same.value, same.ci95_low, same.ci95_high) == pytest.approx(
             (point.compared.geometric_mean, point.compared.ci95_low, point.compared.ci95_high),
             rel=1e-12,
         )
-    _is_on_the_measured_scale(result, folder)
+    if make not in HARD:
+        _is_on_the_measured_scale(result, folder)
 
 
 def _is_on_the_measured_scale(result: StudyResult, folder: Path) -> None:
@@ -91,7 +142,7 @@ def _is_on_the_measured_scale(result: StudyResult, folder: Path) -> None:
     assert sum(log * n for log, n in stated) == pytest.approx(sum(map(math.log, values)), rel=1e-9)
 
 
-@pytest.mark.parametrize("make", [_complete, _extended])
+@pytest.mark.parametrize("make", [_complete, _extended, _with_more_cycles])
 def test_two_levels_that_are_points_have_the_interval_of_the_points(
     make: Any, tmp_path: Path
 ) -> None:

@@ -188,7 +188,7 @@ def test_a_token_in_a_log_is_not_published(folder: Path, tmp_path: Path) -> None
 def test_wrong_names_are_refused_in_one_sentence(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"ends with \.zip"):
         archive_study(folder, tmp_path / "a.tar")
-    with pytest.raises(ReportError, match=r"is no name of a file: .*null"):
+    with pytest.raises(ReportError, match=r"cannot be the name of a file: .*null"):
         archive_study(folder, "a\0.zip")
     with pytest.raises(ReportError, match=r"expected CC-BY-4\.0"):
         archive_study(folder, tmp_path / "a.zip", licence="mine")

@@ -94,7 +94,7 @@ _STUDY = """
 import sys, time
 from pathlib import Path
 from fakes import measures
-from fakes.studies import only_folder, study
+from fakes.studies import study
 from llem_runner.events import GapStarted, RunFinished
 from llem_runner import run_study
 if __name__ == "__main__":

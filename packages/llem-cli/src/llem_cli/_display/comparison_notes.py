@@ -55,8 +55,8 @@ def legend(result: StudyResult) -> Iterator[str]:
         )
         if any(block.n_runs <= len(comparisons.points) for block in comparisons.blocks):
             yield (
-                f"{_FIGURES[comparisons.figure]}: differences between cycles are removed, because some "
-                "points lack runs in some cycles; the other columns are means of the runs as they were, "
+                f"{_FIGURES[comparisons.figure]}: differences between blocks are removed, because "
+                "not every point ran in every block (what one process ran of one cycle); the other columns are means of the runs as they were, "
                 "and `llem-cli study report` removes the differences from all figures"
             )
 

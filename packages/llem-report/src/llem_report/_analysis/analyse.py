@@ -97,7 +97,7 @@ def analysis_of(data: StudyData) -> Analysis:
         detectable_ratio=ratios.detectable,
         points=points,
         runs=run_estimates(data, values),
-        method=method(study),
+        method=method(study, compared),
         caveats=(*data.caveats, *worse, *(() if study is None else study.caveats)),
         left_out=(
             *data.other_machines,

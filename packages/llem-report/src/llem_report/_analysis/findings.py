@@ -9,6 +9,7 @@ from llem_report._analysis.wording import interval_words, listed, number
 from llem_report._ranking.contrasts import ErrorModel, Kind
 from llem_report._study_data.study_data import FigureInfo
 from llem_report.records import FactorEffect
+from llem_runner.compared_values import ComparedValues
 from llem_runner.repeats import MAX_SAID
 
 _ERRORS: dict[Kind, str] = {
@@ -60,15 +61,29 @@ def _first(figure: FigureInfo, factor: FactorEffect, limit: str) -> str:
     return f"{factor.key} matters most{limit}: {text}, everything else equal."
 
 
-def method(study: StudyRanking | None) -> str:
-    """Return how the ratios and their errors were found, in sentences."""
-    return " ".join(_method(study))
+def method(study: StudyRanking | None, compared: ComparedValues | None) -> str:
+    """Return how the ratios and their errors were found, in sentences.
+
+    Args:
+        study: the ranking; None if there is none.
+        compared: the points beside the best one; None if only the ranking compares them.
+    """
+    return " ".join(_method(study, compared))
 
 
-def _method(study: StudyRanking | None) -> Iterator[str]:
+def _method(study: StudyRanking | None, compared: ComparedValues | None) -> Iterator[str]:
     if study is None:
-        yield "Nothing was compared."
-        return
+        yield "Nothing was ranked." if compared else "Nothing was compared."
+    else:
+        yield from _of_ranking(study)
+    if compared is not None and not (study and study.is_of_points):
+        yield (
+            "For the ratios of points to the best one, points are grouped by the spread of their runs, and "
+            "the intervals of all pairs of points hold at once."
+        )
+
+
+def _of_ranking(study: StudyRanking) -> Iterator[str]:
     ranking = study.ranking
     yield (
         "Each figure of a point has a 95 % interval of its own: the intervals of several figures are "
@@ -89,7 +104,8 @@ def _method(study: StudyRanking | None) -> Iterator[str]:
     if not study.is_of_points:
         yield (
             "A choice can matter although two points that differ in it alone cannot be told apart: its "
-            "effect is an average over combinations, and pairs of points are more."
+            "effect is an average over combinations, and there are more pairs of points, so that their intervals "
+            "are wider."
         )
     if not isinstance(ranking.shares, str):
         yield (

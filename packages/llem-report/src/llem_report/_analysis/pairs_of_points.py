@@ -41,7 +41,7 @@ def with_intervals_of_points(
         ranking: of a design for which `levels_are_points` holds.
         design: the level of each point.
         hashes: of the points.
-        compared: the points beside the best one.
+        compared: the points beside the best one; all of `hashes` are compared.
     """
     import numpy as np
 
@@ -51,8 +51,7 @@ def with_intervals_of_points(
         compared.half_width(point_of[a], point_of[b])
         for a, b in zip(pairs.a.tolist(), pairs.b.tolist(), strict=True)
     ]
-    known = np.array([np.nan if width is None else width for width in half], dtype=np.float64)
-    own = np.where(np.isnan(known), pairs.half_width, known)
+    own = np.array(half, dtype=np.float64)
     changed: list[Pairs] = [pairs._replace(half_width=own)]
     ranges = [range_of(each) for each in changed]
     return ranking._replace(pairs=changed, ranges=ranges, ranks=rank_sets(ranges))

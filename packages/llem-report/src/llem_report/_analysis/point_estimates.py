@@ -65,7 +65,10 @@ def point_estimates(
                 config_hash=point.config_hash,
                 label=point.label,
                 levels={f.key: f.levels[level] for f, level in levels if level is not None},
-                n_runs=sum(run.used for run in runs[i]),
+                n_runs=sum(
+                    run.index in ratios.runs if i in ratios.by_point and ratios.runs else run.used
+                    for run in runs[i]
+                ),
                 n_planned=len(runs[i]),
                 n_flagged=sum(run.quality == "flagged" for run in runs[i]),
                 value=value.value if value else None,

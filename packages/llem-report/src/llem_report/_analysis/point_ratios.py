@@ -33,8 +33,8 @@ def point_ratios(
 ) -> PointRatios:
     """Return the ratio of each point to the best one.
 
-    Where `study_result.json` compares points, these are its ratios and intervals. In a study of fewer
-    cycles, they are those of the ranking. All intervals hold together for all pairs of points, because
+    Where `study_result.json` compares points, these are its ratios and intervals. Otherwise (a point with
+    fewer than three runs, or one order of the points in all cycles), they are those of the ranking. All intervals hold together for all pairs of points, because
     the best one is found by looking.
 
     Args:
@@ -49,7 +49,8 @@ def point_ratios(
 
 def compared_points(data: StudyData) -> ComparedValues | None:
     """Return the points beside the best one as `study_result.json` has them; None if it has none."""
-    if data.reason is not None or data.cycle_order is None:
+    # Not where `data.reason` is set: it counts the meters of all runs, also of those left out.
+    if data.input_changes or data.cycle_order is None:
         return None
     return compare_values(
         data.manifest.entries,
@@ -57,6 +58,11 @@ def compared_points(data: StudyData) -> ComparedValues | None:
         data.cycle_order,
         looks=data.manifest.looks,
         lower_is_better=data.figure.lower_is_better,
+        sources=(
+            {run.index: run.facts.energy_source for run in data.used_runs if run.facts is not None}
+            if data.figure.is_energy
+            else None
+        ),
     )
 
 

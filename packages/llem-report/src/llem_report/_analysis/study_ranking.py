@@ -95,10 +95,17 @@ def _rank(data: StudyData, compared: ComparedValues | None) -> StudyRanking:
     looks = data.manifest.looks
     alpha = alpha_after(looks, _MIN_CYCLES)
     caveat = caveat_of_looks(looks, _MIN_CYCLES)
+    if caveat is not None and compared is not None:
+        caveat = f"for the levels of choices: {caveat}"  # points have fewer looks
     ranking = rank_factors(values, point, block, design, source, alpha)
-    is_of_points = compared is not None and ranking.errors is not None and levels_are_points(design)
+    hashes = [data.points[p].config_hash for p in points.tolist()]
+    is_of_points = (
+        compared is not None
+        and ranking.errors is not None
+        and set(hashes) <= set(compared.points)
+        and levels_are_points(design)
+    )
     if is_of_points and compared is not None:
-        hashes = [data.points[p].config_hash for p in points.tolist()]
         ranking = with_intervals_of_points(ranking, design, hashes, compared)
         # Points are compared from more cycles on, so fewer earlier results were looks.
         alpha, caveat = alpha_after(looks), caveat_of_looks(looks)

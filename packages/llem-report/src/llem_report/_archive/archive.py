@@ -231,7 +231,7 @@ def _check_name(path: Path) -> None:
         return
     except (OSError, ValueError) as error:  # too long a name; a NUL in it
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        raise ArgumentError(f"{str(path)!r} is no name of a file: {reason}") from error
+        raise ArgumentError(f"{str(path)!r} cannot be the name of a file: {reason}") from error
 
 
 def _check(folder: Path, path: Path, manifest: StudyManifest, *, force: bool) -> None:

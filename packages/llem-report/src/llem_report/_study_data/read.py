@@ -155,6 +155,7 @@ class _Reading:
                 ),
             ),
             reason=why_not_comparable(used, figure, changes),
+            input_changes=tuple(changes),
         )
 
     def _late_points(self) -> tuple[str, ...]:

@@ -167,6 +167,8 @@ class StudyData(msgspec.Struct, frozen=True, kw_only=True):
     """Possible errors that no interval covers."""
     reason: str | None
     """Why no runs of this study may be compared, such as different meters; None if they may."""
+    input_changes: tuple[str, ...] = ()
+    """How the files that the runs read changed during the study; then no runs may be compared."""
     other_machines: tuple[str, ...] = ()
     """A sentence for the runs on each machine of another kind than most, which are not compared."""
 

@@ -144,6 +144,23 @@ def why_not_compared(
     return None
 
 
+def several_meters(
+    blocks: Mapping[Block, Mapping[str, int]], sources: Mapping[int, str | None]
+) -> str | None:
+    """Return a sentence if the compared runs were not all metered by the same energy source.
+
+    Args:
+        blocks: the index of the run of each point in each block.
+        sources: by index, the energy source of each run; {} if the figure is no energy.
+    """
+    indices = [index for runs in blocks.values() for index in runs.values() if index in sources]
+    n_runs = Counter(sources[index] or "unknown" for index in indices)
+    if len(n_runs) <= 1:
+        return None
+    counts = ", ".join(f"{source}: {n} runs" for source, n in sorted(n_runs.items()))
+    return f"the runs were metered by different meters ({counts}), which measure different devices"
+
+
 def best_first(fit: Fit, *, lower_is_better: bool) -> list[int]:
     """Return the positions of the points, best first."""
     sign = 1 if lower_is_better else -1

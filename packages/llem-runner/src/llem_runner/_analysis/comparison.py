@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -13,6 +12,7 @@ from llem_runner._analysis.common_blocks import (
     Fit,
     best_first,
     ratio_of,
+    several_meters,
     why_not_compared,
 )
 from llem_runner._analysis.compared_runs import ComparedRuns, runs_to_compare
@@ -85,8 +85,13 @@ def compare_points(
         error_budget=error_budget(runs.rows, results, runs.figure),
     )
     name = FIGURE_NAMES[runs.figure]
-    reason = why_not_compared(runs.points, runs.blocks, cycle_order, name) or _several_meters(
-        runs, results
+    sources = (
+        {index: results[index].energy_source for row in runs.rows for index in row}
+        if runs.figure == "energy_per_output_token_j"
+        else {}
+    )
+    reason = why_not_compared(runs.points, runs.blocks, cycle_order, name) or several_meters(
+        runs.blocks, sources
     )
     if input_changes:
         reason = "not all runs measured the same files"
@@ -112,18 +117,6 @@ def compare_points(
         detectable_ratio=ratio_of(fit.usual_half_width),
         caveats=(*caveats(runs, entries, results, looks, outliers), *runs.machines.caveats),
     )
-
-
-def _several_meters(compared: ComparedRuns, results: Mapping[int, MeasuredRun]) -> str | None:
-    """Return a sentence if the compared runs were not all metered by the same energy source."""
-    if compared.figure != "energy_per_output_token_j":
-        return None
-    indices = [index for row in compared.rows for index in row]
-    n_runs = Counter(results[index].energy_source or "unknown" for index in indices)
-    if len(n_runs) == 1:
-        return None
-    counts = ", ".join(f"{source}: {n} runs" for source, n in sorted(n_runs.items()))
-    return f"the runs were metered by different meters ({counts}), which measure different devices"
 
 
 def _comparison(fit: Fit, i: int, reference: int, point: str, label: str) -> Comparison:

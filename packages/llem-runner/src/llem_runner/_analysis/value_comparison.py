@@ -11,6 +11,7 @@ from llem_runner._analysis.common_blocks import (
     common_blocks,
     fit_points,
     ratio_of,
+    several_meters,
     why_not_compared,
 )
 from llem_runner._analysis.looks import alpha_after
@@ -42,13 +43,11 @@ class ComparedValues(NamedTuple):
     fit: Fit
     """Of these."""
 
-    def half_width(self, a: str, b: str) -> float | None:
-        """Return the half-width of the interval of two points, of logarithms.
+    def half_width(self, a: str, b: str) -> float:
+        """Return the half-width of the interval of two compared points, of logarithms.
 
-        It holds together with those of all other pairs. None if one of them is not compared.
+        It holds together with those of all other pairs.
         """
-        if a not in self.points or b not in self.points:
-            return None
         return self.fit.half_width(self.points.index(a), self.points.index(b))
 
 
@@ -59,6 +58,7 @@ def compare_values(
     *,
     looks: Sequence[int] = (),
     lower_is_better: bool = True,
+    sources: Mapping[int, str | None] | None = None,
 ) -> ComparedValues | None:
     """Return the points beside the best one, or None if they cannot be compared.
 
@@ -70,9 +70,12 @@ def compare_values(
         cycle_order: the order in which the study ran its points.
         looks: number of cycles at each earlier result after which cycles were added.
         lower_is_better: whether the best point has the lowest figure.
+        sources: by index, the energy source of each run; None if the figure is no energy.
     """
     points, _, _, blocks = common_blocks(entries, values.keys())
-    if why_not_compared(points, blocks, cycle_order, "the figure") is not None:
+    if why_not_compared(points, blocks, cycle_order, "the figure") or several_meters(
+        blocks, sources or {}
+    ):
         return None
     fit = fit_points(points, blocks, values, alpha_after(looks))
     best, *others = best_first(fit, lower_is_better=lower_is_better)
