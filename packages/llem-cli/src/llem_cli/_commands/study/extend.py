@@ -38,7 +38,7 @@ def extend(
     study: Annotated[
         Path,
         Parameter(
-            help="Study file with the new points, required; the points that the folder has already may be in it too."
+            help="Study file with the new points; the points that the folder has already may be in it too."
         ),
     ],
     anchors: Annotated[
