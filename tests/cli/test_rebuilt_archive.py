@@ -96,8 +96,8 @@ def test_a_missing_list_of_checksums_is_one_sentence(
     done = llem(*words(command, bad, tmp_path / "out.csv"))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"error: {bad}: expected manifest-sha256.txt, the list of checksums, found none, so it cannot "
-        "be told whether the files are as they were; get the archive again\n"
+        f"error: {bad}: expected manifest-sha256.txt, the list of checksums, found none, so llem "
+        "cannot check whether the files were changed; get the archive again\n"
     )
 
 

@@ -154,6 +154,10 @@ def test_an_archive_as_it_was_made_opens_and_leaves_nothing_behind(tmp_path: Pat
         ({"bagit.txt": None}, "bagit.txt is missing, because the archive lists it but lacks it;"),
         ({"tagmanifest-sha256.txt": b"nonsense\n"}, "is changed, because it is damaged: line 1"),
         (
+            {"tagmanifest-sha256.txt": b"\n" * (129 << 20)},
+            "is changed, because it is damaged: expected at most 128 MiB",
+        ),
+        (
             {"manifest-sha256.txt": b"nonsense\n"},
             "manifest-sha256.txt is changed, because it is dam",
         ),
@@ -182,8 +186,8 @@ def test_a_missing_list_of_checksums_is_said_in_one_sentence(tmp_path: Path, nam
     with pytest.raises(StudyError) as caught, open_study(path, accept_changed=True):
         pass
     assert str(caught.value) == (
-        f"{path}: expected {name}, the list of checksums, found none, so it cannot be told whether the "
-        "files are as they were; get the archive again"
+        f"{path}: expected {name}, the list of checksums, found none, so llem cannot check whether the "
+        "files were changed; get the archive again"
     )
 
 

@@ -6,7 +6,7 @@ Source: RFC 8493, the BagIt file packaging format, version 1.0.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 DECLARATION, INFO = "bagit.txt", "bag-info.txt"
 MANIFEST, TAG_MANIFEST = "manifest-sha256.txt", "tagmanifest-sha256.txt"
@@ -23,14 +23,14 @@ def digest_lines(digests: Mapping[str, str]) -> str:
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
 
 
-def parse_digests(text: str) -> Iterator[tuple[str, str]]:
+def parse_digests(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield name and SHA-256 of each line of a list of digests.
 
     Raises:
         ValueError: a line is no digest and name; the message says which.
     """
-    for number, line in enumerate(text.splitlines(), 1):
-        match = _LINE.fullmatch(line)
+    for number, line in enumerate(lines, 1):
+        match = _LINE.fullmatch(line.removesuffix("\n"))
         if match is None:
             raise ValueError(f"line {number}: expected a SHA-256, two spaces and a name")
         yield match[2], match[1]

@@ -27,6 +27,8 @@ from llem_runner._archives.unpacking import unpack
 from llem_runner._errors import StudyError
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # a zip file, and one without files
+_MAX_LIST_BYTES = 128 << 20
+"""Of a list of checksums; that of a study of 50,000 runs has about 35 MB."""
 _BLOCK_BYTES = 2**20
 _Data = TypeVar("_Data")
 
@@ -125,8 +127,8 @@ def _check_names(archive: Path, names: Collection[str]) -> None:
     for name in (MANIFEST, TAG_MANIFEST):
         if name not in names:
             raise StudyError(
-                f"{archive}: expected {name}, the list of checksums, found none, so it cannot be told "
-                "whether the files are as they were; get the archive again"
+                f"{archive}: expected {name}, the list of checksums, found none, so llem cannot check "
+                "whether the files were changed; get the archive again"
             )
     if manifest not in names:  # nothing else has the digests of the results
         raise StudyError(
@@ -145,7 +147,7 @@ def _checked(folder: Path, digests: Mapping[str, str]) -> Iterator[CheckedFile]:
     damaged: set[str] = set()
     for name in (MANIFEST, TAG_MANIFEST):
         try:
-            expected.update(parse_digests((folder / name).read_text("utf-8")))
+            expected.update(_digests(folder / name))
         except ValueError as error:  # also text that is not UTF-8
             damaged.add(name)
             yield CheckedFile(name=name, state="changed", reason=f"it is damaged: {error}")
@@ -159,6 +161,18 @@ def _checked(folder: Path, digests: Mapping[str, str]) -> Iterator[CheckedFile]:
     # Nothing lists the last list. If the files that it lists are intact, so are its lines.
     if not damaged and all(file.state == "intact" for file in checked):
         yield CheckedFile(name=TAG_MANIFEST, state="intact")
+
+
+def _digests(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield name and SHA-256 of each line of a list, without having all of it in memory.
+
+    Raises:
+        ValueError: it is damaged, or too large.
+    """
+    if path.stat().st_size > _MAX_LIST_BYTES:
+        raise ValueError(f"expected at most {_MAX_LIST_BYTES >> 20} MiB")
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        yield from parse_digests(lines)
 
 
 def _compared(name: str, before: str | None, now: str | None) -> CheckedFile:
