@@ -225,7 +225,7 @@ WITH_PATHS = (
         "a level that is there", "study extend STUDY --study same.yaml",
         "has all 2 points of the study file already", "add a level", code=FAILED,
     ),
-    on_line("a spreadsheet", "study export STUDY table.xlsx", "table.xlsx", ".csv", code=FAILED),
+    on_line("a spreadsheet", "study export STUDY table.xlsx", "table.xlsx", ".csv"),
     on_line("one study to compare", "study compare STUDY", "expected at least one later study, found none"),
     Mistake(
         "a sweep as an experiment", ("experiment", "run", "study.yaml"),

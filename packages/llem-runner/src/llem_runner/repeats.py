@@ -12,6 +12,7 @@ from llem_runner._analysis.difference_words import (
     difference_words,
     interval_text,
     possible_difference,
+    untold_difference,
 )
 from llem_runner._analysis.pairs import PairRatio, ratio_of_pairs
 from llem_runner._analysis.statistics import (
@@ -30,4 +31,5 @@ __all__ = [
     "mean_interval",
     "possible_difference",
     "ratio_of_pairs",
+    "untold_difference",
 ]

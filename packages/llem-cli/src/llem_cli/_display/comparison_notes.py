@@ -127,7 +127,8 @@ def _first(comparisons: Comparisons, points: Sequence[PointSummary]) -> Iterator
     n_cycles = len({block.cycle for block in comparisons.blocks}) or comparisons.n_blocks
     for point in points:
         if point.config_hash == comparisons.reference_hash:  # it may lack runs in some cycles
-            n_cycles = min(n_cycles, point.n_completed - point.n_other_machine)
+            own = point.compared
+            n_cycles = min(n_cycles, own.n if own else point.n_completed - point.n_other_machine)
     over = f"over {count(n_cycles, 'cycle')}"
     label, first = comparisons.reference_label, _FIRST[comparisons.figure]
     n_others = count(len(comparisons.points), "other point")

@@ -21,7 +21,8 @@ from llem_report._ranking.shares import Shares, in_range
 from llem_report._study_data.read import read_study_data
 from llem_report._study_data.study_data import StudyData
 from llem_report.records import Analysis, ShareTerm
-from llem_runner.records import worse_answers
+from llem_runner.compared_values import ComparedValues
+from llem_runner.records import caveat_of_times, worse_answers
 
 
 def analyse(
@@ -98,7 +99,12 @@ def analysis_of(data: StudyData) -> Analysis:
         points=points,
         runs=run_estimates(data, values),
         method=method(study, compared),
-        caveats=(*data.caveats, *worse, *(() if study is None else study.caveats)),
+        caveats=(
+            *_measured_apart(data, compared),
+            *data.caveats,
+            *worse,
+            *(() if study is None else study.caveats),
+        ),
         left_out=(
             *data.other_machines,
             *(each.reason for each in data.dropped),
@@ -106,6 +112,19 @@ def analysis_of(data: StudyData) -> Analysis:
         ),
         reason=reason,
     )
+
+
+def _measured_apart(data: StudyData, compared: ComparedValues | None) -> Iterator[str]:
+    """Yield a sentence if compared points ran at different times."""
+    if compared is None:
+        return
+    started_at = {
+        run.index: run.started_at
+        for run in data.runs
+        if run.index in compared.runs and run.started_at is not None
+    }
+    if (sentence := caveat_of_times(data.manifest.entries, started_at)) is not None:
+        yield sentence
 
 
 def _rest(study: StudyRanking) -> dict[str, float]:

@@ -9,7 +9,7 @@ from llem_config import ExecutionConfig, StudyConfig
 from llem_report._methods.run_facts import RunFacts
 from llem_report._study_data.study_data import StudyData
 from llem_report.records import Analysis
-from llem_runner.repeats import difference_words
+from llem_runner.repeats import untold_difference
 
 _MAX_LEVELS = 8
 _PACKAGES = ("torch", "transformers", "vllm", "tensorrt-llm", "accelerate", "bitsandbytes")
@@ -242,8 +242,7 @@ def _bounds(facts: RunFacts) -> Iterator[str]:
 
 def _statistics(data: StudyData, analysis: Analysis) -> Iterator[str]:
     if analysis.detectable_ratio is not None:
-        least = difference_words(analysis.detectable_ratio)
-        yield f"Two configurations that differ by less than {least} cannot be told apart."
+        yield untold_difference(analysis.detectable_ratio, "configurations")
     if any(point.ci95_low is not None for point in analysis.points):
         yield (
             "The figure of a configuration is the geometric mean of its runs, with a 95 % interval "

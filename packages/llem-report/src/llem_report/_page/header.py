@@ -10,7 +10,7 @@ from llem_report._figures.figure import Figure
 from llem_report._page.conditions import Conditions
 from llem_report._page.html import text
 from llem_report.records import Analysis
-from llem_runner.repeats import difference_words
+from llem_runner.repeats import untold_difference
 
 
 def header(analysis: Analysis, conditions: Conditions) -> str:
@@ -61,8 +61,7 @@ def _alarm(analysis: Analysis) -> str:
 def _detectable(analysis: Analysis) -> str:
     if analysis.detectable_ratio is None:
         return ""
-    least = text(difference_words(analysis.detectable_ratio))
-    return f"<p class=facts>Two points that differ by less than {least} cannot be told apart.</p>\n"
+    return f"<p class=facts>{text(untold_difference(analysis.detectable_ratio))}</p>\n"
 
 
 def navigation(made: Sequence[Figure]) -> str:

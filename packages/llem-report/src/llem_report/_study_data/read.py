@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -36,7 +36,7 @@ from llem_runner import (
     read_study,
     read_study_result,
 )
-from llem_runner.records import ManifestEntry, StudyManifest, caveat_of_times, other_kinds
+from llem_runner.records import ManifestEntry, StudyManifest, other_kinds
 
 By = Literal["axis", "field"]
 _OK = Quality("ok")
@@ -142,7 +142,6 @@ class _Reading:
             ),
             caveats=(
                 *self._late_points(),
-                *self._measured_apart(used),
                 *self.others.caveats,
                 *caveats(
                     runs,
@@ -161,11 +160,6 @@ class _Reading:
     def _late_points(self) -> tuple[str, ...]:
         comparisons = None if self.result is None else self.result.summary.comparisons
         return () if comparisons is None else comparisons.late_points
-
-    def _measured_apart(self, used: Sequence[StudyRun]) -> Iterator[str]:
-        started_at = {run.index: run.started_at for run in used if run.started_at is not None}
-        if (sentence := caveat_of_times(self.entries, started_at)) is not None:
-            yield sentence
 
     def _study(self) -> StudyConfig | None:
         try:

@@ -23,6 +23,18 @@ def difference_words(ratio: float) -> str:
     return f"a factor of {_plain(ratio, 3)}"
 
 
+def untold_difference(ratio: float, what: str = "points") -> str:
+    """Return which differences a study cannot tell, as a sentence.
+
+    Args:
+        ratio: of two points that can just be told apart, 1 or more.
+        what: the points in words.
+    """
+    if ratio > MAX_SAID:
+        return f"Even two {what} that differ by a factor of 1,000 cannot be told apart."
+    return f"Two {what} that differ by less than {difference_words(ratio)} cannot be told apart."
+
+
 def possible_difference(low: float, high: float, *, is_above: bool) -> str:
     """Return how far a point may be from another one: `at most 3.1 % above it`.
 

@@ -17,7 +17,7 @@ from llem_cli._commands.study.folder import usage_error
 from llem_cli._commands.study.on_gpus import Gpus, parse_gpus, resume_measured_on_gpus
 from llem_cli._commands.study.resubmission import resubmit
 from llem_cli._commands.study.run import finish
-from llem_cli._display.console import count, note
+from llem_cli._display.console import count, note, show_json
 from llem_cli._display.progress import Progress
 from llem_cli._signals import controlled_by_terminal
 from llem_energy import measure as default_measure
@@ -25,6 +25,7 @@ from llem_runner import StudyError, StudyResult
 from llem_runner.clusters import Cluster
 from llem_runner.executors import Measure
 from llem_runner.parallel import check_gpus
+from llem_runner.records import encode_json
 from llem_runner.shards import Addition, is_divided, resume_shards
 
 
@@ -195,6 +196,8 @@ def continue_shards(
             ) from error
     if how.dry_run:
         note(MEASURED_NOTHING)
+        if as_json:
+            show_json(encode_json(added))
         return OK
     time_limit_s = parse_duration_s(how.time_limit)
     if how.gpus is not None:
