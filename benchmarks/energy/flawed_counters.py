@@ -100,6 +100,10 @@ BEHAVIOURS = {
     "part-time 25 of 100 ms, steps of 50 ms": _part_time(0.05),
     "part-time 25 of 100 ms, steps of 40 ms": _part_time(0.04),
     "part-time 25 of 100 ms, steps of 33.3 ms": _part_time(0.0333),
+    # Fast steps: a quarter of the period does not average them away either.
+    "part-time 25 of 100 ms, steps of 20 ms": _part_time(0.02),
+    "part-time 25 of 100 ms, steps of 10 ms": _part_time(0.01),
+    "ideal, steps of 20 ms": Behaviour(_BASE, step_s=0.02, is_ideal=True),
 }
 
 

@@ -157,7 +157,7 @@ def guarded(request: dict[str, Any]) -> dict[str, Any]:
             calibration,
             exact=stage.devices if request["is_checked"] else (),
             late_s=dict.fromkeys(stage.devices, request["late_s"]),
-            step_s=request["step_s"],
+            steps_s=[request["step_s"]] if request["step_s"] else (),
         )
         energy = estimated(seen=stage.devices if request["is_checked"] else ())
         # The same readings of a counter that is known to observe the board all the time.

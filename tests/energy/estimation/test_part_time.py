@@ -8,8 +8,6 @@ from llem_energy._estimation.counter import Reading
 from llem_energy._estimation.edge_estimators import CounterWindow
 from llem_energy._estimation.part_time import (
     Unseen,
-    beat_reason,
-    n_beats,
     saw_the_end,
     unseen,
     with_unseen,
@@ -41,30 +39,6 @@ def part_time_counter(
         readings += [Reading(t, t, shown) for t in (update_s, update_s + 0.098)]
     truth_j = (end_s - start_s) * mean_w(start_s, end_s)
     return CounterWindow(readings, period_s=PERIOD_S, max_power_w=1000.0), truth_j
-
-
-@pytest.mark.parametrize("step_s", [0.1, 0.05, 0.0333, 0.2])
-def test_steps_that_keep_pace_with_the_meter_are_named_with_what_to_check(step_s: float) -> None:
-    reason = beat_reason(step_s, [PERIOD_S, None], 5.0)
-    assert reason is not None
-    assert f"steps of {1000 * step_s:.3g} ms" in reason
-    assert "not checked" in reason
-
-
-@pytest.mark.parametrize("step_s", [0.04, 0.047, 0.006])
-def test_steps_that_beat_often_enough_are_not(step_s: float) -> None:
-    assert beat_reason(step_s, [PERIOD_S], 10.0) is None
-
-
-def test_a_longer_window_has_more_beats_and_averages() -> None:
-    assert n_beats(0.048, PERIOD_S, 2.0) == pytest.approx(2 * 5 / 6, rel=1e-6)
-    assert beat_reason(0.048, [PERIOD_S], 2.0) is not None
-    assert beat_reason(0.048, [PERIOD_S], 20.0) is None
-
-
-def test_without_a_period_nothing_is_said() -> None:
-    assert beat_reason(0.05, [None, None], 1.0) is None
-    assert beat_reason(0.0, [PERIOD_S], 1.0) is None
 
 
 @pytest.mark.parametrize("end_s", [4.03, 4.05, 4.07, 4.09])

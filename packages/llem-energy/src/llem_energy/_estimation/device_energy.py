@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from itertools import pairwise
 
 import msgspec
 
+from llem_energy._estimation.beats import beat_reason, beats, missed_share
 from llem_energy._estimation.counter import (
     Reading,
     fell,
@@ -16,7 +18,7 @@ from llem_energy._estimation.counter import (
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 from llem_energy._estimation.far_guard import REASONS, FarGuard, far_guard, widened
 from llem_energy._estimation.figures import EstimateFigure
-from llem_energy._estimation.part_time import beat_reason, saw_the_end, unseen, with_unseen
+from llem_energy._estimation.part_time import saw_the_end, unseen, with_unseen
 from llem_energy._estimation.power_integral import Integral, Point, integrated_energy
 from llem_energy._estimation.standstills import longest_period_s, standstills
 from llem_energy._metering.calibration import Calibration
@@ -70,7 +72,8 @@ def device_energy(
     sees_all: bool = False,
     is_exact: bool = False,
     late_s: float = 0.0,
-    step_s: float | None = None,
+    steps_s: Collection[float] = (),
+    n_parts: int = 1,
 ) -> DeviceEnergy:
     """Return the energy of one device.
 
@@ -83,17 +86,21 @@ def device_energy(
         sees_all: whether its counter is known to observe it all the time.
         is_exact: whether its counter is known not to lag.
         late_s: by which a check that found it exact may have missed that it is late.
-        step_s: median time between two tokens in the window, if there are any.
+        steps_s: times that repeat in the window: between tokens, of batches, of repeats.
+        n_parts: of the window between random pauses.
     """
     period_s = calibration.power_period_s if calibration else None
     powers = [(s, s.power_w) for s in samples] if _reports_power(samples) else []
     counter, counter_reasons = _counter(samples, span, calibration, limit_w, late_s)
     counted, reasons = _counted(counter, span, calibration, samples) if counter else ([], [])
     counter_reasons += reasons
+    swing_j = _swing_j(counted[0].energy_j, samples, span) if counted else 0.0
+    found = partial(beats, steps_s, window_s=span.end_s - span.start_s, n_parts=n_parts)
+    hidden = found((period_s, calibration.counter_period_s if calibration else None))
     beat = None
-    if counted and step_s is not None and not sees_all:
-        periods_s = (period_s, calibration.counter_period_s if calibration else None)
-        beat = beat_reason(step_s, periods_s, span.end_s - span.start_s)
+    # Random pauses leave an error that the bound contains.
+    if counted and counted[0].energy_j > 0 and not sees_all and n_parts == 1:
+        beat = beat_reason(hidden, swing_j / counted[0].energy_j)
     guard = None
     if counter and counted and checks_guard and span.guard_s:
         points = [(sample.t_s, watts) for sample, watts in powers if watts is not None]
@@ -102,7 +109,8 @@ def device_energy(
         counter_reasons += [REASONS[guard.check]] if guard and guard.check in REASONS else []
     instant = _integral(powers, span, period_s)
     disagreement = None
-    if counted and instant is not None and _disagree(counted[0], instant, span):
+    sensor_j = swing_j * missed_share(found([period_s]))
+    if counted and instant is not None and _disagree(counted[0], instant, span, sensor_j):
         disagreement = f"counter and integrated power disagree by {_share(counted[0], instant)}"
     energy = DeviceEnergy(
         counter_j=counted[0].energy_j if counted else None,
@@ -125,7 +133,9 @@ def device_energy(
     # Also a counter that stalled is used if power agrees with it: then it has caught up.
     if counter and not sees_all:
         longest_s = longest_period_s(counter.readings, span, calibration)
-        missed = unseen(counter, span.start_s, span.end_s, longest_s)
+        missed = unseen(counter, span.start_s, span.end_s, longest_s).with_beats(
+            swing_j * missed_share(hidden)
+        )
         energy = msgspec.structs.replace(energy, sampling_j=missed.possible_j)
         is_likely = not saw_the_end(counter, span)
         counted = [
@@ -257,10 +267,24 @@ def _integral(
     )
 
 
-def _disagree(counted: WindowEstimate, integral: Integral, span: Span) -> bool:
-    """Return whether counter and power differ by more than the errors of both."""
+def _swing_j(energy_j: float, samples: Sequence[Sample], span: Span) -> float:
+    """Return the energy between the levels of steps from idle power to twice the mean less it."""
+    after = [s.power_w for s in samples if s.t_s > span.end_s] if span.guard_s else []
+    idle_w = min((power_w for power_w in after if power_w is not None), default=0.0)
+    return 2 * max(0.0, energy_j - idle_w * (span.end_s - span.start_s))
+
+
+def _disagree(counted: WindowEstimate, integral: Integral, span: Span, sensor_j: float) -> bool:
+    """Return whether counter and power differ by more than the errors of both.
+
+    Args:
+        counted: by the counter.
+        integral: of power.
+        span: the window.
+        sensor_j: by which the integral is wrong if steps of the model keep pace with the sensor.
+    """
     difference_j = abs(integral.energy_j - counted.energy_j)
-    tolerance_j = _DISAGREEMENT * max(counted.energy_j, integral.energy_j)
+    tolerance_j = _DISAGREEMENT * max(counted.energy_j, integral.energy_j) + sensor_j
     if span.end_s - span.start_s >= _COMPARABLE_S:
         return difference_j > tolerance_j
     return difference_j > max(tolerance_j, counted.bound_j + integral.sampling_j)

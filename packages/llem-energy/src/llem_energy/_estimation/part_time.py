@@ -3,7 +3,7 @@
 Sensors of power are known that observe 25 of every 100 ms; nothing is published about the counters
 that are fed from them. Such a counter takes what it saw for all of its period. Random differences
 average out over a window, and changes of the load are wrong once each: `unseen`. Steps of the
-model that keep pace with the counter do not average out: `beat_reason`. Where the end of the work
+model that keep pace with the counter do not average out: `beats`. Where the end of the work
 is in a period, a counter that observes everything shows: `saw_the_end`.
 """
 
@@ -11,60 +11,19 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
+from llem_energy._estimation.beats import SEEN_SHARE
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 from llem_energy._metering.span import Span
 
-_SEEN_SHARE = 0.25  # of each period: the least that is known of a sensor
 _MEAN, _SD = 0.5, 12**-0.5  # of a number between 0 and 1
 _Z_95 = 1.96
 _INSIDE = (0.1, 0.9)  # of a period: elsewhere a counter that observes a part shows the same
 _CLOSE = 0.05  # of the change at the end of the work
 _CONTRAST = 0.1  # of the power of the work, by which idle power must be lower
-_ENOUGH_BEATS = 10.0
-_MAX_HARMONIC = 4  # of the counter; faster changes average out within a quarter of its period
-_MAX_OVERTONE = 3  # of the steps; the shape of a step has little more
-
-
-def n_beats(step_s: float, period_s: float, window_s: float) -> float:
-    """Return how often the steps of a model and the updates of a meter come into step in a window.
-
-    Args:
-        step_s: duration of a step, > 0.
-        period_s: of the meter, > 0.
-        window_s: of the window.
-    """
-    slowest_hz = min(
-        abs(overtone / step_s - harmonic / period_s)
-        for overtone in range(1, _MAX_OVERTONE + 1)
-        for harmonic in range(1, _MAX_HARMONIC + 1)
-    )
-    return slowest_hz * window_s
-
-
-def beat_reason(step_s: float, periods_s: Iterable[float | None], window_s: float) -> str | None:
-    """Return why a counter that observes the board part of the time may be wrong; None if it averages.
-
-    Args:
-        step_s: median time between two tokens.
-        periods_s: of the counter and of the sensor of power, if known.
-        window_s: of the window.
-    """
-    known_s = [period_s for period_s in periods_s if period_s]
-    if step_s <= 0 or not known_s:
-        return None
-    period_s = min(known_s, key=lambda each_s: n_beats(step_s, each_s, window_s))
-    beats = n_beats(step_s, period_s, window_s)
-    if beats >= _ENOUGH_BEATS:
-        return None
-    return (
-        f"steps of {1000 * step_s:.3g} ms beat with the {1000 * period_s:.3g} ms of the meter only "
-        f"{beats:.2g} times in the window: if the counter observes this board part of the time, which "
-        "was not checked, its error does not average out"
-    )
 
 
 class Unseen(msgspec.Struct, frozen=True):
@@ -73,6 +32,10 @@ class Unseen(msgspec.Struct, frozen=True):
     possible_j: float
     likely_j: float
     """In 19 of 20 windows."""
+
+    def with_beats(self, beat_j: float) -> Unseen:
+        """Return this with the joules that steps which keep pace with the counter may hide."""
+        return Unseen(self.possible_j + beat_j, math.hypot(self.likely_j, beat_j))
 
 
 def unseen(
@@ -112,7 +75,7 @@ def unseen(
         for i, change_w, weight_s in changes
     ]
     possible_j = math.hypot(*changes_j)
-    late = 1 - _SEEN_SHARE
+    late = 1 - SEEN_SHARE
     likely_j = late * (_MEAN * abs(math.fsum(certain_j)) + _Z_95 * _SD * math.hypot(*certain_j))
     return Unseen(max(possible_j, likely_j), likely_j)
 
@@ -191,4 +154,4 @@ def _edge_weights(times_s: Sequence[float], t_s: float) -> dict[int, float]:
         return {}
     length_s = times_s[before + 1] - times_s[before]
     near = min((before, before + 1), key=lambda i: abs(times_s[i] - t_s))
-    return {near: min(1.0, abs(times_s[near] - t_s) / (_SEEN_SHARE * length_s))}
+    return {near: min(1.0, abs(times_s[near] - t_s) / (SEEN_SHARE * length_s))}

@@ -58,7 +58,8 @@ def energy_figures(
     seen: Collection[str] = (),
     exact: Collection[str] = (),
     late_s: Mapping[str, float] | None = None,
-    step_s: float | None = None,
+    steps_s: Collection[float] = (),
+    n_parts: int = 1,
 ) -> EnergyFigures:
     """Return every energy figure of a window.
 
@@ -72,7 +73,8 @@ def energy_figures(
         seen: devices whose counter was found to observe them all the time.
         exact: devices whose counter was found to be exact, so that it does not lag.
         late_s: by how much such a counter may be late all the same, for each device.
-        step_s: median time between two tokens in the window, if there are any.
+        steps_s: times that repeat in the window: between tokens, of batches, of repeats.
+        n_parts: of the window between random pauses.
     """
     if source is None:
         return EnergyFigures()
@@ -90,7 +92,8 @@ def energy_figures(
             sees_all=source.kind != "gpu" or device in seen,
             is_exact=device in exact,
             late_s=(late_s or {}).get(device, 0.0),
-            step_s=step_s,
+            steps_s=steps_s,
+            n_parts=n_parts,
         )
         for device, readings in by_device.items()
     }

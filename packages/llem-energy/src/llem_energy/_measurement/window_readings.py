@@ -37,20 +37,50 @@ def window_energy(raw: RawMeasurement, span: MeasuredSpan) -> EnergyFigures:
         exact=exact(raw.board_checks),
         late_s=possible_delays_s(raw.board_checks),
         # Steps of a model on the CPU do not change the power of a GPU.
-        step_s=step_s(raw) if raw.gpus and not _is_prefill(raw, span) else None,
+        steps_s=repeated_s(raw, span) if raw.gpus else (),
+        n_parts=n_parts(raw, span),
     )
 
 
-def step_s(raw: RawMeasurement) -> float | None:
-    """Return the median time between two tokens of a batch in the window, in seconds.
+def repeated_s(raw: RawMeasurement, span: MeasuredSpan) -> tuple[float, ...]:
+    """Return the times that repeat in a window, in seconds: of tokens, batches and repeats.
+
+    Args:
+        raw: the measurement.
+        span: its window, or that of a phase.
+    """
+    phase = next((each for each in raw.phases if each.span is span), None)
+    tokens_s = () if phase and phase.name == "prefill" else _token_times_s(raw)
+    # A phase repeats its first batch.
+    counts = {span.n_repeats} if phase else {span.n_repeats, len(raw.generations)}
+    if n_parts(raw, span) > 1:  # random pauses make their lengths random
+        counts = set()
+    length_s = span.end_s - span.start_s
+    return (*tokens_s, *sorted(length_s / n for n in counts if n > 1))
+
+
+def _token_times_s(raw: RawMeasurement) -> tuple[float, ...]:
+    """Return the median and the mean time between two tokens of a batch in the window.
 
     Returns:
-        None if the backend does not report the times of tokens, or if there is one token only.
+        () if the backend does not report the times of tokens, or if there is one token only.
     """
     times = (each.times_s or () for each in raw.generations)
     steps_s = [later - earlier for each in times for earlier, later in pairwise(each)]
-    return statistics.median(steps_s) if steps_s else None
+    return (statistics.median(steps_s), statistics.fmean(steps_s)) if steps_s else ()
 
 
-def _is_prefill(raw: RawMeasurement, span: MeasuredSpan) -> bool:
-    return any(each.span is span and each.name == "prefill" for each in raw.phases)
+def n_parts(raw: RawMeasurement, span: MeasuredSpan) -> int:
+    """Return into how many parts random pauses divide a window; they follow each of its batches.
+
+    A pause that is shorter than the period of a meter does not put steps to any place in it.
+
+    Args:
+        raw: the measurement.
+        span: its window, or that of a phase.
+    """
+    longest_s = raw.config.energy.random_pause_seconds
+    if longest_s is None or span is not raw.window:
+        return 1
+    periods_s = [s for c in raw.calibration for s in (c.counter_period_s, c.power_period_s) if s]
+    return max(1, len(raw.generations)) if longest_s >= max(periods_s, default=0.0) else 1

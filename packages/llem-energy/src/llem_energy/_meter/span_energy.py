@@ -27,7 +27,7 @@ def window_energy(
     exact: Collection[str] = (),
     late_s: Mapping[str, float] | None = None,
     reasons: Sequence[str] = (),
-    step_s: float | None = None,
+    steps_s: Collection[float] = (),
 ) -> WindowEnergy:
     """Return the energy of a window from samples, also from ones that were stored.
 
@@ -41,12 +41,12 @@ def window_energy(
         exact: devices whose counter was found to be exact, so that it does not lag.
         late_s: by how much such a counter may be late all the same, in seconds, for each device.
         reasons: why the energy is flagged, besides what the samples show.
-        step_s: median time between two tokens in the window, if there are any.
+        steps_s: times that repeat in the window: between tokens, of batches, of repeats.
     """
     advice = _LONGER if span.guard_s else f"{_LONGER}, or use the mode exact"
     figures = energy_figures(
         source, samples, span, calibration, gains, seen=seen, exact=exact, late_s=late_s,
-        advice=advice, step_s=step_s,
+        advice=advice, steps_s=steps_s,
     )  # fmt: skip
     return WindowEnergy(
         total_j=figures.total_j,
