@@ -1,4 +1,4 @@
-"""What repeats in a window, as its figures are told: tokens, batches, repeats (CM-17..19)."""
+"""What repeats in a window, for its figures: tokens, batches, repeats (CM-17..19)."""
 
 from __future__ import annotations
 
