@@ -28,6 +28,10 @@ class Behaviour:
     short_tail_s: float = 0.0  # duration of `tail_w` above idle power, after which power is idle
     step_s: float = 0.0  # of a decoding step with two phases of power; 0: none
     ripple: float = 0.01  # of idle power, to both sides
+    before_s: float = (
+        0.0  # duration of other work that ends when the idle time before a load begins
+    )
+    idle_after_w: float = IDLE_W  # idle power after a load, until the next one
     is_ideal: bool = False  # at most 2 % of its windows may be flagged
     lags: bool = False  # the far guard must be right
     is_checked: bool = False  # a check found that the counter is exact, and observes all the time
@@ -84,6 +88,18 @@ BEHAVIOURS = {
     ),
     "100 ms late": Behaviour(replace(_BASE, counter_delay_s=0.1), lags=True),
     "250 ms late": Behaviour(replace(_BASE, counter_delay_s=0.25), lags=True),
+    "period 20 ms, 250 ms late": Behaviour(
+        replace(_BASE, counter_period_s=0.02, counter_delay_s=0.25), lags=True
+    ),
+    "period 20 ms, filter 300 ms": Behaviour(
+        replace(_BASE, counter_period_s=0.02, counter_filter_s=0.3), lags=True
+    ),
+    "250 ms late, work before": Behaviour(
+        replace(_BASE, counter_delay_s=0.25), before_s=2.0, lags=True
+    ),
+    "250 ms late, idle 90 W after": Behaviour(
+        replace(_BASE, counter_delay_s=0.25), idle_after_w=90.0, lags=True
+    ),
     "20 ms in idle, 100 ms under load": Behaviour(
         replace(_BASE, counter_period_s=0.02, counter_every=(5, 200.0, math.inf))
     ),
@@ -132,4 +148,7 @@ def load(behaviour: Behaviour, length_s: float, rng: random.Random) -> dict[str,
         points += [
             (length_s, IDLE_W + behaviour.tail_w), (length_s + behaviour.short_tail_s, IDLE_W)
         ]  # fmt: skip
-    return {"length_s": length_s, "points": points}
+    return {
+        "length_s": length_s, "points": points, "before_s": behaviour.before_s,
+        "before_w": _DECODE_W, "idle_after_w": behaviour.idle_after_w,
+    }  # fmt: skip

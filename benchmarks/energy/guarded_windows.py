@@ -52,7 +52,8 @@ class _Stage:
         self._truth = library.fake_nvml_true_energy
         self._truth.argtypes = [ctypes.c_uint, ctypes.c_double, ctypes.c_double]
         self._truth.restype = ctypes.c_double
-        self._idle_w, self._ripple = idle_w, ripple
+        self.idle_w, self._ripple = idle_w, ripple
+        """Idle power, from the next ripple on."""
         self.rng = random.Random(seed)
         self.points: list[tuple[float, float]] = []
         self.samples: list[Sample] = []
@@ -76,7 +77,7 @@ class _Stage:
         """Move the clock; idle power ripples."""
         while self.idle_from_s <= t_s:
             share = self.rng.uniform(-self._ripple, self._ripple)
-            self.set_power(self.idle_from_s, self._idle_w * (1 + share))
+            self.set_power(self.idle_from_s, self.idle_w * (1 + share))
             self.idle_from_s += _RIPPLE_S * self.rng.uniform(0.7, 1.3)
         self.now_s = t_s
         self._move(t_s)
@@ -140,10 +141,14 @@ def guarded(request: dict[str, Any]) -> dict[str, Any]:
     answers = []
     for load in request["loads"]:
         stage.samples.clear()
+        stage.idle_w = request["idle_w"]
         stage.wait_until(stage.now_s + stage.rng.uniform(0.7, 1.3))
+        if load.get("before_s"):
+            stage.load(load["before_s"], [(0.0, load["before_w"])])
         quiet = edges.approach(stage.now_s)
         sampler.read()
         start_s = stage.now_s
+        stage.idle_w = load.get("idle_after_w", request["idle_w"])
         stage.load(load["length_s"], [(after_s, watts) for after_s, watts in load["points"]])
         end_s = stage.now_s
         sampler.read()
@@ -174,6 +179,7 @@ def guarded(request: dict[str, Any]) -> dict[str, Any]:
                 "far_guard_j": _far_guard_j(energy),
                 "reasons": energy.reasons,
                 "method": energy.method,
+                "before_s": span.start_s - quiet.since_s,
                 "after_s": span.after_s,
             }
         )

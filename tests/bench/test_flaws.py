@@ -6,21 +6,22 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes.fake_nvml import FakeGpu, environment, true_energy_j, write_trace
 from workspace.repository import ROOT
 
 
-def test_the_power_that_was_played_has_the_energy_that_was_measured(
-    library: Path, tmp_path: Path
-) -> None:
-    gpu = FakeGpu(points=((0.0, 70.0),), counter_phase_s=0.037, counter_delay_s=0.25)
-    write_trace(tmp_path / "gpus.trace", [gpu])
-    loads = [{"length_s": 0.7 + 0.2 * i, "points": [(0.0, 400.0)]} for i in range(3)]
+def measured(
+    gpu: FakeGpu, loads: Sequence[dict[str, Any]], library: Path, folder: Path
+) -> dict[str, Any]:
+    """Return what our side of the benchmark measures of loads on a GPU."""
+    write_trace(folder / "gpus.trace", [gpu])
     request = {
         "idle_w": 70.0,
         "ripple": 0.01,
@@ -33,10 +34,19 @@ def test_the_power_that_was_played_has_the_energy_that_was_measured(
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.energy.our_side", "guarded"],
         input=json.dumps(request) + "\n", capture_output=True, text=True, check=False, cwd=ROOT,
-        env=os.environ | environment(library, tmp_path / "gpus.trace"),
+        env=os.environ | environment(library, folder / "gpus.trace"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def test_the_power_that_was_played_has_the_energy_that_was_measured(
+    library: Path, tmp_path: Path
+) -> None:
+    gpu = FakeGpu(points=((0.0, 70.0),), counter_phase_s=0.037, counter_delay_s=0.25)
+    loads = [{"length_s": 0.7 + 0.2 * i, "points": [(0.0, 400.0)]} for i in range(3)]
+    answer = measured(gpu, loads, library, tmp_path)
     assert all(later[0] > earlier[0] for earlier, later in pairwise(answer["points"]))
     played = replace(gpu, points=tuple((t_s, watts) for t_s, watts in answer["points"]))
     for load, window in zip(loads, answer["windows"], strict=True):
@@ -45,3 +55,45 @@ def test_the_power_that_was_played_has_the_energy_that_was_measured(
         assert window["truth_j"] == pytest.approx(true_energy_j(played, start_s, end_s))
         assert window["reasons"], "a counter that is 250 ms late is flagged"
         assert abs(window["energy_j"] - window["truth_j"]) <= window["bound_j"]
+
+
+@pytest.mark.parametrize(
+    ("counter", "around"),
+    [
+        ({"counter_period_s": 0.02, "counter_delay_s": 0.25}, {}),
+        ({"counter_period_s": 0.02, "counter_filter_s": 0.3}, {}),
+        ({"counter_period_s": 0.005, "counter_delay_s": 0.02}, {}),
+        ({"counter_delay_s": 0.35}, {"before_s": 2.0, "before_w": 400.0}),
+        ({"counter_filter_s": 2.0}, {"before_s": 2.0, "before_w": 400.0}),
+        ({"counter_delay_s": 0.25}, {"idle_after_w": 90.0}),
+    ],
+)
+def test_a_counter_that_is_late_is_found_with_any_period_and_next_to_other_work(
+    counter: dict[str, float], around: dict[str, float], library: Path, tmp_path: Path
+) -> None:
+    gpu = FakeGpu(points=((0.0, 70.0),), counter_phase_s=0.037, **counter)  # type: ignore[arg-type]
+    loads = [
+        {"length_s": length_s, "points": [(0.0, 400.0)], **around} for length_s in (0.7, 1.1, 5.3)
+    ]
+    for window in measured(gpu, loads, library, tmp_path)["windows"]:
+        assert any("energy counter" in reason for reason in window["reasons"])
+        if counter.get("counter_filter_s", 0.0) < 1.0:
+            assert abs(window["energy_j"] - window["truth_j"]) <= window["bound_j"]
+            assert abs(window["energy_j"] - window["truth_j"]) <= window["uncertainty_j"]
+
+
+@pytest.mark.parametrize(("period_s", "limit_s"), [(0.1, 0.45), (0.02, 0.25), (0.005, 0.25)])
+def test_an_exact_counter_is_not_flagged_and_does_not_idle_for_longer(
+    period_s: float, limit_s: float, library: Path, tmp_path: Path
+) -> None:
+    gpu = FakeGpu(points=((0.0, 70.0),), counter_phase_s=0.037, counter_period_s=period_s)
+    loads = [
+        {"length_s": 5.3, "points": [(0.0, 400.0)], **around}
+        for around in ({}, {"before_s": 2.0, "before_w": 400.0}, {"idle_after_w": 90.0})
+    ]
+    quiet, after_work, warmer = measured(gpu, loads, library, tmp_path)["windows"]
+    for window in (quiet, after_work, warmer):
+        assert window["reasons"] == []
+        assert abs(window["energy_j"] - window["truth_j"]) <= window["uncertainty_j"]
+        assert window["before_s"] <= limit_s
+    assert quiet["after_s"] <= limit_s

@@ -231,3 +231,39 @@ def test_a_counter_that_was_found_exact_and_lags_nevertheless_is_flagged() -> No
     assert device.guard is not None
     assert device.guard.check == "lags"
     assert device.reasons
+
+
+@pytest.mark.parametrize("idle_w", [78.0, 82.0, 90.0, 120.0])
+def test_a_late_counter_is_found_although_the_board_idles_at_a_higher_power(idle_w: float) -> None:
+    def warmer(t_s: float) -> float:
+        return energy(t_s) + (idle_w - IDLE_W) * max(0.0, t_s - END_S)
+
+    def drawn(t_s: float) -> float:
+        return idle_w if t_s >= END_S else power(t_s)
+
+    late = metered(lambda t_s: warmer(t_s - 0.25), drawn, after_s=3.0)
+    assert late.guard is not None
+    assert late.guard.check == "lags"
+    assert error_j(late) <= min(e.bound_j or 0.0 for e in late.estimates[:1])
+    exact = metered(warmer, drawn, after_s=3.0)
+    assert exact.guard is not None
+    assert exact.guard.check == "agrees"
+    assert exact.reasons == ()
+
+
+def work_before(t_s: float) -> float:
+    """Return the joules of more power, until 0.2 s before the window."""
+    return (LOAD_W - IDLE_W) * min(0.0, t_s - (START_S - 0.2))
+
+
+def test_a_counter_that_still_shows_earlier_work_when_the_window_opens_is_flagged() -> None:
+    device = metered(lambda t_s: energy(t_s - 1.0) + work_before(t_s - 1.0), after_s=3.0)
+    assert any("it counted earlier work" in reason for reason in device.reasons)
+
+
+@pytest.mark.parametrize("seen", [0.3, 0.5, 0.8])
+def test_a_sensor_that_sees_less_of_the_board_is_no_earlier_work(seen: float) -> None:
+    device = metered(energy, lambda t_s: seen * power(t_s))
+    assert not any("earlier work" in reason for reason in device.reasons)
+    assert device.guard is not None
+    assert device.guard.check == "agrees"

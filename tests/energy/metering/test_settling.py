@@ -18,11 +18,23 @@ def falling(tau_s: float, t_s: float) -> float:
     return 70.0 * t_s + 330.0 * tau_s * (1 - math.exp(-t_s / tau_s))
 
 
-def met_after_s(condition: Condition, energy: Callable[[float], float]) -> float:
-    """Return when a condition is met by a counter that is updated every 0.1 s."""
+def late(late_s: float, t_s: float) -> float:
+    """Return joules of 400 W until 0, and of 70 W from then on, as a late counter shows them."""
+    return 400.0 * min(0.0, t_s - late_s) + 70.0 * max(0.0, t_s - late_s)
+
+
+def met_after_s(
+    condition: Condition,
+    energy: Callable[[float], float],
+    *,
+    period_s: float = 0.1,
+    power_w: float | None = None,
+) -> float:
+    """Return when a condition is met by a counter that is updated every `period_s`."""
     for k in range(5000):
         t_s = 0.001 * k
-        if condition([Sample("GPU", t_s, 0.0, energy_j=energy(0.1 * math.floor(10 * t_s + 1e-9)))]):
+        energy_j = energy(period_s * math.floor(t_s / period_s + 1e-9))
+        if condition([Sample("GPU", t_s, 0.0, energy_j=energy_j, power_w=power_w)]):
             return t_s
     return math.inf
 
@@ -57,3 +69,35 @@ def test_idle_before_a_window_lasts_until_power_no_longer_falls() -> None:
 def test_a_counter_that_does_not_move_never_settles_and_is_not_falling() -> None:
     assert met_after_s(Settled(3, ["GPU"], {"GPU": 70.0}), lambda _: 5.0) == math.inf
     assert met_after_s(Steady(["GPU"], 0.32), lambda _: 5.0) == pytest.approx(0.32)
+
+
+@pytest.mark.parametrize("period_s", [0.005, 0.01, 0.02, 0.03, 0.04, 0.045])
+@pytest.mark.parametrize("late_s", [0.02, 0.06, 0.1])
+def test_short_periods_are_followed_for_two_stretches(period_s: float, late_s: float) -> None:
+    steady = Steady(["GPU"], 3.2 * period_s)
+    until_s = met_after_s(steady, lambda t_s: late(late_s, t_s), period_s=period_s)
+    assert steady.power.watts("GPU") == pytest.approx(70)
+    assert steady.power.watts("GPU", 1) == pytest.approx(70, rel=0.05)
+    assert until_s <= late_s + 0.3
+    exact = Steady(["GPU"], 3.2 * period_s)
+    assert met_after_s(exact, lambda t_s: 70 * t_s, period_s=period_s) <= 0.25
+
+
+@pytest.mark.parametrize("late_s", [0.35, 0.5, 0.7, 2.0])
+def test_the_constant_power_of_earlier_work_is_no_idle_power(late_s: float) -> None:
+    def counted(t_s: float) -> float:
+        return late(late_s, t_s)
+
+    assert late_s < met_after_s(Steady(["GPU"], 0.32), counted, power_w=70.0) <= late_s + 0.3
+    assert late_s < met_after_s(Steady(["GPU"], 0.32), counted, power_w=79.0) <= late_s + 0.3
+    # Nothing else is known without a sensor of power.
+    assert met_after_s(Steady(["GPU"], 0.32), counted) == pytest.approx(0.32)
+
+
+def test_a_counter_at_an_idle_power_that_is_known_needs_no_sensor_that_agrees() -> None:
+    def idle(t_s: float) -> float:
+        return 70.0 * t_s
+
+    assert met_after_s(Steady(["GPU"], 0.32), idle, power_w=35.0) == math.inf
+    known = Steady(["GPU"], 0.32, {"GPU": 69.0})
+    assert met_after_s(known, idle, power_w=35.0) == pytest.approx(0.32)

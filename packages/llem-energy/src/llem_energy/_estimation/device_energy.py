@@ -16,7 +16,7 @@ from llem_energy._estimation.counter import (
     loaded_period_s,
 )
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
-from llem_energy._estimation.far_guard import REASONS, FarGuard, far_guard, widened
+from llem_energy._estimation.far_guard import FarGuard, far_guard, widened
 from llem_energy._estimation.figures import EstimateFigure
 from llem_energy._estimation.part_time import saw_the_end, unseen, with_unseen
 from llem_energy._estimation.power_integral import Integral, Point, integrated_energy
@@ -106,7 +106,7 @@ def device_energy(
         points = [(sample.t_s, watts) for sample, watts in powers if watts is not None]
         guard = far_guard(counter, points, span, counted[0], period_s, is_exact=is_exact)
         counted = widened(counted, guard)
-        counter_reasons += [REASONS[guard.check]] if guard and guard.check in REASONS else []
+        counter_reasons += guard.reasons if guard else []
     instant = _integral(powers, span, period_s)
     disagreement = None
     sensor_j = swing_j * missed_share(found([period_s]))

@@ -3,7 +3,8 @@
 A quiet edge makes an end exact. The device idles for three updates of its counter, which is read
 densely, so that idle power and the times of the updates next to the end are known. The window opens
 just after an update. The counter of a GPU may lag, or its power may fall slowly: the idle time then
-lasts until its power is that of idle, but 3 s at most.
+lasts until its power is that of idle, but 3 s at most. Before a window that is the power which the
+sensor of power shows, or the lowest one before earlier windows.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class QuietEdge(NamedTuple):
 
 
 class Edges:
-    """Idles at the ends of windows. It keeps nothing of a window, so any thread may use it."""
+    """Idles at the ends of windows, in any thread. It keeps only the lowest idle power of a window."""
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class Edges:
         """The least idle time before a window."""
         self._sampler = sampler
         self._devices = devices
+        self._lowest_w: dict[str, float] = {}
 
     def approach(self, since_s: float) -> QuietEdge:
         """Idle and read until power and the next update are known.
@@ -68,10 +70,12 @@ class Edges:
         guard_s = self.guard_s
         # Only a GPU is idle while its host waits; a processor is busy reading its own counter.
         watched = self._devices if self._sampler.meters_gpus else ()
-        steady = Steady(watched, guard_s)
+        steady = Steady(watched, guard_s, self._lowest_w)
         self._sampler.read_until(steady, max(guard_s, SETTLE_S if watched else 0.0))
         powers = {device: steady.power.watts(device) for device in watched}
         idle_w = {device: watts for device, watts in powers.items() if watts is not None}
+        for device, watts in idle_w.items():
+            self._lowest_w[device] = min(watts, self._lowest_w.get(device, watts))
         self._sampler.read_until(Moved(self._devices[:1], 1), 1.5 * self.period_s)
         return QuietEdge(since_s, idle_w)
 

@@ -8,7 +8,9 @@ from llem_energy._sources.protocol import Sample
 
 SETTLE_S = 3.0  # longest time for which a counter may continue to rise after the work
 NEAR_IDLE = 0.05  # a share of idle power
-_STRETCH_S = 0.09  # power over a shorter time depends too much on when the counter was read
+_STRETCH_S = 0.078  # power over a shorter time depends too much on when the counter was read
+_TWO_STRETCHES_S = 0.25  # waits no longer for them, if the period is longer than a stretch
+_ABOVE_SHARE, _ABOVE_W = 0.10, 10.0  # counter and sensor of power differ by less than either
 
 
 class CounterPower:
@@ -18,10 +20,14 @@ class CounterPower:
         self._devices = devices
         self._last_j: dict[str, float] = {}
         self._updates: dict[str, list[tuple[float, float]]] = {device: [] for device in devices}
+        self.instant_w: dict[str, float] = {}
+        """The newest instant power of each device that reports it."""
 
     def take(self, samples: Sequence[Sample]) -> None:
         """Note which counters have moved."""
         for sample in samples:
+            if sample.power_w:
+                self.instant_w[sample.device] = sample.power_w
             if sample.energy_j is None or sample.device not in self._updates:
                 continue
             if self._last_j.setdefault(sample.device, sample.energy_j) != sample.energy_j:
@@ -63,25 +69,52 @@ class Moved:
 
 
 class Steady:
-    """Returns True once no counter's power falls any more, but not before `guard_s`."""
+    """Returns True once every counter shows that its device idles, but not before `guard_s`.
 
-    def __init__(self, devices: Sequence[str], guard_s: float) -> None:
+    Its power no longer falls. And it is near instant power, or near an idle power that is known: a
+    counter that is late by more than the guard shows the constant power of earlier work.
+    """
+
+    def __init__(
+        self, devices: Sequence[str], guard_s: float, idle_w: Mapping[str, float] | None = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            devices: with their counters.
+            guard_s: the least time.
+            idle_w: power of the counter of each device in earlier idle times, if there were any.
+        """
         self.power = CounterPower(devices)
         self._devices = devices
         self._guard_s = guard_s
+        self._idle_w = idle_w or {}
         self._start_s: float | None = None
 
     def __call__(self, samples: Sequence[Sample]) -> bool:
         self.power.take(samples)
         if samples and self._start_s is None:
             self._start_s = samples[0].t_s
-        if self._start_s is None or samples[-1].t_s - self._start_s < self._guard_s:
+        if self._start_s is None:
             return False
-        return not any(map(self._is_falling, self._devices))
+        waited_s = samples[-1].t_s - self._start_s
+        if waited_s < self._guard_s:
+            return False
+        return all(self._is_steady(device, waited_s) for device in self._devices)
 
-    def _is_falling(self, device: str) -> bool:
+    def _is_steady(self, device: str, waited_s: float) -> bool:
         last_w, before_w = self.power.watts(device), self.power.watts(device, 1)
-        return last_w is not None and before_w is not None and before_w > (1 + NEAR_IDLE) * last_w
+        if before_w is None and waited_s < _TWO_STRETCHES_S:
+            return False
+        if last_w is None:
+            return True  # a counter that does not move
+        if before_w is not None and before_w > (1 + NEAR_IDLE) * last_w:
+            return False
+        known_w, instant_w = self._idle_w.get(device), self.power.instant_w.get(device)
+        if known_w is not None and last_w <= (1 + NEAR_IDLE) * known_w:
+            return True
+        # Without a sensor, the power that was measured first may be that of work.
+        return instant_w is None or last_w - instant_w <= max(_ABOVE_W, _ABOVE_SHARE * instant_w)
 
 
 class Settled:
