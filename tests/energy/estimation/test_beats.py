@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import pairwise
+
 import pytest
 
-from llem_energy._estimation.beats import beat_reason, beats, missed_share
+from llem_energy._estimation.beats import Sweep, beat_reason, beats, missed_share
 
 PERIOD_S = 0.1
 SWING = 2 * 330 / 400  # of a load of 400 W over 70 W
@@ -95,6 +98,35 @@ def test_batches_of_a_second_pass_with_their_tenth_overtone() -> None:
 def test_random_pauses_leave_less_the_more_there_are() -> None:
     shares = [missed_share(beats([0.02], [PERIOD_S], 60.0, n)) for n in (1, 20, 200)]
     assert shares[0] > 2 * shares[1] > 4 * shares[2] > 0
+
+
+def drifting_share(first_s: float, last_s: float, window_s: float, place: float) -> float:
+    """Return by how much of the swing a meter is wrong if steps become longer in the window."""
+    edges_s = [-first_s * place]
+    while edges_s[-1] < window_s + 1:
+        share = max(0.0, edges_s[-1]) / window_s
+        edges_s.append(edges_s[-1] + first_s + (last_s - first_s) * share)
+
+    def high_s(t_s: float) -> float:
+        n = bisect_right(edges_s, t_s) - 1
+        half_s = [(b - a) / 2 for a, b in pairwise(edges_s[: n + 2])]
+        return sum(half_s[:n]) + min(t_s - edges_s[n], half_s[n])
+
+    ends_s = [PERIOD_S * (k + 1) for k in range(round(window_s / PERIOD_S))]
+    shown = sum(high_s(end_s) - high_s(end_s - PERIOD_S / 4) for end_s in ends_s) * 4
+    return (shown - high_s(ends_s[-1]) + high_s(0.0)) / window_s
+
+
+@pytest.mark.parametrize(("first_ms", "last_ms"), [(48, 57.6), (20, 21), (9.9, 10.4), (49, 51)])
+def test_steps_that_become_longer_keep_pace_for_a_part_of_the_window(
+    first_ms: float, last_ms: float
+) -> None:
+    first_s, last_s = first_ms / 1000, last_ms / 1000
+    worst = max(abs(drifting_share(first_s, last_s, 5.0, place / 12)) for place in range(12))
+    middle_s = (first_s + last_s) / 2
+    share = missed_share(beats([middle_s, Sweep(first_s, last_s, 1)], [PERIOD_S], 5.0))
+    assert worst < share + 0.001
+    assert beats([Sweep(0.0216, 0.0217, 1)], [PERIOD_S], 5.0) == (), "no harmonic is passed"
 
 
 def test_without_a_period_nothing_is_said() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from energy.parts import experiment
 
 from llem_energy._backends.protocol import Batch
+from llem_energy._estimation.beats import Sweep
 from llem_energy._measurement.raw_measurement import GenerationRecord, PhaseSpan
 from llem_energy._measurement.window_readings import n_parts, repeated_s
 from llem_energy._metering.window import MeasuredSpan
@@ -41,6 +43,16 @@ def test_prefill_has_only_its_repeats() -> None:
 
 def test_decode_has_tokens_and_its_repeats() -> None:
     assert repeated_s(measured(), DECODE) == pytest.approx((0.01, 0.05 / 3, 0.2))
+
+
+def test_tokens_that_take_longer_at_the_end_of_a_batch_are_a_sweep() -> None:
+    times_s = tuple(0.02 * k + 0.00001 * k**2 for k in range(101))
+    raw = measured()
+    raw.generations = [msgspec.structs.replace(each, times_s=times_s) for each in raw.generations]
+    *_, sweep = (each for each in repeated_s(raw, WINDOW) if isinstance(each, Sweep))
+    assert sweep == pytest.approx((0.02012, 0.02188, 4), rel=0.01)
+    *_, sweep = (each for each in repeated_s(raw, DECODE) if isinstance(each, Sweep))
+    assert sweep.n_times == DECODE.n_repeats
 
 
 def test_pauses_divide_the_window_but_no_phase() -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import product
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,6 +28,18 @@ _SIGMAS = 3.0  # of a sum of parts with random phases
 _FLAGGED_HARMONIC, _FLAGGED_OVERTONE, _FLAGGED = 4, 3, 0.05
 
 
+class Sweep(NamedTuple):
+    """Steps whose duration changes steadily, such as those of tokens with a growing cache."""
+
+    first_s: float
+    last_s: float
+    n_times: int
+    """How often in the window, such as once in each batch."""
+
+
+Step = float | Sweep
+
+
 class Beat(msgspec.Struct, frozen=True):
     """One overtone of a step next to a harmonic of a meter."""
 
@@ -40,7 +54,7 @@ class Beat(msgspec.Struct, frozen=True):
 
 
 def beats(
-    steps_s: Iterable[float],
+    steps_s: Iterable[Step],
     periods_s: Iterable[float | None],
     window_s: float,
     n_parts: int = 1,
@@ -58,8 +72,13 @@ def beats(
         n_parts: of the window between random pauses, which put the steps to another place.
     """
     known_s = [period_s for period_s in periods_s if period_s]
-    pairs = [(step_s, period_s) for step_s in steps_s if step_s > 0 for period_s in known_s]
-    each = (tuple(_beats(step_s, period_s, window_s, n_parts)) for step_s, period_s in pairs)
+    each: list[tuple[Beat, ...]] = []
+    for step, period_s in product(steps_s, known_s):
+        if isinstance(step, Sweep):
+            if min(step.first_s, step.last_s) > 0:
+                each.append(tuple(_swept(step, period_s, window_s)))
+        elif step > 0:
+            each.append(tuple(_beats(step, period_s, window_s, n_parts)))
     return max(each, key=missed_share, default=())
 
 
@@ -107,10 +126,41 @@ def _beats(step_s: float, period_s: float, window_s: float, n_parts: int) -> Ite
         # The counter itself shows beats that change much from one period to the next: `unseen`.
         if turns < _SEEN_DIRECTLY or 2 * slip**2 * math.sqrt(n_periods / 2) >= 1:
             continue
-        amplitude = 2 / (math.pi * overtone)
-        passed = min(1.0, 1 / (math.pi * SEEN_SHARE * turns))
         coherent = 1 / max(1.0, n_periods / n_parts * slip)
         if n_parts > 1:
-            coherent *= min(1.0, _SIGMAS / math.sqrt(2 * n_parts))
-        share = amplitude * passed * coherent
+            coherent *= _random_share(n_parts)
+        share = _passed(overtone, turns) * coherent
         yield Beat(step_s, period_s, overtone, harmonic, apart * n_periods, share)
+
+
+def _swept(sweep: Sweep, period_s: float, window_s: float) -> Iterator[Beat]:
+    """Yield the harmonics that an overtone passes: it keeps pace for a part of the sweep.
+
+    At a constant rate of change it adds up as if for the root of the time in which it changes by one
+    turn in this time.
+    """
+    sweep_s = window_s / sweep.n_times
+    for overtone in range(1, _OVERTONES + 1):
+        low, high = sorted(
+            (overtone * period_s / sweep.first_s, overtone * period_s / sweep.last_s)
+        )
+        turns = round((low + high) / 2)
+        if not max(_SEEN_DIRECTLY, low * (1 - _SAME)) <= turns <= high * (1 + _SAME):
+            turns = math.ceil(low)
+            if not _SEEN_DIRECTLY <= turns <= high:
+                continue
+        n_slips = (high - low) * sweep_s / period_s
+        share = _passed(overtone, turns) / math.sqrt(max(1.0, n_slips))
+        share *= _random_share(sweep.n_times)  # each begins at another place
+        step_s = overtone * period_s / turns
+        yield Beat(step_s, period_s, overtone, turns, 0.0, share)
+
+
+def _random_share(n: int) -> float:
+    """Return what is left, at most, of the mean of as many errors with random phases."""
+    return min(1.0, _SIGMAS / math.sqrt(2 * n))
+
+
+def _passed(overtone: int, turns: float) -> float:
+    """Return the largest part of the swing that an overtone has after a meter with these turns."""
+    return 2 / (math.pi * overtone) * min(1.0, 1 / (math.pi * SEEN_SHARE * turns))

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import msgspec
 
-from llem_energy._estimation.beats import beat_reason, beats, missed_share
+from llem_energy._estimation.beats import Step, beat_reason, beats, missed_share
 from llem_energy._estimation.counter import (
     Reading,
     fell,
@@ -72,7 +72,7 @@ def device_energy(
     sees_all: bool = False,
     is_exact: bool = False,
     late_s: float = 0.0,
-    steps_s: Collection[float] = (),
+    steps_s: Collection[Step] = (),
     n_parts: int = 1,
 ) -> DeviceEnergy:
     """Return the energy of one device.

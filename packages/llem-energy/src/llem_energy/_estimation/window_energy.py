@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from llem_energy._estimation.beats import Step
 from llem_energy._estimation.device_energy import DeviceEnergy, device_energy
 from llem_energy._estimation.figures import DeviceWindow, ErrorBudget, Figure, Quality
 from llem_energy._estimation.sensor_gain import corrected_energy, gain_errors
@@ -58,7 +59,7 @@ def energy_figures(
     seen: Collection[str] = (),
     exact: Collection[str] = (),
     late_s: Mapping[str, float] | None = None,
-    steps_s: Collection[float] = (),
+    steps_s: Collection[Step] = (),
     n_parts: int = 1,
 ) -> EnergyFigures:
     """Return every energy figure of a window.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from itertools import pairwise
 
+from llem_energy._estimation.beats import Step, Sweep
 from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
 from llem_energy._measurement.raw_measurement import RawMeasurement
 from llem_energy._metering.board_check import exact, possible_delays_s, sees_all
@@ -13,6 +14,7 @@ from llem_energy._metering.window import MeasuredSpan
 from llem_energy._sources.protocol import Sample
 
 _AROUND_S = 3.0  # before and after a window: its guards, and the updates that follow it
+_PART = 8  # of the tokens of a batch, at both ends
 _READING_S = 0.5  # a guard that lasts 3 s ends with a reading
 
 
@@ -42,7 +44,7 @@ def window_energy(raw: RawMeasurement, span: MeasuredSpan) -> EnergyFigures:
     )
 
 
-def repeated_s(raw: RawMeasurement, span: MeasuredSpan) -> tuple[float, ...]:
+def repeated_s(raw: RawMeasurement, span: MeasuredSpan) -> tuple[Step, ...]:
     """Return the times that repeat in a window, in seconds: of tokens, batches and repeats.
 
     Args:
@@ -50,7 +52,7 @@ def repeated_s(raw: RawMeasurement, span: MeasuredSpan) -> tuple[float, ...]:
         span: its window, or that of a phase.
     """
     phase = next((each for each in raw.phases if each.span is span), None)
-    tokens_s = () if phase and phase.name == "prefill" else _token_times_s(raw)
+    tokens_s = () if phase and phase.name == "prefill" else _token_times_s(raw, span)
     # A phase repeats its first batch.
     counts = {span.n_repeats} if phase else {span.n_repeats, len(raw.generations)}
     if n_parts(raw, span) > 1:  # random pauses make their lengths random
@@ -59,15 +61,27 @@ def repeated_s(raw: RawMeasurement, span: MeasuredSpan) -> tuple[float, ...]:
     return (*tokens_s, *sorted(length_s / n for n in counts if n > 1))
 
 
-def _token_times_s(raw: RawMeasurement) -> tuple[float, ...]:
-    """Return the median and the mean time between two tokens of a batch in the window.
+def _token_times_s(raw: RawMeasurement, span: MeasuredSpan) -> tuple[Step, ...]:
+    """Return median and mean time between two tokens of a batch, and from which to which it changes.
 
     Returns:
         () if the backend does not report the times of tokens, or if there is one token only.
     """
-    times = (each.times_s or () for each in raw.generations)
-    steps_s = [later - earlier for each in times for earlier, later in pairwise(each)]
-    return (statistics.median(steps_s), statistics.fmean(steps_s)) if steps_s else ()
+    batches = [
+        [later - earlier for earlier, later in pairwise(each.times_s or ())]
+        for each in raw.generations
+    ]
+    steps_s = [step_s for batch in batches for step_s in batch]
+    if not steps_s:
+        return ()
+    usual = (statistics.median(steps_s), statistics.fmean(steps_s))
+    shares = [len(batch) // _PART for batch in batches]
+    first = [s for batch, n in zip(batches, shares, strict=True) for s in batch[:n]]
+    last = [s for batch, n in zip(batches, shares, strict=True) for s in batch[len(batch) - n :]]
+    if not first:
+        return usual
+    n_times = len(batches) if span is raw.window else span.n_repeats
+    return (*usual, Sweep(statistics.median(first), statistics.median(last), n_times))
 
 
 def n_parts(raw: RawMeasurement, span: MeasuredSpan) -> int:

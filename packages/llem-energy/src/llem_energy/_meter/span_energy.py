@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from llem_energy._estimation.beats import Step
 from llem_energy._estimation.window_energy import energy_figures
 from llem_energy._meter.window_energy import WindowEnergy
 from llem_energy._metering.calibration import Calibration
@@ -27,7 +28,7 @@ def window_energy(
     exact: Collection[str] = (),
     late_s: Mapping[str, float] | None = None,
     reasons: Sequence[str] = (),
-    steps_s: Collection[float] = (),
+    steps_s: Collection[Step] = (),
 ) -> WindowEnergy:
     """Return the energy of a window from samples, also from ones that were stored.
 
