@@ -7,7 +7,7 @@ import math
 import pytest
 
 from llem_energy._board_check.readings import Piece, counter_pieces, mean_period_s
-from llem_energy._board_check.waves import fit, is_filtered, is_late, updates_per_step
+from llem_energy._board_check.waves import fit, is_filtered, is_late, is_slow, updates_per_step
 
 IDLE_W, LOAD_W = 80.0, 600.0
 # Bursts of 0.4 s and pauses of different lengths, so that updates occur at every phase.
@@ -60,8 +60,10 @@ def test_a_filtered_counter_is_no_late_counter() -> None:
     assert min(updates_per_step(pieces, BURSTS)) > 2
     assert is_filtered(smeared, None, 0.1)
     assert not is_late(smeared, 0.1)
-    # If instant power rises as slowly, power is slow and not the counter.
+    # If instant power rises as slowly, power may be slow and not the counter; it is not exact either.
     assert not is_filtered(smeared, smeared, 0.1)
+    assert is_slow(smeared, 0.1)
+    assert not is_slow(fit(counter(), BURSTS, 0.1), 0.1)
 
 
 def test_readings_that_the_load_does_not_explain_have_a_poor_fit() -> None:

@@ -251,6 +251,28 @@ def test_a_late_counter_is_found_although_the_board_idles_at_a_higher_power(idle
     assert exact.reasons == ()
 
 
+@pytest.mark.parametrize("late_s", [0.4, 0.6, 1.0])
+def test_a_sensor_that_is_as_late_as_the_counter_does_not_excuse_it(late_s: float) -> None:
+    device = metered(lambda t_s: energy(t_s - late_s), lambda t_s: power(t_s - late_s), after_s=3.0)
+    assert device.guard is not None
+    assert device.guard.check == "unclear"
+    assert device.reasons
+    assert error_j(device) <= (device.estimates[0].bound_j or 0.0)
+
+
+def test_power_that_falls_in_a_line_for_a_second_is_no_late_sensor() -> None:
+    def left(t_s: float) -> float:
+        return max(0.0, 1.0 - (t_s - END_S)) if t_s >= END_S else 0.0
+
+    device = metered(
+        lambda t_s: energy(t_s) + (LOAD_W - IDLE_W) * (1 - left(t_s) ** 2) / 2 * (t_s >= END_S),
+        lambda t_s: power(t_s) + (LOAD_W - IDLE_W) * left(t_s),
+        after_s=1.5,
+    )
+    assert device.guard is not None
+    assert device.guard.check == "agrees"
+
+
 def work_before(t_s: float) -> float:
     """Return the joules of more power, until 0.2 s before the window."""
     return (LOAD_W - IDLE_W) * min(0.0, t_s - (START_S - 0.2))

@@ -9,7 +9,7 @@ from llem_energy._board_check.bench import Bench
 from llem_energy._board_check.part_time import PartTime, part_time, place_pulses
 from llem_energy._board_check.readings import changes, mean_period_s
 from llem_energy._board_check.steps import StepResponse, step_pulses, step_response
-from llem_energy._board_check.waves import is_filtered, is_late
+from llem_energy._board_check.waves import is_filtered, is_late, is_slow
 from llem_energy._errors import GpuError
 from llem_energy._metering.board_check import BoardCheck, Verdict
 
@@ -91,4 +91,6 @@ def _verdict(response: StepResponse, seen: PartTime, period_s: float, *, is_know
         return "filtered"
     if is_late(response.counter, period_s):
         return "late"
+    if is_slow(response.counter, period_s):
+        return "unclear"
     return "exact" if is_known else "unclear"

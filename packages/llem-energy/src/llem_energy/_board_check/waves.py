@@ -34,6 +34,7 @@ _LAGS = (
     10.0,
 )  # in periods
 _TOLERANCE = 0.25  # of a period: a smaller delay or lag counts as none
+_SLOW_S = 0.045  # a board that needs less time to change its power is no reason for doubt
 
 
 class Wave:
@@ -88,6 +89,14 @@ def is_filtered(counter: Fit, power: Fit | None, period_s: float) -> bool:
     """
     power_lag_s = power.lag_s if power is not None else 0.0
     return counter.lag_s - power_lag_s > _TOLERANCE * period_s
+
+
+def is_slow(counter: Fit, period_s: float) -> bool:
+    """Return whether a counter follows the load slowly, whatever the reason.
+
+    If instant power is as slow, the board may be, or one filter may be before both meters.
+    """
+    return counter.lag_s > max(_SLOW_S, _TOLERANCE * period_s)
 
 
 def is_late(counter: Fit, period_s: float) -> bool:

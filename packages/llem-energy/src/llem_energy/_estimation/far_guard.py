@@ -128,7 +128,7 @@ def far_guard(
     check: CounterCheck = "agrees"
     if lags or guard.is_late(span, chosen.energy_j, idles_w, base_w):
         check = "lags"
-    elif rises and not falls and not is_exact:
+    elif rises and not is_exact and not (falls and guard.power_fell(span, since_s, base_w)):
         check = "unclear"
     elif not powers:
         check = "unverified"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from itertools import dropwhile
+from itertools import dropwhile, pairwise
 
 from llem_energy._estimation.edge_estimators import CounterWindow
 from llem_energy._estimation.power_integral import Point
@@ -15,6 +15,9 @@ IDLE_CHANGE = 0.05  # idle power before and after the window differ by this shar
 STRETCH_S = 0.07  # power over a shorter time depends too much on when the counter was read
 _ABOVE_SHARE, _ABOVE_W = 0.10, 10.0  # counter and sensor of power differ by less than either
 _USUAL_GAIN = 1.5  # of a counter over the sensor in idle, compared with that under load
+_LOAD_S = (0.2, 0.1, 0.0)  # before the end: two readings of the work
+_AFTER_S = (0.03, 0.05)  # a reading by then is newer than the end, by half of the sensor's period
+_STILL_LOADED = 0.95  # of the power of the work, which varies
 
 
 def mean_w(powers: Sequence[Point], from_s: float, to_s: float) -> float | None:
@@ -97,6 +100,27 @@ class GuardUpdates:
         if later_w is None or before_w is None or base_w is None:
             return later_w
         return min(later_w, base_w + max(0.0, idle_w - before_w))
+
+    def power_fell(self, span: Span, since_s: float, base_w: float | None) -> bool:
+        """Return whether instant power had begun to fall to idle soon after the window.
+
+        If it had not, the sensor may be as late as the counter, and says nothing about it.
+
+        Args:
+            span: the window.
+            since_s: instant power is free of the work from then on.
+            base_w: idle power of the sensor before the window.
+        """
+        # The newest readings of the work, of which the first may be of a prefill.
+        parts = [
+            mean_w(self._powers, span.end_s - from_s, span.end_s - to_s)
+            for from_s, to_s in pairwise(_LOAD_S)
+        ]
+        load_w = min((watts for watts in parts if watts is not None), default=None)
+        after_w = mean_w(self._powers, since_s + _AFTER_S[0], since_s + _AFTER_S[1])
+        if load_w is None or after_w is None or base_w is None:
+            return True
+        return after_w - base_w <= _STILL_LOADED * (load_w - base_w)
 
     def power_after_j(self) -> float | None:
         """Return the same from instant power."""
