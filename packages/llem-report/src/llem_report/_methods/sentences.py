@@ -154,7 +154,7 @@ def _design(data: StudyData) -> Iterator[str]:
     process = "each in a new process" if executors == {"local"} else "in the process of llem"
     extensions = data.manifest.extensions
     n_first = extensions[0].first_cycle - 1 if extensions else data.n_cycles
-    those = "Every configuration" if not extensions else "Every one of the first configurations"
+    those = "Every configuration" if not extensions else "Each of the first configurations"
     yield (
         f"{those} was planned once in each of {n_first} cycles, {process}, "
         f"{_order(execution)}{_gaps(execution)}."
