@@ -13,7 +13,7 @@ from llem_energy._meter.window_ledger import WindowLedger
 from llem_energy._metering.calibration import Calibration
 from llem_energy._sources.protocol import EnergySource
 from llem_energy._sources.registry import open_sources
-from llem_energy._sources.unseen_gpus import unseen_gpu
+from llem_energy._sources.unseen_gpus import unmetered_gpu
 from llem_energy._sources.visible_gpus import gpus_to_meter
 
 
@@ -34,7 +34,7 @@ def opened_ledger(
     knows_gpus = bool(found) or is_hidden or requested is not None
     # Without a GPU, the error of the driver for the first one is the reason.
     tried = found if knows_gpus else (0,)
-    hidden = None if knows_gpus else _hidden_gpu(names)
+    hidden = None if knows_gpus else unmetered_gpu(names)
     if hidden is not None:  # the joules of the processor are not those of a GPU
         notes = (*notes, hidden)
     opened = open_sources(names, tried, on_gpu=bool(found or hidden))
@@ -65,17 +65,6 @@ def _calibrated(source: EnergySource | None) -> tuple[Calibration, ...] | str | 
         with contextlib.suppress(Exception):
             source.close()
         return f"{source.name}: it could not be calibrated ({type(error).__name__}: {error})"
-
-
-def _hidden_gpu(sources: Sequence[str]) -> str | None:
-    """Return that there is a GPU that no source can meter; None if none is there, or none is wanted."""
-    sign = unseen_gpu() if set(sources) - {"rapl", "none"} else None
-    if sign is None:
-        return None
-    return (
-        f"no GPU can be metered although {sign}, so there is no total; install the driver's library, or "
-        'meter the processor alone with sources="rapl"'
-    )
 
 
 def _nothing() -> None:
