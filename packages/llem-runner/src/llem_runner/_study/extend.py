@@ -88,14 +88,34 @@ def extend_study(
         wait=wait,
         progress=progress,
     ) as (layout, study, manifest, caller):
-        growth, source = requested_growth(
+        growth, source, warnings = checked_growth(
             layout, study, manifest, config, caller.machine, anchors=anchors, cycles=cycles
         )
-        check_same_study(layout, study, manifest, None)
-        warnings = [*growth.warnings, *check_input_files(layout, study, manifest)]
         return restart(
             layout, growth.study, manifest, caller, warnings, growth.extension, source=source
         )
+
+
+def checked_growth(
+    layout: Layout,
+    study: StudyConfig,
+    manifest: StudyManifest,
+    config: str | Path | StudyConfig,
+    machine: Machine,
+    *,
+    anchors: int | None,
+    cycles: int | None,
+) -> tuple[Growth, bytes | None, list[str]]:
+    """Return what `requested_growth` returns, and the warnings before the first run.
+
+    The arguments and errors are those of `requested_growth`. A folder whose files do not fit together
+    is a `StudyError` too.
+    """
+    growth, source = requested_growth(
+        layout, study, manifest, config, machine, anchors=anchors, cycles=cycles
+    )
+    check_same_study(layout, study, manifest, None)
+    return growth, source, [*growth.warnings, *check_input_files(layout, study, manifest)]
 
 
 def requested_growth(

@@ -11,9 +11,8 @@ from llem_energy import measure as default_measure
 from llem_runner._control import Control
 from llem_runner._events import Event, Note, OnEvent, PreflightWarning
 from llem_runner._executors.protocol import Executor
-from llem_runner._study.continuation import check_input_files, check_same_study
 from llem_runner._study.duration import RemainingTime
-from llem_runner._study.extend import EXTEND_SHARDS, requested_growth
+from llem_runner._study.extend import EXTEND_SHARDS, checked_growth
 from llem_runner._study.forecast import usual_run_s
 from llem_runner._study.opening import opened_study
 from llem_runner._study.restart import prepare_restart
@@ -86,11 +85,9 @@ def plan_extension(
         wait=False,
         progress=False,
     ) as (layout, study, manifest, caller):
-        growth, _ = requested_growth(
+        growth, _, warnings = checked_growth(
             layout, study, manifest, config, caller.machine, anchors=anchors, cycles=cycles
         )
-        check_same_study(layout, study, manifest, None)
-        warnings = [*growth.warnings, *check_input_files(layout, study, manifest)]
         prepared = prepare_restart(
             layout, growth.study, manifest, caller, warnings, growth.extension
         )
