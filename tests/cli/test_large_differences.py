@@ -10,6 +10,7 @@ import pytest
 from cli.conftest import Run
 from report.comparison.folders import make_folder
 
+from llem_cli._display.comparison_notes import _told
 from llem_runner import read_study_result
 from llem_runner.repeats import difference_words, interval_text, possible_difference
 
@@ -110,3 +111,8 @@ def test_every_command_says_the_same_factor(llem: Run, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip") as packed:
         readme = packed.read(f"{folder.name}/README.md").decode()
     assert f"differ by less than {least} cannot be told apart" in readme
+
+
+def test_a_study_that_can_tell_nothing_does_not_say_that_it_can() -> None:
+    assert _told(1e9) == "this study cannot even tell differences of a factor of 1,000"
+    assert _told(124.0) == "this study can tell differences of a factor of 124"

@@ -10,7 +10,7 @@ from llem_cli._display.numbers import percent
 from llem_cli._display.study_cells import FLAG, is_best_shown, ratio_name
 from llem_runner import StudyResult
 from llem_runner.records import Comparisons, Drift, NeighbourEffects, PointSummary, Statistics
-from llem_runner.repeats import difference_words, possible_difference
+from llem_runner.repeats import MAX_SAID, difference_words, possible_difference
 
 _FIRST = {
     "energy_per_output_token_j": "lowest J/output token",
@@ -69,8 +69,7 @@ def comparison_lines(result: StudyResult) -> Iterator[str]:
     if comparisons.points:
         yield from _first(comparisons, summary.points)
         if comparisons.detectable_ratio is not None:  # files of format 1 to 3 do not have it
-            least = difference_words(comparisons.detectable_ratio)
-            yield f"this study can tell differences of {least}"
+            yield _told(comparisons.detectable_ratio)
         yield from _noisy(summary.points, comparisons)
         n_unused = comparisons.n_unused - _n_elsewhere(comparisons, summary.points)
         if n_unused > 0:
@@ -108,6 +107,12 @@ def comparison_lines(result: StudyResult) -> Iterator[str]:
         ]
     )
     yield from _precision(summary.points, comparisons.figure)
+
+
+def _told(ratio: float) -> str:
+    if ratio > MAX_SAID:
+        return "this study cannot even tell differences of a factor of 1,000"
+    return f"this study can tell differences of {difference_words(ratio)}"
 
 
 def _n_elsewhere(comparisons: Comparisons, points: Sequence[PointSummary]) -> int:
