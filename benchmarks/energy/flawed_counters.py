@@ -31,6 +31,7 @@ class Behaviour:
     before_s: float = (
         0.0  # duration of other work that ends when the idle time before a load begins
     )
+    load_w: float = 0.0  # of a load without prefill; 0: that of a model
     idle_after_w: float = IDLE_W  # idle power after a load, until the next one
     is_ideal: bool = False  # at most 2 % of its windows may be flagged
     lags: bool = False  # the far guard must be right
@@ -100,6 +101,18 @@ BEHAVIOURS = {
     "250 ms late, idle 90 W after": Behaviour(
         replace(_BASE, counter_delay_s=0.25), idle_after_w=90.0, lags=True
     ),
+    # The sensor of instant power is no better than the counter: that looks like a slow board.
+    "filter 300 ms, sensor too": Behaviour(
+        replace(_BASE, counter_filter_s=0.3, power_filter_s=0.3)
+    ),
+    "filter 1 s, sensor too": Behaviour(replace(_BASE, counter_filter_s=1.0, power_filter_s=1.0)),
+    "100 ms late, sensor too": Behaviour(replace(_BASE, counter_delay_s=0.1, power_delay_s=0.1)),
+    "250 ms late, sensor too": Behaviour(replace(_BASE, counter_delay_s=0.25, power_delay_s=0.25)),
+    "50 ms late, power falls with 0.1 s": Behaviour(
+        replace(_BASE, counter_delay_s=0.05), tail_s=0.1
+    ),
+    "filter 1 s, load of 79 W": Behaviour(replace(_BASE, counter_filter_s=1.0), load_w=79.0),
+    "4 s late": Behaviour(replace(_BASE, counter_delay_s=4.0)),
     "20 ms in idle, 100 ms under load": Behaviour(
         replace(_BASE, counter_period_s=0.02, counter_every=(5, 200.0, math.inf))
     ),
@@ -133,7 +146,8 @@ def load(behaviour: Behaviour, length_s: float, rng: random.Random) -> dict[str,
             points += [(t_s, 1.3 * _DECODE_W), (t_s + behaviour.step_s / 2, 0.7 * _DECODE_W)]
             t_s += behaviour.step_s
             continue
-        points.append((t_s, ripple * (_PREFILL_W if t_s < _PREFILL_S else _DECODE_W)))
+        watts = behaviour.load_w or (_PREFILL_W if t_s < _PREFILL_S else _DECODE_W)
+        points.append((t_s, ripple * watts))
         t_s += _RIPPLE_S * rng.uniform(0.7, 1.3)
     points = [(at_s, watts) for at_s, watts in points if at_s < length_s]
     falls_s = max(behaviour.ramp_s, 5 * behaviour.tail_s)

@@ -121,6 +121,8 @@ class FakeGpu:
     power_period_s: float = 0.1
     average_window_s: float = 1.0  # this and the next as on Hopper
     instant_window_s: float = 0.025
+    power_filter_s: float = 0.0  # time constant of a first-order filter before both powers
+    power_delay_s: float = 0.0  # both powers are those of this long ago
     sample_period_s: float = 0.02  # of the 120 entries of `nvmlDeviceGetSamples`
     module_w: float = 0.0  # rest of a Grace Hopper module; 0: no module
     memory_share: float = 0.0  # share of the power that the memory draws; 0: not reported
@@ -220,6 +222,8 @@ def _statements(gpu: FakeGpu) -> Iterator[str]:
     yield f"counter_bits {gpu.counter_bits}"
     yield f"counter_float32 {gpu.counter_float32:d}"
     yield f"power {gpu.power_period_s!r} {gpu.average_window_s!r} {gpu.instant_window_s!r}"
+    yield f"power_filter {gpu.power_filter_s!r}"
+    yield f"power_delay {gpu.power_delay_s!r}"
     yield f"samples {gpu.sample_period_s!r}"
     yield f"module_w {gpu.module_w!r}"
     yield f"memory_share {gpu.memory_share!r}"

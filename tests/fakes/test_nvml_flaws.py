@@ -34,6 +34,18 @@ def test_a_late_counter_shows_the_energy_of_a_moment_ago(rig: Rig) -> None:
     assert rig.ask(gpu, *energies(times_s)) == pytest.approx(expected_mj, abs=1)
 
 
+def test_a_sensor_of_power_may_be_filtered_or_late_too(rig: Rig) -> None:
+    tau_s = 0.3
+    asked = [f"fields({t_s}, 186)[0]" for t_s in (1.9, 2.1, 2.5, 4.1)]
+    rises = [1 - math.exp(-after_s / tau_s) for after_s in (0.0, 0.1, 0.5, 2.0)]
+    falls = rises.pop() * math.exp(-0.1 / tau_s)
+    filtered = rig.ask(replace(STEP, power_filter_s=tau_s), *asked)
+    expected_mw = [1000 * (70 + 330 * share) for share in (*rises, falls)]
+    assert filtered == pytest.approx(expected_mw, abs=50)
+    late = rig.ask(replace(STEP, power_delay_s=0.2), *asked)
+    assert late == [70_000, 70_000, 400_000, 400_000]
+
+
 @pytest.mark.parametrize(("phase_s", "seen_w"), [(0.0, 100.0), (0.05, 500.0)])
 def test_a_part_time_counter_takes_what_it_sees_for_the_whole_period(
     rig: Rig, phase_s: float, seen_w: float

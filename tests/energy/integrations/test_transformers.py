@@ -41,7 +41,7 @@ print(json.dumps({
     "history": trainer.state.log_history, "seen": seen, "reasons": train.energy.reasons,
     "windows": [
         {"start_s": w.start_s, "end_s": w.end_s, "energy_j": w.energy.total_j,
-         "bound_j": w.energy.bound_j}
+         "bound_j": w.energy.bound_j, "steps_s": w.repeated_s}
         for w in [train, *callback.epochs]
     ],
 }))
@@ -54,6 +54,8 @@ def test_every_log_of_a_training_has_the_energy_of_its_steps(
     found = run_script(TRAINING, tmp_path, gpu_env)
     for window in found["windows"]:
         assert window["energy_j"] == pytest.approx(true_j(window, gpu_env), abs=window["bound_j"])
+        assert all(0.1 <= step_s < 1 for step_s in window["steps_s"]), "a step sleeps 0.1 s"
+        assert len(window["steps_s"]) == 2
     train, first, second = found["windows"]
     *logs, last = found["history"]
     assert [log["step"] for log in logs] == [3, 6, 9, 12]

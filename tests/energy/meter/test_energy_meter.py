@@ -50,6 +50,34 @@ def test_windows_of_both_modes_nest_and_enclose_the_truth(
         assert window["devices"] == {"GPU-steady": window["j"]}
 
 
+def test_the_bound_contains_what_the_meter_misses_of_steps_that_were_told(
+    library: Path, tmp_path: Path, cache: dict[str, str]
+) -> None:
+    """A counter that sees 25 of 100 ms, and steps of 50 ms, of which it sees the costly half."""
+    steps = FakeGpu(
+        points=((0.0, 100.0), (0.025, 700.0)), repeat_s=0.05, counter_seen_s=0.025,
+        uuid="GPU-steps",
+    )  # fmt: skip
+    program = BEGIN + (
+        "windows = []\n"
+        "with EnergyMeter(mode='light') as meter:\n"
+        "    for tells in (False, True):\n"
+        "        with meter.window() as window:\n"
+        "            for k in range(1, 31):\n"
+        "                time.sleep(max(0, window.start_s + 0.05 * k - time.perf_counter()))\n"
+        "                if tells:\n"
+        "                    window.step()\n"
+        "        windows.append(seen(window))\n"
+        "print(json.dumps(windows))\n"
+    )
+    untold, told = with_gpus(program, library, [steps], tmp_path, env=cache)
+    for window in (untold, told):
+        assert window["j"] > 1.5 * 400 * window["s"], "it took the costly half for all"
+    assert told["j"] - 400 * told["s"] <= told["bound_j"]
+    assert any("steps of 50 ms beat" in reason for reason in told["reasons"])
+    assert untold["bound_j"] < untold["j"] - 400 * untold["s"]
+
+
 def test_a_window_that_opens_with_its_meter_knows_when_the_counter_moved_before(
     library: Path, tmp_path: Path, cache: dict[str, str]
 ) -> None:

@@ -2,8 +2,6 @@
 
 #include "fake_nvml.h"
 
-enum { SLICES_PER_TAU = 50, N_SLICES = 15 * SLICES_PER_TAU };
-
 /* A number from -1 to 1 that looks random; the same `k` gives the same number.
  * Source: the finaliser of splitmix64 (public domain). */
 static double noise(int64_t k)
@@ -38,19 +36,6 @@ static double last_counter_update_s(const Gpu *gpu, double t_s)
     return update_s(gpu, k);
 }
 
-/* Power behind a first-order filter: a mean over the past with exponentially falling weights, in
- * slices whose mean power is exact. */
-static double filtered_w(const Gpu *gpu, double t_s)
-{
-    double slice_s = gpu->counter.filter_s / SLICES_PER_TAU, w = 0, weights = 0;
-    for (int i = 0; i < N_SLICES; i++) {
-        double weight = exp(-(i + 0.5) / SLICES_PER_TAU);
-        w += weight * joules_between(gpu, t_s - (i + 1) * slice_s, t_s - i * slice_s) / slice_s;
-        weights += weight;
-    }
-    return w / weights;
-}
-
 /* Joules that periods up to `t_s` have added: each its length times the mean power of the part of
  * it that is seen, and nothing below the threshold. A thread continues from its last result. */
 static double added_j(const Gpu *gpu, double t_s)
@@ -77,7 +62,7 @@ static double known_j(const Gpu *gpu, double t_s)
         return added_j(gpu, t_s);
     double joules = joules_between(gpu, 0, t_s), tau_s = gpu->counter.filter_s;
     /* What a filter still holds back is its time constant times its output. */
-    return tau_s > 0 ? joules - tau_s * (filtered_w(gpu, t_s) - filtered_w(gpu, 0)) : joules;
+    return tau_s > 0 ? joules - tau_s * (filtered_w(gpu, t_s, tau_s) - filtered_w(gpu, 0, tau_s)) : joules;
 }
 
 static double shown_mj(const Gpu *gpu, double mj)

@@ -77,6 +77,7 @@ typedef struct {
     } counter;
     struct { double n, low_w, high_w; } every; /* of n updates, one is made in this range of power */
     struct { double period_s, average_window_s, instant_window_s; } power;
+    double power_filter_s, power_delay_s;
     double module_w, memory_share, sample_period_s;
     double limit_w, idle_w, mig, persistence, virtualization, memory;
     struct { double sm, memory, default_sm, default_memory; } application_mhz;
@@ -122,6 +123,7 @@ double last_update_s(double t_s, double period_s);
 uint64_t counter_mj(const Gpu *gpu, double t_s);
 uint32_t mean_mw(const Gpu *gpu, double end_s, double window_s);
 uint32_t power_mw(const Gpu *gpu, double t_s, double window_s);
+double filtered_w(const Gpu *gpu, double t_s, double tau_s);
 uint64_t throttle_reasons(const Gpu *gpu, double t_s);
 uint64_t violation_ns(const Gpu *gpu, double t_s, unsigned reasons);
 int64_t latency_us(const Gpu *gpu, double t_s);

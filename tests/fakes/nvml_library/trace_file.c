@@ -26,6 +26,8 @@
  *   power PERIOD AVERAGE INSTANT       both powers update at k PERIOD; their averaging windows in
  *                                      seconds (0: no averaging). nvmlDeviceGetPowerUsage is the
  *                                      average, as on Hopper
+ *   power_filter TAU                   both powers are those behind a first-order filter, not averages
+ *   power_delay SECONDS                both powers are those of this long ago
  *   module_w WATTS                     power of the rest of a Grace Hopper module: both powers then
  *                                      have scope 1, the GPU plus this; 0: no such scope
  *   memory_share SHARE                 share of the power that the memory draws: both powers then
@@ -146,6 +148,8 @@ static const char *set_numbers(Gpu *gpu, const char *word, const double *v, int 
         {"counter_every", offsetof(Gpu, every), 3},
         {"counter_bits", offsetof(Gpu, counter.bits), 1},
         {"counter_float32", offsetof(Gpu, counter.is_float32), 1},
+        {"power_filter", offsetof(Gpu, power_filter_s), 1},
+        {"power_delay", offsetof(Gpu, power_delay_s), 1},
         {"module_w", offsetof(Gpu, module_w), 1}, {"memory_share", offsetof(Gpu, memory_share), 1},
         {"samples", offsetof(Gpu, sample_period_s), 1}, {"limit_w", offsetof(Gpu, limit_w), 1},
         {"idle_w", offsetof(Gpu, idle_w), 1},
@@ -239,8 +243,9 @@ static const char *check_gpu(Gpu *gpu)
     if (gpu->celsius.n_points == 0)
         add_point(&gpu->celsius, 0, 45);
     if (!(gpu->counter.period_s > 0 && gpu->power.period_s > 0 && gpu->sample_period_s > 0
-          && gpu->power.average_window_s >= 0 && gpu->power.instant_window_s >= 0))
-        return "periods must be above 0, averaging windows 0 or more";
+          && gpu->power.average_window_s >= 0 && gpu->power.instant_window_s >= 0
+          && gpu->power_filter_s >= 0 && gpu->power_delay_s >= 0))
+        return "periods must be above 0, averaging windows, filter and delay of power 0 or more";
     if (!(gpu->counter.jitter_s >= 0 && gpu->counter.jitter_s < gpu->counter.period_s / 2))
         return "the jitter of a counter must be less than half its period";
     if (!(gpu->counter.filter_s >= 0 && gpu->counter.delay_s >= 0 && gpu->counter.burst_s >= 0

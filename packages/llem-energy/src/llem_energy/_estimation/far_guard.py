@@ -20,6 +20,7 @@ from llem_energy._estimation.figures import CounterCheck
 from llem_energy._estimation.filter_fall import filter_falls
 from llem_energy._estimation.guard_updates import IDLE_CHANGE, STRETCH_S, GuardUpdates, mean_w
 from llem_energy._estimation.power_integral import Point
+from llem_energy._estimation.slow_start import rose_slowly
 from llem_energy._metering.span import Span
 
 FAR_GUARD = "far guard"
@@ -54,7 +55,9 @@ class FarGuard(msgspec.Struct, frozen=True):
     power_after_j: float | None
     """The same from instant power; None if it was not read."""
     difference_j: float
-    """Largest difference to the chosen estimate, whatever idle power was."""
+    """Largest difference to the chosen estimate, whatever idle power was. 0: none is to be expected."""
+    is_likely: bool
+    """The difference is larger than the variation of idle power explains."""
     check: CounterCheck
     uncertainty_j: float
     """Of `energy_j`, if the counter has settled or falls as behind a first-order filter."""
@@ -125,28 +128,37 @@ def far_guard(
     lags, falls = guard.compare(since_s, idle_before_w, base_w, idle_w)
     inside_w = mean_w(powers, span.start_s, span.end_s)
     gain = chosen.energy_j / (span.end_s - span.start_s) / inside_w if inside_w else 1.0
+    # A board whose power falls slowly rises at once, and both meters show it.
+    is_slow_board = (
+        falls
+        and guard.power_fell(span, since_s, base_w)
+        and not rose_slowly(counter, span, idle_before_w)
+    )
     check: CounterCheck = "agrees"
     if lags or guard.is_late(span, chosen.energy_j, idles_w, base_w):
         check = "lags"
-    elif rises and not is_exact and not (falls and guard.power_fell(span, since_s, base_w)):
+    elif rises and not is_exact and not is_slow_board:
         check = "unclear"
     elif not powers:
         check = "unverified"
+    difference_j = max(map(abs, differences_j))
+    if check not in REASONS and (is_exact or is_slow_board):
+        difference_j = 0.0
+    noise_j = noise.likely_j(outside_s, STRETCH_S) if noise else idle_j
     return FarGuard(
         energy_j=energies_j[0],
         after_j=guard.after_j(idle_w),
         power_after_j=guard.power_after_j(),
-        difference_j=max(map(abs, differences_j)),
+        difference_j=difference_j,
+        is_likely=check in REASONS
+        or difference_j > math.hypot(chosen.uncertainty_j or 0.0, noise_j) + counter.quantum_j,
         check=check,
         uncertainty_j=math.hypot(
             chosen.start_uncertainty_j,
             # The fits find idle power too.
             _spread_j(falls_j)
             if falls_j
-            else math.hypot(
-                max(energies_j) - min(energies_j),
-                noise.likely_j(outside_s, STRETCH_S) if noise else idle_j,
-            ),
+            else math.hypot(max(energies_j) - min(energies_j), noise_j),
         ),
         is_unsettled=guard.was_unsettled(idle_before_w, base_w, idle_w, gain),
     )
@@ -159,8 +171,8 @@ def _spread_j(energies_j: Sequence[float]) -> float:
 def widened(estimates: Sequence[WindowEstimate], guard: FarGuard | None) -> list[WindowEstimate]:
     """Return the estimates with the far guard, the best one first.
 
-    If the counter continues to rise after the end, all of them are wider by the difference. If it
-    lags for certain, the far guard comes first.
+    All of them are wider by the difference, if the counter may lag. If it lags for certain, the far
+    guard comes first.
 
     Args:
         estimates: of the window; not empty.
@@ -171,12 +183,13 @@ def widened(estimates: Sequence[WindowEstimate], guard: FarGuard | None) -> list
     chosen = estimates[0]
     start_method = chosen.method.partition(" at the start")[0]
     method = f"{start_method} at the start, {FAR_GUARD} at the end"
-    far = msgspec.structs.replace(chosen, method=method, energy_j=guard.energy_j)
-    if guard.check not in REASONS:
-        inside = chosen.low_j <= far.energy_j <= chosen.high_j
-        return [*estimates, far] if inside else [*estimates, _wider(far, guard)]
-    wide = [_wider(each, guard) for each in estimates]
-    wide_far = _wider(far, guard)
+    far = msgspec.structs.replace(
+        chosen,
+        method=method,
+        energy_j=guard.energy_j,
+        uncertainty_j=(chosen.uncertainty_j or 0.0) + abs(guard.energy_j - chosen.energy_j),
+    )
+    wide, wide_far = [_wider(each, guard) for each in estimates], _wider(far, guard)
     if guard.check != "lags":
         return [*wide, wide_far]
     # It is the one that a counter that lags has not misled.
@@ -184,10 +197,12 @@ def widened(estimates: Sequence[WindowEstimate], guard: FarGuard | None) -> list
 
 
 def _wider(estimate: WindowEstimate, guard: FarGuard) -> WindowEstimate:
-    difference_j = guard.difference_j
+    difference_j, uncertainty_j = guard.difference_j, estimate.uncertainty_j
+    if guard.is_likely:
+        uncertainty_j = (uncertainty_j or 0.0) + difference_j
     return msgspec.structs.replace(
         estimate,
-        uncertainty_j=(estimate.uncertainty_j or 0.0) + difference_j,
+        uncertainty_j=uncertainty_j,
         low_j=max(0.0, estimate.low_j - difference_j),
         high_j=estimate.high_j + difference_j,
     )

@@ -107,8 +107,16 @@ class Metered:
         if left_s > 0:
             self.sampler.read_until(Moved(self.source.devices, _UPDATES_AFTER), left_s)
 
-    def energy(self, span: WindowSpan, reasons: Sequence[str]) -> WindowEnergy:
-        """Return the energy of a window that is ready."""
+    def energy(
+        self, span: WindowSpan, reasons: Sequence[str], steps_s: Sequence[float] = ()
+    ) -> WindowEnergy:
+        """Return the energy of a window that is ready.
+
+        Args:
+            span: the window.
+            reasons: why it is flagged, besides what the samples show.
+            steps_s: times that repeat in it.
+        """
         last_s = span.end_s + max(AROUND_S, span.after_s + 0.5)
         samples = self.store.between(span.start_s - AROUND_S, last_s)
         if self.sampler.failure is not None:
@@ -124,6 +132,7 @@ class Metered:
             exact=exact(self._checks),
             late_s=possible_delays_s(self._checks),
             reasons=(*reasons, *doubts(self._checks)),
+            steps_s=steps_s,
         )
 
     def close(self) -> OSError | None:

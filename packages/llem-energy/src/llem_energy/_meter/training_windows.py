@@ -37,8 +37,11 @@ class TrainingWindows:
         self._begin_interval()
 
     def step(self) -> None:
-        """Count a step."""
+        """Count a step, and tell it to every open window."""
         self._n_steps += 1
+        for window in (self.train, self._epoch, self._interval):
+            if window is not None and window.is_open:
+                window.step()
 
     def end_interval(self) -> dict[str, float]:
         """Return the energy of a step since the last call, and begin the next interval."""

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
@@ -129,7 +129,7 @@ class WindowLedger:
         try:
             if not self._is_closed:
                 self._wait_until_ready(span.end_s)
-            energy = self._computed(metered, span, (*window._problems, *self._notes))
+            energy = self._computed(window, metered, span)
         except Exception as error:  # noqa: BLE001  # the program must not end because of its meter
             energy = missing(f"the energy could not be computed ({_shown(error)})")
         self._windows.pop(id(window), None)
@@ -140,13 +140,14 @@ class WindowLedger:
             if metered is not None:
                 metered.wait_until_ready(end_s)
 
-    def _computed(self, metered: Metered, span: WindowSpan, reasons: Sequence[str]) -> WindowEnergy:
+    def _computed(self, window: EnergyWindow, metered: Metered, span: WindowSpan) -> WindowEnergy:
         duration_s = span.end_s - span.start_s
         if duration_s < metered.call_s:
             return missing(
                 f"the window is empty: it lasted {duration_s:.2g} s, less than one reading"
             )
-        energy = metered.energy(span, reasons)
+        reasons = (*window._problems, *self._notes)
+        energy = metered.energy(span, reasons, window.repeated_s)
         if self.host is None:
             return energy
         alone = WindowSpan(span.start_s, span.end_s)  # a processor does not idle at the ends
