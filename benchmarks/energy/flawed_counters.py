@@ -112,7 +112,7 @@ BEHAVIOURS = {
         replace(_BASE, counter_delay_s=0.05), tail_s=0.1
     ),
     "filter 1 s, load of 79 W": Behaviour(replace(_BASE, counter_filter_s=1.0), load_w=79.0),
-    "4 s late": Behaviour(replace(_BASE, counter_delay_s=4.0)),
+    "2 s late": Behaviour(replace(_BASE, counter_delay_s=2.0)),
     "20 ms in idle, 100 ms under load": Behaviour(
         replace(_BASE, counter_period_s=0.02, counter_every=(5, 200.0, math.inf))
     ),

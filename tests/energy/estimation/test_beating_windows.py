@@ -23,10 +23,12 @@ def watts(t_s: float) -> float:
     return MEAN_W + (SWING_W / 2 if is_high else -SWING_W / 2)
 
 
-def metered(seen_s: float, phase_s: float = 0.03, **more: Any) -> tuple[DeviceEnergy, float]:
+def metered(
+    seen_s: float, phase_s: float = 0.03, *, sensed_s: float = 0.025, **more: Any
+) -> tuple[DeviceEnergy, float]:
     """Return the energy by a counter that sees this part of each period, and the true energy.
 
-    The sensor of power sees 25 ms of each period.
+    The sensor of power sees `sensed_s` of each period.
     """
     tick_s = 0.0005
     joules = [0.0]  # at each tick
@@ -44,7 +46,7 @@ def metered(seen_s: float, phase_s: float = 0.03, **more: Any) -> tuple[DeviceEn
     for k in range(500, int((END_S + 0.5) * 500)):
         t_s = 0.002 * k
         n = sum(end_s <= t_s for end_s in ends_s)
-        sensed_w = (at(ends_s[n - 1]) - at(ends_s[n - 1] - 0.025)) / 0.025
+        sensed_w = (at(ends_s[n - 1]) - at(ends_s[n - 1] - sensed_s)) / sensed_s
         samples.append(Sample("GPU", t_s, 0.0, energy_j=shown[n], power_w=sensed_w))
     calibration = Calibration(
         device="GPU", counter_period_s=PERIOD_S, counter_jitter_s=0.0, counter_step_j=None,
@@ -73,6 +75,12 @@ def test_without_the_steps_some_would_be_wrong() -> None:
 def test_a_sensor_that_beats_with_the_steps_does_not_contradict_an_ideal_counter() -> None:
     untold, _ = metered(PERIOD_S)
     assert any("disagree" in reason for reason in untold.reasons), "otherwise this tests nothing"
+    best = untold.estimates[0]
+    assert untold.integral is not None
+    # One of the two is wrong, so the bound contains both; a counter that was checked is not doubted.
+    assert abs(untold.integral.energy_j - best.energy_j) < (best.bound_j or 0.0)
+    checked, _ = metered(PERIOD_S, sees_all=True)
+    assert (checked.estimates[0].bound_j or 0.0) < 0.2 * (best.bound_j or 0.0)
     for sees_all in (False, True):
         told, truth_j = metered(PERIOD_S, steps_s=(STEP_S,), sees_all=sees_all)
         assert told.reasons == ()
@@ -82,7 +90,7 @@ def test_a_sensor_that_beats_with_the_steps_does_not_contradict_an_ideal_counter
 def test_only_a_counter_that_was_not_checked_gets_a_wider_bound() -> None:
     steps: dict[str, Any] = {"steps_s": (STEP_S,)}
     bounds_j = [
-        metered(PERIOD_S, **more)[0].estimates[0].bound_j or 0.0
+        metered(PERIOD_S, sensed_s=PERIOD_S, **more)[0].estimates[0].bound_j or 0.0
         for more in (
             {"sees_all": True}, steps | {"sees_all": True}, {}, steps | {"n_parts": 100}, steps
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from energy.estimation.test_far_guard import END_S, energy, metered, power
+from energy.estimation.one_load import END_S, energy, metered, power
 
 from llem_energy._estimation.end_fall import fall_j, is_confirmed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from energy.estimation.test_far_guard import LOAD_W, TRUTH_J, energy, filtered, metered, power
+from energy.estimation.one_load import LOAD_W, TRUTH_J, energy, filtered, metered, power
 
 from llem_energy._estimation.counter import Reading, enclose, find_updates
 from llem_energy._estimation.device_energy import DeviceEnergy

@@ -20,6 +20,7 @@ from llem_energy._estimation.far_guard import FarGuard, far_guard, widened
 from llem_energy._estimation.figures import EstimateFigure
 from llem_energy._estimation.part_time import saw_the_end, unseen, with_unseen
 from llem_energy._estimation.power_integral import Integral, Point, integrated_energy
+from llem_energy._estimation.sensor_difference import COMPARABLE_S, disagreement, with_difference
 from llem_energy._estimation.standstills import longest_period_s, standstills
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.span import Span
@@ -31,8 +32,6 @@ _SLOW_COUNTER_S = 0.2  # with a longer period, power is sampled several times be
 _MAX_GAP_S = 1.0  # without a power reading
 _SLOW_READ = 2.0  # times the median: the time of the value in a slower reading is too uncertain
 _SLOW_READ_S = 0.01
-_COMPARABLE_S = 10.0  # in longer windows counter and power should agree to 5 % for any load
-_DISAGREEMENT = 0.05
 
 INSTANT = "integral of instant power"
 AVERAGE = "integral of the driver's average power"
@@ -108,19 +107,21 @@ def device_energy(
         counted = widened(counted, guard)
         counter_reasons += guard.reasons if guard else []
     instant = _integral(powers, span, period_s)
-    disagreement = None
-    sensor_j = swing_j * missed_share(found([period_s]))
-    if counted and instant is not None and _disagree(counted[0], instant, span, sensor_j):
-        disagreement = f"counter and integrated power disagree by {_share(counted[0], instant)}"
+    differs = None
+    if counted and instant is not None:
+        sensor_j = swing_j * missed_share(found([period_s]))
+        differs = disagreement(counted[0], instant, span, sensor_j)
+        if (differs and not sees_all) or (guard and guard.reasons):
+            counted = with_difference(counted, instant)
     energy = DeviceEnergy(
         counter_j=counted[0].energy_j if counted else None,
         integral=instant,
         counter_reasons=tuple(counter_reasons),
-        disagreement=disagreement,
-        reasons=tuple(counter_reasons) + ((disagreement,) if disagreement else ()),
+        disagreement=differs,
+        reasons=tuple(counter_reasons) + ((differs,) if differs else ()),
         guard=guard,
     )
-    replaces = not counted or bool(counter_reasons and disagreement)
+    replaces = not counted or bool(counter_reasons and differs)
     if beat:
         # Not a reason to use instant power instead, which beats with the same steps.
         energy = msgspec.structs.replace(
@@ -157,7 +158,7 @@ def _from_power(
     """Replace the counter by an integral of power, if there is one."""
     integral, method = energy.integral, INSTANT
     reason = "replaced by the integral of instant power, which has no bound"
-    if integral is None and span.end_s - span.start_s >= _COMPARABLE_S:
+    if integral is None and span.end_s - span.start_s >= COMPARABLE_S:
         # The driver's average lags by a second, so that it is too wrong in shorter windows.
         integral = _integral([(s, s.power_average_w) for s in samples], span, period_s)
         method = AVERAGE
@@ -272,28 +273,6 @@ def _swing_j(energy_j: float, samples: Sequence[Sample], span: Span) -> float:
     after = [s.power_w for s in samples if s.t_s > span.end_s] if span.guard_s else []
     idle_w = min((power_w for power_w in after if power_w is not None), default=0.0)
     return 2 * max(0.0, energy_j - idle_w * (span.end_s - span.start_s))
-
-
-def _disagree(counted: WindowEstimate, integral: Integral, span: Span, sensor_j: float) -> bool:
-    """Return whether counter and power differ by more than the errors of both.
-
-    Args:
-        counted: by the counter.
-        integral: of power.
-        span: the window.
-        sensor_j: by which the integral is wrong if steps of the model keep pace with the sensor.
-    """
-    difference_j = abs(integral.energy_j - counted.energy_j)
-    tolerance_j = _DISAGREEMENT * max(counted.energy_j, integral.energy_j) + sensor_j
-    if span.end_s - span.start_s >= _COMPARABLE_S:
-        return difference_j > tolerance_j
-    return difference_j > max(tolerance_j, counted.bound_j + integral.sampling_j)
-
-
-def _share(counted: WindowEstimate, integral: Integral) -> str:
-    if counted.energy_j <= 0:
-        return f"{integral.energy_j - counted.energy_j:+.3g} J"
-    return f"{integral.energy_j / counted.energy_j - 1:+.1%}"
 
 
 def _counter_figure(estimate: WindowEstimate) -> EstimateFigure:

@@ -18,7 +18,14 @@ import msgspec
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 from llem_energy._estimation.figures import CounterCheck
 from llem_energy._estimation.filter_fall import filter_falls
-from llem_energy._estimation.guard_updates import IDLE_CHANGE, STRETCH_S, GuardUpdates, mean_w
+from llem_energy._estimation.guard_updates import (
+    ABOVE_SHARE,
+    ABOVE_W,
+    IDLE_CHANGE,
+    STRETCH_S,
+    GuardUpdates,
+    mean_w,
+)
 from llem_energy._estimation.power_integral import Point
 from llem_energy._estimation.slow_start import rose_slowly
 from llem_energy._metering.span import Span
@@ -26,6 +33,7 @@ from llem_energy._metering.span import Span
 FAR_GUARD = "far guard"
 _UNKNOWN_PERIOD_S = 0.1
 _SENSOR_PERIODS = 2.0  # instant power still contains the work: one period old, and a mean of one
+_SLOWEST_S = 1.5  # time constant of a filter that a guard of any length must show
 _T_3 = 3.182  # 97.5 % quantile of Student's t with 3 degrees of freedom
 
 REASONS: dict[CounterCheck, str] = {
@@ -59,8 +67,9 @@ class FarGuard(msgspec.Struct, frozen=True):
     is_likely: bool
     """The difference is larger than the variation of idle power explains."""
     check: CounterCheck
-    uncertainty_j: float
-    """Of `energy_j`, if the counter has settled or falls as behind a first-order filter."""
+    uncertainty_j: float | None
+    """Of `energy_j`, if the counter has settled or falls as behind a first-order filter. None if it is
+    late by more than the idle time before the window: it may have counted earlier work there."""
     is_unsettled: bool = False
     """The counter still showed earlier work when the window opened."""
 
@@ -128,11 +137,13 @@ def far_guard(
     lags, falls = guard.compare(since_s, idle_before_w, base_w, idle_w)
     inside_w = mean_w(powers, span.start_s, span.end_s)
     gain = chosen.energy_j / (span.end_s - span.start_s) / inside_w if inside_w else 1.0
+    load_w = chosen.energy_j / (span.end_s - span.start_s) - idle_w
+    lag_s = min(differences_j) / load_w if load_w > 0 else 0.0
     # A board whose power falls slowly rises at once, and both meters show it.
     is_slow_board = (
         falls
         and guard.power_fell(span, since_s, base_w)
-        and not rose_slowly(counter, span, idle_before_w)
+        and not rose_slowly(counter, span, idle_before_w, lag_s)
     )
     check: CounterCheck = "agrees"
     if lags or guard.is_late(span, chosen.energy_j, idles_w, base_w):
@@ -141,19 +152,29 @@ def far_guard(
         check = "unclear"
     elif not powers:
         check = "unverified"
-    difference_j = max(map(abs, differences_j))
-    if check not in REASONS and (is_exact or is_slow_board):
-        difference_j = 0.0
     noise_j = noise.likely_j(outside_s, STRETCH_S) if noise else idle_j
+    difference_j = max(map(abs, differences_j))
+    is_likely = difference_j > (
+        math.hypot(chosen.uncertainty_j or 0.0, noise_j) + counter.quantum_j
+    )
+    if load_w < max(ABOVE_W, ABOVE_SHARE * idle_w):
+        # The sensor cannot tell such a load from idle power, so the guard may have ended too soon.
+        difference_j = (difference_j + noise_j) / (1 - math.exp(-outside_s / _SLOWEST_S))
+    if check not in REASONS and (is_exact or is_slow_board):
+        difference_j, is_likely = 0.0, False
+    after_j = guard.after_j(idle_w)
+    before_s = span.guard_s + STRETCH_S  # to which power is known
+    is_too_late = check == "lags" and not falls_j and after_j > load_w * before_s
     return FarGuard(
         energy_j=energies_j[0],
-        after_j=guard.after_j(idle_w),
+        after_j=after_j,
         power_after_j=guard.power_after_j(),
         difference_j=difference_j,
-        is_likely=check in REASONS
-        or difference_j > math.hypot(chosen.uncertainty_j or 0.0, noise_j) + counter.quantum_j,
+        is_likely=is_likely or check in REASONS,
         check=check,
-        uncertainty_j=math.hypot(
+        uncertainty_j=None
+        if is_too_late
+        else math.hypot(
             chosen.start_uncertainty_j,
             # The fits find idle power too.
             _spread_j(falls_j)
@@ -199,7 +220,7 @@ def widened(estimates: Sequence[WindowEstimate], guard: FarGuard | None) -> list
 def _wider(estimate: WindowEstimate, guard: FarGuard) -> WindowEstimate:
     difference_j, uncertainty_j = guard.difference_j, estimate.uncertainty_j
     if guard.is_likely:
-        uncertainty_j = (uncertainty_j or 0.0) + difference_j
+        uncertainty_j = (uncertainty_j or 0.0) + difference_j + (guard.uncertainty_j or 0.0)
     return msgspec.structs.replace(
         estimate,
         uncertainty_j=uncertainty_j,

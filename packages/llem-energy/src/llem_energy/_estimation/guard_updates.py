@@ -13,7 +13,7 @@ from llem_energy._metering.span import Span
 
 IDLE_CHANGE = 0.05  # idle power before and after the window differ by this share at least
 STRETCH_S = 0.07  # power over a shorter time depends too much on when the counter was read
-_ABOVE_SHARE, _ABOVE_W = 0.10, 10.0  # counter and sensor of power differ by less than either
+ABOVE_SHARE, ABOVE_W = 0.10, 10.0  # counter and sensor of power differ by less than either
 _USUAL_GAIN = 1.5  # of a counter over the sensor in idle, compared with that under load
 _LOAD_S = (0.2, 0.1, 0.0)  # before the end: two readings of the work
 _AFTER_S = (0.03, 0.05)  # a reading by then is newer than the end, by half of the sensor's period
@@ -71,7 +71,7 @@ class GuardUpdates:
         if base_w is None:
             return False
         base_w = max(base_w, self._later_w(idles_w[0], idles_w[-1], base_w) or base_w)
-        idle_sensor_w = base_w + max(_ABOVE_W, _ABOVE_SHARE * base_w)
+        idle_sensor_w = base_w + max(ABOVE_W, ABOVE_SHARE * base_w)
         after = bisect_left(self._powers, span.end_s, key=lambda point: point[0])
         until = bisect_right(self._powers, self._times_s[-1], key=lambda point: point[0])
         points = list(dropwhile(lambda p: p[1] > idle_sensor_w, self._powers[after:until]))
@@ -83,7 +83,7 @@ class GuardUpdates:
         # From the first update on: what is in it may have been used before the end.
         tail_j = loaded_w * max(0.0, idle_at_s - self._time_s(self._first))
         guard_s = self._time_s(self._last) - self._time_s(self._first)
-        tolerance_j = max(_ABOVE_W * STRETCH_S, IDLE_CHANGE * max(idles_w) * guard_s)
+        tolerance_j = max(ABOVE_W * STRETCH_S, IDLE_CHANGE * max(idles_w) * guard_s)
         tolerance_j += self._counter.quantum_j
         return min(map(self.after_j, idles_w)) > tail_j + tolerance_j
 
@@ -148,7 +148,7 @@ class GuardUpdates:
         # A sensor may see less of the board than the counter, before and after the window alike.
         is_usual = idle_w <= _USUAL_GAIN * max(1.0, gain) * later_w
         usual_w = max(0.0, idle_w - later_w) if is_usual else 0.0
-        limit_w = max(_ABOVE_W, _ABOVE_SHARE * base_w) + self._rounding_w()
+        limit_w = max(ABOVE_W, ABOVE_SHARE * base_w) + self._rounding_w()
         return before_w - base_w - usual_w > limit_w
 
     def _rounding_w(self) -> float:
@@ -181,7 +181,7 @@ class GuardUpdates:
         later_w = self._later_w(idle_w, before_w, base_w)
         if counter_w is None or sensor_w is None or later_w is None:
             return False, False
-        limit_w = max(_ABOVE_W, _ABOVE_SHARE * sensor_w)
+        limit_w = max(ABOVE_W, ABOVE_SHARE * sensor_w)
         # If the guard ended while the counter still lagged, its later power is not that of idle.
         excesses_w = [(counter_w - idle_w) - (sensor_w - later_w) - self._rounding_w()]
         if before_w is None or base_w is None:

@@ -1,4 +1,4 @@
-"""Whether a counter showed the beginning of the work at once.
+"""Whether a counter showed the beginning of the work as late as its end.
 
 A board whose power falls slowly after the work still begins to work at once. A meter that is late or
 filtered shows the beginning late too. So the beginning of a window tells the two apart, also where
@@ -7,32 +7,45 @@ the sensor of power is as late, or as filtered, as the counter.
 
 from __future__ import annotations
 
+import math
+
 from llem_energy._estimation.edge_estimators import CounterWindow
 from llem_energy._estimation.guard_updates import STRETCH_S
 from llem_energy._metering.span import Span
 
 _N_STRETCHES = 4  # from the start: a load may change later for reasons of its own
-_AT_ONCE = 0.8  # of the power that follows; the power of a load varies
 _SOON = 0.25  # of an interval: work that began so soon after an update began with it
 
 
-def rose_slowly(counter: CounterWindow, span: Span, before_w: float | None) -> bool:
-    """Return whether the counter showed less power in the first moment of the work than after it.
+def rose_slowly(counter: CounterWindow, span: Span, before_w: float | None, lag_s: float) -> bool:
+    """Return whether the counter showed the first moment of the work as a meter would that lags.
 
     Args:
         counter: around the window.
         span: the window.
         before_w: power of the counter before the window.
+        lag_s: the delay, or the time constant of a filter, that its end suggests.
 
     Returns:
         False if the window is too short to tell.
     """
-    after = counter.first_after(span.start_s)
-    if after is None or after < 1 or before_w is None:
+    powers_w, length_s = _first_powers(counter, span, before_w or 0.0)
+    if len(powers_w) < 2 or before_w is None or lag_s <= 0:
         return False
-    length_s = counter.time_s(after) - counter.time_s(after - 1)
-    is_soon = span.start_s - counter.time_s(after - 1) <= _SOON * length_s
+    # Halfway between a meter that lags and one that does not: work takes a moment to begin too.
+    at_once = (1 + _shown_at_first(lag_s / length_s, len(powers_w))) / 2
+    return powers_w[0] < at_once * max(powers_w)
+
+
+def _first_powers(counter: CounterWindow, span: Span, before_w: float) -> tuple[list[float], float]:
+    """Return power above that before the window in its first stretches, and the length of one."""
+    after = counter.first_after(span.start_s)
+    if after is None or after < 1:
+        return [], 0.0
+    period_s = counter.time_s(after) - counter.time_s(after - 1)
+    is_soon = span.start_s - counter.time_s(after - 1) <= _SOON * period_s
     begin = after - 1 if is_soon else after
+    first_s = counter.time_s(begin)
     powers_w: list[float] = []
     for i in range(begin + 1, len(counter.updates)):
         if counter.time_s(i) > span.end_s or len(powers_w) == _N_STRETCHES:
@@ -41,4 +54,19 @@ def rose_slowly(counter: CounterWindow, span: Span, before_w: float | None) -> b
         if counter.time_s(i) - counter.time_s(begin) >= STRETCH_S:
             powers_w.append((counter.power_w(begin, i) or 0.0) - before_w)
             begin = i
-    return len(powers_w) > 1 and powers_w[0] < _AT_ONCE * max(powers_w)
+    return powers_w, (counter.time_s(begin) - first_s) / max(1, len(powers_w))
+
+
+def _shown_at_first(lag: float, n: int) -> float:
+    """Return the share of the power of stretch `n` that a meter shows in the first one.
+
+    Args:
+        lag: of the meter, in stretches: a delay, or the time constant of a filter. The larger share
+            of the two counts.
+        n: number of stretches.
+    """
+
+    def filtered(k: int) -> float:
+        return 1 - lag * (math.exp(-k / lag) - math.exp(-(k + 1) / lag))
+
+    return max(0.0, 1 - lag, filtered(0) / filtered(n - 1))
