@@ -1,4 +1,4 @@
-"""A meter that is slow is told from a board that is slow by the beginning of the work."""
+"""The beginning of the work shows whether a meter or a board is slow."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_windows_of_both_modes_nest_and_enclose_the_truth(
         assert window["devices"] == {"GPU-steady": window["j"]}
 
 
-def test_the_bound_contains_what_the_meter_misses_of_steps_that_were_told(
+def test_the_bound_contains_what_the_meter_misses_of_noted_steps(
     library: Path, tmp_path: Path, cache: dict[str, str]
 ) -> None:
     """A counter that sees 25 of 100 ms, and steps of 50 ms, of which it sees the costly half."""

@@ -1,4 +1,4 @@
-"""Steps that the code in a window tells."""
+"""Steps that the code in a window notes."""
 
 from __future__ import annotations
 

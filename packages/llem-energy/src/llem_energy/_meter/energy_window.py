@@ -74,7 +74,7 @@ class EnergyWindow:
 
     @property
     def repeated_s(self) -> tuple[float, ...]:
-        """Median and mean time between two steps, in seconds; () if fewer than two were told."""
+        """Median and mean time between two steps, in seconds; () if fewer than two ended."""
         return () if self._steps is None else self._steps.repeated_s()
 
     @property
@@ -96,10 +96,10 @@ class EnergyWindow:
         return self._energy
 
     def step(self) -> None:
-        """Tell that a step of the work has ended: a token, a batch, an iteration.
+        """Note that a step of the work has ended: a token, a batch, an iteration.
 
         The counter of a GPU may observe the board only part of the time. Steps that keep pace with it
-        may then be measured wrongly, and the bound contains that only for steps that were told. A
+        may then be measured wrongly, and the bound contains that only for noted steps. A
         board that `llem-cli doctor --check-gpu` has cleared needs none. It takes a microsecond.
         """
         if self._steps is None:

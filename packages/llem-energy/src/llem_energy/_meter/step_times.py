@@ -1,4 +1,4 @@
-"""The steps of the work in a window, as the code in it tells them."""
+"""When the steps of the work in a window ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class StepTimes:
         self._ends_s.append(end_s)
 
     def repeated_s(self) -> tuple[float, ...]:
-        """Return median and mean time between the ends of two steps; () if fewer than two were told."""
+        """Return median and mean time between the ends of two steps; () if fewer than two ended."""
         import statistics  # takes as long to import as the meter
 
         ends_s = sorted(self._ends_s)
