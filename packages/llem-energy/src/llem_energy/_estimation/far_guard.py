@@ -10,22 +10,20 @@ a counter that lags from a board whose power falls slowly.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 
 import msgspec
 
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 from llem_energy._estimation.figures import CounterCheck
-from llem_energy._estimation.filter_fall import filter_falls
 from llem_energy._estimation.guard_updates import (
     ABOVE_SHARE,
     ABOVE_W,
-    IDLE_CHANGE,
     STRETCH_S,
     GuardUpdates,
     mean_w,
 )
+from llem_energy._estimation.later_energy import later_energy
 from llem_energy._estimation.power_integral import Point
 from llem_energy._estimation.slow_start import rose_slowly
 from llem_energy._metering.span import Span
@@ -33,8 +31,6 @@ from llem_energy._metering.span import Span
 FAR_GUARD = "far guard"
 _UNKNOWN_PERIOD_S = 0.1
 _SENSOR_PERIODS = 2.0  # instant power still contains the work: one period old, and a mean of one
-_SLOWEST_S = 1.5  # time constant of a filter that a guard of any length must show
-_T_3 = 3.182  # 97.5 % quantile of Student's t with 3 degrees of freedom
 
 REASONS: dict[CounterCheck, str] = {
     "lags": (
@@ -117,27 +113,14 @@ def far_guard(
     idle_w, idle_before_w = guard.idle_w(), _idle_before_w(counter, span)
     if idle_w is None:
         return None
-    last_j, outside_s = counter.updates[last].energy_j, counter.time_s(last) - span.end_s
-    # Idle power may have changed after the window.
-    idles_w = [idle_w] if idle_before_w is None else [idle_w, idle_before_w]
-    energies_j = [last_j - watts * outside_s - chosen.start_j for watts in idles_w]
-    # A filtered counter has not settled, before the window neither.
-    falls_j = [
-        fall.energy_j(last_j - chosen.start_j, outside_s, idle_before_w)
-        for fall in filter_falls(counter, first, last)
-    ]
-    energies_j = [*falls_j[:1], *energies_j]
-    differences_j = [energy_j - chosen.energy_j for energy_j in energies_j]
-    idle_j = IDLE_CHANGE * idle_w * outside_s
-    noise = counter.idle_noise(span.start_s, span.end_s, span.guard_s)
-    tolerance_j = (chosen.uncertainty_j or 0.0) + idle_j + counter.quantum_j
-    rises = min(differences_j) > tolerance_j
+    later = later_energy(counter, span, chosen.start_j, (first, last), (idle_w, idle_before_w))
+    differences_j = later.differences_j(chosen)
+    load_w = chosen.energy_j / (span.end_s - span.start_s) - idle_w
+
     base_w = mean_w(powers, span.start_s - STRETCH_S, span.start_s)
     since_s = span.end_s + _SENSOR_PERIODS * (power_period_s or _UNKNOWN_PERIOD_S)
     lags, falls = guard.compare(since_s, idle_before_w, base_w, idle_w)
-    inside_w = mean_w(powers, span.start_s, span.end_s)
-    gain = chosen.energy_j / (span.end_s - span.start_s) / inside_w if inside_w else 1.0
-    load_w = chosen.energy_j / (span.end_s - span.start_s) - idle_w
+    idles_w = [idle_w] if idle_before_w is None else [idle_w, idle_before_w]
     lag_s = min(differences_j) / load_w if load_w > 0 else 0.0
     # A board whose power falls slowly rises at once, and both meters show it.
     is_slow_board = (
@@ -145,48 +128,40 @@ def far_guard(
         and guard.power_fell(span, since_s, base_w)
         and not rose_slowly(counter, span, idle_before_w, lag_s)
     )
+    explained_j = (chosen.uncertainty_j or 0.0) + later.idle_j + counter.quantum_j
     check: CounterCheck = "agrees"
     if lags or guard.is_late(span, chosen.energy_j, idles_w, base_w):
         check = "lags"
-    elif rises and not is_exact and not is_slow_board:
+    elif min(differences_j) > explained_j and not is_exact and not is_slow_board:
         check = "unclear"
     elif not powers:
         check = "unverified"
-    noise_j = noise.likely_j(outside_s, STRETCH_S) if noise else idle_j
+
     difference_j = max(map(abs, differences_j))
-    is_likely = difference_j > (
-        math.hypot(chosen.uncertainty_j or 0.0, noise_j) + counter.quantum_j
-    )
+    usual_j = math.hypot(chosen.uncertainty_j or 0.0, later.noise_j) + counter.quantum_j
+    is_likely = check in REASONS or difference_j > usual_j
     if load_w < max(ABOVE_W, ABOVE_SHARE * idle_w):
         # The sensor cannot tell such a load from idle power, so the guard may have ended too soon.
-        difference_j = (difference_j + noise_j) / (1 - math.exp(-outside_s / _SLOWEST_S))
+        difference_j = later.hidden_j(difference_j)
     if check not in REASONS and (is_exact or is_slow_board):
         difference_j, is_likely = 0.0, False
     after_j = guard.after_j(idle_w)
     before_s = span.guard_s + STRETCH_S  # to which power is known
-    is_too_late = check == "lags" and not falls_j and after_j > load_w * before_s
+    is_too_late = check == "lags" and not later.falls_j and after_j > load_w * before_s
+    inside_w = mean_w(powers, span.start_s, span.end_s)
+    gain = chosen.energy_j / (span.end_s - span.start_s) / inside_w if inside_w else 1.0
     return FarGuard(
-        energy_j=energies_j[0],
+        energy_j=later.energies_j[0],
         after_j=after_j,
         power_after_j=guard.power_after_j(),
         difference_j=difference_j,
-        is_likely=is_likely or check in REASONS,
+        is_likely=is_likely,
         check=check,
         uncertainty_j=None
         if is_too_late
-        else math.hypot(
-            chosen.start_uncertainty_j,
-            # The fits find idle power too.
-            _spread_j(falls_j)
-            if falls_j
-            else math.hypot(max(energies_j) - min(energies_j), noise_j),
-        ),
+        else math.hypot(chosen.start_uncertainty_j, later.uncertainty_j()),
         is_unsettled=guard.was_unsettled(idle_before_w, base_w, idle_w, gain),
     )
-
-
-def _spread_j(energies_j: Sequence[float]) -> float:
-    return _T_3 * statistics.stdev(energies_j)
 
 
 def widened(estimates: Sequence[WindowEstimate], guard: FarGuard | None) -> list[WindowEstimate]:

@@ -100,7 +100,7 @@ class EnergyWindow:
 
         The counter of a GPU may observe the board only part of the time. Steps that keep pace with it
         may then be measured wrongly, and the bound contains that only for noted steps. A
-        board that `llem-cli doctor --check-gpu` has cleared needs none. It takes a microsecond.
+        board that `llem-cli doctor --check-gpu` has cleared needs none.
         """
         if self._steps is None:
             self._steps = StepTimes()
