@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,51 @@ def test_a_few_outliers_are_left_out_and_counted(
     assert fit["slope"] == pytest.approx(1 / 0.92 / 1.04, rel=0.01)
 
 
+def test_the_ends_of_windows_are_cut_as_far_as_the_meter_averages(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, study: Path
+) -> None:
+    log = METER.but(averaged_s=4.0, noise_w=0.2).write(tmp_path / "log.csv")
+    (board,) = calibrated(capfd, "--meter", log, "--study", study)["boards"]
+    assert board["cut_s"] == 2.0
+    assert board["calibration"]["slope"] == pytest.approx(1 / 0.92 / 1.04, rel=0.006)
+
+
+@pytest.mark.parametrize(("efficiency", "n_warnings"), [("0.92", 0), ("0.8", 1), ("0.99", 0)])
+def test_a_gain_that_no_sensor_has_is_a_warning(
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    study: Path,
+    efficiency: str,
+    n_warnings: int,
+) -> None:
+    log = METER.write(tmp_path / "log.csv")
+    flags = ("--meter", log, "--study", study, "--efficiency", efficiency)
+    data = calibrated(capfd, *flags)
+    assert len(data["warnings"]) == n_warnings
+    assert run(["calibrate", *map(str, flags)]) == 0
+    text = " ".join(capfd.readouterr().out.split())
+    assert ("warning: GPU-1: the gain is 0.833, and published ones are" in text) is (n_warnings > 0)
+
+
+def test_runs_that_are_given_twice_count_once(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, study: Path
+) -> None:
+    copy = shutil.copytree(study, tmp_path / "copy")
+    log = METER.write(tmp_path / "log.csv")
+    once = calibrated(capfd, "--meter", log, "--study", study)["boards"]
+    twice = calibrated(capfd, "--meter", log, "--study", study, "--study", copy)["boards"]
+    assert twice[0]["windows"] == once[0]["windows"]
+
+
+def test_boards_that_work_at_the_same_time_are_refused(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, study: Path
+) -> None:
+    other = write_study(tmp_path / "other", scripted_gpu(uuid="GPU-2"))
+    log = METER.write(tmp_path / "log.csv")
+    line = failure(capfd, "--meter", log, "--study", study, "--study", other)
+    assert "runs of GPU-1 and GPU-2 overlap in time" in line
+
+
 BAD_LOGS: dict[str, tuple[FakeMeter, dict[str, Any], str]] = {
     "wrong unit": (METER, {"scale": 1e-3}, "its values are probably in kW: give --unit=kW"),
     "other unit": (METER, {"scale": 7.0}, "is it the log of the meter of this node?"),
@@ -155,6 +201,9 @@ BAD_LOGS: dict[str, tuple[FakeMeter, dict[str, Any], str]] = {
     "no overlap": (METER.but(lag_s=864_321.0), {}, "the log does not overlap the runs: it is from"),
     "gap": (METER, {"without": (40.0, 100.0)}, "found 5, and 3 that are shorter or not covered; the log"),
     "slow meter": (METER.but(period_s=6.0, noise_w=0.0), {}, "expected at least 6 windows that the"),
+    "half": (METER.but(offset_w=120.0, efficiency=1.84), {}, "needs the sum of both"),
+    "two boards": (METER.but(efficiency=0.5), {}, "Everything else that it measures must idle"),
+    "averages": (METER.but(averaged_s=8.0), {}, "so the meter averages over some seconds; measure"),
     "noise": (METER.but(noise_w=90.0), {}, "no better than the +-5% of the literature"),
 }  # fmt: skip
 

@@ -101,18 +101,20 @@ class FakeMeter:
     noise_w: float = 1.0
     period_s: float = 1.0
     duration_s: float = 260.0
+    averaged_s: float | None = None
+    """What a reading is the mean of; None: the time since the reading before."""
 
     def but(self, **changes: Any) -> FakeMeter:
         """Return a meter that differs."""
         return replace(self, **changes)
 
     def readings(self) -> list[tuple[float, float, float]]:
-        """Return (Unix time on its clock, mean power in W since the reading before, energy in J)."""
+        """Return (Unix time on its clock, mean power in W, energy in J)."""
         noise, energy_j, rows = random.Random("meter"), 0.0, []
         for i in range(1, int(self.duration_s / self.period_s)):
             end_s = i * self.period_s
-            start_s = end_s - self.period_s
-            board_w = true_energy_j(self.gpu, start_s, end_s) / self.period_s
+            mean_s = self.averaged_s or self.period_s
+            board_w = true_energy_j(self.gpu, max(0.0, end_s - mean_s), end_s) / mean_s
             power_w = self.offset_w + board_w / self.efficiency + noise.gauss(0, self.noise_w)
             energy_j += power_w * self.period_s
             rows.append((EPOCH_S + end_s * (1 + self.drift) + self.lag_s, power_w, energy_j))

@@ -18,6 +18,7 @@ from llem_energy._gain.meter_log import (
     MeterLog,
     read_meter_log,
 )
+from llem_energy._gain.plausible_gain import implausible_gain
 from llem_energy._metering.gain_store import GainCalibration, load_gains, save_gains
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "MeterLog",
     "Supply",
     "calibrate_gains",
+    "implausible_gain",
     "load_gains",
     "read_board_run",
     "read_meter_log",

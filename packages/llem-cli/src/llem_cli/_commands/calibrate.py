@@ -19,7 +19,14 @@ from llem_cli._display.console import show_json
 from llem_config import load_settings
 from llem_config.settings import gains_path
 from llem_config.text import shortened
-from llem_energy.gain import LogFormat, Supply, calibrate_gains, read_meter_log, save_gains
+from llem_energy.gain import (
+    LogFormat,
+    Supply,
+    calibrate_gains,
+    implausible_gain,
+    read_meter_log,
+    save_gains,
+)
 
 MeterFile = Annotated[
     Path,
@@ -101,10 +108,15 @@ def calibrate(
     if efficiency is not None and not dry_run:
         path = gains_path()
         save_gains(path, [report.calibration for report in reports])
+    # Without the efficiency, the slope is not yet a gain.
+    found = [implausible_gain(each.calibration) for each in reports if efficiency is not None]
+    warnings = [sentence for sentence in found if sentence is not None]
     if json_:
-        show_json(calibration_json(reports, path, metered.notes))
+        show_json(calibration_json(reports, path, metered.notes, warnings))
     else:
-        show_calibration(reports, path, metered.notes, has_efficiency=efficiency is not None)
+        show_calibration(
+            reports, path, metered.notes, warnings, has_efficiency=efficiency is not None
+        )
     return OK
 
 

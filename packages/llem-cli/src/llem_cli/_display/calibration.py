@@ -12,7 +12,12 @@ from llem_energy.gain import GainReport
 
 
 def show_calibration(
-    reports: Sequence[GainReport], path: Path | None, notes: Sequence[str], *, has_efficiency: bool
+    reports: Sequence[GainReport],
+    path: Path | None,
+    notes: Sequence[str],
+    warnings: Sequence[str],
+    *,
+    has_efficiency: bool,
 ) -> None:
     """Show the fit of each board, and where it is stored.
 
@@ -20,6 +25,7 @@ def show_calibration(
         reports: one for each board.
         path: of the file in which they are stored; None if they are not.
         notes: why runs were left out.
+        warnings: why a gain may be wrong.
         has_efficiency: whether the user has stated the efficiency.
     """
     for report in reports:
@@ -31,6 +37,8 @@ def show_calibration(
         say(f"note: {note}")
     if len(notes) > MAX_LINES:
         say(f"note: {len(notes) - MAX_LINES} more such lines; --json prints all of them")
+    for warning in warnings:
+        say(f"warning: {warning}")
     if path is not None:
         say(f"stored in {path}; later results use it")
     elif not has_efficiency:
@@ -43,7 +51,10 @@ def show_calibration(
 
 
 def calibration_json(
-    reports: Sequence[GainReport], path: Path | None, notes: Sequence[str]
+    reports: Sequence[GainReport],
+    path: Path | None,
+    notes: Sequence[str],
+    warnings: Sequence[str],
 ) -> bytes:
     """Return everything about a calibration as JSON."""
     boards = [
@@ -52,6 +63,7 @@ def calibration_json(
             "clock_drift_s": report.lag.drift_s,
             "n_left_out": report.n_left_out,
             "n_gaps": report.n_gaps,
+            "cut_s": report.cut_s,
             "windows": [{"board_w": board, "meter_w": meter} for board, meter in report.windows],
         }
         for report in reports
@@ -60,6 +72,7 @@ def calibration_json(
         "boards": boards,
         "stored_in": None if path is None else str(path),
         "notes": list(notes),
+        "warnings": list(warnings),
     }
     return msgspec.json.format(msgspec.json.encode(data), indent=2)
 
@@ -74,6 +87,7 @@ def _rows(report: GainReport, *, has_efficiency: bool) -> list[tuple[str, str]]:
         ("offset", f"{fit.offset_w:.2f} +- {fit.offset_se_w:.2f} W (standard error)"),
         ("residuals", f"{fit.residual_sd_w:.3g} W (standard deviation)"),
         ("windows", f"{fit.n_windows}, {fit.board_min_w:.4g} to {fit.board_max_w:.4g} W{left_out}"),
+        ("cut from their ends", f"{report.cut_s:.3g} s"),
         (
             "clock of the meter",
             f"{fit.lag_s:+.2f} s, correlation {fit.lag_correlation:.3f}, drift {drift}",

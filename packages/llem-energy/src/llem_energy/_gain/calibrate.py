@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 from llem_energy._errors import MeasurementError
@@ -12,18 +13,22 @@ from llem_energy._gain.board_run import BoardRun
 from llem_energy._gain.clock_lag import Lag, find_lag
 from llem_energy._gain.line_fit import Line, fit_line
 from llem_energy._gain.meter_log import UNITS_OF_ENERGY, UNITS_OF_POWER, MeterLog
+from llem_energy._gain.steady_windows import (
+    MIN_WINDOWS,
+    Powers,
+    load_powers,
+    min_window_s,
+    steady_windows,
+)
 from llem_energy._metering.gain_store import GainCalibration
 
-MIN_WINDOWS = 6
-_MIN_PERIODS = 3.0  # a window has at least this number of intervals of the meter
-_LOAD = ("window", "prefill", "decode")
-"""Phases in which the host works alike. Idle phases are not fitted: the host idles in them too, and
-the slope would contain what it draws for the work."""
 _MIN_RANGE = 0.1  # of the powers, as a share of the highest
 _MAX_OUTLIERS = 0.2
 _MAX_ERROR = 0.05
 """Of the gain, from the fit alone: the literature is as good."""
-_SLOPES = (0.5, 2.5)
+_SLOPES = (0.75, 1.75)
+"""Watts at the meter per reported watt. A supply, fans and a sensor that is off by a tenth give 0.9 to 1.5;
+half of the node's supplies, or a second board that works too, give what is beyond."""
 
 
 class Supply(NamedTuple):
@@ -48,8 +53,10 @@ class GainReport(NamedTuple):
     """Windows that are shorter than the meter needs, or that the log does not cover."""
     n_gaps: int
     """Gaps in the log."""
-    windows: tuple[tuple[float, float], ...]
+    windows: tuple[Powers, ...]
     """Mean power of each window in W: as the board reports it, and at the meter."""
+    cut_s: float = 0.0
+    """What is left out at both ends of each window."""
 
 
 def calibrate_gains(
@@ -72,15 +79,20 @@ def calibrate_gains(
     Raises:
         MeasurementError: the gain cannot be told; the message has the reason.
     """
+    # A merged study has the runs of another one again. Counted twice, they would look more certain.
+    runs = list({(run.device, run.curve.start_s, run.curve.end_s): run for run in runs}.values())
     devices = dict.fromkeys(run.device for run in runs)
     for device in devices:
-        _check_load(device, [run for run in runs if run.device == device])
+        powers_w = load_powers([run for run in runs if run.device == device])
+        if len(powers_w) >= MIN_WINDOWS:  # whatever the log says
+            _check_range(device, powers_w)
     covered = [
         run
         for run in runs
         if run.curve.start_s - max_lag_s < log.curve.end_s
         and run.curve.end_s + max_lag_s > log.curve.start_s
     ]
+    _check_one_at_a_time(covered)
     try:
         lag = find_lag(log, covered or runs, max_lag_s)
         return tuple(
@@ -97,13 +109,13 @@ def _report(
     log: MeterLog, runs: Sequence[BoardRun], supply: Supply, lag: Lag, driver: str | None
 ) -> GainReport:
     device = runs[0].device
-    windows, n_left_out = _windows(log, runs, lag)
+    windows, n_left_out, cut_s = steady_windows(device, log, runs, lag)
     if len(windows) < MIN_WINDOWS:
         n_gaps = log.curve.n_gaps
         gaps = f"; the log has {n_gaps} {'gap' if n_gaps == 1 else 'gaps'}" if n_gaps else ""
         raise MeasurementError(
             f"{device}: expected at least {MIN_WINDOWS} windows that the log covers, each of "
-            f"{_min_window_s(log, lag):.3g} s or more, found {len(windows)}, and {n_left_out} that are "
+            f"{min_window_s(log, cut_s):.3g} s or more, found {len(windows)}, and {n_left_out} that are "
             f"shorter or not covered{gaps}; add studies, or raise energy.min_window_seconds"
         )
     board_w = [board for board, _ in windows]
@@ -118,20 +130,19 @@ def _report(
         )
     kept = [windows[i] for i in line.kept]
     calibration = _calibration(device, line, kept, supply, lag, log, driver, len(windows))
-    return GainReport(calibration, lag, n_left_out, log.curve.n_gaps, tuple(windows))
+    return GainReport(calibration, lag, n_left_out, log.curve.n_gaps, tuple(windows), cut_s)
 
 
-def _check_load(device: str, runs: Sequence[BoardRun]) -> None:
-    """Raise MeasurementError if the windows show one power only, whatever the log says."""
-    spans = [(run, span) for run in runs for span in run.spans if span.phase in _LOAD]
-    means = (
-        run.curve.mean_w(span.start_s, span.end_s)
-        for run, span in spans
-        if span.end_s > span.start_s
-    )
-    board_w = [power_w for power_w in means if power_w is not None]
-    if len(board_w) >= MIN_WINDOWS:
-        _check_range(device, board_w)
+def _check_one_at_a_time(runs: Sequence[BoardRun]) -> None:
+    """Raise MeasurementError if the meter has shown two runs at once."""
+    in_order = sorted(runs, key=lambda run: run.curve.start_s)
+    for run, later in pairwise(in_order):
+        if later.curve.start_s < run.curve.end_s:
+            both = " and ".join(sorted({run.device, later.device}))
+            raise MeasurementError(
+                f"runs of {both} overlap in time, so that the meter shows the sum of both; give "
+                "only studies that ran alone on the node (--study)"
+            )
 
 
 def _check_range(device: str, board_w: Sequence[float]) -> None:
@@ -144,33 +155,6 @@ def _check_range(device: str, board_w: Sequence[float]) -> None:
         )
 
 
-def _min_window_s(log: MeterLog, lag: Lag) -> float:
-    return _MIN_PERIODS * log.period_s + 2 * lag.bin_s
-
-
-def _windows(
-    log: MeterLog, runs: Sequence[BoardRun], lag: Lag
-) -> tuple[list[tuple[float, float]], int]:
-    """Return the mean powers of each window at board and meter, and how many are left out.
-
-    Both ends are cut by the width of a bin, more than the error of the lag.
-    """
-    windows, n_left_out = [], 0
-    for run in runs:
-        for span in run.spans:
-            if span.phase not in _LOAD:
-                continue
-            start_s, end_s = span.start_s + lag.bin_s, span.end_s - lag.bin_s
-            is_long = span.end_s - span.start_s >= _min_window_s(log, lag)
-            board_w = run.curve.mean_w(start_s, end_s) if is_long else None
-            meter_w = log.curve.mean_w(start_s + lag.lag_s, end_s + lag.lag_s) if is_long else None
-            if board_w is None or meter_w is None:
-                n_left_out += 1
-            else:
-                windows.append((board_w, meter_w))
-    return windows, n_left_out
-
-
 def _check(device: str, line: Line, log: MeterLog, n_windows: int) -> None:
     """Raise MeasurementError if the line cannot be that of a node with this board."""
     low, high = _SLOPES
@@ -178,7 +162,11 @@ def _check(device: str, line: Line, log: MeterLog, n_windows: int) -> None:
         same = UNITS_OF_POWER if log.unit in UNITS_OF_POWER else UNITS_OF_ENERGY
         scaled = {unit: line.slope * joules / same[log.unit] for unit, joules in same.items()}
         units = [unit for unit, slope in scaled.items() if low <= slope <= high]
-        hint = "is it the log of the meter of this node?"
+        hint = "is it the log of the meter of this node? " + (
+            "A node with two power supplies needs the sum of both"
+            if line.slope < low
+            else "Everything else that it measures must idle"
+        )
         if units:
             hint = f"its values are probably in {units[0]}: give --unit={units[0]}"
         raise MeasurementError(

@@ -68,7 +68,7 @@ def find_lag(log: MeterLog, runs: Sequence[BoardRun], max_lag_s: float) -> Lag:
     _check_single_peak(found, best, bin_s)
     lag_s, correlation = _refined(log.curve, runs, bin_s, best)
     drift_s = _drift_s(log.curve, runs, bin_s, best)
-    tolerance_s = max(1.0, bin_s)
+    tolerance_s = bin_s  # at least this is cut from both ends of each window
     if drift_s is not None and abs(drift_s) > tolerance_s:
         raise MeasurementError(
             f"the clock of the meter drifts: its lag changes by {drift_s:+.1f} s from the first half "
