@@ -54,7 +54,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     throttle_reasons: tuple[str, ...] | None = None
     """Names of `THROTTLE_REASONS`; () if there are none."""
     pids: frozenset[int] | None = None
-    """Processes that compute on the device; inside a container these may be ids of the host."""
+    """Processes on the device; inside a container these may be ids of the host."""
 
 
 class SourceVersions(NamedTuple):
@@ -120,7 +120,8 @@ class SourceType(Protocol):
         """Open the meter.
 
         Args:
-            gpus: NVML indices or UUIDs of the GPUs that the experiment uses.
+            gpus: NVML indices or UUIDs of the GPUs that the experiment uses. A source of GPUs that
+                meters fewer is not used.
 
         Raises:
             SourceUnavailable: this machine does not have it, or denies access.

@@ -179,8 +179,20 @@ def _open(name: str, gpus: Sequence[int | str]) -> EnergySource:
             raise SourceUnavailable(
                 f"the package {package}, which provides it, is broken: {problem}"
             )
+        n_gpus = _n_gpus(gpus)
+        if source.kind == "gpu" and len(source.devices) < n_gpus:
+            raise SourceUnavailable(
+                f"it meters {len(source.devices)} of the {n_gpus} GPUs, so that a total would lack the "
+                "energy of the others"
+            )
         cleanup.pop_all()
     return source
+
+
+def _n_gpus(keys: Sequence[int | str]) -> int:
+    """Return how many GPUs are named; one may be named by index and by UUID."""
+    indices = {key for key in keys if isinstance(key, int)}
+    return max(len(indices), len({*keys} - indices))
 
 
 def _close_broken(source: Any) -> None:
