@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks and fakes are not installed
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -54,6 +54,16 @@ class Case:
     busy_percent: int = 0
     used_bytes: int = 0
     in_container: bool = False  # the driver lists processes by the ids of the host
+    list_of: Literal["compute", "mps", "graphics"] = "compute"
+    every_s: float | None = None  # works for a second, and again after this time
+
+    def spans(self) -> list[tuple[float, float]]:
+        """Return when it works."""
+        if self.every_s is None:
+            return [(self.t0_s, self.t1_s)]
+        n = int((self.t1_s - self.t0_s) / self.every_s)
+        starts = (self.t0_s + i * self.every_s for i in range(n))
+        return [(t_s, t_s + 1.0) for t_s in starts]
 
 
 CASES = (
@@ -67,6 +77,10 @@ CASES = (
     Case("listed by ids of the host, in the window", 33.0, 37.0, is_listed=True, in_container=True),
     Case("listed by ids of the host, comes with the run", 10.0, 60.0, is_listed=True,
          in_container=True),
+    Case("a client of the multi-process service, in the window", 33.0, 37.0, is_listed=True,
+         list_of="mps"),
+    Case("a graphics process, in the window", 33.0, 37.0, is_listed=True, list_of="graphics"),
+    Case("unlisted, 150 W for 1 of every 5 s, all along", -2.0, 60.0, every_s=5.0),
     Case("unlisted, all along, 30 % busy", *_ALWAYS, busy_percent=30),
     Case("unlisted, all along, 20 W and 3 % busy", *_ALWAYS, watts=20.0, busy_percent=3),
     Case("unlisted, 150 W from the middle of the window on", 33.0, 60.0),
@@ -114,9 +128,17 @@ def _gpu(number: int, starts_s: Sequence[float], pids: Sequence[int]) -> FakeGpu
 def shared(gpu: FakeGpu, case: Case, start_s: float) -> FakeGpu:
     """Return a GPU with a neighbour on it: its power, its process, its memory and its work."""
     t0_s, t1_s = start_s + case.t0_s, start_s + case.t1_s
-    times_s = sorted({t_s for t_s, _ in gpu.points} | {t0_s, t1_s})
-    points = tuple((t, gpu.power_w(t) + case.watts * (t0_s <= t < t1_s)) for t in times_s)
-    listed = (Process(_OTHER, case.used_bytes, t0_s=t0_s, t1_s=t1_s),) if case.is_listed else ()
+    spans_s = [(start_s + on_s, start_s + off_s) for on_s, off_s in case.spans()]
+    edges_s = {edge_s for span_s in spans_s for edge_s in span_s}
+    points = tuple(
+        (t, gpu.power_w(t) + case.watts * any(on_s <= t < off_s for on_s, off_s in spans_s))
+        for t in sorted({t_s for t_s, _ in gpu.points} | edges_s)
+    )
+    process = Process(
+        _OTHER, case.used_bytes, t0_s=t0_s, t1_s=t1_s, mps=case.list_of == "mps",
+        graphics=case.list_of == "graphics",
+    )  # fmt: skip
+    listed = (process,) if case.is_listed else ()
     neighbour = Neighbour(t0_s, t1_s, case.busy_percent, case.used_bytes)
     return replace(gpu, points=points, processes=gpu.processes + listed, neighbours=(neighbour,))
 

@@ -62,6 +62,7 @@ class Process:
     pid: int
     used_bytes: int = 1 << 30
     graphics: bool = False  # a graphics process; else a compute process
+    mps: bool = False  # a client of the Multi-Process Service, which has a list of its own
     t0_s: float = 0.0
     t1_s: float = math.inf
 
@@ -239,7 +240,8 @@ def _statements(gpu: FakeGpu) -> Iterator[str]:
     yield f"virtualization {gpu.virtualization}"
     yield f"memory {gpu.memory_bytes}"
     for process in gpu.processes:
-        word = "graphics_process" if process.graphics else "process"
+        kind = "graphics_" if process.graphics else "mps_" if process.mps else ""
+        word = f"{kind}process"
         yield f"{word} {process.pid} {process.used_bytes} {process.t0_s!r} {process.t1_s!r}"
     yield f"idle_w {gpu.idle_w!r}"
     for each in gpu.neighbours:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fakes.fake_nvml import FakeGpu, Neighbour
+from fakes.fake_nvml import FakeGpu, Neighbour, Process
 from fakes.nvml_probe import Rig
 
 BUSY = "nvmlDeviceGetUtilizationRates(gpu(0)).gpu"
@@ -46,3 +46,9 @@ def test_a_neighbour_that_cannot_be_is_refused(rig: Rig) -> None:
         f"fake.fake_nvml_set_neighbour(0, 1, 101, {one})",
     )
     assert answers == [0, 0]
+
+
+def test_a_client_of_the_multi_process_service_has_a_list_of_its_own(rig: Rig) -> None:
+    clients = "[each.pid for each in nvmlDeviceGetMPSComputeRunningProcesses(gpu(0))]"
+    gpu = FakeGpu(processes=(Process(77), Process(4242, mps=True)))
+    assert rig.ask(gpu, PIDS, clients) == [[77], [4242]]

@@ -81,6 +81,30 @@ def test_power_next_to_the_window_is_a_sign() -> None:
     assert "just after it, it drew 30" in after
 
 
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "power_w", "n_signs"),
+    [
+        (5.0, 5.5, 240.0, 1),
+        (36.0, 36.4, 130.0, 1),
+        (36.0, 36.4, 105.0, 0),  # less than 20 W
+        (36.0, 36.0, 240.0, 0),  # a single reading
+        (32.0, 32.9, 240.0, 0),  # the driver's average still has the work
+    ],
+)
+def test_power_that_rises_while_the_run_idles_is_a_sign(
+    start_s: float, end_s: float, power_w: float, n_signs: int
+) -> None:
+    samples = readings(
+        lambda t_s: (power_w if start_s <= t_s <= end_s else 90.0) + 0.01 * (t_s % 0.1)
+    )
+    found = [sign for sign in signs(samples) if "its power rose" in sign]
+    assert len(found) == n_signs
+
+
+def test_power_that_comes_to_rest_is_no_rise() -> None:
+    assert signs(readings(lambda t_s: 60.0 + 60.0 * 2.0 ** (-(t_s % 32) / 3))) == []
+
+
 def test_power_that_still_falls_after_the_window_is_no_sign() -> None:
     def tail(t_s: float) -> float:
         return 90.0 + 300.0 * 2.0 ** (-(t_s - 30.0) / 0.1) if 30.0 < t_s < 31 else 90.0

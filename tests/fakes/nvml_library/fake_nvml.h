@@ -57,7 +57,7 @@ typedef struct { double t_s, value, area; } Point; /* area: from the first point
 typedef struct { Point *points; int n_points, linear; double repeat_s; } Curve;
 typedef enum {
     THROTTLE, STALL, RESET, FAULT, FAULT_CALL, LATENCY, COMPUTE_PROCESS, GRAPHICS_PROCESS,
-    NEIGHBOUR
+    MPS_PROCESS, NEIGHBOUR
 } Kind;
 typedef struct { /* one timed line of the trace file */
     Kind kind;

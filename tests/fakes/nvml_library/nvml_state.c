@@ -90,3 +90,5 @@ DEVICE(nvmlDeviceGetComputeRunningProcesses_v3, (const Gpu *gpu, unsigned *n, Pr
        return list_processes(gpu, t_s, COMPUTE_PROCESS, n, out))
 DEVICE(nvmlDeviceGetGraphicsRunningProcesses_v3, (const Gpu *gpu, unsigned *n, Process *out),
        return list_processes(gpu, t_s, GRAPHICS_PROCESS, n, out))
+DEVICE(nvmlDeviceGetMPSComputeRunningProcesses_v3, (const Gpu *gpu, unsigned *n, Process *out),
+       return list_processes(gpu, t_s, MPS_PROCESS, n, out))

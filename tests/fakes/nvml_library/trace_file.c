@@ -42,6 +42,7 @@
  *   memory BYTES                       total memory of the board; 1 GiB is reserved, 1 GiB used
  *   process PID BYTES [T0 T1]          a compute process on this GPU
  *   graphics_process PID BYTES [T0 T1]
+ *   mps_process PID BYTES [T0 T1]      a client of the Multi-Process Service
  *   throttle T0 T1 BITS                bits of the clock event reasons. Bits 0x84 also count into
  *                                      field 74 (power), bits 0x60 into field 75 (thermal). Where
  *                                      two lines of one kind overlap, the time counts twice
@@ -171,7 +172,8 @@ static const char *read_numeric(Gpu *gpu, const char *word, const char *text)
 {
     double v[4] = {0};
     int n = read_numbers(text, v);
-    int is_graphics = !strcmp(word, "graphics_process");
+    int is_graphics = !strcmp(word, "graphics_process"), is_mps = !strcmp(word, "mps_process");
+    Kind process = is_graphics ? GRAPHICS_PROCESS : is_mps ? MPS_PROCESS : COMPUTE_PROCESS;
     if (n > 0 && !isfinite(v[0]))
         return "expected a finite number first";
     if (!strcmp(word, "point") && n == 2)
@@ -190,10 +192,9 @@ static const char *read_numeric(Gpu *gpu, const char *word, const char *text)
         return add_event(gpu, (Event){LATENCY, v[1], v[2], v[0], 0, ""});
     if (!strcmp(word, "neighbour") && n == 4 && v[0] >= 0 && v[0] <= 100)
         return add_event(gpu, (Event){NEIGHBOUR, v[2], v[3], v[1], (uint32_t)v[0], ""});
-    if ((is_graphics || !strcmp(word, "process")) && (n == 2 || n == 4) && v[0] >= 1)
-        return add_event(gpu, (Event){is_graphics ? GRAPHICS_PROCESS : COMPUTE_PROCESS,
-                                      n == 4 ? v[2] : -INFINITY, n == 4 ? v[3] : INFINITY, v[1],
-                                      (uint32_t)v[0], ""});
+    if ((is_graphics || is_mps || !strcmp(word, "process")) && (n == 2 || n == 4) && v[0] >= 1)
+        return add_event(gpu, (Event){process, n == 4 ? v[2] : -INFINITY, n == 4 ? v[3] : INFINITY,
+                                      v[1], (uint32_t)v[0], ""});
     return set_numbers(gpu, word, v, n);
 }
 

@@ -6,6 +6,7 @@ not. A neighbour that draws power inside the window only leaves no such sign.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -16,8 +17,10 @@ from llem_energy._sources.protocol import Sample
 MAX_IDLE_UTILISATION = 0.02
 MAX_FOREIGN_BYTES = 512 << 20
 _MAX_EXCESS, _MAX_EXCESS_W = 0.05, 10.0  # of a guard over idle power; the larger one counts
-_AVERAGED_S = 1.0  # the driver averages utilisation over up to this time
+_AVERAGED_S = 1.0  # the driver averages utilisation, and on some boards power, over up to this time
 _CACHE_SHARE = 1.5  # an allocator holds more memory than it has given out, for its next request
+_MAX_RISE, _MAX_RISE_W = 0.2, 20.0  # of idle power within an idle phase; the larger one counts
+_RISE_UPDATES = 3  # a single reading may be an error of the sensor
 _FALLING = 0.97  # of the power one update earlier; the board has then not come to rest
 _SAME_CLOCK = 0.9  # a board that runs faster draws more, without any work
 _NEAR_S = 2.0  # a clock is read once a second
@@ -43,6 +46,9 @@ def tenancy_signs(
     busy = max((s.utilisation or 0.0 for s in _idle_samples(samples, idles)), default=0.0)
     if busy > MAX_IDLE_UTILISATION:
         yield f"something else used the GPU while the run idled: it was {busy:.0%} busy"
+    rise_w = max((_rise_w(_idle_samples(samples, [idle])) for idle in idles), default=0.0)
+    if rise_w:
+        yield f"something else used the GPU while the run idled: its power rose by {rise_w:.3g} W"
     foreign_bytes = _foreign_bytes(samples, loaded_idles, own_growth_bytes)
     if foreign_bytes > MAX_FOREIGN_BYTES:
         yield (
@@ -106,6 +112,23 @@ def _excesses_w(
         guard_mhz = _clock_mhz(_inside(samples, near))
         if idle_mhz is None or guard_mhz is None or idle_mhz >= _SAME_CLOCK * guard_mhz:
             yield place, rested_w - idle_w
+
+
+def _rise_w(samples: Iterable[Sample]) -> float:
+    """Return by how much power rose within an idle phase; 0 if it did not rise by more than usual.
+
+    Power that falls is that of a board that comes to rest.
+    """
+    powers_w = [s.power_w for s in samples if s.power_w is not None]
+    updates = [w for i, w in enumerate(powers_w) if i == 0 or w != powers_w[i - 1]]
+    lowest_w = math.inf
+    rise_w = 0.0
+    for i in range(_RISE_UPDATES, len(updates) + 1):
+        steady_w = statistics.median(updates[i - _RISE_UPDATES : i])
+        lowest_w = min(lowest_w, steady_w)
+        if steady_w - lowest_w > max(_MAX_RISE * lowest_w, _MAX_RISE_W):
+            rise_w = max(rise_w, steady_w - lowest_w)
+    return rise_w
 
 
 def _rested_w(powers_w: Sequence[float]) -> float | None:

@@ -14,7 +14,7 @@ class GpuTenants(msgspec.Struct, frozen=True):
     """What is on one GPU at one instant. None: not reported."""
 
     pids: frozenset[int] | None
-    """Processes that compute on it; inside a container these may be process ids of the host."""
+    """Processes on it; inside a container these may be process ids of the host."""
     held_bytes: int | None = None
     """Memory in use, without what the driver reserves for itself."""
     power_w: float | None = None
@@ -29,7 +29,7 @@ def gpu_tenants() -> dict[str, GpuTenants]:
     try:
         with driver():
             return {
-                gpu.uuid: GpuTenants(gpu.compute_pids(), gpu.held_bytes(), _power_w(gpu))
+                gpu.uuid: GpuTenants(gpu.pids(), gpu.held_bytes(), _power_w(gpu))
                 for gpu in find_gpus()[0]
             }
     except GpuError:

@@ -147,7 +147,7 @@ class Gpu:
             utilisation=None if rates is None else rates.gpu / 100,
             memory_used_bytes=None if memory is None else int(memory.used),
             throttle_reasons=self._throttle_reasons(),
-            pids=self.compute_pids(),
+            pids=self.pids(),
         )
 
     def _throttle_reasons(self) -> tuple[str, ...] | None:
@@ -166,7 +166,7 @@ class Gpu:
         memory = _maybe(pynvml.nvmlDeviceGetMemoryInfo, handle)
         ecc = _maybe(pynvml.nvmlDeviceGetEccMode, handle)
         persistence = _maybe(pynvml.nvmlDeviceGetPersistenceMode, handle)
-        pids = self.compute_pids()
+        pids = self.pids()
         default_mw = _maybe(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)
         clocks = read_clocks(handle)
         locked, evidence = clocks.lock(self._throttle_reasons())
@@ -222,10 +222,17 @@ class Gpu:
         mode = _maybe(pynvml.nvmlDeviceGetVirtualizationMode, self.handle)
         return None if mode is None else _VIRTUALIZATION.get(mode, str(mode))
 
-    def compute_pids(self) -> frozenset[int] | None:
-        """Return the compute processes on this GPU; None if the driver does not list them."""
-        processes = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, self.handle)
-        return None if processes is None else frozenset(item.pid for item in processes)
+    def pids(self) -> frozenset[int] | None:
+        """Return the processes on this GPU; None if the driver does not list those that compute.
+
+        Clients of the Multi-Process Service are in a list of their own, beside their server. Graphics
+        processes draw power too, and some of them only compute.
+        """
+        compute = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, self.handle)
+        clients = _maybe(pynvml.nvmlDeviceGetMPSComputeRunningProcesses, self.handle) or []
+        graphics = _maybe(pynvml.nvmlDeviceGetGraphicsRunningProcesses, self.handle) or []
+        every = (*(compute or ()), *clients, *graphics)
+        return None if compute is None else frozenset(process.pid for process in every)
 
     def held_bytes(self) -> int | None:
         """Return the memory that programs hold, without what the driver reserves for itself."""
@@ -235,11 +242,8 @@ class Gpu:
 
     def other_pids(self, own_pids: Collection[int]) -> tuple[int, ...] | None:
         """Return the processes on this GPU without our own; None if the driver does not list them."""
-        compute = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, self.handle)
-        if compute is None:
-            return None
-        graphics = _maybe(pynvml.nvmlDeviceGetGraphicsRunningProcesses, self.handle) or []
-        return tuple(sorted({item.pid for item in (*compute, *graphics)} - {*own_pids}))
+        pids = self.pids()
+        return None if pids is None else tuple(sorted(pids - {*own_pids}))
 
 
 def _field(item: Any) -> float | None:
