@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -70,3 +71,5 @@ def test_newer_results_cannot_be_verified(
     shown = " ".join(done.stdout.split())
     assert re.match(rf"test: unverifiable; .* data/study/\S+ cannot be read: .*{NEWER}", shown)
     assert "llem-archive-" not in shown + done.stderr
+    printed = json.loads(llem("study", "verify", bad, "--files-only", "--json").stdout)
+    assert {file["cause"] for file in printed["files"]} == {None, "newer format"}

@@ -175,7 +175,7 @@ def test_every_change_is_found_and_said_in_one_sentence(
         pass
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
-    with open_study(path, accept_changed=True) as opened:
+    with open_files(path) as opened:
         assert opened.tampering == str(caught.value)
     assert path.read_bytes() == before
 
@@ -183,7 +183,7 @@ def test_every_change_is_found_and_said_in_one_sentence(
 @pytest.mark.parametrize("name", ["manifest-sha256.txt", "tagmanifest-sha256.txt"])
 def test_a_missing_list_of_checksums_is_said_in_one_sentence(tmp_path: Path, name: str) -> None:
     path = bag(tmp_path, **{name: None})
-    with pytest.raises(StudyError) as caught, open_study(path, accept_changed=True):
+    with pytest.raises(StudyError) as caught, open_files(path):
         pass
     assert str(caught.value) == (
         f"{path}: expected {name}, the list of checksums, found none, so llem cannot check whether the "
@@ -196,5 +196,5 @@ def test_an_archive_without_the_manifest_of_its_study_is_refused_by_its_own_name
 ) -> None:
     path = bag(tmp_path, **{"data__study__manifest.json": None, "data__study__study.yaml": b"x"})
     sentence = rf"{path} was changed after it was made: it has no data/study/manifest\.json"
-    with pytest.raises(StudyError, match=sentence), open_study(path, accept_changed=True):
+    with pytest.raises(StudyError, match=sentence), open_files(path):
         pass

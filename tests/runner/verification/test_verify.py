@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -45,6 +46,15 @@ def states(found: Verification) -> dict[str, str]:
     return {file.name: file.state for file in found.files if file.state != "intact"}
 
 
+def causes(found: Verification) -> dict[str, str | None]:
+    """Return the cause of each file that is not intact."""
+    return {file.name: file.cause for file in found.files if file.state != "intact"}
+
+
+def add_a_space(path: Path) -> None:
+    path.write_text(path.read_text() + " ")
+
+
 def content_of(folder: Path) -> dict[Path, tuple[bytes, int]]:
     return {
         path: (path.read_bytes(), path.stat().st_mtime_ns)
@@ -77,28 +87,42 @@ def test_this_machine_has_what_the_study_needs(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "damage", "state"),
+    ("name", "damage", "state", "cause"),
     [
-        ("study_resolved.json", lambda path: path.write_text("{}"), "changed"),
-        ("study_result.json", lambda path: path.write_text(path.read_text() + " "), "changed"),
-        ("study_result.json", Path.unlink, "missing"),
-        ("result.json", lambda path: path.write_text(path.read_text() + " "), "changed"),
-        ("result.json", lambda path: path.write_text("{"), "changed"),
-        ("result.json", Path.unlink, "missing"),
-        ("requests.parquet", lambda path: path.write_bytes(b"PAR1"), "changed"),
-        ("requests.parquet", Path.unlink, "missing"),
+        ("study_resolved.json", lambda path: path.write_text("{}"), "changed", "other digest"),
+        ("study_result.json", add_a_space, "changed", "other digest"),
+        ("study_result.json", Path.unlink, "missing", "not found"),
+        ("result.json", add_a_space, "changed", "other digest"),
+        ("result.json", lambda path: path.write_text("{"), "changed", "other digest"),
+        ("result.json", Path.unlink, "missing", "not found"),
+        ("requests.parquet", lambda path: path.write_bytes(b"PAR1"), "changed", "other digest"),
+        ("requests.parquet", Path.unlink, "missing", "not found"),
     ],
 )
-def test_a_changed_or_missing_file_is_named(
-    folder: Path, name: str, damage: Callable[[Path], Any], state: str
+def test_a_changed_or_missing_file_is_named_with_the_cause(
+    folder: Path, name: str, damage: Callable[[Path], Any], state: str, cause: str
 ) -> None:
     parent = run_folder(folder) if name.startswith("re") else folder
     path = parent / name
     damage(path)
     found = verify_study(folder, files_only=True)
     assert found.verdict == "not intact"
-    assert states(found)[path.relative_to(folder).as_posix()] == state
+    name = path.relative_to(folder).as_posix()
+    assert (states(found)[name], causes(found)[name]) == (state, cause)
     assert path.name in found.reason
+
+
+@pytest.mark.parametrize("name", ["study_resolved.json", "study_result.json"])
+def test_a_file_that_is_not_understood_has_another_cause_than_a_changed_one(
+    folder: Path, name: str
+) -> None:
+    (folder / name).write_text("[]")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["resolved_sha256"] = resolved_digest(Layout(folder))
+    digest = hashlib.sha256((folder / "study_result.json").read_bytes()).hexdigest()
+    manifest["study_result_sha256"] = digest
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert causes(verify_study(folder, files_only=True)) == {name: "not understood"}
 
 
 def test_a_link_in_place_of_a_result_is_not_followed(folder: Path, tmp_path: Path) -> None:
@@ -121,6 +145,7 @@ def test_a_result_of_another_point_is_changed_although_manifest_and_file_agree(
     (folder / "manifest.json").write_text(json.dumps(manifest))
     before = verify_study(folder, files_only=True)
     assert states(before) == {first["result_file"]: "changed"}
+    assert causes(before) == {first["result_file"]: "other point"}
 
 
 def test_manifest_and_file_that_were_changed_together_change_the_digest_of_the_manifest(
@@ -153,6 +178,7 @@ def test_foreign_files_are_listed_and_do_not_change_the_study(folder: Path) -> N
         ),
         "foreign",
     )
+    assert set(causes(found).values()) == {"not listed"}
 
 
 def test_a_manifest_without_digests_proves_nothing(folder: Path) -> None:
@@ -165,6 +191,7 @@ def test_a_manifest_without_digests_proves_nothing(folder: Path) -> None:
     found = verify_study(folder)
     assert found.verdict == "unverifiable"
     assert set(states(found).values()) == {"unverifiable"}
+    assert set(causes(found).values()) == {"no digest"}
     assert "early version" in found.reason
 
 

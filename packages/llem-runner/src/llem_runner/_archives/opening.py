@@ -21,7 +21,7 @@ from llem_runner._archives.bag import (
     TAG_MANIFEST,
     parse_digests,
 )
-from llem_runner._archives.checked_file import CheckedFile
+from llem_runner._archives.checked_file import CheckedFile, doubtful_file
 from llem_runner._archives.naming import named_in_archive
 from llem_runner._archives.unpacking import unpack
 from llem_runner._errors import StudyError
@@ -150,7 +150,7 @@ def _checked(folder: Path, digests: Mapping[str, str]) -> Iterator[CheckedFile]:
             expected.update(_digests(folder / name))
         except ValueError as error:  # also text that is not UTF-8
             damaged.add(name)
-            yield CheckedFile(name=name, state="changed", reason=f"it is damaged: {error}")
+            yield doubtful_file(name, "damaged", f"it is damaged: {error}")
     # A file that a damaged list does not name may be one of the study.
     names = set(expected) if damaged else {*expected, *digests, DECLARATION}
     checked = [
@@ -178,13 +178,13 @@ def _digests(path: Path) -> Iterator[tuple[str, str]]:
 def _compared(name: str, before: str | None, now: str | None) -> CheckedFile:
     if now is None:
         reason = "the archive lists it but lacks it" if before else "every archive has it"
-        return CheckedFile(name=name, state="missing", reason=reason)
+        return doubtful_file(name, "not found", reason)
     if before == now:
         return CheckedFile(name=name, state="intact")
     if before is None:
         listed = MANIFEST if name.startswith(f"{PAYLOAD}/") else TAG_MANIFEST
-        return CheckedFile(name=name, state="foreign", reason=f"{listed} does not list it")
-    return CheckedFile(name=name, state="changed", reason="its SHA-256 is not the one in the list")
+        return doubtful_file(name, "not listed", f"{listed} does not list it")
+    return doubtful_file(name, "other digest", "its SHA-256 is not the one in the list")
 
 
 def _sha256(path: Path) -> str:

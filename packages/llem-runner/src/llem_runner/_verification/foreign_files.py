@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from llem_runner._archives.checked_file import CheckedFile
+from llem_runner._archives.checked_file import CheckedFile, doubtful_file
 from llem_runner._storage.layout import LIVE, LOG, REQUESTS, RESULT, TIMESERIES, Layout
 from llem_runner._storage.manifest import StudyManifest
 from llem_runner._storage.stored_values import SHARDS
@@ -31,7 +31,7 @@ def find_foreign(layout: Layout, manifest: StudyManifest) -> Iterator[CheckedFil
     for number, (name, reason) in enumerate(_foreign(layout, manifest)):
         if number == _MAX_FILES:
             return
-        yield CheckedFile(name=name, state="foreign", reason=reason)
+        yield doubtful_file(name, "not listed", reason)
 
 
 def _foreign(layout: Layout, manifest: StudyManifest) -> Iterator[tuple[str, str]]:

@@ -11,17 +11,14 @@ import msgspec
 from llem_runner._archives.opening import OpenedStudy, open_files
 from llem_runner._errors import StudyError
 from llem_runner._verification.all_files import check_all
-from llem_runner._verification.study_files import NO_DIGEST, UNREADABLE
 
 
 @contextlib.contextmanager
-def open_study(path: str | Path, *, accept_changed: bool = False) -> Iterator[OpenedStudy]:
+def open_study(path: str | Path) -> Iterator[OpenedStudy]:
     """Open a folder, or an archive until the context ends; neither is changed.
 
     Args:
         path: of the folder or of the archive.
-        accept_changed: whether an archive may have been changed since it was made, or have files of a
-            newer llem.
 
     Raises:
         StudyError: the archive is damaged, not safe to unpack, was changed, or has files of a newer llem.
@@ -29,7 +26,7 @@ def open_study(path: str | Path, *, accept_changed: bool = False) -> Iterator[Op
     An error of llem inside the context names the file in the archive, not the temporary one.
     """
     with open_files(path) as opened:
-        if opened.archive is not None and not accept_changed:
+        if opened.archive is not None:
             _check(opened)
         yield opened
 
@@ -42,10 +39,10 @@ def _check(opened: OpenedStudy) -> None:
     """
     if opened.tampering:
         raise StudyError(opened.tampering)
-    # A study file of other versions can be intact and unreadable; the readers say what they need of it.
-    files = tuple(file for file in check_all(opened).files if file.reason != UNREADABLE)
+    # A study file of other versions can be intact and not understood; the readers say what they need of it.
+    files = tuple(file for file in check_all(opened).files if file.cause != "not understood")
     if problem := msgspec.structs.replace(opened, files=files).tampering:
         raise StudyError(opened.named(problem))
     for file in files:
-        if file.state == "unverifiable" and file.reason != NO_DIGEST:
+        if file.cause == "newer format":
             raise StudyError(f"{opened.archive}: {file.name}: {file.reason}")

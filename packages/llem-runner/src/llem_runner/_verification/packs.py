@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from llem_runner._archives.checked_file import CheckedFile
+from llem_runner._archives.checked_file import CheckedFile, doubtful_file
 from llem_runner._storage.attempt_folders import attempt_folders
 from llem_runner._storage.manifest import StudyManifest
 from llem_runner._storage.pack_reading import pack_problem
@@ -27,4 +27,4 @@ def check_packs(folder: Path, manifest: StudyManifest) -> Iterator[CheckedFile]:
             pack = pack_of(attempt.path)
             if pack is not None and (problem := pack_problem(pack)):
                 name = pack.relative_to(folder).as_posix()
-                yield CheckedFile(name=name, state="changed", reason=problem)
+                yield doubtful_file(name, "damaged", problem)

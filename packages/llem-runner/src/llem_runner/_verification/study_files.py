@@ -10,7 +10,7 @@ from llem_config import StudyConfig
 from llem_config.foreign_files import ForeignFileError, read_bytes
 from llem_energy import ExperimentResult, MeasurementError
 from llem_energy.records import MAX_RESULT_BYTES, NewerResultError, decode_result
-from llem_runner._archives.checked_file import CheckedFile, FileState
+from llem_runner._archives.checked_file import CheckedFile, FileCause, doubtful_file
 from llem_runner._errors import NewerFormatError, StudyError
 from llem_runner._storage.atomic_files import MAX_JSON_BYTES
 from llem_runner._storage.folders import folder_problem
@@ -23,10 +23,13 @@ from llem_runner._storage.run_files import read_run_file
 from llem_runner._storage.stale_handles import may_exist
 from llem_runner._storage.study_result import read_study_result
 
-_CHANGED = "its SHA-256 is not the one in manifest.json"
-NO_DIGEST = "manifest.json has no digest of it"
-UNREADABLE = "it cannot be read"
-"""Although its digest is right, or was not recorded."""
+_REASONS: dict[FileCause, str] = {
+    "not found": "it is not in the folder",
+    "no digest": "manifest.json has no digest of it",
+    "other digest": "its SHA-256 is not the one in manifest.json",
+    "not understood": "it cannot be read",
+    "damaged": "it is damaged",
+}
 
 
 class Results:
@@ -93,10 +96,10 @@ def _input_files(
             yield _compared(extension.study_file, extension.study_file_sha256, digest)
     resolved = _compared(layout.resolved.name, manifest.resolved_sha256, now.resolved_sha256)
     if study is None and not can_be_unread and resolved.state in ("intact", "unverifiable"):
-        resolved = CheckedFile(name=resolved.name, state="changed", reason=UNREADABLE)
+        resolved = _doubtful(resolved.name, "not understood")
     elif study is not None and study.study_design_hash != manifest.study_design_hash:
         reason = f"its points have another hash than {manifest.study_design_hash}"
-        resolved = CheckedFile(name=resolved.name, state="changed", reason=reason)
+        resolved = _doubtful(resolved.name, "other point", reason)
     yield resolved
 
 
@@ -110,9 +113,9 @@ def _study_result(layout: Layout, manifest: StudyManifest) -> Iterator[CheckedFi
             read_study_result(layout.folder)
         except NewerFormatError as error:
             reason = str(error).removeprefix(f"{layout.study_result}: ")
-            checked = CheckedFile(name=checked.name, state="unverifiable", reason=reason)
+            checked = _doubtful(checked.name, "newer format", reason)
         except StudyError:
-            checked = CheckedFile(name=checked.name, state="changed", reason=UNREADABLE)
+            checked = _doubtful(checked.name, "not understood")
     yield checked
 
 
@@ -120,7 +123,7 @@ def _run_files(layout: Layout, entry: ManifestEntry, results: Results) -> Iterat
     name = str(entry.result_file)
     path = layout.folder / name
     if problem := folder_problem(path.parent):
-        yield CheckedFile(name=name, state="changed", reason=problem)
+        yield _doubtful(name, "not opened", problem)
         return
     try:
         content = read_run_file(path, max_bytes=MAX_RESULT_BYTES)
@@ -133,18 +136,18 @@ def _run_files(layout: Layout, entry: ManifestEntry, results: Results) -> Iterat
     except NewerResultError as error:
         if checked.state != "changed":
             reason = str(error).removeprefix(f"{path}: ")
-            checked = CheckedFile(name=name, state="unverifiable", reason=reason)
+            checked = _doubtful(name, "newer format", reason)
         yield checked
         return
     except MeasurementError:
         if checked.state != "changed":
-            checked = CheckedFile(name=name, state="changed", reason="it is damaged")
+            checked = _doubtful(name, "damaged")
         yield checked
         return
     results.by_index[entry.index] = result
     if result.measurement_config_hash != entry.config_hash:
         reason = f"it belongs to another point than {entry.config_hash}"
-        checked = CheckedFile(name=name, state="changed", reason=reason)
+        checked = _doubtful(name, "other point", reason)
     yield checked
     expected = {*entry.files_sha256, *filter(None, (result.timeseries_file, result.requests_file))}
     for beside in sorted(expected & {TIMESERIES, REQUESTS}):
@@ -160,22 +163,25 @@ def _beside(path: Path, name: str, entry: ManifestEntry) -> CheckedFile:
 
 
 def _compared(name: str, before: str | None, now: str | None) -> CheckedFile:
-    state: FileState = "intact"
-    reason = None
     if now is None:
-        state, reason = "missing", "it is not in the folder"
-    elif before is None:
-        state, reason = "unverifiable", NO_DIGEST
-    elif before != now:
-        state, reason = "changed", _CHANGED
-    return CheckedFile(name=name, state=state, reason=reason)
+        return _doubtful(name, "not found")
+    if before is None:
+        return _doubtful(name, "no digest")
+    if before != now:
+        return _doubtful(name, "other digest")
+    return CheckedFile(name=name, state="intact")
 
 
 def _unreadable(name: str, error: Exception) -> CheckedFile:
     cause = error.__cause__ if isinstance(error, ForeignFileError) else error
-    is_missing = isinstance(cause, FileNotFoundError)
-    reason = "it is not in the folder" if is_missing else f"it cannot be read: {error}"
-    return CheckedFile(name=name, state="missing" if is_missing else "changed", reason=reason)
+    if isinstance(cause, FileNotFoundError):
+        return _doubtful(name, "not found")
+    return _doubtful(name, "not opened", f"it cannot be read: {error}")
+
+
+def _doubtful(name: str, cause: FileCause, reason: str | None = None) -> CheckedFile:
+    """Return a file that is not intact; None is the usual reason of its cause."""
+    return doubtful_file(name, cause, reason or _REASONS[cause])
 
 
 def _digest(path: Path, max_bytes: int) -> str | None:

@@ -31,7 +31,6 @@ from llem_runner._verification.records import (
     Verification,
 )
 from llem_runner._verification.requirements import requirements_here
-from llem_runner._verification.study_files import NO_DIGEST
 
 _N_TRIES = 3
 """Checks at most, if shards are added to the study during each."""
@@ -148,7 +147,7 @@ def _verdict(files: Sequence[CheckedFile]) -> tuple[Verdict, str]:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         return "not intact", f"not as the study wrote it: {names}{more}"
     for file in files:
-        if file.state == "unverifiable" and file.reason != NO_DIGEST:
+        if file.cause == "newer format":
             reason = (
                 f"nothing contradicts the manifest, but {file.name} cannot be read: {file.reason}"
             )
