@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.simulated.points import coverage
 from llem_runner._analysis.quantiles import range_quantile, t_quantile, t_quantile_between
 from llem_runner._analysis.statistics import (
+    bounded_exp,
     cv_limit,
     geometric_mean,
     lag1,
@@ -43,6 +44,12 @@ FIGURES = st.floats(0.1, 10)
 def test_quantiles_of_t_agree_with_printed_tables(df: int, at_95: float, at_99: float) -> None:
     assert t_quantile(0.975, df) == pytest.approx(at_95, abs=5.1e-4)
     assert t_quantile(0.995, df) == pytest.approx(at_99, abs=5.1e-4)
+
+
+def test_an_end_of_an_interval_is_a_positive_number_however_far_away_it_is() -> None:
+    assert bounded_exp(0.5) == math.exp(0.5)
+    assert 1e300 < bounded_exp(1e6) < math.inf
+    assert 0 < bounded_exp(-1e6) < 1e-300
 
 
 @pytest.mark.parametrize(

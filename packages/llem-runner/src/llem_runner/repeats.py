@@ -17,6 +17,7 @@ from llem_runner._analysis.difference_words import (
 from llem_runner._analysis.pairs import PairRatio, ratio_of_pairs
 from llem_runner._analysis.statistics import (
     MIN_RUNS_FOR_INTERVAL,
+    bounded_exp,
     geometric_mean,
     mean_interval,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "MAX_SAID",
     "MIN_RUNS_FOR_INTERVAL",
     "PairRatio",
+    "bounded_exp",
     "difference_words",
     "geometric_mean",
     "interval_text",

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from llem_report._study_data.study_data import StudyData
 from llem_runner.block_model import fit_blocks
 from llem_runner.distributions import t_quantile
+from llem_runner.repeats import bounded_exp
 
 _MIN_RUNS = 3
 """The interval of two runs reaches 12.7 standard errors, which says nothing."""
@@ -84,9 +85,6 @@ def figure_means(
             continue
         error = math.sqrt(float(squares[i]) / (n - 1) / n)
         half = t_quantile(0.975, n - 1) * error
-        found[position] = FigureMean(math.exp(mean), _exp(mean - half), _exp(mean + half))
+        low, high = bounded_exp(mean - half), bounded_exp(mean + half)
+        found[position] = FigureMean(math.exp(mean), low, high)
     return found
-
-
-def _exp(log: float) -> float:
-    return math.exp(min(max(log, -700.0), 700.0))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from llem_report._analysis.study_ranking import StudyRanking
 from llem_report._ranking.effects import Pairs
 from llem_report.records import Interval, LevelContext, LevelEffect
+from llem_runner.repeats import bounded_exp
 
 if TYPE_CHECKING:
     from llem_report._ranking.designs import Floats, Ints
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 def interval_of(difference: float, half_width: float) -> Interval:
     """Return the ratio of a difference of logarithms; NaN as half-width gives no interval."""
     if math.isnan(half_width):
-        return Interval(ratio=_exp(difference))
+        return Interval(ratio=bounded_exp(difference))
     return Interval(
-        ratio=_exp(difference),
-        ci95_low=_exp(difference - half_width),
-        ci95_high=_exp(difference + half_width),
+        ratio=bounded_exp(difference),
+        ci95_low=bounded_exp(difference - half_width),
+        ci95_high=bounded_exp(difference + half_width),
     )
 
 
@@ -84,7 +85,7 @@ def _contexts(
         context = int(cells.context[cell])
         if context not in labels:
             labels[context] = _label(study, cells.context_levels[context].tolist())
-        each = LevelContext(context=labels[context], ratio=_exp(float(logs[cell])))
+        each = LevelContext(context=labels[context], ratio=bounded_exp(float(logs[cell])))
         found[int(cells.level[cell])].append(each)
     return found
 
@@ -94,8 +95,3 @@ def _label(study: StudyRanking, levels: list[int]) -> str:
     return " ".join(
         f"{design.keys[k]}={design.names[k][level]}" for k, level in enumerate(levels) if level >= 0
     )
-
-
-def _exp(log: float) -> float:
-    """Return e to a power, and the largest number where that is too large."""
-    return math.exp(min(max(log, -700.0), 700.0))

@@ -16,8 +16,6 @@ from llem_runner._analysis.incomplete_spreads import BlockRun
 from llem_runner._plan.comparability import CONSTANT_ORDER, MIN_CYCLES, has_constant_order
 from llem_runner._storage.manifest import ManifestEntry
 
-_MAX_LOG = 700.0
-
 Block = tuple[
     int, int, int
 ]  # the cycle, the shard, and the start of the study or shard that ran it
@@ -165,14 +163,6 @@ def best_first(fit: Fit, *, lower_is_better: bool) -> list[int]:
     """Return the positions of the points, best first."""
     sign = 1 if lower_is_better else -1
     return sorted(range(len(fit.means)), key=lambda i: sign * fit.means[i])
-
-
-def ratio_of(log: float) -> float:
-    """Return a ratio that JSON and a logarithmic axis can hold, however wide its interval is.
-
-    One degree of freedom and many pairs make the interval of a noisy point that wide.
-    """
-    return math.exp(min(max(log, -_MAX_LOG), _MAX_LOG))
 
 
 def _largest_part(points: Sequence[str], runs: Mapping[str, Iterable[Block]]) -> list[str]:

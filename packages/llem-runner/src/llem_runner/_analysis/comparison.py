@@ -11,7 +11,6 @@ from llem_runner._analysis.caveats import caveats, error_budget
 from llem_runner._analysis.common_blocks import (
     Fit,
     best_first,
-    ratio_of,
     several_meters,
     why_not_compared,
 )
@@ -21,6 +20,7 @@ from llem_runner._analysis.late_points import late_point_sentences
 from llem_runner._analysis.looks import alpha_after
 from llem_runner._analysis.machine_effects import distant_machines
 from llem_runner._analysis.machines import devices_of, machine_of
+from llem_runner._analysis.statistics import bounded_exp
 from llem_runner._plan.comparability import MIN_CYCLES
 from llem_runner._storage.comparison_records import ComparedBlock, Comparison, Comparisons
 from llem_runner._storage.manifest import Extension, ManifestEntry
@@ -114,7 +114,7 @@ def compare_points(
             point: fit.groups[group].sd
             for point, group in zip(runs.points, fit.group_of, strict=True)
         },
-        detectable_ratio=ratio_of(fit.usual_half_width),
+        detectable_ratio=bounded_exp(fit.usual_half_width),
         caveats=(*caveats(runs, entries, results, looks, outliers), *runs.machines.caveats),
     )
 
@@ -125,9 +125,9 @@ def _comparison(fit: Fit, i: int, reference: int, point: str, label: str) -> Com
     return Comparison(
         config_hash=point,
         label=label,
-        ratio=ratio_of(difference),
-        ci95_low=ratio_of(difference - half_width),
-        ci95_high=ratio_of(difference + half_width),
+        ratio=bounded_exp(difference),
+        ci95_low=bounded_exp(difference - half_width),
+        ci95_high=bounded_exp(difference + half_width),
         distinguishable=abs(difference) > half_width,
     )
 
@@ -151,9 +151,9 @@ def _blocks(
                 session=first.session,
                 shard=first.shard,
                 n_runs=len(members),
-                ratio=ratio_of(effect),
-                ci95_low=ratio_of(effect - half_width),
-                ci95_high=ratio_of(effect + half_width),
+                ratio=bounded_exp(effect),
+                ci95_low=bounded_exp(effect - half_width),
+                ci95_high=bounded_exp(effect + half_width),
                 machine=machine_of(own),
                 devices=devices_of(own),
             )

@@ -19,6 +19,7 @@ _ROUNDING = 1e-12  # logarithms that differ by less differ only by rounding
 MIN_RUNS_FOR_INTERVAL = 3
 """The interval of two runs is 13 times as long as the distance between them, so it says nothing."""
 _MIN_RUNS_FOR_LAG1 = 4
+_MAX_LOG = 700.0
 _NORMAL_QUANTILE = statistics.NormalDist().inv_cdf(0.975)
 
 
@@ -40,6 +41,14 @@ def sample_sd(values: Sequence[float]) -> float:
 def geometric_mean(values: Sequence[float]) -> float:
     """Return the geometric mean of n >= 1 positive values."""
     return math.exp(statistics.fmean(map(math.log, values)))
+
+
+def bounded_exp(log: float) -> float:
+    """Return e to a power, as a number that JSON and a logarithmic axis can hold.
+
+    One degree of freedom and many pairs make the interval of a noisy point wider than any number.
+    """
+    return math.exp(min(max(log, -_MAX_LOG), _MAX_LOG))
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:

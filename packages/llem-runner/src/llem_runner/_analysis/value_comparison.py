@@ -10,11 +10,11 @@ from llem_runner._analysis.common_blocks import (
     best_first,
     common_blocks,
     fit_points,
-    ratio_of,
     several_meters,
     why_not_compared,
 )
 from llem_runner._analysis.looks import alpha_after
+from llem_runner._analysis.statistics import bounded_exp
 from llem_runner._storage.manifest import ManifestEntry
 
 
@@ -83,13 +83,13 @@ def compare_values(
     for i in others:
         difference, half = fit.means[i] - fit.means[best], fit.half_width(i, best)
         ratios[points[i]] = RatioInterval(
-            ratio_of(difference), ratio_of(difference - half), ratio_of(difference + half)
+            bounded_exp(difference), bounded_exp(difference - half), bounded_exp(difference + half)
         )
     return ComparedValues(
         best=points[best],
         ratios=ratios,
         runs=frozenset(index for runs in blocks.values() for index in runs.values()),
-        detectable_ratio=ratio_of(fit.usual_half_width),
+        detectable_ratio=bounded_exp(fit.usual_half_width),
         points=points,
         fit=fit,
     )
