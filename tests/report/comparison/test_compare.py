@@ -103,6 +103,20 @@ def test_a_wide_interval_says_how_many_cycles_would_do(results: Path) -> None:
     )
 
 
+def test_an_interval_without_an_end_is_finite_and_stays_readable(results: Path) -> None:
+    ns = tuple(range(1, 21))
+    noisy = [
+        make_folder(results, seed, ns=ns, cycles=2, noise=9.0, cycle_sd=40.0) for seed in (51, 52)
+    ]
+    compared = compare(*noisy)
+    assert compared.verdict == "cannot_be_told"
+    highs = [point.ratio.ci95_high for point in compared.points]
+    assert None not in highs
+    assert 1e300 < max(high or 0 for high in highs) < math.inf
+    assert compared.text.endswith("% to over +100,000 %): cannot be told")
+    assert len(compared.text) < 80
+
+
 def test_one_cycle_gives_a_ratio_without_an_interval(base: Path, results: Path) -> None:
     compared = compare(base, make_folder(results, 9, cycles=1, factor=1.5))
     assert compared.verdict == "cannot_be_told"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from llem_report._comparison.pairing import Pair
@@ -11,6 +10,7 @@ from llem_report._comparison.verdict import Rule, judge
 from llem_report._comparison.welch import Difference, Part, difference, simultaneous
 from llem_report.comparison_records import PointComparison
 from llem_report.records import Interval
+from llem_runner.repeats import bounded_exp
 
 
 def compare_points(
@@ -64,9 +64,9 @@ def _between(new: tuple[float, ...], base: tuple[float, ...], level: float) -> D
 def interval_of(change: Difference) -> Interval:
     """Return a difference of logarithms as a ratio."""
     if change.half_width is None:
-        return Interval(ratio=math.exp(change.value))
+        return Interval(ratio=bounded_exp(change.value))
     return Interval(
-        ratio=math.exp(change.value),
-        ci95_low=math.exp(change.low),
-        ci95_high=math.exp(change.high),
+        ratio=bounded_exp(change.value),
+        ci95_low=bounded_exp(change.low),
+        ci95_high=bounded_exp(change.high),
     )

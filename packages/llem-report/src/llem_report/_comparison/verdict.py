@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from llem_report._comparison.welch import Difference
 from llem_report.comparison_records import StudyVerdict
+from llem_runner.repeats import MAX_SAID, bounded_exp
 
 SAME_WITHIN = 0.02
 """Share by which two studies may differ and still count as the same, if there is no gate."""
@@ -77,11 +78,10 @@ def sentence(name: str, difference: Difference, rule: Rule, judgement: Judgement
         rule: when a difference counts.
         judgement: of this difference.
     """
-    change = f"{name}: {_signed(math.expm1(difference.value))}"
+    change = f"{name}: {_signed(difference.value)}"
     if difference.half_width is None:
         return f"{change}, without an interval"
-    low, high = math.expm1(difference.low), math.expm1(difference.high)
-    change += f" (95 % interval {_signed(low)} to {_signed(high)})"
+    change += f" (95 % interval {_signed(difference.low)} to {_signed(difference.high)})"
     if judgement.verdict == "cannot_be_told":
         sign = 1.0 if rule.lower_is_better else -1.0
         if rule.gate and min(sign * difference.low, sign * difference.high) > 0:
@@ -95,7 +95,11 @@ def sentence(name: str, difference: Difference, rule: Rule, judgement: Judgement
     return f"{change}: {judgement.verdict}{beyond}"
 
 
-def _signed(share: float) -> str:
+def _signed(log: float) -> str:
+    """Return a difference of logarithms as a change in per cent."""
+    share = bounded_exp(log) - 1
+    if share > MAX_SAID:
+        return f"over +{100 * MAX_SAID:,.0f} %"
     return f"{'-' if share < 0 else '+'}{_percent(abs(share))}"
 
 
