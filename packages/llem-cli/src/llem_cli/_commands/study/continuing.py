@@ -112,6 +112,57 @@ MEASURED_NOTHING = "nothing was measured or written; leave out --dry-run to meas
 
 
 def continue_study(
+    folder: Path,
+    how: Continuing,
+    cluster: Cluster | None,
+    *,
+    run: Callable[..., StudyResult],
+    add: Callable[..., Addition] | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    measure: Measure | None,
+) -> int:
+    """Run or submit what is left of a study, and return the exit code.
+
+    Args:
+        folder: of the study.
+        how: by the user.
+        cluster: that gets the shards of a divided study; None: they run here.
+        run: `resume_study` or `extend_study`, with the arguments that only one of them has; for a study
+            that is not divided.
+        add: `add_cycles` or `add_points`, with the arguments that only one of them has; for a divided
+            study. None: it gets no further shards.
+        as_json: whether to print JSON.
+        quiet: whether to show no progress.
+        verbose: whether to show every stage.
+        measure: what each run calls; None: the usual measurement.
+    """
+    if not is_divided(folder):
+        return _continue_here(
+            run, folder, how, as_json=as_json, quiet=quiet, verbose=verbose, measure=measure
+        )
+    added = None
+    if add is not None:
+        added = add(
+            folder,
+            cluster=cluster,
+            even_if_running=how.even_if_running,
+            write=not how.dry_run,
+        )
+    return _continue_shards(
+        folder,
+        how,
+        cluster,
+        added,
+        as_json=as_json,
+        quiet=quiet,
+        verbose=verbose,
+        measure=measure,
+    )
+
+
+def _continue_here(
     run: Callable[..., StudyResult],
     folder: Path,
     how: Continuing,
@@ -121,17 +172,7 @@ def continue_study(
     verbose: bool,
     measure: Measure | None,
 ) -> int:
-    """Run what is left of a study that is not divided, and return the exit code.
-
-    Args:
-        run: `resume_study` or `extend_study`, with the arguments that only one of them has.
-        folder: of the study.
-        how: by the user.
-        as_json: whether to print JSON.
-        quiet: whether to show no progress.
-        verbose: whether to show every stage.
-        measure: what each run calls; None: the usual measurement.
-    """
+    """Run what is left of a study that is not divided, and return the exit code."""
     time_limit_s = parse_duration_s(how.time_limit)
     with (
         controlled_by_terminal() as control,
@@ -149,7 +190,7 @@ def continue_study(
     return finish(result, folder, as_json=as_json)
 
 
-def continue_shards(
+def _continue_shards(
     folder: Path,
     how: Continuing,
     cluster: Cluster | None,
@@ -162,15 +203,7 @@ def continue_shards(
 ) -> int:
     """Run or submit what is left of a divided study, and return the exit code.
 
-    Args:
-        folder: of the study.
-        how: by the user.
-        cluster: that gets the shards; None: they run here.
-        added: shards that the study has just got; None: none.
-        as_json: as in `continue_study`.
-        quiet: as in `continue_study`.
-        verbose: as in `continue_study`.
-        measure: as in `continue_study`.
+    `added` are the shards that the study has just got; None: none.
     """
     if added is not None:
         _show_added(added, is_written=not how.dry_run)

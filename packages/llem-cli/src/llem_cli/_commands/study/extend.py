@@ -15,7 +15,6 @@ from llem_cli._commands.study.continuing import (
     HERE,
     MEASURED_NOTHING,
     Continuing,
-    continue_shards,
     continue_study,
 )
 from llem_cli._commands.study.folder import StudyFolder, check_folders, usage_error
@@ -74,25 +73,12 @@ def extend(
     cluster = how.cluster_of(folder, can_plan=True)
     if not is_divided(folder) and how.dry_run:
         return _plan(folder, study, anchors, cycles, as_json=json_, quiet=quiet, verbose=verbose)
-    if not is_divided(folder):
-        run = functools.partial(extend_study, config=study, anchors=anchors, cycles=cycles)
-        return continue_study(
-            run, folder, how, as_json=json_, quiet=quiet, verbose=verbose, measure=measure
-        )
-    added = add_points(
-        folder,
-        study,
-        anchors=anchors,
-        cycles=cycles,
-        cluster=cluster,
-        even_if_running=how.even_if_running,
-        write=not how.dry_run,
-    )
-    return continue_shards(
+    return continue_study(
         folder,
         how,
         cluster,
-        added,
+        run=functools.partial(extend_study, config=study, anchors=anchors, cycles=cycles),
+        add=functools.partial(add_points, config=study, anchors=anchors, cycles=cycles),
         as_json=json_,
         quiet=quiet,
         verbose=verbose,

@@ -10,11 +10,11 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from llem_cli._commands.options import WHOLE, Json, Quiet, Verbose
-from llem_cli._commands.study.continuing import HERE, Continuing, continue_shards, continue_study
+from llem_cli._commands.study.continuing import HERE, Continuing, continue_study
 from llem_cli._commands.study.folder import StudyFolder, check_folders
 from llem_cli._commands.study.run import MeasureFunction
 from llem_runner import resume_study
-from llem_runner.shards import add_cycles, is_divided
+from llem_runner.shards import add_cycles
 
 
 def resume(
@@ -45,26 +45,13 @@ def resume(
     """Run everything in a study's folder that is not completed, and return the exit code."""
     check_folders([folder])
     cluster = how.cluster_of(folder)
-    if not is_divided(folder):
-        run = functools.partial(resume_study, config=study, cycles=cycles)
-        return continue_study(
-            run, folder, how, as_json=json_, quiet=quiet, verbose=verbose, measure=measure
-        )
-    added = None
-    if study is not None or cycles is not None:
-        added = add_cycles(
-            folder,
-            cycles,
-            config=study,
-            cluster=cluster,
-            even_if_running=how.even_if_running,
-            write=not how.dry_run,
-        )
-    return continue_shards(
+    add = functools.partial(add_cycles, config=study, cycles=cycles)
+    return continue_study(
         folder,
         how,
         cluster,
-        added,
+        run=functools.partial(resume_study, config=study, cycles=cycles),
+        add=None if study is None and cycles is None else add,
         as_json=json_,
         quiet=quiet,
         verbose=verbose,
