@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,10 +25,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not install
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # for the Slurm and the stand-in
 
 from slurm.daemons import missing
-from slurm.loopback import Loopback, started
+from slurm.loopback import Loopback
 from slurm.studies import SlurmStudy
 
 from benchmarks.shared.compiled_files import keep_compiled_files
+from benchmarks.shared.loopback_slurm import loopback_slurm
 
 _MAX_S = 5.0
 _WAIT_S = 60.0
@@ -94,26 +93,21 @@ def main() -> int:
         print(reason)
         return 2
     keep_compiled_files()
-    work = Path(tempfile.mkdtemp(prefix="llem-cancellation-"))
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     print("seconds from a cancellation to the end of the first `study show` that says so:")
     longest, shows = 0.0, []
-    try:
-        with started() as slurm:
-            os.environ |= {name: slurm.environment[name] for name in ("PATH", "SLURM_CONF")}
-            for number, way in enumerate(WAYS):
-                values = []
-                for turn in range(options.rounds):
-                    seconds, durations = seconds_until_shown(slurm, work / f"{number}-{turn}", way)
-                    values.append(seconds)
-                    shows += durations
-                longest = max(longest, *values)
-                print(
-                    f"  {way:31s} median {statistics.median(values):.1f}, longest {max(values):.1f}, "
-                    f"{len(values)} times"
-                )
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with loopback_slurm() as (slurm, work):
+        for number, way in enumerate(WAYS):
+            values = []
+            for turn in range(options.rounds):
+                seconds, durations = seconds_until_shown(slurm, work / f"{number}-{turn}", way)
+                values.append(seconds)
+                shows += durations
+            longest = max(longest, *values)
+            print(
+                f"  {way:31s} median {statistics.median(values):.1f}, longest {max(values):.1f}, "
+                f"{len(values)} times"
+            )
     print(f"one `study show` takes {statistics.median(shows):.1f} (median of {len(shows)})")
     return int(longest > _MAX_S)
 

@@ -14,11 +14,8 @@ measurement is a stand-in; Slurm, its processes and the files are real. A loss r
 from __future__ import annotations
 
 import argparse
-import os
 import random
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -28,10 +25,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks are not install
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # for the Slurm and the stand-in
 
 from slurm.daemons import missing
-from slurm.loopback import Loopback, started
+from slurm.loopback import Loopback
 from slurm.studies import SlurmStudy
 
 from benchmarks.disturbed_slurm.faults import FAULTS
+from benchmarks.shared.loopback_slurm import loopback_slurm
 from llem_config import LlemError
 from llem_runner.records import Comparisons
 from llem_runner.shards import merge_study, reopen_shards
@@ -156,18 +154,13 @@ def main() -> int:
     if reason := missing():
         print(reason)
         return 2
-    work = Path(tempfile.mkdtemp(prefix="llem-faults-"))
     all_counts: list[Counts] = []
     faults: Counter[str] = Counter()
-    try:
-        with started() as slurm:
-            os.environ |= {name: slurm.environment[name] for name in ("PATH", "SLURM_CONF")}
-            for seed in range(options.first_seed, options.first_seed + options.seeds):
-                counts, done = disturb(slurm, work / str(seed), seed, options)
-                all_counts.append(counts)
-                faults += done
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with loopback_slurm() as (slurm, work):
+        for seed in range(options.first_seed, options.first_seed + options.seeds):
+            counts, done = disturb(slurm, work / str(seed), seed, options)
+            all_counts.append(counts)
+            faults += done
     total = Counts(*map(sum, zip(*all_counts, strict=True)))
     print(f"{total}; {sum(faults.values())} faults: {dict(sorted(faults.items()))}")
     is_whole = total.completed == total.planned and total.begun <= _MAX_BEGUN * total.planned

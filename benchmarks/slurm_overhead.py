@@ -18,11 +18,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import datetime
 from itertools import pairwise
@@ -33,11 +31,12 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))  # for the Slurm and t
 
 from fakes.shard_studies import SECONDS, on_a_node, shuffled
 from slurm.daemons import missing
-from slurm.loopback import Loopback, started
+from slurm.loopback import Loopback
 from slurm.plans import counting_programs
 from slurm.studies import SlurmStudy
 
 from benchmarks.shared.compiled_files import keep_compiled_files
+from benchmarks.shared.loopback_slurm import loopback_slurm
 from llem_runner import run_study
 
 ROOT = Path(__file__).parents[1]
@@ -151,15 +150,10 @@ def main() -> int:
         print(reason)
         return 2
     keep_compiled_files()
-    work = Path(tempfile.mkdtemp(prefix="llem-overhead-"))
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
-    try:
-        with started() as slurm:
-            os.environ |= {name: slurm.environment[name] for name in ("PATH", "SLURM_CONF")}
-            start_s = time_to_first_run(slurm, work, options.prompts)
-            extra_s, per_run = time_of_runs(slurm, work, options.rounds, options.runs)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with loopback_slurm() as (slurm, work):
+        start_s = time_to_first_run(slurm, work, options.prompts)
+        extra_s, per_run = time_of_runs(slurm, work, options.rounds, options.runs)
     return int(start_s > _MAX_START_S or extra_s > _MAX_OVERHEAD_S or per_run > 0)
 
 
