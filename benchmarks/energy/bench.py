@@ -1,4 +1,4 @@
-"""What the parts of `energy_accuracy.py` share: running both sides, and a row of the table."""
+"""What the parts of `energy_accuracy.py` and `energy_meter.py` share: both sides, and a row of a table."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from fakes.traces import Window
 from benchmarks.energy.peers.run import Measured, Missing, Peers
 
 OUR_SIDE = ("-m", "benchmarks.energy.our_side")
+METER_SIDE = ("-m", "benchmarks.energy.meter_side")
+N_WAITING = 8
+"""Processes that wait most of the time and run at once."""
 
 
 class HasCells(Protocol):
