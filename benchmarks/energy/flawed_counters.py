@@ -12,7 +12,7 @@ from fakes.fake_nvml import FakeGpu, Fault
 from llem_energy.sources import BoardCheck
 
 IDLE_W, _PREFILL_W, _DECODE_W = 70.0, 650.0, 400.0
-_PREFILL_S, _RIPPLE_S, _LOAD_RIPPLE = 0.15, 0.07, 0.04
+_RIPPLE_S, _LOAD_RIPPLE = 0.07, 0.04
 _NOT_SUPPORTED = 3
 _BASE = FakeGpu(points=((0.0, IDLE_W),), counter_phase_s=0.037)
 
@@ -31,6 +31,7 @@ class Behaviour:
     before_s: float = (
         0.0  # duration of other work that ends when the idle time before a load begins
     )
+    prefill_s: float = 0.15  # at the beginning of a load
     load_w: float = 0.0  # of a load without prefill; 0: that of a model
     idle_after_w: float = IDLE_W  # idle power after a load, until the next one
     is_ideal: bool = False  # at most 2 % of its windows may be flagged
@@ -129,6 +130,13 @@ BEHAVIOURS = {
     "part-time 25 of 100 ms, steps of 50 ms": _part_time(0.05),
     "part-time 25 of 100 ms, steps of 40 ms": _part_time(0.04),
     "part-time 25 of 100 ms, steps of 33.3 ms": _part_time(0.0333),
+    # A window opens at an update, so all of a short prefill is in the part that is not observed.
+    "part-time 25 of 100 ms, prefill of 60 ms": Behaviour(
+        replace(_BASE, counter_seen_s=0.025), prefill_s=0.06
+    ),
+    "part-time 125 of 500 ms, prefill of 300 ms": Behaviour(
+        replace(_BASE, counter_period_s=0.5, counter_seen_s=0.125), prefill_s=0.3
+    ),
     # Fast steps: a quarter of the period does not average them away either.
     "part-time 25 of 100 ms, steps of 20 ms": _part_time(0.02),
     "part-time 25 of 100 ms, steps of 10 ms": _part_time(0.01),
@@ -142,13 +150,15 @@ def load(behaviour: Behaviour, length_s: float, rng: random.Random) -> dict[str,
     t_s = 0.0
     while t_s < length_s:
         ripple = 1 + rng.uniform(-_LOAD_RIPPLE, _LOAD_RIPPLE)
-        if behaviour.step_s and t_s >= _PREFILL_S:
+        if behaviour.step_s and t_s >= behaviour.prefill_s:
             points += [(t_s, 1.3 * _DECODE_W), (t_s + behaviour.step_s / 2, 0.7 * _DECODE_W)]
             t_s += behaviour.step_s
             continue
-        watts = behaviour.load_w or (_PREFILL_W if t_s < _PREFILL_S else _DECODE_W)
+        is_prefill = t_s < behaviour.prefill_s
+        watts = behaviour.load_w or (_PREFILL_W if is_prefill else _DECODE_W)
         points.append((t_s, ripple * watts))
-        t_s += _RIPPLE_S * rng.uniform(0.7, 1.3)
+        later_s = t_s + _RIPPLE_S * rng.uniform(0.7, 1.3)
+        t_s = min(later_s, behaviour.prefill_s) if is_prefill else later_s
     points = [(at_s, watts) for at_s, watts in points if at_s < length_s]
     falls_s = max(behaviour.ramp_s, 5 * behaviour.tail_s)
     for i in range(math.ceil(falls_s / 0.01)):

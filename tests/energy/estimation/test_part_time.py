@@ -61,6 +61,24 @@ def test_constant_power_hides_nothing() -> None:
     assert (missed.possible_j, missed.likely_j) == pytest.approx((0.0, 0.0), abs=1e-6)
 
 
+@pytest.mark.parametrize("prefill_s", [0.03, 0.06, 0.075])
+def test_a_short_prefill_at_the_start_may_not_be_seen_at_all(prefill_s: float) -> None:
+    """The window opens at an update, so the prefill is in the part that is not observed."""
+    start_s, end_s = 2.0, 3.005
+    readings, shown = [], 1000.0
+    for k in range(1, 40):
+        shown += PERIOD_S * (LOAD_W if start_s < k * PERIOD_S < end_s else IDLE_W)
+        readings += [Reading(t, t, shown) for t in (k * PERIOD_S, k * PERIOD_S + 0.098)]
+    counter = CounterWindow(readings, period_s=PERIOD_S, max_power_w=1400.0)
+    estimate = counter.estimates(start_s, end_s, guard_s=0.4)[0]
+    truth_j = LOAD_W * (end_s - start_s) + (650.0 - LOAD_W) * prefill_s
+    without = with_unseen(estimate, unseen(counter, start_s, end_s), beats=False)
+    wide = with_unseen(estimate, unseen(counter, start_s, end_s, peak_w=700.0), beats=False)
+    missed_j = truth_j - estimate.energy_j
+    assert missed_j > (without.uncertainty_j or 0.0), "otherwise this tests nothing"
+    assert missed_j <= min(wide.bound_j, wide.uncertainty_j or 0.0)
+
+
 def test_steps_that_beat_leave_no_uncertainty() -> None:
     counter, _ = part_time_counter(0.05, 2.003, 4.05)
     estimate = counter.estimates(2.003, 4.05, guard_s=0.4)[0]

@@ -18,6 +18,7 @@ from llem_energy._estimation.counter import (
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 from llem_energy._estimation.far_guard import FarGuard, far_guard, widened
 from llem_energy._estimation.figures import EstimateFigure
+from llem_energy._estimation.guard_updates import ABOVE_SHARE, ABOVE_W
 from llem_energy._estimation.part_time import saw_the_end, unseen, with_unseen
 from llem_energy._estimation.power_integral import Integral, Point, integrated_energy
 from llem_energy._estimation.sensor_difference import COMPARABLE_S, disagreement, with_difference
@@ -134,7 +135,8 @@ def device_energy(
     # Also a counter that stalled is used if power agrees with it: then it has caught up.
     if counter and not sees_all:
         longest_s = longest_period_s(counter.readings, span, calibration)
-        missed = unseen(counter, span.start_s, span.end_s, longest_s).with_beats(
+        peak_w = _peak_w(samples, limit_w, span, counted[0], swing_j)
+        missed = unseen(counter, span.start_s, span.end_s, longest_s, peak_w=peak_w).with_beats(
             swing_j * missed_share(hidden)
         )
         energy = msgspec.structs.replace(energy, sampling_j=missed.possible_j)
@@ -229,10 +231,33 @@ def _counted(
 
 def _max_power_w(samples: Sequence[Sample], limit_w: float | None) -> float | None:
     """Return a power that the board certainly never drew for long; None if it has no limit."""
-    if limit_w is None:
-        return None
-    seen_w = max((s.power_w for s in samples if s.power_w is not None), default=0.0)
-    return _MAX_POWER * max(limit_w, seen_w)
+    return None if limit_w is None else _MAX_POWER * _limit_w(samples, limit_w)
+
+
+def _limit_w(samples: Sequence[Sample], limit_w: float | None) -> float:
+    """Return the most that the board draws for longer: its limit, or what was seen."""
+    return max([limit_w or 0.0, *(s.power_w for s in samples if s.power_w is not None)])
+
+
+def _peak_w(
+    samples: Sequence[Sample],
+    limit_w: float | None,
+    span: Span,
+    counted: WindowEstimate,
+    swing_j: float,
+) -> float:
+    """Return the power that a board may draw unseen at the beginning of its work.
+
+    Returns:
+        0 if the work did not begin with the window.
+    """
+    if not span.guard_s:
+        return 0.0
+    length_s = span.end_s - span.start_s
+    mean_w, load_w = counted.energy_j / length_s, swing_j / 2 / length_s
+    # A board that hardly works does not begin with all of its power.
+    works = load_w >= max(ABOVE_W, ABOVE_SHARE * mean_w)
+    return _limit_w(samples, limit_w) if works else mean_w + load_w
 
 
 def _swing_w(samples: Sequence[Sample], span: Span) -> float:

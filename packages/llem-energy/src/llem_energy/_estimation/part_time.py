@@ -39,7 +39,12 @@ class Unseen(msgspec.Struct, frozen=True):
 
 
 def unseen(
-    counter: CounterWindow, start_s: float, end_s: float, period_s: float | None = None
+    counter: CounterWindow,
+    start_s: float,
+    end_s: float,
+    period_s: float | None = None,
+    *,
+    peak_w: float = 0.0,
 ) -> Unseen:
     """Return the joules by which a counter that observes part of each period may be wrong.
 
@@ -48,12 +53,16 @@ def unseen(
     anywhere between 0 and 1 - `a` periods. Whether too late or too early is the same for all
     changes, so the errors of a fall and a rise cancel, and those of two falls do not.
 
+    A window opens just after an update, so the beginning of the work is always at the same place in a
+    period. If it draws more power than what follows, as a prefill does, a counter may never see it.
+
     Args:
         counter: around the window.
         start_s: start of the window.
         end_s: end of the window.
         period_s: the longest of the counter, if known. Readings may be further apart, and updates of a
             counter with a coarse quantum too.
+        peak_w: the most that the board draws.
     """
     times_s = [counter.time_s(i) for i in range(len(counter.updates))]
     first, last = _period_of(times_s, start_s), _period_of(times_s, end_s)
@@ -74,10 +83,27 @@ def unseen(
         _without(change_w, _Z_95 * min(usual_w, counter.change_error_w(i))) * weight_s
         for i, change_w, weight_s in changes
     ]
-    possible_j = math.hypot(*changes_j)
     late = 1 - SEEN_SHARE
+    burst_j = late * _first_j(counter, times_s, first, peak_w, period_s)
+    possible_j = math.hypot(burst_j, *changes_j)
     likely_j = late * (_MEAN * abs(math.fsum(certain_j)) + _Z_95 * _SD * math.hypot(*certain_j))
+    likely_j += burst_j  # in every window, so it is not random
     return Unseen(max(possible_j, likely_j), likely_j)
+
+
+def _first_j(
+    counter: CounterWindow,
+    times_s: Sequence[float],
+    first: int,
+    peak_w: float,
+    period_s: float | None,
+) -> float:
+    """Return the energy of the first period that is all work at the peak, above what was counted."""
+    if first + 2 >= len(times_s):
+        return 0.0
+    length_s = times_s[first + 2] - times_s[first + 1]
+    counted_w = counter.power_w(first + 1, first + 2) or 0.0
+    return max(0.0, peak_w - counted_w) * min(length_s, period_s or length_s)
 
 
 def _without(change: float, noise: float) -> float:
