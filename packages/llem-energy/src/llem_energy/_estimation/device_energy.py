@@ -10,26 +10,19 @@ from itertools import pairwise
 import msgspec
 
 from llem_energy._estimation.beats import Step, beat_reason, beats, missed_share
-from llem_energy._estimation.counter import (
-    Reading,
-    fell,
-    loaded_period_s,
-)
-from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
+from llem_energy._estimation.board_power import above_idle_j, first_peak_w, largest_w
+from llem_energy._estimation.device_counter import counter_estimates, device_counter
+from llem_energy._estimation.edge_estimators import WindowEstimate
 from llem_energy._estimation.far_guard import FarGuard, far_guard, widened
 from llem_energy._estimation.figures import EstimateFigure
-from llem_energy._estimation.guard_updates import ABOVE_SHARE, ABOVE_W
 from llem_energy._estimation.part_time import saw_the_end, unseen, with_unseen
 from llem_energy._estimation.power_integral import Integral, Point, integrated_energy
 from llem_energy._estimation.sensor_difference import COMPARABLE_S, disagreement, with_difference
-from llem_energy._estimation.standstills import longest_period_s, standstills
+from llem_energy._estimation.standstills import longest_period_s
 from llem_energy._metering.calibration import Calibration
 from llem_energy._metering.span import Span
 from llem_energy._sources.protocol import Sample
 
-_MAX_POWER = 2.0  # times the limit, which boards exceed for milliseconds, but not by this factor
-_OTHER_PERIOD = 0.2  # a share by which the period under load may differ from that in idle
-_SLOW_COUNTER_S = 0.2  # with a longer period, power is sampled several times between two updates
 _MAX_GAP_S = 1.0  # without a power reading
 _SLOW_READ = 2.0  # times the median: the time of the value in a slower reading is too uncertain
 _SLOW_READ_S = 0.01
@@ -91,10 +84,13 @@ def device_energy(
     """
     period_s = calibration.power_period_s if calibration else None
     powers = [(s, s.power_w) for s in samples] if _reports_power(samples) else []
-    counter, counter_reasons = _counter(samples, span, calibration, limit_w, late_s)
-    counted, reasons = _counted(counter, span, calibration, samples) if counter else ([], [])
+    counter, counter_reasons = device_counter(samples, span, calibration, limit_w, late_s)
+    counted, reasons = (
+        counter_estimates(counter, span, calibration, samples) if counter else ([], [])
+    )
     counter_reasons += reasons
-    swing_j = _swing_j(counted[0].energy_j, samples, span) if counted else 0.0
+    above_j = above_idle_j(counted[0].energy_j, samples, span) if counted else 0.0
+    swing_j = 2 * above_j  # of steps from idle power to as far above the mean
     found = partial(beats, steps_s, window_s=span.end_s - span.start_s, n_parts=n_parts)
     hidden = found((period_s, calibration.counter_period_s if calibration else None))
     beat = None
@@ -135,7 +131,8 @@ def device_energy(
     # Also a counter that stalled is used if power agrees with it: then it has caught up.
     if counter and not sees_all:
         longest_s = longest_period_s(counter.readings, span, calibration)
-        peak_w = _peak_w(samples, limit_w, span, counted[0], swing_j)
+        largest = largest_w(samples, limit_w)
+        peak_w = first_peak_w(counted[0].energy_j, above_j, span, largest)
         missed = unseen(counter, span.start_s, span.end_s, longest_s, peak_w=peak_w).with_beats(
             swing_j * missed_share(hidden)
         )
@@ -177,95 +174,6 @@ def _from_power(
     )
 
 
-def _counter(
-    samples: Sequence[Sample],
-    span: Span,
-    calibration: Calibration | None,
-    limit_w: float | None,
-    late_s: float,
-) -> tuple[CounterWindow | None, list[str]]:
-    """Return the counter around a window, or why it cannot be used."""
-    readings = [
-        Reading(s.t_s - s.read_duration_s / 2, s.t_s + s.read_duration_s / 2, s.energy_j)
-        for s in samples
-        if s.energy_j is not None
-    ]
-    if not readings:
-        return None, ["the energy counter is missing"]
-    if fell(readings, span.start_s, span.end_s):
-        return None, ["the energy counter fell in the window (it was reset)"]
-    period_s = calibration.counter_period_s if calibration else None
-    jitter_s = (calibration.counter_jitter_s if calibration else None) or 0.0
-    loaded_s = loaded_period_s(readings, span.start_s, span.end_s)
-    is_same = not (period_s and loaded_s) or abs(loaded_s - period_s) <= _OTHER_PERIOD * period_s
-    counter = CounterWindow(
-        readings,
-        # If it differs under load, neither helps to place an update: the readings do it alone.
-        period_s=period_s if is_same else None,
-        # One millisecond: the resolution of the calibration.
-        jitter_s=jitter_s + 0.001,
-        max_power_w=_max_power_w(samples, limit_w),
-        swing_w=_swing_w(samples, span) if (period_s or 0.0) > _SLOW_COUNTER_S else 0.0,
-        late_s=late_s,
-    )
-    if counter.rose_too_fast:
-        return None, ["the energy counter rose by more than the device can draw"]
-    return counter, []
-
-
-def _counted(
-    counter: CounterWindow,
-    span: Span,
-    calibration: Calibration | None,
-    samples: Sequence[Sample],
-) -> tuple[list[WindowEstimate], list[str]]:
-    """Return the estimates from the counter, and why it is flagged or missing."""
-    readings = counter.readings
-    estimates = counter.estimates(span.start_s, span.end_s, guard_s=span.guard_s)
-    if not estimates and fell(readings, span.start_s, readings[-1].end_s):
-        return [], ["the energy counter fell next to the window (it was reset)"]
-    if not estimates:
-        return [], ["the energy counter was not updated at the start or end of the window"]
-    return estimates, list(standstills(readings, span, calibration, samples))
-
-
-def _max_power_w(samples: Sequence[Sample], limit_w: float | None) -> float | None:
-    """Return a power that the board certainly never drew for long; None if it has no limit."""
-    return None if limit_w is None else _MAX_POWER * _limit_w(samples, limit_w)
-
-
-def _limit_w(samples: Sequence[Sample], limit_w: float | None) -> float:
-    """Return the most that the board draws for longer: its limit, or what was seen."""
-    return max([limit_w or 0.0, *(s.power_w for s in samples if s.power_w is not None)])
-
-
-def _peak_w(
-    samples: Sequence[Sample],
-    limit_w: float | None,
-    span: Span,
-    counted: WindowEstimate,
-    swing_j: float,
-) -> float:
-    """Return the power that a board may draw unseen at the beginning of its work.
-
-    Returns:
-        0 if the work did not begin with the window.
-    """
-    if not span.guard_s:
-        return 0.0
-    length_s = span.end_s - span.start_s
-    mean_w, load_w = counted.energy_j / length_s, swing_j / 2 / length_s
-    # A board that hardly works does not begin with all of its power.
-    works = load_w >= max(ABOVE_W, ABOVE_SHARE * mean_w)
-    return _limit_w(samples, limit_w) if works else mean_w + load_w
-
-
-def _swing_w(samples: Sequence[Sample], span: Span) -> float:
-    inside = [s.power_w for s in samples if span.start_s <= s.t_s <= span.end_s]
-    powers = [power for power in inside if power is not None]
-    return max(powers) - min(powers) if powers else 0.0
-
-
 def _reports_power(samples: Sequence[Sample]) -> bool:
     """Return whether instant power is reported: some drivers return 0 if they do not have it."""
     if any(s.power_w for s in samples):
@@ -291,13 +199,6 @@ def _integral(
     return integrated_energy(
         readings, span.start_s, span.end_s, max_gap_s=max_gap_s, period_s=period_s
     )
-
-
-def _swing_j(energy_j: float, samples: Sequence[Sample], span: Span) -> float:
-    """Return the energy between the levels of steps from idle power to twice the mean less it."""
-    after = [s.power_w for s in samples if s.t_s > span.end_s] if span.guard_s else []
-    idle_w = min((power_w for power_w in after if power_w is not None), default=0.0)
-    return 2 * max(0.0, energy_j - idle_w * (span.end_s - span.start_s))
 
 
 def _counter_figure(estimate: WindowEstimate) -> EstimateFigure:
