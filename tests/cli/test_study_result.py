@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from pathlib import Path
 
@@ -100,6 +101,34 @@ def test_a_narrow_terminal_truncates_nothing(tmp_path: Path, width: int) -> None
     assert "…" not in "".join(lines)
     # Eight or, divided into two tables, four rows with the ± of energy.
     assert sum("±" in line for line in lines) in (4, 8)
+
+
+def test_80_columns_have_the_factors_and_intervals_of_a_very_noisy_study(tmp_path: Path) -> None:
+    result = run_swept_study(tmp_path, Measured(log_sd=2.0))
+    lines = rendered(result, 80)
+    assert all(len(line) <= 80 for line in lines)
+    text = "\n".join(lines)
+    assert text.count("sdpa+torch_compile") == 8  # in both tables, and no list of points
+    assert text.count(" ± >100 %") == 16
+    ratio = r"  [\d.]+ \(<?[\d.]+( to |-)>?[\d.,]+\)$"
+    assert len(re.findall(ratio, text, flags=re.MULTILINE)) == 7
+    assert " to >1,000)" in text
+
+
+def test_80_columns_have_every_cell_of_a_crowded_table_whole(tmp_path: Path) -> None:
+    measured = Measured(log_sd=2.0, nll_of_bf16=2.6, energy_per_output_token_with_host_j=2.75)
+    result = run_swept_study(tmp_path, measured)
+    crowded = tuple(
+        msgspec.structs.replace(p, n_completed=3, n_failed=1, n_other_machine=2, n_flagged=2)
+        for p in result.summary.points
+    )
+    summary = msgspec.structs.replace(result.summary, points=crowded)
+    result = msgspec.structs.replace(result, summary=summary)
+    narrow, wide = rendered(result, 80), rendered(result, 500)
+    assert all(len(line) <= 80 for line in narrow)
+    for row in wide[3:]:
+        for cell in re.split(" {2,}", row.strip())[3:]:  # without the factors
+            assert cell in "\n".join(narrow), cell
 
 
 def test_flagged_figures_are_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -241,7 +270,7 @@ def test_an_interval_wider_than_the_mean_is_shown_in_words(tmp_path: Path) -> No
     first = msgspec.structs.replace(first, energy_per_output_token_j=wide)
     summary = msgspec.structs.replace(result.summary, points=(first, *others))
     lines = rendered(msgspec.structs.replace(result, summary=summary), 120)
-    assert "± over 100 %" in "".join(lines)
+    assert "± >100 %" in "".join(lines)
 
 
 def test_two_runs_are_shown_with_their_distance_instead_of_an_interval(

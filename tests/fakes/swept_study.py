@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,21 @@ execution: {n_cycles: 4, config_gap_seconds: 0, cycle_gap_seconds: 0}
 class Measured:
     """Measures a run in no time: J per token by its point, plus a little noise.
 
-    With `nll_of_bf16`, the runs state the quality of their answers; the NLL of fp32 is 2.5.
+    With `nll_of_bf16`, the runs state the quality of their answers; the NLL of fp32 is 2.5. `log_sd` is the
+    standard deviation of the logarithm of energies and speeds, in addition to the little noise.
     """
 
     def __init__(
-        self, *, attention_matters: bool = True, nll_of_bf16: float | None = None, **changes: Any
+        self,
+        *,
+        attention_matters: bool = True,
+        nll_of_bf16: float | None = None,
+        log_sd: float = 0.0,
+        **changes: Any,
     ) -> None:
         self._noise = random.Random("swept study")
+        self._large_noise = random.Random("noisy study")
+        self._log_sd = log_sd
         self._attention_matters = attention_matters
         self._nll_of_bf16 = nll_of_bf16
         self._changes = changes
@@ -51,6 +60,7 @@ class Measured:
         energy_j /= 1 + 0.1 * (config.pytorch.batch_size == 8)
         if self._attention_matters and config.pytorch.torch_compile:
             energy_j *= 0.9
+        energy_j *= math.exp(self._large_noise.gauss(0, self._log_sd))
         figures = {
             "started_at": f"2026-01-01T00:{self._n_runs:02}:00+00:00",
             "energy_per_output_token_j": energy_j * (1 + self._noise.gauss(0, 0.003)),

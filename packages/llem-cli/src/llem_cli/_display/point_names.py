@@ -85,8 +85,13 @@ def print_rows(
 
 def fits(table: Table, console: Console) -> bool:
     """Return whether a table needs no line break within a cell."""
+    return width(table, console) <= console.width
+
+
+def width(table: Table, console: Console) -> int:
+    """Return the width of a table without a line break within a cell, in characters."""
     unlimited = console.options.update(max_width=_UNLIMITED)
-    return console.measure(table, options=unlimited).maximum <= console.width
+    return console.measure(table, options=unlimited).maximum
 
 
 def _table(

@@ -14,6 +14,8 @@ from llem_runner.repeats import interval_text
 FLAG = "*"
 """Marks the figure of a point with flagged runs."""
 NOT_RUN = "not run yet"
+_WIDE = 10.0
+"""High over low end of an interval that is too wide for the usual three decimals."""
 
 
 class Column(NamedTuple):
@@ -114,14 +116,25 @@ def _answers(point: PointSummary) -> str:
 def _ratios(compared: Comparisons) -> dict[str, str]:
     """Return the ratio of each point to the first one with its interval, by hash."""
     ratios = {
-        point.config_hash: (
-            f"{ratio_text(point.ratio)} ({interval_text(point.ci95_low, point.ci95_high, ratio_text)})"
-        )
+        point.config_hash: _ratio(point.ratio, point.ci95_low, point.ci95_high)
         for point in compared.points
     }
     if compared.reference_hash is not None:
         ratios[compared.reference_hash] = "best" if is_best_shown(compared) else "1"
     return ratios
+
+
+def _ratio(ratio: float, low: float, high: float) -> str:
+    """Return a ratio with its interval; two digits where the interval is so wide that more say nothing."""
+    text = _rough if high > _WIDE * low else ratio_text
+    return f"{text(ratio)} ({interval_text(low, high, text)})"
+
+
+def _rough(ratio: float) -> str:
+    """Return a ratio with two digits, without an exponent below a million."""
+    if 10 <= ratio < 1e6:
+        return f"{ratio:.0f}"
+    return f"{ratio:#.2g}".rstrip(".")
 
 
 def _or_reason(
@@ -151,7 +164,7 @@ def _with_interval(figure: Statistics, scale: float) -> str:
     if figure.ci95_high == figure.ci95_low:
         half = 0.0  # not the rounding error of the mean
     if half > centre:
-        return f"{mean} ± over 100 %"  # runs far apart: no useful number
+        return f"{plain(centre * scale, 2)} ± >100 %"  # runs far apart: no useful number
     return f"{mean} ± {plain(half * scale, 2)}"
 
 

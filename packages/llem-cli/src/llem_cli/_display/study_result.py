@@ -21,8 +21,8 @@ from llem_cli._display.point_names import (
     PointNames,
     by_factor,
     by_number,
-    fits,
     print_numbers,
+    width,
 )
 from llem_cli._display.ranking import show_ranking
 from llem_cli._display.study_cells import Column, figure_columns, rows
@@ -30,6 +30,11 @@ from llem_cli._display.study_notes import result_notes
 from llem_report.records import Analysis
 from llem_runner import StudyResult
 from llem_runner.records import PointSummary
+
+_GAP = 2
+"""Characters between two columns of a table."""
+_MAX_WITH_NAMES = 3
+"""Tables that repeat the levels of the points; more are longer to read than one list of the points."""
 
 
 def show_study_result(
@@ -73,27 +78,48 @@ def show_study_result(
 
 
 def _print_points(points: list[PointSummary], figures: list[Column], console: Console) -> None:
-    """Print the table; in a narrow terminal as two tables, or with numbers in place of levels."""
+    """Print the table; in a narrow terminal as several tables, or with numbers in place of levels."""
     labels = {point.config_hash: point.label for point in points}
     names = by_factor({point.config_hash: point.levels for point in points}, labels)
-    numbers = by_number(labels)
-    halves = [
-        [column for column in figures if column.is_main],
-        [column for column in figures if not column.is_main],
-    ]
-    halves = [half for half in halves if half]
-    for left, groups in ((names, [figures]), (names, halves), (numbers, [figures])):
-        tables = [_table(points, left, group) for group in groups]
-        if all(fits(table, console) for table in tables):
-            break
-    else:
-        tables = [_table(points, numbers, group) for group in halves]
-    for place, table in enumerate(tables):
+    nameless = PointNames((), dict.fromkeys(labels, ()))
+    widths = [_GAP + width(_table(points, nameless, [column]), console) for column in figures]
+    room = console.width - width(_table(points, names, ()), console)
+    groups = _groups(figures, widths, room)
+    n_main = len([group for group in groups if group[0].is_main])
+    has_numbers = max(widths) > room or n_main > 1 or len(groups) > _MAX_WITH_NAMES
+    if has_numbers:
+        names = by_number(labels)
+        groups = _groups(figures, widths, console.width - width(_table(points, names, ()), console))
+    for place, group in enumerate(groups):
         if place:
             print_line(console, "")
-        print_table(table, console)
-    if left is numbers:
+        print_table(_table(points, names, group), console)
+    if has_numbers:
         print_numbers(labels, console)
+
+
+def _groups(figures: Sequence[Column], widths: Sequence[int], room: int) -> list[list[Column]]:
+    """Return the columns of each table: one if it fits, else as few as fit, the main figure first.
+
+    Args:
+        figures: all columns.
+        widths: of each, with the gap before it.
+        room: beside the names of the points. A column that is wider has a table of its own.
+    """
+    if sum(widths) <= room:
+        return [list(figures)]
+    groups: list[list[Column]] = []
+    left = 0
+    for column, needed in sorted(
+        zip(figures, widths, strict=True), key=lambda pair: not pair[0].is_main
+    ):
+        if groups and groups[-1][0].is_main == column.is_main and needed <= left:
+            groups[-1].append(column)
+        else:
+            groups.append([column])
+            left = room
+        left -= needed
+    return groups
 
 
 def _table(points: Sequence[PointSummary], names: PointNames, figures: Sequence[Column]) -> Table:
