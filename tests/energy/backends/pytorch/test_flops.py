@@ -63,6 +63,8 @@ def test_fused_attention_counts_the_same_operations_as_eager_attention() -> None
     assert ours == pytest.approx(theirs, rel=1e-6)
 
 
+SMALL = {"vocab_size": 256, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+         "num_attention_heads": 4, "pad_token_id": 0}  # fmt: skip
 EXPERTS = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 48}
 ARCHITECTURES: list[dict[str, Any]] = [
     {"model_type": "qwen2"},
@@ -79,6 +81,11 @@ ARCHITECTURES: list[dict[str, Any]] = [
     {"model_type": "olmoe", **EXPERTS},
     {"model_type": "gpt_oss", "num_local_experts": 8, "num_experts_per_tok": 2,
      "sliding_window": 6},
+    {"model_type": "hrm_text"},  # calls its layers several times
+    # They also hold an encoder of images, which a token does not meet.
+    {"model_type": "fuyu", "text_config": {"model_type": "persimmon", **SMALL}},
+    {"model_type": "gemma3", "text_config": {**SMALL, "num_key_value_heads": 2, "head_dim": 8},
+     "vision_config": {**SMALL, "image_size": 28, "patch_size": 14}, "mm_tokens_per_image": 4},
 ]  # fmt: skip
 
 
@@ -93,6 +100,7 @@ def test_operation_count_is_close_for_common_architectures(
 
 
 UNKNOWN: list[dict[str, Any]] = [
+    {"model_type": "diffllama"},
     {"model_type": "lfm2", "layer_types": ["conv", "full_attention"]},
     {"model_type": "mamba2", "num_heads": 8, "head_dim": 8, "n_groups": 1, "expand": 2},
     {"model_type": "llama4_text", "num_local_experts": 4, "interleave_moe_layer_step": 1},

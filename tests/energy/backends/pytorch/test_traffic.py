@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from energy.models import random_model
 from energy.parts import experiment, loaded
+from torch.testing._internal.two_tensor import TwoTensor
 
-from llem_energy._backends.pytorch.traffic import traffic_of
+from llem_energy._backends.pytorch.traffic import stored_bytes, traffic_of
 
 # tiny-llama in fp32: 4 layers, width 128, 8 heads and 4 key-value heads of 16, feed-forward 384.
 ATTENTION = 128 * (128 + 64 + 64) + 128 * 128
 DENSE = 4 * (ATTENTION + 3 * 128 * 384 + 2 * 128) + 128
 TABLE = 4096 * 128
+SMALL: dict[str, Any] = {
+    "vocab_size": 256, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
 # tiny-moe: the same width with 8 experts of 96, a router, and norms of queries and keys.
 SPARSE = 4 * (ATTENTION + 8 * 128 + 2 * 128 + 2 * 16) + 128
 EXPERTS = 4 * 8 * 3 * 128 * 96
@@ -33,6 +40,49 @@ def test_a_tied_table_of_embeddings_is_read_as_the_output_layer() -> None:
 def test_key_value_heads_decide_the_bytes_of_the_cache() -> None:
     assert traffic().cache_bytes == 2 * 4 * 16 * 4
     assert traffic(precision="bf16").cache_bytes == 2 * 4 * 16 * 2
+
+
+def test_one_head_for_all_queries_is_one_head_in_the_cache(tmp_path: Path) -> None:
+    """The configuration of this type does not name the heads of keys and values."""
+    shape = {"model_type": "falcon", "multi_query": True, "new_decoder_architecture": False}
+    (tmp_path / "config.json").write_text(json.dumps(SMALL | shape))
+    assert traffic(model=str(tmp_path), weights="random").cache_bytes == 2 * 8 * 4
+
+
+def test_an_encoder_of_images_is_not_read(tmp_path: Path) -> None:
+    text: dict[str, Any] = SMALL | {"num_key_value_heads": 2, "head_dim": 8}
+    images = SMALL | {"image_size": 28, "patch_size": 14}
+    shape = {"text_config": text, "vision_config": images, "mm_tokens_per_image": 4}
+    for name, fields in (("both", {"model_type": "gemma3"} | shape), ("text", text)):
+        (tmp_path / name).mkdir()
+        fields = {"model_type": "gemma3_text"} | fields
+        (tmp_path / name / "config.json").write_text(json.dumps(fields))
+    both, alone = (
+        traffic(model=str(tmp_path / name), weights="random") for name in ("both", "text")
+    )
+    assert both == alone
+
+
+def test_packed_weights_that_are_no_parameters_are_not_guessed() -> None:
+    model = loaded(experiment())._model
+    model.model.layers[0].mlp = Packed()
+    assert traffic_of(model) is None
+
+
+class Packed(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
+    """A feed-forward part as GPTQ stores it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("qweight", torch.zeros(16, 128, dtype=torch.int32))
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden
+
+
+def test_a_tensor_of_tensors_has_the_bytes_of_both() -> None:
+    packed = TwoTensor(torch.zeros(4, 4), torch.zeros(4, 4))
+    assert stored_bytes(packed) == 2 * 16 * 4
 
 
 def test_half_the_precision_is_half_the_bytes() -> None:

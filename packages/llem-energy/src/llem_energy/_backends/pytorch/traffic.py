@@ -9,25 +9,30 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from llem_energy._backends.pytorch.flops import decoder_of, expert_counts
+from llem_energy._backends.pytorch.one_token import OneToken, one_token
 from llem_energy._model_info.traffic import Traffic
 
 
 def traffic_of(model: Any) -> Traffic | None:
     """Return the sizes of a model; None if the count does not cover its architecture."""
-    decoder = decoder_of(model)
-    if decoder is None:
+    decoder, seen = decoder_of(model), one_token(model)
+    if decoder is None or seen is None:
         return None
-    shape = model.config.get_text_config()
-    n_experts, n_used = expert_counts(shape)
+    n_experts, n_used = expert_counts(model.config.get_text_config())
     experts = list(_experts(model, n_experts))
+    cache_bytes = {layer.n_bytes for layer in seen.layers}
+    if len(cache_bytes) != 1 or (n_experts and not experts):
+        return None  # layers with caches of different sizes, or experts in modules of their own
     output = model.get_output_embeddings()
     value_bytes = torch.empty(0, dtype=model.dtype).element_size()
-    widths = sum(_widths(module) for module in model.modules() if module is not output)
+    widths = sum(
+        seen.n_times(module) * _widths(module) for module in model.modules() if module is not output
+    )
     expert_widths = sum(sum(matrix.shape[1:]) for matrix in experts)
     expert_bytes = sum(stored_bytes(matrix) for matrix in experts)
     return Traffic(
-        step_bytes=_read_bytes(model, output.weight) - expert_bytes,
-        cache_bytes=2 * _key_value_width(shape) * value_bytes,
+        step_bytes=_read_bytes(model, output.weight, seen) - expert_bytes,
+        cache_bytes=cache_bytes.pop(),
         windows=decoder.windows,
         activation_bytes=(widths + n_used * expert_widths) * value_bytes,
         expert_bytes=expert_bytes,
@@ -37,7 +42,13 @@ def traffic_of(model: Any) -> Traffic | None:
 
 
 def stored_bytes(weight: Any) -> int:
-    """Return the bytes of a tensor as it is stored; with the scales if bitsandbytes packed it."""
+    """Return the bytes of a tensor as it is stored; with the scales if bitsandbytes packed it.
+
+    A tensor that is made of others, as torchao packs them, has the bytes of these.
+    """
+    if hasattr(weight, "__tensor_flatten__"):
+        names, _ = weight.__tensor_flatten__()
+        return sum(stored_bytes(getattr(weight, name)) for name in names)
     state = getattr(weight, "quant_state", None)
     nested = getattr(state, "state2", None)
     scales = [getattr(each, "absmax", None) for each in (state, nested) if each is not None]
@@ -45,13 +56,19 @@ def stored_bytes(weight: Any) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _read_bytes(model: Any, output: Any) -> int:
-    """Return the bytes of all weights but tables of embeddings that are only looked up."""
-    lookups = {
-        id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)
+def _read_bytes(model: Any, output: Any, seen: OneToken) -> int:
+    """Return the bytes of all weights that a token meets.
+
+    Tables of embeddings are only looked up, unless one is the output layer as well.
+    """
+    met = {
+        id(weight): weight
+        for module in model.modules()
+        if seen.n_times(module) and not isinstance(module, torch.nn.Embedding)
+        for weight in module.parameters(recurse=False)
     }
-    lookups.discard(id(output))  # tied: the table is the output layer as well
-    return sum(stored_bytes(weight) for weight in model.parameters() if id(weight) not in lookups)
+    met[id(output)] = output
+    return sum(map(stored_bytes, met.values()))
 
 
 def _experts(model: Any, n_experts: int) -> Iterator[Any]:
@@ -67,9 +84,3 @@ def _widths(module: Any) -> int:
     if isinstance(module, torch.nn.Linear):
         return int(module.in_features + module.out_features)
     return sum(module.weight.shape) if isinstance(module, Conv1D) else 0
-
-
-def _key_value_width(shape: Any) -> int:
-    n_heads = shape.num_attention_heads
-    n_kept = getattr(shape, "num_key_value_heads", None) or n_heads
-    return int(n_kept * (getattr(shape, "head_dim", None) or shape.hidden_size // n_heads))

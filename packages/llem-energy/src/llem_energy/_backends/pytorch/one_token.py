@@ -1,0 +1,98 @@
+"""What a loaded model does with one token: which of its modules it calls, and what it keeps in its cache.
+
+A model can hold more than a token meets, such as the encoder of images, and can call a layer twice. Its
+config.json does not always say how wide its keys and values are. So one token is read, once.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+
+_seen: weakref.WeakKeyDictionary[Any, OneToken | None] = weakref.WeakKeyDictionary()
+
+
+class CachedLayer(NamedTuple):
+    """What one layer keeps of one token."""
+
+    key_width: int
+    """Of one head."""
+    value_width: int
+    """Of one head."""
+    n_bytes: int
+    """Of keys and values, all heads together."""
+
+
+class OneToken(NamedTuple):
+    """What a model does with one token."""
+
+    n_rows: Counter[int]
+    """How often a token goes through each module that has weights of its own, by the module's `id`."""
+    layers: tuple[CachedLayer, ...]
+    """The layers that keep keys and values."""
+
+    def n_times(self, module: Any) -> int:
+        """Return how often a token goes through a module; 0: never."""
+        return self.n_rows[id(module)]
+
+
+def one_token(model: Any) -> OneToken | None:
+    """Return what a model does with one token; None if it cannot read one, or keeps no cache.
+
+    The model reads it the first time only.
+    """
+    if model not in _seen:
+        try:
+            _seen[model] = _read(model)
+        except Exception:  # noqa: BLE001  # of any model's code; the count is then unknown
+            _seen[model] = None
+    return _seen[model]
+
+
+def _read(model: Any) -> OneToken | None:
+    n_rows: Counter[int] = Counter()
+    hooks = [
+        module.register_forward_pre_hook(_counting(n_rows))
+        for module in model.modules()
+        if next(module.parameters(recurse=False), None) is not None
+        or next(module.buffers(recurse=False), None) is not None
+    ]
+    devices = [weight.device for weight in model.parameters()]
+    # Weights that are kept elsewhere until they are needed are on the device `meta`.
+    device = next((each for each in devices if each.type != "meta"), devices[0])
+    ids = torch.ones((1, 1), dtype=torch.long, device=device)
+    try:
+        with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
+            output = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    layers = getattr(output.past_key_values, "layers", None)
+    if not layers:
+        return None
+    kept = (layer for layer in layers if getattr(layer, "keys", None) is not None)
+    return OneToken(n_rows, tuple(_layer(layer.keys, layer.values) for layer in kept))
+
+
+def _counting(n_rows: Counter[int]) -> Callable[[Any, tuple[Any, ...]], None]:
+    def count(module: Any, arguments: tuple[Any, ...]) -> None:
+        n = 1
+        if (
+            arguments
+            and isinstance(arguments[0], torch.Tensor)
+            and arguments[0].is_floating_point()
+        ):
+            n = arguments[0].shape[:-1].numel()
+        n_rows[id(module)] += n
+
+    return count
+
+
+def _layer(keys: Any, values: Any) -> CachedLayer:
+    n_positions = keys.shape[-2]
+    n_bytes = sum(each.numel() * each.element_size() for each in (keys, values)) // n_positions
+    return CachedLayer(keys.shape[-1], values.shape[-1], n_bytes)
