@@ -41,6 +41,8 @@ class Truth:
     n_cycles: int
     """Of the first study; the added levels have as many."""
     n_runs: int
+    process: str = "each in a new process"
+    """Where the runs were made."""
     model: str = "builtin:tiny-llama"
     gpu: str = GPU.name
     author: str = "Doe, Jane"
@@ -69,8 +71,22 @@ class Truth:
 class Author:
     """Works in a folder of their own, with the scripted driver and its backend installed."""
 
-    def __init__(self, parent: Path, levels: tuple[str, ...], n_cycles: int) -> None:
-        """Prepare the driver and the study file in the empty folder `parent`."""
+    def __init__(
+        self,
+        parent: Path,
+        levels: tuple[str, ...],
+        n_cycles: int,
+        *,
+        in_one_process: bool = False,
+    ) -> None:
+        """Prepare the driver and the study file in the empty folder `parent`.
+
+        Args:
+            parent: of the study, the driver and the cache.
+            levels: batch sizes.
+            n_cycles: number of cycles.
+            in_one_process: whether all runs are made in the process of the command, which imports llem once.
+        """
         self._parent = parent
         library = fake_nvml.build(parent / "driver")
         fake_nvml.write_trace(parent / "gpu.trace", [GPU])
@@ -83,6 +99,9 @@ class Author:
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         }
         self.truth = Truth(levels, (), n_cycles, n_cycles * len(levels))
+        if in_one_process:
+            self._env["LLEM_EXECUTION__EXECUTOR"] = "inline"
+            self.truth = replace(self.truth, process="in the process of llem")
         self._write("study.yaml", levels)
 
     def measure(self) -> None:

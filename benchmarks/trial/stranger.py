@@ -90,7 +90,7 @@ class Stranger:
         )  # fmt: skip
         yield answer("On what?", "on_what", truth.gpu, "Python", "llem")
         yield answer(
-            "How?", "how", f"each of {truth.n_cycles} cycles", "new process", "random order", "nvml"
+            "How?", "how", f"each of {truth.n_cycles} cycles", truth.process, "random order", "nvml"
         )
         yield answer("How sure is it?", "how_sure", "95 %", "error")
         if truth.added:
