@@ -85,3 +85,11 @@ def test_ratios_of_precisions_with_random_weights_have_a_caveat() -> None:
     assert "differ in precision" in (random_data_caveat(drawn) or "")
     assert random_data_caveat(drawn[:1] * 2) is None
     assert random_data_caveat([each | {"weights": "pretrained"} for each in drawn]) is None
+
+
+def test_weights_in_fewer_bits_are_another_precision() -> None:
+    plain = {"weights": "random", "precision": "bf16", "pytorch": {"batch_size": 1}}
+    packed = plain | {"pytorch": {"batch_size": 1, "load_in_4bit": True}}
+    assert "differ in precision" in (random_data_caveat([plain, packed]) or "")
+    other = plain | {"pytorch": {"batch_size": 8, "load_in_4bit": None}}
+    assert random_data_caveat([plain, other]) is None

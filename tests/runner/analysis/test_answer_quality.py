@@ -76,6 +76,20 @@ def test_what_is_missing_has_its_reason() -> None:
     assert third.reason == "no agreement: the runs have no most probable tokens"
 
 
+def test_a_text_without_a_finite_likelihood_is_worse_than_any() -> None:
+    reason = "the likelihood of the fixed text is not a number: nan over 2040 tokens"
+    broken = ScoredPoint("fp16", {"model": "m"}, (AnswerQuality(reasons=(reason,)),))
+    good, bad = found(point("bf16", 2.0), broken)
+    assert (good.is_worse, bad.is_worse, bad.mark, bad.reason) == (False, True, "no NLL", reason)
+    (sentence,) = worse_answers([("bf16", good), ("fp16", bad)])
+    assert sentence.startswith("the answers of fp16 cannot be trusted: the likelihood of a fixed")
+
+
+def test_the_reference_is_not_packed_if_another_point_is_not() -> None:
+    packed_point = point("nf4", 1.99, pytorch={"load_in_4bit": True})
+    assert found(packed_point, point("bf16", 2.0))[0].reference_label == "bf16"
+
+
 def test_a_study_marks_its_worse_points_and_drops_none(tmp_path: Path) -> None:
     result = run_swept_study(tmp_path, Measured(nll_of_bf16=2.6))
     assert result.folder is not None

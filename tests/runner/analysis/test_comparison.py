@@ -217,6 +217,26 @@ def test_precisions_with_random_weights_have_one_caveat(
     assert comparisons.error_budget["data"].startswith(error)
 
 
+@pytest.mark.parametrize(
+    ("kind", "exactness", "error"),
+    [
+        ("gpu", "unverified", "does not cancel: a counter of a GPU that was not checked"),
+        ("gpu", "late", "does not cancel"),
+        ("gpu", "exact", "none: a check found"),
+        ("cpu", None, "none where a counter was read"),
+    ],
+)
+def test_a_counter_is_not_said_to_see_everything_unless_it_was_checked(
+    kind: str, exactness: str | None, error: str
+) -> None:
+    entries, results = make_runs()
+    for index, result in results.items():
+        results[index] = msgspec.structs.replace(
+            result, energy_source_kind=kind, counter_exactness=exactness
+        )
+    assert compare((entries, results)).error_budget["sampling"].startswith(error)
+
+
 def test_the_error_of_the_data_of_older_results_is_unknown() -> None:
     assert compare(make_runs()).error_budget["data"].startswith("unknown")
 
@@ -232,6 +252,22 @@ def test_points_that_different_meters_measured_are_not_compared() -> None:
     )
     assert comparisons.points == ()
     assert "different meters (nvml: 8 runs, rapl: 4 runs)" in (comparisons.reason or "")
+
+
+def test_a_model_beside_a_gpu_that_does_nothing_is_not_compared_with_one_on_it() -> None:
+    entries, results = make_runs()
+    for index, result in results.items():
+        device = "cpu" if result.config["n"] == 1 else "cuda"
+        results[index] = msgspec.structs.replace(
+            result,
+            config=result.config | {"pytorch": {"device": device}},
+            energy_source="nvml",
+            energy_source_kind="gpu",
+        )
+    comparisons = compare((entries, results))
+    assert comparisons.points == ()
+    expected = "different meters (nvml: 8 runs, nvml beside a model on the CPU: 4 runs)"
+    assert expected in (comparisons.reason or "")
 
 
 def test_a_run_repeated_after_its_cycle_adds_a_caveat() -> None:

@@ -15,7 +15,7 @@ from llem_energy._model_info.flops import Flops
 from llem_energy._model_info.memory_estimate import MemoryEstimate
 from llem_energy._prompts.prompt import ChatTemplate
 from llem_energy._result.answer_quality import AnswerQuality, agreement
-from llem_energy._result.data_realism import DataRealism, random_data_caveat
+from llem_energy._result.data_realism import DataRealism, number_types, random_data_caveat
 from llem_energy._result.experiment_result import (
     MAX_RESULT_BYTES,
     RESULT_SCHEMA_VERSION,
@@ -75,6 +75,7 @@ __all__ = [
     "encode_result",
     "gain_sentence",
     "load_peaks",
+    "number_types",
     "random_data_caveat",
     "save_peaks",
 ]

@@ -10,6 +10,7 @@ from llem_runner._analysis.connections import measured_apart as caveat_of_times
 from llem_runner._analysis.looks import alpha_after
 from llem_runner._analysis.looks import caveat as caveat_of_looks
 from llem_runner._analysis.machine_kinds import MachineKind, OtherKinds, machine_kind, other_kinds
+from llem_runner._analysis.meters import meter_of
 from llem_runner._provenance.code_version import CodeVersion
 from llem_runner._provenance.start import Start, packages_at
 from llem_runner._storage.atomic_files import encode_json
@@ -75,6 +76,7 @@ __all__ = [
     "caveat_of_unfinished",
     "encode_json",
     "machine_kind",
+    "meter_of",
     "other_kinds",
     "packages_at",
     "point_qualities",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from llem_config import ExperimentConfig
 from llem_energy._backends.protocol import Backend, Batch, Generation, ScoresText, TextScore
 from llem_energy._prompts.fixed_text import fixed_text
-from llem_energy._result.answer_quality import AnswerQuality, packed
+from llem_energy._result.answer_quality import FIXED_TEXT, NO_NUMBER, AnswerQuality, packed
 
 _N_COLUMNS = 256
 _N_ROWS, _N_ROWS_CPU = 64, 8  # a processor needs a minute for 64 rows of a model of 0.5 billion
@@ -53,7 +53,7 @@ def answer_quality(
     n_rows = _N_ROWS if on_gpu else _N_ROWS_CPU
     reasons: list[str] = []
     text = _tried(
-        "the fixed text", lambda: backend.score_text(fixed_text(), (n_rows, _N_COLUMNS)), reasons
+        FIXED_TEXT, lambda: backend.score_text(fixed_text(), (n_rows, _N_COLUMNS)), reasons
     )
     answers = _tried(
         "the answers",
@@ -96,6 +96,6 @@ def _tried(what: str, score: Callable[[], TextScore], reasons: list[str]) -> Tex
         return None
     if found.n_tokens < 1 or not math.isfinite(found.nll):
         found_text = f"{found.nll} over {found.n_tokens} tokens"
-        reasons.append(f"the likelihood of {what} is not a number: {found_text}")
+        reasons.append(f"{NO_NUMBER.format(what)}: {found_text}")
         return None
     return found

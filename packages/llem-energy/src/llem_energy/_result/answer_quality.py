@@ -13,6 +13,8 @@ import msgspec
 
 _MAX_CHOICES = 2048
 _BYTES = 3  # of an id of a token
+NO_NUMBER = "the likelihood of {} is not a number"
+FIXED_TEXT = "the fixed text"
 
 
 class AnswerQuality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,6 +37,11 @@ class AnswerQuality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Time that this took, after the window."""
     reasons: tuple[str, ...] = ()
     """Why a figure is missing."""
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the model finds a text whose likelihood is no number, so that it computes nonsense."""
+        return any(reason.startswith(NO_NUMBER.format(FIXED_TEXT)) for reason in self.reasons)
 
 
 def packed(choices: Sequence[int]) -> bytes:

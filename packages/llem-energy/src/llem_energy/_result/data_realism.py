@@ -86,6 +86,20 @@ def data_realism(config: ExperimentConfig, *, has_template: bool) -> DataRealism
     )
 
 
+_PACKED = ("load_in_4bit", "load_in_8bit")
+
+
+def number_types(config: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """Return the precision of an experiment, and the options that store its weights in fewer bits.
+
+    Args:
+        config: the experiment as plain data.
+    """
+    sections = (section for section in config.values() if isinstance(section, Mapping))
+    packed = {name for section in sections for name in _PACKED if section.get(name)}
+    return (config.get("precision"), *sorted(packed))
+
+
 def random_data_caveat(configs: Iterable[Mapping[str, Any]]) -> str | None:
     """Return a sentence if random weights may change the ratios in joules of compared points.
 
@@ -93,7 +107,7 @@ def random_data_caveat(configs: Iterable[Mapping[str, Any]]) -> str | None:
         configs: the experiments of the points as plain data, with defaults.
     """
     compared = list(configs)
-    precisions = {config.get("precision") for config in compared}
+    precisions = {number_types(config) for config in compared}
     if len(precisions) < 2 or all(config.get("weights") != "random" for config in compared):
         return None
     return (

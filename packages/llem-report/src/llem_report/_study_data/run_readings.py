@@ -14,7 +14,7 @@ from llem_report._study_data.phase_uses import phase_uses
 from llem_report._study_data.planned_runs import read_planned_run
 from llem_report._study_data.site import NO_SITE, Site
 from llem_report._study_data.study_data import RunFacts
-from llem_runner.records import ManifestEntry, machine_kind
+from llem_runner.records import ManifestEntry, machine_kind, meter_of
 
 Values = Mapping[str, float | None]
 """Figures of a result by name."""
@@ -74,7 +74,7 @@ class RunReader:
                 for name, figure in SHARES.items()
                 if (value := figure.value(result)) is not None
             },
-            energy_source=self._share(result.energy_source),
+            energy_source=self._share(meter_of(result)),
             energy_method=self._share(result.energy_method),
             devices=self._share(tuple(sorted(result.energy_per_device_j))),
             boards=self._share(_boards(result)),

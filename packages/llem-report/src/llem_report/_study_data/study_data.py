@@ -81,6 +81,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     shares: Mapping[str, float]
     """Shares of the time of the window, 0 to 1, such as `power_limited_share`."""
     energy_source: str | None
+    """What metered it, in words: two that differ are not compared."""
     energy_method: str | None
     devices: tuple[str, ...]
     """The metered devices."""

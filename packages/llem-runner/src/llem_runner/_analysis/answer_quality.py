@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llem_energy.records import AnswerQuality, agreement
+from llem_energy.records import AnswerQuality, agreement, number_types
 from llem_runner._storage.manifest import ManifestEntry
 from llem_runner._storage.point_quality import PointQuality
 from llem_runner._storage.run_facts import MeasuredRun
@@ -64,7 +64,12 @@ def qualities_of_points(
 def worse_answers(named: Iterable[tuple[str, PointQuality | None]]) -> Iterator[str]:
     """Yield a sentence for each point whose answers are worse, by its label."""
     for label, quality in named:
-        if quality is not None and quality.mark is not None:
+        if quality is not None and quality.is_worse and quality.nll_ratio_to_best is None:
+            yield (
+                f"the answers of {label} cannot be trusted: the likelihood of a fixed text is no "
+                "number there, so its figures are not those of an equal service"
+            )
+        elif quality is not None and quality.mark is not None:
             yield (
                 f"the answers of {label} are worse: {quality.mark} over {quality.best_label} on a "
                 "fixed text, so its figures are not those of an equal service"
@@ -79,6 +84,7 @@ def _alone(point: ScoredPoint, nll: float | None) -> PointQuality | None:
     return PointQuality(
         nll=nll,
         nll_answers=_mean(quality.nll_answers for quality in point.qualities),
+        is_worse=any(quality.is_broken for quality in point.qualities),
         reason="; ".join(reasons) or None,
     )
 
@@ -108,7 +114,7 @@ def _compared(
                 best_label=points[best].label,
                 agreement=shared,
                 reference_label=points[reference].label,
-                is_worse=ratio is not None and ratio > _MAX_RATIO,
+                is_worse=alone.is_worse or (ratio is not None and ratio > _MAX_RATIO),
                 reason="; ".join(reasons) or None,
             ),
         )
@@ -130,7 +136,8 @@ def _first(point: ScoredPoint) -> AnswerQuality:
 
 
 def _bits(point: ScoredPoint) -> int:
-    return _N_BITS.get(str(point.config.get("precision", "bf16")), 0)
+    precision, *packed = number_types(point.config)
+    return 0 if packed else _N_BITS.get(str(precision or "bf16"), 0)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

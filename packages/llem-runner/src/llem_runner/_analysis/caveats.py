@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from llem_energy.records import random_data_caveat
+from llem_energy.records import number_types, random_data_caveat
 from llem_runner._analysis.answer_quality import qualities_of_points, worse_answers
 from llem_runner._analysis.compared_runs import ComparedRuns
 from llem_runner._analysis.connections import measured_apart
@@ -116,9 +116,22 @@ def error_budget(rows: Rows, results: Mapping[int, MeasuredRun], figure: Figure)
             "varies between runs is also in the statistical spread"
         ),
         "data": _data_error(rows, results),
-        "sampling": "does not cancel; zero where a counter was read, because a counter sees "
-        "all energy",
+        "sampling": _sampling_error(rows, results),
     }
+
+
+def _sampling_error(rows: Rows, results: Mapping[int, MeasuredRun]) -> str:
+    """Return in words whether meters can have missed energy."""
+    compared = [results[index] for row in rows for index in row]
+    gpus = [result for result in compared if result.energy_source_kind == "gpu"]
+    if not gpus:
+        return "none where a counter was read: those of processors and boards add up all the time"
+    if all(result.counter_exactness == "exact" for result in gpus):
+        return "none: a check found that the counters observe their GPUs all the time"
+    return (
+        "does not cancel: a counter of a GPU that was not checked may observe it part of the time only, "
+        "and steps of another length change what it misses; sampling_j of each run is how much"
+    )
 
 
 def _data_error(rows: Rows, results: Mapping[int, MeasuredRun]) -> str:
@@ -129,7 +142,7 @@ def _data_error(rows: Rows, results: Mapping[int, MeasuredRun]) -> str:
         return "unknown: older results do not say whether weights and tokens were random"
     if not any(realism.random_parts for realism in realisms if realism is not None):
         return "none for these prompts: weights and tokens are real"
-    precisions = {result.config.get("precision") for result in compared}
+    precisions = {number_types(result.config) for result in compared}
     if len(precisions) > 1:
         return "does not cancel: random values change power differently in each precision"
     return "may cancel in part, because all points have the same precision; its size is unknown"

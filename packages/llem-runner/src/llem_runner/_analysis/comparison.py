@@ -20,6 +20,7 @@ from llem_runner._analysis.late_points import late_point_sentences
 from llem_runner._analysis.looks import alpha_after
 from llem_runner._analysis.machine_effects import distant_machines
 from llem_runner._analysis.machines import devices_of, machine_of
+from llem_runner._analysis.meters import meter_of
 from llem_runner._analysis.statistics import bounded_exp
 from llem_runner._plan.comparability import MIN_CYCLES
 from llem_runner._storage.comparison_records import ComparedBlock, Comparison, Comparisons
@@ -86,7 +87,7 @@ def compare_points(
     )
     name = FIGURE_NAMES[runs.figure]
     sources = (
-        {index: results[index].energy_source for row in runs.rows for index in row}
+        {index: meter_of(results[index]) for row in runs.rows for index in row}
         if runs.figure == "energy_per_output_token_j"
         else {}
     )

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from llem_energy.records import gain_sentence
 from llem_runner._storage.run_facts import MeasuredRun, RunFacts
+
+
+def meter_of(result: MeasuredRun) -> str | None:
+    """Return the energy source of a run, and that the model did not run on what it meters, if so.
+
+    A model on the CPU beside a GPU of the settings (`devices.gpus`) has the joules of a GPU that does
+    nothing. They are flagged, and compare with no others.
+    """
+    on_cpu = any(
+        isinstance(section, Mapping) and section.get("device") == "cpu"
+        for section in result.config.values()
+    )
+    if on_cpu and result.energy_source_kind == "gpu":
+        return f"{result.energy_source} beside a model on the CPU"
+    return result.energy_source
 
 
 def exactness(results: Iterable[MeasuredRun]) -> Iterator[str]:

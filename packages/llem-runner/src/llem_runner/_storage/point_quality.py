@@ -23,13 +23,15 @@ class PointQuality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The reference: of the points of the same model with the widest type of numbers, the one with
     the lowest `nll`."""
     is_worse: bool = False
-    """Whether `nll` is more than 2 % above that of the best point."""
+    """Whether `nll` is more than 2 % above that of the best point, or no number in a run."""
     reason: str | None = None
     """Why a figure is missing."""
 
     @property
     def mark(self) -> str | None:
         """Return how much worse the answers are, such as `NLL +3.1 %`; None if they are not."""
-        if not self.is_worse or self.nll_ratio_to_best is None:
+        if not self.is_worse:
             return None
+        if self.nll_ratio_to_best is None:
+            return "no NLL"
         return f"NLL +{100 * (self.nll_ratio_to_best - 1):.1f} %"
