@@ -14,6 +14,7 @@ from energy.estimation.one_load import (
     energy,
     error_j,
     filtered,
+    filtered_w,
     metered,
     power,
     tail,
@@ -221,3 +222,22 @@ def test_a_sensor_that_sees_less_of_the_board_is_no_earlier_work(seen: float) ->
     assert not any("earlier work" in reason for reason in device.reasons)
     assert device.guard is not None
     assert device.guard.check == "agrees"
+
+
+def test_more_power_before_the_window_than_after_it_may_be_that_of_earlier_work() -> None:
+    """Both meters have a filter of 1 s, and other work ended 1.5 s before the window."""
+
+    def held_back_w(t_s: float) -> float:
+        return 330.0 * math.exp(-max(0.0, t_s - (START_S - 1.5)) / 1.0)
+
+    device = metered(
+        lambda t_s: filtered(1.0)(t_s) - held_back_w(t_s),
+        lambda t_s: filtered_w(1.0)(t_s) + held_back_w(t_s),
+        after_s=3.0,
+    )
+    assert device.guard is not None
+    assert device.guard.was_higher
+    assert any("more power before the window than after it" in each for each in device.reasons)
+    checked = metered(energy, is_checked=True)
+    assert checked.guard is not None
+    assert not checked.guard.was_higher

@@ -63,7 +63,28 @@ def test_without_idle_power_from_before_three_updates_are_enough() -> None:
 
 def test_idle_before_a_window_lasts_until_power_no_longer_falls() -> None:
     assert met_after_s(Steady(["GPU"], 0.32), lambda t_s: 70 * t_s) == pytest.approx(0.32)
-    assert 0.5 < met_after_s(Steady(["GPU"], 0.32), lambda t_s: falling(0.3, t_s)) < 1.5
+    assert 0.5 < met_after_s(Steady(["GPU"], 0.32), lambda t_s: falling(0.3, t_s)) < 1.7
+
+
+@pytest.mark.parametrize("period_s", [0.02, 0.1])
+def test_a_slow_fall_shows_over_several_stretches(period_s: float) -> None:
+    """Behind a filter of 1.5 s power falls by 5 % of what is left in 80 ms."""
+    steady = Steady(["GPU"], 3.2 * period_s)
+    met_after_s(steady, lambda t_s: falling(1.5, t_s), period_s=period_s)
+    assert (steady.power.watts("GPU") or 0.0) < 70 + 60
+
+
+def test_a_counter_has_not_settled_at_the_power_of_other_work_before() -> None:
+    """110 W before the window, of which 40 W were what a filter held back of other work."""
+    alone = Settled(3, ["GPU"], {"GPU": 110.0})
+    near_s = 0.6 * math.log(330 / 45.5)
+    assert met_after_s(alone, lambda t_s: falling(0.6, t_s)) == pytest.approx(near_s, abs=0.2)
+    known = Settled(3, ["GPU"], {"GPU": 110.0}, {"GPU": 70.0})
+    near_s = 0.6 * math.log(330 / 10)
+    assert met_after_s(known, lambda t_s: falling(0.6, t_s)) == pytest.approx(near_s, abs=0.2)
+    # A board that idles a little warmer than once is no reason to wait.
+    warm = Settled(3, ["GPU"], {"GPU": 70.0}, {"GPU": 64.0})
+    assert met_after_s(warm, lambda t_s: 70.0 * t_s) == pytest.approx(0.3)
 
 
 def test_a_counter_that_does_not_move_never_settles_and_is_not_falling() -> None:
@@ -73,14 +94,14 @@ def test_a_counter_that_does_not_move_never_settles_and_is_not_falling() -> None
 
 @pytest.mark.parametrize("period_s", [0.005, 0.01, 0.02, 0.03, 0.04, 0.045])
 @pytest.mark.parametrize("late_s", [0.02, 0.06, 0.1])
-def test_short_periods_are_followed_for_two_stretches(period_s: float, late_s: float) -> None:
+def test_short_periods_are_followed_for_several_stretches(period_s: float, late_s: float) -> None:
     steady = Steady(["GPU"], 3.2 * period_s)
     until_s = met_after_s(steady, lambda t_s: late(late_s, t_s), period_s=period_s)
     assert steady.power.watts("GPU") == pytest.approx(70)
     assert steady.power.watts("GPU", 1) == pytest.approx(70, rel=0.05)
-    assert until_s <= late_s + 0.3
+    assert until_s <= late_s + 0.4
     exact = Steady(["GPU"], 3.2 * period_s)
-    assert met_after_s(exact, lambda t_s: 70 * t_s, period_s=period_s) <= 0.25
+    assert met_after_s(exact, lambda t_s: 70 * t_s, period_s=period_s) <= 0.32
 
 
 @pytest.mark.parametrize("late_s", [0.35, 0.5, 0.7, 2.0])
@@ -88,8 +109,8 @@ def test_the_constant_power_of_earlier_work_is_no_idle_power(late_s: float) -> N
     def counted(t_s: float) -> float:
         return late(late_s, t_s)
 
-    assert late_s < met_after_s(Steady(["GPU"], 0.32), counted, power_w=70.0) <= late_s + 0.3
-    assert late_s < met_after_s(Steady(["GPU"], 0.32), counted, power_w=79.0) <= late_s + 0.3
+    assert late_s < met_after_s(Steady(["GPU"], 0.32), counted, power_w=70.0) <= late_s + 0.5
+    assert late_s < met_after_s(Steady(["GPU"], 0.32), counted, power_w=79.0) <= late_s + 0.5
     # Nothing else is known without a sensor of power.
     assert met_after_s(Steady(["GPU"], 0.32), counted) == pytest.approx(0.32)
 

@@ -48,6 +48,11 @@ UNSETTLED = (
     "counted earlier work, so leave the GPU idle for a longer time before the window"
 )
 
+HIGHER_BEFORE = (
+    "the energy counter showed more power before the window than after it: it may have counted "
+    "earlier work, so leave the GPU idle for a longer time before the window"
+)
+
 
 class FarGuard(msgspec.Struct, frozen=True):
     """The end of a window, seen from the last update of the guard after it."""
@@ -68,6 +73,8 @@ class FarGuard(msgspec.Struct, frozen=True):
     late by more than the idle time before the window: it may have counted earlier work there."""
     is_unsettled: bool = False
     """The counter still showed earlier work when the window opened."""
+    was_higher: bool = False
+    """The counter showed more idle power before the window than after it."""
 
     @property
     def reasons(self) -> list[str]:
@@ -75,6 +82,7 @@ class FarGuard(msgspec.Struct, frozen=True):
         return [
             *([REASONS[self.check]] if self.check in REASONS else []),
             *([UNSETTLED] if self.is_unsettled else []),
+            *([HIGHER_BEFORE] if self.was_higher and not self.is_unsettled else []),
         ]
 
 
@@ -160,6 +168,9 @@ def far_guard(
         uncertainty_j=None
         if is_too_late
         else math.hypot(chosen.start_uncertainty_j, later.uncertainty_j()),
+        was_higher=not is_exact
+        and idle_before_w is not None
+        and idle_before_w - idle_w > max(ABOVE_W, ABOVE_SHARE * idle_w),
         is_unsettled=guard.was_unsettled(idle_before_w, base_w, idle_w, gain),
     )
 

@@ -97,6 +97,6 @@ class Edges:
         Args:
             idle_w: the power that each device returns to; see `QuietEdge`.
         """
-        settled = Settled(_UPDATES_AFTER, self._devices, idle_w)
+        settled = Settled(_UPDATES_AFTER, self._devices, idle_w, self._lowest_w)
         timeout_s = max(_MIN_SETTLE_TIMEOUT_S, (_UPDATES_AFTER + 1.5) * self.period_s)
         self._sampler.read_until(settled, max(timeout_s, SETTLE_S) if idle_w else timeout_s)

@@ -9,7 +9,8 @@ from llem_energy._sources.protocol import Sample
 SETTLE_S = 3.0  # longest time for which a counter may continue to rise after the work
 NEAR_IDLE = 0.05  # a share of idle power
 _STRETCH_S = 0.078  # power over a shorter time depends too much on when the counter was read
-_TWO_STRETCHES_S = 0.25  # waits no longer for them, if the period is longer than a stretch
+_STRETCHES = 3  # over which power must not have fallen
+_STRETCHES_S = 0.32  # waits no longer for them, if the period is longer than a stretch
 _ABOVE_SHARE, _ABOVE_W = 0.10, 10.0  # counter and sensor of power differ by less than either
 
 
@@ -103,39 +104,58 @@ class Steady:
         return all(self._is_steady(device, waited_s) for device in self._devices)
 
     def _is_steady(self, device: str, waited_s: float) -> bool:
-        last_w, before_w = self.power.watts(device), self.power.watts(device, 1)
-        if before_w is None and waited_s < _TWO_STRETCHES_S:
+        last_w = self.power.watts(device)
+        # A slow fall shows only over several stretches.
+        earlier_w = [self.power.watts(device, n_back) for n_back in range(1, _STRETCHES + 1)]
+        if earlier_w[1] is None and waited_s < _STRETCHES_S:
             return False
         if last_w is None:
             return True  # a counter that does not move
-        if before_w is not None and before_w > (1 + NEAR_IDLE) * last_w:
+        if any(watts is not None and watts > (1 + NEAR_IDLE) * last_w for watts in earlier_w):
             return False
         known_w, instant_w = self._idle_w.get(device), self.power.instant_w.get(device)
         if known_w is not None and last_w <= (1 + NEAR_IDLE) * known_w:
             return True
         # Without a sensor, the power that was measured first may be that of work.
-        return instant_w is None or last_w - instant_w <= max(_ABOVE_W, _ABOVE_SHARE * instant_w)
+        return instant_w is None or last_w <= _above(instant_w)
 
 
 class Settled:
     """Returns True once every counter has moved `n_moves` times and shows idle power again."""
 
-    def __init__(self, n_moves: int, devices: Sequence[str], idle_w: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        n_moves: int,
+        devices: Sequence[str],
+        idle_w: Mapping[str, float],
+        lowest_w: Mapping[str, float] | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             n_moves: of each counter, at least.
             devices: with their counters.
             idle_w: power before the work; a device that is not in it has nothing to return to.
+            lowest_w: power in earlier idle times: before the work, a counter may still have shown
+                other work.
         """
         self._n_moves = n_moves
-        self._idle_w = idle_w
+        lowest_w = lowest_w or {}
+        self._near_w = {
+            device: min((1 + NEAR_IDLE) * watts, _above(lowest_w.get(device, watts)))
+            for device, watts in idle_w.items()
+        }
         self._power = CounterPower(devices)
 
     def __call__(self, samples: Sequence[Sample]) -> bool:
         self._power.take(samples)
-        return self._power.all_moved(self._n_moves) and all(map(self._is_idle, self._idle_w))
+        return self._power.all_moved(self._n_moves) and all(map(self._is_idle, self._near_w))
 
     def _is_idle(self, device: str) -> bool:
         watts = self._power.watts(device)
-        return watts is not None and watts <= (1 + NEAR_IDLE) * self._idle_w[device]
+        return watts is not None and watts <= self._near_w[device]
+
+
+def _above(watts: float) -> float:
+    """Return what is clearly above a power."""
+    return watts + max(_ABOVE_W, _ABOVE_SHARE * watts)
