@@ -78,6 +78,34 @@ def test_the_bound_contains_what_the_meter_misses_of_noted_steps(
     assert untold["bound_j"] < untold["j"] - 400 * untold["s"]
 
 
+def test_a_light_window_knows_what_an_exact_one_has_shown_of_the_counter(
+    library: Path, tmp_path: Path, cache: dict[str, str]
+) -> None:
+    """A counter that is 0.3 s late; 0.8 s of 400 W begin when the second window opens."""
+    program = BEGIN + (
+        "import ctypes\n"
+        "fake = ctypes.CDLL('libnvidia-ml.so.1')\n"
+        "fake.fake_nvml_set_power.argtypes = [ctypes.c_uint, ctypes.c_double, ctypes.c_double]\n"
+        "fake.fake_nvml_now.restype = ctypes.c_double\n"
+        "windows = []\n"
+        "with EnergyMeter() as meter:\n"
+        "    for mode in ('light', 'exact', 'light'):\n"
+        "        with meter.window(mode=mode) as window:\n"
+        "            if mode == 'exact':\n"
+        "                fake.fake_nvml_set_power(0, fake.fake_nvml_now(), 400.0)\n"
+        "            time.sleep(0.8)\n"
+        "            if mode == 'exact':\n"
+        "                fake.fake_nvml_set_power(0, fake.fake_nvml_now(), 70.0)\n"
+        "        windows.append(seen(window))\n"
+        "print(json.dumps(windows))\n"
+    )
+    late = FakeGpu(points=((0.0, 70.0),), counter_delay_s=0.3, uuid="GPU-late")
+    first, exact, last = with_gpus(program, library, [late], tmp_path, env=cache)
+    assert any("it lags" in reason for reason in exact["reasons"])
+    assert not any("lags" in reason for reason in first["reasons"])
+    assert any("another window showed" in reason for reason in last["reasons"])
+
+
 def test_a_window_that_opens_with_its_meter_knows_when_the_counter_moved_before(
     library: Path, tmp_path: Path, cache: dict[str, str]
 ) -> None:

@@ -41,6 +41,7 @@ _MIN_PERIOD_S = 0.04  # more readings for a faster counter would cost more than 
 _BURST_PERIODS, _READS_PER_PERIOD, _MIN_STEP_S = 1.25, 5, 0.002
 _UPDATES_AFTER = 2
 _PERIODS_AFTER = 2.5
+_LAGS = "another window showed that the energy counter lags, so the bound may not hold"
 
 
 class _Tee:
@@ -72,6 +73,7 @@ class Metered:
         self.calibration = calibration
         self._gains = gains
         self._checks = checks
+        self._lagging: dict[str, None] = {}  # devices whose counter an exact window found to lag
         self.call_s = max((each.call_p50_s for each in calibration), default=0.0)
         """The usual duration of a reading."""
         self.store = SampleStore()
@@ -122,7 +124,9 @@ class Metered:
         if self.sampler.failure is not None:
             reasons = (*reasons, f"the sampler stopped early: {self.sampler.failure}")
         reasons = (*self.source.failures_between(span.start_s, span.end_s), *reasons)
-        return window_energy(
+        if not span.guard_s:  # no idle time in which this window itself could show it
+            reasons = (*reasons, *(f"{device}: {_LAGS}" for device in self._lagging))
+        energy = window_energy(
             self.source,
             samples,
             span,
@@ -134,6 +138,8 @@ class Metered:
             reasons=(*reasons, *doubts(self._checks)),
             steps_s=steps_s,
         )
+        self._lagging |= {d.device: None for d in energy.devices if d.counter_check == "lags"}
+        return energy
 
     def close(self) -> OSError | None:
         """Stop sampling, and return why the file of samples is incomplete."""
