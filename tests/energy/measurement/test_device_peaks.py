@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from energy.parts import experiment, loaded
 from energy.peaks import PEAKS
+from fakes.machines import GPU
 
 from llem_energy import BackendError, Carryover, measure
 from llem_energy._backends.roofline import PeakConditions, Peaks
@@ -62,6 +63,39 @@ def test_another_boot_or_driver_is_measured_again(change: dict[str, str]) -> Non
     second = found(backend, (first.found,), on_gpu=True, environment=other)
     assert backend.n_measured == 2
     assert second.found.conditions == first.found.conditions
+
+
+@pytest.mark.parametrize(
+    ("on_gpu", "limit_w", "governor", "n_measured"),
+    [
+        (True, 300.0, "performance", 2),
+        (True, None, "performance", 2),
+        (True, 700.0, "powersave", 1),
+        (False, 300.0, "performance", 1),
+        (False, 700.0, "powersave", 2),
+    ],
+)
+def test_other_settings_of_the_device_are_measured_again(
+    on_gpu: bool, limit_w: float | None, governor: str, n_measured: int
+) -> None:
+    name = f"GPU {on_gpu} {limit_w} {governor}"
+
+    def environment(limit_w: float | None, governor: str) -> Any:
+        gpu = msgspec.structs.replace(GPU, uuid=name, power_limit_w=limit_w)
+        return msgspec.structs.replace(ENVIRONMENT, gpus=(gpu,), cpu_governor=governor)
+
+    backend = Measuring(name)
+    first = found(backend, on_gpu=on_gpu, environment=environment(700.0, "performance"))
+    later = environment(limit_w, governor)
+    found(backend, (first.found,), on_gpu=on_gpu, environment=later)
+    assert backend.n_measured == n_measured
+
+
+def test_peaks_of_a_gpu_that_others_use_are_not_measured() -> None:
+    backend = Measuring("shared")
+    answer = found(backend, on_gpu=True, is_shared=True)
+    assert answer == (None, "the peaks were not measured: others may use the GPU")
+    assert backend.n_measured == 0
 
 
 def test_without_an_id_of_the_boot_nothing_is_reused() -> None:

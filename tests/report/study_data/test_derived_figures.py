@@ -98,6 +98,16 @@ def test_a_flagged_part_flags_the_product() -> None:
     assert figure_named("energy_delay_product_js").quality(result) == Quality("flagged", ("slow",))
 
 
+def test_tokens_that_may_have_come_from_a_cache_flag_the_energy_per_token() -> None:
+    flagged = Quality("flagged", ("the backend does not report how many input tokens",))
+    figures = {"energy_total_j": Quality("ok"), "energy_per_input_token_j": flagged}
+    figure = figure_named("energy_per_input_and_output_token_j")
+    unknown = make_result(experiment(n=5), cached_input_tokens=None, figures=figures)
+    assert figure.quality(unknown) == flagged
+    known = make_result(experiment(n=5), cached_input_tokens=0, figures=figures)
+    assert figure.quality(known) == Quality("ok")
+
+
 def limited(config: ExperimentConfig, number: int) -> dict[str, Any]:
     """Return 10 J per prompt, 20 J at n = 4, which is at the limit for 80 % of the window."""
     is_large = config.n == 4

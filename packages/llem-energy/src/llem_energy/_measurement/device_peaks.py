@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from llem_energy._backends.protocol import Backend
-from llem_energy._backends.roofline import MeasuresPeaks, PeakConditions, Peaks
+from llem_energy._backends.roofline import MeasuresPeaks, Peaks
 from llem_energy._errors import BackendError, MeasurementError
 from llem_energy._host.family import Family
 from llem_energy._host.host_load import load_between
@@ -38,6 +38,7 @@ def device_peaks(
     on_gpu: bool,
     used_bytes: int | None,
     family: Family,
+    is_shared: bool = False,
 ) -> FoundPeaks:
     """Return the peaks of a backend's device. Call it after all windows: it heats the device.
 
@@ -48,17 +49,22 @@ def device_peaks(
         on_gpu: whether the model is on GPUs.
         used_bytes: peak memory of the run; None if unknown.
         family: the processes of the run.
+        is_shared: whether others may use its GPUs.
     """
     if not isinstance(backend, MeasuresPeaks):
         return FoundPeaks(None, "the backend does not measure the peaks of its device")
     driver = environment.driver if on_gpu else None
     try:
         conditions = backend.peak_conditions()
+        settings = _settings(environment, conditions.device, on_gpu=on_gpu)
         for each in (*known, *_MEASURED):
-            if environment.boot_id is not None and _holds(
-                each, conditions, driver, environment.boot_id
+            if environment.boot_id is not None and (
+                (each.conditions, each.driver, each.boot_id, each.settings)
+                == (conditions, driver, environment.boot_id, settings)
             ):
                 return FoundPeaks(each)
+        if on_gpu and is_shared:
+            return FoundPeaks(None, "the peaks were not measured: others may use the GPU")
         if not on_gpu:
             _check_memory(used_bytes)
         peaks = _measured(backend, family, on_gpu=on_gpu)
@@ -73,15 +79,31 @@ def device_peaks(
         driver=driver,
         boot_id=environment.boot_id,
         made_at=datetime.now(UTC).isoformat(),
+        settings=settings,
     )
     _MEASURED.append(found)
     return FoundPeaks(found)
 
 
-def _holds(
-    peaks: DevicePeaks, conditions: PeakConditions, driver: str | None, boot_id: str
-) -> bool:
-    return (peaks.conditions, peaks.driver, peaks.boot_id) == (conditions, driver, boot_id)
+def _settings(environment: EnvironmentSnapshot, device: str, *, on_gpu: bool) -> str:
+    """Return what a user can set between two runs, and what the device can then no longer reach.
+
+    A lock of the clocks is not among it, because the driver does not report one.
+    """
+    if not on_gpu:
+        return f"governor {environment.cpu_governor or 'unknown'}"
+    gpu = next((gpu for gpu in environment.gpus if gpu.is_among([device])), None)
+    if gpu is None:
+        return "unknown"
+    values = {
+        "power limit": (gpu.power_limit_w, "W"),
+        "application clocks": (gpu.application_sm_clock_mhz, "MHz"),
+        "and": (gpu.application_memory_clock_mhz, "MHz"),
+    }
+    return " ".join(
+        f"{name} {'unknown' if value is None else f'{value:g} {unit}'}"
+        for name, (value, unit) in values.items()
+    )
 
 
 def _check_memory(used_bytes: int | None) -> None:

@@ -34,6 +34,11 @@ class GpuSharing(msgspec.Struct, frozen=True):
     unexplained_bytes: int | None = None
     """Memory in use before the run had a context, if no process was listed; None: not reported."""
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether a process of others was on it at any time, or may have been."""
+        return bool(self.n_at_start or self.n_newcomers or self.n_unclear)
+
 
 class TenantLists(NamedTuple):
     """What the driver listed during a run, by the UUID of each GPU."""

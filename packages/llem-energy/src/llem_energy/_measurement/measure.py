@@ -180,7 +180,6 @@ class _Measurement:
             quality = self._quality(work.generated[: len(workload.batches)])
             metering.begin("result")
         metering.recorder.close()
-        peaks = self._peaks(carryover, window.memory)
         tenants = TenantLists(
             self._tenants, tenants_before, tenants_after, metering.recorder.seen_pids
         )
@@ -189,6 +188,8 @@ class _Measurement:
             own_pids=family_before | family_after,
             used=self._gpus,
         )
+        is_shared = any(each.is_shared for each in sharing.values())
+        peaks = self._peaks(carryover, window.memory, is_shared=is_shared)
         generations = window.generations
         requests_file, problem = keep_requests(self._timeseries, generations, len(workload.batches))
         raw = RawMeasurement(
@@ -244,7 +245,7 @@ class _Measurement:
             raise BackendError(f"the backend {name} does not apply chat templates")
         return self._backend.render_chats(chats)
 
-    def _peaks(self, carryover: Carryover, memory: Memory) -> FoundPeaks:
+    def _peaks(self, carryover: Carryover, memory: Memory, *, is_shared: bool) -> FoundPeaks:
         """Return the peaks of the device, which are measured after everything else."""
         if not self._settings.devices.peaks:
             return FoundPeaks(None, "the setting devices.peaks leaves out the peaks of the device")
@@ -255,6 +256,7 @@ class _Measurement:
             on_gpu=bool(self._gpus),
             used_bytes=memory.peak_bytes,
             family=self._family,
+            is_shared=is_shared,
         )
 
     def _quality(self, first_pass: Sequence[tuple[Batch, Generation]]) -> AnswerQuality:

@@ -42,7 +42,8 @@ def save_peaks(path: Path, peaks: Iterable[DevicePeaks]) -> None:
     If two processes write at once, the entries of one may be lost and are measured again.
     """
     kept = {
-        (each.boot_id, each.driver, each.conditions): each for each in (*load_peaks(path), *peaks)
+        (each.boot_id, each.driver, each.conditions, each.settings): each
+        for each in (*load_peaks(path), *peaks)
     }
     newest = sorted(kept.values(), key=lambda each: each.made_at)[-_MAX_ENTRIES:]
     data = msgspec.json.encode(_Store(schema_version=_FORMAT, peaks=tuple(newest)))

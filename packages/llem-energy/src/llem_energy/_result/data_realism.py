@@ -6,6 +6,7 @@ The power of a GPU depends on the values that it multiplies. Random values chang
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -86,17 +87,22 @@ def data_realism(config: ExperimentConfig, *, has_template: bool) -> DataRealism
     )
 
 
-_PACKED = ("load_in_4bit", "load_in_8bit")
+_PACKING = re.compile(r".*(quant|\dbit).*")  # options of any backend
 
 
 def number_types(config: Mapping[str, Any]) -> tuple[str | None, ...]:
-    """Return the precision of an experiment, and the options that store its weights in fewer bits.
+    """Return the precision of an experiment, and its options that store weights in fewer bits.
 
     Args:
         config: the experiment as plain data.
     """
     sections = (section for section in config.values() if isinstance(section, Mapping))
-    packed = {name for section in sections for name in _PACKED if section.get(name)}
+    packed = {
+        f"{name}: {value}"
+        for section in sections
+        for name, value in section.items()
+        if value and _PACKING.fullmatch(name)
+    }
     return (config.get("precision"), *sorted(packed))
 
 

@@ -27,6 +27,9 @@ class DevicePeaks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The kernel's id of the boot in which it was measured."""
     made_at: str
     """UTC, ISO 8601."""
+    settings: str | None = None
+    """Of the device, which change what it reaches: power limit and application clocks of a GPU, governor
+    of a processor. None in results of earlier versions."""
 
 
 class PhaseRoofline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

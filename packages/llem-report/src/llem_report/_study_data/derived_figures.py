@@ -53,8 +53,13 @@ def _per_token() -> Figure:
         energy_j = result.energy_total_j
         return energy_j / n_tokens if energy_j is not None and n_tokens > 0 else None
 
+    def rate(result: ExperimentResult) -> Quality | None:
+        # Where the number of cached tokens is unknown, all count as read, which flags this field.
+        is_known = result.cached_input_tokens is not None
+        return rating_of("energy_total_j" if is_known else "energy_per_input_token_j")(result)
+
     info = info_of(PER_TOKEN, "energy per input and output token", "J/token", is_energy=True)
-    return Figure(info, read, rating_of("energy_total_j"))
+    return Figure(info, read, rate)
 
 
 def _per_requests() -> Figure:
