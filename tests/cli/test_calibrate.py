@@ -14,6 +14,7 @@ from fakes.metered_study import LEVELS_W, FakeMeter, scripted_gpu, write_study
 from llem_cli._app import run
 from llem_config.settings import gains_path
 from llem_energy.gain import load_gains
+from llem_energy.records import NeighbourGpu
 
 GPU = scripted_gpu(gain=1.04)
 METER = FakeMeter(GPU, efficiency=0.92)
@@ -178,6 +179,21 @@ def test_runs_that_are_given_twice_count_once(
     once = calibrated(capfd, "--meter", log, "--study", study)["boards"]
     twice = calibrated(capfd, "--meter", log, "--study", study, "--study", copy)["boards"]
     assert twice[0]["windows"] == once[0]["windows"]
+
+
+@pytest.mark.parametrize(("power_w", "n_notes"), [(100.0, 0), (400.0, 1)])
+def test_another_gpu_of_the_node_that_worked_is_named(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, power_w: float, n_notes: int
+) -> None:
+    neighbour = NeighbourGpu(
+        uuid="GPU-2", power_start_w=70.0, power_before_window_w=power_w, power_end_w=None,
+        n_processes=1,
+    )  # fmt: skip
+    study = write_study(tmp_path / "study", GPU, neighbours=(neighbour,))
+    log = METER.write(tmp_path / "log.csv")
+    notes = calibrated(capfd, "--meter", log, "--study", study)["notes"]
+    assert len(notes) == n_notes
+    assert all("other GPUs of the node drew between 70 and 400 W" in note for note in notes)
 
 
 def test_boards_that_work_at_the_same_time_are_refused(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from llem_runner import StudyError, read_manifest, read_run_result
 from llem_runner.run_files import opened_run_file
 
 _MANIFEST = "manifest.json"
+_MAX_CHANGE_W = 50.0  # more is no noise of idle boards
 
 
 class MeteredRuns(NamedTuple):
@@ -23,7 +24,7 @@ class MeteredRuns(NamedTuple):
     drivers: dict[str, str | None]
     """Version of the driver, by device."""
     notes: list[str]
-    """Why runs are left out."""
+    """Why runs are left out, and what else the meter may have seen."""
 
 
 def study_folders(named: Sequence[Path], settings: Settings) -> list[Path]:
@@ -52,6 +53,7 @@ def metered_runs(folders: Sequence[Path]) -> MeteredRuns:
         ForeignFileError: they cannot be read.
     """
     found = MeteredRuns([], {}, [])
+    neighbours_w: list[float] = []
     for folder in folders:
         for entry in read_manifest(folder).entries:
             if entry.status != "completed" or entry.result_file is None:
@@ -63,6 +65,7 @@ def metered_runs(folders: Sequence[Path]) -> MeteredRuns:
                 continue
             (device,) = result.energy_per_device_j
             found.drivers[device] = result.environment_snapshot.driver
+            neighbours_w += _neighbours_w(result)
             path = (folder / entry.result_file).with_name("timeseries.parquet")
             with opened_run_file(path) as content:
                 found.runs.append(read_board_run(path, device, content=content))
@@ -71,6 +74,12 @@ def metered_runs(folders: Sequence[Path]) -> MeteredRuns:
         raise StudyError(
             f"expected completed runs in which one GPU was metered, found none{reason}; measure a "
             "study on one GPU while the meter records"
+        )
+    low_w, high_w = min(neighbours_w, default=0.0), max(neighbours_w, default=0.0)
+    if high_w - low_w > _MAX_CHANGE_W:
+        found.notes.append(
+            f"other GPUs of the node drew between {low_w:.0f} and {high_w:.0f} W beside these runs; if "
+            "the meter sees them, measure again while they idle"
         )
     return found
 
@@ -89,3 +98,15 @@ def _problem(result: ExperimentResult, drivers: dict[str, str | None]) -> str | 
     if result.timeseries_file is None:
         return "its samples were not written"
     return None
+
+
+def _neighbours_w(result: ExperimentResult) -> Iterator[float]:
+    """Yield the power of all other GPUs of the node at each instant of a run at which it is known."""
+    instants = zip(
+        *((n.power_start_w, n.power_before_window_w, n.power_end_w) for n in result.neighbours),
+        strict=True,
+    )
+    for powers_w in instants:
+        known_w = [power_w for power_w in powers_w if power_w is not None]
+        if len(known_w) == len(powers_w):
+            yield sum(known_w)
