@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from llem_cli._display.console import MAX_LINES, add_row, count, plain_table, print_table, say
+from llem_cli._display.console import add_row, count, first_prefixed, plain_table, print_table, say
 from llem_energy.gain import GainReport
 
 
@@ -33,10 +33,8 @@ def show_calibration(
         for row in _rows(report, has_efficiency=has_efficiency):
             add_row(table, row)
         print_table(table)
-    for note in notes[:MAX_LINES]:
-        say(f"note: {note}")
-    if len(notes) > MAX_LINES:
-        say(f"note: {len(notes) - MAX_LINES} more such lines; --json prints all of them")
+    for line in first_prefixed(notes, "note: "):
+        say(line)
     for warning in warnings:
         say(f"warning: {warning}")
     if path is not None:

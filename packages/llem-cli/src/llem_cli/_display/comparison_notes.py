@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from llem_cli._display.console import MAX_LINES, count
+from llem_cli._display.console import count, first_lines
 from llem_cli._display.numbers import percent
 from llem_cli._display.study_cells import FLAG, is_best_shown, ratio_name
 from llem_runner import StudyResult
@@ -100,7 +100,7 @@ def comparison_lines(result: StudyResult) -> Iterator[str]:
         yield f"caveat: {caveat}"
     left_out = comparisons.left_out if len(summary.points) > 1 else ()
     reasons = comparisons.left_out_reasons or ("too few results",) * len(left_out)
-    yield from _first_lines(
+    yield from _of_points(
         [
             f"not compared ({reason}): {label}"
             for label, reason in zip(left_out, reasons, strict=False)
@@ -163,13 +163,14 @@ def _noisy(points: Sequence[PointSummary], comparisons: Comparisons) -> Iterator
         for point in points
         if (spread := comparisons.residual_cvs.get(point.config_hash, usual)) > usual
     }
-    for label, spread in list(noisy.items())[:MAX_LINES]:
-        yield (
+    yield from first_lines(
+        (
             f"wider intervals: the runs of {label} spread by {percent(spread)}, most others by "
             f"{percent(usual)}"
-        )
-    if len(noisy) > MAX_LINES:
-        yield f"and wider intervals of {count(len(noisy) - MAX_LINES, 'other point')}"
+            for label, spread in noisy.items()
+        ),
+        lambda n: f"and wider intervals of {count(n, 'other point')}",
+    )
 
 
 def _drift(drift: Drift) -> Iterator[str]:
@@ -188,7 +189,7 @@ def _change(ratio: float) -> str:
 
 def _precision(points: Sequence[PointSummary], figure: str) -> Iterator[str]:
     """Yield which confidence intervals are too narrow, and how many runs a narrower one needs."""
-    yield from _first_lines(list(_correlated(points, figure)))
+    yield from _of_points(list(_correlated(points, figure)))
     imprecise = [
         point
         for point in points
@@ -228,15 +229,11 @@ def _neighbours(found: NeighbourEffects) -> Iterator[str]:
 
 
 def _of_machines(lines: Sequence[str]) -> Iterator[str]:
-    yield from lines[:MAX_LINES]
-    if len(lines) > MAX_LINES:
-        yield f"and {len(lines) - MAX_LINES} more lines like this in study_result.json"
+    return first_lines(lines, lambda n: f"and {n} more lines like this in study_result.json")
 
 
-def _first_lines(lines: Sequence[str]) -> Iterator[str]:
-    yield from lines[:MAX_LINES]
-    if len(lines) > MAX_LINES:
-        yield f"and {count(len(lines) - MAX_LINES, 'other point')} of this kind"
+def _of_points(lines: Iterable[str]) -> Iterator[str]:
+    return first_lines(lines, lambda n: f"and {count(n, 'other point')} of this kind")
 
 
 def _n_needed(point: PointSummary, half_width: str) -> float:

@@ -12,7 +12,7 @@ import json
 import shlex
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -170,6 +170,22 @@ def message_lines(text: str) -> list[str]:
     if len(shown) > MAX_LINES:
         shown[MAX_LINES:] = [f"{_INDENT}... and {count(len(shown) - MAX_LINES, 'more line')}"]
     return shown
+
+
+def first_lines(lines: Iterable[str], rest: Callable[[int], str]) -> Iterator[str]:
+    """Yield the first lines of one kind, and a line that `rest` makes of the number of the others."""
+    lines = list(lines)
+    yield from lines[:MAX_LINES]
+    if len(lines) > MAX_LINES:
+        yield rest(len(lines) - MAX_LINES)
+
+
+def first_prefixed(lines: Iterable[str], prefix: str = "") -> Iterator[str]:
+    """Yield the first lines of one kind with a prefix, and how many more --json prints."""
+    return first_lines(
+        (f"{prefix}{line}" for line in lines),
+        lambda n: f"{prefix}{n} more such lines; --json prints all of them",
+    )
 
 
 def duration(seconds: float) -> str:

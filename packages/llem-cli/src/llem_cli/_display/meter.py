@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from llem_cli._display.console import (
-    MAX_LINES,
     add_row,
     count,
+    first_lines,
     note,
     plain_table,
     print_line,
@@ -69,14 +69,12 @@ def _reasons(report: MeterReport) -> Iterator[str]:
     """Yield why energies are flagged or missing."""
     runs = [run for measured in report.measured for run in measured.runs]
     if len(runs) == 1:
-        reasons = runs[0].reasons
-        yield from (f"energy {runs[0].status}: {reason}" for reason in reasons[:MAX_LINES])
-        lines = list(reasons)
+        lines = [f"energy {runs[0].status}: {reason}" for reason in runs[0].reasons]
     else:
         lines = list(warning_lines(Counter(reason for run in runs for reason in run.reasons)))
-        yield from lines[:MAX_LINES]
-    if len(lines) > MAX_LINES:
-        yield f"{count(len(lines) - MAX_LINES, 'more such line')}; --json prints all of them"
+    yield from first_lines(
+        lines, lambda n: f"{count(n, 'more such line')}; --json prints all of them"
+    )
 
 
 def _rows(measured: Measured) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from llem_cli._display.console import MAX_LINES, count
+from llem_cli._display.console import count, first_lines
 from llem_runner.records import NodeEnergy
 
 _COVERED = {
@@ -39,10 +39,13 @@ def node_energy_lines(attempts: Sequence[NodeEnergy]) -> Iterator[str]:
 
 def _counted(sentences: Iterable[str | None], prefix: str, what: str) -> Iterator[str]:
     counts = Counter(sentence for sentence in sentences if sentence)
-    for sentence, number in counts.most_common(MAX_LINES):
-        yield f"{prefix}{sentence} ({count(number, what)})"
-    if len(counts) > MAX_LINES:
-        yield f"and {count(len(counts) - MAX_LINES, 'more such line')}"
+    return first_lines(
+        (
+            f"{prefix}{sentence} ({count(number, what)})"
+            for sentence, number in counts.most_common()
+        ),
+        lambda n: f"and {count(n, 'more such line')}",
+    )
 
 
 def _range(shares: Iterable[float | None]) -> str:

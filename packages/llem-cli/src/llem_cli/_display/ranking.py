@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from llem_cli._display.console import (
-    MAX_LINES,
     add_row,
     count,
+    first_lines,
     plain_table,
     print_table,
     say,
@@ -146,15 +146,12 @@ def _notes(analysis: Analysis, shown: Sequence[str]) -> Iterator[str]:
         yield analysis.flips_note
     if analysis.shares_reason is not None and analysis.reason is None:
         yield f"the shares of variance are not known: {analysis.shares_reason}"
-    yield from _left_out([sentence for sentence in analysis.left_out if sentence not in shown])
+    yield from first_lines(
+        (f"left out: {sentence}" for sentence in analysis.left_out if sentence not in shown),
+        lambda n: (
+            f"and {count(n, 'other line')} about what is left out; `study show --json` lists all"
+        ),
+    )
     for caveat in analysis.caveats:
         if caveat not in shown:
             yield f"caveat: {caveat}"
-
-
-def _left_out(sentences: Sequence[str]) -> Iterator[str]:
-    for sentence in sentences[:MAX_LINES]:
-        yield f"left out: {sentence}"
-    if len(sentences) > MAX_LINES:
-        n_more = count(len(sentences) - MAX_LINES, "other line")
-        yield f"and {n_more} about what is left out; `study show --json` lists all"

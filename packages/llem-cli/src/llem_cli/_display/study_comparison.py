@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from llem_cli._display.console import (
-    MAX_LINES,
     add_row,
     count,
+    first_lines,
     plain_table,
     print_line,
     print_table,
@@ -146,17 +146,21 @@ def factor_cells(factor: FactorComparison) -> tuple[str, str, str, str, str]:
 
 def unpaired_lines(points: Sequence[UnpairedPoint]) -> Iterator[str]:
     """Yield the points without a partner, each with its nearest point."""
-    for point in points[:MAX_LINES]:
-        line = f"not paired, in {point.study}: {point.label} ({point.reason}"
-        if point.nearest is not None:
-            fields = ", ".join(
-                f"{each.field}: {each.base or 'not set'} in base, {each.new or 'not set'} in new"
-                for each in point.differences
-            )
-            line += f"; nearest: {point.nearest}; {fields}"
-        yield f"{line})"
-    if len(points) > MAX_LINES:
-        yield f"and {count(len(points) - MAX_LINES, 'other point')} without a partner"
+    return first_lines(
+        map(_unpaired_line, points),
+        lambda n: f"and {count(n, 'other point')} without a partner",
+    )
+
+
+def _unpaired_line(point: UnpairedPoint) -> str:
+    line = f"not paired, in {point.study}: {point.label} ({point.reason}"
+    if point.nearest is not None:
+        fields = ", ".join(
+            f"{each.field}: {each.base or 'not set'} in base, {each.new or 'not set'} in new"
+            for each in point.differences
+        )
+        line += f"; nearest: {point.nearest}; {fields}"
+    return f"{line})"
 
 
 def _show_rows(

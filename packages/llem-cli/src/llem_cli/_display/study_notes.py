@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llem_cli._display.comparison_notes import comparison_lines, legend
-from llem_cli._display.console import MAX_LINES, count, duration, message_lines, resume_command
+from llem_cli._display.console import count, duration, first_lines, message_lines, resume_command
 from llem_cli._display.meter_notes import meter_lines
 from llem_cli._display.node_energy import node_energy_lines
 from llem_cli._display.numbers import ratio_text
@@ -43,10 +43,10 @@ def _more_cycles(result: StudyResult, folder: Path) -> Iterator[str]:
 def _problems(result: StudyResult, folder: Path) -> Iterator[str]:
     """Yield outliers, warnings, failures and skipped points."""
     summary = result.summary
-    for change in summary.input_changes[:MAX_LINES]:
-        yield f"warning: {change}; the figures mix both"
-    if len(summary.input_changes) > MAX_LINES:
-        yield f"and {count(len(summary.input_changes) - MAX_LINES, 'other change')} of input files"
+    yield from first_lines(
+        (f"warning: {change}; the figures mix both" for change in summary.input_changes),
+        lambda n: f"and {count(n, 'other change')} of input files",
+    )
     for outlier in summary.outliers:
         cause = "; ".join(outlier.warnings) or "cause unknown"
         yield (
@@ -54,11 +54,10 @@ def _problems(result: StudyResult, folder: Path) -> Iterator[str]:
             f"is {ratio_text(outlier.ratio)} x the other runs of {outlier.label} ({cause}); it is included "
             "in the figures"
         )
-    warnings = list(warning_lines(summary.warnings))
-    yield from warnings[:MAX_LINES]
-    if len(warnings) > MAX_LINES:
-        others = count(len(warnings) - MAX_LINES, "other warning")
-        yield f"and {others}, listed in the result.json of the runs"
+    yield from first_lines(
+        warning_lines(summary.warnings),
+        lambda n: f"and {count(n, 'other warning')}, listed in the result.json of the runs",
+    )
     for failure in result.failed:
         error = f"{failure.error_type}: {failure.error_message}"
         yield from message_lines(f"run {failure.index} failed: {error}")

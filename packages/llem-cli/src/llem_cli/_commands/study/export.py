@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._commands.study.folder import StudyOrArchive, check_studies
-from llem_cli._display.console import MAX_LINES, count, say, show_json
+from llem_cli._display.console import count, first_prefixed, say, show_json
 from llem_cli._display.numbers import file_size
 from llem_report import Export, export
 from llem_runner.archives import open_study
@@ -92,8 +92,5 @@ def _show(exported: Export) -> None:
         say(
             f"{Path(exported.boamps[0]).parent}: {count(len(exported.boamps), 'report')} for BoAmps"
         )
-    for note in exported.notes[:MAX_LINES]:
-        say(f"warning: {note}")
-    n_more = len(exported.notes) - MAX_LINES
-    if n_more > 0:
-        say(f"warning: {n_more} more such lines; --json prints all of them")
+    for line in first_prefixed(exported.notes, "warning: "):
+        say(line)

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._commands.study.folder import check_folders, usage_error
-from llem_cli._display.console import MAX_LINES, count, note, say, show_json
+from llem_cli._display.console import MAX_LINES, count, first_prefixed, note, say, show_json
 from llem_cli._display.node_energy import node_energy_lines
 from llem_config import LlemError
 from llem_runner import MergedStudy, merge_studies
@@ -104,8 +104,5 @@ def _show(merged: MergedStudy) -> None:
     )
     for number, name in enumerate(merged.shards, 1):
         say(f"shard {number}: {name}")
-    for warning in merged.warnings[:MAX_LINES]:
-        say(f"warning: {warning}")
-    n_more = len(merged.warnings) - MAX_LINES
-    if n_more > 0:
-        say(f"warning: {n_more} more such lines; --json prints all of them")
+    for line in first_prefixed(merged.warnings, "warning: "):
+        say(line)

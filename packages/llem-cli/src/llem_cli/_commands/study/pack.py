@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._commands.study.folder import StudyFolder, check_folders
-from llem_cli._display.console import MAX_LINES, count, note, say, show_json
+from llem_cli._display.console import count, first_prefixed, note, say, show_json
 from llem_runner.records import encode_json
 from llem_runner.shards import pack_study
 
@@ -39,9 +39,6 @@ def pack(
         f"{folder}: {count(packed.n_files, 'file')} of {count(packed.n_attempts, 'attempt')} packed "
         f"({packed.n_bytes / 1e6:.1f} MB)"
     )
-    for sentence in packed.left[:MAX_LINES]:
-        note(sentence)
-    n_more = len(packed.left) - MAX_LINES
-    if n_more > 0:
-        note(f"{n_more} more such lines; --json prints all of them")
+    for line in first_prefixed(packed.left):
+        note(line)
     return OK
