@@ -99,6 +99,12 @@ class FactorEffect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     reason: str | None = None
     """Why it cannot be told whether the factor matters."""
 
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """Return its rank, or the first and the last of several; () if it has none."""
+        ends = (self.rank_low, self.rank_high)
+        return tuple(dict.fromkeys(rank for rank in ends if rank is not None))
+
 
 class ShareTerm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The share of the variance of one main effect, or of one two-way interaction."""

@@ -69,7 +69,7 @@ def _table(analysis: Analysis) -> Table:
             table.add_column(name, justify="right" if is_share else "left", overflow="fold")
     for factor in first:
         cells = (
-            _rank(factor),
+            "-".join(map(str, factor.ranks)) or "-",
             factor.key,
             _ratio(factor),
             _levels(factor, lower_is_better=analysis.lower_is_better),
@@ -79,14 +79,6 @@ def _table(analysis: Analysis) -> Table:
             table, [cell for cell, is_shown in zip(cells, names.values(), strict=True) if is_shown]
         )
     return table
-
-
-def _rank(factor: FactorEffect) -> str:
-    if factor.rank_low is None or factor.rank_high is None:
-        return "-"
-    if factor.rank_low == factor.rank_high:
-        return str(factor.rank_low)
-    return f"{factor.rank_low}-{factor.rank_high}"
 
 
 def _ratio(factor: FactorEffect) -> str:

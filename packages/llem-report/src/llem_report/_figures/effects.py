@@ -93,7 +93,7 @@ def _row(place: int, factor: FactorEffect, name: str, analysis: Analysis) -> dic
         "high": effect.ci95_high if effect else None,
         "best": factor.best,
         "worst": factor.worst,
-        "rank": _rank(factor),
+        "rank": "\N{EN DASH}".join(map(str, factor.ranks)),
         "share": factor.share,
         "share_text": percent(factor.share) if factor.share is not None else "",
         "verdict": factor.verdict.replace("_", " "),
@@ -106,14 +106,6 @@ def _row(place: int, factor: FactorEffect, name: str, analysis: Analysis) -> dic
 def _width_of(texts: Sequence[str], limit: int) -> int:
     """Return the width of the longest text, about, up to a limit."""
     return min(limit, max(80, math.ceil(_CHARACTER * max(map(len, texts)))))
-
-
-def _rank(factor: FactorEffect) -> str:
-    if factor.rank_low is None or factor.rank_high is None:
-        return ""
-    if factor.rank_low == factor.rank_high:
-        return str(factor.rank_low)
-    return f"{factor.rank_low}\N{EN DASH}{factor.rank_high}"
 
 
 def _shown(factor: FactorEffect) -> str:

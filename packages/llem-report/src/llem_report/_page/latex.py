@@ -77,9 +77,8 @@ def _effect(factor: FactorEffect) -> list[str]:
     value, _, interval = ratio_with_interval(
         effect.ratio, effect.ci95_low, effect.ci95_high
     ).partition(" ")
-    ranks = {rank for rank in (factor.rank_low, factor.rank_high) if rank is not None}
     return [
-        "\N{EN DASH}".join(map(str, sorted(ranks))),
+        "\N{EN DASH}".join(map(str, factor.ranks)),
         factor.key,
         value,
         interval.strip("()"),

@@ -147,9 +147,8 @@ def effects_table(factors: Sequence[FactorEffect], *, lower_is_better: bool = Tr
 def _effect_row(factor: FactorEffect) -> list[Cell]:
     effect = factor.effect
     rank = NONE
-    if factor.rank_low is not None and factor.rank_high is not None:
-        ends = dict.fromkeys((factor.rank_low, factor.rank_high))
-        rank = Cell("\N{EN DASH}".join(map(str, ends)), factor.rank_low)
+    if factor.ranks:
+        rank = Cell("\N{EN DASH}".join(map(str, factor.ranks)), factor.ranks[0])
     note = "; ".join(
         line
         for line in (
