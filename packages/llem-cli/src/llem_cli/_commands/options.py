@@ -36,6 +36,10 @@ CLI_DEFAULTS: Mapping[str, Any] = {"execution": {"n_cycles": 3}}
 """Enough repeats for an error bar; the study file and the flags override it."""
 
 StudyFile = Annotated[Path, Parameter(help="Study file (YAML).")]
+ParentFolder = Annotated[
+    Path | None,
+    Parameter(help="Parent of the study's new folder (default: results_dir in the settings)."),
+]
 CycleOrder = Literal["sequential", "interleaved", "shuffled"]
 Order = Annotated[
     CycleOrder | None, Parameter(help="Order of the runs across cycles (default: from the file).")
