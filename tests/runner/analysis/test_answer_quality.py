@@ -85,6 +85,26 @@ def test_a_text_without_a_finite_likelihood_is_worse_than_any() -> None:
     assert sentence.startswith("the answers of fp16 cannot be trusted: the likelihood of a fixed")
 
 
+def test_answers_that_the_model_itself_finds_improbable_are_worse() -> None:
+    """The text is read without the cache and the code that the answers were made with."""
+
+    def answering(label: str, nll_answers: float, **changes: Any) -> ScoredPoint:
+        quality = AnswerQuality(nll=2.0, tokens_sha256="a" * 64, nll_answers=nll_answers)
+        return ScoredPoint(label, {"model": "m", "precision": "bf16", **changes}, (quality,))
+
+    hot = {"decoder": {"do_sample": True, "temperature": 2.0}}
+    good, near, bad, sampled = found(
+        answering("dynamic", 0.3), answering("static", 0.5), answering("quantized", 4.2),
+        answering("hot", 3.0, **hot),
+    )  # fmt: skip
+    assert [each.is_worse for each in (good, near, bad, sampled)] == [False, False, True, False]
+    assert (bad.nll_ratio_to_best, bad.mark) == (1.0, "answers' NLL 4.2")
+    assert bad.nll_answers_ratio_to_best == pytest.approx(14.0)
+    assert sampled.nll_answers_ratio_to_best == 1.0
+    (sentence,) = worse_answers([("quantized", bad), ("static", near)])
+    assert "the model itself finds them improbable (mean NLL of a token 4.2, 14 x" in sentence
+
+
 def test_the_reference_is_not_packed_if_another_point_is_not() -> None:
     packed_point = point("nf4", 1.99, pytorch={"load_in_4bit": True})
     assert found(packed_point, point("bf16", 2.0))[0].reference_label == "bf16"

@@ -108,7 +108,7 @@ def _runs(point: PointSummary) -> str:
 def _answers(point: PointSummary) -> str:
     """Return whether the answers of a point are worse than those of the best point of its model."""
     quality = point.quality
-    if quality is None or quality.nll_ratio_to_best is None:
+    if quality is None or (quality.nll_ratio_to_best is None and not quality.is_worse):
         return "-"
     return quality.mark or "ok"
 

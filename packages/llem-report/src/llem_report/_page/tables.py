@@ -118,7 +118,7 @@ def _runs(point: PointEstimate) -> Cell:
 def _answers(point: PointEstimate) -> Cell:
     """Return whether the answers are worse than those of the best point of the same model."""
     quality = point.quality
-    if quality is None or quality.nll_ratio_to_best is None:
+    if quality is None or (quality.nll_ratio_to_best is None and not quality.is_worse):
         return NONE
     return Cell(f"worse: {quality.mark}" if quality.mark else "ok", alarms=quality.is_worse)
 

@@ -6,17 +6,22 @@ marked, never dropped: how much worse is acceptable depends on the use.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from llem_energy.records import AnswerQuality, agreement, number_types
 from llem_runner._storage.manifest import ManifestEntry
-from llem_runner._storage.point_quality import PointQuality
+from llem_runner._storage.point_quality import MAX_RATIO, PointQuality
 from llem_runner._storage.run_facts import MeasuredRun
 
-_MAX_RATIO = 1.02
+_MAX_ANSWERS_RATIO, _MAX_ANSWERS_NATS = 1.5, 0.5
+"""Of the points' own answers, which differ in any case: both are exceeded only if they make no sense."""
+_SAME_WORK = ("dataset", "n", "decoder", "max_input_tokens", "max_output_tokens", "random_seed")
 _N_BITS = {"fp32": 32, "bf16": 16, "fp16": 16}  # of any other precision: fewer
 
 
@@ -41,7 +46,7 @@ def point_qualities(points: Sequence[ScoredPoint]) -> list[PointQuality | None]:
     for group in groups.values():
         for i, quality in _compared(points, means, group):
             found[i] = quality
-    return found
+    return _with_answers(points, found)
 
 
 def qualities_of_points(
@@ -68,6 +73,16 @@ def worse_answers(named: Iterable[tuple[str, PointQuality | None]]) -> Iterator[
             yield (
                 f"the answers of {label} cannot be trusted: the likelihood of a fixed text is no "
                 "number there, so its figures are not those of an equal service"
+            )
+        elif (
+            quality is not None
+            and quality.is_worse
+            and (quality.nll_ratio_to_best or 0) <= MAX_RATIO
+        ):
+            yield (
+                f"the answers of {label} are worse: the model itself finds them improbable (mean NLL of "
+                f"a token {quality.nll_answers:.2g}, {quality.nll_answers_ratio_to_best:.2g} x that of "
+                "the best point with the same prompts), so its figures are not those of an equal service"
             )
         elif quality is not None and quality.mark is not None:
             yield (
@@ -114,10 +129,43 @@ def _compared(
                 best_label=points[best].label,
                 agreement=shared,
                 reference_label=points[reference].label,
-                is_worse=alone.is_worse or (ratio is not None and ratio > _MAX_RATIO),
+                is_worse=alone.is_worse or (ratio is not None and ratio > MAX_RATIO),
                 reason="; ".join(reasons) or None,
             ),
         )
+
+
+def _with_answers(
+    points: Sequence[ScoredPoint], found: Sequence[PointQuality | None]
+) -> list[PointQuality | None]:
+    """Return the qualities, with the points' own answers compared where the work is the same."""
+    lowest: dict[object, float] = {}
+    for point, quality in zip(points, found, strict=True):
+        if quality is not None and quality.nll_answers is not None and quality.nll is not None:
+            key = _work(point)
+            lowest[key] = min(lowest.get(key, math.inf), quality.nll_answers)
+    compared: list[PointQuality | None] = []
+    for point, quality in zip(points, found, strict=True):
+        best = None if quality is None or quality.nll is None else lowest.get(_work(point))
+        if quality is None or quality.nll_answers is None or not best or best <= 0:
+            compared.append(quality)
+            continue
+        ratio, above = quality.nll_answers / best, quality.nll_answers - best
+        is_far = ratio > _MAX_ANSWERS_RATIO and above > _MAX_ANSWERS_NATS
+        compared.append(
+            msgspec.structs.replace(
+                quality,
+                nll_answers_ratio_to_best=ratio,
+                is_worse=quality.is_worse or is_far,
+            )
+        )
+    return compared
+
+
+def _work(point: ScoredPoint) -> str:
+    """Return what must be equal for the answers of two points to be compared, as text."""
+    parts = (point.config.get(name) for name in _SAME_WORK)
+    return repr((*_model(point), *parts))
 
 
 def _model(point: ScoredPoint) -> tuple[object, ...]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+MAX_RATIO = 1.02
+"""Of `nll` to that of the best point."""
+
 
 class PointQuality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Likelihoods of one point, from its runs; None if they were not found."""
@@ -23,7 +26,12 @@ class PointQuality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The reference: of the points of the same model with the widest type of numbers, the one with
     the lowest `nll`."""
     is_worse: bool = False
-    """Whether `nll` is more than 2 % above that of the best point, or no number in a run."""
+    """Whether `nll` is more than 2 % above that of the best point, or no number in a run; or whether
+    `nll_answers` is far above that of the best point."""
+    nll_answers_ratio_to_best: float | None = None
+    """`nll_answers` over the lowest of the points of the same model with the same prompts and decoding.
+    Far above 1, the answers are not what the model itself finds probable: the text is read without the
+    cache and the compiled code that the answers were made with. None in a file without this field."""
     reason: str | None = None
     """Why a figure is missing."""
 
@@ -34,4 +42,6 @@ class PointQuality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             return None
         if self.nll_ratio_to_best is None:
             return "no NLL"
-        return f"NLL +{100 * (self.nll_ratio_to_best - 1):.1f} %"
+        if self.nll_ratio_to_best > MAX_RATIO or self.nll_answers is None:
+            return f"NLL +{100 * (self.nll_ratio_to_best - 1):.1f} %"
+        return f"answers' NLL {self.nll_answers:.2g}"
