@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,9 +17,11 @@ import pytest
 from fakes.fake_nvml import FakeGpu, environment, true_energy_j, write_trace
 from workspace.repository import ROOT
 
+from benchmarks.energy.flawed_counters import BEHAVIOURS, load
+
 
 def measured(
-    gpu: FakeGpu, loads: Sequence[dict[str, Any]], library: Path, folder: Path
+    gpu: FakeGpu, loads: Sequence[dict[str, Any]], library: Path, folder: Path, **more: Any
 ) -> dict[str, Any]:
     """Return what our side of the benchmark measures of loads on a GPU."""
     write_trace(folder / "gpus.trace", [gpu])
@@ -30,7 +33,7 @@ def measured(
         "late_s": 0.0,
         "step_s": 0.0,
         "loads": loads,
-    }
+    } | more
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.energy.our_side", "guarded"],
         input=json.dumps(request) + "\n", capture_output=True, text=True, check=False, cwd=ROOT,
@@ -49,9 +52,9 @@ def test_the_power_that_was_played_has_the_energy_that_was_measured(
     answer = measured(gpu, loads, library, tmp_path)
     assert all(later[0] > earlier[0] for earlier, later in pairwise(answer["points"]))
     played = replace(gpu, points=tuple((t_s, watts) for t_s, watts in answer["points"]))
-    for load, window in zip(loads, answer["windows"], strict=True):
+    for played_load, window in zip(loads, answer["windows"], strict=True):
         start_s, end_s = window["window"]
-        assert end_s - start_s == pytest.approx(load["length_s"], abs=1e-3)
+        assert end_s - start_s == pytest.approx(played_load["length_s"], abs=1e-3)
         assert window["truth_j"] == pytest.approx(true_energy_j(played, start_s, end_s))
         assert window["reasons"], "a counter that is 250 ms late is flagged"
         assert abs(window["energy_j"] - window["truth_j"]) <= window["bound_j"]
@@ -79,10 +82,12 @@ def test_a_counter_that_is_late_is_found_with_any_period_and_next_to_other_work(
         assert any("energy counter" in reason for reason in window["reasons"])
         if counter.get("counter_filter_s", 0.0) < 1.0:
             assert abs(window["energy_j"] - window["truth_j"]) <= window["bound_j"]
-            assert abs(window["energy_j"] - window["truth_j"]) <= window["uncertainty_j"]
+            # None if the counter is late by more than the idle time before the window.
+            likely_j = window["uncertainty_j"]
+            assert likely_j is None or abs(window["energy_j"] - window["truth_j"]) <= likely_j
 
 
-@pytest.mark.parametrize(("period_s", "limit_s"), [(0.1, 0.45), (0.02, 0.25), (0.005, 0.25)])
+@pytest.mark.parametrize(("period_s", "limit_s"), [(0.1, 0.65), (0.02, 0.4), (0.005, 0.4)])
 def test_an_exact_counter_is_not_flagged_and_does_not_idle_for_longer(
     period_s: float, limit_s: float, library: Path, tmp_path: Path
 ) -> None:
@@ -97,3 +102,21 @@ def test_an_exact_counter_is_not_flagged_and_does_not_idle_for_longer(
         assert abs(window["energy_j"] - window["truth_j"]) <= window["uncertainty_j"]
         assert window["before_s"] <= limit_s
     assert quiet["after_s"] <= limit_s
+
+
+@pytest.mark.parametrize("name", BEHAVIOURS)
+def test_no_window_is_silently_wrong(name: str, library: Path, tmp_path: Path) -> None:
+    """Three windows of each row of the table; the benchmark plays 200."""
+    behaviour, rng = BEHAVIOURS[name], random.Random(name)
+    loads = [load(behaviour, length_s * rng.uniform(0.9, 1.1), rng) for length_s in (1, 1, 2)]
+    answer = measured(
+        behaviour.gpu, loads, library, tmp_path, ripple=behaviour.ripple, seed=name,
+        step_s=behaviour.step_s or None, is_checked=behaviour.is_checked,
+        late_s=behaviour.possible_delay_s,
+    )  # fmt: skip
+    for window in answer["windows"]:
+        reasons = [reason for reason in window["reasons"] if "window is short" not in reason]
+        if behaviour.is_ideal:
+            assert reasons == []
+        if not reasons:
+            assert abs(window["energy_j"] - window["truth_j"]) <= window["bound_j"]
