@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from llem_config import WarmupConfig
-from llem_energy._measurement.energy_flags import power_left_flags
+from llem_energy._measurement.energy_flags import power_left_flags, power_left_warnings
 from llem_energy._measurement.power_left import power_left
 from llem_energy._measurement.warm_up import WarmUp, warm_up
 from llem_energy._sources.protocol import Sample
@@ -135,3 +135,21 @@ def test_a_warm_up_reports_it_and_a_large_share_flags_the_energy() -> None:
     )
     none = WarmUpReport(n_repeats=1, duration_s=1.0, latency_cv=None, power_left_reason="short")
     assert power_left_flags(SimpleNamespace(warm_up=WarmUp(none, None))) == ()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_enabled", "reason", "n_warnings"),
+    [("gpu", True, "short", 1), ("gpu", True, None, 0), ("gpu", False, "off", 0), ("cpu", True, "none", 0)],
+)  # fmt: skip
+def test_what_is_not_known_of_a_gpu_is_a_warning(
+    kind: str, is_enabled: bool, reason: str | None, n_warnings: int
+) -> None:
+    report = WarmUpReport(n_repeats=1, duration_s=1.0, latency_cv=None, power_left_reason=reason)
+    raw: Any = SimpleNamespace(
+        warm_up=WarmUp(report, None),
+        source=SimpleNamespace(kind=kind),
+        config=SimpleNamespace(warmup=WarmupConfig(enabled=is_enabled)),
+    )
+    found = list(power_left_warnings(raw))
+    assert len(found) == n_warnings
+    assert all(sentence.endswith("at the end of the warm-up: short") for sentence in found)

@@ -99,6 +99,17 @@ def power_left_flags(raw: RawMeasurement) -> tuple[str, ...]:
     )
 
 
+def power_left_warnings(raw: RawMeasurement) -> Iterator[str]:
+    """Yield why it is not known whether the power of the window is that of a warm GPU."""
+    report = raw.warm_up.report
+    is_gpu = raw.source is not None and raw.source.kind == "gpu"
+    if is_gpu and raw.config.warmup.enabled and report.power_left_reason is not None:
+        yield (
+            "it is not known how much power was still to come at the end of the warm-up: "
+            f"{report.power_left_reason}"
+        )
+
+
 def warm_up_flags(raw: RawMeasurement) -> tuple[str, ...]:
     """Return the reasons why the work may not have been steady in the window."""
     if not raw.config.warmup.enabled:

@@ -10,7 +10,12 @@ from llem_energy._estimation.cpu_model import METHOD, estimated_energy_j
 from llem_energy._estimation.figures import Figure, Quality
 from llem_energy._estimation.window_energy import EnergyFigures
 from llem_energy._measurement.baseline import RatedBaseline, baseline_figures, without_baseline
-from llem_energy._measurement.energy_flags import meter_flags, rated_total, time_flags
+from llem_energy._measurement.energy_flags import (
+    meter_flags,
+    power_left_warnings,
+    rated_total,
+    time_flags,
+)
 from llem_energy._measurement.host_metrics import HostEnergy, host_energy
 from llem_energy._measurement.input_reading import InputReading
 from llem_energy._measurement.phase_metrics import phase_results, phase_warnings
@@ -137,6 +142,7 @@ def _warnings(
     yield from total.quality.reasons
     yield from hidden_processes(raw.tenancy, raw.environment.gpus)
     yield from time_flags(raw, raw.window)
+    yield from power_left_warnings(raw)
     if adjusted.quality.status == "flagged":
         for reason in adjusted.reasons_besides(total):
             yield f"energy_adjusted_j: {reason}"
