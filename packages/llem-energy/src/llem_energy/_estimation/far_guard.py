@@ -170,7 +170,8 @@ def far_guard(
         else math.hypot(chosen.start_uncertainty_j, later.uncertainty_j()),
         was_higher=not is_exact
         and idle_before_w is not None
-        and idle_before_w - idle_w > max(ABOVE_W, ABOVE_SHARE * idle_w),
+        and idle_before_w - idle_w
+        > max(ABOVE_W, ABOVE_SHARE * idle_w) + counter.quantum_j / STRETCH_S,
         is_unsettled=guard.was_unsettled(idle_before_w, base_w, idle_w, gain),
     )
 
