@@ -10,6 +10,7 @@ from llem_energy._estimation.cpu_model import METHOD, estimated_energy_j
 from llem_energy._estimation.figures import Figure, Quality
 from llem_energy._estimation.window_energy import EnergyFigures
 from llem_energy._measurement.baseline import RatedBaseline, baseline_figures, without_baseline
+from llem_energy._measurement.calibrated_range import outside_calibration
 from llem_energy._measurement.energy_flags import (
     meter_flags,
     power_left_warnings,
@@ -101,7 +102,7 @@ def energy_metrics(
         host=host_energy(raw, total, output_tokens),
         estimated=_estimated(raw),
         estimate_method=METHOD if is_estimated else None,
-        gain_corrected=_gain_corrected(window, total),
+        gain_corrected=_gain_corrected(window, total, raw.window.end_s - raw.window.start_s),
         baseline=baseline.figures if raw.source is not None else None,
         phases=phases,
         warnings=tuple(dict.fromkeys(_warnings(raw, total, adjusted, phases))),
@@ -121,12 +122,13 @@ def _baseline(raw: RawMeasurement) -> RatedBaseline:
     )
 
 
-def _gain_corrected(window: EnergyFigures, total: Figure) -> Figure:
+def _gain_corrected(window: EnergyFigures, total: Figure, window_s: float) -> Figure:
     """Return the corrected total, which has all reasons of the total."""
     corrected = window.gain_corrected
     if corrected.value is None:
         return corrected
-    return Figure(corrected.value, corrected.quality.with_reasons(total.quality.reasons))
+    reasons = (*total.quality.reasons, *outside_calibration(window, window_s))
+    return Figure(corrected.value, corrected.quality.with_reasons(reasons))
 
 
 def _estimated(raw: RawMeasurement) -> Figure:
