@@ -24,6 +24,9 @@ _NAME = "study.zip"
 _MAX_ANSWER = 150
 _WIDENED = 2.0
 """A 95 % interval misses the truth in 1 of 20 studies, so one of twice its width is compared."""
+_NEAR = 0.05
+"""The scripted runs spread by 2 %. Three of them that agree by chance have a much shorter interval, so a figure
+that is this near to the truth is right too."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Stranger:
         )
         yield Answer(
             "Which choice matters, and how much?", command, text,
-            _contains(effect["ratio"], effect["ci95_low"], effect["ci95_high"], truth.ratio)
+            agrees(effect["ratio"], effect["ci95_low"], effect["ci95_high"], truth.ratio)
             and factor["key"] == "scripted.batch_size",
         )  # fmt: skip
         summary = shown["result"]["summary"]
@@ -134,7 +137,7 @@ class Stranger:
                 float(row.get(column) or "nan") for column in ("value", "ci95_low", "ci95_high")
             )
             texts.append(f"{level}: {value:.3f} J (scripted: {true_j:.3f})")
-            are_right.append(_contains(value, low, high, true_j))
+            are_right.append(agrees(value, low, high, true_j))
         command = f"study export {_NAME} points.csv --table points"
         yield Answer(
             "What does each point need per token?", command, "; ".join(texts), all(are_right)
@@ -219,12 +222,12 @@ def _has_unit(rows: list[dict[str, str]]) -> bool:
     return bool(rows) and "J/token" in rows[0].values()
 
 
-def _contains(value: float, low: float, high: float, truth: float) -> bool:
-    """Return whether an interval of twice the width contains the truth."""
+def agrees(value: float, low: float, high: float, truth: float) -> bool:
+    """Return whether an interval of twice the width contains the truth, or the value is near it."""
     if not all(map(math.isfinite, (value, low, high))):
         return False
     least, most = value * (low / value) ** _WIDENED, value * (high / value) ** _WIDENED
-    return bool(least <= truth <= most)
+    return least <= truth <= most or abs(value / truth - 1) <= _NEAR
 
 
 def shortened(text: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.trial.author import Author, Truth
-from benchmarks.trial.stranger import Stranger
+from benchmarks.trial.stranger import Stranger, agrees
 from benchmarks.trial.tampering import change_each_kind
 
 pytestmark = [
@@ -50,3 +50,19 @@ def test_a_changed_byte_in_each_kind_of_file_is_named(archive: Path, tmp_path: P
     assert {f"data/study/{name}" for name in ("manifest.json", "RUN/result.json")} <= kinds
     assert {"README.md", "bagit.txt", "tagmanifest-sha256.txt"} <= kinds
     assert [change for change in changes if not change.is_named] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "is_right"),
+    [
+        (1.00, 0.99, 1.01, True),
+        (1.04, 1.039, 1.041, True),
+        (1.10, 1.04, 1.16, True),
+        (1.10, 1.09, 1.11, False),
+        (1.10, float("nan"), 1.11, False),
+    ],
+)
+def test_an_answer_agrees_with_the_truth_within_its_interval_or_five_percent(
+    value: float, low: float, high: float, is_right: bool
+) -> None:
+    assert agrees(value, low, high, 1.0) is is_right
