@@ -30,6 +30,7 @@ from llem_energy._metering.span import Span
 
 FAR_GUARD = "far guard"
 _UNKNOWN_PERIOD_S = 0.1
+_IDLE_NOISE = 3.0  # times what a change of idle power explains: a board that varies more works
 _SENSOR_PERIODS = 2.0  # instant power still contains the work: one period old, and a mean of one
 
 REASONS: dict[CounterCheck, str] = {
@@ -64,9 +65,10 @@ class FarGuard(msgspec.Struct, frozen=True):
     power_after_j: float | None
     """The same from instant power; None if it was not read."""
     difference_j: float
-    """Largest difference to the chosen estimate, whatever idle power was. 0: none is to be expected."""
+    """By which the bound is wider: the largest difference to the chosen estimate, whatever idle power
+    was, if the counter lags or may lag; 0 if nothing suggests it."""
     is_likely: bool
-    """The difference is larger than the variation of idle power explains."""
+    """The uncertainty is wider too."""
     check: CounterCheck
     uncertainty_j: float | None
     """Of `energy_j`, if the counter has settled or falls as behind a first-order filter. None if it is
@@ -145,14 +147,19 @@ def far_guard(
     elif not powers:
         check = "unverified"
 
+    near_w = max(ABOVE_W, ABOVE_SHARE * idle_w)
+    fell_w = 0.0 if idle_before_w is None else idle_before_w - idle_w
     difference_j = max(map(abs, differences_j))
-    usual_j = math.hypot(chosen.uncertainty_j or 0.0, later.noise_j) + counter.quantum_j
-    is_likely = check in REASONS or difference_j > usual_j
-    if load_w < max(ABOVE_W, ABOVE_SHARE * idle_w):
-        # The sensor cannot tell such a load from idle power, so the guard may have ended too soon.
-        difference_j = later.hidden_j(difference_j)
-    if check not in REASONS and (is_exact or is_slow_board):
-        difference_j, is_likely = 0.0, False
+    is_likely = check in REASONS
+    if not is_likely:
+        # The sensor cannot tell a load near idle power, so the guard may have ended too soon.
+        is_idle = abs(fell_w) <= near_w and later.noise_j <= _IDLE_NOISE * later.idle_j
+        if load_w < near_w and is_idle and not is_exact and not is_slow_board:
+            usual_j = math.hypot(chosen.uncertainty_j or 0.0, later.noise_j) + counter.quantum_j
+            is_likely = difference_j > usual_j
+            difference_j = later.hidden_j(difference_j)
+        else:
+            difference_j = 0.0
     after_j = guard.after_j(idle_w)
     before_s = span.guard_s + STRETCH_S  # to which power is known
     is_too_late = check == "lags" and not later.falls_j and after_j > load_w * before_s
@@ -168,10 +175,7 @@ def far_guard(
         uncertainty_j=None
         if is_too_late
         else math.hypot(chosen.start_uncertainty_j, later.uncertainty_j()),
-        was_higher=not is_exact
-        and idle_before_w is not None
-        and idle_before_w - idle_w
-        > max(ABOVE_W, ABOVE_SHARE * idle_w) + counter.quantum_j / STRETCH_S,
+        was_higher=not is_exact and falls and fell_w > near_w + counter.quantum_j / STRETCH_S,
         is_unsettled=guard.was_unsettled(idle_before_w, base_w, idle_w, gain),
     )
 

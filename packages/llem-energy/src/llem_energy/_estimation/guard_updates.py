@@ -181,6 +181,7 @@ class GuardUpdates:
         later_w = self._later_w(idle_w, before_w, base_w)
         if counter_w is None or sensor_w is None or later_w is None:
             return False, False
+        later_w = min(later_w, sensor_w)  # which may still contain the work
         limit_w = max(ABOVE_W, ABOVE_SHARE * sensor_w)
         # If the guard ended while the counter still lagged, its later power is not that of idle.
         excesses_w = [(counter_w - idle_w) - (sensor_w - later_w) - self._rounding_w()]

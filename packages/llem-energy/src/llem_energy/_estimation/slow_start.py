@@ -14,6 +14,7 @@ from llem_energy._estimation.guard_updates import STRETCH_S
 from llem_energy._metering.span import Span
 
 _N_STRETCHES = 4  # from the start: a load may change later for reasons of its own
+_BEGINS = 1 / 3  # of what a meter that lags does not show yet: work takes a moment to begin
 _SOON = 0.25  # of an interval: work that began so soon after an update began with it
 
 
@@ -30,11 +31,10 @@ def rose_slowly(counter: CounterWindow, span: Span, before_w: float | None, lag_
         False if the window is too short to tell.
     """
     powers_w, length_s = _first_powers(counter, span, before_w or 0.0)
-    if len(powers_w) < 2 or before_w is None or lag_s <= 0:
+    if len(powers_w) < 2 or before_w is None or lag_s <= 0 or max(powers_w) <= 0:
         return False
-    # Halfway between a meter that lags and one that does not: work takes a moment to begin too.
-    at_once = (1 + _shown_at_first(lag_s / length_s, len(powers_w))) / 2
-    return powers_w[0] < at_once * max(powers_w)
+    shown = _shown_at_first(lag_s / length_s, len(powers_w))
+    return powers_w[0] < (shown + _BEGINS * (1 - shown)) * max(powers_w)
 
 
 def _first_powers(counter: CounterWindow, span: Span, before_w: float) -> tuple[list[float], float]:

@@ -41,7 +41,8 @@ _MIN_PERIOD_S = 0.04  # more readings for a faster counter would cost more than 
 _BURST_PERIODS, _READS_PER_PERIOD, _MIN_STEP_S = 1.25, 5, 0.002
 _UPDATES_AFTER = 2
 _PERIODS_AFTER = 2.5
-_LAGS = "another window showed that the energy counter lags, so the bound may not hold"
+_LAGGED_BEFORE = "another window showed that the energy counter may lag, so the bound may not hold"
+_DOUBTS = {"lags", "unclear"}
 
 
 class _Tee:
@@ -125,7 +126,10 @@ class Metered:
             reasons = (*reasons, f"the sampler stopped early: {self.sampler.failure}")
         reasons = (*self.source.failures_between(span.start_s, span.end_s), *reasons)
         if not span.guard_s:  # no idle time in which this window itself could show it
-            reasons = (*reasons, *(f"{device}: {_LAGS}" for device in self._lagging))
+            reasons = (
+                *reasons,
+                *(f"{device}: {_LAGGED_BEFORE}" for device in tuple(self._lagging)),
+            )
         energy = window_energy(
             self.source,
             samples,
@@ -138,7 +142,7 @@ class Metered:
             reasons=(*reasons, *doubts(self._checks)),
             steps_s=steps_s,
         )
-        self._lagging |= {d.device: None for d in energy.devices if d.counter_check == "lags"}
+        self._lagging |= {d.device: None for d in energy.devices if d.counter_check in _DOUBTS}
         return energy
 
     def close(self) -> OSError | None:

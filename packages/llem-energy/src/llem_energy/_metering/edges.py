@@ -9,6 +9,7 @@ sensor of power shows, or the lowest one before earlier windows.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ UNKNOWN_PERIOD_S = 0.1  # the most common period, if calibration saw none
 _MAX_GUARD_S = 2.0
 _MIN_SETTLE_TIMEOUT_S = 2.0
 _UPDATES_AFTER = 3
+_RECENT = 5  # windows whose idle power is known: a board may idle at another power later
+_SHORT_S = 0.5  # after a shorter window a late counter might show the work only after the idle time
 
 
 class QuietEdge(NamedTuple):
@@ -34,7 +37,7 @@ class QuietEdge(NamedTuple):
 
 
 class Edges:
-    """Idles at the ends of windows, in any thread. It keeps only the lowest idle power of a window."""
+    """Idles at the ends of windows, in any thread. It keeps only the idle power of the last windows."""
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class Edges:
         """The least idle time before a window."""
         self._sampler = sampler
         self._devices = devices
-        self._lowest_w: dict[str, float] = {}
+        self._recent_w: deque[Mapping[str, float]] = deque(maxlen=_RECENT)
 
     def approach(self, since_s: float) -> QuietEdge:
         """Idle and read until power and the next update are known.
@@ -70,12 +73,11 @@ class Edges:
         guard_s = self.guard_s
         # Only a GPU is idle while its host waits; a processor is busy reading its own counter.
         watched = self._devices if self._sampler.meters_gpus else ()
-        steady = Steady(watched, guard_s, self._lowest_w)
+        steady = Steady(watched, guard_s, self._lowest_w())
         self._sampler.read_until(steady, max(guard_s, SETTLE_S if watched else 0.0))
         powers = {device: steady.power.watts(device) for device in watched}
         idle_w = {device: watts for device, watts in powers.items() if watts is not None}
-        for device, watts in idle_w.items():
-            self._lowest_w[device] = min(watts, self._lowest_w.get(device, watts))
+        self._recent_w.append(idle_w)
         self._sampler.read_until(Moved(self._devices[:1], 1), 1.5 * self.period_s)
         return QuietEdge(since_s, idle_w)
 
@@ -88,6 +90,9 @@ class Edges:
             end_s: when it was closed, with the device idle since then.
         """
         self.settle(quiet.idle_w)
+        if quiet.idle_w and end_s - start_s < _SHORT_S:
+            rest_s = end_s + _SHORT_S - self._sampler.now_s()
+            self._sampler.read_until(lambda _: False, rest_s)
         after_s = self._sampler.now_s() - end_s
         return WindowSpan(start_s, end_s, min(start_s - quiet.since_s, after_s), after_s)
 
@@ -97,6 +102,14 @@ class Edges:
         Args:
             idle_w: the power that each device returns to; see `QuietEdge`.
         """
-        settled = Settled(_UPDATES_AFTER, self._devices, idle_w, self._lowest_w)
+        settled = Settled(_UPDATES_AFTER, self._devices, idle_w, self._lowest_w())
         timeout_s = max(_MIN_SETTLE_TIMEOUT_S, (_UPDATES_AFTER + 1.5) * self.period_s)
         self._sampler.read_until(settled, max(timeout_s, SETTLE_S) if idle_w else timeout_s)
+
+    def _lowest_w(self) -> dict[str, float]:
+        """Return the lowest idle power of each device before the last windows."""
+        lowest_w: dict[str, float] = {}
+        for powers in tuple(self._recent_w):
+            for device, watts in powers.items():
+                lowest_w[device] = min(watts, lowest_w.get(device, watts))
+        return lowest_w
