@@ -230,14 +230,62 @@ def test_more_power_before_the_window_than_after_it_may_be_that_of_earlier_work(
     def held_back_w(t_s: float) -> float:
         return 330.0 * math.exp(-max(0.0, t_s - (START_S - 1.5)) / 1.0)
 
-    device = metered(
-        lambda t_s: filtered(1.0)(t_s) - held_back_w(t_s),
-        lambda t_s: filtered_w(1.0)(t_s) + held_back_w(t_s),
-        after_s=3.0,
-    )
-    assert device.guard is not None
+    def counted(t_s: float) -> float:
+        return filtered(1.0)(t_s) - held_back_w(t_s)
+
+    def drawn(t_s: float) -> float:
+        return filtered_w(1.0)(t_s) + held_back_w(t_s)
+
+    device, checked = (metered(counted, drawn, after_s=3.0, is_checked=c) for c in (False, True))
+    assert device.guard is not None and checked.guard is not None
     assert device.guard.was_higher
     assert any("more power before the window than after it" in each for each in device.reasons)
-    checked = metered(energy, is_checked=True)
-    assert checked.guard is not None
     assert not checked.guard.was_higher
+
+
+def test_a_board_that_idles_with_less_power_after_the_work_is_not_flagged() -> None:
+    def counted(t_s: float) -> float:
+        return energy(t_s) - 15.0 * max(0.0, t_s - END_S)
+
+    device = metered(counted, lambda t_s: power(t_s) - (15.0 if t_s >= END_S else 0.0), after_s=3.0)
+    assert device.reasons == ()
+
+
+@pytest.mark.parametrize("change_w", [-10.0, -5.0, 5.0, 10.0])
+def test_another_idle_power_after_the_work_does_not_widen_the_bound(change_w: float) -> None:
+    def counted(t_s: float) -> float:
+        return energy(t_s) + change_w * max(0.0, t_s - END_S)
+
+    def drawn(t_s: float) -> float:
+        return power(t_s) + (change_w if t_s >= END_S else 0.0)
+
+    same, changed = (metered(*each, after_s=3.0) for each in ((energy, power), (counted, drawn)))
+    assert changed.reasons == ()
+    assert error_j(changed) <= (changed.estimates[0].uncertainty_j or 0.0)
+    bounds_j = [each.estimates[0].bound_j or 0.0 for each in (same, changed)]
+    assert bounds_j[1] < 1.1 * bounds_j[0]
+
+
+def test_a_counter_that_is_later_than_the_idle_time_before_has_no_uncertainty() -> None:
+    device = metered(lambda t_s: energy(t_s - 0.6), after_s=3.0)
+    assert device.guard is not None
+    assert device.guard.check == "lags"
+    assert device.estimates[0].uncertainty_j is None
+    soon = metered(lambda t_s: energy(t_s - 0.25), after_s=3.0)
+    assert soon.estimates[0].uncertainty_j is not None
+
+
+def test_a_sensor_that_still_shows_the_work_at_the_end_of_the_guard_is_no_lag() -> None:
+    """The guard is shorter than three periods of the sensor, which is updated late in it."""
+    device = metered(energy, lambda t_s: power(t_s - 0.25), after_s=0.35)
+    assert device.guard is not None
+    assert device.guard.check != "lags"
+
+
+def test_the_bound_of_a_counter_that_lags_contains_what_the_sensor_shows() -> None:
+    device = metered(lambda t_s: energy(t_s - 1.0), after_s=0.6)
+    assert device.reasons
+    assert device.integral is not None
+    for estimate in device.estimates:
+        if estimate.bound_j is not None:
+            assert abs(estimate.energy_j - device.integral.energy_j) <= estimate.bound_j

@@ -77,6 +77,11 @@ def test_a_short_prefill_at_the_start_may_not_be_seen_at_all(prefill_s: float) -
     missed_j = truth_j - estimate.energy_j
     assert missed_j > (without.uncertainty_j or 0.0), "otherwise this tests nothing"
     assert missed_j <= min(wide.bound_j, wide.uncertainty_j or 0.0)
+    known = unseen(counter, start_s, end_s, peak_w=700.0, burst_s=prefill_s)
+    narrower = with_unseen(estimate, known, beats=False)
+    assert missed_j <= narrower.bound_j <= wide.bound_j
+    short = unseen(counter, start_s, end_s, peak_w=700.0, burst_s=0.001)
+    assert short.possible_j < 0.5 * unseen(counter, start_s, end_s, peak_w=700.0).possible_j
 
 
 def test_steps_that_beat_leave_no_uncertainty() -> None:

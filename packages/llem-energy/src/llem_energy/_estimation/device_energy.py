@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -67,6 +68,7 @@ def device_energy(
     late_s: float = 0.0,
     steps_s: Collection[Step] = (),
     n_parts: int = 1,
+    burst_s: float | None = None,
 ) -> DeviceEnergy:
     """Return the energy of one device.
 
@@ -81,6 +83,8 @@ def device_energy(
         late_s: by which a check that found it exact may have missed that it is late.
         steps_s: times that repeat in the window: between tokens, of batches, of repeats.
         n_parts: of the window between random pauses.
+        burst_s: the longest time for which the work may have drawn more power at its beginning, such as
+            that of the prefill, if known.
     """
     period_s = calibration.power_period_s if calibration else None
     powers = [(s, s.power_w) for s in samples] if _reports_power(samples) else []
@@ -133,9 +137,14 @@ def device_energy(
         longest_s = longest_period_s(counter.readings, span, calibration)
         largest = largest_w(samples, limit_w)
         peak_w = first_peak_w(counted[0].energy_j, above_j, span, largest)
-        missed = unseen(counter, span.start_s, span.end_s, longest_s, peak_w=peak_w).with_beats(
-            swing_j * missed_share(hidden)
-        )
+        missed = unseen(
+            counter,
+            span.start_s,
+            span.end_s,
+            longest_s,
+            peak_w=peak_w,
+            burst_s=math.inf if burst_s is None else burst_s,
+        ).with_beats(swing_j * missed_share(hidden))
         energy = msgspec.structs.replace(energy, sampling_j=missed.possible_j)
         is_likely = not saw_the_end(counter, span)
         counted = [

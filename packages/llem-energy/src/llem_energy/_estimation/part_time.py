@@ -45,6 +45,7 @@ def unseen(
     period_s: float | None = None,
     *,
     peak_w: float = 0.0,
+    burst_s: float = math.inf,
 ) -> Unseen:
     """Return the joules by which a counter that observes part of each period may be wrong.
 
@@ -63,6 +64,8 @@ def unseen(
         period_s: the longest of the counter, if known. Readings may be further apart, and updates of a
             counter with a coarse quantum too.
         peak_w: the most that the board draws.
+        burst_s: the longest time for which it may have drawn that at the beginning, such as that of the
+            prefill.
     """
     times_s = [counter.time_s(i) for i in range(len(counter.updates))]
     first, last = _period_of(times_s, start_s), _period_of(times_s, end_s)
@@ -84,26 +87,21 @@ def unseen(
         for i, change_w, weight_s in changes
     ]
     late = 1 - SEEN_SHARE
-    burst_j = late * _first_j(counter, times_s, first, peak_w, period_s)
+    longest_s = min(burst_s, late * _period_s(times_s, first + 1, period_s))
+    counted_w = counter.power_w(first + 1, min(first + 2, len(times_s) - 1)) or 0.0
+    burst_j = max(0.0, peak_w - counted_w) * longest_s
     possible_j = math.hypot(burst_j, *changes_j)
     likely_j = late * (_MEAN * abs(math.fsum(certain_j)) + _Z_95 * _SD * math.hypot(*certain_j))
     likely_j += burst_j  # in every window, so it is not random
     return Unseen(max(possible_j, likely_j), likely_j)
 
 
-def _first_j(
-    counter: CounterWindow,
-    times_s: Sequence[float],
-    first: int,
-    peak_w: float,
-    period_s: float | None,
-) -> float:
-    """Return the energy of the first period that is all work at the peak, above what was counted."""
-    if first + 2 >= len(times_s):
+def _period_s(times_s: Sequence[float], i: int, longest_s: float | None) -> float:
+    """Return the time from update `i` to the next one; 0 if there is none."""
+    if i + 1 >= len(times_s):
         return 0.0
-    length_s = times_s[first + 2] - times_s[first + 1]
-    counted_w = counter.power_w(first + 1, first + 2) or 0.0
-    return max(0.0, peak_w - counted_w) * min(length_s, period_s or length_s)
+    length_s = times_s[i + 1] - times_s[i]
+    return min(length_s, longest_s or length_s)
 
 
 def _without(change: float, noise: float) -> float:

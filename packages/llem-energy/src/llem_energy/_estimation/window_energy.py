@@ -61,6 +61,7 @@ def energy_figures(
     late_s: Mapping[str, float] | None = None,
     steps_s: Collection[Step] = (),
     n_parts: int = 1,
+    burst_s: float | None = None,
 ) -> EnergyFigures:
     """Return every energy figure of a window.
 
@@ -76,6 +77,8 @@ def energy_figures(
         late_s: by how much such a counter may be late all the same, for each device.
         steps_s: times that repeat in the window: between tokens, of batches, of repeats.
         n_parts: of the window between random pauses.
+        burst_s: the longest time for which the work may have drawn more power at its beginning, such as
+            that of the prefill, if known.
     """
     if source is None:
         return EnergyFigures()
@@ -95,6 +98,7 @@ def energy_figures(
             late_s=(late_s or {}).get(device, 0.0),
             steps_s=steps_s,
             n_parts=n_parts,
+            burst_s=burst_s,
         )
         for device, readings in by_device.items()
     }

@@ -41,7 +41,14 @@ def window_energy(raw: RawMeasurement, span: MeasuredSpan) -> EnergyFigures:
         # Steps of a model on the CPU do not change the power of a GPU.
         steps_s=repeated_s(raw, span) if raw.gpus else (),
         n_parts=n_parts(raw, span),
+        burst_s=prefill_s(raw) if span is raw.window else None,
     )
+
+
+def prefill_s(raw: RawMeasurement) -> float | None:
+    """Return the time to the first token of the first batch; None if the backend does not report it."""
+    first = raw.generations[0].times_s if raw.generations else None
+    return first[0] if first else None
 
 
 def repeated_s(raw: RawMeasurement, span: MeasuredSpan) -> tuple[Step, ...]:
