@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from llem_energy._measurement.gpu_sharing import GpuSharing, TenantLists, gpu_sharing
+from llem_energy._measurement.gpu_sharing import (
+    GpuSharing,
+    TenantLists,
+    gpu_sharing,
+    is_any_shared,
+)
 from llem_energy._sources.gpu_tenants import GpuTenants
 
 GPU = "GPU-a"
@@ -76,3 +81,10 @@ def test_memory_is_unexplained_only_if_no_process_was_listed() -> None:
     used = sharing(set(), {1}, {1}, own={1}, held_bytes=5)
     listed = sharing({9}, {1, 9}, {1, 9}, own={1}, held_bytes=5)
     assert (used and used.unexplained_bytes, listed and listed.unexplained_bytes) == (5, None)
+
+
+def test_a_neighbour_on_another_gpu_does_not_share_that_of_the_run() -> None:
+    both = {GPU: GpuSharing(0, 0), "GPU-b": GpuSharing(1, 0)}
+    assert not is_any_shared(both, [GPU])
+    assert is_any_shared(both, [GPU, "GPU-b"])
+    assert not is_any_shared({}, [GPU])  # its driver lists nothing

@@ -98,6 +98,11 @@ def _pids(tenants: Mapping[str, GpuTenants], uuid: str) -> frozenset[int]:
     return (tenants[uuid].pids if uuid in tenants else None) or frozenset()
 
 
+def is_any_shared(sharing: Mapping[str, GpuSharing], gpus: Collection[str]) -> bool:
+    """Return whether others were, or may have been, on one of these GPUs; the others do not count."""
+    return any(sharing[uuid].is_shared for uuid in gpus if uuid in sharing)
+
+
 def with_sharing(
     environment: EnvironmentSnapshot, sharing: Mapping[str, GpuSharing]
 ) -> EnvironmentSnapshot:

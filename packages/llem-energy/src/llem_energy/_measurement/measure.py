@@ -36,7 +36,12 @@ from llem_energy._measurement.fresh_prompts import (
     WarmUpWork,
     WindowWork,
 )
-from llem_energy._measurement.gpu_sharing import TenantLists, gpu_sharing, with_sharing
+from llem_energy._measurement.gpu_sharing import (
+    TenantLists,
+    gpu_sharing,
+    is_any_shared,
+    with_sharing,
+)
 from llem_energy._measurement.idle import Idles
 from llem_energy._measurement.inputs import read_again, read_inputs
 from llem_energy._measurement.measured_window import measure_phase, measure_window
@@ -188,7 +193,7 @@ class _Measurement:
             own_pids=family_before | family_after,
             used=self._gpus,
         )
-        is_shared = any(each.is_shared for each in sharing.values())
+        is_shared = is_any_shared(sharing, self._gpus)
         peaks = self._peaks(carryover, window.memory, is_shared=is_shared)
         generations = window.generations
         requests_file, problem = keep_requests(self._timeseries, generations, len(workload.batches))
