@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -33,6 +34,7 @@ _FIELDS = {
 _PROBED_FIELDS = [*_FIELDS, 191]  # 191: energy, in a newer block of field ids
 _MODULE_SCOPE = 1  # the GPU with its processor and memory, on boards such as Grace Hopper
 _VIRTUALIZATION = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host vgpu", 4: "host vsga"}
+_SERVER = b"nvidia-cuda-mps"  # the kernel keeps 15 characters of `nvidia-cuda-mps-server`
 _Value = TypeVar("_Value")
 
 
@@ -225,14 +227,17 @@ class Gpu:
     def pids(self) -> frozenset[int] | None:
         """Return the processes on this GPU; None if the driver does not list those that compute.
 
-        Clients of the Multi-Process Service are in a list of their own, beside their server. Graphics
-        processes draw power too, and some of them only compute.
+        Clients of the Multi-Process Service are in a list of their own. Their server works for them
+        only, so it is left out if they are listed. Graphics processes draw power too, and some of
+        them only compute.
         """
         compute = _maybe(pynvml.nvmlDeviceGetComputeRunningProcesses, self.handle)
-        clients = _maybe(pynvml.nvmlDeviceGetMPSComputeRunningProcesses, self.handle) or []
+        clients = _maybe(pynvml.nvmlDeviceGetMPSComputeRunningProcesses, self.handle)
         graphics = _maybe(pynvml.nvmlDeviceGetGraphicsRunningProcesses, self.handle) or []
-        every = (*(compute or ()), *clients, *graphics)
-        return None if compute is None else frozenset(process.pid for process in every)
+        if compute is None:
+            return None
+        pids = frozenset(process.pid for process in (*compute, *(clients or ()), *graphics))
+        return pids if clients is None else frozenset(pid for pid in pids if not _is_server(pid))
 
     def held_bytes(self) -> int | None:
         """Return the memory that programs hold, without what the driver reserves for itself."""
@@ -244,6 +249,15 @@ class Gpu:
         """Return the processes on this GPU without our own; None if the driver does not list them."""
         pids = self.pids()
         return None if pids is None else tuple(sorted(pids - {*own_pids}))
+
+
+def _is_server(pid: int) -> bool:
+    """Return whether a process belongs to the Multi-Process Service itself."""
+    try:
+        name = Path(f"/proc/{pid}/comm").read_bytes()
+    except OSError:  # it has ended, or its id is that of another container
+        return False
+    return name.startswith(_SERVER)
 
 
 def _field(item: Any) -> float | None:
