@@ -101,6 +101,33 @@ def test_power_that_rises_while_the_run_idles_is_a_sign(
     assert len(found) == n_signs
 
 
+@pytest.mark.parametrize("clock_every", [1, 20], ids=["with each power", "once a second"])
+@pytest.mark.parametrize(
+    ("slow_mhz", "high_w", "n_signs"),
+    [
+        (210.0, 70.0, 0),  # the board runs faster
+        (1900.0, 70.0, 1),  # about the same clock
+        (210.0, 130.0, 1),  # at the higher clock alone it rises from 70 to 130 W
+    ],
+)
+def test_a_higher_clock_explains_power_that_rises_while_the_run_idles(
+    slow_mhz: float, high_w: float, n_signs: int, clock_every: int
+) -> None:
+    def idle_w(t_s: float) -> float:
+        if 10.0 < t_s < 32.0:
+            return 90.0
+        low_w = 35.0 if t_s % 32 < 3.0 else 70.0
+        return (high_w if 6.0 <= t_s <= 9.0 else low_w) + 0.01 * (t_s % 0.1)
+
+    samples = changed(readings(idle_w), 0.0, 2.97, sm_clock_mhz=slow_mhz)
+    samples = changed(samples, 32.0, 34.97, sm_clock_mhz=slow_mhz)
+    rare = [
+        s if i % clock_every == 10 % clock_every else msgspec.structs.replace(s, sm_clock_mhz=None)
+        for i, s in enumerate(samples)
+    ]
+    assert len([sign for sign in signs(rare) if "its power rose" in sign]) == n_signs
+
+
 def test_power_that_comes_to_rest_is_no_rise() -> None:
     assert signs(readings(lambda t_s: 60.0 + 60.0 * 2.0 ** (-(t_s % 32) / 3))) == []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
 from llem_energy._measurement.idle import IdleSpan
@@ -117,17 +118,29 @@ def _excesses_w(
 def _rise_w(samples: Iterable[Sample]) -> float:
     """Return by how much power rose within an idle phase; 0 if it did not rise by more than usual.
 
-    Power that falls is that of a board that comes to rest.
+    Power that falls is that of a board that comes to rest, and power that rises with the clock is that
+    of a board that runs faster. So power is compared with that at clocks that were not much lower.
     """
-    powers_w = [s.power_w for s in samples if s.power_w is not None]
-    updates = [w for i, w in enumerate(powers_w) if i == 0 or w != powers_w[i - 1]]
-    lowest_w = math.inf
+    readings = list(samples)
+    powers = [(s.t_s, s.power_w) for s in readings if s.power_w is not None]
+    updates = [each for i, each in enumerate(powers) if i == 0 or each[1] != powers[i - 1][1]]
+    clocks = [(s.t_s, s.sm_clock_mhz) for s in readings if s.sm_clock_mhz is not None]
+    times_s = [t_s for t_s, _ in clocks]
+    lowest_w: dict[float, float] = {}  # by the clock; 0 if it is not reported
     rise_w = 0.0
     for i in range(_RISE_UPDATES, len(updates) + 1):
-        steady_w = statistics.median(updates[i - _RISE_UPDATES : i])
-        lowest_w = min(lowest_w, steady_w)
-        if steady_w - lowest_w > max(_MAX_RISE * lowest_w, _MAX_RISE_W):
-            rise_w = max(rise_w, steady_w - lowest_w)
+        part = updates[i - _RISE_UPDATES : i]
+        # A clock is read less often than power, so those just before and after the part count too.
+        first = max(0, bisect_right(times_s, part[0][0]) - 1)
+        mhz = [clock for _, clock in clocks[first : bisect_left(times_s, part[-1][0]) + 1]]
+        fastest = max(mhz, default=0.0)
+        if mhz and min(mhz) < _SAME_CLOCK * fastest:
+            continue  # it cannot be told which power belongs to which clock
+        steady_w = statistics.median(power_w for _, power_w in part)
+        lowest_w[fastest] = min(steady_w, lowest_w.get(fastest, math.inf))
+        base_w = min(w for clock, w in lowest_w.items() if clock >= _SAME_CLOCK * fastest)
+        if steady_w - base_w > max(_MAX_RISE * base_w, _MAX_RISE_W):
+            rise_w = max(rise_w, steady_w - base_w)
     return rise_w
 
 
