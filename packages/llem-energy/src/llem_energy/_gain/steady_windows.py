@@ -7,7 +7,6 @@ All of them change the slope less, the more is cut from both ends of the windows
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -57,16 +56,20 @@ def steady_windows(device: str, log: MeterLog, runs: Sequence[BoardRun], lag: La
         near, far, n_left_out = _cut(log, runs, lag.lag_s, cut_s)
         if len(near) < MIN_WINDOWS or _is_constant(near):
             return SteadyWindows(near, n_left_out, cut_s)
-        inner, outer = fit_line(*_columns(far)), fit_line(*_columns(near))
-        change = abs(inner.slope - outer.slope)
-        noise = 2 * math.hypot(inner.slope_se, outer.slope_se)
-        if change <= max(_MAX_CHANGE * abs(inner.slope), noise):
+        outer = fit_line(*_columns(near))
+        # Of the same windows: what the host draws differs between windows, and cancels in each pair.
+        differences = [
+            far_w - near_w - outer.slope * (far_board_w - near_board_w)
+            for (near_board_w, near_w), (far_board_w, far_w) in zip(near, far, strict=True)
+        ]
+        change = fit_line([board for board, _ in near], differences)
+        if abs(change.slope) <= max(_MAX_CHANGE * abs(outer.slope), 2 * change.slope_se):
             return SteadyWindows(near, n_left_out, cut_s)
         wider, _, _ = _cut(log, runs, lag.lag_s, _WIDER * cut_s)
         if len(wider) < MIN_WINDOWS:
             raise MeasurementError(
                 f"{device}: one watt of the board is {outer.slope:.4g} W at the meter without "
-                f"{cut_s:.3g} s at both ends of the windows, but {inner.slope:.4g} W without "
+                f"{cut_s:.3g} s at both ends of the windows, but {fit_line(*_columns(far)).slope:.4g} W without "
                 f"{_WIDER * cut_s:.3g} s, so the meter averages over some seconds; measure windows of "
                 f"{min_window_s(log, _WIDER * cut_s):.3g} s or more (energy.min_window_seconds), or "
                 "use a faster meter"
