@@ -55,17 +55,16 @@ def one_token(model: Any) -> OneToken | None:
 
 def _read(model: Any) -> OneToken | None:
     n_rows: Counter[int] = Counter()
-    hooks = [
-        module.register_forward_pre_hook(_counting(n_rows))
-        for module in model.modules()
-        if next(module.parameters(recurse=False), None) is not None
-        or next(module.buffers(recurse=False), None) is not None
-    ]
     devices = [weight.device for weight in model.parameters()]
     # Weights that are kept elsewhere until they are needed are on the device `meta`.
     device = next((each for each in devices if each.type != "meta"), devices[0])
     ids = torch.ones((1, 1), dtype=torch.long, device=device)
-    try:
+    hooks: list[Any] = []
+    try:  # from the first hook on: one that stays would count in the measured work
+        for module in model.modules():
+            own = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+            if own:
+                hooks.append(module.register_forward_pre_hook(_counting(n_rows)))
         with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
             output = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True)
     finally:
