@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
+from transformers.pytorch_utils import Conv1D
 
+_MATRICES = (torch.nn.Linear, Conv1D)
 _seen: weakref.WeakKeyDictionary[Any, OneToken | None] = weakref.WeakKeyDictionary()
 
 
@@ -41,7 +43,9 @@ class OneToken(NamedTuple):
 
 
 def one_token(model: Any) -> OneToken | None:
-    """Return what a model does with one token; None if it cannot read one, or keeps no cache.
+    """Return what a model does with one token; None if it cannot read one, keeps no cache, or has hidden weights.
+
+    Hidden are the weights of a matrix in one of its layers that is not called as a module.
 
     The model reads it the first time only.
     """
@@ -71,7 +75,7 @@ def _read(model: Any) -> OneToken | None:
         for hook in hooks:
             hook.remove()
     layers = getattr(output.past_key_values, "layers", None)
-    if not layers:
+    if not layers or _uses_unseen_weights(model, n_rows):
         return None
     kept = (layer for layer in layers if getattr(layer, "keys", None) is not None)
     return OneToken(n_rows, tuple(_layer(layer.keys, layer.values) for layer in kept))
@@ -89,6 +93,29 @@ def _counting(n_rows: Counter[int]) -> Callable[[Any, tuple[Any, ...]], None]:
         n_rows[id(module)] += n
 
     return count
+
+
+def _uses_unseen_weights(model: Any, n_rows: Counter[int]) -> bool:
+    """Return whether a layer that the token went through has matrices whose modules it did not call.
+
+    The layer may use their weights all the same, and how often cannot be told. Experts are layers of a
+    list of their own, and a token goes through some of them only.
+    """
+    lists = (module for module in model.modules() if isinstance(module, torch.nn.ModuleList))
+    return any(
+        any(n_rows[id(module)] for module in layer.modules())
+        and any(isinstance(m, _MATRICES) and not n_rows[id(m)] for m in _outside_lists(layer))
+        for layers in lists
+        for layer in layers
+    )
+
+
+def _outside_lists(module: Any) -> Iterator[Any]:
+    """Yield a module and what is below it, without the layers of further lists."""
+    yield module
+    for child in module.children():
+        if not isinstance(child, torch.nn.ModuleList):
+            yield from _outside_lists(child)
 
 
 def _layer(keys: Any, values: Any) -> CachedLayer:

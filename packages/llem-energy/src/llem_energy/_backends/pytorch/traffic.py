@@ -24,14 +24,17 @@ def traffic_of(model: Any) -> Traffic | None:
     if len(cache_bytes) != 1 or (n_experts and not experts):
         return None  # layers with caches of different sizes, or experts in modules of their own
     output = model.get_output_embeddings()
+    expert_bytes = sum(stored_bytes(matrix) for matrix in experts)
+    step_bytes = _read_bytes(model, output.weight, seen) - expert_bytes
+    if step_bytes <= 0:
+        return None  # the token has not met the experts
     value_bytes = torch.empty(0, dtype=model.dtype).element_size()
     widths = sum(
         seen.n_times(module) * _widths(module) for module in model.modules() if module is not output
     )
     expert_widths = sum(sum(matrix.shape[1:]) for matrix in experts)
-    expert_bytes = sum(stored_bytes(matrix) for matrix in experts)
     return Traffic(
-        step_bytes=_read_bytes(model, output.weight, seen) - expert_bytes,
+        step_bytes=step_bytes,
         cache_bytes=cache_bytes.pop(),
         windows=decoder.windows,
         activation_bytes=(widths + n_used * expert_widths) * value_bytes,
