@@ -93,3 +93,10 @@ def test_weights_in_fewer_bits_are_another_precision() -> None:
     assert "differ in precision" in (random_data_caveat([plain, packed]) or "")
     other = plain | {"pytorch": {"batch_size": 8, "load_in_4bit": None}}
     assert random_data_caveat([plain, other]) is None
+
+
+def test_options_that_are_passed_on_to_a_library_are_seen_too() -> None:
+    plain = {"weights": "random", "precision": "bf16", "pytorch": {"model_kwargs": {"x": 1}}}
+    packed = plain | {"pytorch": {"model_kwargs": {"quantization_config": {"bits": 4}}}}
+    assert "differ in precision" in (random_data_caveat([plain, packed]) or "")
+    assert random_data_caveat([plain, plain | {"pytorch": {}}]) is None

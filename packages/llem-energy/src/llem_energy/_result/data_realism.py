@@ -100,10 +100,18 @@ def number_types(config: Mapping[str, Any]) -> tuple[str | None, ...]:
     packed = {
         f"{name}: {value}"
         for section in sections
-        for name, value in section.items()
+        for name, value in _options(section)
         if value and _PACKING.fullmatch(name)
     }
     return (config.get("precision"), *sorted(packed))
+
+
+def _options(section: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the options of a section, and those in mappings that it passes on to a library."""
+    for name, value in section.items():
+        yield name, value
+        if isinstance(value, Mapping):
+            yield from value.items()
 
 
 def random_data_caveat(configs: Iterable[Mapping[str, Any]]) -> str | None:
