@@ -226,7 +226,10 @@ def test_each_estimator_is_within_its_uncertainty(run: dict[str, Any]) -> None:
 
 def test_another_process_on_the_metered_gpu_flags_the_energy(run: dict[str, Any]) -> None:
     result = run["result"]
-    reason = "1 other process was on GPU 1 at the start"
+    reason = (
+        "1 other process was on GPU 1 at the start; stop it, a desktop counts too, or use another "
+        "GPU (`llem-cli doctor` lists the process ids)"
+    )
     assert result["energy_status"] == "flagged"
     assert reason in result["figures"]["energy_total_j"]["reasons"]
     assert reason in result["measurement_warnings"]

@@ -95,9 +95,9 @@ def _listed(tenancy: Tenancy) -> Iterator[str]:
         if sharing is None:
             continue
         if sharing.n_at_start:
-            yield f"{_processes(sharing.n_at_start)} on GPU {index} at the start"
+            yield _processes(sharing.n_at_start, f"on GPU {index} at the start")
         if sharing.n_newcomers:
-            yield f"{_processes(sharing.n_newcomers)} on GPU {index} later in the run"
+            yield _processes(sharing.n_newcomers, f"on GPU {index} later in the run")
         if sharing.n_unclear:
             yield (
                 f"{sharing.n_unclear} processes came onto GPU {index} while the model was "
@@ -122,5 +122,9 @@ def _signs(tenancy: Tenancy, span: Span) -> Iterator[str]:
             yield f"{device}: {sign}"
 
 
-def _processes(n: int) -> str:
-    return "1 other process was" if n == 1 else f"{n} other processes were"
+def _processes(n: int, where: str) -> str:
+    who, them = ("1 other process was", "it") if n == 1 else (f"{n} other processes were", "them")
+    return (
+        f"{who} {where}; stop {them}, a desktop counts too, or use another GPU "
+        "(`llem-cli doctor` lists the process ids)"
+    )
