@@ -99,10 +99,37 @@ def test_answers_that_the_model_itself_finds_improbable_are_worse() -> None:
     )  # fmt: skip
     assert [each.is_worse for each in (good, near, bad, sampled)] == [False, False, True, False]
     assert (bad.nll_ratio_to_best, bad.mark) == (1.0, "answers' NLL 4.2")
-    assert bad.nll_answers_ratio_to_best == pytest.approx(14.0)
-    assert sampled.nll_answers_ratio_to_best == 1.0
+    assert bad.nll_answers_ratio_to_median == pytest.approx(8.4)
+    assert sampled.nll_answers_ratio_to_median == 1.0
     (sentence,) = worse_answers([("quantized", bad), ("static", near)])
-    assert "the model itself finds them improbable (mean NLL of a token 4.2, 14 x" in sentence
+    assert "finds them less probable (mean NLL of a token 4.2, 8.4 x the median)" in sentence
+
+
+def test_answers_that_repeat_themselves_do_not_make_the_others_worse() -> None:
+    def answering(label: str, nll_answers: float, **pytorch: Any) -> ScoredPoint:
+        quality = AnswerQuality(nll=2.0, tokens_sha256="a" * 64, nll_answers=nll_answers)
+        config = {"model": "m", "precision": "bf16", "pytorch": pytorch}
+        return ScoredPoint(label, config, (quality,))
+
+    points = [answering(*each) for each in (("dynamic", 1.5), ("static", 1.55), ("broken", 0.1))]
+    dynamic, static, broken = found(*points)
+    assert [each.is_worse for each in (dynamic, static, broken)] == [False, False, True]
+    (sentence,) = worse_answers([("dynamic", dynamic), ("broken", broken)])
+    assert "finds them more probable" in sentence
+    blocked = answering("blocked", 3.0, no_repeat_ngram_size=2)
+    assert [each.is_worse for each in found(*points[:2], blocked)] == [False, False, False]
+
+
+@pytest.mark.parametrize("nll_answers", [None, 0.3])
+def test_a_point_with_one_broken_run_of_three_has_no_likelihood(nll_answers: float | None) -> None:
+    reason = "the likelihood of the fixed text is not a number: nan over 2040 tokens"
+    broken = AnswerQuality(reasons=(reason,))
+    fine = AnswerQuality(nll=2.0, tokens_sha256="a" * 64, nll_answers=nll_answers)
+    config = {"model": "m", "precision": "bf16"}
+    (mixed,) = found(ScoredPoint("fp16", config, (fine, broken, fine)))
+    assert (mixed.is_broken, mixed.is_worse, mixed.mark) == (True, True, "no NLL")
+    (sentence,) = worse_answers([("fp16", mixed)])
+    assert "is no number in some of its runs" in sentence
 
 
 def test_the_reference_is_not_packed_if_another_point_is_not() -> None:

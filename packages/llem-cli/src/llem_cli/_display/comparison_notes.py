@@ -41,10 +41,10 @@ def legend(result: StudyResult) -> Iterator[str]:
             f"{FLAG}: this figure is flagged in {count(n_flagged, 'run')}: its error may be larger "
             "than stated; see the warnings"
         )
-    if any(point.quality and point.quality.nll is not None for point in points):
+    if any(point.quality and point.quality.is_known for point in points):
         yield (
             "answers: ok if the negative log likelihood (NLL) of a fixed text is within 2 % of the "
-            "best point of the same model"
+            "best point of the same model, and that of the answers is near that of the other points"
         )
     if _has_modelled_column(points):
         yield "modelled J: an estimate from CPU time, not a measurement"

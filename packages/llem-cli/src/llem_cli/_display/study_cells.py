@@ -81,7 +81,7 @@ def figure_columns(result: StudyResult) -> list[Column]:
     ]
     if not has_energy and any(point.energy_estimated_j for point in points):
         columns.append(column("modelled\nJ", "energy_estimated_j"))
-    if any(point.quality and point.quality.nll is not None for point in points):
+    if any(point.quality and point.quality.is_known for point in points):
         columns.append(Column("answers", _answers))
     if compared is not None and compared.points:
         ratios = _ratios(compared)

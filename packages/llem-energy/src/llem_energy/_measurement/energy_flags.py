@@ -105,8 +105,7 @@ def power_left_warnings(raw: RawMeasurement) -> Iterator[str]:
     is_gpu = raw.source is not None and raw.source.kind == "gpu"
     if is_gpu and raw.config.warmup.enabled and report.power_left_reason is not None:
         yield (
-            "it is not known how much power was still to come at the end of the warm-up: "
-            f"{report.power_left_reason}"
+            f"{report.power_left_reason}; a longer warm-up shows it (warmup.thermal_floor_seconds: 20)"
         )
 
 

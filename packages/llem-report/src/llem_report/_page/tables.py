@@ -25,7 +25,8 @@ def points_table(analysis: Analysis) -> str:
         point.energy_per_output_token_j is not None for point in analysis.points
     )
     has_answers = any(
-        point.quality and point.quality.nll_ratio_to_best for point in analysis.points
+        point.quality and (point.quality.nll_ratio_to_best or point.quality.is_worse)
+        for point in analysis.points
     )
     has_front = any(point.on_front for point in analysis.points)
     columns = [

@@ -165,7 +165,7 @@ def _quality_parts() -> list[_Part]:
         of_answers("nll", "number"),
         of_answers("nll_answers", "number"),
         of_answers("nll_ratio_to_best", "number"),
-        of_answers("nll_answers_ratio_to_best", "number"),
+        of_answers("nll_answers_ratio_to_median", "number"),
         of_answers("agreement", "number"),
         of_answers("is_worse", "boolean"),
     ]

@@ -22,6 +22,8 @@ from llem_runner._storage.run_facts import MeasuredRun
 _MAX_ANSWERS_RATIO, _MAX_ANSWERS_NATS = 1.5, 0.5
 """Of the points' own answers, which differ in any case: both are exceeded only if they make no sense."""
 _SAME_WORK = ("dataset", "n", "decoder", "max_input_tokens", "max_output_tokens", "random_seed")
+_DECODING = ("num_beams", "no_repeat_ngram_size", "length_penalty", "early_stopping")
+"""Options of a backend that change which answers a model gives."""
 _N_BITS = {"fp32": 32, "bf16": 16, "fp16": 16}  # of any other precision: fewer
 
 
@@ -69,25 +71,25 @@ def qualities_of_points(
 def worse_answers(named: Iterable[tuple[str, PointQuality | None]]) -> Iterator[str]:
     """Yield a sentence for each point whose answers are worse, by its label."""
     for label, quality in named:
-        if quality is not None and quality.is_worse and quality.nll_ratio_to_best is None:
+        if quality is None or not quality.is_worse:
+            continue
+        if quality.is_broken or quality.nll_ratio_to_best is None:
             yield (
                 f"the answers of {label} cannot be trusted: the likelihood of a fixed text is no "
-                "number there, so its figures are not those of an equal service"
+                "number in some of its runs, so its figures are not those of an equal service"
             )
-        elif (
-            quality is not None
-            and quality.is_worse
-            and (quality.nll_ratio_to_best or 0) <= MAX_RATIO
-        ):
-            yield (
-                f"the answers of {label} are worse: the model itself finds them improbable (mean NLL of "
-                f"a token {quality.nll_answers:.2g}, {quality.nll_answers_ratio_to_best:.2g} x that of "
-                "the best point with the same prompts), so its figures are not those of an equal service"
-            )
-        elif quality is not None and quality.mark is not None:
+        elif quality.nll_ratio_to_best > MAX_RATIO or quality.nll_answers is None:
             yield (
                 f"the answers of {label} are worse: {quality.mark} over {quality.best_label} on a "
                 "fixed text, so its figures are not those of an equal service"
+            )
+        else:
+            ratio = quality.nll_answers_ratio_to_median or math.nan
+            yield (
+                f"the answers of {label} are far from those of other points with the same prompts: the "
+                f"model itself finds them {'less' if ratio > 1 else 'more'} probable (mean NLL of a "
+                f"token {quality.nll_answers:.2g}, {ratio:.2g} x the median), so its figures may not "
+                "be those of an equal service"
             )
 
 
@@ -96,10 +98,12 @@ def _alone(point: ScoredPoint, nll: float | None) -> PointQuality | None:
     if not point.qualities:
         return None
     reasons = dict.fromkeys(reason for quality in point.qualities for reason in quality.reasons)
+    is_broken = any(quality.is_broken for quality in point.qualities)
     return PointQuality(
         nll=nll,
         nll_answers=_mean(quality.nll_answers for quality in point.qualities),
-        is_worse=any(quality.is_broken for quality in point.qualities),
+        is_worse=is_broken,
+        is_broken=is_broken,
         reason="; ".join(reasons) or None,
     )
 
@@ -130,6 +134,7 @@ def _compared(
                 agreement=shared,
                 reference_label=points[reference].label,
                 is_worse=alone.is_worse or (ratio is not None and ratio > MAX_RATIO),
+                is_broken=alone.is_broken,
                 reason="; ".join(reasons) or None,
             ),
         )
@@ -139,23 +144,26 @@ def _with_answers(
     points: Sequence[ScoredPoint], found: Sequence[PointQuality | None]
 ) -> list[PointQuality | None]:
     """Return the qualities, with the points' own answers compared where the work is the same."""
-    lowest: dict[object, float] = {}
+    # Not the lowest: a faulty cache may make a model repeat itself, which it finds most probable.
+    of_work: dict[str, list[float]] = defaultdict(list)
     for point, quality in zip(points, found, strict=True):
         if quality is not None and quality.nll_answers is not None and quality.nll is not None:
-            key = _work(point)
-            lowest[key] = min(lowest.get(key, math.inf), quality.nll_answers)
+            of_work[_work(point)].append(quality.nll_answers)
     compared: list[PointQuality | None] = []
     for point, quality in zip(points, found, strict=True):
-        best = None if quality is None or quality.nll is None else lowest.get(_work(point))
-        if quality is None or quality.nll_answers is None or not best or best <= 0:
+        if quality is None or quality.nll_answers is None or quality.nll is None:
             compared.append(quality)
             continue
-        ratio, above = quality.nll_answers / best, quality.nll_answers - best
-        is_far = ratio > _MAX_ANSWERS_RATIO and above > _MAX_ANSWERS_NATS
+        usual = statistics.median(of_work[_work(point)])
+        if usual <= 0 or quality.nll_answers <= 0:
+            compared.append(quality)
+            continue
+        ratio, apart = quality.nll_answers / usual, abs(quality.nll_answers - usual)
+        is_far = max(ratio, 1 / ratio) > _MAX_ANSWERS_RATIO and apart > _MAX_ANSWERS_NATS
         compared.append(
             msgspec.structs.replace(
                 quality,
-                nll_answers_ratio_to_best=ratio,
+                nll_answers_ratio_to_median=ratio,
                 is_worse=quality.is_worse or is_far,
             )
         )
@@ -165,7 +173,9 @@ def _with_answers(
 def _work(point: ScoredPoint) -> str:
     """Return what must be equal for the answers of two points to be compared, as text."""
     parts = (point.config.get(name) for name in _SAME_WORK)
-    return repr((*_model(point), *parts))
+    backend = point.config.get(str(point.config.get("backend", "pytorch"))) or {}
+    decoding = (backend.get(name) for name in _DECODING)
+    return repr((*_model(point), *parts, *decoding))
 
 
 def _model(point: ScoredPoint) -> tuple[object, ...]:

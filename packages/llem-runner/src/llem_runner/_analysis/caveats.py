@@ -128,6 +128,8 @@ def _sampling_error(rows: Rows, results: Mapping[int, MeasuredRun]) -> str:
         return "none where a counter was read: those of processors and boards add up all the time"
     if all(result.counter_exactness == "exact" for result in gpus):
         return "none: a check found that the counters observe their GPUs all the time"
+    if all(result.counter_exactness is None for result in gpus):
+        return "does not cancel: power was integrated between readings; sampling_j of each run is how much"
     return (
         "does not cancel: a counter of a GPU that was not checked may observe it part of the time only, "
         "and steps of another length change what it misses; sampling_j of each run is how much"
