@@ -53,8 +53,8 @@ def metered_runs(folders: Sequence[Path]) -> MeteredRuns:
         ForeignFileError: they cannot be read.
     """
     found = MeteredRuns([], {}, [])
-    neighbours_w: list[float] = []
     for folder in folders:
+        neighbours_w: list[float] = []  # of one study: another machine may have more GPUs
         for entry in read_manifest(folder).entries:
             if entry.status != "completed" or entry.result_file is None:
                 continue
@@ -69,17 +69,17 @@ def metered_runs(folders: Sequence[Path]) -> MeteredRuns:
             path = (folder / entry.result_file).with_name("timeseries.parquet")
             with opened_run_file(path) as content:
                 found.runs.append(read_board_run(path, device, content=content))
+        low_w, high_w = min(neighbours_w, default=0.0), max(neighbours_w, default=0.0)
+        if high_w - low_w > _MAX_CHANGE_W:
+            found.notes.append(
+                f"{folder.name}: other GPUs of the node drew between {low_w:.0f} and {high_w:.0f} W beside "
+                "these runs; if the meter sees them, measure again while they idle"
+            )
     if not found.runs:
         reason = f" ({found.notes[0]})" if found.notes else ""
         raise StudyError(
             f"expected completed runs in which one GPU was metered, found none{reason}; measure a "
             "study on one GPU while the meter records"
-        )
-    low_w, high_w = min(neighbours_w, default=0.0), max(neighbours_w, default=0.0)
-    if high_w - low_w > _MAX_CHANGE_W:
-        found.notes.append(
-            f"other GPUs of the node drew between {low_w:.0f} and {high_w:.0f} W beside these runs; if "
-            "the meter sees them, measure again while they idle"
         )
     return found
 
