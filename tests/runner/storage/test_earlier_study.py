@@ -30,6 +30,7 @@ TEXTS = {
     "summary.comparisons.method",
     "summary.comparisons.rule",
     "summary.comparisons.error_budget.gain",
+    "summary.comparisons.error_budget.sampling",
 }
 """Sentences about the method; they name blocks in place of cycles."""
 
