@@ -85,7 +85,9 @@ def test_the_energy_of_tests_is_shown_and_budgets_are_checked(
 ) -> None:
     done = session(tmp_path, gpu_env, TESTS, "--junitxml=results.xml")
     assert "3 failed, 3 passed" in done.stdout, done.stdout
-    assert re.search(r"the test used [\d.]+ ± [\d.e+]+ J, more than its budget of 30 J", done.stdout)
+    assert re.search(
+        r"the test used [\d.]+ ± [\d.e+]+ J, more than its budget of 30 J", done.stdout
+    )
     assert "expected budget_j in joules above 0, found 'much'" in done.stdout
     _, _, summary = done.stdout.partition("= energy =")
     of_tests = [line for line in summary.splitlines() if "test_it.py::" in line and " J, " in line]
