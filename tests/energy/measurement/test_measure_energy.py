@@ -233,8 +233,8 @@ def test_another_process_on_the_metered_gpu_flags_the_energy(run: dict[str, Any]
     assert result["energy_status"] == "flagged"
     assert reason in result["figures"]["energy_total_j"]["reasons"]
     assert reason in result["measurement_warnings"]
-    unknown = "it is not known how much power was still to come at the end of the warm-up: "
-    assert any(warning.startswith(unknown) for warning in result["measurement_warnings"])
+    advice = "; a longer warm-up shows it (warmup.thermal_floor_seconds: 20)"
+    assert any(warning.endswith(advice) for warning in result["measurement_warnings"])
 
 
 def test_metering_a_gpu_that_the_model_did_not_use_flags_the_energy(run: dict[str, Any]) -> None:

@@ -22,8 +22,6 @@ from llem_runner._storage.run_facts import MeasuredRun
 _MAX_ANSWERS_RATIO, _MAX_ANSWERS_NATS = 1.5, 0.5
 """Of the points' own answers, which differ in any case: both are exceeded only if they make no sense."""
 _SAME_WORK = ("dataset", "n", "decoder", "max_input_tokens", "max_output_tokens", "random_seed")
-_DECODING = ("num_beams", "no_repeat_ngram_size", "length_penalty", "early_stopping")
-"""Options of a backend that change which answers a model gives."""
 _N_BITS = {"fp32": 32, "bf16": 16, "fp16": 16}  # of any other precision: fewer
 
 
@@ -173,9 +171,7 @@ def _with_answers(
 def _work(point: ScoredPoint) -> str:
     """Return what must be equal for the answers of two points to be compared, as text."""
     parts = (point.config.get(name) for name in _SAME_WORK)
-    backend = point.config.get(str(point.config.get("backend", "pytorch"))) or {}
-    decoding = (backend.get(name) for name in _DECODING)
-    return repr((*_model(point), *parts, *decoding))
+    return repr((*_model(point), *parts))
 
 
 def _model(point: ScoredPoint) -> tuple[object, ...]:
