@@ -128,7 +128,7 @@ def test_every_energy_of_a_study_is_within_its_bound_of_the_true_energy(
         budget = result.error_budget
         assert budget is not None and budget.edge_bound_j is not None
         # This GPU never idles, so a counter that lags could hide more than at other ends.
-        assert budget.edge_bound_j < 0.2 * truth
+        assert budget.edge_bound_j < 0.5 * truth
         # The model ran on the CPU. A busy machine can add reasons of its own.
         reasons = result.figures["energy_total_j"].reasons
         assert any("the backend reported no GPU" in reason for reason in reasons)
