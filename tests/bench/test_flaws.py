@@ -115,7 +115,7 @@ def test_no_window_is_silently_wrong(name: str, library: Path, tmp_path: Path) -
         late_s=behaviour.possible_delay_s,
     )  # fmt: skip
     for window in answer["windows"]:
-        reasons = [reason for reason in window["reasons"] if "window is short" not in reason]
+        reasons = [reason for reason in window["reasons"] if ": the bound is " not in reason]
         if behaviour.is_ideal:
             assert reasons == []
         # Also the bound of a window that is flagged holds, where there is one.

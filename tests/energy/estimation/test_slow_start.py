@@ -74,5 +74,7 @@ def test_of_a_load_near_idle_power_the_bound_contains_what_no_sensor_can_tell(ta
     assert wrong_j <= (best.uncertainty_j or 0.0)
     checked = metered(near_idle(filtered(tau_s)), drawn, after_s=0.35, is_checked=True)
     assert (checked.estimates[0].bound_j or 0.0) < 0.8 * (best.bound_j or 0.0)
+    assert device.lag_j > wrong_j
     exact = metered(near_idle(energy), drawn, after_s=0.35).estimates[0]
     assert (exact.uncertainty_j or 0.0) < 0.2 * (best.uncertainty_j or 0.0)
+    assert checked.lag_j == 0

@@ -79,8 +79,9 @@ def test_the_total_is_within_its_bound_of_the_true_energy(run: dict[str, Any]) -
     truth = true_energy_j(GPU, span["start_s"] - run["epoch"], span["end_s"] - run["epoch"])
     assert result["energy_source"] == "nvml"
     assert abs(result["energy_total_j"] - truth) <= result["energy_bound_j"] + 0.002
-    # This GPU never idles, so its counter may lag, and the bound contains what that would hide.
-    assert result["error_budget"]["edge_bound_j"] < 0.5 * truth
+    assert result["error_budget"]["edge_bound_j"] < 0.1 * truth
+    # This GPU never idles, so its counter may lag.
+    assert result["error_budget"]["lag_j"] < 0.5 * truth
     assert result["window_s"] == pytest.approx(span["end_s"] - span["start_s"])
     assert result["window_s"] >= 2.5
 
@@ -213,9 +214,10 @@ def test_each_estimator_is_within_its_uncertainty(run: dict[str, Any]) -> None:
     assert budget.pop("data_reason").startswith("unknown: weights and tokens are random, and power")
     # The bound is both: no check has shown that this counter sees the board all the time.
     sampling_j, edge_bound_j = budget.pop("sampling_j"), budget.pop("edge_bound_j")
+    lag_j = budget.pop("lag_j")
     assert sampling_j > 0
     assert edge_bound_j > 0
-    assert edge_bound_j + sampling_j == pytest.approx(result["energy_bound_j"])
+    assert edge_bound_j + lag_j + sampling_j == pytest.approx(result["energy_bound_j"])
     assert budget == {
         "data_share": None,
         "gain_share": 0.05,

@@ -236,8 +236,9 @@ def test_a_whole_measurement_is_within_its_bound(amd: Path, tmp_path: Path) -> N
     truth = true_energy_j(GPU, span["start_s"] - epoch, span["end_s"] - epoch)
     assert result["energy_source"] == "amd"
     assert abs(result["energy_total_j"] - truth) <= result["energy_bound_j"] + 0.002
-    # This GPU never idles, so its counter may lag, and the bound contains what that would hide.
-    assert result["error_budget"]["edge_bound_j"] < 0.5 * truth
+    assert result["error_budget"]["edge_bound_j"] < 0.1 * truth
+    # This GPU never idles, so its counter may lag.
+    assert result["error_budget"]["lag_j"] < 0.5 * truth
 
 
 def test_the_machine_and_its_memory_check_know_amd_gpus(amd: Path, tmp_path: Path) -> None:

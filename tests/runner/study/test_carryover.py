@@ -127,8 +127,9 @@ def test_every_energy_of_a_study_is_within_its_bound_of_the_true_energy(
         assert abs(result.energy_total_j - truth) <= result.energy_bound_j
         budget = result.error_budget
         assert budget is not None and budget.edge_bound_j is not None
-        # This GPU never idles, so a counter that lags could hide more than at other ends.
-        assert budget.edge_bound_j < 0.5 * truth
+        assert budget.edge_bound_j < 0.2 * truth
+        # This GPU never idles, so its counter may lag.
+        assert budget.lag_j is not None and budget.lag_j < 0.5 * truth
         # The model ran on the CPU. A busy machine can add reasons of its own.
         reasons = result.figures["energy_total_j"].reasons
         assert any("the backend reported no GPU" in reason for reason in reasons)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llem_energy._estimation.guard_updates import ABOVE_SHARE, ABOVE_W
+from llem_energy._metering.power_tolerance import tolerance_w
 from llem_energy._metering.span import Span
 from llem_energy._sources.protocol import Sample
 
@@ -43,4 +43,4 @@ def first_peak_w(energy_j: float, above_j: float, span: Span, largest: float) ->
         return 0.0
     mean_w, load_w = (joules / (span.end_s - span.start_s) for joules in (energy_j, above_j))
     # A board that hardly works does not begin with all of its power.
-    return largest if load_w >= max(ABOVE_W, ABOVE_SHARE * mean_w) else mean_w + load_w
+    return largest if load_w >= tolerance_w(mean_w) else mean_w + load_w

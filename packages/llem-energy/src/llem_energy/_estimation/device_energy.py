@@ -43,6 +43,8 @@ class DeviceEnergy(msgspec.Struct, frozen=True, kw_only=True):
     """Of an integral that replaces the counter; or of a counter that may observe part of the time."""
     counter_reasons: tuple[str, ...] = ()
     """Why the counter is flagged or missing."""
+    lag_j: float = 0.0
+    """By which the bound is wider because the counter lags, or may lag."""
     disagreement: str | None = None
     """By how much counter and power disagree, if it is too much."""
     reasons: tuple[str, ...] = ()
@@ -102,6 +104,7 @@ def device_energy(
     if counted and counted[0].energy_j > 0 and not sees_all and n_parts == 1:
         beat = beat_reason(hidden, swing_j / counted[0].energy_j)
     guard = None
+    exact_j = counted[0].bound_j if counted else 0.0  # the bound of a counter that does not lag
     if counter and counted and checks_guard and span.guard_s:
         points = [(sample.t_s, watts) for sample, watts in powers if watts is not None]
         guard = far_guard(counter, points, span, counted[0], period_s, is_exact=is_exact)
@@ -118,6 +121,7 @@ def device_energy(
         counter_j=counted[0].energy_j if counted else None,
         integral=instant,
         counter_reasons=tuple(counter_reasons),
+        lag_j=max(0.0, counted[0].bound_j - exact_j) if counted else 0.0,
         disagreement=differs,
         reasons=tuple(counter_reasons) + ((differs,) if differs else ()),
         guard=guard,

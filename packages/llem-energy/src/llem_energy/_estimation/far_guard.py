@@ -1,10 +1,9 @@
-"""What the counter shows after a window: whether it lags, and the energy up to its last update.
+"""The energy of a window up to a later update of its counter, if the counter lags.
 
 A counter that is exact at its updates falls to idle power with the board. One that is filtered or
 late continues to rise faster, because it still counts the work. The estimators at the end of the
 window use its first updates, and so miss what comes later. The *far guard* waits: it takes the last
-update of the guard, and subtracts idle power for all the time since the end. Instant power tells
-a counter that lags from a board whose power falls slowly.
+update of the guard, and subtracts idle power for all the time since the end.
 """
 
 from __future__ import annotations
@@ -16,22 +15,16 @@ import msgspec
 
 from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
 from llem_energy._estimation.figures import CounterCheck
-from llem_energy._estimation.guard_updates import (
-    ABOVE_SHARE,
-    ABOVE_W,
-    STRETCH_S,
-    GuardUpdates,
-    mean_w,
-)
-from llem_energy._estimation.later_energy import later_energy
+from llem_energy._estimation.guard_check import GuardCheck, check_guard
+from llem_energy._estimation.guard_signs import was_unsettled
+from llem_energy._estimation.guard_updates import GuardUpdates, guard_updates
+from llem_energy._estimation.later_energy import LaterEnergy, later_energy
 from llem_energy._estimation.power_integral import Point
-from llem_energy._estimation.slow_start import rose_slowly
+from llem_energy._metering.power_tolerance import STRETCH_S, tolerance_w
 from llem_energy._metering.span import Span
 
 FAR_GUARD = "far guard"
-_UNKNOWN_PERIOD_S = 0.1
 _IDLE_NOISE = 3.0  # times what a change of idle power explains: a board that varies more works
-_SENSOR_PERIODS = 2.0  # instant power still contains the work: one period old, and a mean of one
 
 REASONS: dict[CounterCheck, str] = {
     "lags": (
@@ -110,74 +103,52 @@ def far_guard(
     Returns:
         None if the guard has fewer than three updates.
     """
-    first = counter.first_after(span.end_s)
-    if first is None:
+    guard = guard_updates(counter, powers, span)
+    if guard is None:
         return None
-    until_s = span.end_s + max(span.after_s, span.guard_s)
-    last = first
-    while last + 1 < len(counter.updates) and counter.time_s(last + 1) <= until_s:
-        last += 1
-    if last - first < 2:
-        return None
-    guard = GuardUpdates(counter, powers, first, last)
-    idle_w, idle_before_w = guard.idle_w(), _idle_before_w(counter, span)
-    if idle_w is None:
-        return None
-    later = later_energy(counter, span, chosen.start_j, (first, last), (idle_w, idle_before_w))
-    differences_j = later.differences_j(chosen)
-    load_w = chosen.energy_j / (span.end_s - span.start_s) - idle_w
-
-    base_w = mean_w(powers, span.start_s - STRETCH_S, span.start_s)
-    since_s = span.end_s + _SENSOR_PERIODS * (power_period_s or _UNKNOWN_PERIOD_S)
-    lags, falls = guard.compare(since_s, idle_before_w, base_w, idle_w)
-    idles_w = [idle_w] if idle_before_w is None else [idle_w, idle_before_w]
-    lag_s = min(differences_j) / load_w if load_w > 0 else 0.0
-    # A board whose power falls slowly rises at once, and both meters show it.
-    is_slow_board = (
-        falls
-        and guard.power_fell(span, since_s, base_w)
-        and not rose_slowly(counter, span, idle_before_w, lag_s)
-    )
-    explained_j = (chosen.uncertainty_j or 0.0) + later.idle_j + counter.quantum_j
-    check: CounterCheck = "agrees"
-    if lags or guard.is_late(span, chosen.energy_j, idles_w, base_w):
-        check = "lags"
-    elif min(differences_j) > explained_j and not is_exact and not is_slow_board:
-        check = "unclear"
-    elif not powers:
-        check = "unverified"
-
-    near_w = max(ABOVE_W, ABOVE_SHARE * idle_w)
-    fell_w = 0.0 if idle_before_w is None else idle_before_w - idle_w
-    difference_j = max(map(abs, differences_j))
-    is_likely = check in REASONS
+    later = later_energy(guard, chosen.start_j)
+    found = check_guard(guard, later, chosen, power_period_s, is_exact=is_exact)
+    load_w = chosen.energy_j / (span.end_s - span.start_s) - guard.idle.after_w
+    difference_j = max(map(abs, later.differences_j(chosen)))
+    is_likely = found.check in REASONS
     if not is_likely:
-        # The sensor cannot tell a load near idle power, so the guard may have ended too soon.
-        is_idle = abs(fell_w) <= near_w and later.noise_j <= _IDLE_NOISE * later.idle_j
-        if load_w < near_w and is_idle and not is_exact and not is_slow_board:
-            usual_j = math.hypot(chosen.uncertainty_j or 0.0, later.noise_j) + counter.quantum_j
-            is_likely = difference_j > usual_j
-            difference_j = later.hidden_j(difference_j)
-        else:
-            difference_j = 0.0
-    after_j = guard.after_j(idle_w)
+        may_hide = not is_exact and _may_hide(guard, later, found, load_w)
+        usual_j = math.hypot(chosen.uncertainty_j or 0.0, later.noise_j) + counter.quantum_j
+        is_likely = may_hide and difference_j > usual_j
+        difference_j = later.hidden_j(difference_j) if may_hide else 0.0
     before_s = span.guard_s + STRETCH_S  # to which power is known
-    is_too_late = check == "lags" and not later.falls_j and after_j > load_w * before_s
-    inside_w = mean_w(powers, span.start_s, span.end_s)
-    gain = chosen.energy_j / (span.end_s - span.start_s) / inside_w if inside_w else 1.0
+    is_too_late = found.check == "lags" and not later.falls_j and guard.after_j > load_w * before_s
     return FarGuard(
         energy_j=later.energies_j[0],
-        after_j=after_j,
-        power_after_j=guard.power_after_j(),
+        after_j=guard.after_j,
+        power_after_j=guard.power_after_j,
         difference_j=difference_j,
         is_likely=is_likely,
-        check=check,
+        check=found.check,
         uncertainty_j=None
         if is_too_late
         else math.hypot(chosen.start_uncertainty_j, later.uncertainty_j()),
-        was_higher=not is_exact and falls and fell_w > near_w + counter.quantum_j / STRETCH_S,
-        is_unsettled=guard.was_unsettled(idle_before_w, base_w, idle_w, gain),
+        was_higher=found.was_higher,
+        is_unsettled=was_unsettled(guard, chosen.energy_j),
     )
+
+
+def _may_hide(guard: GuardUpdates, later: LaterEnergy, found: GuardCheck, load_w: float) -> bool:
+    """Return whether a counter may lag without a sign of it.
+
+    The sensor cannot tell a load near idle power, so the guard may have ended too soon.
+
+    Args:
+        guard: after the window.
+        later: energy of the window from the last update of the guard.
+        found: what the guard shows.
+        load_w: of the window, above idle power.
+    """
+    after_w, before_w, _ = guard.idle
+    near_w = tolerance_w(after_w)
+    is_idle = before_w is None or abs(before_w - after_w) <= near_w
+    is_quiet = later.noise_j <= _IDLE_NOISE * later.idle_j
+    return load_w < near_w and is_idle and is_quiet and not found.is_slow_board
 
 
 def widened(estimates: Sequence[WindowEstimate], guard: FarGuard | None) -> list[WindowEstimate]:
@@ -218,17 +189,3 @@ def _wider(estimate: WindowEstimate, guard: FarGuard) -> WindowEstimate:
         low_j=max(0.0, estimate.low_j - difference_j),
         high_j=estimate.high_j + difference_j,
     )
-
-
-def _idle_before_w(counter: CounterWindow, span: Span) -> float | None:
-    """Return the power of the last updates in the guard before the window."""
-    after = counter.first_after(span.start_s)
-    if after is None or after < 2:
-        return None
-    end = after - 1
-    for i in range(end - 1, -1, -1):
-        if counter.time_s(i) < span.start_s - span.guard_s:
-            return None
-        if counter.time_s(end) - counter.time_s(i) >= STRETCH_S:
-            return counter.power_w(i, end)
-    return None

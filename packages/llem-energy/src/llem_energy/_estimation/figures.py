@@ -107,6 +107,8 @@ class ErrorBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     edge_bound_j: float | None
     """Maximum error from the two ends of the window; None if only power could be integrated."""
+    lag_j: float | None = None
+    """What the counter of a GPU may hide because it lags, or may lag; None if there is no bound."""
     sampling_j: float | None
     """Error (95 %) of an integral because power is only sampled. With the counter of a GPU, what it
     can miss if it observes the board part of the time; None if it is known to observe it all the time."""

@@ -6,10 +6,10 @@ import math
 import statistics
 from typing import NamedTuple
 
-from llem_energy._estimation.edge_estimators import CounterWindow, WindowEstimate
+from llem_energy._estimation.edge_estimators import WindowEstimate
 from llem_energy._estimation.filter_fall import filter_falls
-from llem_energy._estimation.guard_updates import IDLE_CHANGE, STRETCH_S
-from llem_energy._metering.span import Span
+from llem_energy._estimation.guard_updates import IDLE_CHANGE, GuardUpdates
+from llem_energy._metering.power_tolerance import STRETCH_S
 
 _T_3 = 3.182  # 97.5 % quantile of Student's t with 3 degrees of freedom
 _SLOWEST_S = 1.5  # time constant of a filter that a guard of any length must show
@@ -48,33 +48,24 @@ class LaterEnergy(NamedTuple):
         return (difference_j + self.noise_j) / (1 - math.exp(-self.outside_s / _SLOWEST_S))
 
 
-def later_energy(
-    counter: CounterWindow,
-    span: Span,
-    start_j: float,
-    guard: tuple[int, int],
-    idles_w: tuple[float, float | None],
-) -> LaterEnergy:
+def later_energy(guard: GuardUpdates, start_j: float) -> LaterEnergy:
     """Return the energy of a window from the last update of the guard.
 
     Args:
-        counter: of the device.
-        span: the window.
+        guard: after the window.
         start_j: energy at its start, on the scale of the counter.
-        guard: numbers of the first and the last update after it.
-        idles_w: power of the last updates in the guard after the window, and before it.
     """
-    (first, last), (after_w, before_w) = guard, idles_w
-    rise_j = counter.updates[last].energy_j - start_j
-    outside_s = counter.time_s(last) - span.end_s
+    counter, span, idle = guard.counter, guard.span, guard.idle
+    rise_j = counter.updates[guard.last].energy_j - start_j
+    outside_s = counter.time_s(guard.last) - span.end_s
     # Idle power may have changed after the window.
-    known_w = [after_w] if before_w is None else [after_w, before_w]
-    energies_j = [rise_j - watts * outside_s for watts in known_w]
+    energies_j = [rise_j - watts * outside_s for watts in idle.counter_w]
     # A filtered counter has not settled, before the window neither.
     falls_j = tuple(
-        fall.energy_j(rise_j, outside_s, before_w) for fall in filter_falls(counter, first, last)
+        fall.energy_j(rise_j, outside_s, idle.before_w)
+        for fall in filter_falls(counter, guard.first, guard.last)
     )
-    idle_j = IDLE_CHANGE * after_w * outside_s
+    idle_j = IDLE_CHANGE * idle.after_w * outside_s
     noise = counter.idle_noise(span.start_s, span.end_s, span.guard_s)
     return LaterEnergy(
         energies_j=(*falls_j[:1], *energies_j),

@@ -14,6 +14,14 @@ Point = tuple[float, float]
 """Time in seconds on the monotonic clock, and watts."""
 
 
+def mean_w(powers: Sequence[Point], from_s: float, to_s: float) -> float | None:
+    """Return mean instant power between two instants; None if it was not read."""
+    first = bisect_left(powers, from_s, key=lambda point: point[0])
+    last = bisect_right(powers, to_s, key=lambda point: point[0])
+    values = [watts for _, watts in powers[first:last]]
+    return statistics.fmean(values) if values else None
+
+
 class Integral(msgspec.Struct, frozen=True):
     """The energy under a power trace, and its error because power is only sampled."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from llem_energy._estimation.edge_estimators import CounterWindow
-from llem_energy._estimation.guard_updates import STRETCH_S
+from llem_energy._metering.power_tolerance import STRETCH_S
 from llem_energy._metering.span import Span
 
 _N_STRETCHES = 4  # from the start: a load may change later for reasons of its own

@@ -112,7 +112,8 @@ def energy_figures(
     best = [energy.estimates[0] for energy in energies.values()] if total_j is not None else []
     bound_j = _sum(estimate.bound_j for estimate in best)
     sampling_j = _sum_of_known(energy.sampling_j for energy in energies.values())
-    edge_j = None if bound_j is None else bound_j - (sampling_j or 0.0)
+    lag_j = sum(energy.lag_j for energy in energies.values())
+    edge_j = None if bound_j is None else bound_j - (sampling_j or 0.0) - lag_j
     counter_j = _sum(energy.counter_j for energy in energies.values())
     integrated_j = _sum(e.integral.energy_j if e.integral else None for e in energies.values())
     reasons = [*_by_device({d: e.reasons for d, e in energies.items()}), *_throttled(devices)]
@@ -127,6 +128,7 @@ def energy_figures(
         devices=devices,
         budget=ErrorBudget(
             edge_bound_j=edge_j,
+            lag_j=None if bound_j is None else lag_j,
             sampling_j=sampling_j,
             gain_share=gain.share,
             gain_source=gain.origin,
@@ -135,7 +137,7 @@ def energy_figures(
         gain_corrected=corrected_energy(energies_j, gain),
         gains=gain.used,
         reasons=tuple(reasons),
-        total=_quality(total_j, [*reasons, *_wide_bound(total_j, edge_j, advice)]),
+        total=_quality(total_j, [*reasons, *_wide_bound(total_j, edge_j, lag_j, advice)]),
         counter=_quality(
             counter_j, _by_device({d: e.counter_reasons for d, e in energies.items()})
         ),
@@ -153,10 +155,19 @@ def _throttled(devices: Sequence[DeviceWindow]) -> Iterator[str]:
         yield f"slowed down by its hardware during the window: {', '.join(braked)}"
 
 
-def _wide_bound(total_j: float | None, bound_j: float | None, advice: str) -> Iterator[str]:
-    if total_j is not None and bound_j is not None and bound_j > _MAX_BOUND * total_j:
-        share = f"{bound_j / total_j:.0%} of" if total_j else "all of"
-        yield (f"the window is short for this meter: the bound is {share} the energy; {advice}")
+def _wide_bound(
+    total_j: float | None, edge_j: float | None, lag_j: float, advice: str
+) -> Iterator[str]:
+    if total_j is None or edge_j is None or edge_j + lag_j <= _MAX_BOUND * total_j:
+        return
+    share = f"{(edge_j + lag_j) / total_j:.0%} of" if total_j else "all of"
+    if lag_j > edge_j:
+        yield (
+            f"the energy counter may lag: the bound is {share} the energy; {advice}, or see with "
+            "`llem-cli doctor --check-gpu all` whether the counter is exact"
+        )
+    else:
+        yield f"the window is short for this meter: the bound is {share} the energy; {advice}"
 
 
 def _quality(value: float | None, reasons: Sequence[str]) -> Quality:

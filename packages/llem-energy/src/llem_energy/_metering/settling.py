@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from llem_energy._metering.power_tolerance import STRETCH_S, tolerance_w
 from llem_energy._sources.protocol import Sample
 
 SETTLE_S = 3.0  # longest time for which a counter may continue to rise after the work
 NEAR_IDLE = 0.05  # a share of idle power
-_STRETCH_S = 0.078  # power over a shorter time depends too much on when the counter was read
 _STRETCHES = 3  # over which power must not have fallen
 _STRETCHES_S = 0.32  # waits no longer for them, if the period is longer than a stretch
-_ABOVE_SHARE, _ABOVE_W = 0.10, 10.0  # counter and sensor of power differ by less than either
 
 
 class CounterPower:
@@ -49,7 +48,7 @@ class CounterPower:
         end = len(updates) - 1
         for i in range(end - 1, -1, -1):
             length_s = updates[end][0] - updates[i][0]
-            if length_s < _STRETCH_S:
+            if length_s < STRETCH_S:
                 continue
             if n_back == 0:
                 return (updates[end][1] - updates[i][1]) / length_s
@@ -158,4 +157,4 @@ class Settled:
 
 def _above(watts: float) -> float:
     """Return what is clearly above a power."""
-    return watts + max(_ABOVE_W, _ABOVE_SHARE * watts)
+    return watts + tolerance_w(watts)
