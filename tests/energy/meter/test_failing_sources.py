@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from energy.parts import run_python, with_gpus
-from fakes.fake_nvml import FakeGpu
+from fakes.fake_nvml import FakeGpu, Fault
+
+LOST_S = 9.0  # after which the meter has been calibrated and opened
 
 SOURCE = """
 import os
@@ -101,10 +104,39 @@ def test_a_source_that_raises_costs_the_windows_in_which_it_does(env: dict[str, 
     assert (total_j, status, devices) == (None, "missing", {"a": None, "b": None})
     assert "shaky could not be read in the window (OSError: the bus is gone)" in reasons
     assert without_b[1] is None and without_b[3] == "missing"
+    assert not any("its meter failed" in reason for reason in last[4])
     assert without_b[5]["a"] == pytest.approx(80 * without_b[0], rel=0.1)
     assert without_b[5]["b"] is None
     assert all(not reason.startswith("a:") or "missing" not in reason for reason in without_b[4])
     assert not any("could not be read" in reason for reason in (*without_b[4], *last[4]))
+
+
+@pytest.mark.parametrize("mode", ["exact", "light"])
+def test_of_a_gpu_that_is_lost_in_the_window_it_is_known_how_long_it_was_read(
+    library: Path, tmp_path: Path, env: dict[str, str], mode: str
+) -> None:
+    program = BEGIN + (
+        f"with EnergyMeter(mode={mode!r}) as meter:\n"
+        "    epoch = float(os.environ['LLEM_FAKE_NVML_EPOCH'])\n"
+        "    time.sleep(max(0.0, epoch + LOST_S - 1.0 - time.monotonic()))\n"
+        "    print(json.dumps([measured(meter, 'works', 2.0)]))\n"
+    ).replace("LOST_S", str(LOST_S))
+    gpu = FakeGpu(points=((0.0, 300.0),), uuid="GPU-a", faults=(Fault("*", 15, LOST_S),))
+    [(seconds, total_j, _, status, reasons, *_)] = with_gpus(
+        program, library, [gpu], tmp_path, env=env
+    )
+    assert (total_j, status) == (None, "missing")
+    [reason] = [reason for reason in reasons if "its meter failed" in reason]
+    found = re.fullmatch(
+        r"GPU-a: its meter failed ([0-9.]+) s after the start of the window of ([0-9.]+) s; "
+        r"until then its counter had risen by ([0-9.]+) J, which is not the energy of the window",
+        reason,
+    )
+    assert found is not None, reason
+    read_s, window_s, rose_j = map(float, found.groups())
+    assert window_s == pytest.approx(seconds, abs=0.01)
+    assert read_s < window_s - 0.5
+    assert rose_j == pytest.approx(300 * read_s, abs=60)  # of two updates of the counter
 
 
 @pytest.mark.parametrize("state", ["raises", "odd"])

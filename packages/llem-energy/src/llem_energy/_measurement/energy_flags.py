@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from llem_energy._estimation.figures import Quality
 from llem_energy._measurement.load_flags import load_flags, shared_meter_flags
-from llem_energy._measurement.meter_failures import failed_in_window, last_errors
 from llem_energy._measurement.neighbours import neighbour_flags
 from llem_energy._measurement.power_left import PowerLeft
 from llem_energy._measurement.raw_measurement import RawMeasurement
 from llem_energy._measurement.tenancy_flags import tenancy_flags
 from llem_energy._measurement.window_readings import readings_around
 from llem_energy._metering.board_check import doubts
+from llem_energy._metering.meter_failures import failed_in_window, last_errors
 from llem_energy._metering.window import MeasuredSpan
 
 

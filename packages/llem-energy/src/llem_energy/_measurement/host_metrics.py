@@ -8,9 +8,9 @@ from llem_energy._estimation.figures import Figure, Quality
 from llem_energy._estimation.window_energy import EnergyFigures, energy_figures
 from llem_energy._measurement.energy_flags import time_flags
 from llem_energy._measurement.load_flags import shared_meter_flags
-from llem_energy._measurement.meter_failures import failed_in_window, last_errors
 from llem_energy._measurement.raw_measurement import RawMeasurement
 from llem_energy._measurement.window_readings import readings_around
+from llem_energy._metering.meter_failures import failed_in_window, last_errors
 
 
 class HostEnergy(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
+from llem_energy._metering.meter_failures import last_errors
 from llem_energy._sources.protocol import EnergySource, Kind, Sample, SourceVersions
 
 _KEPT = 100  # times of failure
@@ -37,6 +38,7 @@ class GuardedSource:
         self._limits_w = {device: source.power_limit_w(device) for device in self.devices}
         self._source: EnergySource | None = source
         self._failures: deque[_Failure] = deque(maxlen=_KEPT)
+        self._last_errors: dict[str, str] = {}
         self.read_counters: Callable[[], Sequence[Sample]] = (
             getattr(source, "read_counters", None) or self.read
         )
@@ -81,9 +83,16 @@ class GuardedSource:
         ):
             yield f"{self.name} could not be read in the window ({error})"
 
+    def last_error(self, device: str) -> str | None:
+        """Return why a device failed when it was read last; None if it did not, or is not known to."""
+        if self._source is not None:
+            self._last_errors = last_errors(self._source)
+        return self._last_errors.get(device)
+
     def close(self) -> None:
         """Close the source."""
         if self._source is not None:
+            self._last_errors = last_errors(self._source)
             source, self._source, self.read_counters = self._source, None, tuple
             with contextlib.suppress(Exception):
                 source.close()

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from llem_energy._errors import MeasurementError
 from llem_energy._meter.guarded_source import GuardedSource
 from llem_energy._meter.sample_store import SampleStore
@@ -29,6 +31,7 @@ from llem_energy._metering.calibration_cache import (
 )
 from llem_energy._metering.edges import UNKNOWN_PERIOD_S, Edges
 from llem_energy._metering.gain_store import GainCalibration, load_gains
+from llem_energy._metering.meter_failures import failed_in_window, last_errors
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.sampler import Sampler
 from llem_energy._metering.settling import Moved
@@ -142,6 +145,12 @@ class Metered:
             reasons=(*reasons, *doubts(self._checks)),
             steps_s=steps_s,
         )
+        if energy.total_j is None:
+            failed = failed_in_window(
+                samples, span, self.source.devices, self.sampler.failure, last_errors(self.source)
+            )
+            quality = energy.quality.with_reasons(failed)
+            energy = msgspec.structs.replace(energy, quality=quality)
         self._lagging |= {d.device: None for d in energy.devices if d.counter_check in _DOUBTS}
         return energy
 

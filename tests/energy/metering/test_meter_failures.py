@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from llem_energy._measurement.meter_failures import failed_in_window, last_errors
+from llem_energy._metering.meter_failures import failed_in_window, last_errors
 from llem_energy._metering.window import MeasuredSpan
 from llem_energy.sources import Sample
 

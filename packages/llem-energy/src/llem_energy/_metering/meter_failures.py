@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from llem_energy._metering.window import MeasuredSpan
+from llem_energy._metering.span import Span
 from llem_energy._sources.protocol import EnergySource, Sample
 
 
@@ -27,7 +27,7 @@ def last_errors(source: EnergySource) -> dict[str, str]:
 
 def failed_in_window(
     samples: Sequence[Sample],
-    span: MeasuredSpan,
+    span: Span,
     devices: Sequence[str],
     stopped: str | None,
     errors: Mapping[str, str] | None = None,
