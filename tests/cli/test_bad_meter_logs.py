@@ -141,7 +141,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
         log(lambda r: f"{utc(r[0])},{r[2]}", head="time,energy_wh"),
         "with the log read in Wh; its values are probably in J: give --unit=J",
     ),
-    "one gap": (log(rows=ROWS[:40] + ROWS[100:]), ", found 5, and 3 that are shorter or not covered; the log"),
+    "one gap": (log(rows=ROWS[:40] + ROWS[100:]), "raise energy.min_window_seconds; the log has 1 gap"),
     "gaps": (log(rows=[r for i, r in enumerate(ROWS) if i % 20 < 8]), "have too little time in common, or"),
     "slow": (log(rows=ROWS[::30]), "too little time in common, or the power at the meter is constant; give"),
     "nothing": (log(lambda r: f"{utc(r[0])},0"), "or the power at the meter is constant; give a log that"),

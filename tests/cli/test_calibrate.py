@@ -154,6 +154,18 @@ def test_the_ends_of_windows_are_cut_as_far_as_the_meter_averages(
     assert board["calibration"]["slope"] == pytest.approx(1 / 0.92 / 1.04, rel=0.006)
 
 
+def test_a_meter_that_repeats_its_values_needs_longer_windows(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, study: Path
+) -> None:
+    log = METER.but(period_s=0.5, held_s=1.5).write(tmp_path / "log.csv")
+    (board,) = calibrated(capfd, "--meter", log, "--study", study)["boards"]
+    assert board["cut_s"] >= 1.5
+    assert board["calibration"]["slope"] == pytest.approx(1 / 0.92 / 1.04, rel=0.006)
+    log = METER.but(held_s=5.0).write(tmp_path / "log.csv")
+    line = failure(capfd, "--meter", log, "--study", study, "--efficiency", "0.9")
+    assert "because the meter shows a new value every 5 s, found 0, and 8 that are shorter" in line
+
+
 @pytest.mark.parametrize(("efficiency", "n_warnings"), [("0.92", 0), ("0.8", 1), ("0.99", 0)])
 def test_a_gain_that_no_sensor_has_is_a_warning(
     capfd: pytest.CaptureFixture[str],
@@ -215,7 +227,8 @@ BAD_LOGS: dict[str, tuple[FakeMeter, dict[str, Any], str]] = {
     "drift": (METER.but(drift=0.015), {}, "the clock of the meter drifts: its lag changes by +"),
     "other node": (METER.but(gpu=scripted_gpu((300.0,))), {}, "the lag of the meter's clock cannot"),
     "no overlap": (METER.but(lag_s=864_321.0), {}, "the log does not overlap the runs: it is from"),
-    "gap": (METER, {"without": (40.0, 100.0)}, "found 5, and 3 that are shorter or not covered; the log"),
+    "only changes": (METER.but(noise_w=0.0), {"only_changes": True}, "the log has no fixed interval: let the"),
+    "gap": (METER, {"without": (40.0, 100.0)}, "raise energy.min_window_seconds; the log has 1 gap"),
     "slow meter": (METER.but(period_s=6.0, noise_w=0.0), {}, "expected at least 6 windows that the"),
     "half": (METER.but(offset_w=120.0, efficiency=1.84), {}, "needs the sum of both"),
     "two boards": (METER.but(efficiency=0.5), {}, "Everything else that it measures must idle"),

@@ -103,6 +103,8 @@ class FakeMeter:
     duration_s: float = 260.0
     averaged_s: float | None = None
     """What a reading is the mean of; None: the time since the reading before."""
+    held_s: float = 0.0
+    """A value of power is repeated for this long."""
 
     def but(self, **changes: Any) -> FakeMeter:
         """Return a meter that differs."""
@@ -110,13 +112,16 @@ class FakeMeter:
 
     def readings(self) -> list[tuple[float, float, float]]:
         """Return (Unix time on its clock, mean power in W, energy in J)."""
-        noise, energy_j, rows = random.Random("meter"), 0.0, []
+        noise, energy_j = random.Random("meter"), 0.0
+        rows: list[tuple[float, float, float]] = []
         for i in range(1, int(self.duration_s / self.period_s)):
             end_s = i * self.period_s
             mean_s = self.averaged_s or self.period_s
             board_w = true_energy_j(self.gpu, max(0.0, end_s - mean_s), end_s) / mean_s
             power_w = self.offset_w + board_w / self.efficiency + noise.gauss(0, self.noise_w)
             energy_j += power_w * self.period_s
+            if rows and self.held_s and i % round(self.held_s / self.period_s):
+                power_w = rows[-1][1]
             rows.append((EPOCH_S + end_s * (1 + self.drift) + self.lag_s, power_w, energy_j))
         return rows
 
@@ -130,12 +135,16 @@ class FakeMeter:
         scale: float = 1.0,
         is_energy: bool = False,
         without: tuple[float, float] = (0.0, 0.0),
+        only_changes: bool = False,
     ) -> Path:
         """Write a log; `scale` converts from W or J, and `without` is an interval that is missing."""
-        lines = [header]
+        lines, last_w = [header], 0.0
         for t_s, power_w, energy_j in self.readings():
             if without[0] <= t_s - EPOCH_S < without[1]:
                 continue
+            if only_changes and abs(power_w - last_w) < 1e-6:
+                continue
+            last_w = power_w
             text = datetime.fromtimestamp(t_s, zone).strftime(time_format)
             lines.append(f"{text},{(energy_j if is_energy else power_w) * scale!r}")
         path.write_text("\n".join(lines) + "\n")

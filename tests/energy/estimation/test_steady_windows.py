@@ -40,7 +40,7 @@ def cut(averaged_s: float, host_sd_w: float) -> SteadyWindows:
     read_s = [t_s for t_s in times_s[::10] if half_s <= t_s <= times_s[-1] - half_s]
     shown_w = [node.mean_w(t_s - half_s, t_s + half_s) or 0.0 for t_s in read_s]
     meter = EnergyCurve(read_s, energies_under(read_s, shown_w), 5.0)
-    log = MeterLog(meter, 1.0, "W", len(read_s), "", Path("log.csv"))
+    log = MeterLog(meter, 1.0, False, "W", len(read_s), "", Path("log.csv"))
     return steady_windows("GPU-1", log, [BoardRun("GPU-1", board, SPANS)], Lag(0.0, 1.0, 1.0, 0.0))
 
 

@@ -102,7 +102,7 @@ def calibrate_gains(
             for device in devices
         )
     except MeasurementError as error:
-        raise MeasurementError(f"{log.path}: {error}") from error
+        raise MeasurementError(f"{log.path}: {error}{_gaps(log)}") from error
 
 
 def _report(
@@ -111,12 +111,11 @@ def _report(
     device = runs[0].device
     windows, n_left_out, cut_s = steady_windows(device, log, runs, lag)
     if len(windows) < MIN_WINDOWS:
-        n_gaps = log.curve.n_gaps
-        gaps = f"; the log has {n_gaps} {'gap' if n_gaps == 1 else 'gaps'}" if n_gaps else ""
         raise MeasurementError(
             f"{device}: expected at least {MIN_WINDOWS} windows that the log covers, each of "
-            f"{min_window_s(log, cut_s):.3g} s or more, found {len(windows)}, and {n_left_out} that are "
-            f"shorter or not covered{gaps}; add studies, or raise energy.min_window_seconds"
+            f"{min_window_s(log, cut_s):.3g} s or more, because the meter shows a new value every "
+            f"{log.period_s:.3g} s, found {len(windows)}, and {n_left_out} that are "
+            f"shorter or not covered; add studies, or raise energy.min_window_seconds"
         )
     board_w = [board for board, _ in windows]
     _check_range(device, board_w)
@@ -131,6 +130,14 @@ def _report(
     kept = [windows[i] for i in line.kept]
     calibration = _calibration(device, line, kept, supply, lag, log, driver, len(windows))
     return GainReport(calibration, lag, n_left_out, log.curve.n_gaps, tuple(windows), cut_s)
+
+
+def _gaps(log: MeterLog) -> str:
+    """Return what missing readings may have to do with a refusal."""
+    if log.is_irregular:
+        return "; the log has no fixed interval: let the meter write at one, and not only changes"
+    n_gaps = log.curve.n_gaps
+    return f"; the log has {n_gaps} {'gap' if n_gaps == 1 else 'gaps'}" if n_gaps else ""
 
 
 def _check_one_at_a_time(runs: Sequence[BoardRun]) -> None:

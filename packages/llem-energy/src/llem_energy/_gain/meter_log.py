@@ -28,6 +28,7 @@ _READINGS = {"power", "energy", "value", "watts", "watt", "active power", "readi
 _WORDS = {"watt": "W", "watts": "W", "joule": "J", "joules": "J"}
 _MIN_READINGS = 3
 _GAP_PERIODS = 5.0  # an interval longer than this number of usual ones is a gap
+_SOONEST = 0.05  # a meter that measures in each row also changes its value from one to the next
 
 
 class LogFormat(NamedTuple):
@@ -51,7 +52,9 @@ class MeterLog(NamedTuple):
     curve: EnergyCurve
     """On the clock of the meter, in Unix seconds."""
     period_s: float
-    """Median interval between two readings."""
+    """Median interval between two readings, or between changes of their value if that is longer."""
+    is_irregular: bool
+    """A tenth of the intervals between readings are three times as long as another tenth."""
     unit: str
     """Of the values in the log."""
     n_readings: int
@@ -118,10 +121,27 @@ def read_meter_log(path: Path, log_format: LogFormat | None = None) -> MeterLog:
                 f"{path}:{number}: expected an energy that does not decrease, found {row[values]!r}; "
                 "cut the log where the meter was reset, or give --unit=W if these are powers"
             )
-    period_s = statistics.median(b - a for a, b in pairwise(t_s))
+    intervals_s = sorted(b - a for a, b in pairwise(t_s))
+    is_irregular = (
+        intervals_s[-1 - len(intervals_s) // 10] > 3 * intervals_s[len(intervals_s) // 10]
+    )
+    period_s = statistics.median(intervals_s)
     energies = readings if unit in UNITS_OF_ENERGY else energies_under(t_s, readings)
     curve = EnergyCurve(t_s, energies, _GAP_PERIODS * period_s)
-    return MeterLog(curve, period_s, unit, len(t_s), hashlib.sha256(content).hexdigest(), path)
+    period_s = max(period_s, _held_s(t_s, readings))
+    digest = hashlib.sha256(content).hexdigest()
+    return MeterLog(curve, period_s, is_irregular, unit, len(t_s), digest, path)
+
+
+def _held_s(t_s: Sequence[float], readings: Sequence[float]) -> float:
+    """Return the shortest usual time between two changes of a value.
+
+    Some meters measure every few seconds, and repeat the value in each row between.
+    """
+    pairs = zip(t_s[1:], pairwise(readings), strict=True)
+    changed_s = [later_s for later_s, (before, after) in pairs if after != before]
+    spacings_s = sorted(b - a for a, b in pairwise(changed_s))
+    return spacings_s[int(_SOONEST * len(spacings_s))] if spacings_s else 0.0
 
 
 def _check_width(path: Path, number: int, row: Sequence[str], n_columns: int) -> None:
