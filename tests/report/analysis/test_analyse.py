@@ -184,6 +184,12 @@ def test_without_a_crossing_the_size_that_would_be_seen_is_said(plain: Path) -> 
     assert "a crossing of less than about" in analysis.flips_note
 
 
+def test_the_size_of_a_crossing_is_not_said_where_it_would_be_absurd(tmp_path: Path) -> None:
+    analysis = analyse(study(tmp_path, SWEEP, Truth({}, noise=12.0)))
+    assert analysis.flips_note is not None
+    assert analysis.flips_note.endswith("; even a crossing of x 1,000 would not be seen")
+
+
 def test_more_is_better_for_speed(tmp_path: Path) -> None:
     truth = Truth({"precision": {"bf16": 1.5}}, figure="tokens_per_second")
     analysis = analyse(study(tmp_path, SWEEP, truth), figure="tokens_per_second")

@@ -10,6 +10,7 @@ from llem_report._analysis.wording import number, percent, ratio_text
 from llem_report._ranking.dependences import LevelDependence
 from llem_report._study_data.study_data import StudyData
 from llem_report.records import Dependence, Interval
+from llem_runner.repeats import MAX_SAID
 
 
 def dependences(data: StudyData, study: StudyRanking) -> Iterator[Dependence]:
@@ -28,6 +29,8 @@ def why_no_flips(study: StudyRanking) -> str | None:
     if found.median_half_width is None:
         return "no two choices were combined, so no choice can depend on another one"
     seen = interval_of(4 * found.median_half_width, float("nan")).ratio - 1
+    if seen > MAX_SAID:
+        return "no choice was found to flip with another one; even a crossing of x 1,000 would not be seen"
     size = percent(seen) if seen < 1 else f"x {number(1 + seen, 1)}"
     return (
         "no choice was found to flip with another one; a crossing of less than about "
