@@ -17,6 +17,8 @@ from energy.estimation.one_load import (
     tail,
 )
 
+from llem_energy._estimation.slow_start import FirstMoment
+
 
 def late(curve: Curve, late_s: float) -> Curve:
     return lambda t_s: curve(t_s - late_s)
@@ -53,6 +55,25 @@ def test_a_slow_board_begins_at_once_or_a_moment_later(tau_s: float, later_s: fl
     assert device.guard is not None
     assert device.guard.check == "agrees"
     assert device.reasons == ()
+
+
+@pytest.mark.parametrize("tau_s", [0.15, 0.3, 0.5])
+def test_of_a_slow_board_the_bound_contains_what_the_beginning_lacks(tau_s: float) -> None:
+    """The counter is late by 30 ms, too little to see it beside the slow fall of the power."""
+    counted, drawn = tail(tau_s)
+    device = metered(late(counted, 0.03), drawn, after_s=3.0)
+    assert device.guard is not None
+    assert device.guard.check == "agrees"
+    assert device.lag_j >= 0.03 * (LOAD_W - IDLE_W)
+    on_time = metered(counted, drawn, after_s=3.0)
+    assert on_time.lag_j < 0.02 * (LOAD_W - IDLE_W)
+
+
+def test_a_counter_that_shows_nothing_of_the_first_moment_rose_slowly() -> None:
+    ripple = FirstMoment((0.2, 0.1, 0.3, 0.0), 0.1)
+    assert ripple.rose_slowly(load_w=300.0, lag_s=0.9)
+    assert not FirstMoment((300.0, 310.0, 295.0, 300.0), 0.1).rose_slowly(300.0, 0.9)
+    assert not FirstMoment((0.2,), 0.1).rose_slowly(300.0, 0.9), "too short to tell"
 
 
 def near_idle(curve: Curve) -> Curve:

@@ -12,7 +12,7 @@ from llem_energy._estimation.figures import CounterCheck
 from llem_energy._estimation.guard_signs import compare_power, is_late, power_fell
 from llem_energy._estimation.guard_updates import GuardUpdates
 from llem_energy._estimation.later_energy import LaterEnergy
-from llem_energy._estimation.slow_start import rose_slowly
+from llem_energy._estimation.slow_start import first_moment
 from llem_energy._metering.power_tolerance import STRETCH_S, tolerance_w
 
 _UNKNOWN_PERIOD_S = 0.1
@@ -25,6 +25,8 @@ class GuardCheck(NamedTuple):
     check: CounterCheck
     is_slow_board: bool
     """The power of the board falls slowly, and both meters show it."""
+    missing_j: float
+    """What the counter may hide of a slow board: the energy that the first moment of the work lacks."""
     was_higher: bool
     """The counter showed more idle power before the window than after it."""
 
@@ -52,12 +54,9 @@ def check_guard(
     least_j = min(later.differences_j(chosen))
     load_w = chosen.energy_j / (span.end_s - span.start_s) - idle.after_w
     lag_s = least_j / load_w if load_w > 0 else 0.0
+    begin = first_moment(guard.counter, span, idle.before_w)
     # A board whose power falls slowly rises at once, and both meters show it.
-    is_slow_board = (
-        falls
-        and power_fell(guard, since_s)
-        and not rose_slowly(guard.counter, span, idle.before_w, lag_s)
-    )
+    is_slow_board = falls and power_fell(guard, since_s) and not begin.rose_slowly(load_w, lag_s)
     explained_j = (chosen.uncertainty_j or 0.0) + later.idle_j + quantum_j
     check: CounterCheck = "agrees"
     if lags or is_late(guard, chosen.energy_j):
@@ -68,4 +67,9 @@ def check_guard(
         check = "unverified"
     fell_w = 0.0 if idle.before_w is None else idle.before_w - idle.after_w
     higher_w = tolerance_w(idle.after_w) + quantum_j / STRETCH_S
-    return GuardCheck(check, is_slow_board, not is_exact and falls and fell_w > higher_w)
+    return GuardCheck(
+        check,
+        is_slow_board,
+        missing_j=begin.missing_j() if is_slow_board and not is_exact else 0.0,
+        was_higher=not is_exact and falls and fell_w > higher_w,
+    )

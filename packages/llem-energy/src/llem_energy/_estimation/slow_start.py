@@ -8,6 +8,7 @@ the sensor of power is as late, or as filtered, as the counter.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from llem_energy._estimation.edge_estimators import CounterWindow
 from llem_energy._metering.power_tolerance import STRETCH_S
@@ -15,26 +16,49 @@ from llem_energy._metering.span import Span
 
 _N_STRETCHES = 4  # from the start: a load may change later for reasons of its own
 _BEGINS = 1 / 3  # of what a meter that lags does not show yet: work takes a moment to begin
+_AT_LEAST = 0.5  # of the mean power of the work, which its first moment reaches
 _SOON = 0.25  # of an interval: work that began so soon after an update began with it
 
 
-def rose_slowly(counter: CounterWindow, span: Span, before_w: float | None, lag_s: float) -> bool:
-    """Return whether the counter showed the first moment of the work as a meter would that lags.
+class FirstMoment(NamedTuple):
+    """What a counter showed of the beginning of the work."""
+
+    powers_w: tuple[float, ...]
+    """Above power before the window, in stretches of the same length from its start on."""
+    length_s: float
+    """Of a stretch."""
+
+    def rose_slowly(self, load_w: float, lag_s: float) -> bool:
+        """Return whether it is what a meter would show that lags; False if it cannot be told.
+
+        Args:
+            load_w: mean power of the window, above idle power.
+            lag_s: the delay, or the time constant of a filter, that the end of the window suggests.
+        """
+        if len(self.powers_w) < 2 or lag_s <= 0:
+            return False
+        shown = _shown_at_first(lag_s / self.length_s, len(self.powers_w))
+        # A meter that is later than these stretches shows nothing of the work in any of them.
+        highest_w = max(_AT_LEAST * load_w, *self.powers_w)
+        return self.powers_w[0] < (shown + _BEGINS * (1 - shown)) * highest_w
+
+    def missing_j(self) -> float:
+        """Return the energy that the first stretch lacks, if the work began at once."""
+        return (max(self.powers_w) - self.powers_w[0]) * self.length_s if self.powers_w else 0.0
+
+
+def first_moment(counter: CounterWindow, span: Span, before_w: float | None) -> FirstMoment:
+    """Return what a counter showed of the beginning of a window.
 
     Args:
         counter: around the window.
         span: the window.
-        before_w: power of the counter before the window.
-        lag_s: the delay, or the time constant of a filter, that its end suggests.
-
-    Returns:
-        False if the window is too short to tell.
+        before_w: power of the counter before it; if it is not known, nothing can be told.
     """
-    powers_w, length_s = _first_powers(counter, span, before_w or 0.0)
-    if len(powers_w) < 2 or before_w is None or lag_s <= 0 or max(powers_w) <= 0:
-        return False
-    shown = _shown_at_first(lag_s / length_s, len(powers_w))
-    return powers_w[0] < (shown + _BEGINS * (1 - shown)) * max(powers_w)
+    if before_w is None:
+        return FirstMoment((), 0.0)
+    powers_w, length_s = _first_powers(counter, span, before_w)
+    return FirstMoment(tuple(powers_w), length_s)
 
 
 def _first_powers(counter: CounterWindow, span: Span, before_w: float) -> tuple[list[float], float]:
