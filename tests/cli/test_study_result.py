@@ -415,13 +415,17 @@ def test_too_few_cycles_come_with_the_command_that_adds_some(
     assert hint not in notes_of(capsys)
 
 
-def explained(folder: Path, width: int, n_known: int) -> list[str]:
+SHARES = (
+    PointPhase(phase="prefill", mfu=0.412, mbu=0.083, bound_by=("compute",)),
+    PointPhase(phase="decode", mfu=0.012, mbu=None, bound_by=("host", "memory")),
+)
+
+
+def explained(
+    folder: Path, width: int, n_known: int, phases: tuple[PointPhase, ...] = SHARES
+) -> list[str]:
     """Return the lines of a study of which the first points have shares of their device."""
     result = run_swept_study(folder)
-    phases = (
-        PointPhase(phase="prefill", mfu=0.412, mbu=0.083, bound_by=("compute",)),
-        PointPhase(phase="decode", mfu=0.012, mbu=None, bound_by=("host", "memory")),
-    )
     analysis = metered()
     points = tuple(
         msgspec.structs.replace(
@@ -451,6 +455,12 @@ def test_what_limited_the_phases_has_a_table(tmp_path: Path) -> None:
     cells = ["41", "%", "8.3", "%", "compute", "1.2", "%", "-", "host,", "memory"]
     assert sum(row.split()[-10:] == cells for row in rows) == 7
     assert sum(row.split()[-6:] == ["-"] * 6 for row in rows) == 1
+
+
+def test_without_any_share_there_is_no_table_of_them(tmp_path: Path) -> None:
+    bounds = (PointPhase(phase="decode", mfu=None, mbu=None, bound_by=("host",)),)
+    lines = explained(tmp_path, 150, n_known=7, phases=bounds)
+    assert not any("shares of the measured peaks" in line or "mfu" in line for line in lines)
 
 
 def test_in_80_columns_each_phase_has_a_table_if_both_do_not_fit(tmp_path: Path) -> None:

@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from llem_energy._metering.settling import CounterPower, Moved, Settled, Steady
+from llem_energy._metering.settling import (
+    CounterPower,
+    Moved,
+    Settled,
+    Steady,
+    lowest_powers_w,
+)
 from llem_energy._sources.protocol import Sample
 
 Condition = Callable[[Sequence[Sample]], bool]
@@ -113,6 +119,28 @@ def test_the_constant_power_of_earlier_work_is_no_idle_power(late_s: float) -> N
     assert late_s < met_after_s(Steady(["GPU"], 0.32), counted, power_w=79.0) <= late_s + 0.5
     # Nothing else is known without a sensor of power.
     assert met_after_s(Steady(["GPU"], 0.32), counted) == pytest.approx(0.32)
+
+
+@pytest.mark.parametrize("late_s", [0.35, 0.5, 0.7])
+@pytest.mark.parametrize("power_w", [None, 400.0])
+def test_with_a_known_idle_power_that_of_earlier_work_is_none(
+    late_s: float, power_w: float | None
+) -> None:
+    """The sensor of power is missing, or shows the earlier work for even longer."""
+    steady = Steady(["GPU"], 0.32, {"GPU": 70.0})
+    until_s = met_after_s(steady, lambda t_s: late(late_s, t_s), power_w=power_w)
+    assert late_s < until_s <= late_s + 0.5
+    # A board that idles at more power than before costs a second.
+    warmer = Steady(["GPU"], 0.32, {"GPU": 70.0})
+    assert met_after_s(warmer, lambda t_s: 95 * t_s, power_w=95.0) == pytest.approx(1.2)
+
+
+def test_the_lowest_power_since_the_first_update_is_that_of_idle() -> None:
+    samples = [Sample("GPU", 0.1 * k, 0.0, energy_j=falling(0.3, 0.1 * k)) for k in range(40)]
+    samples += [Sample("GPU", 4 + 0.1 * k, 0.0, energy_j=400 + 400 * 0.1 * k) for k in range(9)]
+    samples += [Sample("still", 0.1 * k, 0.0, energy_j=5.0) for k in range(10)]
+    found = lowest_powers_w(samples, ["GPU", "still", "absent"])
+    assert found == {"GPU": pytest.approx(70, abs=0.1)}
 
 
 def test_a_counter_at_an_idle_power_that_is_known_needs_no_sensor_that_agrees() -> None:

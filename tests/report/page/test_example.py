@@ -42,7 +42,7 @@ def test_the_stored_page_is_small_and_says_what_is_scripted() -> None:
     page = (DOCS / "example-report.html").read_text("utf-8")
     assert len(page.encode()) <= 1_600_000
     assert html.escape(NOTE) in page.replace("\N{NO-BREAK SPACE}", " ")
-    assert "144 points \N{MULTIPLICATION SIGN} 5 cycles" in page
+    assert "72 points \N{MULTIPLICATION SIGN} 5 cycles" in page
     assert 'id="figure-power-' in page
     assert 'id="figure-phases"' in page
     assert str(ROOT) not in page

@@ -273,3 +273,10 @@ def test_a_column_that_repeats_another_is_in_the_data_once() -> None:
     assert runs["same"] == {"run": "place"}
     assert "run" not in runs["names"]
     assert len(runs["rows"][0]) == len(runs["names"])
+
+
+def test_each_figure_has_a_number_of_its_own() -> None:
+    page = report_html(examples.paper())
+    labels = re.findall(r"<h2 id=\"figure-[^>]*><small>([^<]*)</small>", page)
+    assert "3b" in labels
+    assert len(labels) == len(set(labels))

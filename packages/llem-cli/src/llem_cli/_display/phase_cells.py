@@ -15,11 +15,16 @@ _Phases = Mapping[str, Mapping[str, PointPhase]]
 
 
 def phase_columns(analysis: Analysis) -> list[Column]:
-    """Return the columns of each phase of which anything is known; [] if nothing is."""
+    """Return the columns of each phase of which a share is known; [] if none is."""
     by_point: _Phases = {
         point.config_hash: {each.phase: each for each in point.phases} for point in analysis.points
     }
-    known = {phase for phases in by_point.values() for phase in phases}
+    known = {
+        phase
+        for phases in by_point.values()
+        for phase, each in phases.items()
+        if each.mfu is not None or each.mbu is not None
+    }
     return [
         column
         for phase in _PHASES

@@ -156,6 +156,7 @@ class _Measurement:
             fresh = FreshPrompts(config, backend, workload)
             warm_up_batches = fresh.warm_up() if config.warmup.enabled else ()
             before = metering.idle("loaded idle")
+            idle_w = metering.idle_w(before)
             metering.begin("warm-up")
             backend.seed()
             timed = WarmUpWork(backend, time.perf_counter)
@@ -170,7 +171,7 @@ class _Measurement:
             tenants_before, family_before = gpu_tenants(), self._family.pids()
             load_before = load_between(self._host_at_start, read_host(self._family))
             windows = Windows(
-                sampler, backend.synchronise, calibration, metering.devices, self._family
+                sampler, backend.synchronise, calibration, metering.devices, self._family, idle_w
             )
             longest_s = config.energy.random_pause_seconds
             work = WindowWork(backend, passes, RandomPause(longest_s) if longest_s else None)

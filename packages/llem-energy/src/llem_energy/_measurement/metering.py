@@ -15,6 +15,7 @@ from llem_energy._metering.calibration import Calibration, calibrate, usable
 from llem_energy._metering.live_file import LIVE, LiveFile
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.sampler import Sampler
+from llem_energy._metering.settling import lowest_powers_w
 from llem_energy._result.measurement_figures import ContextIdle
 from llem_energy._sources.protocol import Sample
 from llem_energy._sources.registry import open_sources
@@ -119,6 +120,17 @@ class Metering:
             return None
         self.begin(stage)
         return idle(self._config.baseline.duration_seconds, self.recent)
+
+    def idle_w(self, span: IdleSpan | None) -> dict[str, float]:
+        """Return the idle power of each device by its counter; {} if it is not known.
+
+        Args:
+            span: when it idled, just now.
+        """
+        if span is None:
+            return {}
+        idle_samples = (sample for sample in self.recent() if sample.t_s >= span.start_s)
+        return lowest_powers_w(idle_samples, self.devices)
 
     def recent(self) -> Iterator[Sample]:
         """Return the latest samples, oldest first."""

@@ -29,12 +29,12 @@ from llem_energy._metering.calibration_cache import (
     load_calibrations,
     save_calibrations,
 )
-from llem_energy._metering.edges import UNKNOWN_PERIOD_S, Edges
+from llem_energy._metering.edges import UNKNOWN_PERIOD_S, Edges, QuietEdge
 from llem_energy._metering.gain_store import GainCalibration, load_gains
 from llem_energy._metering.meter_failures import failed_in_window, last_errors
 from llem_energy._metering.recorder import Recorder
 from llem_energy._metering.sampler import Sampler
-from llem_energy._metering.settling import Moved
+from llem_energy._metering.settling import Moved, lowest_powers_w
 from llem_energy._metering.span import WindowSpan
 from llem_energy._sources.protocol import EnergySource, Sample
 
@@ -87,6 +87,7 @@ class Metered:
         self.sampler = Sampler(
             self.source, sweeping(period_s, calibration), sink, after_reading=after_reading
         )
+        self._has_approached = False
         self.edges = Edges(self.sampler, calibration, self.source.devices)
         self._burst_s = _BURST_PERIODS * self.edges.period_s
         self._burst_step_s = max(_MIN_STEP_S, self.edges.period_s / _READS_PER_PERIOD)
@@ -95,6 +96,20 @@ class Metered:
         self.sampler.__enter__()
         # A window that opens at once needs to know when the counter moved before it.
         self.sampler.read_until(Moved(self.source.devices, 1), 1.5 * self.edges.period_s)
+
+    def approach(self, since_s: float) -> QuietEdge:
+        """Idle before a window.
+
+        Idle power before the first one is the lowest that the counter has shown since the meter was opened.
+
+        Args:
+            since_s: from when on the device idles.
+        """
+        if not self._has_approached:
+            self._has_approached = True
+            samples = self.store.between(0.0, since_s)
+            self.edges.note_idle(lowest_powers_w(samples, self.source.devices))
+        return self.edges.approach(since_s)
 
     def count(self) -> None:
         """Read the counters at an end of a window that must not wait."""

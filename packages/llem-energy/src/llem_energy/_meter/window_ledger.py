@@ -80,7 +80,7 @@ class WindowLedger:
                 metered.count()
             else:
                 window._start_s = time.perf_counter()  # holds the samples of the idle time
-                window._quiet = metered.edges.approach(window._start_s)
+                window._quiet = metered.approach(window._start_s)
                 metered.sampler.read()
         except Exception as error:  # noqa: BLE001  # of a source of another package
             window._problems.append(_unread("start", error))

@@ -4,7 +4,8 @@ A quiet edge makes an end exact. The device idles for three updates of its count
 densely, so that idle power and the times of the updates next to the end are known. The window opens
 just after an update. The counter of a GPU may lag, or its power may fall slowly: the idle time then
 lasts until its power is that of idle, but 3 s at most. Before a window that is the power which the
-sensor of power shows, or the lowest one before earlier windows.
+sensor of power shows, or the lowest one before earlier windows. Where the power is higher than that, the
+idle time lasts for 1.2 s, because the sensor may lag too.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Edges:
         sampler: Sampler,
         calibration: Sequence[Calibration],
         devices: Sequence[str],
+        idle_w: Mapping[str, float] | None = None,
     ) -> None:
         """Prepare.
 
@@ -51,6 +53,7 @@ class Edges:
             sampler: already running.
             calibration: of the metered devices, if known.
             devices: the metered devices; without any no edge waits.
+            idle_w: idle power of each device by its counter, if it was measured.
         """
         periods = [
             (c.counter_period_s or UNKNOWN_PERIOD_S) + (c.counter_jitter_s or 0.0)
@@ -63,6 +66,12 @@ class Edges:
         self._sampler = sampler
         self._devices = devices
         self._recent_w: deque[Mapping[str, float]] = deque(maxlen=_RECENT)
+        if idle_w:
+            self.note_idle(idle_w)
+
+    def note_idle(self, idle_w: Mapping[str, float]) -> None:
+        """Note the idle power of each device by its counter, as if it were that before a window."""
+        self._recent_w.append(idle_w)
 
     def approach(self, since_s: float) -> QuietEdge:
         """Idle and read until power and the next update are known.

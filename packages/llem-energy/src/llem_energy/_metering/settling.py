@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from llem_energy._metering.power_tolerance import STRETCH_S, tolerance_w
 from llem_energy._sources.protocol import Sample
@@ -10,6 +10,8 @@ from llem_energy._sources.protocol import Sample
 SETTLE_S = 3.0  # longest time for which a counter may continue to rise after the work
 NEAR_IDLE = 0.05  # a share of idle power
 _STRETCHES = 3  # over which power must not have fallen
+_DOUBT_S = 1.2  # waits no longer than this for an idle power that is known
+_LONG_S = 0.2  # power over this time hardly depends on when the counter was read
 _STRETCHES_S = 0.32  # waits no longer for them, if the period is longer than a stretch
 
 
@@ -38,6 +40,18 @@ class CounterPower:
         """Return whether the counters of all devices have moved this many times."""
         return all(len(updates) >= n_moves for updates in self._updates.values())
 
+    def lowest_w(self, device: str) -> float | None:
+        """Return the lowest power of a device over a fifth of a second; None: not enough updates yet."""
+        updates = self._updates[device]
+        powers_w: list[float] = []
+        begin = 0
+        for end in range(1, len(updates)):
+            length_s = updates[end][0] - updates[begin][0]
+            if length_s >= _LONG_S:
+                powers_w.append((updates[end][1] - updates[begin][1]) / length_s)
+                begin = end
+        return min(powers_w, default=None)
+
     def watts(self, device: str, n_back: int = 0) -> float | None:
         """Return the newest power of a device, or that of `n_back` stretches before it.
 
@@ -54,6 +68,19 @@ class CounterPower:
                 return (updates[end][1] - updates[i][1]) / length_s
             end, n_back = i, n_back - 1
         return None
+
+
+def lowest_powers_w(samples: Iterable[Sample], devices: Sequence[str]) -> dict[str, float]:
+    """Return the lowest power of each device by its counter; a device whose counter hardly moved is left out.
+
+    Args:
+        samples: in time order.
+        devices: to look for.
+    """
+    power = CounterPower(devices)
+    power.take(tuple(samples))
+    powers_w = {device: power.lowest_w(device) for device in devices}
+    return {device: watts for device, watts in powers_w.items() if watts is not None}
 
 
 class Moved:
@@ -115,6 +142,8 @@ class Steady:
         known_w, instant_w = self._idle_w.get(device), self.power.instant_w.get(device)
         if known_w is not None and last_w <= (1 + NEAR_IDLE) * known_w:
             return True
+        if known_w is not None and last_w > _above(known_w) and waited_s < _DOUBT_S:
+            return False  # both meters may still show earlier work
         # Without a sensor, the power that was measured first may be that of work.
         return instant_w is None or last_w <= _above(instant_w)
 

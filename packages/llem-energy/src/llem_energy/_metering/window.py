@@ -61,6 +61,7 @@ class Windows:
         calibration: Sequence[Calibration],
         devices: Sequence[str],
         family: Family | None = None,
+        idle_w: Mapping[str, float] | None = None,
     ) -> None:
         """Prepare.
 
@@ -70,9 +71,10 @@ class Windows:
             calibration: of the metered devices, if known.
             devices: the metered devices; without any there are no guards.
             family: the processes that do the work; None for this one and its descendants.
+            idle_w: idle power of each device by its counter, if it was measured.
         """
         self._sampler = sampler
-        self._edges = Edges(sampler, calibration, devices)
+        self._edges = Edges(sampler, calibration, devices, idle_w)
         self._synchronise = synchronise
         self._devices = devices
         self._family = Family() if family is None else family

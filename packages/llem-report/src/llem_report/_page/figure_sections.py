@@ -37,6 +37,9 @@ _ELSEWHERE = {
 }
 
 
+_LETTERS = {"first_token": "b"}  # figures that are the second ones with their number
+
+
 @dataclass(frozen=True, slots=True)
 class DrawnFigure:
     """A figure with the specifications of the page."""
@@ -67,7 +70,7 @@ def figure_section(analysis: Analysis, drawn: DrawnFigure) -> str:
         numbers = "<p class=facts>The readings are in timeseries.parquet of the run.</p>\n"
     return (
         f'<section aria-labelledby="figure-{figure.name}">\n'
-        f'<h2 id="figure-{figure.name}"><small>{figure.number}</small>{text(figure.title)}</h2>\n'
+        f'<h2 id="figure-{figure.name}"><small>{figure.number}{_LETTERS.get(figure.name, "")}</small>{text(figure.title)}</h2>\n'
         f"{_lead(analysis, figure)}<figure>{_plots(drawn)}"
         f"<figcaption>{text(figure.caption)}</figcaption></figure>\n{numbers}"
         f"{_pairs(analysis) if figure.name == 'dependences' else ''}</section>\n"
