@@ -113,9 +113,13 @@ def far_guard(
     is_likely = found.check in REASONS
     if not is_likely:
         may_hide = not is_exact and _may_hide(guard, later, found, load_w)
-        usual_j = math.hypot(chosen.uncertainty_j or 0.0, later.noise_j) + counter.quantum_j
-        is_likely = (difference_j if may_hide else found.missing_j) > usual_j
-        difference_j = later.hidden_j(difference_j) if may_hide else found.missing_j
+        likely_j = chosen.uncertainty_j or 0.0
+        if may_hide:
+            is_likely = difference_j > math.hypot(likely_j, later.noise_j) + counter.quantum_j
+            difference_j = later.hidden_j(difference_j)
+        else:
+            difference_j = found.missing_j
+            is_likely = difference_j > likely_j + counter.quantum_j
     before_s = span.guard_s + STRETCH_S  # to which power is known
     is_too_late = found.check == "lags" and not later.falls_j and guard.after_j > load_w * before_s
     return FarGuard(

@@ -70,6 +70,6 @@ def check_guard(
     return GuardCheck(
         check,
         is_slow_board,
-        missing_j=begin.missing_j() if is_slow_board and not is_exact else 0.0,
+        missing_j=begin.missing_j(load_w) if is_slow_board and not is_exact else 0.0,
         was_higher=not is_exact and falls and fell_w > higher_w,
     )

@@ -8,6 +8,7 @@ the sensor of power is as late, or as filtered, as the counter.
 from __future__ import annotations
 
 import math
+from itertools import takewhile
 from typing import NamedTuple
 
 from llem_energy._estimation.edge_estimators import CounterWindow
@@ -16,7 +17,8 @@ from llem_energy._metering.span import Span
 
 _N_STRETCHES = 4  # from the start: a load may change later for reasons of its own
 _BEGINS = 1 / 3  # of what a meter that lags does not show yet: work takes a moment to begin
-_AT_LEAST = 0.5  # of the mean power of the work, which its first moment reaches
+_MORE = 1.2  # behind a filter, the highest power lacks something too
+_AT_LEAST = 0.75  # of the mean power of the work, which its first moment reaches
 _SOON = 0.25  # of an interval: work that began so soon after an update began with it
 
 
@@ -42,9 +44,15 @@ class FirstMoment(NamedTuple):
         highest_w = max(_AT_LEAST * load_w, *self.powers_w)
         return self.powers_w[0] < (shown + _BEGINS * (1 - shown)) * highest_w
 
-    def missing_j(self) -> float:
-        """Return the energy that the first stretch lacks, if the work began at once."""
-        return (max(self.powers_w) - self.powers_w[0]) * self.length_s if self.powers_w else 0.0
+    def missing_j(self, load_w: float) -> float:
+        """Return the energy that is lacking before the highest power, if the work began at once.
+
+        Args:
+            load_w: mean power of the window, above idle power.
+        """
+        highest_w = max(_AT_LEAST * load_w, *self.powers_w, 0.0)
+        before = takewhile(lambda watts: watts < highest_w, self.powers_w)
+        return _MORE * sum(highest_w - watts for watts in before) * self.length_s
 
 
 def first_moment(counter: CounterWindow, span: Span, before_w: float | None) -> FirstMoment:
