@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,8 +30,9 @@ from fakes.faults import FAULTS, WINDOW, Scenario, Verdict, verdict
 from benchmarks.energy.bench import Bench, HasCells, Row
 from benchmarks.energy.costs import costs, throughput
 from benchmarks.energy.errors import biases, bounds, window_errors
+from benchmarks.energy.flaw_summary import SUMMARY_HEADER, summary
 from benchmarks.energy.flaws import HEADER as FLAWS_HEADER
-from benchmarks.energy.flaws import flaws
+from benchmarks.energy.flaws import FlawRow, flaws
 from benchmarks.energy.peers import run as peer_runs
 from benchmarks.energy.peers.run import Missing
 from benchmarks.simulated.orders import false_differences
@@ -126,11 +127,22 @@ def main() -> None:
         for name in options.part or PARTS:
             header = _HEADERS.get(name, _HEADER)
             if header != shown:
-                print(f"\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
+                _print_header(header)
                 shown = header
+            flaw_rows = []
             for row in PARTS[name](bench):
                 print(f"| {' | '.join(row.cells)} |", flush=True)
+                if isinstance(row, FlawRow):
+                    flaw_rows.append(row)
+            if flaw_rows:
+                _print_header(SUMMARY_HEADER)
+                for cells in summary(flaw_rows):
+                    print(f"| {' | '.join(cells)} |")
     print(f"\n{time.perf_counter() - start:.0f} s")
+
+
+def _print_header(header: Sequence[str]) -> None:
+    print(f"\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
 
 
 if __name__ == "__main__":

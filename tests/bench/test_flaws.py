@@ -17,6 +17,7 @@ import pytest
 from fakes.fake_nvml import FakeGpu, environment, true_energy_j, write_trace
 from workspace.repository import ROOT
 
+from benchmarks.energy.flaw_summary import kind
 from benchmarks.energy.flawed_counters import BEHAVIOURS, IDLE_W, load
 
 
@@ -125,3 +126,19 @@ def test_no_window_is_silently_wrong(name: str, library: Path, tmp_path: Path) -
         last = answer["windows"][-1]
         wrong_j = abs(last["far_guard_j"] - last["truth_j"])
         assert wrong_j <= (0.02 if behaviour.idle_after_w != IDLE_W else 0.005) * last["truth_j"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ideal, power falls for 1 s", "exact"),
+        ("100 ms late, sensor too", "late or filtered"),
+        ("part-time 25 of 100 ms, steps of 40 ms", "part-time"),
+        ("bursts, 20 / 180 ms", "other flaws"),
+        ("32-bit float", "other flaws"),
+    ],
+)
+def test_the_short_table_groups_behaviours_by_what_is_wrong_with_the_counter(
+    name: str, expected: str
+) -> None:
+    assert kind(BEHAVIOURS[name].gpu) == expected
