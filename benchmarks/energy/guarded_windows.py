@@ -138,6 +138,8 @@ def guarded(request: dict[str, Any]) -> dict[str, Any]:
     )
     sampler = Sampler(stage, _TICK_S, stage, clock=stage.clock, sleep=stage.sleep)
     edges = Edges(sampler, calibration, stage.devices)
+    if request.get("knows_idle"):
+        edges.note_idle(edges.approach(stage.now_s).idle_w)
     answers = []
     for load in request["loads"]:
         stage.samples.clear()

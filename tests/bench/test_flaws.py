@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.fake_nvml import FakeGpu, environment, true_energy_j, write_trace
+from fakes.fake_nvml import FakeGpu, Fault, environment, true_energy_j, write_trace
 from workspace.repository import ROOT
 
 from benchmarks.energy.flaw_summary import kind
@@ -103,6 +103,23 @@ def test_an_exact_counter_is_not_flagged_and_does_not_idle_for_longer(
         assert abs(window["energy_j"] - window["truth_j"]) <= window["uncertainty_j"]
         assert window["before_s"] <= limit_s
     assert quiet["after_s"] <= limit_s
+
+
+@pytest.mark.parametrize("knows_idle", [False, True])
+def test_a_late_counter_without_a_sensor_needs_an_idle_power_that_is_known(
+    knows_idle: bool, library: Path, tmp_path: Path
+) -> None:
+    """Other work ends when the idle time before the window begins; the counter shows it for 0.4 s more."""
+    gpu = FakeGpu(
+        points=((0.0, 70.0),), counter_phase_s=0.037, counter_period_s=0.05, counter_delay_s=0.4,
+        faults=(Fault("field:186", 3),),
+    )  # fmt: skip
+    loads = [{"length_s": 2.3, "points": [(0.0, 400.0)], "before_s": 2.0, "before_w": 400.0}]
+    [window] = measured(gpu, loads, library, tmp_path, knows_idle=knows_idle)["windows"]
+    assert (window["before_s"] > 0.4) == knows_idle
+    if knows_idle:
+        assert abs(window["energy_j"] - window["truth_j"]) <= window["bound_j"]
+        assert any("it lags" in reason for reason in window["reasons"])
 
 
 @pytest.mark.parametrize("name", BEHAVIOURS)

@@ -11,7 +11,7 @@ idle time lasts for 1.2 s, because the sensor may lag too.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from llem_energy._metering.calibration import Calibration
@@ -66,12 +66,16 @@ class Edges:
         self._sampler = sampler
         self._devices = devices
         self._recent_w: deque[Mapping[str, float]] = deque(maxlen=_RECENT)
+        self._known_w = self._recent_w.copy()  # also from idle times that were not before a window
         if idle_w:
             self.note_idle(idle_w)
 
     def note_idle(self, idle_w: Mapping[str, float]) -> None:
-        """Note the idle power of each device by its counter, as if it were that before a window."""
-        self._recent_w.append(idle_w)
+        """Note the idle power of each device by its counter: a window should not open far above it.
+
+        After a window it does not count, because a device that has a context may idle at more power.
+        """
+        self._known_w.append(idle_w)
 
     def approach(self, since_s: float) -> QuietEdge:
         """Idle and read until power and the next update are known.
@@ -82,11 +86,12 @@ class Edges:
         guard_s = self.guard_s
         # Only a GPU is idle while its host waits; a processor is busy reading its own counter.
         watched = self._devices if self._sampler.meters_gpus else ()
-        steady = Steady(watched, guard_s, self._lowest_w())
+        steady = Steady(watched, guard_s, _lowest_w(self._known_w))
         self._sampler.read_until(steady, max(guard_s, SETTLE_S if watched else 0.0))
         powers = {device: steady.power.watts(device) for device in watched}
         idle_w = {device: watts for device, watts in powers.items() if watts is not None}
         self._recent_w.append(idle_w)
+        self._known_w.append(idle_w)
         self._sampler.read_until(Moved(self._devices[:1], 1), 1.5 * self.period_s)
         return QuietEdge(since_s, idle_w)
 
@@ -111,14 +116,15 @@ class Edges:
         Args:
             idle_w: the power that each device returns to; see `QuietEdge`.
         """
-        settled = Settled(_UPDATES_AFTER, self._devices, idle_w, self._lowest_w())
+        settled = Settled(_UPDATES_AFTER, self._devices, idle_w, _lowest_w(self._recent_w))
         timeout_s = max(_MIN_SETTLE_TIMEOUT_S, (_UPDATES_AFTER + 1.5) * self.period_s)
         self._sampler.read_until(settled, max(timeout_s, SETTLE_S) if idle_w else timeout_s)
 
-    def _lowest_w(self) -> dict[str, float]:
-        """Return the lowest idle power of each device before the last windows."""
-        lowest_w: dict[str, float] = {}
-        for powers in tuple(self._recent_w):
-            for device, watts in powers.items():
-                lowest_w[device] = min(watts, lowest_w.get(device, watts))
-        return lowest_w
+
+def _lowest_w(idle_w: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Return the lowest idle power of each device."""
+    lowest_w: dict[str, float] = {}
+    for powers in tuple(idle_w):
+        for device, watts in powers.items():
+            lowest_w[device] = min(watts, lowest_w.get(device, watts))
+    return lowest_w
