@@ -32,7 +32,7 @@ from benchmarks.disturbed_slurm.faults import FAULTS
 from benchmarks.shared.loopback_slurm import loopback_slurm
 from llem_config import LlemError
 from llem_runner.records import Comparisons
-from llem_runner.shards import merge_study, reopen_shards
+from llem_runner.shards import merge_study
 
 _LIMIT_S = 1200.0
 _MAX_BEGUN = 1.15
@@ -136,7 +136,6 @@ def _continue(study: SlurmStudy) -> None:
         study.top_up()
     except LlemError:
         time.sleep(1)
-    reopen_shards(study.folder, study.open_shards())
 
 
 def main() -> int:

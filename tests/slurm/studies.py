@@ -22,7 +22,7 @@ from llem_runner.clusters import (
     resubmit_shards,
     submit_study,
 )
-from llem_runner.shards import open_shards, plan_division, reopen_shards
+from llem_runner.shards import open_shards, plan_division
 from llem_slurm import Slurm
 
 _TESTS = Path(__file__).parents[1]
@@ -117,7 +117,6 @@ class SlurmStudy:
         if not numbers:
             return ()
         done = resubmit_shards(self.folder, numbers, cluster=self.cluster)
-        reopen_shards(self.folder, done.submitted)
         for ticket in done.tickets:
             self.jobs |= dict.fromkeys(ticket.shards, ticket.job)
         return done.submitted

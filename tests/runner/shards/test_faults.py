@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import random
@@ -110,6 +111,24 @@ def test_a_full_disk_ends_a_shard_with_75_and_it_continues_when_there_is_room(
     again = run(plan.folder, 1, measure=quick)
     assert (again.end, again.attempt, again.n_completed) == ("complete", 2, 5)
     assert list(plan.folder.rglob(".llem-*.tmp")) == []
+
+
+def test_a_shard_that_starts_on_a_full_disk_ends_with_75_and_leaves_no_attempt(
+    small_disk: Path,
+) -> None:
+    plan = divided(small_disk)
+    filler = small_disk / "filler"
+    with filler.open("wb", 0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    outcome = run(plan.folder, 1)
+    assert (outcome.attempt, outcome.end, outcome.exit_code) == (None, "stopped", 75)
+    assert "No space left on device" in str(outcome.reason)
+    # An earlier attempt that still runs must not end because of one that never began.
+    assert DividedFolder(plan.folder).attempts(1) == []
+    filler.unlink()
+    again = run(plan.folder, 1, measure=quick)
+    assert (again.end, again.attempt) == ("complete", 1)
 
 
 def test_a_study_runs_and_merges_but_does_not_grow_where_files_cannot_be_locked(

@@ -28,6 +28,7 @@ from llem_runner.shards import (
     ShardOutcome,
     ShardPlan,
     divide_study,
+    is_merged,
     reopen_shards,
     run_shard,
 )
@@ -75,6 +76,20 @@ class StopsAfter:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, RunFinished):
+            self.n_left -= 1
+            if self.n_left == 0:
+                self._then()
+
+
+class OvertakenIn:
+    """An event callback that calls something when a run begins."""
+
+    def __init__(self, n: int, then: Callable[[], Any]) -> None:
+        self.n_left = n
+        self._then = then
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
             self.n_left -= 1
             if self.n_left == 0:
                 self._then()
@@ -138,6 +153,22 @@ def test_a_later_attempt_fences_an_earlier_one_after_the_run_at_hand(plan: Shard
     assert (outcome.end, outcome.exit_code, outcome.n_completed) == ("fenced", 75, 2)
     assert record(plan)["state"] == "fenced"
     assert run(plan).attempt == 3
+
+
+def test_a_last_result_of_an_attempt_that_another_has_overtaken_is_merged(
+    plan: ShardPlan,
+) -> None:
+    for shard in plan.shards[1:]:
+        run(plan, shard.number)
+
+    def overtake() -> None:
+        # The other process has all results before the last run of this one ends.
+        assert run(plan, measure=on_a_node).end == "complete"
+
+    outcome = run(plan, on_event=OvertakenIn(2, overtake))
+    assert outcome.end == "fenced"
+    assert is_merged(plan.folder)
+    assert read_manifest(plan.folder).n_superseded == 1
 
 
 def test_the_result_of_the_first_attempt_counts(plan: ShardPlan) -> None:
@@ -269,6 +300,38 @@ def test_a_warning_of_the_end_lets_the_run_at_hand_end(plan: ShardPlan) -> None:
     control.close()
     assert (outcome.end, outcome.n_completed, outcome.is_restarted) == ("again", 1, True)
     assert "announced" in str(outcome.reason)
+
+
+@pytest.mark.parametrize(
+    ("left_s", "end", "asked"),
+    [(3600.0, "stopped", []), (None, "stopped", []), (3.0, "again", [False])],
+)
+def test_a_task_that_is_cancelled_after_the_warning_is_not_started_again(
+    plan: ShardPlan, left_s: float | None, end: str, asked: list[bool]
+) -> None:
+    control = Control()
+
+    def warn_and_stop(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            control.request_end()
+            control.request_stop()
+
+    ends_at = None if left_s is None else time.time() + left_s
+    cluster = ScriptedCluster(Place(cluster="scripted", job="7_1", ends_at=ends_at))
+    outcome = run(plan, control=control, on_event=warn_and_stop, cluster=cluster)
+    control.close()
+    # The stop just before the end of the time is that of the time limit.
+    assert (outcome.end, cluster.asked) == (end, asked)
+    assert record(plan)["state"] == end
+
+
+def test_a_warning_before_the_shard_begins_ends_it_like_any_other(plan: ShardPlan) -> None:
+    control = Control()
+    control.request_end()
+    cluster = ScriptedCluster(Place(cluster="scripted", job="7_1"))
+    outcome = run(plan, control=control, cluster=cluster)
+    control.close()
+    assert (outcome.end, outcome.n_completed, cluster.asked) == ("again", 0, [False])
 
 
 def test_a_stop_on_request_is_never_started_again_by_us(plan: ShardPlan) -> None:

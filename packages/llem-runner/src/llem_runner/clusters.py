@@ -37,7 +37,7 @@ from llem_runner._shards.submission import (
     submit_study,
 )
 from llem_runner._storage.node_energy import Coverage, damaged_node_energy
-from llem_runner._storage.tickets import Ticket
+from llem_runner._storage.tickets import Ticket, read_tickets
 
 __all__ = [
     "Cluster",
@@ -67,6 +67,7 @@ __all__ = [
     "find_place",
     "granted_gpus",
     "preview",
+    "read_tickets",
     "resubmit_shards",
     "submit_shards",
     "submit_study",

@@ -25,8 +25,9 @@ from llem_runner._shards.outcome import ShardOutcome
 from llem_runner._shards.pack import PackedStudy, pack_study
 from llem_runner._shards.progress import ShardProgress, ShardStatus, shard_progress
 from llem_runner._shards.records import Needs, ShardPlan
+from llem_runner._shards.reopening import reopen_shards
 from llem_runner._shards.resume import Resumed, resume_shards
-from llem_runner._shards.run_shard import reopen_shards, run_shard
+from llem_runner._shards.run_shard import run_shard
 from llem_runner._storage.attempts import damaged_attempts
 
 __all__ = [

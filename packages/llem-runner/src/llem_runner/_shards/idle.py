@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from llem_config import LlemError
 from llem_runner._errors import StudyError
 from llem_runner._shards.cluster import Cluster
 from llem_runner._shards.records import ShardState
@@ -25,11 +27,21 @@ class _Running(NamedTuple):
 
 
 def check_idle(divided: DividedFolder, numbers: Sequence[int]) -> None:
-    """Return if no process can be running one of some shards.
+    """Return if no process can be running one of some shards, and no cluster is about to start one.
 
     Raises:
-        StudyError: one may be.
+        StudyError: one may be. A cluster that does not answer says nothing.
     """
+    states: Mapping[int, ShardState] = {}
+    with contextlib.suppress(LlemError):
+        states = cluster_states(divided.folder)
+    for number in numbers:
+        if number in states and states[number].phase in ("waiting", "running"):
+            raise StudyError(
+                f"{divided.folder}: shard {number} is {states[number].phase} on its cluster; continue with "
+                "--on, or cancel it by `llem-cli study cancel`, or use --even-if-running to run it here all the "
+                "same"
+            )
     for found in _may_run(divided, numbers, {}):
         if found.is_certain:
             runs = f"{found.who} is running"

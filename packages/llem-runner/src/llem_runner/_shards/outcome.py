@@ -24,7 +24,7 @@ class ShardOutcome(msgspec.Struct, frozen=True, kw_only=True):
     shard: int
     """Its number, from 1."""
     attempt: int | None
-    """Its number; None if there was nothing to do, and nothing was written."""
+    """Its number; None if nothing was written, because there was nothing to do, or because nothing can be."""
     end: ShardEnd
     """`complete`: every run has a result. `failed`: every run has a result or has failed, or too many
     failed in a row. The other ends leave runs to do: `again`, the time limit was near; `fenced`,

@@ -73,6 +73,9 @@ def needs_of(experiments: Sequence[ExperimentConfig]) -> Needs:
             config.energy.sources[0] == RaplSource.name or _is_on_cpu(config)
             for config in experiments
         ),
+        spreads_over_gpus=any(
+            facts_of(config.backend).spreads_over_gpus(config) for config in experiments
+        ),
     )
 
 

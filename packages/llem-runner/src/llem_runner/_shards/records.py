@@ -14,10 +14,13 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     """What one shard needs of the machine that runs it."""
 
     n_gpus: int
-    """Number of GPUs that its largest point uses."""
+    """1 if a point needs a GPU, else 0."""
     whole_machine: bool
     """Whether another program on the machine would spoil the energies: a meter of the processor
     counts all programs."""
+    spreads_over_gpus: bool = False
+    """Whether a point spreads a model over all GPUs that it gets, so that only a person can say how many.
+    Known when a study is divided, not of one on disk."""
 
 
 class ShardPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +82,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     machine: str | None = None
     """The cluster's name for this machine."""
     ends_at: float | None = None
-    """When the cluster will end it, in seconds since 1970; None: not known, or never."""
+    """When the cluster will end it, in seconds since 1970 by the clock of this machine; None: not known, or
+    never."""
     gpus: tuple[str, ...] | None = None
     """UUIDs of the GPUs that it may use; None: the cluster does not tell."""
     whole_machine: bool = False

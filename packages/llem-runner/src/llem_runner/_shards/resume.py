@@ -16,7 +16,8 @@ from llem_runner._shards.idle import check_idle
 from llem_runner._shards.merge import merge_study
 from llem_runner._shards.open_shards import open_shards
 from llem_runner._shards.outcome import ShardOutcome
-from llem_runner._shards.run_shard import reopen_shards, run_shard
+from llem_runner._shards.reopening import reopen_shards
+from llem_runner._shards.run_shard import run_shard
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.study_result import StudyResult
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,19 +11,18 @@ from llem_config import LlemError, Settings
 from llem_energy import measure as default_measure
 from llem_energy.preflight import Grant, find_machine
 from llem_runner._control import Control
+from llem_runner._errors import StudyError
 from llem_runner._events import Event, Note, OnEvent, PreflightWarning, StudyEnded, ignore
 from llem_runner._executors.protocol import Executor
 from llem_runner._executors.task import Measure
 from llem_runner._shards.cluster import Cluster
-from llem_runner._shards.limits import ShardLimits, seconds_left
+from llem_runner._shards.limits import ShardLimits, seconds_left, seconds_to_end
 from llem_runner._shards.merge import merge_if_done
 from llem_runner._shards.outcome import ShardEnd, ShardOutcome
 from llem_runner._shards.pack import pack_shard
 from llem_runner._shards.records import Place
 from llem_runner._shards.shard_attempt import ShardAttempt
 from llem_runner._shards.stored_shard import StoredShard
-from llem_runner._storage.attempt_record import AttemptWriter, new_record
-from llem_runner._storage.attempts import MAX_FRUITLESS, n_fruitless, read_attempts
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._study.preparation import check_caller
 from llem_runner._study.session import Caller
@@ -71,7 +69,7 @@ def run_shard(
 
     Raises:
         StudyError: the shard cannot be read or must not be run here, or the last attempts have
-            finished no run; nothing was written then.
+            finished no run; nothing was written then. A full disk is no error: the outcome says it.
     """
     check_caller(measure)
     shard = StoredShard.read(DividedFolder(Path(folder)), number, retry_failed=retry_failed)
@@ -82,13 +80,20 @@ def run_shard(
     for sentence in (line for earlier in shard.attempts for line in earlier.damage):
         (on_event or ignore)(PreflightWarning(sentence))
     place = None if cluster is None else cluster.here(os.environ)
-    with Control.owned(control) as stop:
+    try:
         attempt = ShardAttempt(shard, place)
+    except StudyError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        # Such as a full disk: another start may succeed.
+        return shard.outcome(None, "stopped", str(error))
+    with Control.owned(control) as stop:
         limits = ShardLimits(
             stop,
             retry=retry,
             time_limit_s=_shorter(time_limit_s, seconds_left(place)),
             is_superseded=attempt.is_superseded,
+            killed_in_s=seconds_to_end(place),
         )
         with limits, attempt.closed_on_error(limits, stop):
             caller = Caller(
@@ -105,6 +110,7 @@ def run_shard(
     outcome = attempt.outcome()
     if outcome.end in ("complete", "failed"):
         _pack_if_wanted(shard, on_event)
+    if outcome.end in ("complete", "failed", "fenced"):  # its last result may count, and come last
         try:
             merge_if_done(shard.folder, cluster)
         except LlemError as error:  # the shard is complete all the same
@@ -142,19 +148,6 @@ def _start_again(cluster: Cluster, place: Place, end: ShardEnd) -> bool:
     if end not in ("again", "unfit") or place.n_restarts >= MAX_RESTARTS:
         return False
     return cluster.again(place, elsewhere=end == "unfit")
-
-
-def reopen_shards(folder: str | Path, numbers: Sequence[int]) -> None:
-    """Allow more attempts at shards whose last attempts finished no run.
-
-    Raises:
-        StudyError: a file is damaged, or cannot be written.
-    """
-    divided = DividedFolder(Path(folder))
-    for number in numbers:
-        if n_fruitless(read_attempts(divided, number)) >= MAX_FRUITLESS:
-            claimed = divided.claim_attempt(number)
-            AttemptWriter(claimed, new_record(number, claimed.number, "reopened"))
 
 
 def _with_folder(on_event: OnEvent | None, folder: DividedFolder) -> OnEvent:

@@ -50,7 +50,14 @@ class ShardAttempt:
                 whole_machine=place.whole_machine,
                 ends_at=None if place.ends_at is None else _instant(place.ends_at),
             )
-        self._writer = AttemptWriter(self._folder, record)
+        try:
+            self._writer = AttemptWriter(self._folder, record)
+        except StudyError:
+            with contextlib.suppress(
+                OSError
+            ):  # an attempt without a process would end earlier ones
+                self._folder.path.rmdir()
+            raise
         self._end: ShardEnd = "stopped"
         self._reason: str | None = None
 
@@ -147,7 +154,9 @@ class ShardAttempt:
 
     def outcome(self) -> ShardOutcome:
         """Return how the attempt has ended."""
-        shard = StoredShard.read(self._shard.folder, self._shard.number, retry_failed=False)
+        shard = self._shard
+        with contextlib.suppress(StudyError):  # the end counts also if no file can be read now
+            shard = StoredShard.read(shard.folder, shard.number, retry_failed=False)
         return shard.outcome(self._folder.number, self._end, self._reason)
 
 

@@ -20,6 +20,9 @@ from llem_runner._shards.cluster import Cluster
 from llem_runner._shards.cluster_registry import find_cluster
 from llem_runner._shards.division import Division, divide_study, read_plan
 from llem_runner._shards.records import ShardPlan, ShardState, Submission
+from llem_runner._shards.reopening import reopen_shards
+from llem_runner._storage.layout import Layout
+from llem_runner._storage.lock import hold
 from llem_runner._storage.tickets import Ticket, add_tickets, of_cluster, read_tickets
 
 
@@ -135,6 +138,8 @@ def resubmit_shards(
 ) -> SubmittedStudy:
     """Give shards to a cluster that neither wait nor run there.
 
+    A shard whose last attempts finished no run gets more of them.
+
     Args:
         folder: of the divided study.
         numbers: of the shards that are not whole.
@@ -147,10 +152,26 @@ def resubmit_shards(
         SubmissionObstructed: nothing can be submitted from here.
         SubmissionRefused: the cluster took nothing.
         SubmissionUnknown: it cannot be told whether it took something.
+        StudyLocked: another command does the same.
         StudyError: the cluster does not tell whether shards run, or a file is damaged.
     """
     plan = _with(read_plan(folder), arguments)
     check_obstacles(cluster, plan)
+    # Two commands at once would both find that no shard waits, and submit all of them.
+    lock = hold(
+        Layout(plan.folder).lock,
+        str(plan.folder),
+        is_required=False,
+        in_use=f"another command is submitting shards of {plan.folder}, or adding to it",
+    )
+    with lock:
+        return _resubmit(plan, numbers, cluster, even_if_running=even_if_running)
+
+
+def _resubmit(
+    plan: ShardPlan, numbers: Sequence[int], cluster: Cluster, *, even_if_running: bool
+) -> SubmittedStudy:
+    """Give shards to a cluster that neither wait nor run there; call it with the lock."""
     # A submission whose answer was lost has no ticket yet.
     add_tickets(plan.folder, cluster.found(plan))
     wanted = set(numbers)
@@ -172,6 +193,8 @@ def resubmit_shards(
             waiting=waiting,
             tickets=(),
         )
+    # Before a task starts: it would be refused, or ended by the attempt that allows more attempts.
+    reopen_shards(plan.folder, rest)
     return msgspec.structs.replace(submit_shards(plan, rest, cluster), waiting=waiting)
 
 

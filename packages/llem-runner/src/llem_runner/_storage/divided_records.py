@@ -53,7 +53,7 @@ class PlanFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seconds_per_shard: float | None
     """Estimated duration of the longest shard; None: not known."""
     n_gpus: int
-    """Number of GPUs that its largest point uses."""
+    """1 if a point needs a GPU, else 0."""
     whole_machine: bool
     """Whether another program on the machine would spoil the energies."""
     study_file_sha256: str | None

@@ -7,11 +7,11 @@ from pathlib import Path
 from msgspec import structs
 
 from llem_cli._app import OK
-from llem_cli._display.console import say
+from llem_cli._display.console import count, note, say
 from llem_cli._display.submission import show_preview, show_submitted
 from llem_runner import read_manifest
-from llem_runner.clusters import Cluster, resubmit_shards
-from llem_runner.shards import Addition, open_shards, read_plan, reopen_shards
+from llem_runner.clusters import Cluster, cluster_states, resubmit_shards
+from llem_runner.shards import Addition, open_shards, read_plan
 
 
 def resubmit(
@@ -53,6 +53,14 @@ def resubmit(
         say(f"{folder}: nothing to submit, because no run is left{_failed(folder)}")
         return OK
     if dry_run:
+        states = cluster_states(folder, cluster)
+        there = [n for n in numbers if n in states and states[n].phase in ("waiting", "running")]
+        numbers = [number for number in numbers if number not in there]
+        if there:
+            note(f"note: {count(len(there), 'shard')} waiting or running already")
+        if not numbers and not as_json:
+            say(f"{folder}: nothing to submit")
+            return OK
         show_preview(
             cluster.render(structs.replace(plan, arguments=arguments), numbers), as_json=as_json
         )
@@ -64,7 +72,6 @@ def resubmit(
         even_if_running=even_if_running,
         arguments=arguments,
     )
-    reopen_shards(folder, done.submitted)
     show_submitted(done, name, as_json=as_json)
     return OK
 

@@ -75,7 +75,9 @@ def shard(
 
 def _sentence(outcome: ShardOutcome) -> str:
     """Return how far the shard is."""
-    attempt = "nothing to do" if outcome.attempt is None else f"attempt {outcome.attempt}"
+    attempt = f"attempt {outcome.attempt}"
+    if outcome.attempt is None:
+        attempt = "no attempt" if outcome.end == "stopped" else "nothing to do"
     failed = f", {outcome.n_failed} failed" if outcome.n_failed else ""
     again = "; it will be started again" if outcome.is_restarted else ""
     return (
