@@ -11,8 +11,9 @@ import msgspec
 import pytest
 from slurm.plans import plan_of
 
-from llem_config import ConfigError
+from llem_config import ConfigError, ExperimentConfig
 from llem_config.settings_file import write_setting
+from llem_runner._shards.planned_files import needs_of
 from llem_slurm import Slurm, SlurmSettings
 
 FOLDER = Path("/data/study_20260131T120000Z_4f2a")
@@ -108,6 +109,28 @@ def test_the_shell_starts_the_shard_of_any_folder(tmp_path: Path, name: str) -> 
 def test_a_folder_that_no_script_can_name_is_an_obstacle(tmp_path: Path) -> None:
     plan = plan_of(tmp_path / "two\nlines")
     assert any("line break" in problem for problem in Slurm({}).obstacles(plan))
+
+
+@pytest.mark.parametrize(("time", "is_refused"), [("2m", True), ("90s", True), ("3m", False)])
+def test_a_time_limit_that_the_warning_fills_is_an_obstacle(
+    tmp_path: Path, time: str, is_refused: bool
+) -> None:
+    problems = Slurm({"time": time}).obstacles(plan_of(tmp_path))
+    assert any("more than clusters.slurm.warn_seconds (120 s)" in p for p in problems) is is_refused
+    assert not any(
+        "warn_seconds" in p
+        for p in Slurm({"time": "2m", "warn_seconds": 30}).obstacles(plan_of(tmp_path))
+    )
+
+
+def test_a_model_on_all_gpus_of_a_job_needs_their_number(tmp_path: Path) -> None:
+    points = [{"pytorch": {"device": "cuda", "device_map": name}} for name in (None, "auto")]
+    configs = [ExperimentConfig.model_validate({"model": "x", **point}) for point in points]
+    for needs, is_refused in ((needs_of(configs[:1]), False), (needs_of(configs), True)):
+        plan = msgspec.structs.replace(plan_of(tmp_path), needs=needs)
+        problems = Slurm({}).obstacles(plan)
+        assert any("clusters.slurm.gpus is not set" in p for p in problems) is is_refused
+        assert not any("gpus" in problem for problem in Slurm({"gpus": 2}).obstacles(plan))
 
 
 def test_without_sbatch_nothing_can_be_submitted(

@@ -53,13 +53,21 @@ def ask(
             timeout=timeout_s,
             check=False,
         )
-    except subprocess.TimeoutExpired:
-        return Answer(None, "", f"{command[0]} has not answered in {timeout_s:.0f} s")
+    except subprocess.TimeoutExpired as error:
+        late = f"{command[0]} has not answered in {timeout_s:.0f} s"
+        return Answer(None, _text(error.stdout), f"{_text(error.stderr)}\n{late}".strip())
     except OSError as error:
         raise StudyError(
             f"{command[0]} cannot be started: {error.strerror}; log in to a node with Slurm"
         ) from error
     return Answer(done.returncode, done.stdout.strip(), done.stderr.strip())
+
+
+def _text(output: bytes | str | None) -> str:
+    """Return what a command had printed when it was stopped."""
+    if isinstance(output, bytes):
+        output = output.decode(errors="replace")
+    return (output or "").strip()
 
 
 def is_installed() -> bool:

@@ -19,12 +19,15 @@ LOST = re.compile(
 """Texts after which it cannot be told whether the jobs were taken."""
 UNCONFIGURED = re.compile("configuration source|process configuration|slurm.conf")
 """Texts of a command that finds no slurm.conf; each takes a minute to say so."""
+_FULL = "Slurm temporarily unable to accept job|Slurm job queue full"
+_SUBMITTED = r"(Assoc|QOS)\w*SubmitJob\w*"
+_POLICY = "Job violates accounting/QOS policy"
+"""The last line of a refusal by any limit of an account; the line above names the limit."""
+_OTHER_LIMIT = r"(Assoc|QOS)(?!\w*SubmitJob)\w*(Limit|PerJob|PerNode|PerUser|PerAccount)\b"
 TOO_MANY = re.compile(
-    r"AssocMaxSubmitJobLimit|QOSMaxSubmitJobPerUserLimit|MaxSubmit|Slurm temporarily unable to accept "
-    r"job|Job violates accounting/QOS policy",
-    re.IGNORECASE,
+    rf"{_SUBMITTED}|{_FULL}|\A(?![\s\S]*{_OTHER_LIMIT})[\s\S]*{_POLICY}", re.IGNORECASE
 )
-"""Texts of a limit on the number of jobs: fewer may be taken."""
+"""Texts of a limit on the number of jobs, or of an unnamed limit: fewer may be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,14 @@ _REFUSALS = (
     _Refusal(UNCONFIGURED.pattern, (),
              "this machine has no configuration of a Slurm; log in to a node that submits jobs, or "
              "let SLURM_CONF name its slurm.conf"),
+    _Refusal(_FULL, (), "Slurm takes no further jobs now; continue when some have ended"),
+    _Refusal(_SUBMITTED, (),
+             "a limit on the number of your jobs is reached; continue when some have ended"),
+    _Refusal(r"(Assoc|QOS)\w*Wall\w*", ("time",), "your account or its quality of service allows less"),
+    _Refusal(_OTHER_LIMIT, ("gpus", "cpus_per_task", "mem"),
+             "your account or its quality of service allows less"),
+    _Refusal(_POLICY, ("time", "gpus", "cpus_per_task", "mem"),
+             "a limit of your account is reached: on the number of jobs, on their size or on their time"),
     _Refusal("invalid partition", ("partition",), "there is no such partition",
              ("sinfo", "-h", "-o", "%R")),
     _Refusal("Invalid account", ("account", "partition"), "you may not use this account there",

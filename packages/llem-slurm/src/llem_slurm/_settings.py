@@ -75,13 +75,13 @@ class SlurmSettings(BaseModel):
     gpu_type: Word | None = None
     """Type of GPU as in `--gres=gpu:TYPE:N`. A study should use one type."""
     gpus: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """GPUs of each job; null: as many as the study needs."""
+    """GPUs of each job; null: one if a point needs one. Required if a point spreads a model over several."""
     cpus_per_task: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Processors of each job."""
     mem: Word | None = None
     """Memory of each job, such as 64G."""
     time: Duration = "4h"
-    """Time limit of each job. A study that needs longer is divided into more jobs."""
+    """Time limit of each job, longer than `warn_seconds`. A shard that needs longer is started again."""
     at_most: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Jobs of one study that run at the same time."""
     exclusive: bool | None = None

@@ -73,6 +73,18 @@ class Slurm:
                 "submits jobs, or divide the study with `--on none` and start its "
                 f"{'shard' if n == 1 else f'{n} shards'} by `llem-cli study shard FOLDER NUMBER`"
             )
+        limit_s, warn_s = seconds(self.settings.time), self.settings.warn_seconds
+        if limit_s <= warn_s:
+            problems.append(
+                f"clusters.slurm.time = {self.settings.time}: expected more than clusters.slurm.warn_seconds "
+                f"({warn_s} s), because the warning would come at the start of each job, and no run would "
+                "begin; raise one or lower the other"
+            )
+        if plan.needs.spreads_over_gpus and self.settings.gpus is None:
+            problems.append(
+                "clusters.slurm.gpus is not set: expected the number of GPUs of each job, because points of "
+                "the study spread a model over all GPUs that they get"
+            )
         if not str(plan.folder).isprintable():
             problems.append(
                 "the folder of the study has a line break or another control character in its "

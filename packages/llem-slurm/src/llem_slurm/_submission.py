@@ -27,6 +27,7 @@ def submit_array(
     name: str,
     settings: SlurmSettings,
     *,
+    timeout_s: float = _TIMEOUT_S,
     back_off_s: Sequence[float] = BACK_OFF_S,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str:
@@ -36,6 +37,7 @@ def submit_array(
         script: path of the batch script.
         name: of its jobs.
         settings: for the message of a refusal.
+        timeout_s: how long sbatch may take, in seconds.
         back_off_s: waits in seconds between questions after a lost answer.
         sleep: waits for seconds.
 
@@ -49,7 +51,7 @@ def submit_array(
         raise SubmissionRefused(explain(listed.problem, settings))  # sbatch would wait a minute too
     before = _jobs(listed)
     environment = passed_on(os.environ, settings.variables)
-    answer = ask("sbatch", "--parsable", str(script), timeout_s=_TIMEOUT_S, environment=environment)
+    answer = ask("sbatch", "--parsable", str(script), timeout_s=timeout_s, environment=environment)
     if answer.is_ok and (match := re.search(r"^(\d+)(;.*)?$", answer.text, re.MULTILINE)):
         return match[1]
     if not _may_be_lost(answer):
@@ -65,7 +67,10 @@ def submit_array(
         new = sorted(now - before, key=int)
         if new:
             return new[0]
-        if LOST.search(answer.problem) is None and answer.problem:
+        if TOO_MANY.search(answer.problem):
+            # sbatch tries again for two minutes, and sleeps between two tries.
+            raise TooManyJobs(explain(answer.problem, settings))
+        if answer.code is not None and LOST.search(answer.problem) is None and answer.problem:
             break  # Slurm answers and has no such job
     else:
         lines = answer.problem.splitlines()
