@@ -37,6 +37,7 @@ from llem_runner import (
     read_study_result,
 )
 from llem_runner.records import ManifestEntry, StudyManifest, other_kinds
+from llem_runner.shards import is_merged, merge_study
 
 By = Literal["axis", "field"]
 _OK = Quality("ok")
@@ -179,11 +180,18 @@ class _Reading:
         return None
 
     def _result(self) -> StudyResult | None:
-        """Return the result of the study; a running study has none yet, or an old one."""
-        path = self.folder / "study_result.json"
-        if self.manifest.status == "running" or not os.path.lexists(path):
+        """Return the result of the study; a running study has none yet, or an old one.
+
+        That of a divided study is merged here if runs have ended since it was last merged.
+        """
+        if self.manifest.status == "running":
             return None
         try:
+            if self.manifest.is_divided and not is_merged(self.folder):
+                has_runs = self.manifest.totals.completed > 0
+                return merge_study(self.folder, write=False) if has_runs else None
+            if not os.path.lexists(self.folder / "study_result.json"):
+                return None
             return read_study_result(self.folder)
         except StudyError as error:
             self.problems.append(str(error))
