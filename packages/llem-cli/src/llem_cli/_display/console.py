@@ -203,14 +203,16 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def resume_command(folder: Path, gpus: str | None = None) -> str:
+def resume_command(folder: Path, gpus: str | None = None, *, on: str | None = None) -> str:
     """Return the command that continues a study, ready to paste into a shell.
 
     Args:
         folder: of the study.
         gpus: of its flag --gpus; None if it was not given.
+        on: the cluster that runs it; None: none.
     """
     options = "" if gpus is None else f" --gpus {_shell_word(gpus)}"
+    options += "" if on is None else f" --on {_shell_word(on)}"
     return f"`llem-cli study resume {_shell_word(str(folder))}{options}`"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from llem_cli._display.console import add_row, count, plain_table, print_table, say
 from llem_runner.clusters import ShardState
@@ -13,7 +14,10 @@ _MAX_ROWS = 50
 
 
 def show_shards(
-    shards: Sequence[ShardProgress], n_superseded: int, states: Mapping[int, ShardState]
+    shards: Sequence[ShardProgress],
+    n_superseded: int,
+    states: Mapping[int, ShardState],
+    folder: Path,
 ) -> None:
     """Print a row for each shard that is not complete, and how many there are of each kind.
 
@@ -21,6 +25,7 @@ def show_shards(
         shards: of the study.
         n_superseded: number of results that do not count.
         states: what clusters say of shards, by their number; empty if none was given a shard.
+        folder: of the study.
     """
     open_shards = [shard for shard in shards if shard.status != "complete"]
     if open_shards:
@@ -44,11 +49,25 @@ def show_shards(
     counts = Counter(shard.status for shard in shards)
     kinds = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
     say(f"{count(len(shards), 'shard')}: {kinds}")
+    n_silent = sum(map(_ended_silently, shards, map(states.get, (each.shard for each in shards))))
+    if n_silent:
+        say(
+            f"{count(n_silent, 'job')} ended before the shard began; see what the jobs printed in "
+            f"{folder / 'cluster'}: if nothing is there, the machines of the cluster do not see {folder} at "
+            "this path"
+        )
     if n_superseded:
         say(
             f"{count(n_superseded, 'result')} not counted, because an earlier attempt has a result of the "
             "same run"
         )
+
+
+def _ended_silently(shard: ShardProgress, state: ShardState | None) -> bool:
+    """Return whether a cluster has started a shard, and nothing of it arrived in the study's folder."""
+    if state is None or state.phase != "ended" or shard.n_attempts:
+        return False
+    return "cancelled" not in (state.reason or "")
 
 
 def _said(state: ShardState | None) -> str:

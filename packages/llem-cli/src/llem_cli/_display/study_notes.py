@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llem_cli._display.comparison_notes import comparison_lines, legend
 from llem_cli._display.console import count, duration, first_lines, message_lines, resume_command
+from llem_cli._display.continuation import cluster_of
 from llem_cli._display.meter_notes import meter_lines
 from llem_cli._display.node_energy import node_energy_lines
 from llem_cli._display.numbers import ratio_text
@@ -36,7 +37,7 @@ def _more_cycles(result: StudyResult, folder: Path) -> Iterator[str]:
     if len(summary.points) - len(comparisons.left_out) < 2:  # cycles would not change that
         return
     n_cycles = max(3, 1 + max(point.n_planned or point.n_completed for point in summary.points))
-    command = resume_command(folder).rstrip("`")
+    command = resume_command(folder, on=cluster_of(folder)).rstrip("`")
     yield f"to compare them, add cycles: {command} --cycles {n_cycles}`"
 
 
@@ -63,7 +64,7 @@ def _problems(result: StudyResult, folder: Path) -> Iterator[str]:
         yield from message_lines(f"run {failure.index} failed: {error}")
     if result.failed:
         option = " --retry-failed" if is_divided(folder) else ""
-        command = resume_command(folder).rstrip("`")
+        command = resume_command(folder, on=cluster_of(folder)).rstrip("`")
         yield f"run the failed runs again with {command}{option}`"
     for skipped in result.skipped:
         yield f"skipped: {skipped.reason}"

@@ -12,7 +12,9 @@ from llem_cli._display.console import (
     say,
     stdout_console,
 )
+from llem_cli._display.continuation import how_to_continue
 from llem_cli._display.point_names import print_rows
+from llem_runner.clusters import ShardState
 from llem_runner.progress import UnseenProcess
 from llem_runner.records import StudyManifest
 
@@ -25,6 +27,8 @@ def show_study_progress(
     unseen: Sequence[UnseenProcess] = (),
     left_s: float | None = None,
     levels: Mapping[str, Mapping[str, str]] | None = None,
+    states: Mapping[int, ShardState] | None = None,
+    on: str | None = None,
 ) -> None:
     """Print how far a study is.
 
@@ -35,6 +39,8 @@ def show_study_progress(
         unseen: processes that may be running it on other machines, newest sign of life first.
         left_s: an estimate of the seconds that the study still takes.
         levels: of each factor, by the hash of the point; None if they cannot be read.
+        states: what its cluster says of shards, by their number.
+        on: the cluster that it was given to; None: none.
     """
     # Of a divided study, thousands of runs are likely; its shards are shown instead.
     if not manifest.is_divided:
@@ -59,9 +65,10 @@ def show_study_progress(
         + ", ".join(f"{number} {status}" for status, number in counts.items() if number)
     )
     if running is None and unseen:
-        say(_unseen(unseen, folder))
+        say(_unseen(unseen, folder, on))
     else:
-        say(_activity(manifest, folder, running=running, left_s=left_s))
+        continuation = how_to_continue(folder, states or {}, on)
+        say(_activity(manifest, continuation, running=running, left_s=left_s))
     say(f"results: {folder}")
 
 
@@ -81,11 +88,11 @@ def _show_runs(manifest: StudyManifest, levels: Mapping[str, Mapping[str, str]])
     )
 
 
-def _unseen(unseen: Sequence[UnseenProcess], folder: Path) -> str:
+def _unseen(unseen: Sequence[UnseenProcess], folder: Path, on: str | None) -> str:
     """Return that it cannot be told whether the study is running, and what the user can do."""
     n_more = len(unseen) - 1
     more = f" (and {n_more} more {'process' if n_more == 1 else 'processes'})" if n_more else ""
-    command = resume_command(folder).rstrip("`")
+    command = resume_command(folder, on=on).rstrip("`")
     return (
         f"cannot tell whether the study is running: {unseen[0]}{more}; if it has ended, continue with "
         f"{command} --even-if-running`"
@@ -93,13 +100,13 @@ def _unseen(unseen: Sequence[UnseenProcess], folder: Path) -> str:
 
 
 def _activity(
-    manifest: StudyManifest, folder: Path, *, running: bool | None, left_s: float | None
+    manifest: StudyManifest, continuation: str, *, running: bool | None, left_s: float | None
 ) -> str:
     """Return whether the study is running now, and what the user can do."""
     if running is None:
         return "cannot tell whether the study is running (no access to its lock file)"
     if not running:
-        return f"not running; continue with {resume_command(folder)}"
+        return f"not running; {continuation}"
     left = "" if left_s is None else f"; about {duration(left_s)} left"
     if manifest.totals.pending and not manifest.totals.running:
         return f"running, but no run in progress: in a gap, or waiting for a GPU{left}"

@@ -13,7 +13,8 @@ from llem_cli._app import OK
 from llem_cli._commands.options import Json, Tracebacks
 from llem_cli._commands.study.figure import figure_flag
 from llem_cli._commands.study.folder import check_studies, latest_study, point_levels
-from llem_cli._display.console import note, resume_command, say, show_json
+from llem_cli._display.console import note, say, show_json
+from llem_cli._display.continuation import cluster_of, how_to_continue
 from llem_cli._display.ranking import show_ranking
 from llem_cli._display.shards import show_shards
 from llem_cli._display.study_progress import show_study_progress
@@ -119,18 +120,24 @@ def _show(opened: OpenedStudy, named: Path, *, by: By, figure: FigureName, json_
             )
         )
     elif result is None:
-        levels = point_levels(folder)
         show_study_progress(
-            manifest, named, running=running, unseen=unseen, left_s=left_s, levels=levels
+            manifest,
+            named,
+            running=running,
+            unseen=unseen,
+            left_s=left_s,
+            levels=point_levels(folder),
+            states=states,
+            on=cluster_of(folder),
         )
         if isinstance(analysis, Analysis) and analysis.n_runs_used:
             show_ranking(analysis)
     else:
         show_study_result(result, named, analysis=analysis)
-        _say_how_to_continue(manifest, named)
+        _say_how_to_continue(manifest, named, states, cluster_of(folder))
     if not json_:
         if shards:
-            show_shards(shards, manifest.n_superseded, states)
+            show_shards(shards, manifest.n_superseded, states, named)
         for warning in warnings:
             say(f"warning: {warning}")
     return OK
@@ -156,13 +163,15 @@ def _result(folder: Path, manifest: StudyManifest) -> StudyResult | None:
     return read_study_result(folder) if (folder / "study_result.json").is_file() else None
 
 
-def _say_how_to_continue(manifest: StudyManifest, folder: Path) -> None:
+def _say_how_to_continue(
+    manifest: StudyManifest, folder: Path, states: Mapping[int, ShardState], on: str | None
+) -> None:
     if manifest.shards and not manifest.is_divided:
         say(f"merged from {len(manifest.shards)} folders: {', '.join(manifest.shards)}")
     elif manifest.status in ("interrupted", "aborted") and is_archive(folder):
         say(f"{manifest.status}")
     elif manifest.status in ("interrupted", "aborted"):
-        say(f"{manifest.status}; continue with {resume_command(folder)}")
+        say(f"{manifest.status}; {how_to_continue(folder, states, on)}")
 
 
 def _analysis(
