@@ -154,6 +154,8 @@ def test_without_sbatch_nothing_can_be_submitted(
         ("extra", "['-o x']", "llem sets --output itself"),
         ("extra", "['-a1-3']", "llem sets --array itself"),
         ("extra", "['--signal TERM']", "llem sets --signal itself"),
+        ("extra", "['--clusters=other']", "the cluster of this machine only"),
+        ("extra", "['-Mother']", "the cluster of this machine only"),
         ("extra", "['rm -rf x']", "expected an option of sbatch"),
         ("prologue", '["a\\nb"]', "that matches"),
         ("exclusive", "maybe", "expected true or false"),

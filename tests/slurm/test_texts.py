@@ -10,6 +10,7 @@ from slurm.plans import program
 
 from llem_runner.clusters import SubmissionRefused, SubmissionUnknown
 from llem_slurm import Slurm
+from llem_slurm._commands import ask
 from llem_slurm._refusals import explain
 from llem_slurm._submission import TooManyJobs, submit_array
 
@@ -83,3 +84,16 @@ def test_an_sbatch_that_does_not_end_may_have_submitted(no_slurm: Path, tmp_path
     program(no_slurm / "squeue", f"echo >> {tmp_path}/asked; [ $(wc -l < {tmp_path}/asked) -lt 4 ] || "
             "echo '12|PENDING|None'")  # fmt: skip
     assert submit(tmp_path) == "12"
+
+
+def test_variables_of_the_user_do_not_change_what_slurm_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("SLURM_CLUSTERS", "SQUEUE_PARTITION", "SCANCEL_INTERACTIVE", "SACCT_FEDERATION"):
+        monkeypatch.setenv(name, "other")
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
+    names = {line.partition("=")[0] for line in ask("env").text.splitlines()}
+    assert "SLURM_CONF" in names
+    assert not any(
+        name.startswith(("SQUEUE", "SCANCEL", "SACCT", "SLURM_CLUSTERS")) for name in names
+    )

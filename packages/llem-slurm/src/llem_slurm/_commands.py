@@ -15,6 +15,9 @@ _KEPT_PREFIXES = ("HF_", "LC_", "LLEM_", "XDG_")
 _DROPPED = {"HF_TOKEN", "XDG_RUNTIME_DIR", "XDG_SESSION_ID"}
 """A secret, and what belongs to the login session."""
 
+_CHANGING = ("SACCT_", "SBATCH_", "SCANCEL_", "SINFO_", "SQUEUE_")
+"""Variables that a user may set for himself: which jobs are listed, or that `scancel` asks first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -41,7 +44,7 @@ def ask(
         StudyError: there is no such program on this machine.
     """
     # As a message may be translated and a time may have any format.
-    variables = {**(os.environ if environment is None else environment), "LC_ALL": "C"}
+    variables = {**(_unfiltered(os.environ) if environment is None else environment), "LC_ALL": "C"}
     try:
         done = subprocess.run(
             command,
@@ -73,6 +76,18 @@ def _text(output: bytes | str | None) -> str:
 def is_installed() -> bool:
     """Return whether this machine has the command that submits jobs."""
     return shutil.which("sbatch") is not None
+
+
+def _unfiltered(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what changes the answers of the commands.
+
+    Of another cluster, or with jobs left out, an answer would look as if jobs had ended.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(_CHANGING) and name != "SLURM_CLUSTERS"
+    }
 
 
 def passed_on(environment: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:

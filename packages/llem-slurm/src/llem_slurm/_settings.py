@@ -20,6 +20,8 @@ _OURS = {
     "--time": "-t",
 }
 """Options that llem sets itself, with their short forms."""
+_ELSEWHERE = ("--clusters", "--cluster")
+"""Like `-M`, they submit to another cluster, which is not asked for states: its jobs would look ended."""
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+[smhd])+")
 
@@ -33,6 +35,11 @@ def _checked_line(text: str) -> str:
         )
     # The value of a short option may follow it without a space.
     ours = next((k for k, v in _OURS.items() if option == k or (v and option[:2] == v)), None)
+    if option.startswith("-M") or option in _ELSEWHERE:
+        raise PydanticCustomError(
+            "llem_option",
+            "llem asks the cluster of this machine only; log in to a node of the other cluster",
+        )
     if ours is not None:
         raise PydanticCustomError(
             "llem_option", f"llem sets {ours} itself, because it needs its own value; remove it"
