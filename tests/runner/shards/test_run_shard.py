@@ -23,7 +23,7 @@ from llem_runner._storage.attempts import kept_results, read_attempts
 from llem_runner._storage.divided_folder import DividedFolder
 from llem_runner._storage.divided_records import planned_runs
 from llem_runner.clusters import Place
-from llem_runner.events import Event, RunFinished, RunStarted
+from llem_runner.events import Event, RunFinished, RunStarted, StudyEnded
 from llem_runner.shards import (
     ShardOutcome,
     ShardPlan,
@@ -323,6 +323,23 @@ def test_a_task_that_is_cancelled_after_the_warning_is_not_started_again(
     # The stop just before the end of the time is that of the time limit.
     assert (outcome.end, cluster.asked) == (end, asked)
     assert record(plan)["state"] == end
+
+
+def test_a_task_that_is_cancelled_when_its_runs_have_ended_is_not_started_again(
+    plan: ShardPlan,
+) -> None:
+    control = Control()
+
+    def warn(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            control.request_end()
+        elif isinstance(event, StudyEnded):
+            control.request_stop()
+
+    cluster = ScriptedCluster(Place(cluster="scripted", job="7_1"))
+    outcome = run(plan, control=control, on_event=warn, cluster=cluster)
+    control.close()
+    assert (outcome.n_completed, outcome.is_restarted, cluster.asked) == (1, False, [])
 
 
 def test_a_warning_before_the_shard_begins_ends_it_like_any_other(plan: ShardPlan) -> None:

@@ -84,7 +84,7 @@ class ShardLimits(Limits):
         """Return why the runs ended before the last."""
         if self.is_fenced:
             return "fenced"
-        if self._is_stopped_by_others:
+        if self.is_stopped_by_others:
             return "stopped"
         return "again" if self.reached or self._is_near.is_set() else "stopped"
 
@@ -93,14 +93,14 @@ class ShardLimits(Limits):
         """Return why the runs ended before the last, in words; None if on request."""
         if self.is_fenced:
             return "another process has begun a later attempt at this shard"
-        if self._is_stopped_by_others:
+        if self.is_stopped_by_others:
             return None
         if self._is_near.is_set():
             return "the end of its time on this machine was announced"
         return super().reason
 
     @property
-    def _is_stopped_by_others(self) -> bool:
+    def is_stopped_by_others(self) -> bool:
         """Return whether someone else requested a stop, also after the end of the time was near.
 
         A cluster stops a process so that is cancelled or preempted, which it must not be asked to start

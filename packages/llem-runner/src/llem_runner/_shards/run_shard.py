@@ -115,7 +115,7 @@ def run_shard(
             merge_if_done(shard.folder, cluster)
         except LlemError as error:  # the shard is complete all the same
             (on_event or ignore)(Note(f"the study was not merged: {error}; use `study merge`"))
-    if cluster is None or place is None:
+    if cluster is None or place is None or limits.is_stopped_by_others:
         return outcome
     return msgspec.structs.replace(outcome, is_restarted=_start_again(cluster, place, outcome.end))
 
