@@ -90,7 +90,7 @@ class SlurmSettings(BaseModel):
     time: Duration = "4h"
     """Time limit of each job, longer than `warn_seconds`. A shard that needs longer is started again."""
     at_most: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Jobs of one study that run at the same time."""
+    """Jobs of one array that run at the same time; a large study has several arrays."""
     exclusive: bool | None = None
     """Whether a job has its node to itself; null: if a meter of the study counts all programs."""
     max_array: Annotated[int, Field(ge=1, le=4_000_000)] | None = None

@@ -52,7 +52,7 @@ class ClusterFlags:
         WHOLE,
         Parameter(
             validator=Number(gte=1),
-            help="Shards that run at the same time (default: no limit of llem).",
+            help="Shards of one array that run at the same time (default: no limit of llem).",
         ),
     ] = None
     sbatch: Annotated[
