@@ -98,6 +98,21 @@ def test_a_cancelled_shard_stays_cancelled_and_alone_is_submitted_again(
     assert len(study.results()) == study.n_runs
 
 
+def test_a_shard_that_is_cancelled_after_the_warning_of_its_time_limit_stays_cancelled(
+    on_slurm: Loopback, tmp_path: Path
+) -> None:
+    study = SlurmStudy(on_slurm, tmp_path, n_cycles=1, seconds=20)
+    begun(study, 1, 0)
+    on_slurm.ask("scancel", "--signal=USR2", "--batch", study.task(1))
+    time.sleep(1)  # the run in progress may end, and the task would ask for another start then
+    on_slurm.ask("scancel", study.task(1))
+    study.wait_until(lambda: study.state(1).phase == "ended")
+    study.settle()
+    assert "cancelled" in str(study.state(1).reason)
+    assert [record["state"] for record in attempts(study)] == ["stopped"]
+    assert study.open_shards() == (1,)
+
+
 def test_a_cancelled_study_ends_and_can_be_continued(on_slurm: Loopback, tmp_path: Path) -> None:
     study = SlurmStudy(on_slurm, tmp_path)
     begun(study, 1)

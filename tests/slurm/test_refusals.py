@@ -145,6 +145,7 @@ def test_a_study_that_a_limit_on_jobs_refused_continues_when_jobs_are_taken_agai
 ) -> None:
     options = {**RIGHT, "python": python(tmp_path)}
     folder, message = refused(tmp_path, options)
+    assert message.startswith("a limit on the number of your jobs is reached")
     assert "Job violates accounting" in message
     take_jobs(no_more_jobs, is_taken=True)
     continue_to_the_end(no_more_jobs, folder, Slurm(options), tmp_path)
