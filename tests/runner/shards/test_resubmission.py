@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes.shard_studies import divided, on_a_node
@@ -18,7 +19,7 @@ from llem_runner.executors import InlineExecutor
 from llem_runner.shards import ShardOutcome, open_shards, run_shard
 
 
-def run(folder: Path, number: int, **options: object) -> ShardOutcome:
+def run(folder: Path, number: int, **options: Any) -> ShardOutcome:
     return run_shard(folder, number, executor=InlineExecutor(), measure=on_a_node, **options)
 
 
