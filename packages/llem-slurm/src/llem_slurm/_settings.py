@@ -21,7 +21,7 @@ _OURS = {
 }
 """Options that llem sets itself, with their short forms."""
 _ELSEWHERE = ("--clusters", "--cluster")
-"""Like `-M`, they submit to another cluster, which is not asked for states: its jobs would look ended."""
+"""Like `-M`, they submit to another cluster; its jobs are not listed here, and would look ended."""
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+[smhd])+")
 

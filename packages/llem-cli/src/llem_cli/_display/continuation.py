@@ -13,7 +13,7 @@ from llem_runner.clusters import ShardState, read_tickets
 
 def cluster_of(folder: Path) -> str | None:
     """Return the cluster that was given shards of a study last; None if none was, as far as its files tell."""
-    with contextlib.suppress(StudyError):  # whoever needs the files says why
+    with contextlib.suppress(StudyError):  # a command that needs the files says why
         for ticket in reversed(read_tickets(folder)):
             return ticket.cluster
     return None
