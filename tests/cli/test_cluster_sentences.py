@@ -78,7 +78,7 @@ def test_jobs_that_left_nothing_in_the_folder_are_explained(
     text = said(folder, ["COMPLETED", "FAILED", "FAILED", *["CANCELLED"] * 3], monkeypatch, capsys)
     assert (
         f"2 jobs ended before the shard began; see what the jobs printed in {folder}/cluster: if nothing is "
-        f"there, the machines of the cluster do not see {folder} at this path"
+        f"there, the machines of the cluster do not see {folder}"
     ) in text
 
 

@@ -148,6 +148,31 @@ def _settle(slurm: Loopback) -> None:
         time.sleep(0.5)
 
 
+_ELSEWHERE = """
+mount -t tmpfs none results
+{python} -m llem_cli study submit quickstart.yaml --on slurm {small} > /dev/null || exit
+for i in $(seq 240); do [ -z "$(squeue -h)" ] && break; sleep 0.5; done
+{python} -m llem_cli study show results/*
+"""
+
+
+def test_a_folder_that_the_nodes_do_not_see_is_named_and_kept(
+    on_slurm: Loopback, work: Path
+) -> None:
+    (work / "results").mkdir()
+    if subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+        pytest.skip("this machine does not allow a mount that only one process sees")
+    script = _ELSEWHERE.format(python=sys.executable, small=" ".join(SMALL))
+    done = subprocess.run(
+        ["unshare", "-m", "bash", "-c", script],
+        cwd=work, env=os.environ, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    text = " ".join(done.stdout.split())
+    assert "3 jobs ended before the shard began" in text
+    assert f"the machines of the cluster do not see {work}/results/" in text
+    assert "--on slurm`" in text
+
+
 def test_without_slurm_nothing_is_written(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(work))
     done = llem(work, "study", "submit", "quickstart.yaml", "--on", "slurm", *SMALL, code=2)

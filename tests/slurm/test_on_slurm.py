@@ -62,7 +62,8 @@ def test_shards_run_where_slurm_starts_them_and_know_it(
 ) -> None:
     code = (
         "import json, os, sys; from llem_slurm import Slurm; p = Slurm().here(os.environ); "
-        "print(json.dumps([p.cluster, p.job, p.n_restarts, p.machine, p.ends_at, p.whole_machine]))"
+        "from llem_slurm._place import job_age_s; "
+        "print(json.dumps([p.cluster, p.job, p.n_restarts, p.machine, p.ends_at, p.whole_machine, job_age_s()]))"
     )
     python = program(
         tmp_path / "python",
@@ -80,11 +81,12 @@ def test_shards_run_where_slurm_starts_them_and_know_it(
     assert {state.machine for state in states.values()} <= {"n1", "n2"}
     for number in (1, 2, 3):
         place = json.loads((folder / f"place-{number}.json").read_text())
-        cluster, job, n_restarts, machine, ends_at, is_alone = place
+        cluster, job, n_restarts, machine, ends_at, is_alone, age_s = place
         assert (cluster, job, n_restarts) == ("slurm", f"{ticket.job}_{number}", 0)
         assert machine in ("n1", "n2")
         assert began + 295 < ends_at < time.time() + 305
         assert is_alone is False
+        assert 0 <= age_s < 60  # by the process of Slurm, whatever the clock says
         lines = (folder / f"env-{number}.txt").read_text().splitlines()
         assert "HF_HUB_OFFLINE=1" in lines
         assert "CUDA_VISIBLE_DEVICES=7" not in lines

@@ -53,8 +53,8 @@ def show_shards(
     if n_silent:
         say(
             f"{count(n_silent, 'job')} ended before the shard began; see what the jobs printed in "
-            f"{folder / 'cluster'}: if nothing is there, the machines of the cluster do not see {folder} at "
-            "this path"
+            f"{folder / 'cluster'}: if nothing is there, the machines of the cluster do not see "
+            f"{folder.absolute()}"
         )
     if n_superseded:
         say(
