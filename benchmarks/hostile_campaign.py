@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
+import itertools
 import multiprocessing
 import os
 import random
@@ -54,6 +56,11 @@ KINDS: tuple[Kind, ...] = (
     *(*kills.KINDS, *disks.KINDS, *users.KINDS, *folders.KINDS, *inputs.KINDS, *texts.KINDS),
     *(*environments.KINDS, *callers.KINDS),
 )
+_IMPORTED = (
+    *("asyncio", "platformdirs", "pydantic_settings", "fakes.measures", "llem_cli._app"),
+    *(f"llem_cli._commands.{name}" for name in ("study.plan", "study.resume", "study.show")),
+    *(f"llem_energy._backends.pytorch.{name}" for name in ("facts", "model_kind")),
+)
 _MAX_SHOWN = 20  # faults of one kind
 
 
@@ -87,13 +94,8 @@ def try_cases(name: str, seed: int, numbers: Sequence[int]) -> Tried:
 def _prepare() -> None:
     """Import what the cases need once, so that forked processes have it."""
     adopt_orphans()
-    import fakes.measures
-
-    import llem_cli._commands.study.plan
-    import llem_cli._commands.study.resume
-    import llem_cli._commands.study.show
-
-    del fakes, llem_cli
+    for name in _IMPORTED:
+        importlib.import_module(name)
     gc.freeze()  # a forked process then shares the memory
 
 
@@ -102,20 +104,22 @@ def campaign(kinds: Sequence[Kind], seed: int, *, short: bool, n_processes: int)
     spawn = multiprocessing.get_context("spawn")
     print(f"{'kind':<24}{'tries':>8}{'faults':>8}{'seconds':>9}", flush=True)
     n_tries = n_faults = 0
-    for kind in kinds:
-        start_s = time.monotonic()
-        n_cases = kind.n_short if short else kind.n_full
+    # Kinds share processes, each of which imports llem first. Those that read broken inputs do it in
+    # the process itself, which then has torch.
+    for _, group in itertools.groupby(kinds, key=lambda kind: kind in inputs.KINDS):
         with ProcessPoolExecutor(n_processes, mp_context=spawn, initializer=_prepare) as pool:
-            parts = [range(first, n_cases, n_processes) for first in range(n_processes)]
-            tried = list(
-                pool.map(try_cases, *zip(*((kind.name, seed, part) for part in parts), strict=True))
-            )
-        faults = sorted(fault for part in tried for fault in part.faults)
-        n_kind = sum(part.n_tries for part in tried)
-        seconds = time.monotonic() - start_s
-        print(f"{kind.name:<24}{n_kind:>8}{len(faults):>8}{seconds:>9.0f}", flush=True)
-        _show(kind.name, seed, faults)
-        n_tries, n_faults = n_tries + n_kind, n_faults + len(faults)
+            for kind in group:
+                start_s = time.monotonic()
+                n_cases = kind.n_short if short else kind.n_full
+                parts = [range(first, n_cases, n_processes) for first in range(n_processes)]
+                tasks = zip(*((kind.name, seed, part) for part in parts), strict=True)
+                tried = list(pool.map(try_cases, *tasks))
+                faults = sorted(fault for part in tried for fault in part.faults)
+                n_kind = sum(part.n_tries for part in tried)
+                seconds = time.monotonic() - start_s
+                print(f"{kind.name:<24}{n_kind:>8}{len(faults):>8}{seconds:>9.0f}", flush=True)
+                _show(kind.name, seed, faults)
+                n_tries, n_faults = n_tries + n_kind, n_faults + len(faults)
     user = "root" if os.geteuid() == 0 else "an ordinary user"
     print(f"{'all, as ' + user:<24}{n_tries:>8}{n_faults:>8}", flush=True)
     return n_faults == 0

@@ -104,31 +104,12 @@ def test_a_wrong_path_or_number_exits_with_2(llem: Run, tmp_path: Path) -> None:
     assert llem("study", "extend", tmp_path).returncode == 2
 
 
-def test_new_points_anchors_and_runs_are_named_before_the_first_run(
-    llem: Run, tmp_path: Path
-) -> None:
-    folder = make_folder(tmp_path / "r", 1, ns=(1, 2, 3), cycles=3)
-    file = write(tmp_path / "c.yaml", [4, 5])
-    done = llem("study", "extend", folder, "--study", file)
-    assert done.returncode == 0, done.stderr
-    before, _, _ = done.stderr.partition("run 10 (cycle 4): ")
-    assert before != done.stderr
-    for line in (
-        "note: 2 new points: n=4, n=5",
-        "note: 2 old points measured again, to connect old and new (anchors): n=1, n=3",
-        "note: 4 points x 3 cycles = 12 runs, in cycles 4 to 6",
-    ):
-        assert f"{line}\n" in before
-    assert "to avoid this next time, name all points before the first run" in before
-    assert "12 runs, 9 already completed" in before
-
-
 def digests(folder: Path) -> dict[Path, str]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path: sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_a_dry_run_says_what_the_extension_says_and_writes_nothing(
+def test_a_dry_run_writes_nothing_and_says_what_the_extension_says_before_its_first_run(
     llem: Run, tmp_path: Path
 ) -> None:
     folder = make_folder(tmp_path / "r", 1, ns=(1, 2, 3), cycles=3)
@@ -141,20 +122,27 @@ def test_a_dry_run_says_what_the_extension_says_and_writes_nothing(
     assert digests(folder) == before
     said = json.loads(data.stdout)
     assert (said["n_runs"], said["n_completed"], len(said["notes"])) == (12, 9, 3)
+    assert "12 runs, 9 already completed; takes about " in dry.stdout
+    assert "nothing was measured or written" in dry.stderr
+    assert any("the intervals of the comparison will be wider" in each for each in said["warnings"])
+
+    real = llem("study", "extend", folder, "--study", file)
+    assert real.returncode == 0, real.stderr
+    first, _, _ = real.stderr.partition("run 10 (cycle 4): ")
+    assert first != real.stderr
+    # New points, anchors and runs.
     for line in (
         "2 new points: n=4, n=5",
         "2 old points measured again, to connect old and new (anchors): n=1, n=3",
         "4 points x 3 cycles = 12 runs, in cycles 4 to 6",
     ):
         assert f"{line}\n" in dry.stdout
-    assert "12 runs, 9 already completed; takes about " in dry.stdout
-    assert "nothing was measured or written" in dry.stderr
-    real = llem("study", "extend", folder, "--study", file)
-    assert real.returncode == 0, real.stderr
+        assert f"note: {line}\n" in first
+    assert "to avoid this next time, name all points before the first run" in first
+    assert "12 runs, 9 already completed" in first
     for line in (*said["warnings"], *said["notes"]):
         assert line in dry.stdout
-        assert line in real.stderr
-    assert any("the intervals of the comparison will be wider" in each for each in said["warnings"])
+        assert line in first
 
 
 def test_a_dry_run_is_refused_as_the_extension_is(llem: Run, folder: Path, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from energy.parts import experiment, with_gpus
@@ -73,13 +75,26 @@ def run(library: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
     return run
 
 
+def late_near(table: pa.Table, t_s: float) -> float:
+    """Return by how many seconds readings around a time were late; they are due every 50 ms."""
+    columns = (table[name].to_pylist() for name in ("t_s", "bracket_s"))
+    rows: list[tuple[float, float]] = list(zip(*columns, strict=True))
+    return sum(
+        max(0.0, after_s - before_s + bracket_s - 0.06)
+        for (before_s, _), (after_s, bracket_s) in pairwise(rows)
+        if after_s > t_s - 0.3 and before_s < t_s + 0.3
+    )
+
+
 def test_the_total_is_within_its_bound_of_the_true_energy(run: dict[str, Any]) -> None:
     result = run["result"]
     span = result["steady_state_window"]
     truth = true_energy_j(GPU, span["start_s"] - run["epoch"], span["end_s"] - run["epoch"])
     assert result["energy_source"] == "nvml"
     assert abs(result["energy_total_j"] - truth) <= result["energy_bound_j"] + 0.002
-    assert result["error_budget"]["edge_bound_j"] < 0.1 * truth
+    # Readings that a busy machine made late leave more of the energy open, at most at full power.
+    late_s = sum(late_near(run["table"], span[end]) for end in ("start_s", "end_s"))
+    assert result["error_budget"]["edge_bound_j"] < 0.1 * truth + 500 * late_s
     # This GPU never idles, so its counter may lag.
     assert result["error_budget"]["lag_j"] < 0.5 * truth
     assert result["window_s"] == pytest.approx(span["end_s"] - span["start_s"])
