@@ -198,7 +198,7 @@ def test_timeout_and_gaps_flags_reach_the_runs(
         measure=measures.hangs,
     )
     assert code == 1
-    assert "Timeout: no result within 1.5 s" in capfd.readouterr().out
+    assert "Timeout: no result within 1.5 s (execution.timeout_seconds)" in capfd.readouterr().out
     (folder,) = (tmp_path / "out").iterdir()
     protocol = read_study_result(folder).measurement_protocol
     assert (protocol.config_gap_seconds, protocol.cycle_gap_seconds) == (0, 0)

@@ -122,7 +122,7 @@ def test_a_dry_run_writes_nothing_and_says_what_the_extension_says_before_its_fi
     assert digests(folder) == before
     said = json.loads(data.stdout)
     assert (said["n_runs"], said["n_completed"], len(said["notes"])) == (12, 9, 3)
-    assert "12 runs, 9 already completed; takes about " in dry.stdout
+    assert "12 runs left, 9 already completed; takes about " in dry.stdout
     assert "nothing was measured or written" in dry.stderr
     assert any("the intervals of the comparison will be wider" in each for each in said["warnings"])
 
@@ -139,7 +139,7 @@ def test_a_dry_run_writes_nothing_and_says_what_the_extension_says_before_its_fi
         assert f"{line}\n" in dry.stdout
         assert f"note: {line}\n" in first
     assert "to avoid this next time, name all points before the first run" in first
-    assert "12 runs, 9 already completed" in first
+    assert "12 runs left, 9 already completed" in first
     for line in (*said["warnings"], *said["notes"]):
         assert line in dry.stdout
         assert line in first

@@ -67,7 +67,7 @@ def test_a_failure_is_shown_with_its_error_its_log_and_the_remaining_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert lines(capsys, STARTED, RunStarted(index=1, cycle=1, label=LABEL), FAILED) == [
-        "2 runs, 3 already completed, about 1 min 30 s; results in results/s",
+        "2 runs left, 3 already completed, about 1 min 30 s; results in results/s",
         f"run 1 (cycle 1): {LABEL}",
         "run 1 failed after 12 s; 1 left, about 45 s",
         "  OutOfMemory: the cache does not fit",

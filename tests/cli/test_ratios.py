@@ -13,6 +13,7 @@ def test_ends_of_an_interval_that_say_nothing_are_cut() -> None:
 
 
 def test_other_ratios_keep_their_decimals() -> None:
-    assert ratio_text(34.4251) == "34.425"
+    assert ratio_text(27.906) == "27.91"  # as in the sentence above the ranking
     assert ratio_text(1.5, 2) == "1.50"
-    assert ratio_text(999_999.0) == "999999.000"
+    assert ratio_text(999_999.0) == "999999"
+    assert ratio_text(2.3014) == "2.301"

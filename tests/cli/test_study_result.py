@@ -189,8 +189,24 @@ def test_a_drift_is_reported_only_if_its_interval_excludes_none(
         )  # fmt: skip
         summary = msgspec.structs.replace(result.summary, drift=drift)
         rendered(msgspec.structs.replace(result, summary=summary), 150)
-        sentence = "J/output token changed by +3.00% from the first run to the last"
+        sentence = "J/output token changed by +3.00 % from the first run to the last"
         assert (sentence in capsys.readouterr().out) is is_clear
+
+
+def test_a_large_drift_is_said_as_a_factor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run_swept_study(tmp_path)
+    drift = Drift(
+        figure="energy_per_output_token_j", ratio=182.7158, ci95_low=84.2136, ci95_high=396.4332,
+        distinguishable=True,
+    )  # fmt: skip
+    summary = msgspec.structs.replace(result.summary, drift=drift)
+    rendered(msgspec.structs.replace(result, summary=summary), 150)
+    assert (
+        "J/output token changed by a factor of 183 from the first run to the last (a factor of 84.2 to "
+        "a factor of 396, 95 % confidence)"
+    ) in capsys.readouterr().out
 
 
 def test_a_point_that_spreads_more_than_the_others_is_named(

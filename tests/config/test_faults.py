@@ -51,6 +51,8 @@ ONE_FAULT = [
      "expected a list, each one of nvml, amd, rapl, none, found 'nvml'; write [nvml]"),
     ("energy: {sources: []}", "2:19: energy.sources: "
      "expected a list, each one of nvml, amd, rapl, none, found an empty list"),
+    ("energy: {phases: prefil}", "2:18: energy.phases: "
+     "expected a list, each one of prefill, decode, found 'prefil'; write [prefill]"),
     ("energy: {phases: []}", "2:18: energy.phases: "
      "expected a list, each one of prefill, decode, found an empty list"),
     ("energy: {phases: [decode, decode]}", "2:18: energy.phases: "

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from llem_config import StudyConfig
+from llem_config import StudyConfig, load_study
 
 Load = Callable[..., StudyConfig]
 Faults = Callable[..., list[str]]
@@ -399,3 +399,19 @@ def test_a_rule_that_names_the_source_matches_a_data_set_in_its_short_form(load:
 def test_a_wrong_source_in_its_short_form_is_found_at_its_place(faults: Faults) -> None:
     (fault,) = faults(MODEL + "dataset: ''\nsweep: {dataset.column: [a, b]}\n")
     assert fault.startswith("study.yaml:2:10: dataset.source: ")
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("\u00e9tude \u00e9nergie \u6e2c\u5b9a", "etude-energie"),
+        ("\u6e2c\u5b9a", "study"),
+        ("_a b-", "a-b"),
+    ],
+)
+def test_the_name_of_a_file_in_any_script_gives_a_name_that_can_be_read(
+    tmp_path: Path, file: str, name: str
+) -> None:
+    path = tmp_path / f"{file}.yaml"
+    path.write_text("model: builtin:tiny-llama\n")
+    assert load_study(path).name == name

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import csv
+import gc
 import hashlib
 import json
+import random
+import resource
 import shutil
+import signal
 import subprocess
+import warnings
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -214,3 +220,36 @@ def test_an_older_folder_without_starts_can_be_archived(folder: Path, tmp_path: 
     archive_study(folder, tmp_path / "a.zip")
     assert verify_study(tmp_path / "a.zip", files_only=True).verdict == "unverifiable"
     assert read_manifest(folder).starts == ()
+
+
+@pytest.fixture
+def limited() -> Iterator[Callable[[int], None]]:
+    """Return a function that limits the size of files, so that a write fails as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda n_bytes: resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, before)
+
+
+def test_a_disk_that_is_full_before_the_end_leaves_no_file_and_no_traceback(
+    folder: Path, tmp_path: Path, limited: Callable[[int], None]
+) -> None:
+    log = next(folder.glob("0001_*")) / "log.txt"
+    log.write_bytes(random.Random(1).randbytes(4_000_000))
+    out = tmp_path / "out"
+    out.mkdir()
+    limited(3_000_000)  # more than the report has
+    with warnings.catch_warnings(), pytest.raises(ReportError, match="File too large; nothing was"):
+        warnings.simplefilter("error", pytest.PytestUnraisableExceptionWarning)
+        archive_study(folder, out / "a.zip")
+    gc.collect()  # the zip file would say that its file is closed
+    assert list(out.iterdir()) == []
+
+
+def test_a_full_folder_for_temporary_files_is_named_with_its_variable(
+    folder: Path, tmp_path: Path, limited: Callable[[int], None]
+) -> None:
+    limited(3_000)
+    with pytest.raises(ReportError, match=r"File too large; nothing .* set TMPDIR to one with"):
+        archive_study(folder, tmp_path / "a.zip")

@@ -63,6 +63,16 @@ def test_every_cycle_of_a_study_that_grew_twice_is_told(folder: Path, tmp_path: 
     assert "are multiplied" not in describe_methods(folder).paragraph
 
 
+def test_a_study_without_a_warm_up_says_so_in_a_sentence_of_its_own(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, 1, ns=(1, 2), cycles=3)
+    for path in folder.glob("*/result.json"):
+        result = json.loads(path.read_text())
+        path.write_text(json.dumps(result | {"n_warmup": 0}))
+    paragraph = describe_methods(folder).paragraph
+    assert "There was no warm-up. Whole passes were repeated for a measured window" in paragraph
+    assert "after it" not in paragraph
+
+
 def test_an_unverified_counter_is_admitted(folder: Path) -> None:
     (sentence,) = (s for s in describe_methods(folder).admissions if "counter" in s)
     assert sentence.startswith("the energy counter was unverified in 6 of 6 runs")

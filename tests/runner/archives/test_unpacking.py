@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 import stat
 import zipfile
 from pathlib import Path
@@ -12,6 +14,7 @@ from llem_runner import StudyError
 from llem_runner._archives.opening import open_files
 from llem_runner._archives.unpacking import unpack
 from llem_runner.archives import digest_lines, is_archive, open_study
+from llem_runner.run_files import TemporaryFolderError
 
 
 def make_zip(path: Path, files: dict[str, bytes]) -> Path:
@@ -198,3 +201,21 @@ def test_an_archive_without_the_manifest_of_its_study_is_refused_by_its_own_name
     sentence = rf"{path} was changed after it was made: it has no data/study/manifest\.json"
     with pytest.raises(StudyError, match=sentence), open_files(path):
         pass
+
+
+def test_a_full_folder_for_temporary_files_is_named_with_its_variable(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {"top/data/x": bytes(10_000)})
+    folder = target(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, limits[1]))
+    try:
+        with pytest.raises(TemporaryFolderError) as caught:
+            unpack(path, folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert str(caught.value) == (
+        f"{path} cannot be unpacked in the folder for temporary files, {tmp_path}: File too large; set "
+        "TMPDIR to a folder with enough space"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -15,7 +16,8 @@ from fakes import measures
 from fakes.studies import only_folder, study
 
 from llem_energy import read_result
-from llem_runner import StudyError, read_manifest, resume_study, run_study
+from llem_runner import PreflightError, StudyError, read_manifest, resume_study, run_study
+from llem_runner._storage.atomic_files import write_atomically
 
 
 def mount(folder: Path, options: str) -> None:
@@ -139,3 +141,22 @@ def test_setting_the_clock_back_changes_neither_gaps_nor_order(tmp_path: Path) -
     assert float(wall_time_s) >= 0
     (folder,) = (tmp_path / "results").iterdir()
     assert resume_study(folder, measure=measures.raises).status == "completed"
+
+
+def test_a_disk_that_is_full_from_the_start_is_not_said_to_keep_a_file(small_disk: Path) -> None:
+    (small_disk / "results").mkdir()
+    (small_disk / "filler").write_bytes(bytes(2**18))
+    with contextlib.suppress(OSError), (small_disk / "more").open("wb") as file:
+        file.write(bytes(2**20))
+    path = small_disk / "results" / "new.json"
+    with pytest.raises(StudyError, match="No space left on device; there is no such file"):
+        write_atomically(path, b"{}")
+
+
+def test_a_read_only_file_system_is_named_as_such(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(
+        PreflightError,
+        match=f"to {small_disk}/r: the file system is read-only in {small_disk}; choose another folder",
+    ):
+        run_study(study((1,)), output=small_disk / "r", measure=measures.quick)

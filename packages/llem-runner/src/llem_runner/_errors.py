@@ -21,7 +21,7 @@ class UnknownBackendError(StudyError):
 
 
 class TemporaryFolderError(LlemError):
-    """A packed file cannot be copied to the folder for temporary files, so it cannot be read now.
+    """A packed file or an archive cannot be copied to the folder for temporary files, so it cannot be read now.
 
     It says nothing about the study: a reader that takes other errors for damage must not take this one.
     """

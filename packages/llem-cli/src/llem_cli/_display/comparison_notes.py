@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from llem_cli._display.console import count, first_lines
-from llem_cli._display.numbers import percent
+from llem_cli._display.numbers import percent, plain
 from llem_cli._display.study_cells import FLAG, is_best_shown, ratio_name
 from llem_runner import StudyResult
 from llem_runner.records import Comparisons, Drift, NeighbourEffects, PointSummary, Statistics
@@ -17,6 +17,8 @@ _FIRST = {
     "tokens_per_second": "highest tokens/s",
 }
 _FIGURES = {"energy_per_output_token_j": "J/output token", "tokens_per_second": "tokens/s"}
+_LARGE_CHANGE = 2.0
+"""From this ratio on, a change is said as a factor."""
 _MIN_RUNS_FOR_LAG1 = 10
 """With fewer runs, lag-1 autocorrelation stays below its limit even where the runs drift."""
 
@@ -176,15 +178,21 @@ def _noisy(points: Sequence[PointSummary], comparisons: Comparisons) -> Iterator
 def _drift(drift: Drift) -> Iterator[str]:
     """Yield how the figure changed over the study, if it did."""
     if drift.distinguishable:
+        ends = (drift.ci95_low, drift.ci95_high)
+        change = _factor if max(*ends, *(1 / end for end in ends)) > _LARGE_CHANGE else _change
         yield (
-            f"{_FIGURES[drift.figure]} changed by {_change(drift.ratio)} from the first run to the "
-            f"last ({_change(drift.ci95_low)} to {_change(drift.ci95_high)}, 95 % confidence); "
+            f"{_FIGURES[drift.figure]} changed by {change(drift.ratio)} from the first run to the "
+            f"last ({change(ends[0])} to {change(ends[1])}, 95 % confidence); "
             "a drift, or cycles that differ by chance; this widens ±, but is removed from the ratios"
         )
 
 
 def _change(ratio: float) -> str:
-    return f"{ratio - 1:+.2%}"
+    return f"{100 * (ratio - 1):+.2f} %"
+
+
+def _factor(ratio: float) -> str:
+    return f"a factor of {plain(ratio, 3)}"
 
 
 def _precision(points: Sequence[PointSummary], figure: str) -> Iterator[str]:

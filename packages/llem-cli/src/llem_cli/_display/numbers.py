@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def plain(value: float, digits: int) -> str:
     """Return a number with `digits` significant digits, without an exponent below 10 million."""
@@ -10,8 +12,11 @@ def plain(value: float, digits: int) -> str:
 
 
 def ratio_text(ratio: float, places: int = 3) -> str:
-    """Return a ratio with `places` decimals, and from a million on with an exponent: 1.72e+29."""
-    return f"{ratio:.{places}f}" if ratio < 1e6 else f"{ratio:.3g}"
+    """Return a ratio with `places` decimals, fewer from 10 on, and an exponent from a million on: 1.72e+29."""
+    if ratio >= 1e6:
+        return f"{ratio:.3g}"
+    digits_before = max(math.floor(math.log10(ratio)), 0) if ratio > 0 else 0
+    return f"{ratio:.{max(places - digits_before, 0)}f}"
 
 
 def percent(share: float) -> str:

@@ -114,7 +114,7 @@ class Progress:
         if isinstance(event, StudyStarted):
             self.folder, self._n_runs, self._n_planned = event.folder, event.n_runs, event.n_planned
             n_completed = event.n_planned - event.n_runs
-            completed = f", {n_completed} already completed" if n_completed else ""
+            completed = f" left, {n_completed} already completed" if n_completed else ""
             runs = f"{count(event.n_runs, 'run')}{completed}{_about(event.left_s)}"
             if event.n_runs == 0:
                 runs = f"nothing to run: {count(n_completed, 'run')} completed already"

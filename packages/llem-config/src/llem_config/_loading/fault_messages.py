@@ -75,6 +75,7 @@ def describe_error(error: Mapping[str, Any], schema: Mapping[str, Any], route: R
         route,
         value,
         is_list=is_list(schema, route),
+        items=tuple(choices(schema, (*route, 0))),
         accepts=lambda number: accepts_number(schema, route, number),
     )
     return f"expected {expected}, found {describe_value(value)}{hint}"

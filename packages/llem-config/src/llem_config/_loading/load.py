@@ -12,6 +12,7 @@ the settings, which always have one, are above `defaults`.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -290,7 +291,9 @@ class _Loader:
                     )
                     self.reader.add(document, ("name",), problem)
                     return "study"
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.path.stem).lstrip("._-")[:100] or "study"
+        # A letter with an accent becomes the letter; letters of other scripts have no replacement.
+        letters = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", self.path.stem))
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", letters).lstrip("._-")[:100].rstrip("-") or "study"
 
     def _validated(self, model: type[_Model], sources: list[Source]) -> _Model | None:
         """Validate the merged sources (highest first); collect faults and return None if any."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from llem_config._loading.suggest import nearest
 from llem_config._loading.yaml_places import Route, spell
 from llem_config._spec.pytorch import OFF_IF_ABSENT
 
@@ -38,7 +39,12 @@ _UNITS_S = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.
 
 
 def next_step(
-    route: Route, value: Any, *, is_list: bool, accepts: Callable[[float], bool] = lambda _: False
+    route: Route,
+    value: Any,
+    *,
+    is_list: bool,
+    items: Sequence[str] = (),
+    accepts: Callable[[float], bool] = lambda _: False,
 ) -> str:
     """Return `; ` and what to write instead of a wrong value, or an empty text.
 
@@ -46,6 +52,7 @@ def next_step(
         route: of the field, below the experiment.
         value: as found.
         is_list: whether the field accepts a list.
+        items: the names that may be in such a list; none if any text may.
         accepts: whether the field accepts a number.
     """
     key = spell(route)
@@ -57,11 +64,12 @@ def next_step(
     if isinstance(value, str) and (step := _number_step(field, value.strip(), accepts)):
         return f"; {step}"
     if isinstance(value, str) and is_list:
-        return f"; write {_listed(_items(value) or [value])}"
+        found = _items(value) or [value]
+        return f"; write {_listed([nearest(item, items) or item for item in found])}"
     if isinstance(value, str) and (number := _thousands(value)):
         return f"; write {number}"
-    if isinstance(value, str) and (items := _items(value)):
-        return f"; for several values write `{key}: {_listed(items)}` in sweep"
+    if isinstance(value, str) and (several := _items(value)):
+        return f"; for several values write `{key}: {_listed(several)}` in sweep"
     if isinstance(value, list) and value and not is_list:
         return f"; for several values write `{key}: {_listed(value)}` in sweep"
     return ""

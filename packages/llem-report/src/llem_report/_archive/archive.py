@@ -106,7 +106,15 @@ def archive_study(
         )
     with tempfile.TemporaryDirectory(prefix="llem-archive-") as scratch:
         made = _Made(source, Path(scratch), manifest, found.manifest_sha256)
-        made.describe(files, chosen, people, title)
+        try:
+            made.describe(files, chosen, people, title)
+        except ReportError as error:
+            if scratch not in str(error):
+                raise
+            raise ReportError(
+                f"{error}; the archive is made in this folder for temporary files, so set TMPDIR to one "
+                "with enough space"
+            ) from error
         with PendingFiles(force=force) as pending:
             with pending.create(path) as file:
                 packer = Packer(file, _top(source))
@@ -204,7 +212,11 @@ def _pack(packer: Packer, made: _Made, files: dict[str, Path]) -> None:
         packer.add({TAG_MANIFEST: digest_lines(tags).encode()})
         packer.close()
     except ForeignFileError as error:  # it was replaced since it was checked
+        packer.abandon()
         raise ReportError(f"the archive cannot be written: {error}; nothing was written") from error
+    except BaseException:
+        packer.abandon()
+        raise
 
 
 def _beside(folder: Path) -> Path:

@@ -44,6 +44,10 @@ class Packer:
         """Write the end of the archive."""
         self._zip.close()
 
+    def abandon(self) -> None:
+        """Give up after an error: later, nothing tries to write the end to the closed file."""
+        self._zip.fp = None
+
     def _add(self, name: str, content: Content) -> str:
         info = zipfile.ZipInfo(f"{self._top}/{name}", _TIME)
         info.create_system, info.external_attr = _UNIX, _MODE

@@ -203,18 +203,18 @@ def _gaps(execution: ExecutionConfig) -> str:
 def _window(study: StudyConfig | None, facts: RunFacts) -> str:
     n_warmup = facts.warm_up
     if n_warmup == "0":
-        warm_up = "There was no warm-up"
+        warm_up = "There was no warm-up. Whole"
     else:
         passes = "pass that does not count" if n_warmup == "1" else "passes that do not count"
         warm_up = f"Each run was warmed up with {n_warmup} {passes}"
         checked = facts.n_converged + facts.n_not_converged
         if checked:
             warm_up += f", and was steady then in {facts.n_converged} of {checked} runs"
+        warm_up += "; after it, whole"
     at_least = sorted({c.energy.min_window_seconds for c in study.experiments}) if study else []
     least = f" of at least {at_least[0]:g} s" if len(at_least) == 1 and at_least[0] else ""
     return (
-        f"{warm_up}; after it, whole passes were repeated for a measured window{least}, which "
-        f"lasted {facts.window}."
+        f"{warm_up} passes were repeated for a measured window{least}, which lasted {facts.window}."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import stat
 import zipfile
@@ -9,13 +10,14 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from llem_runner._errors import StudyError
+from llem_runner._errors import StudyError, TemporaryFolderError
 
 MAX_FILES = 1_000_000
 MAX_BYTES = 2**40
 _MIN_BYTES, _MAX_RATIO = 2**30, 300
 """Text of a study shrinks to a twentieth; deflate can make 1,032 bytes of one."""
 _BLOCK_BYTES = 2**20
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -27,6 +29,7 @@ def unpack(archive: Path, folder: Path) -> dict[str, str]:
 
     Raises:
         StudyError: it is no archive, damaged, too large, or has names that lead elsewhere.
+        TemporaryFolderError: the folder is full.
     """
     try:
         with zipfile.ZipFile(archive) as packed:
@@ -46,6 +49,11 @@ def unpack(archive: Path, folder: Path) -> dict[str, str]:
         ) from error
     except OSError as error:
         reason = error.strerror or str(error)
+        if error.errno in _NOT_WRITTEN:
+            raise TemporaryFolderError(
+                f"{archive} cannot be unpacked in the folder for temporary files, {folder.parent}: "
+                f"{reason}; set TMPDIR to a folder with enough space"
+            ) from error
         raise StudyError(f"{archive} cannot be unpacked: {reason}") from error
 
 

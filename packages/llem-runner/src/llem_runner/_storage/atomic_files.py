@@ -46,9 +46,10 @@ def write_atomically(path: Path, content: bytes, *, follow_links: bool = True) -
         with open_folder(path.parent, follow_links=follow_links) as folder:
             replace_file(folder, path.name, content)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise StudyError(
-            f"{path} cannot be written: {reason_of(error)}; its previous content is intact"
-        ) from error
+        kept = (
+            "its previous content is intact" if os.path.lexists(path) else "there is no such file"
+        )
+        raise StudyError(f"{path} cannot be written: {reason_of(error)}; {kept}") from error
 
 
 def reason_of(error: OSError | ValueError) -> str:

@@ -175,5 +175,9 @@ def _folder_problems(results_dir: Path) -> list[str]:
     if found:
         return [f"results cannot be written to {results_dir}: expected a folder, found {found}"]
     if not os.access(existing, os.W_OK | os.X_OK):
-        return [f"results cannot be written to {results_dir}: no permission in {existing}"]
+        is_read_only = os.statvfs(existing).f_flag & os.ST_RDONLY
+        reason = "the file system is read-only" if is_read_only else "no permission"
+        return [
+            f"results cannot be written to {results_dir}: {reason} in {existing}; choose another folder"
+        ]
     return []

@@ -114,7 +114,7 @@ def _plan(
         return OK
     for line in (*(f"warning: {each}" for each in planned.warnings), *planned.notes):
         say(line)
-    runs = f"{count(planned.n_runs, 'run')}, {planned.n_completed} already completed"
+    runs = f"{count(planned.n_runs, 'run')} left, {planned.n_completed} already completed"
     say(f"{runs}; takes {_time(planned)}")
     note(MEASURED_NOTHING)
     return OK

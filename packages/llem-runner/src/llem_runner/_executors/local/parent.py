@@ -176,7 +176,8 @@ class ChildProcess:
                 return self._explain_death(control)
             # Also after a message: a run that reports stages without a pause must end too.
             if time.perf_counter() >= deadline_s:
-                return self._give_up("Timeout", f"no result within {task.timeout_s:g} s", "timeout")
+                problem = f"no result within {task.timeout_s:g} s (execution.timeout_seconds)"
+                return self._give_up("Timeout", problem, "timeout")
             if stall.is_stalled():
                 problem = f"no message, log line or processor time for {task.stall_s:g} s"
                 return self._give_up("Stalled", problem, "stalled")
