@@ -200,7 +200,7 @@ def test_the_default_name_is_the_stem_of_the_file_without_unsafe_characters(tmp_
 
     path = tmp_path / ".my study (2).yaml"
     path.write_text(MODEL)
-    assert load_study(path).name == "my-study-2-"
+    assert load_study(path).name == "my-study-2"
 
 
 def test_an_experiment_file_is_read_with_base_and_overrides(tmp_path: Path) -> None:
