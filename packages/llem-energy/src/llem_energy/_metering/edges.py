@@ -66,7 +66,8 @@ class Edges:
         self._sampler = sampler
         self._devices = devices
         self._recent_w: deque[Mapping[str, float]] = deque(maxlen=_RECENT)
-        self._known_w = self._recent_w.copy()  # also from idle times that were not before a window
+        # Also from idle times that were not before a window.
+        self._known_w: deque[Mapping[str, float]] = deque(maxlen=_RECENT)
         if idle_w:
             self.note_idle(idle_w)
 
